@@ -1,0 +1,383 @@
+"""The shared nouns and protocols; imports nothing else of Armillary at run time.
+
+Values are frozen. One design is a `Design`, one result an `Evaluation`; many results travel as
+`Evaluations`, one array per column, because a log holds millions of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from armillary.workloads.context import Context
+    from armillary.workloads.layer import Workload
+
+Value = int | float | str
+
+
+class ArmillaryError(Exception):
+    """The request was wrong; the message says what, where, and what is allowed."""
+
+
+class Fidelity(StrEnum):
+    """How true an evaluator is, from the cheapest to the truest; `external` is somebody else's tool."""
+
+    ANALYTICAL = "analytical"
+    RTL = "rtl"
+    PHYSICAL = "physical"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured quantity: its unit and how values of several layers combine."""
+
+    unit: str
+    over_layers: Callable[[Sequence[float]], float] | None = None
+    derive: Callable[[Mapping[str, Any]], Any] | None = None
+
+
+METRICS: Mapping[str, Metric] = {
+    "delay_cycles": Metric("cycles", over_layers=sum),
+    "runtime_s": Metric("s", over_layers=sum),
+    "energy_pj": Metric("pJ", over_layers=sum),
+    "area_mm2": Metric("mm2", over_layers=max),
+    "utilization": Metric("1"),
+    "dram_bytes": Metric("bytes", over_layers=sum),
+    "edp_pj_cycles": Metric("pJ*cycles", derive=lambda m: m["energy_pj"] * m["delay_cycles"]),
+    "power_mw": Metric("mW", derive=lambda m: m["energy_pj"] * 1e-9 / m["runtime_s"]),
+}
+
+
+@dataclass(frozen=True)
+class Design:
+    """One point of a space: the value of each parameter, in the order of the space."""
+
+    space: str
+    items: tuple[tuple[str, Value], ...]
+
+    def __getitem__(self, name: str) -> Value:
+        for key, value in self.items:
+            if key == name:
+                return value
+        raise KeyError(f"design of {self.space} has no parameter {name!r}; it has {list(self.as_dict())}")
+
+    def as_dict(self) -> dict[str, Value]:
+        """Return the parameter values by name."""
+        return dict(self.items)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a design is infeasible, or how its evaluation broke.
+
+    `kind` is `infeasible` (the design cannot work), `error` (the tool broke) or `timeout`.
+    For an infeasible design `resource` names what ran out, `layer` where (empty for the whole
+    chip), with `needed` and `available` in the unit that ends the resource's name.
+    """
+
+    kind: str
+    resource: str = ""
+    layer: str = ""
+    needed: float = float("nan")
+    available: float = float("nan")
+    detail: str = ""
+
+    def __str__(self) -> str:
+        if self.kind != "infeasible":
+            return f"{self.kind}: {self.detail}"
+        where = f"layer {self.layer}: " if self.layer else ""
+        if np.isnan(self.needed):
+            return f"{where}{self.resource or 'infeasible'}{': ' + self.detail if self.detail else ''}"
+        return f"{where}{self.resource} needs {self.needed:,.6g}, has {self.available:,.6g}"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One result: a design on a workload, seen by one evaluator."""
+
+    design: Design
+    workload: str
+    context: Mapping[str, float]
+    evaluator: str
+    version: str
+    fidelity: Fidelity
+    metrics: Mapping[str, float]
+    feasible: bool
+    failure: Failure | None
+    seconds: float
+    seed: int
+    time: datetime
+
+    def __post_init__(self) -> None:
+        if self.feasible and self.failure is not None:
+            raise ValueError(f"a feasible evaluation has no failure, got {self.failure}")
+        if not self.feasible and self.failure is None:
+            raise ValueError("an infeasible evaluation states its failure")
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """Many results of one space, column by column; every array has shape [rows].
+
+    `design`, `context` and `metrics` map a name to its column. Metrics of infeasible rows are NaN
+    where the evaluator could not know them. Text columns are object arrays; the failure columns
+    hold "" (text) and NaN (numbers) where there is no failure.
+    """
+
+    space: str
+    design: Mapping[str, NDArray[Any]]
+    workload: NDArray[np.object_]
+    context: Mapping[str, NDArray[np.float64]]
+    evaluator: NDArray[np.object_]
+    version: NDArray[np.object_]
+    fidelity: NDArray[np.object_]
+    metrics: Mapping[str, NDArray[np.float64]]
+    feasible: NDArray[np.bool_]
+    failure_kind: NDArray[np.object_]
+    failure_resource: NDArray[np.object_]
+    failure_layer: NDArray[np.object_]
+    failure_needed: NDArray[np.float64]
+    failure_available: NDArray[np.float64]
+    failure_detail: NDArray[np.object_]
+    seconds: NDArray[np.float64]
+    seed: NDArray[np.int64]
+    time: NDArray[np.datetime64]
+
+    PLAIN_COLUMNS = (
+        "workload", "evaluator", "version", "fidelity", "feasible", "failure_kind", "failure_resource",
+        "failure_layer", "failure_needed", "failure_available", "failure_detail", "seconds", "seed", "time",
+    )  # fmt: skip
+    NAMED_COLUMNS = ("design", "context", "metrics")
+
+    def __post_init__(self) -> None:
+        for name, column in self.columns():
+            if column.shape != (len(self),):
+                raise ValueError(f"column {name} has shape {column.shape}, expected ({len(self)},)")
+
+    def __len__(self) -> int:
+        return int(self.feasible.shape[0])
+
+    def columns(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Yield every column as (name, array); grouped columns as `design.x`, `context.x`, `metrics.x`."""
+        for name in self.PLAIN_COLUMNS:
+            yield name, getattr(self, name)
+        for group in self.NAMED_COLUMNS:
+            for name, column in getattr(self, group).items():
+                yield f"{group}.{name}", column
+
+    def select(self, rows: NDArray[Any] | slice) -> Evaluations:
+        """Return the chosen rows (boolean mask, indices or slice), in that order."""
+        return Evaluations(
+            space=self.space,
+            **{name: getattr(self, name)[rows] for name in self.PLAIN_COLUMNS},
+            **{
+                group: {name: column[rows] for name, column in getattr(self, group).items()}
+                for group in self.NAMED_COLUMNS
+            },
+        )
+
+    def failure(self, row: int) -> Failure | None:
+        """Return why the row failed, None for a feasible one."""
+        if self.feasible[row]:
+            return None
+        return Failure(
+            kind=str(self.failure_kind[row]),
+            resource=str(self.failure_resource[row]),
+            layer=str(self.failure_layer[row]),
+            needed=float(self.failure_needed[row]),
+            available=float(self.failure_available[row]),
+            detail=str(self.failure_detail[row]),
+        )
+
+    def row(self, row: int) -> Evaluation:
+        """Return one row as a value."""
+        return Evaluation(
+            design=Design(self.space, tuple((name, _plain(column[row])) for name, column in self.design.items())),
+            workload=str(self.workload[row]),
+            context={name: float(column[row]) for name, column in self.context.items()},
+            evaluator=str(self.evaluator[row]),
+            version=str(self.version[row]),
+            fidelity=Fidelity(self.fidelity[row]),
+            metrics={name: float(column[row]) for name, column in self.metrics.items() if not np.isnan(column[row])},
+            feasible=bool(self.feasible[row]),
+            failure=self.failure(row),
+            seconds=float(self.seconds[row]),
+            seed=int(self.seed[row]),
+            time=self.time[row].astype("datetime64[us]").astype(datetime),
+        )
+
+    def to_list(self) -> list[Evaluation]:
+        """Return every row as a value."""
+        return [self.row(i) for i in range(len(self))]
+
+    @staticmethod
+    def from_list(evaluations: Sequence[Evaluation]) -> Evaluations:
+        """Return the evaluations as columns; all must be of one space and name the same parameters."""
+        if not evaluations:
+            raise ValueError("no evaluations: an empty list has no space")
+        space = evaluations[0].design.space
+        foreign = {e.design.space for e in evaluations} - {space}
+        if foreign:
+            raise ValueError(f"evaluations of several spaces cannot share columns: {[space, *sorted(foreign)]}")
+        failures = [e.failure or Failure(kind="") for e in evaluations]
+        return Evaluations(
+            space=space,
+            design=_grouped([e.design.as_dict() for e in evaluations]),
+            workload=_text([e.workload for e in evaluations]),
+            context=_numbers([e.context for e in evaluations]),
+            evaluator=_text([e.evaluator for e in evaluations]),
+            version=_text([e.version for e in evaluations]),
+            fidelity=_text([str(e.fidelity) for e in evaluations]),
+            metrics=_numbers([e.metrics for e in evaluations]),
+            feasible=np.array([e.feasible for e in evaluations], dtype=bool),
+            failure_kind=_text([f.kind for f in failures]),
+            failure_resource=_text([f.resource for f in failures]),
+            failure_layer=_text([f.layer for f in failures]),
+            failure_needed=np.array([f.needed for f in failures], dtype=float),
+            failure_available=np.array([f.available for f in failures], dtype=float),
+            failure_detail=_text([f.detail for f in failures]),
+            seconds=np.array([e.seconds for e in evaluations], dtype=float),
+            seed=np.array([e.seed for e in evaluations], dtype=np.int64),
+            time=np.array([e.time for e in evaluations], dtype="datetime64[us]"),
+        )
+
+    @staticmethod
+    def concat(parts: Sequence[Evaluations]) -> Evaluations:
+        """Return the rows of all parts; a context or metric that a part lacks becomes NaN."""
+        if not parts:
+            raise ValueError("nothing to concatenate")
+        first = parts[0]
+        for part in parts[1:]:
+            if part.space != first.space or list(part.design) != list(first.design):
+                raise ValueError(
+                    f"evaluations of space {part.space!r} {list(part.design)} do not join those of "
+                    f"{first.space!r} {list(first.design)}"
+                )
+        return Evaluations(
+            space=first.space,
+            design={name: np.concatenate([p.design[name] for p in parts]) for name in first.design},
+            context=_joined([p.context for p in parts], [len(p) for p in parts]),
+            metrics=_joined([p.metrics for p in parts], [len(p) for p in parts]),
+            **{name: np.concatenate([getattr(p, name) for p in parts]) for name in Evaluations.PLAIN_COLUMNS},
+        )
+
+
+def _plain(value: Any) -> Value:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _text(values: Sequence[str]) -> NDArray[np.object_]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _grouped(rows: Sequence[Mapping[str, Value]]) -> dict[str, NDArray[Any]]:
+    columns = {}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        columns[name] = _text([str(v) for v in values]) if isinstance(values[0], str) else np.array(values)
+    return columns
+
+
+def _numbers(rows: Sequence[Mapping[str, float]]) -> dict[str, NDArray[np.float64]]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name, np.nan) for row in rows], dtype=float) for name in names}
+
+
+def _joined(
+    parts: Sequence[Mapping[str, NDArray[np.float64]]], lengths: Sequence[int]
+) -> dict[str, NDArray[np.float64]]:
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {
+        name: np.concatenate(
+            [part.get(name, np.full(length, np.nan)) for part, length in zip(parts, lengths, strict=True)]
+        )
+        for name in names
+    }
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What to minimise, under upper bounds on other metrics, e.g. `{"area_mm2": 29.0}`."""
+
+    metric: str = "runtime_s"
+    upper_bounds: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in (self.metric, *self.upper_bounds) if name not in METRICS]
+        if unknown:
+            raise ArmillaryError(f"unknown metric {unknown[0]!r}; choose one of {sorted(METRICS)}")
+        for name, bound in self.upper_bounds.items():
+            if not bound > 0:
+                raise ArmillaryError(f"bound {name}={bound!r} is not allowed; it must be a positive number")
+
+    def satisfied(self, evaluations: Evaluations) -> NDArray[np.bool_]:
+        """Return which rows are feasible and within every bound, shape [rows]."""
+        ok = evaluations.feasible.copy()
+        for name, bound in self.upper_bounds.items():
+            ok &= evaluations.metrics[name] <= bound
+        return ok
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a surrogate expects of designs: arrays of shape [designs], in the unit of the metric.
+
+    A conservative `mean` is a ranking, not an estimate: infeasible and unseen designs are pushed up.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    p_feasible: NDArray[np.float64]
+
+
+class Evaluator(Protocol):
+    """Anything that turns designs into metrics."""
+
+    name: str
+    version: str
+    fidelity: Fidelity
+
+    def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]: ...
+
+
+@runtime_checkable
+class EvaluatesBatches(Protocol):
+    """The capability of an evaluator to take designs as codes and to answer in columns."""
+
+    def evaluate_codes(self, codes: NDArray[np.int64], workload: Workload) -> Evaluations:
+        """Evaluate designs given as value indices, shape [designs, parameters]."""
+        ...
+
+
+class Log(Protocol):
+    """Anything that can show the evaluations it holds of one space."""
+
+    def evaluations(self, space: str) -> Evaluations: ...
+
+
+class Surrogate(Protocol):
+    """A model fitted to a log that predicts one metric with uncertainty."""
+
+    def fit(self, log: Log, objective: Objective) -> Surrogate: ...
+
+    def predict(self, designs: NDArray[np.int64], context: Context) -> Prediction:
+        """Predict designs given as value indices, shape [designs, parameters]."""
+        ...
+
+
+class Optimizer(Protocol):
+    """Ask and tell search over a space."""
+
+    def ask(self, n: int) -> list[Design]: ...
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None: ...

@@ -1,0 +1,56 @@
+"""The numeric description of a workload that a contextual surrogate is conditioned on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.workloads.layer import LayerKind, Workload
+
+# Bytes of Edge TPU program per operator of each kind: least squares (relative error) of the nine
+# instruction sizes of PRIME Table 2 on its operator counts, convolutions of both kinds together:
+# apart, the fit would give a depthwise operator no program at all. Errors: -30% to +40%.
+INSTRUCTION_BYTES: dict[LayerKind, float] = {"conv": 4850.0, "depthwise": 4850.0, "gemm": 50900.0}
+
+
+@dataclass(frozen=True)
+class Context:
+    """One row of PRIME Table 2.
+
+    `parameter_mb` is in 10^6 bytes at one byte per parameter, `compute_ops` counts two operations
+    per multiply-accumulate, as the paper does. `instruction_bytes` is an estimate, see
+    `INSTRUCTION_BYTES`.
+    """
+
+    conv_ops: float
+    depthwise_ops: float
+    feed_forward_ops: float
+    parameter_mb: float
+    instruction_bytes: float
+    compute_ops: float
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the features by name."""
+        return asdict(self)
+
+    def vector(self) -> NDArray[np.float64]:
+        """Return the features as an array of shape [6], in the order of PRIME Table 2."""
+        return np.array(list(self.as_dict().values()))
+
+
+def context_of(workload: Workload) -> Context:
+    """Return the context of a workload.
+
+    Source: PRIME Table 2.
+    """
+    counts = {kind: workload.count(kind) for kind in INSTRUCTION_BYTES}
+    return Context(
+        conv_ops=counts["conv"],
+        depthwise_ops=counts["depthwise"],
+        feed_forward_ops=counts["gemm"],
+        parameter_mb=workload.parameters / 1e6,
+        instruction_bytes=sum(INSTRUCTION_BYTES[kind] * n for kind, n in counts.items()),
+        compute_ops=2 * workload.macs,
+    )
