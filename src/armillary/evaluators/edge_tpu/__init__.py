@@ -1,0 +1,1 @@
+"""The Edge TPU template's compiler and timing model."""

@@ -1,0 +1,301 @@
+"""The compiler and timing model of the Edge TPU template, as one tensor function.
+
+Axes: D designs, L layers, M spatial mappings. Every layer is tried with every spatial mapping;
+the fastest legal one wins, the first of equals, so that the compiler is deterministic.
+
+How a layer runs. The array columns (X), rows (Y) and cores each unroll either output positions or
+output channels; a core's lanes unroll output channels. A lane keeps one output in its accumulator
+and reduces four input values per cycle: along the filter row and the input channels, which lie
+next to each other in memory, or, in grouped layers, along the channels of the group alone. So a
+core needs the complete weights of one output channel per lane in its core memory.
+
+What stays on chip. One half of every PE memory holds activations, the other parameters. If the
+parameters of the whole workload fit into their half of all PEs they stay there between
+inferences; if not, all of them stream from DRAM in every inference: they are read in the same
+order each time, so a cache smaller than the whole would always miss. (Published latencies agree:
+t-RNN Enc, 21.6 MB, on the two designs of Table 12 with 24 and 16 MiB of half PE memory takes the
+pool's least latency and the time of a full stream.) A layer whose inputs and outputs fit into the
+activation half runs on chip; a larger one streams them, strip by strip of output rows, and the
+compiler either reads the weights again for every strip or the inputs again for every part of the
+weights that fits into the core memories. The program stays in the instruction memory; what
+exceeds it is fetched in every inference, and the array waits for it.
+
+What overlaps. Compute, DRAM and on-chip transfers overlap if the core memory has room for the
+next weights, else loading them and computing take turns.
+
+Constants calibrated to published numbers, for all applications alike:
+
+- `INVOCATION_S`: the least latency of the pools of M6, t-RNN Dec and t-RNN Enc is the same 128 ms
+  though they differ 50-fold in parameters and 5-fold in operations: a constant of the host. In
+  the unit in which Table 11's t-RNN Enc latency on the evolutionary design streams 21.62 MB at
+  30 Gbit/s (824 units, 5.77 ms), those 128 are 0.895 ms.
+
+Assumptions without a source: `DRAM_LATENCY_S`, `BUS_BYTES`, `LAYER_SETUP_CYCLES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from armillary.hardware.templates.edge_tpu import CLOCK_HZ, ENTRY_BYTES, MACS_PER_LANE
+from armillary.workloads.context import context_of
+from armillary.workloads.layer import Workload
+
+INVOCATION_S = 0.895e-3
+DRAM_LATENCY_S = 100e-9
+BUS_BYTES = 16  # per cycle and array column
+LAYER_SETUP_CYCLES = 200
+
+# Which of columns, rows and cores unroll output channels; the others unroll output positions.
+MAPPINGS = torch.tensor([[x, y, c] for x in (0, 1) for y in (0, 1) for c in (0, 1)], dtype=torch.bool)
+
+
+@dataclass(frozen=True)
+class LayerTensors:
+    """The layers of a workload as tensors of shape [1, L, 1]; sizes in elements, which are bytes here."""
+
+    rows: Tensor  # N * P
+    Q: Tensor
+    K: Tensor
+    window: Tensor  # weights of one output channel
+    reduction_cycles: Tensor  # cycles of one lane for one output
+    C: Tensor
+    input_share: Tensor  # input channels per output channel in grouped layers, else 0
+    strip_step: Tensor  # input values per channel of one output row: per output column ...
+    strip_halo: Tensor  # ... and once
+    weights: Tensor
+    inputs: Tensor
+    outputs: Tensor
+    io_bytes: Tensor  # network input and output: they come from and go to DRAM in any case
+    macs: Tensor
+    count: Tensor
+
+    @staticmethod
+    def of(workload: Workload, device: torch.device) -> LayerTensors:
+        """Return the tensors of a workload."""
+        layers = [use.layer for use in workload.layers]
+
+        def column(values: list[float]) -> Tensor:
+            return torch.tensor(values, dtype=torch.float64, device=device).reshape(1, -1, 1)
+
+        io_bytes = [0.0] * len(layers)
+        io_bytes[0] += layers[0].inputs
+        io_bytes[-1] += layers[-1].outputs
+        return LayerTensors(
+            rows=column([x.N * x.P for x in layers]),
+            Q=column([x.Q for x in layers]),
+            K=column([x.K for x in layers]),
+            window=column([x.channels_per_group * x.R * x.S for x in layers]),
+            reduction_cycles=column(
+                [
+                    x.R * x.S * -(-x.channels_per_group // MACS_PER_LANE)
+                    if x.groups > 1
+                    else x.R * -(-x.S * x.C // MACS_PER_LANE)
+                    for x in layers
+                ]
+            ),
+            C=column([x.C for x in layers]),
+            input_share=column([x.C / x.K if x.groups > 1 else 0 for x in layers]),
+            strip_step=column([x.R * x.stride_w for x in layers]),
+            strip_halo=column([x.R * max((x.S - 1) * x.dilation_w + 1 - x.stride_w, 0) for x in layers]),
+            weights=column([x.weights for x in layers]),
+            inputs=column([x.inputs for x in layers]),
+            outputs=column([x.outputs for x in layers]),
+            io_bytes=column(io_bytes),
+            macs=column([x.macs for x in layers]),
+            count=column([use.count for use in workload.layers]),
+        )
+
+
+@dataclass(frozen=True)
+class ChipTensors:
+    """Designs as tensors of shape [D, 1, 1]."""
+
+    pes_x: Tensor
+    pes_y: Tensor
+    cores: Tensor
+    lanes: Tensor
+    pe_half_bytes: Tensor
+    core_memory_bytes: Tensor
+    activation_memory_bytes: Tensor
+    instruction_memory_bytes: Tensor
+    parameter_memory_bytes: Tensor
+    dram_bytes_per_cycle: Tensor
+
+    @staticmethod
+    def of(columns: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]], device: torch.device) -> ChipTensors:
+        """Return the tensors of designs given as one array of shape [D] per parameter."""
+
+        def column(name: str, scale: float = 1.0) -> Tensor:
+            return (torch.as_tensor(columns[name], dtype=torch.float64, device=device) * scale).reshape(-1, 1, 1)
+
+        return ChipTensors(
+            pes_x=column("pes_x"),
+            pes_y=column("pes_y"),
+            cores=column("cores"),
+            lanes=column("lanes"),
+            pe_half_bytes=column("pe_memory_bytes", 0.5),
+            core_memory_bytes=column("core_memory_bytes"),
+            activation_memory_bytes=column("activation_memory_entries", ENTRY_BYTES),
+            instruction_memory_bytes=column("instruction_memory_entries", ENTRY_BYTES),
+            parameter_memory_bytes=column("parameter_memory_entries", ENTRY_BYTES),
+            dram_bytes_per_cycle=column("dram_bandwidth_gbps", 1e9 / 8 / CLOCK_HZ),
+        )
+
+    @property
+    def pes(self) -> Tensor:
+        """Processing elements, shape [D, 1, 1]."""
+        return self.pes_x * self.pes_y
+
+    def stream_cycles_per_byte(self, staging_bytes: Tensor) -> Tensor:
+        """Return the cycles per byte of a DRAM stream through a controller memory, shape [D, 1, 1].
+
+        Half of the memory is filled while the other half drains; each filling waits once for DRAM.
+        """
+        return 1 / self.dram_bytes_per_cycle + DRAM_LATENCY_S * CLOCK_HZ / (staging_bytes / 2)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A layer on a spatial mapping; shape [D, L, M]."""
+
+    compute_cycles: Tensor
+    core_weights: Tensor  # bytes of weights that one core uses
+    pass_weights: Tensor  # bytes of weights that its lanes need at once
+    strip_bytes: Tensor  # activations that one PE needs at once
+
+
+@dataclass(frozen=True)
+class Legality:
+    """Which memory has no legal mapping: needed bytes, shape [D, L], against the memory's size [D, 1]."""
+
+    activation_needed: Tensor
+    core_needed: Tensor
+    pe_needed: Tensor
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The chosen mapping of every layer; per use of the layer, shape [D, L] unless stated."""
+
+    mapping: Tensor
+    legal: Tensor
+    cycles: Tensor
+    compute_cycles: Tensor
+    dram_cycles: Tensor
+    network_cycles: Tensor
+    dram_bytes: Tensor
+    network_bytes: Tensor
+    instruction_cycles: Tensor  # shape [D], per inference
+    instruction_bytes: Tensor  # shape [D], per inference
+    legality: Legality
+
+
+def tile(chips: ChipTensors, layers: LayerTensors) -> Tiling:
+    """Return every layer on every spatial mapping."""
+    roles = MAPPINGS.to(layers.K.device)
+    x_channels, y_channels, core_channels = (roles[:, i].reshape(1, 1, -1) for i in range(3))
+    one = torch.ones_like(chips.pes_x)
+
+    def split(unrolled: Tensor, extent: Tensor, factor: Tensor) -> Tensor:
+        return torch.ceil(extent / torch.where(unrolled, factor, one))
+
+    pe_rows = split(~x_channels, layers.rows, chips.pes_x)
+    columns = split(~y_channels, layers.Q, chips.pes_y)
+    rows = split(~core_channels, pe_rows, chips.cores)
+    pe_channels = split(
+        x_channels | y_channels,
+        layers.K,
+        torch.where(x_channels, chips.pes_x, one) * torch.where(y_channels, chips.pes_y, one),
+    )
+    channels = split(core_channels, pe_channels, chips.cores)
+    passes = torch.ceil(channels / chips.lanes)
+    inputs = torch.where(layers.input_share > 0, pe_channels * layers.input_share, layers.C)
+    return Tiling(
+        compute_cycles=rows * columns * passes * layers.reduction_cycles,
+        core_weights=channels * layers.window,
+        pass_weights=torch.minimum(channels, chips.lanes) * layers.window,
+        strip_bytes=inputs * (columns * layers.strip_step + layers.strip_halo) + columns * pe_channels,
+    )
+
+
+def compile_workload(chips: ChipTensors, layers: LayerTensors, workload: Workload) -> Compiled:
+    """Map every layer of a workload onto every design.
+
+    Args:
+        chips: the designs.
+        layers: the layers of the workload.
+        workload: for its parameters and the size of its program.
+
+    Returns:
+        The fastest legal mapping of each layer; where none is legal, the legality tells why.
+
+    Source: our model of the organisation in Yazdanbakhsh et al., arXiv 2102.10423, see the module.
+    """
+    tiling = tile(chips, layers)
+    fits_core = tiling.pass_weights <= chips.core_memory_bytes
+    fits_pe = tiling.strip_bytes <= chips.pe_half_bytes
+    fits_activation = layers.window <= chips.activation_memory_bytes
+    legal = fits_core & fits_pe & fits_activation
+
+    resident = workload.parameters <= chips.pes * chips.pe_half_bytes
+    activations = layers.inputs + layers.outputs
+    strips = torch.ceil(activations / (chips.pes * chips.pe_half_bytes))
+    on_chip = strips <= 1
+    parts = torch.ceil(tiling.core_weights / chips.core_memory_bytes)
+
+    parameter_cost = chips.stream_cycles_per_byte(chips.parameter_memory_bytes)
+    activation_cost = chips.stream_cycles_per_byte(chips.activation_memory_bytes)
+    network_cost = 1 / (BUS_BYTES * chips.pes_x)
+
+    # two orders for a layer that streams: weights again per strip, or inputs again per part
+    def order(weight_reads: Tensor, input_reads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        streamed_weights = torch.where(resident, 0.0, layers.weights * weight_reads)
+        streamed_inputs = torch.where(on_chip, layers.io_bytes, layers.inputs * input_reads + layers.outputs)
+        dram_cycles = streamed_weights * parameter_cost + streamed_inputs * activation_cost
+        network_bytes = layers.weights * weight_reads + layers.inputs * input_reads + layers.outputs
+        return dram_cycles, streamed_weights + streamed_inputs, network_bytes, network_bytes * network_cost
+
+    weight_reads = torch.where(parts > 1, strips, torch.ones_like(strips))
+    by_strip = order(weight_reads, torch.ones_like(strips))
+    by_part = order(torch.ones_like(strips), torch.where(on_chip, torch.ones_like(parts), parts))
+    strip_first = torch.maximum(by_strip[0], by_strip[3]) <= torch.maximum(by_part[0], by_part[3])
+    dram_cycles, dram_bytes, network_bytes, network_cycles = (
+        torch.where(strip_first, a, b) for a, b in zip(by_strip, by_part, strict=True)
+    )
+
+    transfer = torch.maximum(dram_cycles, network_cycles)
+    overlaps = torch.minimum(2 * tiling.pass_weights, tiling.core_weights) <= chips.core_memory_bytes
+    cycles = LAYER_SETUP_CYCLES + torch.where(
+        overlaps, torch.maximum(tiling.compute_cycles, transfer), tiling.compute_cycles + transfer
+    )
+    cycles = torch.where(legal, cycles, torch.inf)
+    cycles, mapping = cycles.min(dim=2)
+
+    def chosen(values: Tensor) -> Tensor:
+        return values.expand(legal.shape).gather(2, mapping.unsqueeze(2)).squeeze(2)
+
+    program = context_of(workload).instruction_bytes
+    missing_program = (program - chips.instruction_memory_bytes).clamp(min=0).reshape(-1)
+    infinite = torch.full_like(tiling.strip_bytes, torch.inf)
+    return Compiled(
+        mapping=mapping,
+        legal=legal.any(dim=2),
+        cycles=cycles,
+        compute_cycles=chosen(tiling.compute_cycles),
+        dram_cycles=chosen(dram_cycles),
+        network_cycles=chosen(network_cycles),
+        dram_bytes=chosen(dram_bytes),
+        network_bytes=chosen(network_bytes),
+        instruction_cycles=missing_program / chips.dram_bytes_per_cycle.reshape(-1),
+        instruction_bytes=missing_program,
+        legality=Legality(
+            activation_needed=layers.window.expand(len(legal), -1, 1).squeeze(2),
+            core_needed=tiling.pass_weights.min(dim=2).values,
+            pe_needed=torch.where(fits_core, tiling.strip_bytes, infinite).min(dim=2).values,
+        ),
+    )
