@@ -175,14 +175,10 @@ class Evaluations:
 
     def select(self, rows: NDArray[Any] | slice) -> Evaluations:
         """Return the chosen rows (boolean mask, indices or slice), in that order."""
-        return Evaluations(
-            space=self.space,
-            **{name: getattr(self, name)[rows] for name in self.PLAIN_COLUMNS},
-            **{
-                group: {name: column[rows] for name, column in getattr(self, group).items()}
-                for group in self.NAMED_COLUMNS
-            },
-        )
+        chosen: dict[str, Any] = {name: getattr(self, name)[rows] for name in self.PLAIN_COLUMNS}
+        for group in self.NAMED_COLUMNS:
+            chosen[group] = {name: column[rows] for name, column in getattr(self, group).items()}
+        return Evaluations(space=self.space, **chosen)
 
     def failure(self, row: int) -> Failure | None:
         """Return why the row failed, None for a feasible one."""
@@ -271,7 +267,8 @@ class Evaluations:
 
 
 def _plain(value: Any) -> Value:
-    return value.item() if isinstance(value, np.generic) else value
+    plain: Value = value.item() if isinstance(value, np.generic) else value
+    return plain
 
 
 def _text(values: Sequence[str]) -> NDArray[np.object_]:
@@ -347,7 +344,9 @@ class Evaluator(Protocol):
     version: str
     fidelity: Fidelity
 
-    def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]: ...
+    def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]:
+        """Return one evaluation per design, in order; a failed design is an evaluation too."""
+        ...
 
 
 @runtime_checkable
@@ -362,13 +361,17 @@ class EvaluatesBatches(Protocol):
 class Log(Protocol):
     """Anything that can show the evaluations it holds of one space."""
 
-    def evaluations(self, space: str) -> Evaluations: ...
+    def evaluations(self, space: str) -> Evaluations:
+        """Return every evaluation of designs of that space."""
+        ...
 
 
 class Surrogate(Protocol):
     """A model fitted to a log that predicts one metric with uncertainty."""
 
-    def fit(self, log: Log, objective: Objective) -> Surrogate: ...
+    def fit(self, log: Log, objective: Objective) -> Surrogate:
+        """Learn the objective's metric from a log; return itself."""
+        ...
 
     def predict(self, designs: NDArray[np.int64], context: Context) -> Prediction:
         """Predict designs given as value indices, shape [designs, parameters]."""
@@ -378,6 +381,10 @@ class Surrogate(Protocol):
 class Optimizer(Protocol):
     """Ask and tell search over a space."""
 
-    def ask(self, n: int) -> list[Design]: ...
+    def ask(self, n: int) -> list[Design]:
+        """Return n designs to evaluate."""
+        ...
 
-    def tell(self, evaluations: Sequence[Evaluation]) -> None: ...
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Learn from evaluations, failed ones included."""
+        ...

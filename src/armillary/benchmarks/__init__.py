@@ -1,0 +1,1 @@
+"""One file per published table or figure, printed beside the published numbers."""

@@ -1,0 +1,1 @@
+"""What a choice means: templates, and energies by technology."""

@@ -1,0 +1,1 @@
+"""Which choices exist: parameters, spaces, samplers."""

@@ -30,7 +30,7 @@ def sample(space: Space, n: int, sampler: str, seed: int) -> NDArray[np.int64]:
         raise ArmillaryError(f"samples={n} is not allowed; it must be at least 1")
     unit = SAMPLERS[sampler](n, len(space.parameters), seed)
     cardinalities = np.array(space.cardinalities)
-    return np.minimum((unit * cardinalities).astype(np.int64), cardinalities - 1)
+    return np.asarray(np.minimum(unit * cardinalities, cardinalities - 1), dtype=np.int64)
 
 
 def _random(n: int, dimensions: int, seed: int) -> NDArray[np.float64]:

@@ -131,7 +131,7 @@ class Space:
 
     def index(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the position of each coded design in the enumeration of the space, shape [designs]."""
-        return np.ravel_multi_index(tuple(codes.T), self.cardinalities).astype(np.int64)
+        return np.asarray(np.ravel_multi_index(tuple(codes.T), self.cardinalities), dtype=np.int64)
 
     def at(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the codes of the designs at these positions, shape [designs, parameters]."""
@@ -156,4 +156,4 @@ def _codes(parameter: Parameter, column: NDArray[Any]) -> NDArray[np.int64]:
             f"row {int(wrong[0])}: {parameter.name}={column[wrong[0]]!r} is not allowed; "
             f"choose one of {list(parameter.values)}"
         )
-    return codes.astype(np.int64)
+    return np.asarray(codes, dtype=np.int64)

@@ -37,11 +37,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from armillary.hardware.templates.edge_tpu import CLOCK_HZ, ENTRY_BYTES, MACS_PER_LANE
+from armillary.hardware.templates.edge_tpu import CLOCK_HZ, ENTRY_BYTES, MACS_PER_LANE, EdgeTpuChips
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload
 
@@ -127,11 +126,11 @@ class ChipTensors:
     dram_bytes_per_cycle: Tensor
 
     @staticmethod
-    def of(columns: dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]], device: torch.device) -> ChipTensors:
-        """Return the tensors of designs given as one array of shape [D] per parameter."""
+    def of(chip: EdgeTpuChips, device: torch.device) -> ChipTensors:
+        """Return the tensors of designs."""
 
         def column(name: str, scale: float = 1.0) -> Tensor:
-            return (torch.as_tensor(columns[name], dtype=torch.float64, device=device) * scale).reshape(-1, 1, 1)
+            return (torch.as_tensor(chip.columns[name], dtype=torch.float64, device=device) * scale).reshape(-1, 1, 1)
 
         return ChipTensors(
             pes_x=column("pes_x"),

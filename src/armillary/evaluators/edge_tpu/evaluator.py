@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,8 +17,10 @@ from armillary.evaluators.edge_tpu.compiler import (
     LayerTensors,
     compile_workload,
 )
-from armillary.hardware import library
-from armillary.hardware.templates.edge_tpu import CLOCK_HZ, MACS_PER_LANE, MAX_AREA_MM2, NODE_NM, SPACE, EdgeTpuChips
+from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
+from armillary.evaluators.edge_tpu.explain import explain
+from armillary.evaluators.explanation import Explanation
+from armillary.hardware.templates.edge_tpu import CLOCK_HZ, MAX_AREA_MM2, SPACE, EdgeTpuChips
 from armillary.types import Design, Evaluation, Evaluations, Fidelity
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload
@@ -27,10 +28,6 @@ from armillary.workloads.layer import Workload
 # Designs whose tensors of designs x layers x mappings stay in the processor's cache; a GPU wants
 # them all at once.
 CHUNK = {"cpu": 512, "cuda": 65536}
-
-# Bytes that one PE column's bus moves cost as much as reading a 64 KiB memory: the wire crosses
-# the array as the word lines of such a memory do.
-_BUS_EQUIVALENT_BYTES = np.array(64.0 * 1024)
 
 
 class EdgeTpuEvaluator:
@@ -72,6 +69,10 @@ class EdgeTpuEvaluator:
             self._evaluate_chunk(codes[rows], rows, layers, workload, results)
         return results.table(codes, workload, self, time.perf_counter() - start)
 
+    def explain(self, design: Design, workload: Workload) -> Explanation:
+        """Take one feasible design apart."""
+        return explain(design, workload)
+
     def _evaluate_chunk(
         self,
         codes: NDArray[np.int64],
@@ -81,10 +82,13 @@ class EdgeTpuEvaluator:
         results: _Results,
     ) -> None:
         chip = EdgeTpuChips.of(codes)
-        chips = ChipTensors.of(dict(chip.columns), self._device)
+        chips = ChipTensors.of(chip, self._device)
         compiled = compile_workload(chips, layers, workload)
         legal = compiled.legal.all(dim=1).cpu().numpy()
-        results.add_metrics(rows[legal], _metrics(chip, compiled, layers, workload, legal))
+        results.add_metrics(
+            rows[legal],
+            {name: values[legal] for name, values in _metrics(chip, compiled, layers, workload).items()},
+        )
         results.add_failures(rows[~legal], compiled, chips, workload, ~legal)
 
     @property
@@ -94,55 +98,27 @@ class EdgeTpuEvaluator:
 
 
 def _metrics(
-    chip: EdgeTpuChips, compiled: Compiled, layers: LayerTensors, workload: Workload, legal: NDArray[np.bool_]
+    chip: EdgeTpuChips, compiled: Compiled, layers: LayerTensors, workload: Workload
 ) -> dict[str, NDArray[np.float64]]:
     count = layers.count.reshape(1, -1)
 
     def total(values: Tensor) -> NDArray[np.float64]:
-        summed: NDArray[np.float64] = (values * count).sum(dim=1).cpu().numpy()[legal]
+        summed: NDArray[np.float64] = (values * count).sum(dim=1).cpu().numpy()
         return summed
 
-    instructions = compiled.instruction_bytes.cpu().numpy()[legal]
-    cycles = np.round(
-        total(compiled.cycles) + compiled.instruction_cycles.cpu().numpy()[legal] + INVOCATION_S * CLOCK_HZ
+    cycles = np.ceil(total(compiled.cycles) + compiled.instruction_cycles.cpu().numpy() + INVOCATION_S * CLOCK_HZ)
+    traffic = Traffic(
+        macs=workload.macs,
+        dram_bytes=total(compiled.dram_bytes) + compiled.instruction_bytes.cpu().numpy(),
+        onchip_bytes=total(compiled.network_bytes),
     )
-    dram_bytes = total(compiled.dram_bytes) + instructions
-    onchip_bytes = total(compiled.network_bytes)
-    parts = energy_parts_pj(chip, workload, dram_bytes, onchip_bytes, legal)
     return {
         "delay_cycles": cycles,
         "runtime_s": cycles / CLOCK_HZ,
-        "energy_pj": np.sum(list(parts.values()), axis=0),
-        "utilization": workload.macs / (cycles * chip.macs_per_cycle[legal]),
-        "dram_bytes": dram_bytes,
-        "onchip_bytes": onchip_bytes,
-    }
-
-
-def energy_parts_pj(
-    chip: EdgeTpuChips,
-    workload: Workload,
-    dram_bytes: NDArray[np.float64],
-    onchip_bytes: NDArray[np.float64],
-    rows: NDArray[np.bool_],
-) -> dict[str, NDArray[np.float64]]:
-    """Return the dynamic energy of one inference by component, shape [chosen rows], in pJ.
-
-    A lane reads one weight per multiply-accumulate from its core memory; the lanes of a core share
-    each input read from the PE memory. Every byte on the buses is read or written once in a PE memory.
-
-    Source: energies per operation in `armillary.hardware.library`, scaled to the template's node.
-    """
-    columns = {name: values[rows] for name, values in chip.columns.items()}
-    pe_byte = library.sram_pj_per_byte(columns["pe_memory_bytes"], NODE_NM)
-    core_byte = library.sram_pj_per_byte(columns["core_memory_bytes"], NODE_NM)
-    bus_byte = library.sram_pj_per_byte(_BUS_EQUIVALENT_BYTES, NODE_NM)
-    return {
-        "MAC": np.full(len(pe_byte), workload.macs * library.INT8_MAC_PJ * library.LOGIC_SCALE[NODE_NM]),
-        "core memory": workload.macs * core_byte,
-        "PE memory": (workload.macs / columns["lanes"] + onchip_bytes) * pe_byte,
-        "array buses": onchip_bytes * bus_byte,
-        "DRAM": dram_bytes * library.DRAM_PJ_PER_BYTE,
+        "energy_pj": np.sum(list(energy_parts_pj(chip, traffic).values()), axis=0),
+        "utilization": workload.macs / (cycles * chip.macs_per_cycle),
+        "dram_bytes": traffic.dram_bytes,
+        "onchip_bytes": traffic.onchip_bytes,
     }
 
 

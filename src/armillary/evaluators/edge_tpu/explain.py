@@ -1,8 +1,8 @@
-"""One design in detail: what every layer costs and what bounds it."""
+"""One design of the Edge TPU template in detail."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,41 +16,13 @@ from armillary.evaluators.edge_tpu.compiler import (
     LayerTensors,
     compile_workload,
 )
-from armillary.evaluators.edge_tpu.evaluator import energy_parts_pj
+from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
+from armillary.evaluators.explanation import Explanation, LayerCost
 from armillary.hardware.templates.edge_tpu import CLOCK_HZ, SPACE, EdgeTpuChips
 from armillary.types import ArmillaryError, Design
-from armillary.workloads.layer import Workload
+from armillary.workloads.layer import LayerUse, Workload
 
-
-@dataclass(frozen=True)
-class LayerCost:
-    """One layer on one design; cycles and bytes are per use of the layer, `count` uses per inference."""
-
-    layer: str
-    kind: str
-    count: int
-    macs: int
-    mapping: str
-    cycles: float
-    compute_cycles: float
-    dram_cycles: float
-    onchip_cycles: float
-    dram_bytes: float
-    onchip_bytes: float
-    utilization: float
-    bound: str
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """A feasible design on a workload: its layers and the parts of its delay, energy and area."""
-
-    layers: tuple[LayerCost, ...]
-    overhead_s: dict[str, float]
-    energy_parts_pj: dict[str, float]
-    area_parts_mm2: dict[str, float]
-    peak_macs_per_s: float
-    peak_dram_bytes_per_s: float
+_COLUMNS = ("mapping", "cycles", "compute_cycles", "dram_cycles", "network_cycles", "dram_bytes", "network_bytes")
 
 
 def explain(design: Design, workload: Workload) -> Explanation:
@@ -61,69 +33,76 @@ def explain(design: Design, workload: Workload) -> Explanation:
     """
     chip = EdgeTpuChips.of(SPACE.encode([design]))
     device = torch.device("cpu")
-    chips, layers = ChipTensors.of(dict(chip.columns), device), LayerTensors.of(workload, device)
+    chips, layers = ChipTensors.of(chip, device), LayerTensors.of(workload, device)
     compiled = compile_workload(chips, layers, workload)
     if not bool(compiled.legal.all()):
         raise ArmillaryError(f"{workload.name} has no legal mapping on {design.as_dict()}")
-    columns = {
-        name: getattr(compiled, name)[0].numpy()
-        for name in (
-            "mapping",
-            "cycles",
-            "compute_cycles",
-            "dram_cycles",
-            "network_cycles",
-            "dram_bytes",
-            "network_bytes",
-        )
-    }
-    peak = float(chip.macs_per_cycle[0])
-    costs = tuple(_layer_cost(workload, i, columns, peak) for i in range(len(workload.layers)))
-    instructions = float(compiled.instruction_bytes[0])
-    dram = np.array([sum(c.count * c.dram_bytes for c in costs) + instructions])
-    onchip = np.array([sum(c.count * c.onchip_bytes for c in costs)])
-    energy = energy_parts_pj(chip, workload, dram, onchip, np.array([True]))
+    columns = {name: getattr(compiled, name)[0].numpy() for name in _COLUMNS}
+    costs = tuple(
+        _layer_cost(use, chip, {name: float(values[i]) for name, values in columns.items()})
+        for i, use in enumerate(workload.layers)
+    )
+    program = float(compiled.instruction_bytes[0])
+    total = Traffic(
+        macs=workload.macs,
+        dram_bytes=np.array([sum(c.count * c.dram_bytes for c in costs) + program]),
+        onchip_bytes=np.array([sum(c.count * c.onchip_bytes for c in costs)]),
+    )
     return Explanation(
         layers=costs,
+        clock_hz=CLOCK_HZ,
         overhead_s={
             "invocation": INVOCATION_S,
             "instruction fetch": float(compiled.instruction_cycles[0]) / CLOCK_HZ,
         },
-        energy_parts_pj={name: float(values[0]) for name, values in energy.items()},
-        area_parts_mm2={name: float(values[0]) for name, values in chip.area_parts_mm2().items()},
-        peak_macs_per_s=peak * CLOCK_HZ,
+        energy_parts_pj=_first(energy_parts_pj(chip, total)),
+        area_parts_mm2=_first(chip.area_parts_mm2()),
+        peak_macs_per_s=float(chip.macs_per_cycle[0]) * CLOCK_HZ,
         peak_dram_bytes_per_s=float(chip.dram_bytes_per_s[0]),
     )
 
 
-def _layer_cost(workload: Workload, i: int, columns: dict[str, NDArray[np.float64]], peak: float) -> LayerCost:
-    use = workload.layers[i]
-    parts = {name: float(columns[f"{name}_cycles"][i]) for name in ("compute", "dram", "network")}
-    cycles = float(columns["cycles"][i])
-    bound = max(parts, key=lambda name: parts[name])
-    if parts[bound] < LAYER_SETUP_CYCLES:
-        bound = "overhead"
+def _first(parts: dict[str, NDArray[np.float64]]) -> dict[str, float]:
+    return {name: float(values[0]) for name, values in parts.items()}
+
+
+def _layer_cost(use: LayerUse, chip: EdgeTpuChips, chosen: dict[str, float]) -> LayerCost:
+    traffic = Traffic(
+        macs=use.layer.macs,
+        dram_bytes=np.array([chosen["dram_bytes"]]),
+        onchip_bytes=np.array([chosen["network_bytes"]]),
+    )
     return LayerCost(
         layer=use.layer.name,
         kind=use.layer.kind,
         count=use.count,
         macs=use.layer.macs,
-        mapping=_mapping_text(int(columns["mapping"][i])),
-        cycles=cycles,
-        compute_cycles=parts["compute"],
-        dram_cycles=parts["dram"],
-        onchip_cycles=parts["network"],
-        dram_bytes=float(columns["dram_bytes"][i]),
-        onchip_bytes=float(columns["network_bytes"][i]),
-        utilization=use.layer.macs / (cycles * peak),
-        bound="on-chip" if bound == "network" else bound,
+        mapping=_mapping_text(int(chosen["mapping"])),
+        delay_cycles=chosen["cycles"],
+        compute_cycles=chosen["compute_cycles"],
+        dram_cycles=chosen["dram_cycles"],
+        onchip_cycles=chosen["network_cycles"],
+        dram_bytes=chosen["dram_bytes"],
+        onchip_bytes=chosen["network_bytes"],
+        energy_pj=sum(_first(energy_parts_pj(chip, traffic)).values()),
+        utilization=use.layer.macs / (chosen["cycles"] * float(chip.macs_per_cycle[0])),
+        bound=_bound(chosen),
     )
+
+
+def _bound(chosen: dict[str, float]) -> Literal["compute", "dram", "on-chip", "overhead"]:
+    cycles: dict[Literal["compute", "dram", "on-chip", "overhead"], float] = {
+        "overhead": LAYER_SETUP_CYCLES,
+        "compute": chosen["compute_cycles"],
+        "dram": chosen["dram_cycles"],
+        "on-chip": chosen["network_cycles"],
+    }
+    return max(cycles, key=lambda part: cycles[part])
 
 
 def _mapping_text(mapping: int) -> str:
     roles = MAPPINGS[mapping].tolist()
-    positions = ("P", "Q", "P")
     return " ".join(
         f"{unit}:{'K' if channels else position}"
-        for unit, channels, position in zip(("X", "Y", "cores"), roles, positions, strict=True)
+        for unit, channels, position in zip(("X", "Y", "cores"), roles, "PQP", strict=True)
     )

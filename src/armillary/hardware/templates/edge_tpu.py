@@ -36,8 +36,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.hardware.template import Template
 from armillary.spaces.space import Parameter, Space
-from armillary.types import Design
 
 _ARRAY = (1, 2, 4, 6, 8, 10, 12, 14, 16, 32)
 
@@ -98,21 +98,21 @@ class EdgeTpuChips:
     @property
     def pes(self) -> NDArray[np.float64]:
         """Processing elements."""
-        return self.columns["pes_x"] * self.columns["pes_y"]
+        return np.asarray(self.columns["pes_x"] * self.columns["pes_y"])
 
     @property
     def macs_per_cycle(self) -> NDArray[np.float64]:
         """Peak multiply-accumulates per cycle."""
-        return self.pes * self.columns["cores"] * self.columns["lanes"] * MACS_PER_LANE
+        return np.asarray(self.pes * self.columns["cores"] * self.columns["lanes"] * MACS_PER_LANE)
 
     @property
     def dram_bytes_per_s(self) -> NDArray[np.float64]:
         """Peak DRAM bandwidth."""
-        return self.columns["dram_bandwidth_gbps"] * 1e9 / 8
+        return np.asarray(self.columns["dram_bandwidth_gbps"] * 1e9 / 8)
 
     def controller_bytes(self, memory: str) -> NDArray[np.float64]:
         """Return the capacity of a controller memory: `activation`, `instruction` or `parameter`."""
-        return self.columns[f"{memory}_memory_entries"] * ENTRY_BYTES
+        return np.asarray(self.columns[f"{memory}_memory_entries"] * ENTRY_BYTES)
 
     def area_parts_mm2(self) -> dict[str, NDArray[np.float64]]:
         """Return the area of each component, in mm2."""
@@ -131,7 +131,7 @@ class EdgeTpuChips:
 
     def area_mm2(self) -> NDArray[np.float64]:
         """Return the chip area, in mm2."""
-        return np.sum(list(self.area_parts_mm2().values()), axis=0)
+        return np.asarray(np.sum(list(self.area_parts_mm2().values()), axis=0))
 
 
 def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -139,6 +139,11 @@ def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
     return EdgeTpuChips.of(codes).area_mm2()
 
 
-def edge_tpu_chip(design: Design) -> EdgeTpuChips:
-    """Return the chip of one design, arrays of shape [1]."""
-    return EdgeTpuChips.of(SPACE.encode([design]))
+TEMPLATE = Template(
+    name="edge_tpu",
+    space=SPACE,
+    area_mm2=area_mm2,
+    max_area_mm2=MAX_AREA_MM2,
+    baseline=EDGE_TPU,
+    baseline_name="Edge TPU",
+)

@@ -1,0 +1,70 @@
+# Every target sets up what it needs in .venv first; a second run reuses it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+DEMO_MODEL ?= out/demo/mobilenet_v2.onnx
+
+.PHONY: demo test test-all lint types docs bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python examples/export_mobilenet_v2.py $(DEMO_MODEL)
+	$(BIN)/armillary design $(DEMO_MODEL) --template edge_tpu --area 29 --out out/demo/study
+
+test: $(VENV)/.dev $(VENV)/.chromium
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-all: $(VENV)/.dev $(VENV)/.chromium
+	$(BIN)/python -m pytest -q --timeout 3600
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+docs: $(VENV)/.docs
+	$(BIN)/python docs/generate.py
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: $(VENV)/.installed
+	$(BIN)/armillary bench edge-tpu-sanity
+	$(BIN)/armillary bench speed
+	$(BIN)/armillary bench first-light
+
+clean:
+	rm -rf $(VENV) out build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+
+# Debian's Python comes without ensurepip; its package is the only thing that may be missing here.
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Armillary needs Python 3.11 or newer; set PYTHON=python3.x")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq python3-venv; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch goes first and is spelt exactly so: another spelling, or leaving it to a dependency, brings
+# the CUDA build where both are offered. A machine with a GPU keeps whichever build it is given.
+$(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
+	$(PIP) torch==2.13.0
+	@if [ ! -e /dev/nvidia0 ] && $(BIN)/python -m pip list 2>/dev/null | grep -q '^nvidia-'; then \
+	  echo "make: torch came with CUDA packages, but this machine has no GPU. Point pip at the CPU build"; \
+	  echo "      (PIP_FIND_LINKS or PIP_INDEX_URL), run 'make clean', and try again."; exit 2; fi
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
+# The tests open the report in a real browser.
+$(VENV)/.chromium: $(VENV)/.created
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium chromium-driver; }
+	@touch $@

@@ -1,0 +1,44 @@
+"""Dynamic energy of the Edge TPU template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.hardware import library
+from armillary.hardware.templates.edge_tpu import NODE_NM, EdgeTpuChips
+
+# A byte on the array's buses costs what reading a 64 KiB memory costs: an assumption, for the wires
+# of both cross a similar distance.
+_BUS_EQUIVALENT_BYTES = np.array(64.0 * 1024)
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Work and traffic of a layer or an inference: one number of MACs, bytes of shape [designs]."""
+
+    macs: int
+    dram_bytes: NDArray[np.float64]
+    onchip_bytes: NDArray[np.float64]
+
+
+def energy_parts_pj(chip: EdgeTpuChips, traffic: Traffic) -> dict[str, NDArray[np.float64]]:
+    """Return the dynamic energy by component, shape [designs], in pJ; leakage is not modelled.
+
+    A lane reads one weight per multiply-accumulate from its core memory; the lanes of a core share
+    each input, read from the PE memory. Every byte on the buses is read or written once in a PE memory.
+
+    Source: energies per operation in `armillary.hardware.library`, scaled to the template's node.
+    """
+    pe_byte = library.sram_pj_per_byte(chip.columns["pe_memory_bytes"], NODE_NM)
+    core_byte = library.sram_pj_per_byte(chip.columns["core_memory_bytes"], NODE_NM)
+    bus_byte = library.sram_pj_per_byte(_BUS_EQUIVALENT_BYTES, NODE_NM)
+    return {
+        "MAC": np.full(len(pe_byte), traffic.macs * library.INT8_MAC_PJ * library.LOGIC_SCALE[NODE_NM]),
+        "core memory": traffic.macs * core_byte,
+        "PE memory": (traffic.macs / chip.columns["lanes"] + traffic.onchip_bytes) * pe_byte,
+        "array buses": traffic.onchip_bytes * bus_byte,
+        "DRAM": traffic.dram_bytes * library.DRAM_PJ_PER_BYTE,
+    }

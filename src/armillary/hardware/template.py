@@ -1,0 +1,28 @@
+"""What a template is: a space, and what is known of its designs without evaluating them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.spaces.space import Space
+from armillary.types import Design
+
+
+@dataclass(frozen=True)
+class Template:
+    """A parameterised accelerator.
+
+    `area_mm2` maps coded designs, shape [designs, parameters], to their area, shape [designs];
+    above `max_area_mm2` a design cannot be built. `baseline` is a published design of the space.
+    """
+
+    name: str
+    space: Space
+    area_mm2: Callable[[NDArray[np.int64]], NDArray[np.float64]]
+    max_area_mm2: float
+    baseline: Design
+    baseline_name: str
