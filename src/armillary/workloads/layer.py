@@ -7,7 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 LayerKind = Literal["conv", "depthwise", "gemm"]
-_DIMENSIONS = ("N", "K", "C", "P", "Q", "R", "S", "groups", "stride_h", "stride_w", "dilation_h", "dilation_w")
+_DIMENSIONS = (
+    "N", "K", "C", "P", "Q", "R", "S", "groups", "stride_h", "stride_w", "dilation_h", "dilation_w",
+    "outputs_per_bias",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +19,10 @@ class Layer:
 
     K and C are the totals over all groups. A GEMM of M x C by C x K has P=M and Q=R=S=1; a batched
     GEMM is grouped: groups = batch, K and C the totals over the batch. `dynamic` says that the
-    second operand is computed at run time (attention) and so is no parameter. The name does not
-    take part in comparisons: equal layers are the same work.
+    second operand is computed at run time (attention) and so is no parameter. A transposed
+    convolution, done as a GEMM with one output per filter tap, adds its bias after the taps are
+    summed: `outputs_per_bias` of its K outputs share one. The name does not take part in
+    comparisons: equal layers are the same work.
     """
 
     name: str = field(compare=False)
@@ -36,6 +41,7 @@ class Layer:
     groups: int = 1
     bias: bool = False
     dynamic: bool = False
+    outputs_per_bias: int = 1
 
     def __post_init__(self) -> None:
         for dimension in _DIMENSIONS:
@@ -48,6 +54,8 @@ class Layer:
             raise ValueError(f"layer {self.name}: kind={self.kind!r} is not allowed; choose conv, depthwise or gemm")
         if self.K % self.groups or self.C % self.groups:
             raise ValueError(f"layer {self.name}: groups={self.groups} must divide K={self.K} and C={self.C}")
+        if self.K % self.outputs_per_bias:
+            raise ValueError(f"layer {self.name}: outputs_per_bias={self.outputs_per_bias} must divide K={self.K}")
 
     @property
     def channels_per_group(self) -> int:
@@ -77,7 +85,7 @@ class Layer:
     @property
     def parameters(self) -> int:
         """Learned values: constant weights and bias."""
-        return (0 if self.dynamic else self.weights) + (self.K if self.bias else 0)
+        return (0 if self.dynamic else self.weights) + (self.K // self.outputs_per_bias if self.bias else 0)
 
     @property
     def inputs(self) -> int:
@@ -95,26 +103,49 @@ class LayerUse:
     """A layer, how often it runs per inference, and how many distinct weight tensors those runs use.
 
     A recurrent step runs once per time step with the same weights: count = steps, weight_sets = 1.
+    `shared_sets` of the weight sets are held by an earlier operator of the workload already (a
+    detection head that runs on several scales): they are fetched like the others but are learned
+    once.
     """
 
     layer: Layer
     count: int = 1
     weight_sets: int = 1
+    shared_sets: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.weight_sets <= self.count:
             raise ValueError(
                 f"layer {self.layer.name}: weight_sets={self.weight_sets} must lie in 1..count={self.count}"
             )
+        if not 0 <= self.shared_sets <= self.weight_sets:
+            raise ValueError(
+                f"layer {self.layer.name}: shared_sets={self.shared_sets} must lie in 0..weight_sets={self.weight_sets}"
+            )
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of all runs."""
+        return self.count * self.layer.macs
+
+    @property
+    def parameters(self) -> int:
+        """Learned values, each counted where it is met first."""
+        return (self.weight_sets - self.shared_sets) * self.layer.parameters
 
 
 @dataclass(frozen=True, slots=True)
 class NotMapped:
-    """Operators that run beside the array (activations, pooling, ...): their number and traffic."""
+    """Operators that run beside the array (activations, pooling, ...): their number and traffic.
+
+    `bytes_moved` is what they read and write; `unsized` of their tensors have a size that depends on
+    the data (or on an operator that nobody can size) and are not in it.
+    """
 
     op_type: str
     count: int
     bytes_moved: int
+    unsized: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,12 +163,12 @@ class Workload:
     @property
     def macs(self) -> int:
         """Multiply-accumulates per inference."""
-        return sum(use.count * use.layer.macs for use in self.layers)
+        return sum(use.macs for use in self.layers)
 
     @property
     def parameters(self) -> int:
         """Learned values of the mapped layers."""
-        return sum(use.weight_sets * use.layer.parameters for use in self.layers)
+        return sum(use.parameters for use in self.layers)
 
     def count(self, kind: LayerKind) -> int:
         """Number of operators of a kind; the steps of a recurrent layer are one operator."""
@@ -152,6 +183,11 @@ def merge(uses: Sequence[LayerUse]) -> tuple[LayerUse, ...]:
         merged[use.layer] = (
             use
             if known is None
-            else replace(known, count=known.count + use.count, weight_sets=known.weight_sets + use.weight_sets)
+            else replace(
+                known,
+                count=known.count + use.count,
+                weight_sets=known.weight_sets + use.weight_sets,
+                shared_sets=known.shared_sets + use.shared_sets,
+            )
         )
     return tuple(merged.values())
