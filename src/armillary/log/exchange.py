@@ -1,0 +1,217 @@
+"""Evaluations in and out of other people's files: CSV both ways, the PRIME dataset in.
+
+A CSV file has the columns of `armillary.log.schema`, by name and in any order, under one header row.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from armillary.log.faults import Faults
+from armillary.log.folder import LogWriteError, write_file
+from armillary.log.prime_dataset import import_prime_tfrecords
+from armillary.log.schema import CONTEXT_PREFIX, SPACE_COLUMN, to_table
+from armillary.log.sheet import Sheet, read_header, read_sheet
+from armillary.log.store import Log
+from armillary.spaces.space import Space
+from armillary.types import METRICS, ArmillaryError, Evaluations, Fidelity
+
+__all__ = ["export_csv", "import_csv", "import_prime_tfrecords"]
+
+_FAILURE_KINDS = ("infeasible", "error", "timeout")
+_TRUTH = {
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "1": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+    "0": False,
+}
+_NUMBER = "write a number, or nothing if it is unknown"
+_EVERY_NUMBER = "without a column 'feasible', every row states every metric as a number"
+
+
+def export_csv(log: Log, path: str | os.PathLike[str], space: str | None = None) -> int:
+    """Write the evaluations of a space to a local CSV file, without loss, and return their number.
+
+    Args:
+        log: the log to read.
+        path: the file to create or replace.
+        space: name of the space; may be left out where the log holds only one.
+
+    Raises:
+        ArmillaryError: if the log holds nothing of the space, or several spaces and none is named.
+        LogWriteError: if the file cannot be written.
+    """
+    table = to_table(log.evaluations(space or _only_space(log)))
+    plain = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in table.schema]
+    try:
+        write_file(Path(path), lambda file: pyarrow.csv.write_csv(table.cast(pa.schema(plain)), file))
+    except OSError as fault:
+        raise LogWriteError(f"cannot write {os.fspath(path)}: {fault.strerror or fault}") from fault
+    return int(table.num_rows)
+
+
+def import_csv(
+    path: str | os.PathLike[str],
+    space: Space,
+    *,
+    workload: str | None = None,
+    evaluator: str = "csv",
+    extra_metrics: Sequence[str] = (),
+) -> Evaluations:
+    """Return the rows of a CSV file as evaluations of a space.
+
+    The file must have every parameter of the space and at least one metric; everything else may be
+    left out. Without `feasible` and `failure_kind`, all rows are feasible and state every metric;
+    without `failure_kind`, infeasible rows get kind `infeasible` and detail `unstated`. Without
+    their columns, `fidelity` is `external`, `version` is empty, `seconds` and `seed` are 0, and `time` is
+    that of the import (UTC).
+
+    Args:
+        path: a local file, in UTF-8.
+        space: which parameters to expect, and their allowed values.
+        workload: the workload of all rows, for a file without a column `workload`.
+        evaluator: who evaluated, for a file without a column `evaluator`.
+        extra_metrics: names of columns to take as metrics beside those of `armillary.types.METRICS`.
+
+    Raises:
+        ArmillaryError: if the file cannot be read; or lists every unknown or missing column (with near
+            matches), or every cell whose value is not allowed, by row (the header is row 1) and column.
+    """
+    faults = Faults(os.fspath(path))
+    metrics = [*METRICS, *(name for name in extra_metrics if name not in METRICS)]
+    header = read_header(Path(path))
+    _check_header(header, space, metrics, faults)
+    if "workload" not in header and workload is None:
+        faults.add("column 'workload' is missing and no workload was named for the file")
+    faults.check()
+    sheet = read_sheet(Path(path), header, faults)
+    faults.check()  # a row left out would shift the numbers of those below it
+    evaluations = _evaluations(sheet, space, metrics, workload or "", evaluator)
+    faults.check()
+    return evaluations
+
+
+def _only_space(log: Log) -> str:
+    spaces = sorted({fragment.header.space for fragment in log.required_fragments()})
+    if len(spaces) > 1:
+        raise ArmillaryError(f"log {log.path} holds evaluations of several spaces; name one of {spaces}")
+    return spaces[0]
+
+
+def _check_header(header: Sequence[str], space: Space, metrics: Sequence[str], faults: Faults) -> None:
+    known = [*space.names, *metrics, SPACE_COLUMN, *Evaluations.PLAIN_COLUMNS]
+    for name, times in Counter(header).items():
+        if times > 1:
+            faults.add(f"column {name!r} appears {times} times")
+        if name not in known and not (name.startswith(CONTEXT_PREFIX) and name != CONTEXT_PREFIX):
+            near = get_close_matches(name, known)
+            hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known columns are {known}"
+            faults.add(f"column {name!r} is unknown; {hint}")
+    for name in space.names:
+        if name not in header:
+            faults.add(f"column {name!r}, a parameter of {space.name}, is missing")
+    if not set(header) & set(metrics):
+        faults.add(f"no column is a metric; known metrics are {list(metrics)}")
+
+
+def _evaluations(sheet: Sheet, space: Space, metrics: Sequence[str], workload: str, evaluator: str) -> Evaluations:
+    if column := sheet.column(SPACE_COLUMN):
+        column.choose({space.name: space.name})
+    feasible, kind, detail = _outcome(sheet)
+    return Evaluations(
+        space=space.name,
+        design={p.name: column.parameter(p) for p in space.parameters if (column := sheet.column(p.name))},
+        workload=_text(sheet, "workload", workload),
+        context=_context(sheet),
+        evaluator=_text(sheet, "evaluator", evaluator),
+        version=_text(sheet, "version", ""),
+        fidelity=_fidelity(sheet),
+        metrics=_metrics(sheet, metrics),
+        feasible=feasible,
+        failure_kind=kind,
+        failure_resource=_text(sheet, "failure_resource", ""),
+        failure_layer=_text(sheet, "failure_layer", ""),
+        failure_needed=_number(sheet, "failure_needed", np.nan),
+        failure_available=_number(sheet, "failure_available", np.nan),
+        failure_detail=detail,
+        seconds=_number(sheet, "seconds", 0.0),
+        seed=_seed(sheet),
+        time=_time(sheet),
+    )
+
+
+def _outcome(sheet: Sheet) -> tuple[NDArray[np.bool_], NDArray[np.object_], NDArray[np.object_]]:
+    """Return which rows are feasible, and kind and detail of the failure of the others."""
+    flags, kinds = sheet.column("feasible"), sheet.column("failure_kind")
+    feasible = np.ones(sheet.rows, dtype=bool)
+    if flags:
+        feasible = flags.choose(_TRUTH).astype(bool)
+    elif kinds:
+        feasible = kinds.text() == ""
+    if kinds is None:
+        unstated = np.where(feasible, "", "unstated").astype(object)
+        return feasible, np.where(feasible, "", "infeasible").astype(object), unstated
+    kind = kinds.text()
+    kinds.reject(feasible & (kind != ""), "a feasible row has no failure")
+    kinds.reject(~feasible & ~np.isin(kind, _FAILURE_KINDS), f"choose one of {list(_FAILURE_KINDS)}")
+    return feasible, kind, _text(sheet, "failure_detail", "")
+
+
+def _context(sheet: Sheet) -> Mapping[str, NDArray[np.float64]]:
+    names = [name for name in sheet.names if name.startswith(CONTEXT_PREFIX)]
+    return {name.removeprefix(CONTEXT_PREFIX): _number(sheet, name, np.nan) for name in names}
+
+
+def _metrics(sheet: Sheet, metrics: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+    optional = bool({"feasible", "failure_kind"} & set(sheet.names))
+    allowed = _NUMBER if optional else _EVERY_NUMBER
+    return {
+        name: column.numbers(pa.float64(), allowed, optional)
+        for name in sheet.names
+        if name in metrics and (column := sheet.column(name))
+    }
+
+
+def _text(sheet: Sheet, name: str, default: str) -> NDArray[np.object_]:
+    column = sheet.column(name)
+    return column.text() if column else np.full(sheet.rows, default, dtype=object)
+
+
+def _fidelity(sheet: Sheet) -> NDArray[np.object_]:
+    column = sheet.column("fidelity")
+    if column is None:
+        return np.full(sheet.rows, str(Fidelity.EXTERNAL), dtype=object)
+    return column.choose({str(fidelity): str(fidelity) for fidelity in Fidelity})
+
+
+def _number(sheet: Sheet, name: str, default: float) -> NDArray[np.float64]:
+    column = sheet.column(name)
+    return column.numbers(pa.float64(), _NUMBER) if column else np.full(sheet.rows, default)
+
+
+def _seed(sheet: Sheet) -> NDArray[np.int64]:
+    column = sheet.column("seed")
+    if column is None:
+        return np.zeros(sheet.rows, dtype=np.int64)
+    return column.numbers(pa.int64(), "write an integer", optional=False)
+
+
+def _time(sheet: Sheet) -> NDArray[np.datetime64]:
+    column = sheet.column("time")
+    if column is None:
+        return np.full(sheet.rows, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us"))
+    return column.numbers(pa.timestamp("us"), "write it in UTC as 2026-01-31 13:05:00")

@@ -1,0 +1,142 @@
+"""A folder on any file system that fsspec knows, in which files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow.fs
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from armillary.types import ArmillaryError
+
+TEMPORARY_SUFFIX = ".tmp"
+
+Writer = Callable[[Any], None]
+
+
+class LogWriteError(ArmillaryError):
+    """A file could not be written; nothing of it is left behind, and nothing written earlier is harmed."""
+
+
+class Folder:
+    """A flat folder of files, local or remote.
+
+    Args:
+        path: a local path or any fsspec URL, e.g. `memory://log` or `s3://bucket/log`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = os.fspath(path)
+        self._fs, self._root = url_to_fs(self.path)
+        self._root = self._root.rstrip("/") or "/"
+        self._local = isinstance(self._fs, LocalFileSystem)
+
+    @property
+    def arrow(self) -> pyarrow.fs.FileSystem:
+        """The file system as Arrow sees it; native for local files, because that is faster."""
+        if self._local:
+            return pyarrow.fs.LocalFileSystem()
+        return pyarrow.fs.PyFileSystem(pyarrow.fs.FSSpecHandler(self._fs))
+
+    def full_path(self, name: str) -> str:
+        """Return the path of a file within its file system (without protocol)."""
+        return f"{self._root.rstrip('/')}/{name}"
+
+    def names(self) -> list[str]:
+        """Return the names of what lies in the folder, sorted; leftovers of killed writers are left out.
+
+        Raises:
+            ArmillaryError: if the path exists but cannot be listed.
+        """
+        self._fs.invalidate_cache(self._root)
+        try:
+            paths = self._fs.ls(self._root, detail=False)
+        except FileNotFoundError:
+            return []
+        except OSError as fault:
+            raise ArmillaryError(f"cannot read the log {self.path}: {_reason(fault)}") from fault
+        names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
+        if len(paths) == 1 and self._fs.isfile(self._root):
+            raise ArmillaryError(f"cannot read the log {self.path}: it is a file, and a log is a folder")
+        return [name for name in names if not name.endswith(TEMPORARY_SUFFIX)]
+
+    def write(self, name: str, writer: Writer) -> None:
+        """Create the folder if need be, and in it a file with what `writer` puts into the open file.
+
+        Raises:
+            LogWriteError: if the file system refuses, e.g. because the disk is full.
+        """
+        try:
+            if self._local:
+                write_file(Path(self.full_path(name)), writer)
+            else:
+                self._write_remote(name, writer)
+        except OSError as fault:
+            raise LogWriteError(
+                f"cannot write {self.full_path(name)} of the log {self.path}: {_reason(fault)}; "
+                "what was logged before is intact"
+            ) from fault
+
+    def _write_remote(self, name: str, writer: Writer) -> None:
+        temporary = self.full_path(name) + TEMPORARY_SUFFIX
+        self._fs.makedirs(self._root, exist_ok=True)
+        try:
+            with self._fs.open(temporary, "wb") as file:
+                writer(file)
+            self._fs.mv(temporary, self.full_path(name))
+        except BaseException:
+            with suppress(OSError):
+                self._fs.rm(temporary)
+            raise
+
+
+def write_file(path: Path, writer: Writer) -> None:
+    """Create or replace a local file at once: temporary file, fsync, rename, fsync of the folder.
+
+    Raises:
+        OSError: if the file system refuses; the temporary file is gone and `path` is as before.
+    """
+    _make_folder(path.parent)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
+    with _removed_on_failure(temporary):
+        with open(temporary, "xb") as file:
+            writer(file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:  # Ctrl-C included
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reason(fault: OSError) -> str:
+    return fault.strerror or str(fault) or type(fault).__name__

@@ -1,0 +1,168 @@
+"""A CSV file as columns of text cells that know how to be read as numbers, choices and parameters.
+
+A column is worked on by its distinct cells, which are few beside its rows: a million rows of
+parameters are parsed as fast as their value lists.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from numpy.typing import NDArray
+
+from armillary.log.faults import Faults
+from armillary.spaces.space import Parameter
+from armillary.types import ArmillaryError
+
+FIRST_ROW = 2  # as a spreadsheet counts: the header is row 1
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of text cells: the distinct cells, and for each row the index of its cell among them."""
+
+    name: str
+    cells: pa.Array
+    codes: NDArray[np.int64]
+    faults: Faults
+
+    def reject(self, wrong: NDArray[np.bool_], allowed: str) -> None:
+        """Report every marked row, shape [rows]."""
+        for row in np.flatnonzero(wrong):
+            value = self.cells[int(self.codes[row])].as_py()
+            self.faults.add(f"row {row + FIRST_ROW}: {self.name}={value!r} is not allowed; {allowed}")
+
+    def text(self) -> NDArray[np.object_]:
+        """Return the cells as they stand, shape [rows]."""
+        return _objects(self.cells.to_pylist())[self.codes]
+
+    def choose(self, choices: Mapping[str, Any]) -> NDArray[np.object_]:
+        """Return what the cells stand for, shape [rows]; report those not among the choices, None in the result."""
+        cells = [cell.strip() for cell in self.cells.to_pylist()]
+        unknown = np.array([cell not in choices for cell in cells], dtype=bool)
+        self.reject(unknown[self.codes], f"choose one of {list(choices)}")
+        return _objects([choices.get(cell) for cell in cells])[self.codes]
+
+    def numbers(self, kind: pa.DataType, allowed: str, optional: bool = True) -> NDArray[Any]:
+        """Return the cells as numbers or times, shape [rows]; report what is neither.
+
+        Args:
+            kind: Arrow type of the result.
+            allowed: what to tell the writer of a wrong cell.
+            optional: whether a cell may be empty, which reads as NaN or NaT.
+        """
+        cells = pc.utf8_trim_whitespace(self.cells)
+        parsed = _parsed(pc.if_else(pc.equal(cells, ""), None, cells), kind)
+        wrong = pc.is_null(parsed)
+        if optional:
+            wrong = pc.and_(wrong, pc.not_equal(cells, ""))
+        self.reject(_numpy(wrong)[self.codes], allowed)
+        return _numpy(parsed.fill_null(0) if pa.types.is_integer(kind) else parsed)[self.codes]
+
+    def parameter(self, parameter: Parameter) -> NDArray[Any]:
+        """Return the cells as values of a parameter, shape [rows]; report those that it does not allow."""
+        kind = type(parameter.values[0])
+        if kind is str:
+            return self.choose({str(value): value for value in parameter.values})
+        if kind is bool:
+            return self.choose({str(value).lower(): value for value in parameter.values}).astype(bool)
+        cells = _parsed(pc.utf8_trim_whitespace(self.cells), pa.float64()).to_pylist()
+        known = np.array([cell in parameter.values for cell in cells], dtype=bool)
+        self.reject(~known[self.codes], f"choose one of {list(parameter.values)}")
+        values = [kind(cell) if ok else kind() for cell, ok in zip(cells, known, strict=True)]
+        return np.array(values, dtype=kind)[self.codes]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The cells of a CSV file."""
+
+    table: pa.Table
+    faults: Faults
+
+    @property
+    def rows(self) -> int:
+        """Number of rows below the header."""
+        return int(self.table.num_rows)
+
+    @property
+    def names(self) -> list[str]:
+        """The names in the header."""
+        return list(self.table.column_names)
+
+    def column(self, name: str) -> Column | None:
+        """Return a column, None if the file has no such column."""
+        if name not in self.names:
+            return None
+        cells = self.table[name].dictionary_encode().unify_dictionaries()
+        codes = [np.asarray(chunk.indices.to_numpy(zero_copy_only=False), dtype=np.int64) for chunk in cells.chunks]
+        distinct = cells.chunk(0).dictionary if codes else pa.array([], type=pa.string())
+        return Column(name, distinct, np.concatenate([np.empty(0, dtype=np.int64), *codes]), self.faults)
+
+
+def read_header(path: Path) -> list[str]:
+    """Return the column names in the first row of a CSV file.
+
+    Raises:
+        ArmillaryError: if the file cannot be read as text.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            return [name.strip() for name in next(csv.reader(file), [])]
+    except (OSError, UnicodeError, csv.Error) as fault:
+        raise ArmillaryError(f"cannot read {path} as CSV: {fault}") from fault
+
+
+def read_sheet(path: Path, header: Sequence[str], faults: Faults) -> Sheet:
+    """Return the cells below the header; a row with too many or too few is reported and left out.
+
+    Raises:
+        ArmillaryError: if the file is no UTF-8 text in the form of CSV.
+    """
+
+    def ragged(row: Any) -> str:
+        faults.add(f"row {row.number} has {row.actual_columns} cells, expected {row.expected_columns}: {row.text!r}")
+        return "skip"
+
+    try:
+        table = pyarrow.csv.read_csv(
+            path,
+            pyarrow.csv.ReadOptions(column_names=list(header), skip_rows=1, use_threads=False),  # for row numbers
+            pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=ragged),
+            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False),
+        )
+    except (pa.ArrowException, OSError) as fault:
+        raise ArmillaryError(f"cannot read {path} as CSV: {fault}") from fault
+    return Sheet(table, faults)
+
+
+def _objects(values: Sequence[Any]) -> NDArray[np.object_]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _numpy(column: pa.Array) -> NDArray[Any]:
+    return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def _parsed(cells: pa.Array, kind: pa.DataType) -> pa.Array:
+    try:
+        return cells.cast(kind)
+    except pa.ArrowInvalid:
+        return pa.array([_parsed_cell(cell, kind) for cell in cells], type=kind)
+
+
+def _parsed_cell(cell: pa.Scalar, kind: pa.DataType) -> Any:
+    try:
+        return cell.cast(kind).as_py()
+    except pa.ArrowInvalid:
+        return None

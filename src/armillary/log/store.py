@@ -1,0 +1,208 @@
+"""The log: an append-only dataset of evaluations that many processes may write at once.
+
+Every append is one Parquet file, a fragment, which appears under its name only when it is whole.
+So writers need no locks, and a writer killed at any moment leaves every earlier fragment intact.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from armillary.log.folder import Folder
+from armillary.log.schema import ForeignFileError, Header, NewerSchemaError, from_table, to_table
+from armillary.types import ArmillaryError, Evaluations
+
+SUFFIX = ".parquet"
+ROWS_PER_GROUP = 131_072  # small enough that the two cores of a laptop share the scan of a million rows
+
+_logger = logging.getLogger("armillary.log")
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A readable file of a log: its name in the folder, what it holds, and how many rows."""
+
+    name: str
+    header: Header
+    schema: pa.Schema
+    rows: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file in the folder of a log that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+class Log:
+    """A folder of fragments, on a local disk or any file system that fsspec knows.
+
+    The folder is made by the first append. `skipped` lists the truncated and foreign files that the
+    last read found and left out; each is also reported once as a warning of the logger `armillary.log`.
+
+    Args:
+        path: a local path or an fsspec URL, e.g. `memory://log` or `s3://bucket/log`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.folder = Folder(path)
+        self.skipped: list[Skipped] = []
+        self._reported: set[Skipped] = set()
+
+    @property
+    def path(self) -> str:
+        """The path or URL that the log was opened with."""
+        return self.folder.path
+
+    def append(self, evaluations: Evaluations) -> str:
+        """Add the evaluations as one new fragment and return its file name.
+
+        When the call returns, the rows are on the disk. Rows without a place of their own (an empty
+        `evaluations`) make an empty fragment.
+
+        Raises:
+            LogWriteError: if the file system refuses, e.g. because the disk is full.
+            ArmillaryError: if two columns share a name or a text column holds something else than text.
+        """
+        table = to_table(evaluations)
+        name = _fragment_name()
+        self.folder.write(name, lambda file: _write_parquet(table, file))
+        return name
+
+    def fragments(self) -> list[Fragment]:
+        """Return the readable fragments, oldest first, and set `skipped`.
+
+        Raises:
+            ArmillaryError: if the folder cannot be listed.
+            NewerSchemaError: if a fragment was written by a later Armillary.
+        """
+        self.skipped = []
+        return list(self._scan())
+
+    def spaces(self) -> list[str]:
+        """Return the names of the spaces that the log holds evaluations of, in order of appearance."""
+        return list(dict.fromkeys(fragment.header.space for fragment in self.fragments()))
+
+    def __len__(self) -> int:
+        return sum(fragment.rows for fragment in self.fragments())
+
+    def evaluations(self, space: str) -> Evaluations:
+        """Return all evaluations of a space, in the order in which they were appended.
+
+        Raises:
+            ArmillaryError: if there are none, or fragments of the space disagree about its parameters.
+            NewerSchemaError: if a fragment was written by a later Armillary.
+        """
+        fragments = self.required_fragments(space)
+        parts = [part for fragment in fragments if (part := self._read(fragment)) is not None]
+        if not parts:
+            raise ArmillaryError(self._nothing())
+        try:
+            return parts[0] if len(parts) == 1 else Evaluations.concat(parts)
+        except ValueError as fault:
+            raise ArmillaryError(f"log {self.path} mixes two versions of a space: {fault}") from fault
+
+    def required_fragments(self, space: str | None = None) -> list[Fragment]:
+        """Return the readable fragments (of one space).
+
+        Raises:
+            ArmillaryError: if there are none.
+            NewerSchemaError: if a fragment was written by a later Armillary.
+        """
+        fragments = self.fragments()
+        if not fragments:
+            raise ArmillaryError(self._nothing())
+        if space is None:
+            return fragments
+        ours = [fragment for fragment in fragments if fragment.header.space == space]
+        if not ours:
+            held = sorted({fragment.header.space for fragment in fragments})
+            raise ArmillaryError(other_space(f"log {self.path}", held, space))
+        return ours
+
+    def _scan(self) -> Iterator[Fragment]:
+        for name in self.folder.names():
+            try:
+                yield self._open(name)
+            except NewerSchemaError as fault:
+                raise NewerSchemaError(f"log {self.path} cannot be read: fragment {name}: {fault}") from None
+            except (ForeignFileError, pa.ArrowException, OSError) as fault:
+                self._skip(name, str(fault))
+
+    def _open(self, name: str) -> Fragment:
+        if not name.endswith(SUFFIX):
+            raise ForeignFileError(f"not a fragment: its name does not end in {SUFFIX}")
+        with pq.ParquetFile(self.folder.full_path(name), filesystem=self._arrow) as file:
+            return Fragment(name, Header.read(file.metadata.metadata), file.schema_arrow, file.metadata.num_rows)
+
+    def _read(self, fragment: Fragment) -> Evaluations | None:
+        path = self.folder.full_path(fragment.name)
+        try:
+            with pq.ParquetFile(path, filesystem=self._arrow, page_checksum_verification=True) as file:
+                return from_table(file.read())
+        except (ForeignFileError, pa.ArrowException, OSError) as fault:
+            self._skip(fragment.name, str(fault))
+            return None
+
+    @cached_property
+    def _arrow(self) -> Any:
+        return self.folder.arrow
+
+    def _skip(self, name: str, reason: str) -> None:
+        skipped = Skipped(self.folder.full_path(name), reason.strip())
+        self.skipped.append(skipped)
+        if skipped not in self._reported:
+            self._reported.add(skipped)
+            _logger.warning("skipped %s: %s", skipped.path, skipped.reason)
+
+    def _nothing(self) -> str:
+        skipped = "".join(f"; skipped {file.path}: {file.reason}" for file in self.skipped)
+        return f"log {self.path} holds no evaluations{skipped}"
+
+
+@dataclass(frozen=True)
+class InMemoryLog:
+    """A log of evaluations that are already at hand, for code that takes any log."""
+
+    held: Evaluations
+
+    def evaluations(self, space: str) -> Evaluations:
+        """Return the evaluations.
+
+        Raises:
+            ArmillaryError: if they are of another space.
+        """
+        if self.held.space != space:
+            raise ArmillaryError(other_space("the log", [self.held.space], space))
+        return self.held
+
+
+def other_space(log: str, held: list[str], wanted: str) -> str:
+    """Return the message for a log that lacks the wanted space."""
+    plural = "s" if len(held) > 1 else ""
+    return f"{log} holds evaluations of space{plural} {', '.join(map(repr, held))}, not of {wanted!r}"
+
+
+def _fragment_name() -> str:
+    # Sorting by name sorts by time; process and random part keep writers apart.
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    return f"{now}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
+
+
+def _write_parquet(table: pa.Table, file: Any) -> None:
+    # Metrics are nearly all different, so that a dictionary for them would only cost time.
+    repeating = [field.name for field in table.schema if not pa.types.is_float64(field.type)]
+    repeating += [name for name in table.column_names if name.startswith("context_")]
+    pq.write_table(table, file, row_group_size=ROWS_PER_GROUP, use_dictionary=repeating, write_page_checksum=True)
