@@ -136,6 +136,23 @@ def test_damage_inside_a_fragment_is_found_by_its_checksums(tmp_path, evaluation
     assert [skipped.path for skipped in log.skipped] == [str(damaged)]
 
 
+def test_no_single_bit_of_damage_gets_through(tmp_path, evaluations, assert_same):
+    """A flipped bit is noticed, or it sits where it changes nothing."""
+    log = Log(tmp_path)
+    name = log.append(evaluations(300))
+    whole = (tmp_path / name).read_bytes()
+    log.append(evaluations(1, seed=1))
+    rng = np.random.default_rng(0)
+    for position in rng.integers(0, len(whole), 120):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << rng.integers(8)
+        (tmp_path / name).write_bytes(damaged)
+        back = log.evaluations("edge_tpu")
+        assert len(log.skipped) == (len(back) == 1)
+        if len(back) > 1:
+            assert_same(back.select(slice(0, 300)), evaluations(300))
+
+
 def test_a_file_is_no_log(tmp_path, evaluations):
     path = tmp_path / "file"
     path.write_text("x")

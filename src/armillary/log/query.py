@@ -61,7 +61,10 @@ def _dataset(log: Log, fragments: list[Fragment]) -> ds.Dataset:
     except pa.ArrowException as fault:
         raise ArmillaryError(f"log {log.path}: a column has different types in different spaces: {fault}") from fault
     paths = [log.folder.full_path(fragment.name) for fragment in fragments]
-    return ds.dataset(paths, schema=schema, format="parquet", filesystem=log.folder.arrow)
+    checked = ds.ParquetFileFormat(
+        default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    )
+    return ds.dataset(paths, schema=schema, format=checked, filesystem=log.folder.arrow)
 
 
 def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -25,6 +25,8 @@ from armillary.types import ArmillaryError, Evaluations
 SUFFIX = ".parquet"
 ROWS_PER_GROUP = 131_072  # small enough that the two cores of a laptop share the scan of a million rows
 
+# What Arrow raises on damaged files; a name in a damaged footer may not even be text.
+_UNREADABLE = (ForeignFileError, pa.ArrowException, OSError, UnicodeError)
 _logger = logging.getLogger("armillary.log")
 
 
@@ -138,7 +140,7 @@ class Log:
                 yield self._open(name)
             except NewerSchemaError as fault:
                 raise NewerSchemaError(f"log {self.path} cannot be read: fragment {name}: {fault}") from None
-            except (ForeignFileError, pa.ArrowException, OSError) as fault:
+            except _UNREADABLE as fault:
                 self._skip(name, str(fault))
 
     def _open(self, name: str) -> Fragment:
@@ -152,7 +154,7 @@ class Log:
         try:
             with pq.ParquetFile(path, filesystem=self._arrow, page_checksum_verification=True) as file:
                 return from_table(file.read())
-        except (ForeignFileError, pa.ArrowException, OSError) as fault:
+        except _UNREADABLE as fault:
             self._skip(fragment.name, str(fault))
             return None
 
