@@ -1,0 +1,30 @@
+"""Optimizers: ask and tell over a space; one file each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from armillary.registry import Registry
+
+REGISTRY = Registry(
+    kind="optimizer",
+    group="armillary.optimizers",
+    members={
+        "firefly": "armillary.optimizers.firefly:Firefly",
+        "random": "armillary.optimizers.random_search:RandomSearch",
+    },
+)
+
+
+def names() -> list[str]:
+    """Return the names of all optimizers, sorted; loads none of them."""
+    return REGISTRY.names()
+
+
+def load(name: str) -> Any:
+    """Return the class of an optimizer.
+
+    Raises:
+        ArmillaryError: if there is no optimizer of that name.
+    """
+    return REGISTRY.load(name)
