@@ -19,18 +19,20 @@ def m4_like() -> Workload:
     """Return a detector on a MobileNetV1-like backbone: 384 x 384 input, 20 classes and background.
 
     13 separable blocks, a gate on the last (its two fully connected layers), four strided pairs of
-    full convolutions, and full 3x3 predictors of three boxes per place on five scales.
+    full convolutions, and full 3x3 predictors of three boxes per place on five scales: the last of
+    stride 16 and the four pairs.
 
     Source: ours, after Howard et al. 2017 and Liu et al. 2016 (SSD). Published for M4: (32, 13, 2),
     6.23 MB, 3,471,920,128 operations.
     """
     net = Net(3, 384).conv(32, 3, 2)
-    for outputs, repeats, stride in ((64, 1, 1), (128, 2, 2), (256, 2, 2), (480, 6, 2), (1024, 2, 2)):
+    scales: list[Shape] = []
+    for outputs, repeats, stride in ((64, 1, 1), (128, 2, 2), (256, 2, 2), (448, 6, 2), (1024, 2, 2)):
+        scales = [net.shape]
         for i in range(repeats):
             net.depthwise(3, stride if i == 0 else 1).conv(outputs, 1)
     squeeze_excite(net, net.channels // 4)
-    scales = [net.shape]
-    for outputs in (384, 256, 256, 128):
+    for outputs in (448, 256, 256, 256):
         scales.append(net.conv(outputs // 2, 1).conv(outputs, 3, 2).shape)
     for scale in scales:
         for values in _box_values(anchors=3, classes=21):

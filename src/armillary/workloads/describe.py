@@ -1,0 +1,42 @@
+"""A workload as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from armillary.workloads.context import context_of
+from armillary.workloads.layer import LayerUse, Workload
+
+_SHAPE = ("N", "K", "C", "P", "Q", "R", "S", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups")
+
+
+def as_json(workload: Workload) -> dict[str, Any]:
+    """Return a workload as plain lists, dictionaries, numbers and text.
+
+    `macs` and `parameters` are totals, of the workload and, in `layers`, of all runs of a layer.
+    """
+    return {
+        "name": workload.name,
+        "macs": workload.macs,
+        "parameters": workload.parameters,
+        "layers": [_layer(use) for use in workload.layers],
+        "context": context_of(workload).as_dict(),
+        "not_mapped": [asdict(row) for row in workload.not_mapped],
+    }
+
+
+def _layer(use: LayerUse) -> dict[str, Any]:
+    layer = use.layer
+    return {
+        "name": layer.name,
+        "kind": layer.kind,
+        **{name: getattr(layer, name) for name in _SHAPE},
+        "bias": layer.bias,
+        "dynamic": layer.dynamic,
+        "count": use.count,
+        "weight_sets": use.weight_sets,
+        "shared_sets": use.shared_sets,
+        "macs": use.macs,
+        "parameters": use.parameters,
+    }
