@@ -22,6 +22,7 @@ from armillary.log.faults import Faults
 from armillary.spaces.space import Parameter
 from armillary.types import ArmillaryError
 
+_CELL = pa.large_string()  # a column may have more than the 2 GiB of text that `string` holds
 FIRST_ROW = 2  # as a spreadsheet counts: the header is row 1
 
 
@@ -102,10 +103,9 @@ class Sheet:
         """Return a column, None if the file has no such column."""
         if name not in self.names:
             return None
-        cells = self.table[name].dictionary_encode().unify_dictionaries()
-        codes = [np.asarray(chunk.indices.to_numpy(zero_copy_only=False), dtype=np.int64) for chunk in cells.chunks]
-        distinct = cells.chunk(0).dictionary if codes else pa.array([], type=pa.string())
-        return Column(name, distinct, np.concatenate([np.empty(0, dtype=np.int64), *codes]), self.faults)
+        cells = self.table[name].combine_chunks().dictionary_encode()
+        codes = np.asarray(cells.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
+        return Column(name, cells.dictionary, codes, self.faults)
 
 
 def read_header(path: Path) -> list[str]:
@@ -137,7 +137,7 @@ def read_sheet(path: Path, header: Sequence[str], faults: Faults) -> Sheet:
             path,
             pyarrow.csv.ReadOptions(column_names=list(header), skip_rows=1, use_threads=False),  # for row numbers
             pyarrow.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=ragged),
-            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False),
+            pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, _CELL), strings_can_be_null=False),
         )
     except (pa.ArrowException, OSError) as fault:
         raise ArmillaryError(f"cannot read {path} as CSV: {fault}") from fault

@@ -71,8 +71,7 @@ class Log:
     def append(self, evaluations: Evaluations) -> str:
         """Add the evaluations as one new fragment and return its file name.
 
-        When the call returns, the rows are on the disk. Rows without a place of their own (an empty
-        `evaluations`) make an empty fragment.
+        When the call returns, the rows are on the disk. No rows make an empty fragment.
 
         Raises:
             LogWriteError: if the file system refuses, e.g. because the disk is full.
