@@ -270,3 +270,38 @@ def test_filters_of_unknown_shape_are_refused(imported: Import) -> None:
     ]
     with pytest.raises(ArmillaryError, match=r"shape of tensor 'w' at Conv node 'first'.*ours\.Strange node 'odd'"):
         imported(nodes, {"x": [1, 3, 8, 8], "z": [4]})
+
+
+def test_a_damaged_file_is_read_or_refused_but_breaks_nothing(shared_onnx: Path, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    path = tmp_path / "damaged.onnx"
+    for file in ("alexnet.onnx", "backprop8_16_4.onnx"):
+        content = np.frombuffer((shared_onnx / file).read_bytes(), dtype=np.uint8)
+        refused = 0
+        for _ in range(60):
+            damaged = content.copy()
+            damaged[generator.integers(len(content), size=3)] = generator.integers(256, size=3)
+            path.write_bytes(damaged.tobytes())
+            try:
+                import_onnx(path)
+            except ArmillaryError as fault:
+                refused += 1
+                assert str(fault).startswith(str(path))  # noqa: PT017
+        assert refused > 0
+
+
+@pytest.mark.parametrize(
+    ("nodes", "message"),
+    [
+        ([helper.make_node("Relu", ["x"], ["y"])] * 2, r"tensor 'y' is computed twice"),
+        ([helper.make_node("Relu", ["x"], ["w"])], r"tensor 'w' is both given and computed"),
+        ([helper.make_node("Relu", ["x"], []), helper.make_node("Relu", ["x"], ["y"])], r"Relu node 0 has no output"),
+        (
+            [helper.make_node("Conv", ["x", "w"], ["y"], group="two")],
+            r"Conv node 'y' cannot be read: attribute group='two' is not of type int",
+        ),
+    ],
+)
+def test_an_invalid_graph_is_refused(nodes: list[onnx.NodeProto], message: str, imported: Import) -> None:
+    with pytest.raises(ArmillaryError, match=message):
+        imported(nodes, {"x": [1, 4, 8, 8]}, {"w": floats(4, 2, 3, 3)})

@@ -77,7 +77,7 @@ def _lowered(node: NodeProto, tensors: Tensors) -> list[Operation | Remainder] |
         return lower(node, tensors)
     except (ValueError, IndexError) as fault:
         raise ArmillaryError(
-            f"{tensors.source}: {describe(node)} has shapes that do not fit: {fault}; export the model again"
+            f"{tensors.source}: {describe(node)} cannot be read: {fault}; export the model again"
         ) from fault
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from onnx import NodeProto
 
 from armillary.workloads.layer import Layer
-from armillary.workloads.onnx_shapes import Shape, Tensors, attributes
+from armillary.workloads.onnx_shapes import Shape, Tensors, option
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def lower(node: NodeProto, tensors: Tensors) -> list[Operation | Remainder] | No
 
     Raises:
         ArmillaryError: if a shape that decides the layer is unknown.
-        ValueError: if the shapes do not fit the operator.
+        ValueError: if the shapes or attributes do not fit the operator.
     """
     rule = RULES.get(node.op_type) if node.domain in ("", "ai.onnx") else None
     return list(rule(node, tensors)) or None if rule else None
@@ -72,16 +72,15 @@ def _conv(node: NodeProto, tensors: Tensors, weights: int = 1, bias: int = 2) ->
     filters = tensors.shape(node.input[weights], node)
     output = tensors.shape(node.output[0], node)
     inputs = tensors.shape(node.input[0], node)
-    options = attributes(node)
     axes = len(filters) - 2
     if not 1 <= axes <= 3 or len(output) != len(filters) or len(inputs) != len(filters):
         raise ValueError(f"input {inputs}, filter {filters}, output {output}")
     depth, out_depth = (filters[2], output[2]) if axes == 3 else (1, 1)
     p, q = _plane(output[2:])
     r, s = _plane(filters[2:])
-    stride_h, stride_w = _plane(options.get("strides", [1] * axes))
-    dilation_h, dilation_w = _plane(options.get("dilations", [1] * axes))
-    groups = options.get("group", 1)
+    stride_h, stride_w = _plane(option(node, "strides", [1] * axes))
+    dilation_h, dilation_w = _plane(option(node, "dilations", [1] * axes))
+    groups = option(node, "group", 1)
     if inputs[1] != filters[1] * groups:
         raise ValueError(f"input {inputs} and filter {filters} in {groups} groups")
     layer = Layer(
@@ -107,7 +106,7 @@ def _conv_transpose(node: NodeProto, tensors: Tensors) -> Lowered:
     """
     inputs = tensors.shape(node.input[0], node)
     filters = tensors.shape(node.input[1], node)
-    groups = attributes(node).get("group", 1)
+    groups = option(node, "group", 1)
     if len(inputs) != len(filters) or inputs[1] != filters[0]:
         raise ValueError(f"input {inputs} and filter {filters}")
     taps = math.prod(filters[2:])
@@ -122,11 +121,10 @@ def _conv_transpose(node: NodeProto, tensors: Tensors) -> Lowered:
 
 
 def _gemm(node: NodeProto, tensors: Tensors) -> Lowered:
-    options = attributes(node)
     left = tensors.shape(node.input[0], node)
     right = tensors.shape(node.input[1], node)
-    left = left[::-1] if options.get("transA") else left
-    right = right[::-1] if options.get("transB") else right
+    left = left[::-1] if option(node, "transA", 0) else left
+    right = right[::-1] if option(node, "transB", 0) else right
     operation = _product(node, tensors, left, right, 0, 1)
     if not _has(node, 2):
         yield operation
@@ -182,7 +180,7 @@ def _padded(batch: Shape, rank: int) -> Shape:
 
 def _einsum(node: NodeProto, tensors: Tensors) -> Lowered:
     """Lower a product of two tensors over common indices; other sums have no layer."""
-    terms, _, out = attributes(node)["equation"].replace(" ", "").partition("->")
+    terms, _, out = option(node, "equation", "").replace(" ", "").partition("->")
     names = terms.split(",")
     if len(names) != 2 or "." in terms or any(len(set(term)) != len(term) for term in (*names, out)) or not out:
         return
@@ -217,7 +215,7 @@ def _recurrent(node: NodeProto, tensors: Tensors) -> Lowered:
     inputs = tensors.shape(node.input[0], node)
     directions, gates, features = tensors.shape(node.input[1], node)
     hidden = tensors.shape(node.input[2], node)[2]
-    batch, steps = (inputs[0], inputs[1]) if attributes(node).get("layout", 0) else (inputs[1], inputs[0])
+    batch, steps = (inputs[0], inputs[1]) if option(node, "layout", 0) else (inputs[1], inputs[0])
     if inputs[2] != features or len(inputs) != 3:
         raise ValueError(f"input {inputs} and weights of {features} features")
     bias = _has(node, 3)
@@ -240,10 +238,10 @@ def _attention(node: NodeProto, tensors: Tensors) -> Lowered:
 
     Query heads that share a key and value head are rows of one group.
     """
-    options = attributes(node)
-    query = _heads(tensors.shape(node.input[0], node), options.get("q_num_heads"))
-    key = _heads(tensors.shape(node.input[1], node), options.get("kv_num_heads"))
-    value = _heads(tensors.shape(node.input[2], node), options.get("kv_num_heads"))
+    shared = option(node, "kv_num_heads", 0)
+    query = _heads(tensors.shape(node.input[0], node), option(node, "q_num_heads", 0))
+    key = _heads(tensors.shape(node.input[1], node), shared)
+    value = _heads(tensors.shape(node.input[2], node), shared)
     past = tensors.shape(node.input[4], node)[2] if _has(node, 4) else 0
     batch, heads, rows, width = query
     groups, length = batch * key[1], past + key[2]
@@ -261,7 +259,7 @@ def _attention(node: NodeProto, tensors: Tensors) -> Lowered:
     yield Operation(mixed)
 
 
-def _heads(shape: Shape, heads: int | None) -> tuple[int, int, int, int]:
+def _heads(shape: Shape, heads: int) -> tuple[int, int, int, int]:
     """Return [batch, heads, length, width] of a tensor that has its heads apart or side by side."""
     if len(shape) == 4:
         return shape[0], shape[1], shape[2], shape[3]

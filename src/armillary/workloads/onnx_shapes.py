@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -112,10 +112,23 @@ def operator(node: NodeProto) -> str:
     return f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
 
 
-def attributes(node: NodeProto) -> dict[str, Any]:
-    """Return the attributes of a node by name; text as str."""
-    values = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
+T = TypeVar("T", int, str, list[int])
+
+
+def option(node: NodeProto, name: str, default: T) -> T:
+    """Return an attribute of a node, `default` if it has none of that name.
+
+    Raises:
+        ValueError: if the attribute is of another type than the default.
+    """
+    for attribute in node.attribute:
+        if attribute.name == name:
+            value = onnx.helper.get_attribute_value(attribute)
+            value = value.decode() if isinstance(value, bytes) else value
+            if not isinstance(value, type(default)):
+                raise ValueError(f"attribute {name}={value!r} is not of type {type(default).__name__}")
+            return value
+    return default
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
@@ -128,6 +141,8 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 
 def element_bits(elem_type: int) -> int | None:
     """Return the bits of one element of a TensorProto type, None for text and unknown types."""
+    if elem_type not in onnx.TensorProto.DataType.values():
+        return None
     name = onnx.TensorProto.DataType.Name(elem_type)
     plain = {"FLOAT": 32, "DOUBLE": 64, "BOOL": 8}.get(name)
     numbered = re.fullmatch(r"(?:U?INT|B?FLOAT|COMPLEX)(\d+)(?:E\w+)?", name)
@@ -165,7 +180,28 @@ def read(path: Path) -> ModelProto:
     for tensor in model.graph.initializer:
         if math.prod(tensor.dims) > _SHAPE_ELEMENTS:
             _drop_data(tensor)
-    return _inlined(model, path) if model.functions else model
+    model = _inlined(model, path) if model.functions else model
+    faults = list(dict.fromkeys(_faults(model.graph)))
+    if faults:
+        raise ArmillaryError(f"{path}: no valid ONNX model: {'; '.join(faults[:10])}; export or download it again")
+    return model
+
+
+def _faults(graph: GraphProto) -> Iterator[str]:
+    """Yield what makes a graph impossible to read: all else is left to shape inference."""
+    defined: set[str] = set()
+    for position, node in enumerate(graph.node):
+        if not isinstance(node.op_type, str) or not isinstance(node.domain, str) or not node.op_type:
+            yield f"the operator of node {position} has no readable name"
+        elif not node.output:
+            yield f"{operator(node)} node {node.name or position!r} has no output"
+        else:
+            yield from (f"tensor {out!r} is computed twice" for out in node.output if out in defined)
+        defined.update(out for out in node.output if out)
+        for body in subgraphs(node):
+            yield from _faults(body)
+    given = {tensor.name for tensor in graph.initializer} & defined
+    yield from (f"tensor {name!r} is both given and computed" for name in sorted(given))
 
 
 def _drop_data(tensor: onnx.TensorProto) -> None:
@@ -251,7 +287,10 @@ def resolve(model: ModelProto, source: str) -> Tensors:
     constants, roots = _constants(graph)
     tensors = Tensors(source, types, constants, roots, {out: n for n in graph.node for out in n.output if out})
     if any(tensors.known_shape(out) is None for node in graph.node for out in node.output if out):
-        _Walk(model, types).run()
+        try:
+            _Walk(model, types).run()
+        except ValueError as fault:
+            raise ArmillaryError(f"{source}: no valid ONNX model: {fault}; export or download it again") from fault
     return tensors
 
 
@@ -331,7 +370,10 @@ class _Walk:
             inferred = onnx.shape_inference.infer_node_outputs(
                 schema, node, {x: self._types[x] for x in node.input if x}, data, opset_imports=self._imports
             )
-        except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        except (
+            onnx.defs.SchemaError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError,
+            ValueError,
+        ):  # fmt: skip
             return  # the shape stays unknown; whoever needs it says so, with the name of this node
         self._types.update({name: kind for name, kind in inferred.items() if kind.HasField("tensor_type")})
 
@@ -340,18 +382,13 @@ class _Walk:
         if node.op_type in ("Shape", "Size"):
             shape = fixed_shape(self._types.get(node.input[0]))
             if shape is not None:
-                self._values[node.output[0]] = _shape_value(node, shape)
+                start, end = option(node, "start", 0), option(node, "end", len(shape))
+                value = math.prod(shape) if node.op_type == "Size" else shape[start:end]
+                self._values[node.output[0]] = np.array(value, dtype=np.int64)
         elif node.op_type in _SHAPE_ARITHMETIC and not node.domain and all(x in self._values for x in node.input if x):
             sizes = [fixed_shape(self._types.get(out)) for out in node.output]
             if all(size is not None and math.prod(size) <= _SHAPE_ELEMENTS for size in sizes):
                 self._values.update(_run(node, self._values, self._opsets))
-
-
-def _shape_value(node: NodeProto, shape: Shape) -> NDArray[np.int64]:
-    if node.op_type == "Size":
-        return np.array(math.prod(shape), dtype=np.int64)
-    options = attributes(node)
-    return np.array(shape[options.get("start", 0) : options.get("end", len(shape))], dtype=np.int64)
 
 
 def _run(node: NodeProto, values: Mapping[str, NDArray[Any]], opsets: Mapping[str, int]) -> dict[str, NDArray[Any]]:
