@@ -231,11 +231,12 @@ def set_dimensions(model: ModelProto, dims: Mapping[str, int], source: str) -> N
     inputs = free_inputs(model.graph)
     found = {_dimension_name(v, axis) for v in inputs for axis in range(len(v.type.tensor_type.shape.dim))} - {None}
     faults = [_bad_dimension(name, value, found) for name, value in dims.items()]
+    usable = {name: value for (name, value), fault in zip(dims.items(), faults, strict=True) if not fault}
     for value in (*inputs, *model.graph.output, *model.graph.value_info):
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
             name = _dimension_name(value, axis)
-            if name is not None and name in dims:
-                dimension.dim_value = int(dims[name])
+            if name is not None and name in usable:
+                dimension.dim_value = usable[name]
     for value in inputs:
         for axis in range(len(value.type.tensor_type.shape.dim)):
             name = _dimension_name(value, axis)
