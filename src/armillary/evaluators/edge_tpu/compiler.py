@@ -7,21 +7,29 @@ How a layer runs. The array columns (X), rows (Y) and cores each unroll either o
 output channels; a core's lanes unroll output channels. A lane keeps one output in its accumulator
 and reduces four input values per cycle: along the filter row and the input channels, which lie
 next to each other in memory, or, in grouped layers, along the channels of the group alone. So a
-core needs the complete weights of one output channel per lane in its core memory.
+core needs the complete weights of one output channel per lane at once, and as much again for the
+next ones unless the layer has no more.
+
+How data moves. Before a layer computes, its inputs are broadcast from the PE memories that hold
+them, one entry of the controller's activation memory per cycle; that memory must hold the window of
+inputs of one output position twice. Meanwhile parameters come in, one entry per cycle and PE; the
+parameter memory must hold the weights that the lanes of a core need at once. DRAM streams pass
+through these two memories. Computing overlaps with parameters and DRAM, the slowest sets the
+delay; the broadcast comes on top, as it waits for the layer before.
 
 What stays on chip. One half of every PE memory holds activations, the other parameters. If the
 parameters of the whole workload fit into their half of all PEs they stay there between
 inferences; if not, all of them stream from DRAM in every inference: they are read in the same
 order each time, so a cache smaller than the whole would always miss. (Published latencies agree:
-t-RNN Enc, 21.6 MB, on the two designs of Table 12 with 24 and 16 MiB of half PE memory takes the
-pool's least latency and the time of a full stream.) A layer whose inputs and outputs fit into the
-activation half runs on chip; a larger one streams them, strip by strip of output rows, and the
-compiler either reads the weights again for every strip or the inputs again for every part of the
-weights that fits into the core memories. The program stays in the instruction memory; what
-exceeds it is fetched in every inference, and the array waits for it.
-
-What overlaps. Compute, DRAM and on-chip transfers overlap if the core memory has room for the
-next weights, else loading them and computing take turns.
+t-RNN Enc, 21.6 MB, on the two designs of Table 12 with 24 and 16 MiB of half PE memory takes
+nearly the pool's least latency and the time of a full stream.) A layer whose inputs and outputs
+fit into the activation half of all PEs runs on chip. A larger one streams them, strip by strip of
+output rows; then the activation memory is its line buffer and must hold the input rows of a window
+twice, and the compiler either reads the weights again for every strip or the inputs again for
+every part of the weights that fits into the core memories. The program stays in the instruction
+memory; what exceeds it is fetched in every inference, line by line, and the array waits for it.
+(Table 11 agrees: the design with the smaller instruction memory loses 0.22 to 0.61 ms on the three
+MobileNets, where 0.29 to 0.39 MB more of their programs do not fit.)
 
 Constants calibrated to published numbers, for all applications alike:
 
@@ -30,12 +38,12 @@ Constants calibrated to published numbers, for all applications alike:
   the unit in which Table 11's t-RNN Enc latency on the evolutionary design streams 21.62 MB at
   30 Gbit/s (824 units, 5.77 ms), those 128 are 0.895 ms.
 
-Assumptions without a source: `DRAM_LATENCY_S`, `BUS_BYTES`, `LAYER_SETUP_CYCLES`.
+Assumptions without a source: `DRAM_LATENCY_S`, `INSTRUCTION_LINE_BYTES`, `LAYER_SETUP_CYCLES`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -46,7 +54,7 @@ from armillary.workloads.layer import Workload
 
 INVOCATION_S = 0.895e-3
 DRAM_LATENCY_S = 100e-9
-BUS_BYTES = 16  # per cycle and array column
+INSTRUCTION_LINE_BYTES = 64
 LAYER_SETUP_CYCLES = 200
 
 # Which of columns, rows and cores unroll output channels; the others unroll output positions.
@@ -61,6 +69,7 @@ class LayerTensors:
     Q: Tensor
     K: Tensor
     window: Tensor  # weights of one output channel
+    window_rows: Tensor  # inputs of the rows that one output row reads
     reduction_cycles: Tensor  # cycles of one lane for one output
     C: Tensor
     input_share: Tensor  # input channels per output channel in grouped layers, else 0
@@ -89,6 +98,7 @@ class LayerTensors:
             Q=column([x.Q for x in layers]),
             K=column([x.K for x in layers]),
             window=column([x.channels_per_group * x.R * x.S for x in layers]),
+            window_rows=column([x.C * x.input_width * x.R for x in layers]),
             reduction_cycles=column(
                 [
                     x.R * x.S * -(-x.channels_per_group // MACS_PER_LANE)
@@ -150,12 +160,9 @@ class ChipTensors:
         """Processing elements, shape [D, 1, 1]."""
         return self.pes_x * self.pes_y
 
-    def stream_cycles_per_byte(self, staging_bytes: Tensor) -> Tensor:
-        """Return the cycles per byte of a DRAM stream through a controller memory, shape [D, 1, 1].
-
-        Half of the memory is filled while the other half drains; each filling waits once for DRAM.
-        """
-        return 1 / self.dram_bytes_per_cycle + DRAM_LATENCY_S * CLOCK_HZ / (staging_bytes / 2)
+    def dram_cycles_per_byte(self, request_bytes: Tensor | float) -> Tensor:
+        """Return the cycles per byte of DRAM reads of a size, each of which waits once, shape [D, 1, 1]."""
+        return 1 / self.dram_bytes_per_cycle + DRAM_LATENCY_S * CLOCK_HZ / request_bytes
 
 
 @dataclass(frozen=True)
@@ -163,8 +170,10 @@ class Tiling:
     """A layer on a spatial mapping; shape [D, L, M]."""
 
     compute_cycles: Tensor
+    pe_weights: Tensor  # bytes of weights that one PE uses
     core_weights: Tensor  # bytes of weights that one core uses
     pass_weights: Tensor  # bytes of weights that its lanes need at once
+    buffered_weights: Tensor  # bytes of weights that a core holds at least
     strip_bytes: Tensor  # activations that one PE needs at once
 
 
@@ -173,6 +182,7 @@ class Legality:
     """Which memory has no legal mapping: needed bytes, shape [D, L], against the memory's size [D, 1]."""
 
     activation_needed: Tensor
+    parameter_needed: Tensor
     core_needed: Tensor
     pe_needed: Tensor
 
@@ -216,9 +226,74 @@ def tile(chips: ChipTensors, layers: LayerTensors) -> Tiling:
     inputs = torch.where(layers.input_share > 0, pe_channels * layers.input_share, layers.C)
     return Tiling(
         compute_cycles=rows * columns * passes * layers.reduction_cycles,
+        pe_weights=pe_channels * layers.window,
         core_weights=channels * layers.window,
         pass_weights=torch.minimum(channels, chips.lanes) * layers.window,
+        buffered_weights=torch.minimum(channels, 2 * chips.lanes) * layers.window,
         strip_bytes=inputs * (columns * layers.strip_step + layers.strip_halo) + columns * pe_channels,
+    )
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Transfers of a layer; shape [D, L, M]."""
+
+    dram_cycles: Tensor
+    broadcast_cycles: Tensor
+    parameter_cycles: Tensor
+    dram_bytes: Tensor
+    network_bytes: Tensor
+
+    @property
+    def overlapped_cycles(self) -> Tensor:
+        """What goes on while the array computes."""
+        return torch.maximum(self.dram_cycles, self.parameter_cycles)
+
+    @property
+    def cycles(self) -> Tensor:
+        """The transfers alone."""
+        return self.broadcast_cycles + self.overlapped_cycles
+
+    @property
+    def network_cycles(self) -> Tensor:
+        """The on-chip transfers alone."""
+        return self.broadcast_cycles + self.parameter_cycles
+
+    @staticmethod
+    def where(condition: Tensor, a: Traffic, b: Traffic) -> Traffic:
+        """Return a where the condition holds, else b."""
+        return Traffic(**{f.name: torch.where(condition, getattr(a, f.name), getattr(b, f.name)) for f in fields(a)})
+
+
+def orders(
+    chips: ChipTensors, layers: LayerTensors, tiling: Tiling, strips: Tensor, resident: Tensor
+) -> tuple[Traffic, Traffic]:
+    """Return the transfers of every layer in two orders: weights again per strip, inputs again per part.
+
+    The two are the same for a layer whose activations stay on chip. One half of a controller
+    memory fills while the other drains.
+    """
+    on_chip = strips <= 1
+    parts = torch.ceil(tiling.core_weights / chips.core_memory_bytes)
+    once = torch.ones_like(parts)
+    parameter_cost = chips.dram_cycles_per_byte(chips.parameter_memory_bytes / 2)
+    activation_cost = chips.dram_cycles_per_byte(chips.activation_memory_bytes / 2)
+
+    def order(weight_reads: Tensor, input_reads: Tensor) -> Traffic:
+        streamed_weights = torch.where(resident, 0.0, layers.weights * weight_reads)
+        inputs = layers.inputs * input_reads
+        streamed = torch.where(on_chip, layers.io_bytes, inputs + layers.outputs)
+        return Traffic(
+            dram_cycles=streamed_weights * parameter_cost + streamed * activation_cost,
+            broadcast_cycles=inputs / ENTRY_BYTES,
+            parameter_cycles=tiling.pe_weights * weight_reads / ENTRY_BYTES,
+            dram_bytes=streamed_weights + streamed,
+            network_bytes=inputs + layers.outputs + layers.weights * weight_reads,
+        )
+
+    return (
+        order(torch.where(parts > 1, strips, once), once),
+        order(once, torch.where(on_chip, once, parts)),
     )
 
 
@@ -236,44 +311,22 @@ def compile_workload(chips: ChipTensors, layers: LayerTensors, workload: Workloa
     Source: our model of the organisation in Yazdanbakhsh et al., arXiv 2102.10423, see the module.
     """
     tiling = tile(chips, layers)
-    fits_core = tiling.pass_weights <= chips.core_memory_bytes
+    strips = torch.ceil((layers.inputs + layers.outputs) / (chips.pes * chips.pe_half_bytes))
+    on_chip = strips <= 1
+    line_buffer = 2 * torch.where(on_chip, layers.window, layers.window_rows)
+    fits_controller = (line_buffer <= chips.activation_memory_bytes) & (
+        tiling.pass_weights <= chips.parameter_memory_bytes
+    )
+    fits_core = tiling.buffered_weights <= chips.core_memory_bytes
     fits_pe = tiling.strip_bytes <= chips.pe_half_bytes
-    fits_activation = layers.window <= chips.activation_memory_bytes
-    legal = fits_core & fits_pe & fits_activation
+    legal = fits_controller & fits_core & fits_pe
 
     resident = workload.parameters <= chips.pes * chips.pe_half_bytes
-    activations = layers.inputs + layers.outputs
-    strips = torch.ceil(activations / (chips.pes * chips.pe_half_bytes))
-    on_chip = strips <= 1
-    parts = torch.ceil(tiling.core_weights / chips.core_memory_bytes)
-
-    parameter_cost = chips.stream_cycles_per_byte(chips.parameter_memory_bytes)
-    activation_cost = chips.stream_cycles_per_byte(chips.activation_memory_bytes)
-    network_cost = 1 / (BUS_BYTES * chips.pes_x)
-
-    # two orders for a layer that streams: weights again per strip, or inputs again per part
-    def order(weight_reads: Tensor, input_reads: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        streamed_weights = torch.where(resident, 0.0, layers.weights * weight_reads)
-        streamed_inputs = torch.where(on_chip, layers.io_bytes, layers.inputs * input_reads + layers.outputs)
-        dram_cycles = streamed_weights * parameter_cost + streamed_inputs * activation_cost
-        network_bytes = layers.weights * weight_reads + layers.inputs * input_reads + layers.outputs
-        return dram_cycles, streamed_weights + streamed_inputs, network_bytes, network_bytes * network_cost
-
-    weight_reads = torch.where(parts > 1, strips, torch.ones_like(strips))
-    by_strip = order(weight_reads, torch.ones_like(strips))
-    by_part = order(torch.ones_like(strips), torch.where(on_chip, torch.ones_like(parts), parts))
-    strip_first = torch.maximum(by_strip[0], by_strip[3]) <= torch.maximum(by_part[0], by_part[3])
-    dram_cycles, dram_bytes, network_bytes, network_cycles = (
-        torch.where(strip_first, a, b) for a, b in zip(by_strip, by_part, strict=True)
-    )
-
-    transfer = torch.maximum(dram_cycles, network_cycles)
-    overlaps = torch.minimum(2 * tiling.pass_weights, tiling.core_weights) <= chips.core_memory_bytes
-    cycles = LAYER_SETUP_CYCLES + torch.where(
-        overlaps, torch.maximum(tiling.compute_cycles, transfer), tiling.compute_cycles + transfer
-    )
-    cycles = torch.where(legal, cycles, torch.inf)
-    cycles, mapping = cycles.min(dim=2)
+    by_strip, by_part = orders(chips, layers, tiling, strips, resident)
+    traffic = Traffic.where(by_strip.cycles <= by_part.cycles, by_strip, by_part)
+    cycles = LAYER_SETUP_CYCLES + traffic.broadcast_cycles
+    cycles = cycles + torch.maximum(tiling.compute_cycles, traffic.overlapped_cycles)
+    cycles, mapping = torch.where(legal, cycles, torch.inf).min(dim=2)
 
     def chosen(values: Tensor) -> Tensor:
         return values.expand(legal.shape).gather(2, mapping.unsqueeze(2)).squeeze(2)
@@ -286,15 +339,16 @@ def compile_workload(chips: ChipTensors, layers: LayerTensors, workload: Workloa
         legal=legal.any(dim=2),
         cycles=cycles,
         compute_cycles=chosen(tiling.compute_cycles),
-        dram_cycles=chosen(dram_cycles),
-        network_cycles=chosen(network_cycles),
-        dram_bytes=chosen(dram_bytes),
-        network_bytes=chosen(network_bytes),
-        instruction_cycles=missing_program / chips.dram_bytes_per_cycle.reshape(-1),
+        dram_cycles=chosen(traffic.dram_cycles),
+        network_cycles=chosen(traffic.network_cycles),
+        dram_bytes=chosen(traffic.dram_bytes),
+        network_bytes=chosen(traffic.network_bytes),
+        instruction_cycles=missing_program * chips.dram_cycles_per_byte(INSTRUCTION_LINE_BYTES).reshape(-1),
         instruction_bytes=missing_program,
         legality=Legality(
-            activation_needed=layers.window.expand(len(legal), -1, 1).squeeze(2),
-            core_needed=tiling.pass_weights.min(dim=2).values,
-            pe_needed=torch.where(fits_core, tiling.strip_bytes, infinite).min(dim=2).values,
+            activation_needed=line_buffer.squeeze(2),
+            parameter_needed=tiling.pass_weights.min(dim=2).values,
+            core_needed=tiling.buffered_weights.min(dim=2).values,
+            pe_needed=torch.where(fits_controller & fits_core, tiling.strip_bytes, infinite).min(dim=2).values,
         ),
     )

@@ -159,6 +159,7 @@ class _Results:
         undecided = np.ones(len(rows), dtype=bool)
         for resource, needed, available in (
             ("activation_memory_bytes", compiled.legality.activation_needed, chips.activation_memory_bytes),
+            ("parameter_memory_bytes", compiled.legality.parameter_needed, chips.parameter_memory_bytes),
             ("core_memory_bytes", compiled.legality.core_needed, chips.core_memory_bytes),
             ("pe_memory_half_bytes", compiled.legality.pe_needed, chips.pe_half_bytes),
         ):
