@@ -1,0 +1,1 @@
+"""Study -> figures -> one self-contained page. Imports results, runs nothing."""

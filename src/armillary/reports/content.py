@@ -1,0 +1,224 @@
+"""What a report is made of: the results of one finished study, as values.
+
+`StudyResults` is the only input of the report. Whoever ran the study builds it; the report computes
+nothing that needs an evaluator, a surrogate or a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.spaces.space import Space
+from armillary.types import Design, Evaluations, Failure, Objective
+from armillary.workloads.layer import NotMapped
+
+Bound = Literal["compute", "dram", "on-chip", "overhead"]
+Role = Literal["winner", "log", "baseline"]
+BOUNDS: tuple[Bound, ...] = get_args(Bound)
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """One layer on one design. Every amount is the total over the `count` runs of an inference.
+
+    `compute_cycles` and `dram_cycles` are what the array alone and the DRAM alone would need;
+    `delay_cycles` is what the layer takes, and `bound` names what sets it.
+    """
+
+    name: str
+    kind: str
+    count: int
+    macs: float
+    delay_cycles: float
+    compute_cycles: float
+    dram_cycles: float
+    energy_pj: float
+    dram_bytes: float
+    utilization: float
+    bound: Bound
+
+    def __post_init__(self) -> None:
+        if self.bound not in BOUNDS:
+            raise ValueError(f"layer {self.name}: bound={self.bound!r} is not allowed; choose one of {list(BOUNDS)}")
+
+    @property
+    def macs_per_dram_byte(self) -> float:
+        """Operational intensity; infinite for a layer that never touches DRAM."""
+        return self.macs / self.dram_bytes if self.dram_bytes > 0 else float("inf")
+
+
+@dataclass(frozen=True)
+class ChipRates:
+    """Peak rates of one design: the roofs of the roofline."""
+
+    clock_hz: float
+    macs_per_s: float
+    dram_bytes_per_s: float
+
+    def __post_init__(self) -> None:
+        for name in ("clock_hz", "macs_per_s", "dram_bytes_per_s"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)!r} is not allowed; it must be positive")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A design that the report compares with others.
+
+    `failure` is set for a design that cannot run the workload; its metrics are then those that are
+    known anyway (an area, say) and it has no layers. `note` says in a few words where the design
+    comes from. The parts map a component to its share of the area and of the energy; `overhead_s`
+    is what an inference takes beside its layers (starting it, say), by cause.
+    """
+
+    name: str
+    design: Design
+    metrics: Mapping[str, float]
+    layers: tuple[LayerResult, ...] = ()
+    rates: ChipRates | None = None
+    area_parts_mm2: Mapping[str, float] = field(default_factory=dict)
+    energy_parts_pj: Mapping[str, float] = field(default_factory=dict)
+    overhead_s: Mapping[str, float] = field(default_factory=dict)
+    failure: Failure | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.layers and self.rates is None:
+            raise ValueError(f"contender {self.name} has layers but no rates: cycles cannot become seconds")
+        if self.layers and self.failure is not None:
+            raise ValueError(f"contender {self.name} failed ({self.failure}) and so cannot have layers")
+
+    def layer_seconds(self) -> NDArray[np.float64]:
+        """Return the time of each layer, all its runs together, shape [layers]."""
+        clock_hz = self.rates.clock_hz if self.rates else 1.0
+        return np.array([layer.delay_cycles for layer in self.layers], dtype=float) / clock_hz
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The designs that the surrogate proposed and the evaluator then measured, in that order.
+
+    `predicted` is the surrogate's mean for each row, in the unit of the objective's metric.
+    """
+
+    evaluations: Evaluations
+    predicted: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.predicted.shape != (len(self.evaluations),):
+            raise ValueError(f"predicted has shape {self.predicted.shape}, expected ({len(self.evaluations)},)")
+
+
+@dataclass(frozen=True)
+class Importances:
+    """How much each parameter matters; the shares add up to 1. `method` says how that was measured."""
+
+    shares: Mapping[str, float]
+    method: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trained surrogate: its loss weights, its checkpoint, and its rank correlation when validated."""
+
+    alpha: float
+    beta: float
+    checkpoint: int
+    kendall: float
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Every surrogate that was tried, and which one was chosen (its position in `trials`)."""
+
+    trials: tuple[Trial, ...]
+    chosen: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.chosen < len(self.trials):
+            raise ValueError(f"chosen={self.chosen} is not allowed; there are {len(self.trials)} trials")
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """Everything that the page shows of one study on one workload.
+
+    `log` holds every row of this workload, infeasible ones included, in the order of evaluation.
+    When no candidate is legal, or none beats the log, `winner` is `best_of_log`. `baseline` is a
+    published design for comparison. What a study did not do (no surrogate, say) is None or empty and
+    its section says so or is left out. `command` runs the study again, `report_command` only
+    writes the page again.
+    """
+
+    title: str
+    workload: str
+    space: Space
+    objective: Objective
+    command: str
+    versions: Mapping[str, str]
+    created: datetime
+    seed: int
+    stage_seconds: Mapping[str, float]
+    log: Evaluations
+    winner: Contender
+    best_of_log: Contender
+    baseline: Contender | None = None
+    candidates: Candidates | None = None
+    importances: Importances | None = None
+    selection: Selection | None = None
+    not_mapped: tuple[NotMapped, ...] = ()
+    report_command: str = ""
+
+    def __post_init__(self) -> None:
+        contenders = [c for c in (self.winner, self.best_of_log, self.baseline) if c is not None]
+        for contender in contenders:
+            if contender.design.space != self.space.name:
+                raise ValueError(
+                    f"contender {contender.name} is a design of {contender.design.space!r}, not of {self.space.name!r}"
+                )
+        names = [contender.name for _, contender in self.contenders()]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two contenders share a name: {names}")
+        listings = {tuple(layer.name for layer in c.layers) for c in contenders if c.layers}
+        if len(listings) > 1:
+            raise ValueError("the contenders list different layers; they must all show the same workload")
+
+    @property
+    def winner_is_from_log(self) -> bool:
+        """Whether the winner is the best logged design itself."""
+        return self.winner.design == self.best_of_log.design
+
+    def contenders(self) -> tuple[tuple[Role, Contender], ...]:
+        """Return the designs to compare, winner first; the best of the log only where it is another design."""
+        shown: list[tuple[Role, Contender]] = [("winner", self.winner)]
+        if not self.winner_is_from_log:
+            shown.append(("log", self.best_of_log))
+        if self.baseline is not None:
+            shown.append(("baseline", self.baseline))
+        return tuple(shown)
+
+    def measured(self, evaluations: Evaluations) -> NDArray[np.float64]:
+        """Return the objective of feasible rows and NaN for the others, shape [rows]."""
+        return feasible_metric(evaluations, self.objective.metric)
+
+    def legal(self, evaluations: Evaluations) -> NDArray[np.bool_]:
+        """Return which rows are feasible, measured and within every bound, shape [rows].
+
+        A row that lacks a bounded metric is not legal: rows that all failed may lack the column.
+        """
+        ok = np.isfinite(self.measured(evaluations))
+        for name, bound in self.objective.upper_bounds.items():
+            ok &= feasible_metric(evaluations, name) <= bound
+        return ok
+
+
+def feasible_metric(evaluations: Evaluations, metric: str) -> NDArray[np.float64]:
+    """Return a metric of feasible rows and NaN for the others, shape [rows]."""
+    column = evaluations.metrics.get(metric, np.full(len(evaluations), np.nan))
+    return np.where(evaluations.feasible, column, np.nan)
