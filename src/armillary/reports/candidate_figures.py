@@ -1,0 +1,251 @@
+"""Charts of the search: what the surrogate promised, what was measured, and how the best improved."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
+from armillary.reports.content import Candidates, StudyResults
+from armillary.reports.figures import (
+    contender_values,
+    hover_texts,
+    objective_scale,
+    objective_title,
+    thinned,
+)
+from armillary.reports.theme import (
+    INFEASIBLE,
+    LEGAL,
+    OUT_OF_BOUNDS,
+    ROLE_COLOURS,
+    Chart,
+    axis,
+    blank,
+    mark_line,
+    spans_decades,
+)
+from armillary.reports.wording import look, metric_text, signed
+from armillary.types import Evaluations
+
+
+def rank_agreement(results: StudyResults, candidates: Candidates) -> float:
+    """Return Kendall's tau of predicted and measured over the feasible candidates; NaN where undefined."""
+    measured = results.measured(candidates.evaluations)
+    known = np.isfinite(measured) & np.isfinite(candidates.predicted)
+    pairs = measured[known], candidates.predicted[known]
+    if any(len(np.unique(column)) < 2 for column in pairs):
+        return float("nan")
+    return float(kendalltau(*pairs).statistic)
+
+
+def predicted_measured(results: StudyResults) -> Chart | None:
+    """Predicted against measured; infeasible candidates lie in a strip below."""
+    candidates = results.candidates
+    if candidates is None or not np.isfinite(candidates.predicted).any():
+        return None
+    scale = objective_scale(results)
+    measured = results.measured(candidates.evaluations) * scale.factor
+    predicted = candidates.predicted * scale.factor
+    legal, feasible = results.legal(candidates.evaluations), np.isfinite(measured)
+    figure = blank()
+    _add_diagonal(figure, predicted[feasible], measured[feasible])
+    for name, mask, colour, symbol in (
+        ("Within bounds", legal, ROLE_COLOURS["winner"], "circle"),
+        ("Out of bounds", feasible & ~legal, OUT_OF_BOUNDS, "triangle-up"),
+    ):
+        _add_points(figure, results, candidates, np.flatnonzero(mask), predicted, measured, name, colour, symbol)
+    infeasible = np.flatnonzero(~feasible & np.isfinite(predicted))
+    if infeasible.size:
+        _add_points(figure, results, candidates, infeasible, predicted, None, "Infeasible", INFEASIBLE, "x-thin-open")
+    values = measured[feasible].tolist()
+    shown = predicted[np.isfinite(predicted)].tolist()
+    figure.update_layout(
+        hovermode="closest",
+        xaxis=axis(f"Predicted {_lower_first(objective_title(results))}", shown, log=spans_decades(shown)),
+        yaxis=axis(f"Measured {_lower_first(objective_title(results))}", values, log=spans_decades(values))
+        | {"domain": [0.16, 1.0] if infeasible.size else [0.0, 1.0]},
+    )
+    if infeasible.size:
+        _add_strip(figure)
+    return Chart(
+        "predicted",
+        "Predicted against measured",
+        _agreement_caption(results, candidates, int(feasible.sum()), int(infeasible.size)),
+        f"Scatter of predicted against measured {look(results.objective.metric).title.lower()} for {len(measured)} "
+        f"candidates, of which {int((~feasible).sum())} are infeasible.",
+        figure,
+        480,
+    )
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _agreement_caption(results: StudyResults, candidates: Candidates, feasible: int, infeasible: int) -> str:
+    tau = rank_agreement(results, candidates)
+    agreement = f" Rank agreement over the feasible ones: Kendall's τ = {signed(tau)}." if np.isfinite(tau) else ""
+    strip = f" {infeasible:,} turned out infeasible (strip below)." if infeasible else ""
+    return (
+        f"{feasible:,} of {len(candidates.predicted):,} candidates were feasible.{agreement}{strip} A conservative "
+        "surrogate ranks designs rather than estimating them: the order counts, not the distance from equality."
+    )
+
+
+def _add_diagonal(figure: go.Figure, predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> None:
+    known = np.isfinite(predicted)
+    if not known.any():
+        return
+    low = max(predicted[known].min(), measured[known].min())
+    high = min(predicted[known].max(), measured[known].max())
+    if low < high:
+        line = {"color": "#8a95a3", "width": 1.5, "dash": "dot"}
+        figure.add_scatter(
+            x=[low, high], y=[low, high], mode="lines", line=line, name="Predicted = measured", hoverinfo="skip"
+        )
+
+
+def _add_points(
+    figure: go.Figure,
+    results: StudyResults,
+    candidates: Candidates,
+    rows: NDArray[np.int64],
+    predicted: NDArray[np.float64],
+    measured: NDArray[np.float64] | None,
+    name: str,
+    colour: str,
+    symbol: str,
+) -> None:
+    if rows.size == 0:
+        return
+    marker = {"color": colour, "symbol": symbol, "size": 8, "opacity": 0.8}
+    if measured is None:
+        marker |= {"line": {"color": colour, "width": 2}}
+    figure.add_scatter(
+        x=predicted[rows],
+        y=np.zeros(rows.size) if measured is None else measured[rows],
+        yaxis="y2" if measured is None else "y",
+        mode="markers",
+        name=f"{name} ({rows.size:,})",
+        marker=marker,
+        text=hover_texts(results, candidates.evaluations, rows),
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _add_strip(figure: go.Figure) -> None:
+    figure.update_layout(
+        xaxis={"anchor": "y2"},
+        yaxis2={
+            "domain": [0.0, 0.1],
+            "range": [-1, 1],
+            "tickvals": [0],
+            "ticktext": ["Infeasible"],
+            "zeroline": False,
+            "showgrid": False,
+            "fixedrange": True,
+            "automargin": True,
+        },
+    )
+
+
+def log_progress(results: StudyResults) -> Chart | None:
+    """The best legal design so far, over the rows of the log."""
+    return _progress(
+        results,
+        results.log,
+        "log-progress",
+        "While collecting the log",
+        "Logged evaluations",
+        log_order=True,
+    )
+
+
+def candidate_progress(results: StudyResults) -> Chart | None:
+    """The best legal design so far, over the candidates in the order of their evaluation."""
+    if results.candidates is None:
+        return None
+    return _progress(
+        results,
+        results.candidates.evaluations,
+        "candidate-progress",
+        "While measuring the candidates",
+        "Candidates measured",
+        log_order=False,
+    )
+
+
+def _progress(
+    results: StudyResults, evaluations: Evaluations, key: str, heading: str, order_title: str, *, log_order: bool
+) -> Chart | None:
+    scale = objective_scale(results)
+    values = np.where(results.legal(evaluations), results.measured(evaluations), np.nan) * scale.factor
+    rows = np.flatnonzero(np.isfinite(values))
+    if rows.size == 0:
+        return None
+    best = np.fmin.accumulate(values)
+    figure = blank()
+    dots = thinned(rows, 600)
+    figure.add_scatter(
+        x=dots + 1,
+        y=values[dots],
+        mode="markers",
+        name="Legal design",
+        marker={"color": LEGAL, "size": 5, "opacity": 0.6},
+        text=hover_texts(results, evaluations, dots),
+        hovertemplate="#%{x:,}<br>%{text}<extra></extra>",
+    )
+    steps = np.unique([rows[0], *np.flatnonzero(np.diff(best, prepend=np.inf) < 0), len(best) - 1])
+    figure.add_scatter(
+        x=steps + 1,
+        y=best[steps],
+        mode="lines",
+        name="Best so far",
+        line={"shape": "hv", "color": ROLE_COLOURS["log" if key == "log-progress" else "winner"], "width": 3},
+        hovertemplate=f"Best after %{{x:,}}: %{{y:,.4~g}} {scale.unit}<extra></extra>",
+    )
+    _add_reference_lines(figure, results, scale.factor, with_log=key != "log-progress")
+    _fit_progress_axes(figure, results, order_title, log_order and len(values) > 100)
+    final = float(np.nanmin(values)) / scale.factor
+    return Chart(
+        key,
+        heading,
+        f"Best after {len(values):,} evaluations: {metric_text(results.objective.metric, final)}."
+        + (f" {dots.size:,} of {rows.size:,} legal designs are drawn." if dots.size < rows.size else ""),
+        f"Line of the best {look(results.objective.metric).title.lower()} so far over {len(values)} evaluations, "
+        f"ending at {metric_text(results.objective.metric, final)}.",
+        figure,
+        400,
+    )
+
+
+def _add_reference_lines(figure: go.Figure, results: StudyResults, factor: float, *, with_log: bool) -> None:
+    for role, name, value in contender_values(results, results.objective.metric):
+        if role == "baseline" or (role == "log" and with_log):
+            mark_line(figure, y=value * factor, text=html.escape(name), colour=ROLE_COLOURS[role])
+
+
+def _fit_progress_axes(figure: go.Figure, results: StudyResults, order_title: str, log_order: bool) -> None:
+    """Give both progress charts the same vertical range: where the best moves, without the far outliers."""
+    scale = objective_scale(results)
+    logs = [results.log, *([results.candidates.evaluations] if results.candidates is not None else [])]
+    measured = [results.measured(log)[results.legal(log)] * scale.factor for log in logs]
+    values = [v for column in measured if column.size for v in (float(column.min()), float(column[0]))]
+    values += [float(np.median(column)) for column in measured if column.size]
+    values += [v * scale.factor for _, _, v in contender_values(results, results.objective.metric)]
+    logarithmic = spans_decades(values, ratio=4.0)
+    ends = np.log10([min(values), max(values)]) if logarithmic else np.array([min(values), max(values)])
+    room = 0.08 * float(ends[1] - ends[0]) or 0.1 * abs(float(ends[0])) or 1.0
+    order = axis(order_title)
+    if log_order:
+        order |= {"type": "log", "dtick": 1}
+    else:
+        order |= {"rangemode": "tozero"}
+    figure.update_xaxes(order)
+    figure.update_yaxes(axis(objective_title(results), values, log=logarithmic))
+    figure.update_yaxes(range=[ends[0] - room, ends[1] + room])
+    figure.update_layout(hovermode="closest")
