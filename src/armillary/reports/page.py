@@ -1,0 +1,107 @@
+"""Lay the study out as one HTML file that opens from a disk or an e-mail: no server, no network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from armillary.reports import candidate_figures, figures, layer_figures, roofline, summary, tables
+from armillary.reports.content import StudyResults
+from armillary.reports.theme import Chart
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class PageChart:
+    """A chart as the template places it; `spec` is its figure as JSON that is safe inside a script element."""
+
+    key: str
+    title: str
+    caption: str
+    label: str
+    height_px: int
+    spec: Markup
+
+
+def charts(results: StudyResults) -> dict[str, PageChart]:
+    """Return every chart that the study has data for, by key."""
+    drawn = [
+        figures.landscape(results),
+        figures.histogram(results),
+        figures.reasons(results),
+        figures.importances(results),
+        figures.selection(results),
+        candidate_figures.predicted_measured(results),
+        candidate_figures.log_progress(results),
+        candidate_figures.candidate_progress(results),
+        layer_figures.layer_times(results),
+        layer_figures.bounds(results),
+        roofline.roofline(results),
+        layer_figures.area_parts(results),
+        layer_figures.energy_parts(results),
+    ]
+    return {chart.key: _page_chart(chart) for chart in drawn if chart is not None}
+
+
+def _page_chart(chart: Chart) -> PageChart:
+    spec = Markup(chart.figure.to_json().replace("<", "\\u003c"))  # no "</script>" can close the element early
+    return PageChart(chart.key, chart.title, chart.caption, chart.label, chart.height_px, spec)
+
+
+def render(results: StudyResults) -> str:
+    """Return the page as text."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        results=results,
+        charts=charts(results),
+        goal=summary.goal(results),
+        highlights=summary.highlights(results),
+        paragraphs=summary.paragraphs(results),
+        evaluators=summary.evaluators(results),
+        total_time=summary.total_time(results),
+        headings=tables.headings(results),
+        design_rows=tables.design_rows(results),
+        metric_rows=tables.metric_rows(results),
+        layer_table=tables.layer_table(results),
+        log_shares=tables.log_shares(results),
+        stages=tables.stage_rows(results),
+        not_mapped=tables.not_mapped_rows(results),
+        trials=tables.best_trials(results),
+        created=results.created.strftime("%Y-%m-%d %H:%M %Z").strip(),
+        style=Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup((_TEMPLATES / "draw.js").read_text(encoding="utf-8")),
+        plotly=Markup(get_plotlyjs()),
+    )
+
+
+def write_report(results: StudyResults, path: Path) -> None:
+    """Write the page to `path`, all of it or nothing.
+
+    Raises:
+        OSError: if the folder does not exist or the disk is full; an older page then stays as it was.
+    """
+    text = render(results)
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            unfinished.unlink()

@@ -1,0 +1,258 @@
+"""The tables of the page, as plain values that the template only has to lay out."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from armillary.reports.content import Contender, Role, StudyResults
+from armillary.reports.layer_figures import BOUND_NAMES
+from armillary.reports.wording import (
+    Scale,
+    comparison,
+    duration,
+    look,
+    metric_text,
+    number,
+    percent,
+    quantity,
+    title,
+    value_text,
+)
+from armillary.spaces.space import Parameter
+from armillary.types import METRICS, ArmillaryError, Value
+from armillary.workloads.layer import NotMapped
+
+
+@dataclass(frozen=True)
+class Heading:
+    """The head of a contender's column; `status` says why its numbers do not count, if they do not."""
+
+    role: Role
+    name: str
+    note: str
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Where a contender's value stands among the allowed ones, 0 to 1."""
+
+    role: Role
+    position: float
+
+
+@dataclass(frozen=True)
+class DesignRow:
+    """One parameter: the value of each contender, and the allowed values as a scale with marks."""
+
+    label: str
+    name: str
+    values: tuple[str, ...]
+    differs: tuple[bool, ...]
+    allowed: str
+    ticks: tuple[float, ...]
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric: the value of each contender and how the winner compares with the others."""
+
+    label: str
+    values: tuple[str, ...]
+    comparisons: tuple[str, ...]
+    bound: str
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer: its work, its time on each contender, and how the winner handles it."""
+
+    position: int
+    name_parts: tuple[str, ...]
+    kind: str
+    runs: str
+    macs: str
+    seconds: tuple[str, ...]
+    gain: str
+    bound: str
+    utilization: str
+    dram: str
+    energy: str
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """The per-layer table with the unit of its times."""
+
+    unit: str
+    names: tuple[str, ...]
+    rows: tuple[LayerRow, ...]
+
+
+def headings(results: StudyResults) -> list[Heading]:
+    """Return the column heads of the contenders."""
+    return [_heading(results, role, contender) for role, contender in results.contenders()]
+
+
+def _heading(results: StudyResults, role: Role, contender: Contender) -> Heading:
+    if contender.failure is not None:
+        return Heading(role, contender.name, contender.note, "infeasible", str(contender.failure))
+    broken = [
+        f"{metric_text(name, contender.metrics[name])} exceeds the bound of {metric_text(name, bound)}"
+        for name, bound in results.objective.upper_bounds.items()
+        if contender.metrics.get(name, 0.0) > bound
+    ]
+    return Heading(role, contender.name, contender.note, "out of bounds" if broken else "", "; ".join(broken))
+
+
+def design_rows(results: StudyResults) -> list[DesignRow]:
+    """Return one row per parameter of the space."""
+    return [_design_row(results, parameter) for parameter in results.space.parameters]
+
+
+def _design_row(results: StudyResults, parameter: Parameter) -> DesignRow:
+    values = [(role, contender.design[parameter.name]) for role, contender in results.contenders()]
+    return DesignRow(
+        label=title(parameter.name),
+        name=parameter.name,
+        values=tuple(value_text(parameter, value) for _, value in values),
+        differs=tuple(value != values[0][1] for _, value in values),
+        allowed=_allowed(parameter),
+        ticks=tuple(_position(parameter, code) for code in range(len(parameter.values))),
+        marks=tuple(mark for role, value in reversed(values) if (mark := _mark(parameter, role, value)) is not None),
+    )
+
+
+def _allowed(parameter: Parameter) -> str:
+    first, last = (value_text(parameter, parameter.values[i]) for i in (0, -1))
+    if len(parameter.values) == 1:
+        return first
+    return f"{len(parameter.values)} values, {first.removesuffix(f' {parameter.unit}')} to {last}"
+
+
+def _position(parameter: Parameter, code: int) -> float:
+    return code / (len(parameter.values) - 1) if len(parameter.values) > 1 else 0.5
+
+
+def _mark(parameter: Parameter, role: Role, value: Value) -> Mark | None:
+    try:
+        return Mark(role, _position(parameter, parameter.code(value)))
+    except ArmillaryError:  # a published design may lie beside the space; its value is in the table all the same
+        return None
+
+
+def metric_rows(results: StudyResults) -> list[MetricRow]:
+    """Return one row per metric that any contender has: the objective first, then bounds, then the rest."""
+    shown = results.contenders()
+    known = {name for _, contender in shown for name in contender.metrics}
+    order = dict.fromkeys([results.objective.metric, *results.objective.upper_bounds, *METRICS, *sorted(known)])
+    return [_metric_row(results, name) for name in order if name in known]
+
+
+def _metric_row(results: StudyResults, name: str) -> MetricRow:
+    values = [contender.metrics.get(name, math.nan) for _, contender in results.contenders()]
+    bound = results.objective.upper_bounds.get(name)
+    return MetricRow(
+        label=look(name).title,
+        values=tuple(metric_text(name, value) for value in values),
+        comparisons=tuple(comparison(name, values[0], value) for value in values[1:]),
+        bound="" if bound is None else f"at most {metric_text(name, bound)}",
+    )
+
+
+def layer_table(results: StudyResults) -> LayerTable | None:
+    """Return the time of every layer on every contender, with the first one's limits."""
+    shown = [contender for _, contender in results.contenders() if contender.layers]
+    if not shown:
+        return None
+    seconds = np.stack([contender.layer_seconds() for contender in shown])
+    scale = Scale.of(seconds[0].tolist(), "s")
+    rows = [_layer_row(shown[0], i, seconds[:, i], scale) for i in range(seconds.shape[1])]
+    return LayerTable(scale.unit, tuple(contender.name for contender in shown), tuple(rows))
+
+
+def _layer_row(winner: Contender, position: int, seconds: np.ndarray, scale: Scale) -> LayerRow:
+    layer = winner.layers[position]
+    return LayerRow(
+        position=position + 1,
+        name_parts=tuple(re.split(r"(?<=[/._])", layer.name)),  # where a long name may break
+        kind=layer.kind,
+        runs=f"{layer.count:,}",
+        macs=quantity(layer.macs, "MAC"),
+        seconds=tuple(number(float(value) * scale.factor) for value in seconds),
+        gain=comparison("runtime_s", float(seconds[0]), float(seconds[1])) if len(seconds) > 1 else "",
+        bound=BOUND_NAMES[layer.bound],
+        utilization=percent(layer.utilization),
+        dram=quantity(layer.dram_bytes, "B"),
+        energy=quantity(layer.energy_pj * 1e-12, "J"),
+    )
+
+
+@dataclass(frozen=True)
+class Share:
+    """One part of a whole, with its colour class in the page's style sheet."""
+
+    label: str
+    kind: str
+    share: float
+    text: str
+
+
+def log_shares(results: StudyResults) -> list[Share]:
+    """Return how the logged designs divide into legal, out of bounds and infeasible; empty parts are left out."""
+    legal = int(results.legal(results.log).sum())
+    feasible = int(results.log.feasible.sum())
+    failed = results.log.failure_kind[~results.log.feasible]
+    broken = int(np.isin(failed, ["error", "timeout"]).sum())
+    parts = [
+        ("Within bounds" if results.objective.upper_bounds else "Feasible", "legal", legal),
+        ("Out of bounds", "outside", feasible - legal),
+        ("Infeasible", "infeasible", len(failed) - broken),
+        ("Evaluation broke", "broken", broken),
+    ]
+    total = len(results.log) or 1
+    return [
+        Share(label, kind, count / total, f"{count:,} ({percent(count / total)})")
+        for label, kind, count in parts
+        if count
+    ]
+
+
+def stage_rows(results: StudyResults) -> list[tuple[str, str, float]]:
+    """Return label, duration and share of the total of each stage."""
+    total = sum(results.stage_seconds.values()) or 1.0
+    return [(title(name), duration(seconds), seconds / total) for name, seconds in results.stage_seconds.items()]
+
+
+def not_mapped_rows(results: StudyResults) -> list[tuple[str, str, str]]:
+    """Return operator, count and traffic of what does not run on the array, most traffic first."""
+    ranked = sorted(results.not_mapped, key=lambda entry: -entry.bytes_moved)
+    return [(entry.op_type, f"{entry.count:,}", _traffic(entry)) for entry in ranked]
+
+
+def _traffic(entry: NotMapped) -> str:
+    known = quantity(float(entry.bytes_moved), "B")
+    if not entry.unsized:
+        return known
+    unknown = f"{entry.unsized:,} tensor{'s' if entry.unsized > 1 else ''} of unknown size"
+    return f"{known} and {unknown}" if entry.bytes_moved else unknown
+
+
+def best_trials(results: StudyResults, most: int = 10) -> list[tuple[str, str, str, str, bool]]:
+    """Return alpha, beta, step, tau and whether it was chosen, for the best-ranking surrogates."""
+    if results.selection is None:
+        return []
+    chosen = results.selection.trials[results.selection.chosen]
+    ranked = sorted(results.selection.trials, key=lambda trial: -np.nan_to_num(trial.kendall, nan=-2.0))[:most]
+    if chosen not in ranked:
+        ranked.append(chosen)
+    return [
+        (f"{t.alpha:g}", f"{t.beta:g}", f"{t.checkpoint:,}", f"{t.kendall:.3f}", t == chosen)
+        for t in ranked
+    ]  # fmt: skip

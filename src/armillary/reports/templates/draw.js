@@ -1,0 +1,113 @@
+"use strict";
+(() => {
+  const narrow = window.matchMedia("(max-width: 640px)");
+  const touch = window.matchMedia("(pointer: coarse)");
+  const plainText = (markup) => new DOMParser().parseFromString(markup, "text/html").body.textContent;
+
+  // A chart that takes every drag for a zoom traps the finger that wants to scroll the page.
+  const common = () => ({
+    "font.size": narrow.matches ? 11 : 13,
+    "dragmode": narrow.matches || touch.matches ? false : "zoom",
+    "margin.l": narrow.matches ? 40 : 56,
+  });
+  const valueAt = (layout, path) => path.split(".").reduce((part, key) => (part ?? {})[key], layout);
+  const setAt = (layout, path, value) => {
+    const keys = path.split(".");
+    const last = keys.pop();
+    keys.reduce((part, key) => (part[key] ??= {}), layout)[last] = value;
+  };
+
+  // A figure may bring changes of its own for phones in `meta.narrow`; `wide` keeps what they replace.
+  const fitting = (spec) => {
+    const phone = (spec.layout.meta ?? {}).narrow ?? {};
+    const wide = {};
+    Object.keys(phone).forEach((path) => { wide[path] = valueAt(spec.layout, path) ?? null; });
+    return () => ({ ...common(), ...(narrow.matches ? phone : wide) });
+  };
+
+  // The legend is part of the page: it wraps like text on a phone, and its entries are real buttons.
+  const sample = (trace) => {
+    const shape = document.createElement("span");
+    const marker = trace.marker ?? {};
+    const line = trace.line ?? {};
+    const lined = trace.type !== "bar" && (trace.mode ?? "").includes("lines") && !trace.fill;
+    shape.className = lined ? "sample line" : `sample ${trace.type === "bar" || trace.fill ? "square" : marker.symbol ?? "circle"}`;
+    if (lined) {
+      shape.style.borderTopStyle = { dash: "dashed", dot: "dotted" }[line.dash] ?? "solid";
+    }
+    shape.style.color = (lined ? line.color : marker.color ?? line.color) ?? "inherit";
+    shape.setAttribute("aria-hidden", "true");
+    return shape;
+  };
+  const together = (data, index) => {
+    const group = data[index].legendgroup;
+    return data.map((trace, i) => i).filter((i) => i === index || (group && data[i].legendgroup === group));
+  };
+  const entry = (holder, data, index) => {
+    const isReference = (data[index].x ?? []).length === 1 && data[index].x[0] === null;
+    const item = document.createElement(isReference ? "span" : "button");
+    item.append(sample(data[index]), plainText(data[index].name));
+    if (!isReference) {
+      item.type = "button";
+      item.title = "Show or hide";
+      item.setAttribute("aria-pressed", "true");
+      item.addEventListener("click", () => {
+        const shown = item.getAttribute("aria-pressed") !== "true";
+        item.setAttribute("aria-pressed", String(shown));
+        window.Plotly.restyle(holder, { visible: shown }, together(data, index));
+      });
+    }
+    return item;
+  };
+  const addLegend = (holder, spec) => {
+    const named = spec.data.map((trace, i) => i).filter((i) => spec.data[i].name && spec.data[i].showlegend !== false);
+    if (spec.layout.meta.legend === "none" || named.length === 0) {
+      return;
+    }
+    const order = spec.layout.meta.legend === "reversed" ? named.reverse() : named;
+    const list = document.createElement("div");
+    list.className = "keys";
+    list.append(...order.map((i) => entry(holder, spec.data, i)));
+    holder.before(list);
+  };
+
+  // A picture leaves the page, so it takes title and legend along.
+  const save = (holder) => {
+    const title = holder.closest("figure").querySelector("h3").textContent;
+    const layout = {
+      ...holder.layout,
+      title: { text: title.replace(/[<>&]/g, ""), x: 0.02, font: { size: 18 } },
+      showlegend: holder.layout.meta.legend !== "none",
+      margin: { ...holder.layout.margin, t: 110 },
+    };
+    const size = { width: 1200, height: Math.max(600, holder.clientHeight + 80) };
+    return window.Plotly.downloadImage(
+      { data: holder.data, layout }, { ...size, format: "png", scale: 2, filename: holder.dataset.file });
+  };
+  const config = () => ({
+    responsive: true,
+    displaylogo: false,
+    showSendToCloud: false,
+    displayModeBar: narrow.matches || touch.matches ? false : "hover",
+    modeBarButtons: [[
+      { name: "save", title: "Save as a picture", icon: window.Plotly.Icons.camera, click: save },
+      "resetScale2d",
+    ]],
+  });
+
+  const draw = (holder) => {
+    const spec = JSON.parse(document.getElementById(holder.dataset.spec).textContent);
+    holder.fitting = fitting(spec);
+    Object.entries(holder.fitting()).forEach(([path, value]) => setAt(spec.layout, path, value));
+    addLegend(holder, spec);
+    return window.Plotly.newPlot(holder, spec.data, spec.layout, config())
+      .then(() => { holder.dataset.drawn = "yes"; });
+  };
+
+  const holders = Array.from(document.querySelectorAll(".plot"));
+  holders.reduce((before, holder) => before.then(() => draw(holder)), Promise.resolve())
+    .then(() => { document.body.dataset.ready = "yes"; });
+  narrow.addEventListener("change", () => {
+    holders.forEach((holder) => window.Plotly.relayout(holder, holder.fitting()));
+  });
+})();

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from armillary.reports.content import Candidates
+from armillary.reports.page import charts, render, write_report
+from armillary.reports.wording import TIMES
+from armillary.types import Failure
+
+ALL_CHARTS = 13
+HOSTILE = "<script>alert('x')</script>&\"net\""
+
+
+class Outline(HTMLParser):
+    """The visible structure of a page: headings, figures, cells, text outside scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.headings, self.labels, self.bare_heads, self.ids, self.scripts, self.words = [], [], 0, [], 0, []
+        self._skip = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if values.get("role") == "img":
+            self.labels.append(values.get("aria-label", ""))
+        if tag == "th" and "scope" not in values:
+            self.bare_heads += 1
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag in ("script", "style"):
+            self.scripts += tag == "script"
+            self._skip = tag
+
+    def handle_endtag(self, tag):
+        if tag == self._skip:
+            self._skip = ""
+
+    def handle_data(self, data):
+        if not self._skip:
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def page(results):
+    return render(results)
+
+
+@pytest.fixture(scope="module")
+def outline(page):
+    return Outline(page)
+
+
+def test_the_page_shows_every_chart(results):
+    assert len(charts(results)) == ALL_CHARTS
+
+
+def test_the_page_names_command_versions_and_evaluator(results, outline):
+    assert results.command in outline.text
+    assert results.report_command in outline.text
+    for name, version in results.versions.items():
+        assert f"{name} {version}" in outline.text
+    assert "toy_roofline 1.0 (analytical)" in outline.text
+    assert "4 min 29 s in all" in outline.text
+
+
+def test_the_page_shows_every_parameter_of_every_contender(results, outline):
+    for name in results.space.names:
+        assert name in outline.text
+    assert "published design, nearest in the space" in outline.text
+    assert "10 values, 1 to 32" in outline.text
+
+
+def test_the_summary_states_the_gain(results, outline):
+    ratio = results.best_of_log.metrics["runtime_s"] / results.winner.metrics["runtime_s"]
+    assert f"{ratio:.2f}{TIMES} faster than the best design of the log" in outline.text
+    assert "among the 452,760,000 designs of the edge_tpu space" in outline.text
+
+
+def test_operators_that_are_not_mapped_are_listed(outline):
+    assert "Clip 35 13.4 MB" in outline.text
+    assert "NonMaxSuppression 1 4.00 kB and 1 tensor of unknown size" in outline.text
+
+
+def test_headings_descend_one_step_at_a_time(outline):
+    assert outline.headings.count(1) == 1
+    assert outline.headings[0] == 1
+    assert all(after <= before + 1 for before, after in zip(outline.headings, outline.headings[1:], strict=False))
+
+
+def test_figures_and_tables_are_labelled(outline):
+    assert len(outline.labels) == ALL_CHARTS
+    assert all(len(label) > 20 for label in outline.labels)
+    assert outline.bare_heads == 0
+    assert len(set(outline.ids)) == len(outline.ids)
+
+
+def test_nothing_is_loaded_from_elsewhere(page):
+    own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"""(?:src|href)\s*=\s*["'](?!#|data:)""", own)
+    assert "default-src 'none'" in own
+
+
+def test_the_page_stays_small_with_a_large_log(make_results):
+    assert len(render(make_results(rows=4000)).encode()) < 8_000_000
+
+
+def test_hostile_names_are_text(make_results, outline):
+    results = make_results(title=HOSTILE, workload=HOSTILE, rows=300, candidates=64)
+    layers = tuple(replace(layer, name=f"{HOSTILE}{i}") for i, layer in enumerate(results.winner.layers))
+    results = replace(
+        results,
+        command=HOSTILE,
+        versions={HOSTILE: HOSTILE},
+        winner=replace(results.winner, name=HOSTILE, note=HOSTILE, layers=layers),
+        best_of_log=replace(results.best_of_log, layers=layers),
+        baseline=replace(results.baseline, layers=layers),
+    )
+    text = render(results)
+    assert "<script>alert" not in text
+    assert html.escape(HOSTILE, quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in text
+    hostile = Outline(text)
+    assert hostile.scripts == outline.scripts
+    assert HOSTILE in hostile.text
+
+
+def test_no_feasible_candidate_makes_the_best_of_the_log_the_winner(results):
+    rows = len(results.candidates.predicted)
+    evaluations = replace(
+        results.candidates.evaluations,
+        metrics={},
+        feasible=np.zeros(rows, dtype=bool),
+        failure_kind=np.full(rows, "infeasible", dtype=object),
+        failure_resource=np.full(rows, "core_memory_bytes", dtype=object),
+    )
+    poor = replace(
+        results, winner=results.best_of_log, candidates=Candidates(evaluations, results.candidates.predicted)
+    )
+    text = Outline(render(poor)).text
+    assert "the winner shown here is the best logged design" in text
+    assert "no candidate was legal" in text
+    assert "None of the 256 candidates was legal" in text
+    assert set(charts(results)) - set(charts(poor)) == {"candidate-progress"}
+
+
+def test_a_winner_from_the_log_that_candidates_did_not_beat(results):
+    assert "no candidate beat it" in Outline(render(replace(results, winner=results.best_of_log))).text
+
+
+def test_a_log_without_infeasible_rows(results):
+    clean = replace(results, log=results.log.select(results.log.feasible))
+    text = Outline(render(clean)).text
+    assert "reasons" not in charts(clean)
+    assert "No logged design was infeasible." in text
+    assert "logged designs were feasible." in text
+
+
+def test_a_log_without_feasible_rows(results):
+    lost = replace(results, log=results.log.select(~results.log.feasible))
+    text = Outline(render(lost)).text
+    assert {"histogram", "log-progress"}.isdisjoint(charts(lost))
+    assert "No logged design was feasible" in text
+
+
+def test_a_workload_of_one_layer(results):
+    def only_first(contender):
+        return replace(contender, layers=contender.layers[:1])
+
+    single = replace(
+        results,
+        winner=only_first(results.winner),
+        best_of_log=only_first(results.best_of_log),
+        baseline=only_first(results.baseline),
+    )
+    assert len(charts(single)) == ALL_CHARTS
+    assert "All 1 layers" not in Outline(render(single)).text
+
+
+def test_a_missing_baseline_is_said(results):
+    alone = replace(results, baseline=None)
+    text = Outline(render(alone)).text
+    assert "No published design of this template is there to compare with." in text
+    assert "Edge TPU" not in text
+
+
+def test_an_infeasible_baseline_shows_its_reason(results):
+    failure = Failure("infeasible", "core_memory_bytes", "conv_1", 65536, 32768)
+    baseline = replace(results.baseline, layers=(), rates=None, metrics={"area_mm2": 20.5}, failure=failure)
+    text = Outline(render(replace(results, baseline=baseline))).text
+    assert "Edge TPU infeasible" in text
+    assert "Edge TPU is infeasible: layer conv_1: core_memory_bytes needs 65,536, has 32,768." in text
+    assert "The Edge TPU cannot run this workload" in text
+
+
+def test_a_contender_out_of_bounds_is_marked(results):
+    baseline = replace(results.baseline, metrics=results.baseline.metrics | {"area_mm2": 31.0})
+    text = Outline(render(replace(results, baseline=baseline))).text
+    assert "Edge TPU is out of bounds: 31.0 mm² exceeds the bound of 29.0 mm²." in text
+
+
+def test_a_study_without_a_surrogate(results):
+    plain = replace(
+        results, candidates=None, importances=None, selection=None, winner=results.best_of_log, stage_seconds={},
+        not_mapped=(), report_command="",
+    )  # fmt: skip
+    text = Outline(render(plain)).text
+    assert {"predicted", "candidate-progress", "importances", "selection"}.isdisjoint(charts(plain))
+    assert "This study measured no candidates of a surrogate." in text
+    assert "Every operator of the workload is mapped" in text
+    assert "No candidate" not in text
+
+
+def test_writing_replaces_the_page_at_once(results, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("older")
+    write_report(results, path)
+    assert path.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_failed_write_leaves_the_older_page(results, tmp_path, monkeypatch):
+    path = tmp_path / "report.html"
+    path.write_text("older")
+
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(results, path)
+    assert path.read_text() == "older"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_missing_folder_is_an_error(results, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_report(results, tmp_path / "nowhere" / "report.html")
