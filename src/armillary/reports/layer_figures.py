@@ -134,10 +134,11 @@ def bounds(results: StudyResults) -> Chart | None:
                 orientation="h",
                 name=BOUND_NAMES[bound],
                 marker={"color": BOUND_COLOURS[bound], "line": {"color": "#ffffff", "width": 1}},
-                text=[percent(value) if value > 0.06 else "" for value in values],
+                text=[percent(value) if value > 0.09 else "" for value in values],
                 textposition="inside",
                 insidetextanchor="middle",
                 textangle=0,
+                constraintext="none",
                 hovertemplate="%{x:.1f}% of the time<extra>" + BOUND_NAMES[bound] + "</extra>",
             )
     figure.update_layout(barmode="stack")

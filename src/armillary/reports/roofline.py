@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from armillary.reports.content import ChipRates, Contender, Role, StudyResults
 from armillary.reports.layer_figures import layer_hover, runners
-from armillary.reports.theme import ROLE_COLOURS, ROLE_SYMBOLS, Chart, axis, blank
+from armillary.reports.theme import ROLE_COLOURS, ROLE_SYMBOLS, Chart, axis, blank, only_on_phones
 from armillary.reports.wording import Scale, listed, number, quantity
 
 _STRIP = 0.84  # where the panel of layers without DRAM traffic begins, as a share of the width
@@ -58,7 +58,7 @@ def _set_axes(figure: go.Figure, low: float, high: float, heights: list[float], 
             xaxis2={
                 "domain": [_STRIP, 1.0],
                 "anchor": "y",
-                "title": {"text": "No DRAM", "standoff": 8},
+                "title": {"text": "No DRAM", "standoff": 26},
                 "showticklabels": False,
                 "showgrid": False,
                 "zeroline": False,
@@ -70,6 +70,7 @@ def _set_axes(figure: go.Figure, low: float, high: float, heights: list[float], 
             fillcolor="#f5f7fa", line={"width": 0}, layer="below",
         )  # fmt: skip
     figure.update_layout(xaxis=intensity)
+    only_on_phones(figure, {"xaxis.title.text": "MAC per DRAM byte"})
 
 
 def _add_roof(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -136,7 +136,12 @@ def set_labels(figure: go.Figure, labels: Sequence[str], phone_labels: Sequence[
         tickcolor="rgba(0,0,0,0)",
     )
     short = [html.escape(shortened(label, PHONE_LABEL_WIDTH)) for label in phone_labels or labels]
-    figure.update_layout(meta=dict(figure.layout.meta) | {"narrow": {"yaxis.ticktext": short}})
+    only_on_phones(figure, {"yaxis.ticktext": short})
+
+
+def only_on_phones(figure: go.Figure, changes: Mapping[str, Any]) -> None:
+    """Leave the page a note of what to set in the layout (by dotted path) where the screen is narrow."""
+    figure.update_layout(meta=dict(figure.layout.meta) | {"narrow": dict(changes)})
 
 
 def spans_decades(values: Iterable[float], ratio: float = 8.0) -> bool:
