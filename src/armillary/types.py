@@ -318,10 +318,11 @@ class Objective:
                 raise ArmillaryError(f"bound {name}={bound!r} is not allowed; it must be a positive number")
 
     def satisfied(self, evaluations: Evaluations) -> NDArray[np.bool_]:
-        """Return which rows are feasible and within every bound, shape [rows]."""
+        """Return which rows are feasible and within every bound, shape [rows]; an unknown metric is not within."""
         ok = evaluations.feasible.copy()
+        unknown = np.full(len(ok), np.nan)
         for name, bound in self.upper_bounds.items():
-            ok &= evaluations.metrics[name] <= bound
+            ok &= evaluations.metrics.get(name, unknown) <= bound
         return ok
 
 

@@ -11,8 +11,8 @@ core needs the complete weights of one output channel per lane at once, and as m
 next ones unless the layer has no more.
 
 How data moves. Before a layer computes, its inputs are broadcast from the PE memories that hold
-them, one entry of the controller's activation memory per cycle; that memory must hold the window of
-inputs of one output position twice. Meanwhile parameters come in, one entry per cycle and PE; the
+them, by way of the controller's activation memory and a 32-bit bus per column; that memory must
+hold the window of inputs of one output position twice. Meanwhile parameters come in, one entry per cycle and PE; the
 parameter memory must hold the weights that the lanes of a core need at once. DRAM streams pass
 through these two memories. Computing overlaps with parameters and DRAM, the slowest sets the
 delay; the broadcast comes on top, as it waits for the layer before.
@@ -38,7 +38,8 @@ Constants calibrated to published numbers, for all applications alike:
   the unit in which Table 11's t-RNN Enc latency on the evolutionary design streams 21.62 MB at
   30 Gbit/s (824 units, 5.77 ms), those 128 are 0.895 ms.
 
-Assumptions without a source: `DRAM_LATENCY_S`, `INSTRUCTION_LINE_BYTES`, `LAYER_SETUP_CYCLES`.
+Assumptions without a source: `DRAM_LATENCY_S`, `INSTRUCTION_LINE_BYTES`, `COLUMN_BUS_BYTES`,
+`LAYER_SETUP_CYCLES`.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ from armillary.workloads.layer import Workload
 INVOCATION_S = 0.895e-3
 DRAM_LATENCY_S = 100e-9
 INSTRUCTION_LINE_BYTES = 64
+COLUMN_BUS_BYTES = 4  # per cycle and column
 LAYER_SETUP_CYCLES = 200
 
 # Which of columns, rows and cores unroll output channels; the others unroll output positions.
@@ -285,7 +287,7 @@ def orders(
         streamed = torch.where(on_chip, layers.io_bytes, inputs + layers.outputs)
         return Traffic(
             dram_cycles=streamed_weights * parameter_cost + streamed * activation_cost,
-            broadcast_cycles=inputs / ENTRY_BYTES,
+            broadcast_cycles=inputs / (COLUMN_BUS_BYTES * chips.pes_x),
             parameter_cycles=tiling.pe_weights * weight_reads / ENTRY_BYTES,
             dram_bytes=streamed_weights + streamed,
             network_bytes=inputs + layers.outputs + layers.weights * weight_reads,

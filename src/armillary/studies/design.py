@@ -1,0 +1,358 @@
+"""Design: the main job, from a network to a verified accelerator, in stages that resume."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import yaml
+
+import armillary
+from armillary.evaluators import for_template
+from armillary.hardware.template import Template
+from armillary.log.store import Log
+from armillary.studies.bounds import check_area
+from armillary.studies.collect import collect
+from armillary.studies.contender import Contender, contender
+from armillary.studies.evaluation import evaluate_codes, logged
+from armillary.studies.fit import fit_prime, save_atomically
+from armillary.studies.importance import METHOD, importances
+from armillary.studies.progress import OnProgress, silent
+from armillary.studies.propose import propose
+from armillary.studies.study_folder import StudyFolder
+from armillary.surrogates.prime import Prime
+from armillary.types import ArmillaryError, Evaluation, Evaluations, Evaluator, Fidelity, Objective
+from armillary.workloads.context import context_of
+from armillary.workloads.layer import NotMapped, Workload
+
+STAGES = ("collect", "train", "propose", "verify", "explain")
+
+
+@dataclass(frozen=True)
+class DesignRequest:
+    """What is asked for.
+
+    `source` tells where the workload came from and `digest` what it held, so that a folder is not
+    resumed with another network. `log` is an own log to use and extend; None keeps one in the
+    study's folder.
+    """
+
+    source: str
+    digest: str
+    template: str
+    area_mm2: float
+    samples: int = 16_384
+    sampler: str = "sobol"
+    top: int = 256
+    schedule: str = "quick"
+    seed: int = 0
+    log: str | None = None
+    metric: str = "runtime_s"
+
+    @property
+    def objective(self) -> Objective:
+        """The metric under the area bound."""
+        return Objective(self.metric, {"area_mm2": self.area_mm2})
+
+
+@dataclass(frozen=True)
+class DesignStudy:
+    """A finished study, as its folder tells it."""
+
+    request: DesignRequest
+    workload: str
+    command: str
+    created: datetime
+    versions: Mapping[str, str]
+    stage_seconds: Mapping[str, float]
+    winner: Contender
+    best_of_log: Contender
+    baseline: Contender
+    importances: Mapping[str, float]
+    importance_method: str
+    trials: tuple[Mapping[str, float], ...]
+    chosen_trial: int
+    not_mapped: tuple[NotMapped, ...]
+    predicted: tuple[float, ...]
+    verified: Evaluations
+    logged: Evaluations
+
+
+def run_design(
+    request: DesignRequest,
+    template: Template,
+    workload: Workload,
+    folder: StudyFolder,
+    *,
+    command: str,
+    on_progress: OnProgress = silent,
+) -> DesignStudy:
+    """Collect a log, learn from it, propose, verify, and compare; a finished stage is not done again.
+
+    Raises:
+        ArmillaryError: if the request cannot be met; the message says why.
+    """
+    evaluator = for_template(template.name, Fidelity.ANALYTICAL, seed=request.seed)
+    check_area(template, evaluator, workload, request.area_mm2)
+    folder.claim({**asdict(request), "workload": workload.name})
+    log = Log(request.log or folder.log)
+    run = _Stages(folder)
+    with run.stage("collect"):
+        collect(
+            template,
+            workload,
+            log,
+            samples=request.samples,
+            sampler=request.sampler,
+            seed=request.seed,
+            on_progress=on_progress,
+        )
+    rows = _training_rows(folder, log, template, workload, evaluator)
+    prime = _trained(run, request, template, rows, folder, on_progress)
+    proposals = _proposed(run, request, template, workload, prime, rows, folder, on_progress)
+    verified = _verified(run, template, workload, evaluator, proposals, log, folder, on_progress)
+    with run.stage("explain"):
+        on_progress("comparing", 0, 1)
+        _write_results(request, template, workload, evaluator, prime, rows, verified, folder, command)
+        on_progress("comparing", 1, 1)
+    return load_study(folder, template)
+
+
+def load_study(folder: StudyFolder, template: Template) -> DesignStudy:
+    """Return the finished study of a folder.
+
+    Raises:
+        ArmillaryError: if the folder holds no finished study.
+    """
+    request = folder.read("study.json")
+    results = folder.read("results.json")
+    workload = request.pop("workload")
+    request.pop("schema_version")
+    asked = DesignRequest(**request)
+    rows = Log(asked.log or folder.log).evaluations(template.space.name)
+    rows = rows.select(rows.workload == workload)
+    verified = Log(folder.path / "verified").evaluations(template.space.name)
+    contenders = {name: Contender.from_dict(results[name], template.space) for name in _CONTENDERS}
+    return DesignStudy(
+        request=asked,
+        workload=workload,
+        command=results["command"],
+        created=datetime.fromisoformat(results["created"]),
+        versions=results["versions"],
+        stage_seconds=folder.read("stages.json"),
+        winner=contenders["winner"],
+        best_of_log=contenders["best_of_log"],
+        baseline=contenders["baseline"],
+        importances=results["importances"],
+        importance_method=METHOD,
+        trials=tuple(results["trials"]),
+        chosen_trial=results["chosen_trial"],
+        not_mapped=tuple(NotMapped(**row) for row in results["not_mapped"]),
+        predicted=tuple(folder.read("proposals.json")["predicted"]),
+        verified=verified,
+        logged=rows.select(_before(rows, folder)),
+    )
+
+
+_CONTENDERS = ("winner", "best_of_log", "baseline")
+
+
+class _Stages:
+    """Times the stages; a stage that was finished before keeps its time."""
+
+    def __init__(self, folder: StudyFolder) -> None:
+        self._folder = folder
+        self._seconds: dict[str, float] = folder.read("stages.json") if folder.has("stages.json") else {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
+        self._folder.write("stages.json", self._seconds)
+
+
+def _training_rows(
+    folder: StudyFolder, log: Log, template: Template, workload: Workload, evaluator: Evaluator
+) -> Evaluations:
+    """Return the rows to learn from: all of this workload that were logged before the first proposal."""
+    rows = logged(log, template.space, workload, evaluator)
+    if rows is None:
+        raise ArmillaryError(f"{log.path}: has no row of workload {workload.name!r}")
+    rows = rows.select(_before(rows, folder))
+    if not rows.feasible.any():
+        raise ArmillaryError(
+            f"{log.path}: none of its {len(rows):,} rows of {workload.name} is feasible; most often "
+            f"{_commonest_failure(rows)}; collect more samples (--samples) or choose another template"
+        )
+    return rows
+
+
+def _before(rows: Evaluations, folder: StudyFolder) -> Any:
+    """Return which rows were logged before this study verified its proposals."""
+    if not folder.has("proposals.json"):
+        return np.ones(len(rows), dtype=bool)
+    return rows.time <= np.datetime64(folder.read("proposals.json")["time"])
+
+
+def _commonest_failure(rows: Evaluations) -> str:
+    resources, counts = np.unique(rows.failure_resource.astype(str), return_counts=True)
+    row = int(np.flatnonzero(rows.failure_resource == resources[counts.argmax()])[0])
+    return str(rows.failure(row))
+
+
+def _trained(
+    run: _Stages,
+    request: DesignRequest,
+    template: Template,
+    rows: Evaluations,
+    folder: StudyFolder,
+    on_progress: OnProgress,
+) -> Prime:
+    if not folder.model.exists():
+        with run.stage("train"):
+            prime = fit_prime(
+                rows,
+                template.space,
+                request.objective,
+                schedule=request.schedule,
+                seed=request.seed,
+                on_progress=on_progress,
+            )
+            save_atomically(prime, folder.model)
+    return Prime.load(folder.model, space=template.space)
+
+
+def _proposed(
+    run: _Stages,
+    request: DesignRequest,
+    template: Template,
+    workload: Workload,
+    prime: Prime,
+    rows: Evaluations,
+    folder: StudyFolder,
+    on_progress: OnProgress,
+) -> Mapping[str, Any]:
+    if not folder.has("proposals.json"):
+        with run.stage("propose"):
+            on_progress("optimising the surrogate", 0, 1)
+            found = propose(
+                prime,
+                template,
+                context_of(workload),
+                area_mm2=request.area_mm2,
+                top=request.top,
+                seed=request.seed,
+                known=rows,
+            )
+            folder.write(
+                "proposals.json",
+                {
+                    "codes": found.codes.tolist(),
+                    "predicted": found.predicted.tolist(),
+                    "p_feasible": found.p_feasible.tolist(),
+                    "time": str(np.datetime64("now", "us")),
+                },
+            )
+            on_progress("optimising the surrogate", 1, 1)
+    return folder.read("proposals.json")
+
+
+def _verified(
+    run: _Stages,
+    template: Template,
+    workload: Workload,
+    evaluator: Evaluator,
+    proposals: Mapping[str, Any],
+    log: Log,
+    folder: StudyFolder,
+    on_progress: OnProgress,
+) -> Evaluations:
+    results = Log(folder.path / "verified")
+    if not results.fragments():
+        with run.stage("verify"):
+            codes = np.array(proposals["codes"], dtype=np.int64)
+            on_progress("verifying candidates", 0, len(codes))
+            batch = evaluate_codes(evaluator, template.space, codes, workload)
+            log.append(batch)
+            results.append(batch)
+            on_progress("verifying candidates", len(codes), len(codes))
+    return results.evaluations(template.space.name)
+
+
+def _best(rows: Evaluations, objective: Objective) -> Evaluation | None:
+    ok = np.flatnonzero(objective.satisfied(rows))
+    if not len(ok):
+        return None
+    return rows.row(int(ok[rows.metrics[objective.metric][ok].argmin()]))
+
+
+def _write_results(
+    request: DesignRequest,
+    template: Template,
+    workload: Workload,
+    evaluator: Evaluator,
+    prime: Prime,
+    rows: Evaluations,
+    verified: Evaluations,
+    folder: StudyFolder,
+    command: str,
+) -> None:
+    objective = request.objective
+    of_log = _best(rows, objective)
+    assert of_log is not None, "PRIME was trained on rows within the bounds"
+    of_candidates = _best(verified, objective)
+    metric = objective.metric
+    from_log = of_candidates is None or of_candidates.metrics[metric] >= of_log.metrics[metric]
+    won = of_log if of_candidates is None or from_log else of_candidates
+    baseline = evaluator.evaluate([template.baseline], workload)[0]
+
+    def compared(name: str, note: str, evaluation: Evaluation) -> dict[str, Any]:
+        return contender(name, note, evaluation, evaluator, workload).as_dict()
+
+    candidates = prime.selection.candidates
+    results = {
+        "command": command,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": _versions(evaluator),
+        "winner": compared("Winner", "best of the log" if from_log else "proposed by PRIME, verified", won),
+        "best_of_log": compared("Best of log", f"best of {len(rows):,} logged designs", of_log),
+        "baseline": compared(template.baseline_name, "published design, our evaluator", baseline),
+        "importances": importances(rows, template.space, objective, request.seed),
+        "trials": [asdict(c) for c in candidates],
+        "chosen_trial": candidates.index(prime.selection.chosen[0]),
+        "not_mapped": [asdict(row) for row in workload.not_mapped],
+    }
+    folder.write_text(folder.design.name, _design_yaml(request, template, workload, won, command))
+    folder.write("results.json", results)
+
+
+def _design_yaml(request: DesignRequest, template: Template, workload: Workload, won: Evaluation, command: str) -> str:
+    content = {
+        "template": template.name,
+        "design": won.design.as_dict(),
+        "workload": workload.name,
+        "metrics": dict(won.metrics),
+        "objective": {"minimise": request.metric, "area_mm2": request.area_mm2},
+        "evaluator": f"{won.evaluator} {won.version} ({won.fidelity})",
+        "command": command,
+        "armillary": armillary.__version__,
+    }
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def _versions(evaluator: Evaluator) -> dict[str, str]:
+    packages = {name: metadata.version(name) for name in ("torch", "numpy", "onnx", "pyarrow")}
+    return {
+        "armillary": armillary.__version__,
+        f"evaluator {evaluator.name}": evaluator.version,
+        "python": platform.python_version(),
+        **packages,
+    }

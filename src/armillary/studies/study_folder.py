@@ -1,0 +1,109 @@
+"""The files of a study: what it was asked, what each finished stage left, and the final results."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from armillary.types import ArmillaryError
+
+SCHEMA_VERSION = 1
+
+
+class StudyFolder:
+    """A folder whose files appear whole or not at all.
+
+    `study.json` is the request; a folder serves one request only, so that a stage that is finished
+    is finished for this request.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def log(self) -> Path:
+        """Where the study logs, unless it was given a log."""
+        return self.path / "log"
+
+    @property
+    def model(self) -> Path:
+        """The fitted surrogate."""
+        return self.path / "model.pt"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @property
+    def design(self) -> Path:
+        """The winner."""
+        return self.path / "design.yaml"
+
+    def claim(self, request: Mapping[str, Any]) -> None:
+        """Take the folder for a request, or find that it is already the request's.
+
+        Raises:
+            ArmillaryError: if the folder holds another request's study; names what differs.
+        """
+        wanted = {"schema_version": SCHEMA_VERSION, **request}
+        held = self.read("study.json") if (self.path / "study.json").exists() else None
+        if held is None:
+            self.write("study.json", wanted)
+            return
+        differing = [name for name in sorted({*held, *wanted}) if held.get(name) != wanted.get(name)]
+        if differing:
+            name = differing[0]
+            raise ArmillaryError(
+                f"{self.path}: holds a study with {name}={held.get(name)!r}, not {wanted.get(name)!r}; "
+                "choose another --out, or delete the folder"
+            )
+
+    def has(self, name: str) -> bool:
+        """Return whether a file is there."""
+        return (self.path / name).exists()
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Return a JSON file.
+
+        Raises:
+            ArmillaryError: if the folder is no study, or the file is damaged.
+        """
+        path = self.path / name
+        try:
+            content: dict[str, Any] = json.loads(path.read_text())
+        except FileNotFoundError:
+            raise ArmillaryError(
+                f"{self.path}: has no {name}, so it is no finished study; run the study's command again to finish it"
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as fault:
+            raise ArmillaryError(
+                f"{path}: is damaged ({fault}); delete it and run the study's command again"
+            ) from fault
+        return content
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file."""
+        self.write_text(name, json.dumps(content, indent=1))
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file: temporary file, fsync, rename.
+
+        Raises:
+            ArmillaryError: if it cannot be written; what was there before is intact.
+        """
+        target = self.path / name
+        unfinished = target.with_name(f".{name}.unfinished")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(target)
+        except OSError as fault:
+            unfinished.unlink(missing_ok=True)
+            raise ArmillaryError(f"{target}: cannot be written ({fault.strerror or fault})") from fault
