@@ -635,8 +635,9 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in rows[0]))
     console = Console()
-    wide = max(console.measure(table).maximum, 80)
-    Console(width=None if console.is_terminal and console.width >= wide else wide).print(table)
+    needed = Console(width=10_000).measure(table).maximum
+    # a terminal folds what is too wide; a file or a pipe gets whole lines
+    Console(width=console.width if console.is_terminal else max(needed, 80)).print(table)
 
 
 def _cell(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +56,19 @@ class Bench(Protocol):
     def __call__(self, options: BenchOptions) -> BenchResult:
         """Measure."""
         ...
+
+
+def saved_part(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return a part of a long benchmark, measured once and then read from its file."""
+    if path.exists():
+        part: dict[str, Any] = json.loads(path.read_text())
+        return part
+    part = measure()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(part))
+    unfinished.replace(path)
+    return part
 
 
 def machine() -> str:
