@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 import armillary
 from armillary.evaluators import for_template
 from armillary.hardware.template import Template
 from armillary.log.store import Log
+from armillary.optimizers.surrogate_search import keys
+from armillary.spaces.space import Space
 from armillary.studies.bounds import check_area
 from armillary.studies.collect import collect
 from armillary.studies.contender import Contender, contender
@@ -157,7 +160,7 @@ def load_study(folder: StudyFolder, template: Template) -> DesignStudy:
         not_mapped=tuple(NotMapped(**row) for row in results["not_mapped"]),
         predicted=tuple(folder.read("proposals.json")["predicted"]),
         verified=verified,
-        logged=rows.select(_before(rows, folder)),
+        logged=rows.select(_unproposed(rows, folder, template.space)),
     )
 
 
@@ -186,7 +189,7 @@ def _training_rows(
     rows = logged(log, template.space, workload, evaluator)
     if rows is None:
         raise ArmillaryError(f"{log.path}: has no row of workload {workload.name!r}")
-    rows = rows.select(_before(rows, folder))
+    rows = rows.select(_unproposed(rows, folder, template.space))
     if not rows.feasible.any():
         raise ArmillaryError(
             f"{log.path}: none of its {len(rows):,} rows of {workload.name} is feasible; most often "
@@ -195,11 +198,12 @@ def _training_rows(
     return rows
 
 
-def _before(rows: Evaluations, folder: StudyFolder) -> Any:
-    """Return which rows were logged before this study verified its proposals."""
+def _unproposed(rows: Evaluations, folder: StudyFolder, space: Space) -> NDArray[np.bool_]:
+    """Return which rows were there to learn from: proposals are designs that no row had."""
     if not folder.has("proposals.json"):
         return np.ones(len(rows), dtype=bool)
-    return rows.time <= np.datetime64(folder.read("proposals.json")["time"])
+    proposed = np.array(folder.read("proposals.json")["codes"], dtype=np.int64)
+    return ~np.isin(keys(space.encode_columns(rows.design)), keys(proposed))
 
 
 def _commonest_failure(rows: Evaluations) -> str:
@@ -258,7 +262,6 @@ def _proposed(
                     "codes": found.codes.tolist(),
                     "predicted": found.predicted.tolist(),
                     "p_feasible": found.p_feasible.tolist(),
-                    "time": str(np.datetime64("now", "us")),
                 },
             )
             on_progress("optimising the surrogate", 1, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 import torch
@@ -196,5 +197,5 @@ class _Results:
             failure_detail=np.full(rows, "", dtype=object),
             seconds=np.full(rows, seconds / max(rows, 1)),
             seed=np.full(rows, evaluator.seed, dtype=np.int64),
-            time=np.full(rows, np.datetime64("now", "us")),
+            time=np.full(rows, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")),
         )
