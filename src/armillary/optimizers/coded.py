@@ -1,0 +1,150 @@
+"""What the optimizers of coded spaces share: batches of codes, and never the same design twice."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.spaces.space import Space
+from armillary.types import ArmillaryError, Design, Evaluation, Evaluations, Objective
+
+_TRIES = 30
+_ENUMERABLE = 1_000_000
+
+
+@runtime_checkable
+class AsksCodes(Protocol):
+    """The capability of an optimizer to ask and be told in batches of codes, without objects per design."""
+
+    def ask_codes(self, n: int) -> NDArray[np.int64]:
+        """Return n designs as value indices, shape [n, parameters]."""
+        ...
+
+    def tell_batch(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Take values to minimise, infinite for infeasible designs, shape [designs]."""
+        ...
+
+
+def objective_values(evaluations: Evaluations, objective: Objective) -> NDArray[np.float64]:
+    """Return what to minimise, shape [rows]: infinite if infeasible, beyond a bound, or not a number."""
+    if objective.metric not in evaluations.metrics:
+        return np.full(len(evaluations), np.inf)  # a batch in which nothing was feasible has no metric
+    values = evaluations.metrics[objective.metric]
+    usable = evaluations.feasible & np.isfinite(values)
+    for name, bound in objective.upper_bounds.items():
+        if name not in evaluations.metrics:
+            raise ArmillaryError(f"the evaluations have no metric {name!r}, which the objective bounds")
+        usable &= evaluations.metrics[name] <= bound
+    return np.where(usable, values, np.inf)
+
+
+def keys(codes: NDArray[np.int64]) -> list[bytes]:
+    """Return a hashable key per design; spaces may be too large to number their designs."""
+    rows = np.ascontiguousarray(codes, dtype=np.uint16)
+    return [row.tobytes() for row in rows]
+
+
+class CodedOptimizer(ABC):
+    """An optimizer that thinks in codes; a subclass proposes and learns.
+
+    No design is asked that was asked or told before, until the space is exhausted.
+
+    Attributes:
+        space: the space searched.
+        objective: what is minimised under which bounds.
+        best_codes: the best feasible design told so far, shape [parameters], None before the first.
+        best_value: its value, infinite before the first.
+    """
+
+    def __init__(self, *, space: Space, objective: Objective, seed: int = 0) -> None:
+        self.space = space
+        self.objective = objective
+        self.best_codes: NDArray[np.int64] | None = None
+        self.best_value = float("inf")
+        self._rng = np.random.default_rng(seed)
+        self._met: set[bytes] = set()
+
+    @abstractmethod
+    def _propose(self, n: int) -> NDArray[np.int64]:
+        """Return n designs that may repeat each other or old ones, shape [n, parameters]."""
+
+    def _adopted(self, slots: NDArray[np.intp], codes: NDArray[np.int64]) -> None:  # noqa: B027
+        """Hear which of the last proposals are asked: their positions in it, and their codes."""
+
+    @abstractmethod
+    def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Take results, infinite for infeasible designs."""
+
+    def ask(self, n: int) -> list[Design]:
+        """Return n designs to evaluate."""
+        return self.space.designs(self.ask_codes(n))
+
+    def tell(self, evaluations: Sequence[Evaluation]) -> None:
+        """Take results of designs, whether asked here or not."""
+        if evaluations:
+            codes = self.space.encode([e.design for e in evaluations])
+            self.tell_batch(codes, objective_values(Evaluations.from_list(evaluations), self.objective))
+
+    def ask_codes(self, n: int) -> NDArray[np.int64]:
+        """Return n designs as value indices, shape [n, parameters].
+
+        Raises:
+            ArmillaryError: if n is not positive.
+        """
+        if n < 1:
+            raise ArmillaryError(f"asked for {n} designs; ask for at least 1")
+        found: list[NDArray[np.int64]] = []
+        for _ in range(_TRIES):
+            if not n:
+                break
+            proposed = self._propose(n)
+            slots = self._fresh(proposed)
+            if len(slots):
+                self._adopted(slots, proposed[slots])
+                found.append(proposed[slots])
+                n -= len(slots)
+        if n:
+            found.append(self._remaining(n))
+        return np.concatenate(found)
+
+    def tell_batch(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Take values to minimise, infinite for infeasible designs, shape [designs]."""
+        values = np.where(np.isnan(values), np.inf, values)
+        self._met.update(keys(codes))
+        if len(values) and values.min() < self.best_value:
+            self.best_codes, self.best_value = codes[values.argmin()].copy(), float(values.min())
+        self._learn(codes, values)
+
+    def _fresh(self, codes: NDArray[np.int64]) -> NDArray[np.intp]:
+        """Return the positions of designs never met, each once, and count them as met."""
+        slots = []
+        for i, key in enumerate(keys(codes)):
+            if key not in self._met:
+                self._met.add(key)
+                slots.append(i)
+        return np.array(slots, dtype=np.intp)
+
+    def _remaining(self, n: int) -> NDArray[np.int64]:
+        """Return n designs when proposals only repeat old ones: unmet ones, and repeats after the last."""
+        parts = []
+        if self.space.size <= _ENUMERABLE and len(self._met) < self.space.size:
+            order = self._rng.permutation(self.space.size)
+            every = self.space.at(order)
+            parts.append(every[self._unmet(every)][:n])
+            self._met.update(keys(parts[0]))
+            n -= len(parts[0])
+        parts.append(random_codes(self.space, n, self._rng))
+        self._met.update(keys(parts[-1]))
+        return np.concatenate(parts)
+
+    def _unmet(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return np.array([key not in self._met for key in keys(codes)], dtype=bool)
+
+
+def random_codes(space: Space, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return n random designs, each equally likely, shape [n, parameters]."""
+    return rng.integers(0, space.cardinalities, size=(n, len(space.parameters)), dtype=np.int64)

@@ -1,0 +1,24 @@
+"""Random search: the baseline that every optimizer has to beat."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.optimizers.coded import CodedOptimizer, random_codes
+
+
+class RandomSearch(CodedOptimizer):
+    """Designs drawn at random, each at most once.
+
+    Args:
+        space: the space to search.
+        objective: what to minimise under which bounds.
+        seed: same seed, same designs.
+    """
+
+    def _propose(self, n: int) -> NDArray[np.int64]:
+        return random_codes(self.space, n, self._rng)
+
+    def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Learn nothing: draws do not depend on results."""

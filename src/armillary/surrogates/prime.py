@@ -1,0 +1,223 @@
+"""PRIME: a conservative surrogate learned from a log, infeasible designs included.
+
+Source: Kumar, Yazdanbakhsh, Hashemi, Swersky, Levine, "Data-Driven Offline Optimization for
+    Architecting Hardware Accelerators", ICLR 2022, Section 4 and Appendix B. We minimise latency, so
+    the value is pushed up at negatives and at infeasible designs.
+
+Where we differ:
+
+* the metric is standardised per workload (by default its logarithm is), so alpha, beta and the
+  clip apply to standard units; in the paper they apply to milliseconds;
+* the schedules `full` and `quick` train in minutes what the paper trains in days, see
+  `prime_training`; `paper` is the paper's;
+* the log of a single workload gives a model without context, several give a contextual one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from armillary.spaces.space import Space
+from armillary.surrogates.feasibility import fit_feasibility
+from armillary.surrogates.fireflies import Moves
+from armillary.surrogates.prime_data import TRANSFORMS, Dataset, Rows, Transform, prepare
+from armillary.surrogates.prime_fitted import FittedPrime, normalised
+from armillary.surrogates.prime_model import Architecture
+from armillary.surrogates.prime_training import SCHEDULES, Progress, Schedule, Snapshot, Trainer
+from armillary.surrogates.selection import Selection
+from armillary.types import ArmillaryError, Log, Objective, Prediction
+
+if TYPE_CHECKING:
+    from armillary.workloads.context import Context
+
+ALPHAS = (0.0, 0.01, 0.1, 0.5, 1.0, 5.0)
+BETAS = (0.0, 0.01, 0.1, 1.0, 5.0)
+
+
+class Prime:
+    """The surrogate of PRIME.
+
+    Args:
+        space: the space whose designs the log holds.
+        seed: same seed, log and machine, same model.
+        schedule: `paper`, `full` (minutes), `quick` (about one minute), or a `Schedule`.
+        alphas: weights of the mined negatives to choose from.
+        betas: weights of the infeasible rows to choose from.
+        clip: predictions at negatives and infeasible rows are clipped to +-clip standard units. The
+            paper clips to +-10,000 ms where latencies are O(1000) ms, ten times the range.
+        transform: `log` standardises the metric's logarithm, `linear` the metric, as the paper.
+        members: how many grid members (their best checkpoints) are kept and averaged; 1 in the paper.
+        hidden: width of the hidden layers of the prediction networks.
+        feed_forward: width inside the transformer layers.
+        validation_share: the best rows that are kept for selection; 0.2 in the paper.
+        minimum_rows: feasible rows within the bounds that each workload needs at least.
+        device: where to train and predict, as torch names it.
+        on_progress: called during `fit` with the member steps done and in total.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        seed: int = 0,
+        schedule: str | Schedule = "full",
+        alphas: Sequence[float] = ALPHAS,
+        betas: Sequence[float] = BETAS,
+        clip: float = 10.0,
+        transform: Transform = "log",
+        members: int = 1,
+        hidden: int = 64,
+        feed_forward: int = 128,
+        validation_share: float = 0.2,
+        minimum_rows: int = 50,
+        device: str = "cpu",
+        on_progress: Progress | None = None,
+    ) -> None:
+        if isinstance(schedule, str):
+            if schedule not in SCHEDULES:
+                raise ArmillaryError(f"schedule {schedule!r} is unknown; choose one of {sorted(SCHEDULES)}")
+            schedule = SCHEDULES[schedule]
+        if transform not in TRANSFORMS:
+            raise ArmillaryError(f"transform {transform!r} is unknown; choose one of {list(TRANSFORMS)}")
+        if min(*alphas, *betas, 0.0) < 0 or not clip > 0 or members < 1:
+            raise ArmillaryError(
+                f"alphas={alphas}, betas={betas} must be >= 0, clip={clip} > 0, members={members} >= 1"
+            )
+        if not 0 < validation_share < 1:
+            raise ArmillaryError(f"validation_share={validation_share} is not allowed; it lies between 0 and 1")
+        self.space = space
+        self._seed, self._schedule = seed, schedule
+        self._grid = [(float(a), float(b)) for a in alphas for b in betas]
+        self._clip, self._transform, self._members = clip, transform, members
+        self._feed_forward = feed_forward
+        self._hidden, self._validation_share, self._minimum_rows = hidden, validation_share, minimum_rows
+        self._device = torch.device(device)
+        self._on_progress = on_progress
+        self._fitted: FittedPrime | None = None
+
+    def fit(self, log: Log, objective: Objective) -> Prime:
+        """Train the whole grid on a log and keep the best checkpoint.
+
+        Raises:
+            ArmillaryError: if the log cannot be learned from; the message says why.
+        """
+        started = time.perf_counter()
+        data = prepare(
+            self.space,
+            log.evaluations(self.space.name),
+            objective,
+            transform=self._transform,
+            validation_share=self._validation_share,
+            minimum_rows=self._minimum_rows,
+            rng=np.random.default_rng([self._seed, 1]),
+        )
+        trainer = self._trainer(data)
+        best = trainer.run(self._members)
+        self._fitted = self._assemble(objective, data, trainer, best, started)
+        return self
+
+    def predict(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
+        """Predict designs given as value indices.
+
+        Args:
+            designs: codes, shape [designs, parameters].
+            context: the workload; a model of one workload checks that it is that one.
+
+        Returns:
+            `mean`: the conservative value in the unit of the metric. It ranks designs; it does not estimate.
+            `std`: disagreement of the predictors and kept members, in the same unit.
+            `p_feasible`: probability of being feasible and within the bounds, for designs drawn
+            like those of the log; see `FeasibilityMap` for when it says little.
+            For a workload that was not trained on, `mean` and `std` are on the average scale of
+            those that were.
+
+        Raises:
+            ArmillaryError: if the model is not fitted, or not to this workload.
+        """
+        return self.fitted.predict(designs, None if context is None else context.as_dict())
+
+    @property
+    def fitted(self) -> FittedPrime:
+        """The fitted model.
+
+        Raises:
+            ArmillaryError: before `fit` or `load`.
+        """
+        if self._fitted is None:
+            raise ArmillaryError("this PRIME has not been fitted; call fit(log, objective) or load(path) first")
+        return self._fitted
+
+    @property
+    def selection(self) -> Selection:
+        """What was compared and chosen, and the seconds it took."""
+        return self.fitted.selection
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model to one file."""
+        self.fitted.save(Path(path), self.space)
+
+    @classmethod
+    def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> Prime:
+        """Read a fitted model.
+
+        Raises:
+            ArmillaryError: if the file is missing, no model of ours, or of another space or version.
+        """
+        prime = cls(space=space, device=device)
+        prime._fitted = FittedPrime.load(Path(path), space, torch.device(device))
+        return prime
+
+    def _trainer(self, data: Dataset) -> Trainer:
+        contextual = len(data.workloads) > 1
+        return Trainer(
+            shape=Architecture(
+                self.space.cardinalities,
+                contexts=len(data.feature_names) if contextual else 0,
+                feed_forward=self._feed_forward,
+                hidden=self._hidden,
+            ),
+            moves=Moves(self.space),
+            data=data,
+            contexts=normalised(data.contexts, data.contexts) if contextual else None,
+            grid=self._grid,
+            schedule=self._schedule,
+            clip=self._clip,
+            seed=self._seed,
+            device=self._device,
+            on_progress=self._on_progress,
+        )
+
+    def _assemble(
+        self, objective: Objective, data: Dataset, trainer: Trainer, best: list[Snapshot], started: float
+    ) -> FittedPrime:
+        """Return the kept members with a map to feasibility that is fitted on rows kept out of training."""
+        weights = {name: torch.cat([s.weights[name] for s in best]).to(self._device) for name in best[0].weights}
+
+        def values(rows: Rows) -> NDArray[np.float64]:
+            shape = (len(best), *rows.codes.shape)
+            codes = np.broadcast_to(rows.codes, shape).copy()
+            return trainer.values(weights, codes, np.tile(rows.workload, (len(best), 1))).mean(axis=0)
+
+        feasibility = fit_feasibility(values(data.valid), values(data.infeasible_held), data.feasible_share)
+        return FittedPrime(
+            objective=objective,
+            shape=trainer.shape,
+            weights=weights,
+            workloads=data.workloads,
+            feature_names=data.feature_names,
+            contexts=data.contexts,
+            scales=data.scales,
+            feasibility=feasibility,
+            selection=Selection(
+                candidates=tuple(trainer.candidates),
+                chosen=tuple(s.candidate for s in best),
+                seconds=time.perf_counter() - started,
+            ),
+        )

@@ -1,0 +1,222 @@
+"""What PRIME learns from: the rows of a log, split and standardised."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.spaces.space import Space
+from armillary.types import ArmillaryError, Evaluations, Objective
+
+Transform = Literal["log", "linear"]
+TRANSFORMS: tuple[Transform, ...] = ("log", "linear")
+_NAMED_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the metric of one workload is standardised: y' = (t(y) - location) / spread, t = log or identity."""
+
+    transform: Transform
+    location: float
+    spread: float
+
+    @staticmethod
+    def of(values: NDArray[np.float64], transform: Transform) -> Scale:
+        """Return the scale under which the values have mean 0 and variance 1 (constant values: spread 1)."""
+        seen = np.log(values) if transform == "log" else values
+        spread = float(seen.std())
+        negligible = spread <= 1e-12 * max(1.0, abs(float(seen.mean())))
+        return Scale(transform, float(seen.mean()), 1.0 if negligible else spread)
+
+    def standardise(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values of the metric in standard units, same shape."""
+        seen = np.log(values) if self.transform == "log" else values
+        return np.asarray((seen - self.location) / self.spread)
+
+    def restore(self, standard: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return standard values in the unit of the metric, same shape."""
+        seen = self.location + self.spread * standard
+        return np.exp(seen) if self.transform == "log" else seen
+
+    def restore_spread(self, standard: NDArray[np.float64], mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return deviations around restored means in the unit of the metric, to first order."""
+        return standard * self.spread * (mean if self.transform == "log" else 1.0)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Designs with the workload that each ran: codes [rows, parameters], workload number [rows].
+
+    `targets` are standardised values, shape [rows]; empty for infeasible rows.
+    """
+
+    codes: NDArray[np.int64]
+    workload: NDArray[np.int64]
+    targets: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The split of Section 4: the worst feasible rows train, the best validate.
+
+    Attributes:
+        workloads: names, in the order of the workload numbers.
+        contexts: raw features per workload, shape [workloads, features]; no feature where the log has none.
+        feature_names: names of the features.
+        scales: how each workload's metric is standardised.
+        train: worst feasible rows within the bounds.
+        valid: best feasible rows within the bounds.
+        infeasible: infeasible rows, and feasible ones beyond a bound, that train.
+        infeasible_held: the same, kept out of training to calibrate the probability of feasibility.
+        feasible_share: feasible rows within the bounds over all rows.
+    """
+
+    workloads: tuple[str, ...]
+    contexts: NDArray[np.float64]
+    feature_names: tuple[str, ...]
+    scales: tuple[Scale, ...]
+    train: Rows
+    valid: Rows
+    infeasible: Rows
+    infeasible_held: Rows
+    feasible_share: float
+
+
+def prepare(
+    space: Space,
+    log: Evaluations,
+    objective: Objective,
+    *,
+    transform: Transform,
+    validation_share: float,
+    minimum_rows: int,
+    rng: np.random.Generator,
+) -> Dataset:
+    """Split and standardise a log.
+
+    A feasible row beyond an upper bound joins the infeasible pool, as in PRIME's public release.
+    Rows whose evaluation broke (`error`, `timeout`) say nothing about the design and are left out.
+
+    Raises:
+        ArmillaryError: if the log has no or too few feasible rows within the bounds, lacks a needed
+            metric, holds objective values that are not positive numbers, or mixes evaluators.
+    """
+    known = log.feasible | (log.failure_kind == "infeasible")
+    log = log.select(known)
+    _check_source(log)
+    _check_metrics(log, objective)
+    good = objective.satisfied(log)
+    _check_enough(log, good, objective, minimum_rows)
+    workloads, number = np.unique(log.workload.astype(str), return_inverse=True)
+    codes = space.encode_columns(log.design)
+    values = log.metrics[objective.metric]
+    train, valid, scales = [], [], []
+    for k in range(len(workloads)):
+        rows = np.flatnonzero(good & (number == k))
+        rows = rows[np.argsort(values[rows], kind="stable")]  # best first
+        held = max(2, round(validation_share * len(rows)))
+        valid.append(rows[:held])
+        train.append(rows[held:])
+        scales.append(Scale.of(values[rows[held:]], transform))
+    standard = np.full(len(log), np.nan)
+    for k, scale in enumerate(scales):
+        rows = np.concatenate([train[k], valid[k]])
+        standard[rows] = scale.standardise(values[rows])
+    bad = rng.permutation(np.flatnonzero(~good))
+    held_bad = len(bad) // 5
+
+    def rows_of(index: NDArray[np.int64]) -> Rows:
+        return Rows(codes[index], number[index].astype(np.int64), standard[index])
+
+    names, contexts = _contexts(log, workloads)
+    return Dataset(
+        workloads=tuple(str(name) for name in workloads),
+        contexts=contexts,
+        feature_names=names,
+        scales=tuple(scales),
+        train=rows_of(np.concatenate(train)),
+        valid=rows_of(np.concatenate(valid)),
+        infeasible=rows_of(bad[held_bad:]),
+        infeasible_held=rows_of(bad[:held_bad]),
+        feasible_share=float(good.mean()),
+    )
+
+
+def _check_source(log: Evaluations) -> None:
+    sources = sorted({f"{name} {version}" for name, version in zip(log.evaluator, log.version, strict=True)})
+    if len(sources) > 1:
+        raise ArmillaryError(
+            f"the log mixes results of {len(sources)} evaluators ({', '.join(sources)}), whose metrics do not compare; "
+            "fit on the rows of one of them"
+        )
+
+
+def _check_metrics(log: Evaluations, objective: Objective) -> None:
+    if not log.feasible.any():
+        raise ArmillaryError(
+            f"the log has {len(log)} usable rows and none is feasible; collect more designs, or from a smaller workload"
+        )
+    for name in (objective.metric, *objective.upper_bounds):
+        if name not in log.metrics:
+            raise ArmillaryError(f"the log has no metric {name!r}; it has {sorted(log.metrics)}")
+        column = log.metrics[name]
+        wrong = np.flatnonzero(log.feasible & ~((column > 0) & np.isfinite(column)))
+        if wrong.size:
+            listed = ", ".join(f"row {i}: {column[i]:g}" for i in wrong[:_NAMED_ROWS])
+            more = f" and {wrong.size - _NAMED_ROWS} more" if wrong.size > _NAMED_ROWS else ""
+            raise ArmillaryError(
+                f"{name} of {wrong.size} feasible rows is not a positive number ({listed}{more}); "
+                "rows count from 0 among those that ended feasible or infeasible; remove or repair them"
+            )
+
+
+def _check_enough(log: Evaluations, good: NDArray[np.bool_], objective: Objective, minimum_rows: int) -> None:
+    bounds = " and ".join(f"{name} <= {bound:g}" for name, bound in objective.upper_bounds.items())
+    for workload in dict.fromkeys(log.workload):
+        own = log.workload == workload
+        count = int((good & own).sum())
+        if count >= minimum_rows:
+            continue
+        feasible = log.feasible & own
+        text = f"workload {workload}: {count} feasible rows" + (f" have {bounds}" if bounds else "")
+        text += f", training needs {minimum_rows}"
+        if bounds and feasible.any():
+            least = ", ".join(f"{n} {log.metrics[n][feasible].min():.4g}" for n in objective.upper_bounds)
+            text += f"; of the {int(feasible.sum())} feasible rows the smallest has {least}; raise the bound or"
+        else:
+            text += ";"
+        raise ArmillaryError(text + " collect more designs")
+
+
+def _contexts(log: Evaluations, workloads: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return the feature names and each workload's features, shape [workloads, features]."""
+    names = tuple(log.context)
+    first = [int(np.flatnonzero(log.workload == workload)[0]) for workload in workloads]
+    table = np.array([[log.context[name][row] for name in names] for row in first], dtype=float)
+    table = table.reshape(len(workloads), len(names))
+    if len(workloads) > 1 and (not names or not np.isfinite(table).all()):
+        missing = [
+            str(w) for w, row in zip(workloads, table, strict=True) if not len(row) or not np.isfinite(row).all()
+        ]
+        raise ArmillaryError(f"the log has no complete context for workloads {missing}; evaluate them anew")
+    return names, table
+
+
+def feature_vector(names: Sequence[str], context: Mapping[str, float]) -> NDArray[np.float64]:
+    """Return a context's features in the order that a model was fitted with.
+
+    Raises:
+        ArmillaryError: if a feature is missing.
+    """
+    missing = [name for name in names if name not in context]
+    if missing:
+        raise ArmillaryError(f"the context lacks {missing}; the model was fitted with {list(names)}")
+    return np.array([float(context[name]) for name in names])

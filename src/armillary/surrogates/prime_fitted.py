@@ -1,0 +1,198 @@
+"""A fitted PRIME: what predicts, and what lies in a model file."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from armillary.spaces.space import Space
+from armillary.surrogates.feasibility import FeasibilityMap
+from armillary.surrogates.prime_data import Scale, feature_vector
+from armillary.surrogates.prime_model import Architecture, Weights, forward
+from armillary.surrogates.selection import Selection
+from armillary.types import ArmillaryError, Objective, Prediction
+
+_FORMAT = "armillary prime"
+_VERSION = 1
+_DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
+
+
+@dataclass(frozen=True)
+class FittedPrime:
+    """The kept members of the grid with all that a prediction needs.
+
+    Attributes:
+        objective: what was learned.
+        shape: the network.
+        weights: tensors of shape [kept members, ...].
+        workloads: names of the workloads that were trained on.
+        feature_names: names of the context features.
+        contexts: features of each workload, shape [workloads, features].
+        scales: how each workload's metric was standardised.
+        feasibility: map from standard values to the probability of feasibility.
+        selection: how the members were chosen.
+    """
+
+    objective: Objective
+    shape: Architecture
+    weights: Weights
+    workloads: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    contexts: NDArray[np.float64]
+    scales: tuple[Scale, ...]
+    feasibility: FeasibilityMap
+    selection: Selection
+
+    def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None) -> Prediction:
+        """Predict designs, codes of shape [designs, parameters]; see `Prime.predict`."""
+        raw = self._features(context)
+        mean, spread = self.standard(codes, raw)
+        scale = self._scale(raw)
+        restored = scale.restore(mean)
+        return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
+
+    @torch.inference_mode()
+    def standard(
+        self, codes: NDArray[np.int64], features: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return value and deviation in standard units, each of shape [designs].
+
+        Args:
+            codes: value indices, shape [designs, parameters].
+            features: the context's raw features, shape [features] or one row per design; not looked
+                at by a model of one workload.
+
+        The deviation is that of the predictors and, with several kept members, of the members.
+        """
+        device = self.weights["embed"].device
+        kept = len(self.weights["embed"])
+        rows = None
+        if self.shape.contexts:
+            assert features is not None
+            normal = normalised(features, self.contexts).to(device)
+            rows = normal.expand(len(codes), self.shape.contexts)
+        mean, spread = np.empty(len(codes)), np.empty(len(codes))
+        for first in range(0, len(codes), _DESIGNS_AT_ONCE):
+            last = first + _DESIGNS_AT_ONCE
+            some = torch.from_numpy(codes[first:last]).to(device).expand(kept, -1, -1)
+            known = None if rows is None else rows[first:last].expand(kept, -1, -1)
+            value, within = forward(self.shape, self.weights, some, known)
+            among = value.var(dim=0, correction=0) + (within**2).mean(dim=0)
+            mean[first:last] = value.mean(dim=0).cpu().numpy()
+            spread[first:last] = among.sqrt().cpu().numpy()
+        return mean, spread
+
+    def _features(self, context: Mapping[str, float] | None) -> NDArray[np.float64] | None:
+        if context is None:
+            if self.shape.contexts:
+                raise ArmillaryError(
+                    f"the model serves several workloads ({', '.join(self.workloads)}): name a context"
+                )
+            return None
+        if not self.feature_names or not np.isfinite(self.contexts).all():
+            return None
+        features = feature_vector(self.feature_names, context)
+        if not self.shape.contexts and not np.allclose(features, self.contexts[0], rtol=1e-6):
+            raise ArmillaryError(
+                f"the model was fitted to workload {self.workloads[0]!r} alone and its context, "
+                f"{dict(zip(self.feature_names, self.contexts[0].tolist(), strict=True))}; it says nothing about "
+                f"{dict(zip(self.feature_names, features.tolist(), strict=True))}; fit a log of several workloads"
+            )
+        return features
+
+    def _scale(self, features: NDArray[np.float64] | None) -> Scale:
+        """Return the scale of the workload with these features; of an unseen one the mean of all."""
+        if features is None or not self.shape.contexts:
+            return self.scales[0]
+        for known, scale in zip(self.contexts, self.scales, strict=True):
+            if np.allclose(features, known, rtol=1e-6):
+                return scale
+        location, spread = (float(np.mean([getattr(s, name) for s in self.scales])) for name in ("location", "spread"))
+        return Scale(self.scales[0].transform, location, spread)
+
+    def save(self, path: Path, space: Space) -> None:
+        """Write the model to one file, readable with `torch.load(path, weights_only=True)`."""
+        metadata = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "space": space.name,
+            "parameters": _parameters(space),
+            "objective": {"metric": self.objective.metric, "upper_bounds": dict(self.objective.upper_bounds)},
+            "architecture": self.shape.as_dict(),
+            "workloads": list(self.workloads),
+            "feature_names": list(self.feature_names),
+            "contexts": self.contexts.tolist(),
+            "scales": [asdict(scale) for scale in self.scales],
+            "feasibility": asdict(self.feasibility),
+            "selection": self.selection.as_dict(),
+        }
+        weights = {name: w.cpu().contiguous() for name, w in self.weights.items()}
+        torch.save({"metadata": json.dumps(metadata), "weights": weights}, path)
+
+    @staticmethod
+    def load(path: Path, space: Space, device: torch.device) -> FittedPrime:
+        """Read a model file.
+
+        Raises:
+            ArmillaryError: if the file is missing, no model of ours, or of another space or version.
+        """
+        metadata, weights = _read(path)
+        if metadata.get("version") != _VERSION:
+            raise ArmillaryError(
+                f"{path}: model file version {metadata.get('version')!r} is not {_VERSION}; fit the model anew"
+            )
+        if metadata["space"] != space.name:
+            raise ArmillaryError(f"{path}: the model is of space {metadata['space']!r}, not of {space.name!r}")
+        if metadata["parameters"] != _parameters(space):
+            theirs, ours = metadata["parameters"], _parameters(space)
+            differ = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+            raise ArmillaryError(
+                f"{path}: the model was fitted when space {space.name!r} had other values of {differ}; fit it anew"
+            )
+        features = tuple(metadata["feature_names"])
+        return FittedPrime(
+            objective=Objective(metadata["objective"]["metric"], metadata["objective"]["upper_bounds"]),
+            shape=Architecture.from_dict(metadata["architecture"]),
+            weights={name: w.to(device) for name, w in weights.items()},
+            workloads=tuple(metadata["workloads"]),
+            feature_names=features,
+            contexts=np.array(metadata["contexts"], dtype=float).reshape(-1, len(features)),
+            scales=tuple(Scale(**scale) for scale in metadata["scales"]),
+            feasibility=FeasibilityMap(**metadata["feasibility"]),
+            selection=Selection.from_dict(metadata["selection"]),
+        )
+
+
+def normalised(features: NDArray[np.float64], known: NDArray[np.float64]) -> Tensor:
+    """Return features divided by their sums over the known workloads, float32, same shape.
+
+    Source: PRIME, Appendix B.2, which does so for the large entries; we do for all.
+    """
+    total = np.abs(known).sum(axis=0)
+    return torch.from_numpy(features / np.where(total > 0, total, 1.0)).float()
+
+
+def _parameters(space: Space) -> dict[str, list[Any]]:
+    return {p.name: list(p.values) for p in space.parameters}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Weights]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        metadata = json.loads(content["metadata"])
+        if metadata["format"] != _FORMAT:
+            raise ValueError(f"its format is {metadata['format']!r}")
+        return metadata, content["weights"]
+    except FileNotFoundError:
+        raise ArmillaryError(f"{path}: there is no such model file") from None
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as fault:
+        raise ArmillaryError(f"{path} is no model file of PRIME: {str(fault).splitlines()[0]}") from fault

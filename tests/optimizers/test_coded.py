@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from armillary.optimizers.coded import objective_values
+from armillary.spaces.space import Parameter, Space
+from armillary.testing.optimizers import evaluation
+from armillary.types import ArmillaryError, Evaluations, Objective
+
+SPACE = Space("line", (Parameter("x", (1, 2, 3, 4)),))
+
+
+def rows(*metrics):
+    designs = SPACE.designs(np.arange(len(metrics))[:, None])
+    return Evaluations.from_list([evaluation(d, m) for d, m in zip(designs, metrics, strict=True)])
+
+
+def test_infeasible_and_out_of_bounds_are_infinite():
+    found = rows({"runtime_s": 1.0, "area_mm2": 9.0}, None, {"runtime_s": 2.0, "area_mm2": 30.0}, {"area_mm2": 1.0})
+    values = objective_values(found, Objective("runtime_s", {"area_mm2": 29.0}))
+    np.testing.assert_array_equal(values, [1.0, np.inf, np.inf, np.inf])
+
+
+def test_a_batch_without_any_feasible_row_is_infinite():
+    assert np.isinf(objective_values(rows(None, None), Objective("runtime_s", {"area_mm2": 29.0}))).all()
+
+
+def test_a_bound_without_its_metric_is_refused():
+    with pytest.raises(ArmillaryError, match="no metric 'area_mm2'"):
+        objective_values(rows({"runtime_s": 1.0}), Objective("runtime_s", {"area_mm2": 29.0}))

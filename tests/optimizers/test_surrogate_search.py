@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.optimizers.surrogate_search import neighbours, top_designs
+from armillary.spaces.space import Parameter, Space
+from armillary.types import ArmillaryError
+
+SMALL = Space("small", (Parameter("x", tuple(range(12))), Parameter("y", tuple(range(9))), Parameter("z", (0, 1))))
+
+
+def rugged(codes):
+    """Every parameter has a hidden best value; neighbouring values say nothing about it."""
+    table = np.random.default_rng(5).random((codes.shape[1], 16))
+    return sum(table[i][codes[:, i]] for i in range(codes.shape[1]))
+
+
+def unique_rows(codes):
+    return len(np.unique(codes, axis=0))
+
+
+def test_finds_the_true_best_of_a_small_space_in_order():
+    every = SMALL.at(np.arange(SMALL.size))
+    expected = np.sort(rugged(every))[:20]
+    found = top_designs(rugged, SMALL, n=20, seed=0)
+    np.testing.assert_allclose(rugged(found), expected)
+    assert unique_rows(found) == 20
+
+
+def test_returns_fewer_when_the_space_is_smaller():
+    assert unique_rows(top_designs(rugged, SMALL, n=1000, seed=0)) == len(top_designs(rugged, SMALL, n=1000, seed=0))
+    assert len(top_designs(rugged, SMALL, n=1000, seed=0)) <= SMALL.size
+
+
+def test_same_seed_same_designs():
+    one, two = (top_designs(rugged, SPACE, n=16, seed=3, swarms=4, steps=10) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_keeps_to_the_constraint_and_never_scores_outside_it():
+    def keep(codes):
+        return codes[:, 0] >= 5
+
+    def score(codes):
+        assert keep(codes).all()
+        return rugged(codes)
+
+    assert keep(top_designs(score, SPACE, n=64, seed=0, keep=keep, swarms=4, steps=10)).all()
+
+
+def test_a_constraint_that_nothing_meets_is_an_error():
+    with pytest.raises(ArmillaryError, match="passes the constraint"):
+        top_designs(rugged, SMALL, keep=lambda codes: np.zeros(len(codes), dtype=bool), swarms=2, steps=2)
+
+
+def test_nan_is_the_worst_score():
+    found = top_designs(lambda c: np.where(c[:, 2] == 0, np.nan, rugged(c)), SMALL, n=10, seed=0)
+    assert (found[:, 2] == 1).all()
+
+
+def test_refinement_reaches_the_optimum_that_fireflies_miss():
+    options = {"n": 32, "seed": 1, "swarms": 2, "steps": 10}
+    plain = rugged(top_designs(rugged, SPACE, refine_rounds=0, **options))[0]
+    refined = rugged(top_designs(rugged, SPACE, **options))[0]
+    table = np.random.default_rng(5).random((10, 16))
+    optimum = sum(table[i, :n].min() for i, n in enumerate(SPACE.cardinalities))
+    assert refined == pytest.approx(optimum)
+    assert plain > optimum
+
+
+def test_neighbours_differ_in_one_parameter():
+    centre = np.array([[3, 4, 1]])
+    around = neighbours(SMALL, centre)
+    assert len(around) == sum(n - 1 for n in SMALL.cardinalities) == unique_rows(around)
+    assert ((around != centre).sum(axis=1) == 1).all()
