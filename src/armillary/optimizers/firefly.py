@@ -84,7 +84,7 @@ class Firefly(CodedOptimizer):
         moved = self._moves.step(self._positions[None], self._values[None], self._rng, self._scale[None])[0]  # eq. 5
         lost = np.isinf(self._values)
         moved[lost] = self._moves.scatter((int(lost.sum()),), self._rng)
-        return moved
+        return np.asarray(moved)
 
     def _adopted(self, slots: NDArray[np.intp], codes: NDArray[np.int64]) -> None:
         fireflies, where = self._proposed

@@ -27,7 +27,7 @@ def population_size(parameters: int) -> int:
     Source: PRIME, Appendix B.1: 10 + [(C^1.2 + C) * 0.5] is 23 for C=10 only with rounding to the
         nearest integer (12.92 becomes 13), which the brackets of the paper mean.
     """
-    return 10 + round((parameters**1.2 + parameters) * 0.5)
+    return 10 + round(float(parameters**1.2 + parameters) * 0.5)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Moves:
 
     @cached_property
     def _intervals(self) -> NDArray[np.float64]:
-        return np.maximum(np.array(self.space.cardinalities, dtype=float) - 1, 1)
+        return np.asarray(np.maximum(np.array(self.space.cardinalities, dtype=float) - 1, 1))
 
     @cached_property
     def _categorical(self) -> NDArray[np.bool_]:
@@ -100,7 +100,7 @@ class Moves:
         if self._categorical.any():
             choice = self._copied(positions, positions + toward, attraction, spread, rng)
             moved = np.where(self._categorical, choice, moved)
-        return moved
+        return np.asarray(moved)
 
     def _copied(
         self,

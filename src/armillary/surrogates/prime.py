@@ -9,7 +9,8 @@ Where we differ:
 * the metric is standardised per workload (by default its logarithm is), so alpha, beta and the
   clip apply to standard units; in the paper they apply to milliseconds;
 * the schedules `full` and `quick` train in minutes what the paper trains in days, see
-  `prime_training`; `paper` is the paper's;
+  `prime_training`, and then train a last network with the chosen alpha and beta on the validation
+  rows too; `paper` is the paper's;
 * the log of a single workload gives a model without context, several give a contextual one.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,7 @@ from numpy.typing import NDArray
 from armillary.spaces.space import Space
 from armillary.surrogates.feasibility import fit_feasibility
 from armillary.surrogates.fireflies import Moves
-from armillary.surrogates.prime_data import TRANSFORMS, Dataset, Rows, Transform, prepare
+from armillary.surrogates.prime_data import TRANSFORMS, Dataset, Rows, Transform, joined, prepare
 from armillary.surrogates.prime_fitted import FittedPrime, normalised
 from armillary.surrogates.prime_model import Architecture
 from armillary.surrogates.prime_training import SCHEDULES, Progress, Schedule, Snapshot, Trainer
@@ -118,8 +120,10 @@ class Prime:
             minimum_rows=self._minimum_rows,
             rng=np.random.default_rng([self._seed, 1]),
         )
-        trainer = self._trainer(data)
+        trainer = self._trainer(data, self._grid, self._schedule, self._progress_from(0))
         best = trainer.run(self._members)
+        if self._schedule.refit:
+            best = [self._refitted(data, snapshot, number) for number, snapshot in enumerate(best)]
         self._fitted = self._assemble(objective, data, trainer, best, started)
         return self
 
@@ -174,7 +178,28 @@ class Prime:
         prime._fitted = FittedPrime.load(Path(path), space, torch.device(device))
         return prime
 
-    def _trainer(self, data: Dataset) -> Trainer:
+    def _progress_from(self, done: int) -> Progress | None:
+        """Return what reports the steps of one run as part of all, `done` steps having gone before."""
+        if self._on_progress is None:
+            return None
+        report, total = self._on_progress, self._grid_steps + self._members * self._schedule.refit
+        return lambda steps, _: report(done + steps, total)
+
+    @property
+    def _grid_steps(self) -> int:
+        return self._schedule.member_steps(len(self._grid))
+
+    def _refitted(self, data: Dataset, chosen: Snapshot, number: int) -> Snapshot:
+        """Return a network trained as the chosen one was, on all feasible rows."""
+        grid = [(chosen.candidate.alpha, chosen.candidate.beta)]
+        every = replace(data, train=joined(data.train, data.valid))
+        progress = self._progress_from(self._grid_steps + number * self._schedule.refit)
+        trainer = self._trainer(every, grid, self._schedule.for_refit(), progress)
+        return replace(chosen, weights=trainer.run(1)[0].weights)
+
+    def _trainer(
+        self, data: Dataset, grid: list[tuple[float, float]], schedule: Schedule, on_progress: Progress | None
+    ) -> Trainer:
         contextual = len(data.workloads) > 1
         return Trainer(
             shape=Architecture(
@@ -186,12 +211,12 @@ class Prime:
             moves=Moves(self.space),
             data=data,
             contexts=normalised(data.contexts, data.contexts) if contextual else None,
-            grid=self._grid,
-            schedule=self._schedule,
+            grid=grid,
+            schedule=schedule,
             clip=self._clip,
             seed=self._seed,
             device=self._device,
-            on_progress=self._on_progress,
+            on_progress=on_progress,
         )
 
     def _assemble(
@@ -203,7 +228,8 @@ class Prime:
         def values(rows: Rows) -> NDArray[np.float64]:
             shape = (len(best), *rows.codes.shape)
             codes = np.broadcast_to(rows.codes, shape).copy()
-            return trainer.values(weights, codes, np.tile(rows.workload, (len(best), 1))).mean(axis=0)
+            every = trainer.values(weights, codes, np.tile(rows.workload, (len(best), 1)))
+            return np.asarray(every.mean(axis=0))
 
         feasibility = fit_feasibility(values(data.valid), values(data.infeasible_held), data.feasible_share)
         return FittedPrime(

@@ -63,6 +63,15 @@ class Rows:
         return len(self.codes)
 
 
+def joined(a: Rows, b: Rows) -> Rows:
+    """Return the rows of both."""
+    return Rows(
+        np.concatenate([a.codes, b.codes]),
+        np.concatenate([a.workload, b.workload]),
+        np.concatenate([a.targets, b.targets]),
+    )
+
+
 @dataclass(frozen=True)
 class Dataset:
     """The split of Section 4: the worst feasible rows train, the best validate.
@@ -136,7 +145,7 @@ def prepare(
     def rows_of(index: NDArray[np.int64]) -> Rows:
         return Rows(codes[index], number[index].astype(np.int64), standard[index])
 
-    names, contexts = _contexts(log, workloads)
+    names, contexts = _contexts(log, workloads.tolist())
     return Dataset(
         workloads=tuple(str(name) for name in workloads),
         contexts=contexts,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -47,6 +47,9 @@ class Schedule:
         mining_period: gradient steps between rounds of negative mining; 1 in the paper.
         mining_steps: firefly moves per round.
         refresh: gradient steps after which the fireflies start anew.
+        refit: steps of a last network, with the chosen alpha and beta and batches twice as large, on
+            the rows that validated too; 0 keeps the chosen checkpoint itself, as the paper does. The
+            best designs of a log teach most about better ones, once they need not judge any more.
     """
 
     rungs: tuple[Rung, ...]
@@ -58,10 +61,22 @@ class Schedule:
     mining_period: int = 1
     mining_steps: int = 5
     refresh: int = 20_000
+    refit: int = 0
 
     def member_steps(self, grid: int) -> int:
         """Return the gradient steps of all members together, for a grid of this size."""
         return self.warmup + sum(min(rung.members, grid) * rung.steps for rung in self.rungs)
+
+    def for_refit(self) -> Schedule:
+        """Return the schedule of the last network."""
+        return replace(
+            self,
+            rungs=(Rung(1, self.refit),),
+            warmup=0,
+            batch=2 * self.batch,
+            final_rate=self.final_rate / 5,
+            checkpoint=self.refit,
+        )
 
 
 SCHEDULES = {
@@ -74,6 +89,7 @@ SCHEDULES = {
         final_rate=0.05,
         checkpoint=100,
         mining_period=4,
+        refit=6000,
     ),
     "quick": Schedule(
         rungs=(Rung(30, 60), Rung(8, 120), Rung(3, 250)),
@@ -83,6 +99,7 @@ SCHEDULES = {
         final_rate=0.05,
         checkpoint=60,
         mining_period=4,
+        refit=3000,
     ),
 }
 
@@ -183,6 +200,7 @@ class Trainer:
         self._total = schedule.member_steps(len(grid))
         self._done = 0
         self._steps = sum(rung.steps for rung in schedule.rungs)
+        self._negatives: tuple[Tensor, Tensor] | None = None
         self._swarm = self._scatter(len(grid))
         self.candidates: list[Candidate] = []
 
@@ -264,7 +282,7 @@ class Trainer:
         return None if self._contexts is None else self._contexts[workload]
 
     def _scatter(self, members: int) -> NDArray[np.float64]:
-        self._negatives: tuple[Tensor, Tensor] | None = None
+        self._negatives = None
         return self._moves.scatter((members, population_size(len(self.shape.cardinalities))), self._rng)
 
     @torch.no_grad()
