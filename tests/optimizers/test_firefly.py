@@ -30,10 +30,14 @@ class TestFirefly(OptimizerContract):
         return lambda seed: Firefly(space=tiny_space, objective=objective, seed=seed)
 
     def test_is_drawn_to_the_best(self, make, tiny_space):
-        firefly = make(seed=1)
-        for _ in range(6):
-            firefly.tell(bowl(firefly.ask(5), tiny_space))
-        assert firefly.best_value == 1.0  # the least of the bowl, in half of the space
+        found = []
+        for seed in range(20):
+            firefly = make(seed=seed)
+            for _ in range(6):
+                firefly.tell(bowl(firefly.ask(5), tiny_space))
+            found.append(firefly.best_value)
+        # half of the designs drawn at random meet the least of the bowl, 1.0, in half of all runs
+        assert np.mean(np.array(found) == 1.0) > 0.6
 
 
 def test_beats_random_search_on_a_smooth_function():

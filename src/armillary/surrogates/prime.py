@@ -92,6 +92,11 @@ class Prime:
             raise ArmillaryError(
                 f"alphas={alphas}, betas={betas} must be >= 0, clip={clip} > 0, members={members} >= 1"
             )
+        if schedule.rungs[0].members < len(alphas) * len(betas):
+            raise ArmillaryError(
+                f"the first rung of the schedule trains {schedule.rungs[0].members} members, "
+                f"but alphas x betas are {len(alphas) * len(betas)}; it takes the whole grid"
+            )
         if not 0 < validation_share < 1:
             raise ArmillaryError(f"validation_share={validation_share} is not allowed; it lies between 0 and 1")
         self.space = space

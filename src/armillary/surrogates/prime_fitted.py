@@ -83,7 +83,7 @@ class FittedPrime:
         mean, spread = np.empty(len(codes)), np.empty(len(codes))
         for first in range(0, len(codes), _DESIGNS_AT_ONCE):
             last = first + _DESIGNS_AT_ONCE
-            some = torch.from_numpy(codes[first:last]).to(device).expand(kept, -1, -1)
+            some = torch.from_numpy(np.ascontiguousarray(codes)[first:last]).to(device).expand(kept, -1, -1)
             known = None if rows is None else rows[first:last].expand(kept, -1, -1)
             value, within = forward(self.shape, self.weights, some, known)
             among = value.var(dim=0, correction=0) + (within**2).mean(dim=0)
@@ -195,4 +195,6 @@ def _read(path: Path) -> tuple[dict[str, Any], Weights]:
     except FileNotFoundError:
         raise ArmillaryError(f"{path}: there is no such model file") from None
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as fault:
-        raise ArmillaryError(f"{path} is no model file of PRIME: {str(fault).splitlines()[0]}") from fault
+        raise ArmillaryError(
+            f"{path} is no model file of PRIME: {(str(fault) or type(fault).__name__).splitlines()[0]}"
+        ) from fault
