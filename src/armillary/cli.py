@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from armillary.console import print_result, print_table, progress_bars
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ app.add_typer(workloads_app, name="workloads")
 app.add_typer(templates_app, name="templates")
 app.add_typer(log_app, name="log")
 
+INTERRUPTED = 130  # what shells give a process that Ctrl-C ended
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0)]
 Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimension, e.g. batch=1. Repeatable.")]
@@ -42,16 +44,17 @@ Area = Annotated[float, typer.Option(help="Upper bound of the chip area, in mm2.
 def main() -> NoReturn:
     """Run the command line; exit 0, 1 (the work failed), 2 (the request was wrong) or 130 (interrupted)."""
     try:
-        app(standalone_mode=False)
+        # without its stand-alone mode, Typer returns the status of an Exit, 130 if interrupted
+        status = app(standalone_mode=False)
     except ArmillaryError as fault:
         _stop(f"error: {fault}", 2)
-    except KeyboardInterrupt:
-        _stop("interrupted; what was finished is kept, run the same command again to resume", 130)
-    except (typer.Exit, SystemExit) as stop:
-        sys.exit(getattr(stop, "exit_code", getattr(stop, "code", 0)))
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
     except Exception as fault:
         _usage_or_crash(fault)
-    sys.exit(0)
+    if status == INTERRUPTED:
+        _stop("interrupted; what was finished is kept, run the same command again to resume", INTERRUPTED)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 def _usage_or_crash(fault: Exception) -> NoReturn:
@@ -60,8 +63,6 @@ def _usage_or_crash(fault: Exception) -> NoReturn:
     if show is not None:
         show()
         sys.exit(getattr(fault, "exit_code", 2))
-    if type(fault).__name__ == "Abort":
-        _stop("interrupted; what was finished is kept, run the same command again to resume", 130)
     if isinstance(fault, OSError):
         _stop(f"error: {fault.filename or ''}: {fault.strerror or fault}", 1)
     raise fault
@@ -109,7 +110,7 @@ def design(
         seed=seed,
         log=log,
     )
-    with _progress() as on_progress:
+    with progress_bars() as on_progress:
         study = run_design(request, chosen, workload, folder, command=_command(), on_progress=on_progress)
         on_progress("writing the report", 0, 1)
         write_report(results_of(study, chosen, str(folder.path)), folder.report)
@@ -123,13 +124,13 @@ def design(
         "report": str(folder.report),
         "design_file": str(folder.design),
     }
-    _print(answer, as_json, lambda: _show_study(study, folder.report, folder.design))
+    print_result(answer, as_json, lambda: _show_study(study, folder.report, folder.design))
 
 
 def _show_study(study: Any, report: Path, design_file: Path) -> None:
     contenders = [study.winner, study.best_of_log, study.baseline]
     rows = [{"": c.name, **_headline(c)} for c in contenders]
-    _table(rows)
+    print_table(rows)
     speedup = study.best_of_log.metrics["runtime_s"] / study.winner.metrics["runtime_s"]
     print(f"\nThe winner ({study.winner.note}) is {speedup:.2f}x as fast as the best of the log.")
     print(f"report  {report}\ndesign  {design_file}")
@@ -165,7 +166,7 @@ def workloads(context: typer.Context, as_json: Json = False, seed: Seed = 0) -> 
         }
         for w in built
     ]
-    _print(rows, as_json, lambda: _table(rows))
+    print_result(rows, as_json, lambda: print_table(rows))
 
 
 @workloads_app.command("show")
@@ -186,14 +187,14 @@ def workloads_show(
             f"{sum(x['count'] for x in content['layers'])} layers, {len(content['layers'])} different\n"
         )
         shown = ("name", "kind", "count", "N", "K", "C", "P", "Q", "R", "S", "stride_h", "groups", "macs", "parameters")
-        _table([{key: layer[key] for key in shown} for layer in content["layers"]])
+        print_table([{key: layer[key] for key in shown} for layer in content["layers"]])
         print("\ncontext")
-        _table([content["context"]])
+        print_table([content["context"]])
         if content["not_mapped"]:
             print("\nnot mapped")
-            _table(content["not_mapped"])
+            print_table(content["not_mapped"])
 
-    _print(content, as_json, show)
+    print_result(content, as_json, show)
 
 
 @templates_app.callback()
@@ -215,7 +216,7 @@ def templates(context: typer.Context, as_json: Json = False, seed: Seed = 0) -> 
                 "fidelities": fidelities(name),
             }
         )
-    _print(rows, as_json, lambda: _table(rows))
+    print_result(rows, as_json, lambda: print_table(rows))
 
 
 @templates_app.command("show")
@@ -244,9 +245,9 @@ def templates_show(
 
     def show() -> None:
         print(f"{template.name}: {template.space.size:,} designs, at most {template.max_area_mm2:g} mm2\n")
-        _table(rows)
+        print_table(rows)
 
-    _print(content, as_json, show)
+    print_result(content, as_json, show)
 
 
 @app.command()
@@ -289,9 +290,9 @@ def evaluate(
         print(f"{evaluation.workload} on {template}: {'feasible' if evaluation.feasible else 'infeasible'}")
         if evaluation.failure is not None:
             print(str(evaluation.failure))
-        _table([{"metric": name, "value": f"{value:,.6g}"} for name, value in evaluation.metrics.items()])
+        print_table([{"metric": name, "value": f"{value:,.6g}"} for name, value in evaluation.metrics.items()])
 
-    _print(content, as_json, show)
+    print_result(content, as_json, show)
 
 
 @app.command()
@@ -315,7 +316,7 @@ def collect(
 
     chosen, level = registry.load(template), _fidelity(fidelity)
     networks = [_workload(name, dim) for name in workload]
-    with _progress() as on_progress:
+    with progress_bars() as on_progress:
         rows = [
             asdict(
                 run(
@@ -331,7 +332,7 @@ def collect(
             )
             for network in networks
         ]
-    _print(rows, as_json, lambda: _table(rows))
+    print_result(rows, as_json, lambda: print_table(rows))
 
 
 @app.command()
@@ -357,7 +358,7 @@ def fit(
     chosen = registry.load(template)
     rows = rows_of(Log(log), chosen.space, workload or [])
     objective = Objective("runtime_s", {"area_mm2": area})
-    with _progress() as on_progress:
+    with progress_bars() as on_progress:
         model = fit_prime(rows, chosen.space, objective, schedule=schedule, seed=seed, on_progress=on_progress)
     save_atomically(model, out)
     best = model.selection.chosen[0]
@@ -370,7 +371,7 @@ def fit(
         "kendall": best.kendall,
         "seconds": model.selection.seconds,
     }
-    _print(content, as_json, lambda: _table([content]))
+    print_result(content, as_json, lambda: print_table([content]))
 
 
 @app.command()
@@ -392,7 +393,7 @@ def propose(
 
     chosen = registry.load(template)
     prime = Prime.load(model, space=chosen.space)
-    with _progress() as on_progress:
+    with progress_bars() as on_progress:
         on_progress("optimising the surrogate", 0, 1)
         found = run(prime, chosen, context_of(_workload(workload, dim)), area_mm2=area, top=top, seed=seed)
         on_progress("optimising the surrogate", 1, 1)
@@ -406,7 +407,7 @@ def propose(
             strict=True,
         )
     ]
-    _print(rows, as_json, lambda: _table(rows))
+    print_result(rows, as_json, lambda: print_table(rows))
 
 
 @app.command()
@@ -438,7 +439,7 @@ def search(
         fidelity=str(_fidelity(fidelity)),
         seed=seed,
     )
-    with _progress() as on_progress:
+    with progress_bars() as on_progress:
         found = run_search(request, registry.load(template), network, StudyFolder(study), on_progress=on_progress)
     content = {
         "evaluated": found.evaluated,
@@ -452,9 +453,9 @@ def search(
         if found.best is None:
             print("no legal design was met; raise --budget or --area")
         else:
-            _table([{**found.best.design.as_dict(), "runtime_s": found.best.metrics["runtime_s"]}])
+            print_table([{**found.best.design.as_dict(), "runtime_s": found.best.metrics["runtime_s"]}])
 
-    _print(content, as_json, show)
+    print_result(content, as_json, show)
 
 
 @app.command()
@@ -475,7 +476,7 @@ def report(
     folder = StudyFolder(study)
     template = registry.load(folder.read("study.json")["template"])
     write_report(results_of(load_study(folder, template), template, str(study)), folder.report)
-    _print({"report": str(folder.report)}, as_json, lambda: print(folder.report))
+    print_result({"report": str(folder.report)}, as_json, lambda: print(folder.report))
 
 
 @log_app.command("query")
@@ -489,7 +490,7 @@ def log_query(
     from armillary.log.query import query
 
     rows = query(log, sql).to_pylist()
-    _print(rows, as_json, lambda: _table(rows))
+    print_result(rows, as_json, lambda: print_table(rows))
 
 
 @log_app.command("export")
@@ -504,7 +505,7 @@ def log_export(
     from armillary.log.store import Log
 
     rows = export_csv(Log(log), csv)
-    _print({"rows": rows, "file": str(csv)}, as_json, lambda: print(f"{rows:,} rows in {csv}"))
+    print_result({"rows": rows, "file": str(csv)}, as_json, lambda: print(f"{rows:,} rows in {csv}"))
 
 
 @log_app.command("import")
@@ -520,9 +521,9 @@ def log_import(
     from armillary.hardware import templates as registry
     from armillary.studies.imports import import_files
 
-    with _progress() as on_progress:
+    with progress_bars() as on_progress:
         rows = import_files(files, log, registry.load(template), workload, on_progress=on_progress)
-    _print({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows appended to {log}"))
+    print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows appended to {log}"))
 
 
 @app.command()
@@ -538,12 +539,12 @@ def bench(
     from armillary.benchmarks import BENCHES
 
     if name == "list":
-        _print(BENCHES.names(), as_json, lambda: print("\n".join(BENCHES.names())))
+        print_result(BENCHES.names(), as_json, lambda: print("\n".join(BENCHES.names())))
         return
     from armillary.benchmarks.result import BenchOptions, machine
 
     run = BENCHES.load(name)
-    with _progress() as on_progress:
+    with progress_bars() as on_progress:
         result: BenchResult = run(BenchOptions(data, quick, seed, out / name, on_progress))
     content = {
         "bench": name,
@@ -553,18 +554,18 @@ def bench(
         "checks": [{"name": c.name, "value": c.value, "goal": c.goal, "ok": c.ok} for c in result.checks],
         "notes": list(result.notes),
     }
-    _print(content, as_json, lambda: _show_bench(content))
+    print_result(content, as_json, lambda: _show_bench(content))
     if not result.ok:
         raise typer.Exit(1)
 
 
 def _show_bench(content: Mapping[str, Any]) -> None:
-    _table(content["rows"])
+    print_table(content["rows"])
     print()
     for note in content["notes"]:
         print(note)
     print(f"{content['machine']}; {content['command']}\n")
-    _table([{**check, "ok": "yes" if check["ok"] else "NO"} for check in content["checks"]])
+    print_table([{**check, "ok": "yes" if check["ok"] else "NO"} for check in content["checks"]])
 
 
 def _workload(name: str, dims: Sequence[str] | None) -> Any:
@@ -600,85 +601,3 @@ def _digest(workload: Any) -> str:
 
 def _command() -> str:
     return shlex.join(["armillary", *sys.argv[1:]])
-
-
-def _print(content: Any, as_json: bool, show: Callable[[], None]) -> None:
-    if as_json:
-        print(json.dumps(_finite(content), default=str))
-    else:
-        show()
-
-
-def _finite(content: Any) -> Any:
-    """Return the content with numbers that JSON does not know as null."""
-    if isinstance(content, Mapping):
-        return {key: _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    if hasattr(content, "item"):
-        content = content.item()
-    if isinstance(content, float) and (content != content or content in (float("inf"), float("-inf"))):
-        return None
-    return content
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if not rows:
-        print("(no rows)")
-        return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in rows[0]:
-        table.add_column(str(name), justify="left" if isinstance(rows[0][name], str) else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in rows[0]))
-    console = Console()
-    needed = Console(width=10_000).measure(table).maximum
-    # a terminal folds what is too wide; a file or a pipe gets whole lines
-    Console(width=console.width if console.is_terminal else max(needed, 80)).print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Draw a bar per stage on standard error; a plain line per stage where that is no terminal."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    tasks: dict[str, Any] = {}
-    columns = (
-        TextColumn("{task.description:28}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-                if not console.is_terminal:
-                    print(f"{stage} ...", file=sys.stderr, flush=True)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield on_progress

@@ -51,6 +51,7 @@ METRICS: Mapping[str, Metric] = {
     "area_mm2": Metric("mm2", over_layers=max),
     "utilization": Metric("1"),
     "dram_bytes": Metric("bytes", over_layers=sum),
+    "onchip_bytes": Metric("bytes", over_layers=sum),
     "edp_pj_cycles": Metric("pJ*cycles", derive=lambda m: m["energy_pj"] * m["delay_cycles"]),
     "power_mw": Metric("mW", derive=lambda m: m["energy_pj"] * 1e-9 / m["runtime_s"]),
 }

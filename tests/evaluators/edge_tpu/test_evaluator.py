@@ -1,0 +1,213 @@
+"""The tensor code against a slow model of one design and one layer at a time, and laws."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from armillary.evaluators import for_template
+from armillary.evaluators.edge_tpu import evaluator as module
+from armillary.evaluators.edge_tpu.compiler import INVOCATION_S
+from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.hardware.templates.edge_tpu import EDGE_TPU, MAX_AREA_MM2, SPACE, area_mm2
+from armillary.spaces.samplers import sample
+from armillary.testing.evaluators import EvaluatorContract
+from armillary.types import ArmillaryError, Fidelity
+from armillary.workloads import zoo
+from armillary.workloads.context import context_of
+from armillary.workloads.layer import Layer, LayerUse, Workload, merge
+
+CLOCK = 800e6
+
+
+class TestEdgeTpu(EvaluatorContract):
+    @pytest.fixture
+    def evaluator(self):
+        return EdgeTpuEvaluator()
+
+    @pytest.fixture
+    def space(self):
+        return SPACE
+
+    @pytest.fixture(params=["mobilenet_v2", "unet", "t_rnn_enc", "bert"])
+    def workload(self, request):
+        return zoo.build(request.param)
+
+
+def slow_model(design, workload):
+    """Return (feasible, cycles, dram_bytes) of one design, layer by layer, mapping by mapping."""
+    d = design.as_dict()
+    pes = d["pes_x"] * d["pes_y"]
+    half = d["pe_memory_bytes"] // 2
+    activation, parameter = 16 * d["activation_memory_entries"], 16 * d["parameter_memory_entries"]
+    dram = d["dram_bandwidth_gbps"] * 1e9 / 8 / CLOCK
+    wait = 100e-9 * CLOCK
+    resident = workload.parameters <= pes * half
+    cycles, dram_bytes = INVOCATION_S * CLOCK, 0.0
+    for position, use in enumerate(workload.layers):
+        best = None
+        for roles in range(8):
+            cost = slow_layer(d, use.layer, roles, (pes, half, activation, parameter, dram, wait, resident))
+            if cost is not None and position in (0, len(workload.layers) - 1):
+                cost = slow_layer(
+                    d, use.layer, roles, (pes, half, activation, parameter, dram, wait, resident),
+                    edges=(position == 0, position == len(workload.layers) - 1),
+                )  # fmt: skip
+            if cost is not None and (best is None or cost[0] < best[0]):
+                best = cost
+        if best is None:
+            return False, None, None
+        cycles += use.count * best[0]
+        dram_bytes += use.count * best[1]
+    missing = max(0, context_of(workload).instruction_bytes - 16 * d["instruction_memory_entries"])
+    cycles += missing * (1 / dram + wait / 64)
+    return True, math.ceil(cycles), dram_bytes + missing
+
+
+def slow_layer(d, x, roles, chip, edges=(False, False)):
+    """Return (cycles, dram bytes) of a layer on one mapping, None where it is not legal."""
+    pes, half, activation, parameter, dram, wait, resident = chip
+    to_k = {"x": bool(roles & 4), "y": bool(roles & 2), "cores": bool(roles & 1)}
+    window = x.C // x.groups * x.R * x.S
+    rows = math.ceil(x.N * x.P / (1 if to_k["x"] else d["pes_x"]))
+    columns = math.ceil(x.Q / (1 if to_k["y"] else d["pes_y"]))
+    pe_k = math.ceil(x.K / ((d["pes_x"] if to_k["x"] else 1) * (d["pes_y"] if to_k["y"] else 1)))
+    core_k = math.ceil(pe_k / (d["cores"] if to_k["cores"] else 1))
+    core_rows = math.ceil(rows / (1 if to_k["cores"] else d["cores"]))
+    reduction = x.R * x.S * math.ceil(x.C // x.groups / 4) if x.groups > 1 else x.R * math.ceil(x.S * x.C / 4)
+    compute = core_rows * columns * math.ceil(core_k / d["lanes"]) * reduction
+    strips = math.ceil((x.inputs + x.outputs) / (pes * half))
+    line_buffer = 2 * window if strips <= 1 else 2 * x.C * x.input_width * x.R
+    channels = pe_k * x.C / x.K if x.groups > 1 else x.C
+    halo = x.R * max((x.S - 1) * x.dilation_w + 1 - x.stride_w, 0)
+    strip = channels * (columns * x.R * x.stride_w + halo) + columns * pe_k
+    if (
+        line_buffer > activation
+        or min(core_k, d["lanes"]) * window > parameter
+        or min(core_k, 2 * d["lanes"]) * window > d["core_memory_bytes"]
+        or strip > half
+    ):
+        return None
+    parts = math.ceil(core_k * window / d["core_memory_bytes"])
+    found = []
+    for weight_reads, input_reads in ((strips if parts > 1 else 1, 1), (1, 1 if strips <= 1 else parts)):
+        streamed = 0 if resident else x.weights * weight_reads
+        inputs = x.inputs * input_reads
+        moved = inputs + x.outputs if strips > 1 else edges[0] * x.inputs + edges[1] * x.outputs
+        dram_cycles = streamed * (1 / dram + wait / (parameter / 2)) + moved * (1 / dram + wait / (activation / 2))
+        broadcast = inputs / (4 * d["pes_x"])
+        overlapped = max(dram_cycles, pe_k * window * weight_reads / 16)
+        found.append((broadcast + overlapped, 200 + broadcast + max(compute, overlapped), streamed + moved))
+    _, cycles, moved = min(found, key=lambda order: order[0])
+    return cycles, moved
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "mobilenet_v3_large", "m4_like", "unet", "t_rnn_dec", "retinanet"])
+def test_equals_the_slow_model(name):
+    workload = zoo.build(name)
+    codes = sample(SPACE, 600, "random", 11)
+    codes = codes[area_mm2(codes) <= MAX_AREA_MM2][:60]
+    feasible = 0
+    for answer in EdgeTpuEvaluator().evaluate(SPACE.designs(codes), workload):
+        legal, cycles, dram_bytes = slow_model(answer.design, workload)
+        assert answer.feasible == legal, answer.failure
+        if legal:
+            feasible += 1
+            assert answer.metrics["delay_cycles"] == pytest.approx(cycles, abs=1)
+            assert answer.metrics["dram_bytes"] == pytest.approx(dram_bytes, rel=1e-9)
+    assert feasible > 5
+
+
+codes_strategy = st.tuples(*(st.integers(0, n - 1) for n in SPACE.cardinalities)).map(np.array)
+
+
+@settings(max_examples=60, deadline=None)
+@given(codes_strategy)
+def test_more_dram_bandwidth_is_never_slower(code):
+    batch = np.repeat(code[None], 6, axis=0)
+    batch[:, -1] = np.arange(6)
+    rows = EdgeTpuEvaluator().evaluate_codes(batch, zoo.build("mobilenet_v2"))
+    assert len(set(rows.feasible.tolist())) == 1
+    if rows.feasible[0]:
+        assert (np.diff(rows.metrics["runtime_s"]) <= 0).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(codes_strategy)
+def test_no_design_beats_its_peak_rates(code):
+    workload = zoo.build("resnet18")
+    rows = EdgeTpuEvaluator().evaluate_codes(code[None], workload)
+    if rows.feasible[0]:
+        macs_per_s = np.prod([rows.design[n][0] for n in ("pes_x", "pes_y", "cores", "lanes")]) * 4 * CLOCK
+        seconds = rows.metrics["runtime_s"][0]
+        assert seconds >= INVOCATION_S + workload.macs / macs_per_s
+        assert seconds >= INVOCATION_S + rows.metrics["dram_bytes"][0] / (rows.design["dram_bandwidth_gbps"][0] / 8e-9)
+        assert 0 < rows.metrics["utilization"][0] <= 1
+
+
+def test_parameters_that_do_not_fit_stream_in_every_inference():
+    workload = zoo.build("t_rnn_enc")
+    small = EDGE_TPU  # half of its PE memories: 16 MiB, the parameters: 21.5 MiB
+    large = SPACE.design_from(EDGE_TPU.as_dict() | {"pe_memory_bytes": 4 * 2**20}, "test")
+    streamed, resident = EdgeTpuEvaluator().evaluate([small, large], workload)
+    weights = sum(use.count * use.layer.weights for use in workload.layers)
+    assert streamed.metrics["dram_bytes"] - resident.metrics["dram_bytes"] == weights
+    assert streamed.metrics["runtime_s"] > 4 * resident.metrics["runtime_s"]
+
+
+def test_chunks_do_not_matter(monkeypatch):
+    codes = sample(SPACE, 300, "random", 0)
+    whole = EdgeTpuEvaluator().evaluate_codes(codes, zoo.build("mobilenet_v2"))
+    monkeypatch.setitem(module.CHUNK, "cpu", 7)
+    parts = EdgeTpuEvaluator().evaluate_codes(codes, zoo.build("mobilenet_v2"))
+    for name, column in whole.metrics.items():
+        assert np.array_equal(column, parts.metrics[name], equal_nan=True)
+
+
+def test_merging_equal_layers_changes_nothing():
+    first, last = Layer("a", "conv", K=8, C=3, P=32, Q=32, R=3, S=3), Layer("z", "gemm", K=10, C=64)
+    middle = [LayerUse(Layer(f"m{i}", "conv", K=16, C=16, P=32, Q=32)) for i in range(4)]
+    uses = [LayerUse(first), *middle, LayerUse(last)]
+    answers = [
+        EdgeTpuEvaluator().evaluate([EDGE_TPU], Workload("w", layers))[0].metrics
+        for layers in (tuple(uses), merge(uses))
+    ]
+    assert answers[0] == pytest.approx(answers[1])
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "unet"])
+def test_explained_parts_add_up(name):
+    workload, evaluator = zoo.build(name), EdgeTpuEvaluator()
+    answer = evaluator.evaluate([EDGE_TPU], workload)[0]
+    parts = evaluator.explain(EDGE_TPU, workload)
+    seconds = sum(c.count * c.delay_cycles for c in parts.layers) / CLOCK + sum(parts.overhead_s.values())
+    assert answer.metrics["runtime_s"] == pytest.approx(seconds, abs=2e-9)
+    assert sum(parts.energy_parts_pj.values()) == pytest.approx(answer.metrics["energy_pj"])
+    assert sum(parts.area_parts_mm2.values()) == pytest.approx(answer.metrics["area_mm2"])
+    assert sum(c.count * c.macs for c in parts.layers) == workload.macs
+    assert {c.bound for c in parts.layers} <= {"compute", "dram", "on-chip", "overhead"}
+
+
+def test_says_which_layer_lacks_which_memory():
+    tight = SPACE.design_from(EDGE_TPU.as_dict() | {"core_memory_bytes": 4096}, "test")
+    failure = EdgeTpuEvaluator().evaluate([tight], zoo.build("unet"))[0].failure
+    assert failure.resource == "core_memory_bytes"
+    assert failure.layer in {use.layer.name for use in zoo.build("unet").layers}
+    assert failure.needed > failure.available == 4096
+    with pytest.raises(ArmillaryError, match="no legal mapping"):
+        EdgeTpuEvaluator().explain(tight, zoo.build("unet"))
+
+
+def test_a_design_too_large_to_build_says_so():
+    huge = SPACE.design(np.array(SPACE.cardinalities) - 1)
+    answer = EdgeTpuEvaluator().evaluate([huge], zoo.build("mobilenet_v2"))[0]
+    assert str(answer.failure).startswith("area_mm2 needs")
+    assert set(answer.metrics) == {"area_mm2"}
+
+
+def test_evaluators_are_found_by_template_and_fidelity():
+    assert for_template("edge_tpu", Fidelity.ANALYTICAL).name == "edge_tpu"
+    with pytest.raises(ArmillaryError, match=r"no evaluator of fidelity 'rtl'; it has \['analytical'\]"):
+        for_template("edge_tpu", Fidelity.RTL)

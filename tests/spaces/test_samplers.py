@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.spaces.samplers import SAMPLERS, sample
+from armillary.types import ArmillaryError
+
+
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+@pytest.mark.parametrize("n", [1, 7, 64, 1000])
+def test_samples_are_designs_and_repeat_with_the_seed(sampler, n):
+    codes = sample(SPACE, n, sampler, 3)
+    assert codes.shape == (n, 10)
+    assert (codes >= 0).all()
+    assert (codes < SPACE.cardinalities).all()
+    assert (codes == sample(SPACE, n, sampler, 3)).all()
+    assert n == 1 or (codes != sample(SPACE, n, sampler, 4)).any()
+
+
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+def test_every_value_is_drawn_equally_often(sampler):
+    codes = sample(SPACE, 4096, sampler, 0)
+    for i, cardinality in enumerate(SPACE.cardinalities):
+        counts = np.bincount(codes[:, i], minlength=cardinality)
+        assert counts == pytest.approx(4096 / cardinality, rel=0.35)
+
+
+def test_refuses_an_unknown_sampler_and_no_sample():
+    with pytest.raises(ArmillaryError, match=r"'lattice' is unknown; choose one of \['halton'"):
+        sample(SPACE, 4, "lattice", 0)
+    with pytest.raises(ArmillaryError, match="samples=0"):
+        sample(SPACE, 0, "sobol", 0)

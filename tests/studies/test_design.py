@@ -1,0 +1,156 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+
+from armillary.log.store import Log
+from armillary.reports.page import write_report
+from armillary.reports.study import results_of
+from armillary.studies import design as module
+from armillary.studies.collect import collect
+from armillary.studies.design import DesignRequest, load_study, run_design
+from armillary.studies.design_file import read_design
+from armillary.studies.study_folder import StudyFolder
+from armillary.types import ArmillaryError
+from armillary.workloads import zoo
+from armillary.workloads.layer import Layer, LayerUse, Workload
+
+REQUEST = DesignRequest(
+    source="mobilenet_v2", digest="d", template="edge_tpu", area_mm2=29.0, samples=3000, top=32, schedule="quick"
+)
+
+pytestmark = pytest.mark.usefixtures("short_schedule")
+
+
+def run(folder, template, workload, request=REQUEST, **options):
+    return run_design(request, template, workload, StudyFolder(folder), command="armillary design", **options)
+
+
+@pytest.fixture
+def finished(tmp_path_factory, template, workload):
+    """A finished study; made once, copied for every test."""
+    kept = tmp_path_factory.getbasetemp() / "finished"
+    if not kept.exists():
+        run(kept, template, workload)
+    copy = tmp_path_factory.mktemp("study") / "study"
+    shutil.copytree(kept, copy)
+    return copy
+
+
+def test_ends_with_a_verified_design_within_the_bound(finished, template, workload):
+    study = load_study(StudyFolder(finished), template)
+    assert study.winner.metrics["area_mm2"] <= 29.0
+    assert study.winner.metrics["runtime_s"] <= study.best_of_log.metrics["runtime_s"]
+    assert len(study.verified) == len(study.predicted) == 32
+    assert len(study.logged) == 3000
+    assert set(study.stage_seconds) == set(module.STAGES)
+    written = read_design(finished / "design.yaml", template.space)
+    assert written == study.winner.design
+    assert yaml.safe_load((finished / "design.yaml").read_text())["workload"] == workload.name
+
+
+def test_proposals_are_designs_the_log_did_not_have(finished, template):
+    study = load_study(StudyFolder(finished), template)
+    logged = set(map(tuple, template.space.encode_columns(study.logged.design).tolist()))
+    assert not logged & set(map(tuple, template.space.encode_columns(study.verified.design).tolist()))
+
+
+def test_a_finished_study_is_not_done_again(finished, template, workload):
+    def fail(stage, done, total):
+        assert stage in ("evaluating mobilenet_v2", "comparing"), stage
+
+    before = (finished / "design.yaml").read_text()
+    run(finished, template, workload, on_progress=fail)
+    assert (finished / "design.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "evaluating mobilenet_v2",
+        "training PRIME's grid",
+        "optimising the surrogate",
+        "verifying candidates",
+        "comparing",
+    ],
+)
+def test_resumes_after_an_interruption_in_every_stage(stage, finished, template, workload, tmp_path):
+    def interrupt(now, done, total):
+        if now == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "s", template, workload, on_progress=interrupt)
+    run(tmp_path / "s", template, workload)
+    assert (tmp_path / "s" / "design.yaml").read_text() == (finished / "design.yaml").read_text()
+
+
+def test_a_folder_serves_one_request(finished, template, workload):
+    with pytest.raises(ArmillaryError, match=r"holds a study with area_mm2=29\.0, not 18\.0"):
+        run(finished, template, workload, replace(REQUEST, area_mm2=18.0))
+
+
+def test_reuses_and_extends_a_log(template, workload, tmp_path):
+    log = Log(tmp_path / "log")
+    collect(template, workload, log, samples=3000)
+    study = run(tmp_path / "s", template, workload, replace(REQUEST, log=str(tmp_path / "log")))
+    assert len(study.logged) == 3000
+    assert len(Log(tmp_path / "log")) == 3032
+    assert not (tmp_path / "s" / "log").exists()
+
+
+def test_refuses_a_log_of_another_space(template, workload, tmp_path):
+    log = Log(tmp_path / "log")
+    collect(template, workload, log, samples=10)
+    foreign = replace(log.evaluations("edge_tpu"), space="other")
+    shutil.rmtree(tmp_path / "log")
+    Log(tmp_path / "log").append(foreign)
+    with pytest.raises(ArmillaryError, match=r"'other'.*'edge_tpu'"):
+        run(tmp_path / "s", template, workload, replace(REQUEST, log=str(tmp_path / "log")))
+
+
+def test_says_why_nothing_is_feasible(template, tmp_path):
+    endless = Workload("endless", (LayerUse(Layer("l", "gemm", K=1, C=10**9)),))
+    with pytest.raises(ArmillaryError, match=r"none of its 200 rows of endless is feasible; most often"):
+        run(tmp_path / "s", template, endless, replace(REQUEST, samples=200))
+
+
+def test_the_report_shows_the_study(finished, template, tmp_path):
+    study = load_study(StudyFolder(finished), template)
+    write_report(results_of(study, template, str(finished)), tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    for text in ("mobilenet_v2", "Edge TPU", "armillary design", f"armillary report {finished}"):
+        assert text in page
+
+
+def test_a_damaged_study_file_is_named(finished, template):
+    (finished / "results.json").write_text("{")
+    with pytest.raises(ArmillaryError, match=r"results\.json: is damaged"):
+        load_study(StudyFolder(finished), template)
+
+
+def test_an_unfinished_study_says_how_to_finish(finished, template):
+    (finished / "results.json").unlink()
+    with pytest.raises(ArmillaryError, match=r"has no results\.json, so it is no finished study"):
+        load_study(StudyFolder(finished), template)
+
+
+def test_importances_add_up(finished):
+    shares = json.loads((finished / "results.json").read_text())["importances"]
+    assert sum(shares.values()) == pytest.approx(1.0)
+
+
+def test_verification_equals_the_evaluator(finished, template, workload):
+    from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+
+    verified = load_study(StudyFolder(finished), template).verified
+    again = EdgeTpuEvaluator().evaluate_codes(template.space.encode_columns(verified.design), workload)
+    assert np.array_equal(again.metrics["runtime_s"], verified.metrics["runtime_s"], equal_nan=True)
+
+
+def test_works_for_a_network_with_streaming_parameters(template, tmp_path):
+    study = run(tmp_path / "s", template, zoo.build("t_rnn_enc"), replace(REQUEST, samples=2000))
+    assert study.winner.metrics["runtime_s"] <= study.baseline.metrics["runtime_s"]

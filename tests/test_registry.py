@@ -1,0 +1,22 @@
+import pytest
+
+from armillary.registry import Registry
+from armillary.types import ArmillaryError
+
+COLOURS = Registry("colour", "armillary.none", {"sky": "math:pi", "broken": "math:none", "gone": "no_such_module:x"})
+
+
+def test_lists_and_loads():
+    assert COLOURS.names() == ["broken", "gone", "sky"]
+    assert COLOURS.load("sky") == pytest.approx(3.14159, abs=1e-4)
+
+
+def test_offers_the_nearest_name():
+    with pytest.raises(ArmillaryError, match="did you mean 'sky'"):
+        COLOURS.load("skye")
+
+
+@pytest.mark.parametrize("name", ["broken", "gone"])
+def test_says_what_cannot_be_loaded(name):
+    with pytest.raises(ArmillaryError, match=f"{name!r}.*cannot be loaded"):
+        COLOURS.load(name)
