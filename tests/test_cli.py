@@ -147,7 +147,7 @@ def test_fits_proposes_and_designs(tmp_path):
         (("log", "query", "SELECT 1", "--log", "nowhere"), "nowhere"),
         (("evaluate", "--design", "no.yaml", "--workload", "unet"), "no.yaml: no such file"),
         (("workloads", "show", "unet", "--dim", "batch"), "write NAME=NUMBER"),
-        (("fit", "--log", "nowhere", "--area", "29", "--out", "m.pt"), "nowhere"),
+        (("fit", "--log", "nowhere", "--surrogate", "prime", "--out", "m.pt"), "nowhere"),
         (("fit", "--log", "l", "--area", "29", "--out", "m.pt", "--surrogate", "primes"), "did you mean 'prime'"),
         (("propose", "--model", "no.pt", "--workload", "unet", "--area", "29"), "no.pt"),
     ],

@@ -339,7 +339,9 @@ def collect(
 def fit(
     log: LogPath,
     out: Annotated[Path, typer.Option(help="File of the fitted model.")],
-    area: Area,
+    area: Annotated[
+        float | None, typer.Option(help="Learn from designs up to this area, in mm2; default: any.")
+    ] = None,
     template: TemplateName = "edge_tpu",
     surrogate: Annotated[str, typer.Option(help="Which surrogate to fit: prime.")] = "prime",
     workload: Annotated[list[str] | None, typer.Option(help="Only rows of this workload. Repeatable.")] = None,
@@ -357,7 +359,7 @@ def fit(
     surrogates.load(surrogate)
     chosen = registry.load(template)
     rows = rows_of(Log(log), chosen.space, workload or [])
-    objective = Objective("runtime_s", {"area_mm2": area})
+    objective = Objective("runtime_s", {} if area is None else {"area_mm2": area})
     with progress_bars() as on_progress:
         model = fit_prime(rows, chosen.space, objective, schedule=schedule, seed=seed, on_progress=on_progress)
     save_atomically(model, out)
