@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -119,8 +120,8 @@ class FittedPrime:
         location, spread = (float(np.mean([getattr(s, name) for s in self.scales])) for name in ("location", "spread"))
         return Scale(self.scales[0].transform, location, spread)
 
-    def save(self, path: Path, space: Space) -> None:
-        """Write the model to one file, readable with `torch.load(path, weights_only=True)`."""
+    def save(self, target: Path | IO[bytes], space: Space) -> None:
+        """Write the model to a file, readable with `torch.load(path, weights_only=True)`."""
         metadata = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -136,7 +137,7 @@ class FittedPrime:
             "selection": self.selection.as_dict(),
         }
         weights = {name: w.cpu().contiguous() for name, w in self.weights.items()}
-        torch.save({"metadata": json.dumps(metadata), "weights": weights}, path)
+        torch.save({"metadata": json.dumps(metadata), "weights": weights}, target)
 
     @staticmethod
     def load(path: Path, space: Space, device: torch.device) -> FittedPrime:
@@ -194,7 +195,16 @@ def _read(path: Path) -> tuple[dict[str, Any], Weights]:
         return metadata, content["weights"]
     except FileNotFoundError:
         raise ArmillaryError(f"{path}: there is no such model file") from None
-    except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as fault:
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        EOFError,
+        struct.error,
+        pickle.UnpicklingError,
+    ) as fault:
         raise ArmillaryError(
             f"{path} is no model file of PRIME: {(str(fault) or type(fault).__name__).splitlines()[0]}"
         ) from fault

@@ -9,7 +9,8 @@ network that has seen the feasible rows, and drop the members that Kendall's cor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -200,12 +201,30 @@ class Trainer:
         self._total = schedule.member_steps(len(grid))
         self._done = 0
         self._steps = sum(rung.steps for rung in schedule.rungs)
+        self._workers: ThreadPoolExecutor | None = None
         self._negatives: tuple[Tensor, Tensor] | None = None
         self._swarm = self._scatter(len(grid))
         self.candidates: list[Candidate] = []
 
     def run(self, keep: int) -> list[Snapshot]:
-        """Train, and return the best `keep` checkpoints of different members, the best first."""
+        """Train, and return the best `keep` checkpoints of different members, the best first.
+
+        On a CPU the members are shared out among threads that compute alone: torch's own threads
+        wait for each other after every one of many small products, and when another process takes
+        a core for a moment, all of them spin.
+        """
+        if self._device.type != "cpu":
+            return self._run(keep)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as self._workers:
+                return self._run(keep)
+        finally:
+            self._workers = None
+            torch.set_num_threads(threads)
+
+    def _run(self, keep: int) -> list[Snapshot]:
         stack = self._warm()
         best: list[Snapshot] = []
         step = 0
@@ -255,7 +274,8 @@ class Trainer:
             shared = torch.cat([shared, self._negatives[0]], dim=1)
             every = torch.cat([every, self._negatives[1]], dim=1)
         targets = torch.from_numpy(feasible.targets).to(self._device, torch.float32)
-        for first, last in self._chunks(len(stack), shared.shape[1]):
+
+        def learn(first: int, last: int) -> None:
             leaves = stack.chunk(first, last)
             value, _ = forward(self.shape, leaves, shared[first:last], self._features(every[first:last]))
             loss = ((value[:, :batch] - targets) ** 2).mean(dim=1)  # eq. 3, first term
@@ -265,6 +285,8 @@ class Trainer:
             if mined.any():
                 loss = loss - stack.alpha[first:last] * bounded[:, len(codes) :].mean(dim=1)  # eq. 2
             loss.sum().backward()  # type: ignore[no-untyped-call]
+
+        self._share(learn, len(stack), shared.shape[1])
         stack.adam.param_groups[0]["lr"] = rate
         stack.adam.step()
         stack.adam.zero_grad(set_to_none=False)
@@ -272,11 +294,15 @@ class Trainer:
         if self._on_progress:
             self._on_progress(self._done, self._total)
 
-    def _chunks(self, members: int, designs: int) -> Iterator[tuple[int, int]]:
-        """Yield ranges of members: on a CPU as many as stay in its caches, on a GPU all."""
+    def _share(self, work: Callable[[int, int], None], members: int, designs: int) -> None:
+        """Do the work for ranges of members: on a CPU as many as stay in its caches, on a GPU all."""
         size = members if self._device.type != "cpu" else max(1, 512 // designs)
-        for first in range(0, members, size):
-            yield first, min(first + size, members)
+        ranges = [(first, min(first + size, members)) for first in range(0, members, size)]
+        if self._workers is None or len(ranges) == 1:
+            for first, last in ranges:
+                work(first, last)
+        else:
+            list(self._workers.map(lambda bounds: work(*bounds), ranges))
 
     def _features(self, workload: Tensor) -> Tensor | None:
         return None if self._contexts is None else self._contexts[workload]
@@ -312,11 +338,16 @@ class Trainer:
         """Return predictions of codes [members, designs, parameters], shape [members, designs]."""
         members = len(codes)
         found = np.empty(codes.shape[:2])
-        for first, last in self._chunks(members, codes.shape[1]):
+
+        def predict(first: int, last: int) -> None:
             some = torch.from_numpy(codes[first:last]).to(self._device)
             kind = torch.from_numpy(workload[first:last]).to(self._device)
             part = {name: w[first:last] for name, w in weights.items()}
-            found[first:last] = forward(self.shape, part, some, self._features(kind))[0].double().cpu().numpy()
+            with torch.no_grad():  # which torch switches off per thread
+                value = forward(self.shape, part, some, self._features(kind))[0]
+            found[first:last] = value.double().cpu().numpy()
+
+        self._share(predict, members, codes.shape[1])
         return found
 
     def _checkpoint(self, stack: _Stack, step: int, best: list[Snapshot], keep: int) -> list[Snapshot]:
