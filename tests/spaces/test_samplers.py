@@ -28,5 +28,13 @@ def test_every_value_is_drawn_equally_often(sampler):
 def test_refuses_an_unknown_sampler_and_no_sample():
     with pytest.raises(ArmillaryError, match=r"'lattice' is unknown; choose one of \['halton'"):
         sample(SPACE, 4, "lattice", 0)
-    with pytest.raises(ArmillaryError, match="samples=0"):
-        sample(SPACE, 0, "sobol", 0)
+    for n in (0, -1, 2**30 + 1):
+        with pytest.raises(ArmillaryError, match=f"samples={n} is not allowed"):
+            sample(SPACE, n, "sobol", 0)
+    with pytest.raises(ArmillaryError, match="did you mean 'sobol'"):
+        sample(SPACE, 4, "sobel", 0)
+
+
+@pytest.mark.parametrize("sampler", ["random", "sobol", "halton"])
+def test_more_samples_extend_fewer(sampler):
+    assert (sample(SPACE, 300, sampler, 1)[:77] == sample(SPACE, 77, sampler, 1)).all()

@@ -73,3 +73,36 @@ def test_a_parameter_has_distinct_values_of_one_type(values, match):
 def test_a_space_names_each_parameter_once():
     with pytest.raises(ValueError, match="twice"):
         Space("s", (Parameter("a", (1,)), Parameter("a", (2,))))
+
+
+def test_a_design_holds_the_values_of_the_space():
+    values = SPACE.design(np.zeros(10, dtype=int)).as_dict() | {"pes_x": 4.0}
+    assert type(SPACE.design_from(values, "d.yaml")["pes_x"]) is int
+
+
+@pytest.mark.parametrize("value", [True, "4", None, [4], float("nan")])
+def test_refuses_values_of_another_type(value):
+    values = SPACE.design(np.zeros(10, dtype=int)).as_dict() | {"pes_x": value}
+    with pytest.raises(ArmillaryError, match=r"pes_x=.* is not allowed; choose one of"):
+        SPACE.design_from(values, "d.yaml")
+
+
+def test_refuses_a_design_that_lacks_a_parameter():
+    with pytest.raises(ArmillaryError, match="design 0 of edge_tpu: pes_x is missing"):
+        SPACE.encode([Design("edge_tpu", (("lanes", 4),))])
+
+
+def test_refuses_columns_of_another_type():
+    columns = SPACE.columns(np.zeros((3, 10), dtype=int))
+    for column in (np.array(["4", "4", "4"], dtype=object), np.full(3, np.nan)):
+        with pytest.raises(ArmillaryError, match=r"row 0: lanes=.* is not allowed"):
+            SPACE.encode_columns(columns | {"lanes": column})
+
+
+def test_names_round_trip_in_columns():
+    space = Space("s", (Parameter("mode", ("slow", "fast", "idle"), kind="categorical"),))
+    column = np.array(["idle", "slow", "fast", "fast"], dtype=object)
+    assert space.encode_columns({"mode": column})[:, 0].tolist() == [2, 0, 1, 1]
+    for wrong in (np.array(["fast", "quick"], dtype=object), np.array([1, 2])):
+        with pytest.raises(ArmillaryError, match=r"mode=.* is not allowed"):
+            space.encode_columns({"mode": wrong})

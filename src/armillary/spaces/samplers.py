@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 
 import numpy as np
@@ -10,6 +11,20 @@ from scipy.stats import qmc
 
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError
+
+MAX_SAMPLES = 2**30  # as long as scipy's Sobol sequence is
+
+
+def check_sampler(name: str) -> None:
+    """Check that there is a sampler of this name.
+
+    Raises:
+        ArmillaryError: if there is none; offers the nearest name.
+    """
+    if name not in SAMPLERS:
+        close = difflib.get_close_matches(name, SAMPLERS, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ArmillaryError(f"sampler {name!r} is unknown; {hint}choose one of {sorted(SAMPLERS)}")
 
 
 def sample(space: Space, n: int, sampler: str, seed: int) -> NDArray[np.int64]:
@@ -22,12 +37,11 @@ def sample(space: Space, n: int, sampler: str, seed: int) -> NDArray[np.int64]:
         seed: same seed, same designs.
 
     Raises:
-        ArmillaryError: if the sampler is unknown or n is not positive.
+        ArmillaryError: if the sampler is unknown, or n is not positive or too large.
     """
-    if sampler not in SAMPLERS:
-        raise ArmillaryError(f"sampler {sampler!r} is unknown; choose one of {sorted(SAMPLERS)}")
-    if n < 1:
-        raise ArmillaryError(f"samples={n} is not allowed; it must be at least 1")
+    check_sampler(sampler)
+    if not 1 <= n <= MAX_SAMPLES:
+        raise ArmillaryError(f"samples={n} is not allowed; it must be at least 1 and at most {MAX_SAMPLES}")
     unit = SAMPLERS[sampler](n, len(space.parameters), seed)
     cardinalities = np.array(space.cardinalities)
     return np.asarray(np.minimum(unit * cardinalities, cardinalities - 1), dtype=np.int64)

@@ -38,6 +38,8 @@ class Parameter:
             ArmillaryError: if the value is not among the allowed ones.
         """
         try:
+            if isinstance(value, bool):  # which Python takes for 0 and 1
+                raise ValueError
             return self.values.index(value)
         except ValueError:
             raise ArmillaryError(f"{self.name}={value!r} is not allowed; choose one of {list(self.values)}") from None
@@ -90,27 +92,31 @@ class Space:
         """
         faults = [f"{name} is missing" for name in self.names if name not in values]
         faults += [f"{name} is no parameter of {self.name}" for name in values if name not in self.names]
+        codes = []
         for parameter in self.parameters:
             if parameter.name in values:
                 try:
-                    parameter.code(values[parameter.name])
+                    codes.append(parameter.code(values[parameter.name]))
                 except ArmillaryError as fault:
                     faults.append(str(fault))
         if faults:
             raise ArmillaryError(f"{source}: " + "; ".join(faults))
-        return Design(self.name, tuple((name, values[name]) for name in self.names))
+        return self.design(codes)
 
     def encode(self, designs: Sequence[Design]) -> NDArray[np.int64]:
         """Return the value indices, shape [designs, parameters].
 
         Raises:
-            ArmillaryError: if a design belongs to another space or has an illegal value.
+            ArmillaryError: if a design belongs to another space, lacks a parameter or has an illegal value.
         """
         codes = np.empty((len(designs), len(self.parameters)), dtype=np.int64)
         for i, design in enumerate(designs):
             if design.space != self.name:
                 raise ArmillaryError(f"design of space {design.space!r} is no design of {self.name!r}")
             values = design.as_dict()
+            missing = [name for name in self.names if name not in values]
+            if missing:
+                raise ArmillaryError(f"design {i} of {self.name}: {missing[0]} is missing")
             codes[i] = [p.code(values[p.name]) for p in self.parameters]
         return codes
 
@@ -145,12 +151,18 @@ class Space:
         return encoded
 
 
+_NUMBERS = "iuf"
+
+
 def _codes(parameter: Parameter, column: NDArray[Any]) -> NDArray[np.int64]:
     values = np.array(parameter.values)
     order = np.argsort(values)
-    position = np.searchsorted(values[order], column).clip(0, len(values) - 1)
-    codes = order[position]
-    wrong = np.flatnonzero(values[codes] != column)
+    if (values.dtype.kind in _NUMBERS) == (column.dtype.kind in _NUMBERS):
+        codes = order[np.searchsorted(values[order], column).clip(0, len(values) - 1)]
+        wrong = np.flatnonzero(values[codes] != column)
+    else:  # numbers where names belong, or the reverse
+        codes = np.zeros(len(column), dtype=np.int64)
+        wrong = np.arange(len(column))
     if wrong.size:
         raise ArmillaryError(
             f"row {int(wrong[0])}: {parameter.name}={column[wrong[0]]!r} is not allowed; "
