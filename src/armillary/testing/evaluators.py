@@ -54,6 +54,7 @@ class EvaluatorContract:
         for failure in (a.failure for a in answers if a.failure is not None):
             assert failure.kind == "infeasible"
             assert failure.resource
+            assert np.isfinite(failure.needed)
             assert failure.needed > failure.available
 
     def test_metrics_are_known_and_positive(self, evaluator: Evaluator, space: Space, workload: Workload) -> None:

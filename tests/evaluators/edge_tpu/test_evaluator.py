@@ -11,6 +11,7 @@ from armillary.evaluators import for_template
 from armillary.evaluators.edge_tpu import evaluator as module
 from armillary.evaluators.edge_tpu.compiler import INVOCATION_S
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.hardware import library
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, MAX_AREA_MM2, SPACE, area_mm2
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import EvaluatorContract
@@ -120,6 +121,40 @@ def test_equals_the_slow_model(name):
     assert feasible > 5
 
 
+def random_layer(rng, number):
+    """Return a convolution, plain, grouped or depthwise, or a matrix product, of any shape."""
+    kind = rng.choice(["conv", "grouped", "depthwise", "gemm"])
+    k, c, p, q = (int(2 ** rng.uniform(0, top)) for top in (10, 10, 7, 7))
+    if kind == "gemm":
+        return Layer(f"l{number}", "gemm", K=k, C=c, P=p)
+    groups = {"conv": 1, "grouped": int(rng.choice([2, 4])), "depthwise": c}[str(kind)]
+    if kind == "depthwise":
+        k = c * int(rng.choice([1, 2]))
+    else:
+        k, c = k * groups, c * groups
+    r, s = (int(rng.choice([1, 3, 5, 7])) for _ in range(2))
+    stride, dilation = (int(rng.choice([1, 2])) for _ in range(2))
+    return Layer(
+        f"l{number}", "depthwise" if kind == "depthwise" else "conv", N=int(rng.choice([1, 3])), K=k, C=c, P=p, Q=q,
+        R=r, S=s, stride_h=stride, stride_w=stride, dilation_h=dilation, dilation_w=dilation, groups=groups,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_equals_the_slow_model_on_layers_of_any_shape(seed):
+    rng = np.random.default_rng(seed)
+    uses = tuple(LayerUse(random_layer(rng, i), int(rng.integers(1, 4))) for i in range(int(rng.integers(1, 4))))
+    workload = Workload("random", uses)
+    codes = sample(SPACE, 40, "random", seed)
+    codes = codes[area_mm2(codes) <= MAX_AREA_MM2][:8]
+    for answer in EdgeTpuEvaluator().evaluate(SPACE.designs(codes), workload):
+        legal, cycles, dram_bytes = slow_model(answer.design, workload)
+        assert answer.feasible == legal, answer.failure
+        if legal:
+            assert answer.metrics["delay_cycles"] == pytest.approx(cycles, abs=1)
+            assert answer.metrics["dram_bytes"] == pytest.approx(dram_bytes, rel=1e-9)
+
+
 codes_strategy = st.tuples(*(st.integers(0, n - 1) for n in SPACE.cardinalities)).map(np.array)
 
 
@@ -187,6 +222,14 @@ def test_explained_parts_add_up(name):
     assert sum(parts.energy_parts_pj.values()) == pytest.approx(answer.metrics["energy_pj"])
     assert sum(parts.area_parts_mm2.values()) == pytest.approx(answer.metrics["area_mm2"])
     assert sum(c.count * c.macs for c in parts.layers) == workload.macs
+    program = parts.overhead_s["instruction fetch"] / (1 / parts.peak_dram_bytes_per_s + 100e-9 / 64)
+    dram_bytes = sum(c.count * c.dram_bytes for c in parts.layers)
+    assert dram_bytes + program == pytest.approx(answer.metrics["dram_bytes"])
+    onchip_bytes = sum(c.count * c.onchip_bytes for c in parts.layers)
+    assert onchip_bytes == pytest.approx(answer.metrics["onchip_bytes"])
+    energy_pj = sum(c.count * c.energy_pj for c in parts.layers) + program * library.DRAM_PJ_PER_BYTE
+    assert energy_pj == pytest.approx(answer.metrics["energy_pj"])
+    assert parts.overhead_s["invocation"] == INVOCATION_S
     assert {c.bound for c in parts.layers} <= {"compute", "dram", "on-chip", "overhead"}
 
 
@@ -205,6 +248,13 @@ def test_a_design_too_large_to_build_says_so():
     answer = EdgeTpuEvaluator().evaluate([huge], zoo.build("mobilenet_v2"))[0]
     assert str(answer.failure).startswith("area_mm2 needs")
     assert set(answer.metrics) == {"area_mm2"}
+    with pytest.raises(ArmillaryError, match="cannot be built: its area is"):
+        EdgeTpuEvaluator().explain(huge, zoo.build("mobilenet_v2"))
+
+
+def test_no_designs_make_an_empty_table():
+    rows = EdgeTpuEvaluator().evaluate_codes(np.empty((0, 10), dtype=np.int64), zoo.build("mobilenet_v2"))
+    assert len(rows) == 0
 
 
 def test_evaluators_are_found_by_template_and_fidelity():

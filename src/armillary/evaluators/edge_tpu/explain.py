@@ -18,7 +18,7 @@ from armillary.evaluators.edge_tpu.compiler import (
 )
 from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
 from armillary.evaluators.explanation import Explanation, LayerCost
-from armillary.hardware.templates.edge_tpu import CLOCK_HZ, SPACE, EdgeTpuChips
+from armillary.hardware.templates.edge_tpu import CLOCK_HZ, MAX_AREA_MM2, SPACE, EdgeTpuChips
 from armillary.types import ArmillaryError, Design
 from armillary.workloads.layer import LayerUse, Workload
 
@@ -29,9 +29,13 @@ def explain(design: Design, workload: Workload) -> Explanation:
     """Return the cost of every layer of a workload on a design.
 
     Raises:
-        ArmillaryError: if a layer has no legal mapping; evaluate the design to learn why.
+        ArmillaryError: if the design is too large to be built, or a layer has no legal mapping; evaluate
+            the design to learn why.
     """
     chip = EdgeTpuChips.of(SPACE.encode([design]))
+    area = float(chip.area_mm2()[0])
+    if area > MAX_AREA_MM2:
+        raise ArmillaryError(f"{design.as_dict()} cannot be built: its area is {area:.4g} mm2, at most {MAX_AREA_MM2}")
     device = torch.device("cpu")
     chips, layers = ChipTensors.of(chip, device), LayerTensors.of(workload, device)
     compiled = compile_workload(chips, layers, workload)
