@@ -15,7 +15,7 @@ ORDER = (
     "studies", "reports", "benchmarks", "console", "cli",
 )  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))
-LONGEST_MODULE, LONGEST_FUNCTION = 620, 60
+LONGEST_MODULE, LONGEST_FUNCTION = 600, 60
 # Commands of the command line are options first of all; Typer wants each as a parameter of its own.
 LONG_FUNCTIONS = {"design", "search"}
 
@@ -36,7 +36,9 @@ def imported_rooms(tree):
         if id(node) in guarded:
             continue
         names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
+        if isinstance(node, ast.ImportFrom):
+            assert node.module, "imports are absolute"
+            assert node.level == 0, "imports are absolute"
             names = [f"{node.module}.{a.name}" for a in node.names] if node.module == "armillary" else [node.module]
         elif isinstance(node, ast.Import):
             names = [a.name for a in node.names]
