@@ -20,7 +20,7 @@ def workload():
 def short_schedule(monkeypatch):
     """Make the schedule `quick` last a few seconds."""
     short = Schedule(
-        rungs=(Rung(30, 4), Rung(2, 20)), warmup=150, batch=64, learning_rate=1e-3, checkpoint=20,
-        mining_period=4, refit=150,
+        rungs=(Rung(30, 2), Rung(2, 10)), warmup=60, batch=64, learning_rate=1e-3, checkpoint=10,
+        mining_period=4, refit=60,
     )  # fmt: skip
     monkeypatch.setitem(prime_training.SCHEDULES, "quick", short)

@@ -67,25 +67,65 @@ def test_a_finished_study_is_not_done_again(finished, template, workload):
     assert (finished / "design.yaml").read_text() == before
 
 
-@pytest.mark.parametrize(
-    "stage",
-    [
-        "evaluating mobilenet_v2",
-        "training PRIME's grid",
-        "optimising the surrogate",
-        "verifying candidates",
-        "comparing",
-    ],
-)
-def test_resumes_after_an_interruption_in_every_stage(stage, finished, template, workload, tmp_path):
-    def interrupt(now, done, total):
-        if now == stage:
-            raise KeyboardInterrupt
+def test_resumes_after_interruptions_in_every_stage(finished, template, workload, tmp_path):
+    """One study is interrupted at the start and at the end of every stage, and resumed each time."""
+    seen, met = [], set()
 
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "s", template, workload, on_progress=interrupt)
-    run(tmp_path / "s", template, workload)
+    def interrupt(*step):
+        seen.append(step)
+        stage, done, total = step
+        for when, due in (("start", True), ("end", done == total)):
+            if due and (stage, when) not in met:
+                met.add((stage, when))
+                raise KeyboardInterrupt
+
+    for _ in range(20):
+        try:
+            run(tmp_path / "s", template, workload, on_progress=interrupt)
+            break
+        except KeyboardInterrupt:
+            continue
+    stages = list(dict.fromkeys(stage for stage, _, _ in seen))
+    assert stages == [
+        "evaluating mobilenet_v2", "training PRIME's grid", "optimising the surrogate", "verifying candidates",
+        "comparing",
+    ]  # fmt: skip
+    assert met == {(stage, when) for stage in stages for when in ("start", "end")}
     assert (tmp_path / "s" / "design.yaml").read_text() == (finished / "design.yaml").read_text()
+    assert told(Log(tmp_path / "s" / "log"), template.space) == told(Log(finished / "log"), template.space)
+
+
+def told(log, space):
+    """Return what a log says, in no order and without when and how long."""
+    rows = log.evaluations(space.name)
+    runtimes = np.nan_to_num(rows.metrics["runtime_s"], nan=-1.0)
+    return sorted(zip(map(tuple, space.encode_columns(rows.design).tolist()), runtimes.tolist(), strict=True))
+
+
+def test_killed_between_the_two_appends_of_verified_candidates(finished, template, workload):
+    """The log has the candidates already, the study does not know it: they are not logged twice."""
+    shutil.rmtree(finished / "verified")
+    before = (finished / "design.yaml").read_text()
+    run(finished, template, workload)
+    assert len(Log(finished / "log")) == 3032
+    assert (finished / "design.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        ({"sampler": "sobel"}, "did you mean 'sobol'"),
+        ({"schedule": "long"}, "schedule 'long' is unknown"),
+        ({"area_mm2": 0.1}, "the smallest legal design for mobilenet_v2 has"),
+        ({"area_mm2": -1.0}, "must be a positive number"),
+        ({"metric": "speed"}, "unknown metric 'speed'"),
+    ],
+    ids=str,
+)
+def test_a_wrong_request_takes_no_folder(wrong, match, template, workload, tmp_path):
+    with pytest.raises(ArmillaryError, match=match):
+        run(tmp_path / "s", template, workload, replace(REQUEST, **wrong))
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_folder_serves_one_request(finished, template, workload):
@@ -154,3 +194,22 @@ def test_verification_equals_the_evaluator(finished, template, workload):
 def test_works_for_a_network_with_streaming_parameters(template, tmp_path):
     study = run(tmp_path / "s", template, zoo.build("t_rnn_enc"), replace(REQUEST, samples=2000))
     assert study.winner.metrics["runtime_s"] <= study.baseline.metrics["runtime_s"]
+
+
+@pytest.mark.parametrize("name", ["study.json", "stages.json", "proposals.json"])
+def test_a_damaged_stage_file_is_named(name, finished, template, workload):
+    (finished / name).write_text('{"half":')
+    with pytest.raises(ArmillaryError, match=rf"{name}: is damaged .*; delete it and run the study's command again"):
+        run(finished, template, workload)
+
+
+def test_a_study_of_another_version_is_refused(finished, template):
+    (finished / "study.json").write_text('{"schema_version": 2}')
+    with pytest.raises(ArmillaryError, match="has schema_version=2, this Armillary reads 1"):
+        load_study(StudyFolder(finished), template)
+
+
+def test_a_damaged_model_is_named(finished, template, workload):
+    (finished / "model.pt").write_bytes((finished / "model.pt").read_bytes()[:1000])
+    with pytest.raises(ArmillaryError, match=r"model\.pt is no model file"):
+        run(finished, template, workload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 
 import numpy as np
 
@@ -21,13 +22,22 @@ def check_area(template: Template, evaluator: Evaluator, workload: Workload, are
     Raises:
         ArmillaryError: if the bound is not positive, or below the smallest legal design; says its area.
     """
-    if not area_mm2 > 0:
-        raise ArmillaryError(f"area={area_mm2:g} mm2 is not allowed; it must be a positive number")
+    check_positive(area_mm2)
     smallest = smallest_legal_area_mm2(template, evaluator, workload, area_mm2)
     if smallest is not None and smallest > area_mm2:
         raise ArmillaryError(
             f"area={area_mm2:g} mm2 cannot be met: the smallest legal design for {workload.name} has {smallest:.2g} mm2"
         )
+
+
+def check_positive(area_mm2: float) -> None:
+    """Check that a bound on the area is a positive number.
+
+    Raises:
+        ArmillaryError: if it is not.
+    """
+    if not (area_mm2 > 0 and math.isfinite(area_mm2)):
+        raise ArmillaryError(f"area={area_mm2:g} mm2 is not allowed; it must be a positive number")
 
 
 def smallest_legal_area_mm2(

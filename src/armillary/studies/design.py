@@ -20,6 +20,7 @@ from armillary.evaluators import for_template
 from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import keys
+from armillary.spaces.samplers import check_sampler
 from armillary.spaces.space import Space
 from armillary.studies.bounds import check_area
 from armillary.studies.collect import collect
@@ -104,6 +105,7 @@ def run_design(
     """
     evaluator = for_template(template.name, Fidelity.ANALYTICAL, seed=request.seed)
     check_area(template, evaluator, workload, request.area_mm2)
+    _check_names(request, template)
     folder.claim({**asdict(request), "workload": workload.name})
     log = Log(request.log or folder.log)
     run = _Stages(folder)
@@ -128,13 +130,20 @@ def run_design(
     return load_study(folder, template)
 
 
+def _check_names(request: DesignRequest, template: Template) -> None:
+    """Check what later stages would refuse, before the folder is taken for the request."""
+    _ = request.objective
+    check_sampler(request.sampler)
+    Prime(space=template.space, schedule=request.schedule)
+
+
 def load_study(folder: StudyFolder, template: Template) -> DesignStudy:
     """Return the finished study of a folder.
 
     Raises:
         ArmillaryError: if the folder holds no finished study.
     """
-    request = folder.read("study.json")
+    request = folder.request()
     results = folder.read("results.json")
     workload = request.pop("workload")
     request.pop("schema_version")
@@ -284,10 +293,22 @@ def _verified(
             codes = np.array(proposals["codes"], dtype=np.int64)
             on_progress("verifying candidates", 0, len(codes))
             batch = evaluate_codes(evaluator, template.space, codes, workload)
-            log.append(batch)
+            fresh = _not_logged(codes, log, template.space, workload, evaluator)
+            if fresh.any():
+                log.append(batch.select(fresh))
             results.append(batch)
             on_progress("verifying candidates", len(codes), len(codes))
     return results.evaluations(template.space.name)
+
+
+def _not_logged(
+    codes: NDArray[np.int64], log: Log, space: Space, workload: Workload, evaluator: Evaluator
+) -> NDArray[np.bool_]:
+    """Return which designs the log lacks: one that was killed between two appends has them already."""
+    rows = logged(log, space, workload, evaluator)
+    if rows is None:
+        return np.ones(len(codes), dtype=bool)
+    return ~np.isin(keys(codes), keys(space.encode_columns(rows.design)))
 
 
 def _best(rows: Evaluations, objective: Objective) -> Evaluation | None:

@@ -20,6 +20,8 @@ def read_design(path: Path, space: Space) -> Design:
         content = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise ArmillaryError(f"{path}: no such file") from None
+    except OSError as fault:
+        raise ArmillaryError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
     except (yaml.YAMLError, UnicodeDecodeError) as fault:
         raise ArmillaryError(f"{path}: is no YAML ({fault})") from fault
     values = content.get("design", content) if isinstance(content, dict) else content

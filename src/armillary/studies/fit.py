@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +52,39 @@ def rows_of(log: Log, space: Space, workloads: list[str]) -> Evaluations:
     return rows.select(np.isin(rows.workload.astype(str), workloads)) if workloads else rows
 
 
+def check_savable(path: Path) -> None:
+    """Check before a long training that a file can be made there, and make its folder.
+
+    Raises:
+        ArmillaryError: if it cannot; says why.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise ArmillaryError(f"{path}: cannot be written ({fault.strerror or fault})") from fault
+    if path.is_dir():
+        raise ArmillaryError(f"{path}: cannot be written, it is a folder; name a file")
+    if not os.access(path.parent, os.W_OK):
+        raise ArmillaryError(f"{path}: cannot be written, its folder is read-only")
+
+
 def save_atomically(prime: Prime, path: Path) -> None:
-    """Write a model so that a reader sees all of it or the one before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a model so that a reader sees all of it or the one before.
+
+    Raises:
+        ArmillaryError: if it cannot be written; what was there before is intact.
+    """
+    check_savable(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
-    prime.save(unfinished)
-    unfinished.replace(path)
+    content = io.BytesIO()  # torch reports a full disk as a fault of its own
+    prime.fitted.save(content, prime.space)
+    try:
+        with unfinished.open("wb") as file:
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as fault:
+        raise ArmillaryError(f"{path}: cannot be written ({fault.strerror or fault})") from fault
+    finally:
+        unfinished.unlink(missing_ok=True)

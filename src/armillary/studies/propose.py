@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from armillary.hardware.template import Template
 from armillary.optimizers.surrogate_search import keys, top_designs
+from armillary.studies.bounds import check_positive
 from armillary.types import Evaluations, Surrogate
 from armillary.workloads.context import Context
 
@@ -44,8 +45,9 @@ def propose(
         known: designs already evaluated; they are not proposed again.
 
     Raises:
-        ArmillaryError: if no design meets the bound.
+        ArmillaryError: if the bound is not positive, or no design meets it.
     """
+    check_positive(area_mm2)
     bound = min(area_mm2, template.max_area_mm2)
     met = keys(template.space.encode_columns(known.design)) if known is not None else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,22 @@ class StudyFolder:
             name = differing[0]
             raise ArmillaryError(
                 f"{self.path}: holds a study with {name}={held.get(name)!r}, not {wanted.get(name)!r}; "
-                "choose another --out, or delete the folder"
+                "choose another folder, or delete this one"
             )
+
+    def request(self) -> dict[str, Any]:
+        """Return what the folder's study was asked.
+
+        Raises:
+            ArmillaryError: if the folder is no study, or one of another version of Armillary.
+        """
+        request = self.read("study.json")
+        if request.get("schema_version") != SCHEMA_VERSION:
+            raise ArmillaryError(
+                f"{self.path / 'study.json'}: has schema_version={request.get('schema_version')!r}, "
+                f"this Armillary reads {SCHEMA_VERSION}"
+            )
+        return request
 
     def has(self, name: str) -> bool:
         """Return whether a file is there."""
@@ -105,5 +120,6 @@ class StudyFolder:
                 os.fsync(file.fileno())
             unfinished.replace(target)
         except OSError as fault:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
             raise ArmillaryError(f"{target}: cannot be written ({fault.strerror or fault})") from fault

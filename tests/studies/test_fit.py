@@ -1,0 +1,74 @@
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from armillary.log.store import Log
+from armillary.studies.collect import collect
+from armillary.studies.fit import check_savable, fit_prime, rows_of, save_atomically
+from armillary.studies.propose import propose
+from armillary.surrogates.prime import Prime
+from armillary.types import ArmillaryError, Objective
+from armillary.workloads import zoo
+from armillary.workloads.context import context_of
+
+OBJECTIVE = Objective("runtime_s", {"area_mm2": 29.0})
+
+
+@pytest.fixture(scope="module")
+def log(template, workload, tmp_path_factory):
+    path = tmp_path_factory.mktemp("log")
+    collect(template, workload, Log(path), samples=1500)
+    collect(template, zoo.build("unet"), Log(path), samples=100)
+    return Log(path)
+
+
+@pytest.fixture
+def model(log, template, short_schedule):
+    rows = rows_of(log, template.space, ["mobilenet_v2"])
+    return fit_prime(rows, template.space, OBJECTIVE, schedule="quick")
+
+
+def test_takes_the_rows_of_the_named_workloads(log, template):
+    assert len(rows_of(log, template.space, [])) == 1600
+    assert set(rows_of(log, template.space, ["unet"]).workload) == {"unet"}
+    with pytest.raises(ArmillaryError, match=r"has no row of workload 'vgg16'; it has \['mobilenet_v2', 'unet'\]"):
+        rows_of(log, template.space, ["unet", "vgg16"])
+
+
+def test_a_saved_model_proposes_what_the_fitted_one_does(model, template, workload, tmp_path):
+    save_atomically(model, tmp_path / "new" / "m.pt")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["m.pt"]
+    loaded = Prime.load(tmp_path / "new" / "m.pt", space=template.space)
+    options = {"area_mm2": 20.0, "top": 10, "seed": 3}
+    first, again = (propose(m, template, context_of(workload), **options) for m in (model, loaded))
+    assert (first.codes == again.codes).all()
+    assert (template.area_mm2(first.codes) <= 20.0).all()
+    assert (np.diff(first.predicted) >= 0).all()
+    for area in (-1.0, 0.0, float("nan"), float("inf")):
+        with pytest.raises(ArmillaryError, match="must be a positive number"):
+            propose(model, template, context_of(workload), **options | {"area_mm2": area})
+    with pytest.raises(ArmillaryError, match="fitted to workload 'mobilenet_v2' alone"):
+        propose(model, template, context_of(zoo.build("unet")), **options)
+
+
+def test_a_full_disk_leaves_the_model_before(model, tmp_path, monkeypatch):
+    (tmp_path / "m.pt").write_text("before")
+
+    def full(self, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(ArmillaryError, match=r"m\.pt: cannot be written \(No space left on device\)"):
+        save_atomically(model, tmp_path / "m.pt")
+    assert (tmp_path / "m.pt").read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_says_before_training_where_no_model_can_be_saved(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArmillaryError, match="it is a folder; name a file"):
+        check_savable(tmp_path)
+    with pytest.raises(ArmillaryError, match=r"file/m\.pt: cannot be written"):
+        check_savable(tmp_path / "file" / "m.pt")
