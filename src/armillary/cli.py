@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from armillary.console import print_result, print_table, progress_bars
+from armillary.console import print_result, print_table, progress_bars, stop, stop_for
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -46,31 +46,13 @@ def main() -> NoReturn:
     try:
         # without its stand-alone mode, Typer returns the status of an Exit, 130 if interrupted
         status = app(standalone_mode=False)
-    except ArmillaryError as fault:
-        _stop(f"error: {fault}", 2)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as fault:
-        _usage_or_crash(fault)
+        stop_for(fault)
     if status == INTERRUPTED:
-        _stop("interrupted; what was finished is kept, run the same command again to resume", INTERRUPTED)
+        stop("interrupted; what was finished is kept, run the same command again to resume", INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
-
-
-def _usage_or_crash(fault: Exception) -> NoReturn:
-    """Print what typer found wrong with the request, or why the work failed."""
-    show = getattr(fault, "show", None)
-    if show is not None:
-        show()
-        sys.exit(getattr(fault, "exit_code", 2))
-    if isinstance(fault, OSError):
-        _stop(f"error: {fault.filename or ''}: {fault.strerror or fault}", 1)
-    raise fault
-
-
-def _stop(message: str, status: int) -> NoReturn:
-    print(message, file=sys.stderr)
-    sys.exit(status)
 
 
 @app.command()
@@ -90,8 +72,6 @@ def design(
 ) -> None:
     """Design an accelerator for a network: log, learn, propose, verify, report."""
     from armillary.hardware import templates
-    from armillary.reports.page import write_report
-    from armillary.reports.study import results_of
     from armillary.studies.design import DesignRequest, run_design
     from armillary.studies.study_folder import StudyFolder
 
@@ -113,7 +93,7 @@ def design(
     with progress_bars() as on_progress:
         study = run_design(request, chosen, workload, folder, command=_command(), on_progress=on_progress)
         on_progress("writing the report", 0, 1)
-        write_report(results_of(study, chosen, str(folder.path)), folder.report)
+        _write_report(study, chosen, folder)
         on_progress("writing the report", 1, 1)
     answer = {
         "design": study.winner.design.as_dict(),
@@ -353,10 +333,11 @@ def fit(
     from armillary import surrogates
     from armillary.hardware import templates as registry
     from armillary.log.store import Log
-    from armillary.studies.fit import fit_prime, rows_of, save_atomically
+    from armillary.studies.fit import check_savable, fit_prime, rows_of, save_atomically
     from armillary.types import Objective
 
     surrogates.load(surrogate)
+    check_savable(out)
     chosen = registry.load(template)
     rows = rows_of(Log(log), chosen.space, workload or [])
     objective = Objective("runtime_s", {} if area is None else {"area_mm2": area})
@@ -468,17 +449,25 @@ def report(
 ) -> None:
     """Write the report of a finished study again."""
     from armillary.hardware import templates as registry
-    from armillary.reports.page import write_report
-    from armillary.reports.study import results_of
     from armillary.studies.design import load_study
     from armillary.studies.study_folder import StudyFolder
 
     if not study.is_dir():
         raise ArmillaryError(f"{study}: no such folder; give the folder of a study")
     folder = StudyFolder(study)
-    template = registry.load(folder.read("study.json")["template"])
-    write_report(results_of(load_study(folder, template), template, str(study)), folder.report)
+    template = registry.load(folder.request()["template"])
+    _write_report(load_study(folder, template), template, folder)
     print_result({"report": str(folder.report)}, as_json, lambda: print(folder.report))
+
+
+def _write_report(study: Any, template: Any, folder: Any) -> None:
+    from armillary.reports.page import write_report
+    from armillary.reports.study import results_of
+
+    try:
+        write_report(results_of(study, template, str(folder.path)), folder.report)
+    except OSError as fault:
+        raise ArmillaryError(f"{folder.report}: cannot be written ({fault.strerror or fault})") from fault
 
 
 @log_app.command("query")
@@ -531,7 +520,7 @@ def log_import(
 @app.command()
 def bench(
     name: Annotated[str, typer.Argument(help="A benchmark, or `list`.")],
-    data: Annotated[Path | None, typer.Option(help="Folder of reference rows.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of reference rows.", exists=True, file_okay=False)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smaller run, in minutes.")] = False,
     out: Annotated[Path, typer.Option(help="Where long benchmarks keep finished parts.")] = Path("out/bench"),
     seed: Seed = 0,
@@ -576,8 +565,10 @@ def _workload(name: str, dims: Sequence[str] | None) -> Any:
     values: dict[str, int] = {}
     for text in dims or ():
         key, _, value = text.partition("=")
-        if not key or not value.isdigit() or int(value) < 1:
+        if not key or not (value.isascii() and value.isdecimal()) or int(value) < 1:
             raise ArmillaryError(f"--dim {text!r} is not allowed; write NAME=NUMBER, e.g. batch=1")
+        if values.get(key, int(value)) != int(value):
+            raise ArmillaryError(f"--dim {text!r} contradicts {key}={values[key]}; give each dimension once")
         values[key] = int(value)
     return module.load(name, values)
 

@@ -1,20 +1,62 @@
-"""What the command line shows: tables and JSON on standard output, progress bars on standard error."""
+"""What the command line shows: tables and JSON on standard output, progress and faults on standard error."""
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from decimal import Decimal
+from functools import partial
+from typing import Any, NoReturn
+
+from armillary.types import ArmillaryError
+
+_STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def stop(message: str, status: int) -> NoReturn:
+    """End the process with a message."""
+    print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+def stop_for(fault: Exception) -> NoReturn:
+    """End the process for a fault: 2 if the request was wrong, 1 if the work failed, e.g. on a full disk."""
+    if isinstance(fault, ArmillaryError):
+        cause = fault.__cause__
+        stop(f"error: {fault}", 1 if isinstance(cause, OSError) and cause.errno in _STORAGE_FAULTS else 2)
+    show = getattr(fault, "show", None)
+    if show is not None:  # Typer's own message about the request
+        show()
+        sys.exit(getattr(fault, "exit_code", 2))
+    if isinstance(fault, OSError):
+        where = f"{fault.filename}: " if fault.filename else ""
+        stop(f"error: {where}{fault.strerror or fault}", 1)
+    if isinstance(fault, MemoryError):
+        stop(f"error: not enough memory; ask for less, e.g. fewer --samples ({fault})", 1)
+    traceback.print_exception(fault)
+    stop("error: this is a bug of Armillary; please report it with the lines above", 1)
 
 
 def print_result(content: Any, as_json: bool, show: Callable[[], None]) -> None:
-    """Print the content as one JSON document, or show it."""
-    if as_json:
-        print(json.dumps(_finite(content), default=str))
-    else:
-        show()
+    """Print the content as one JSON document, or show it.
+
+    Raises:
+        ArmillaryError: if standard output takes no more, e.g. because it is a file on a full disk.
+    """
+    try:
+        if as_json:
+            print(json.dumps(_finite(content), default=str))
+        else:
+            show()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, e.g. `head`, has enough
+        raise
+    except OSError as fault:
+        raise ArmillaryError(f"standard output: cannot be written ({fault.strerror or fault})") from fault
 
 
 def _finite(content: Any) -> Any:
@@ -25,6 +67,8 @@ def _finite(content: Any) -> Any:
         return [_finite(value) for value in content]
     if hasattr(content, "item"):
         content = content.item()
+    if isinstance(content, Decimal):  # what SQL sums up to
+        content = int(content) if content == content.to_integral_value() else float(content)
     if isinstance(content, float) and (content != content or content in (float("inf"), float("-inf"))):
         return None
     return content
@@ -43,10 +87,12 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
         table.add_column(str(name), justify="left" if isinstance(rows[0][name], str) else "right", overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row[name]) for name in rows[0]))
-    console = Console()
-    needed = Console(width=10_000).measure(table).maximum
+    # Cells are data: nothing in them is markup or an emoji.
+    plain = partial(Console, markup=False, emoji=False, highlight=False)
+    console = plain()
+    needed = plain(width=10_000).measure(table).maximum
     # a terminal folds what is too wide; a file or a pipe gets whole lines
-    Console(width=console.width if console.is_terminal else max(needed, 80)).print(table)
+    plain(width=console.width if console.is_terminal else max(needed, 80)).print(table)
 
 
 def _cell(value: Any) -> str:
@@ -75,7 +121,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     console = Console(stderr=True)
     tasks: dict[str, Any] = {}
     columns = (
-        TextColumn("{task.description:28}"),
+        TextColumn("{task.description:28}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

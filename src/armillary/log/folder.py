@@ -29,11 +29,19 @@ class Folder:
 
     Args:
         path: a local path or any fsspec URL, e.g. `memory://log` or `s3://bucket/log`.
+
+    Raises:
+        ArmillaryError: if the path is empty, or of a protocol that fsspec does not know or lacks a package for.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
-        self._fs, self._root = url_to_fs(self.path)
+        if not self.path.strip():
+            raise ArmillaryError("the path of a log is empty; name a folder")
+        try:
+            self._fs, self._root = url_to_fs(self.path)
+        except (ValueError, ImportError) as fault:
+            raise ArmillaryError(f"cannot open the log {self.path}: {fault}") from fault
         self._root = self._root.rstrip("/") or "/"
         self._local = isinstance(self._fs, LocalFileSystem)
 
