@@ -132,9 +132,8 @@ def run_design(
 
 def _check_names(request: DesignRequest, template: Template) -> None:
     """Check what later stages would refuse, before the folder is taken for the request."""
-    _ = request.objective
-    check_sampler(request.sampler)
     _ = request.objective  # whose constructor checks the metric and the bound
+    check_sampler(request.sampler)
     Prime(space=template.space, schedule=request.schedule)
 
 
