@@ -1,37 +1,60 @@
-"""The command line as a user meets it: in processes of its own."""
+"""The command line as a user meets it; in a process of its own where signals, limits or the exit matter."""
 
+import io
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from armillary.cli import main
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
+from armillary.surrogates import prime_training
+from armillary.surrogates.prime_training import Rung, Schedule
 
 ARMILLARY = [sys.executable, "-c", "from armillary.cli import main; main()"]
 REFERENCE = Path(__file__).parents[2] / "shared" / "data"
 
 
-def armillary(*arguments, cwd=None, **options):
-    return subprocess.run(
-        [*ARMILLARY, *map(str, arguments)], capture_output=True, text=True, cwd=cwd, timeout=300, check=False, **options
-    )
+@dataclass
+class Done:
+    """What a command said, and its exit status."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def answer(*arguments, cwd=None):
+def armillary(*arguments, cwd="."):
+    """Run a command within this process, where it starts in no time."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        chdir(cwd),
+        patch.object(sys, "argv", ["armillary", *map(str, arguments)]),
+        pytest.raises(SystemExit) as stop,
+    ):
+        main()
+    return Done(stop.value.code, out.getvalue(), err.getvalue())
+
+
+def answer(*arguments, cwd="."):
     """Return what a command prints with --json."""
     done = armillary(*arguments, "--json", cwd=cwd)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def refusal(*arguments, cwd=None):
+def refusal(*arguments, cwd="."):
     """Return the message of a request that is wrong."""
     done = armillary(*arguments, cwd=cwd)
     assert done.returncode == 2, (done.returncode, done.stderr)
@@ -115,18 +138,43 @@ def test_searches(tmp_path):
     assert found["design"]["lanes"] in (4, 8, 16, 32, 64, 128, 256)
 
 
-@pytest.mark.slow
-def test_fits_proposes_and_designs(tmp_path):
+def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
+    short = Schedule(rungs=(Rung(30, 2),), warmup=30, batch=64, learning_rate=1e-3, checkpoint=2, refit=20)
+    monkeypatch.setitem(prime_training.SCHEDULES, "quick", short)
     log = tmp_path / "log"
-    answer("collect", "--workload", "mobilenet_v2", "--samples", "4000", "--log", log)
+    answer("collect", "--workload", "mobilenet_v2", "--samples", "1500", "--log", log)
     fitted = answer("fit", "--log", log, "--area", "29", "--schedule", "quick", "--out", tmp_path / "m.pt")
-    assert fitted["rows"] == 4000
+    assert fitted["rows"] == 1500
     rows = answer("propose", "--model", tmp_path / "m.pt", "--workload", "mobilenet_v2", "--area", "29", "--top", "8")
     assert len(rows) == 8
     assert max(row["area_mm2"] for row in rows) <= 29
-    study = answer("design", "mobilenet_v2", "--area", "29", "--log", log, "--samples", "4000", "--out", tmp_path / "s")
+    study = answer(
+        "design",
+        "mobilenet_v2",
+        "--area",
+        "29",
+        "--log",
+        log,
+        "--samples",
+        "1500",
+        "--top",
+        "8",
+        "--out",
+        tmp_path / "s",
+    )
     assert Path(study["report"]).exists()
+    assert study["metrics"]["area_mm2"] <= 29
+    evaluated = answer("evaluate", "--design", study["design_file"], "--workload", "mobilenet_v2")
+    assert evaluated["metrics"] == study["metrics"]
+    Path(study["report"]).unlink()
     assert answer("report", tmp_path / "s")["report"] == study["report"]
+    assert Path(study["report"]).exists()
+
+
+def test_a_benchmark_prints_rows_and_checks(tmp_path):
+    content = answer("bench", "edge-tpu-sanity", "--quick", "--seed", "1", "--out", tmp_path)
+    assert {"bench", "command", "machine", "rows", "checks"} <= set(content)
+    assert all({"name", "value", "goal", "ok"} <= set(check) for check in content["checks"])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +190,21 @@ def test_fits_proposes_and_designs(tmp_path):
         (("design", "mobilenet_v2", "--area", "29", "--sampler", "grid"), "sampler 'grid' is unknown"),
         (("design", "no.onnx", "--area", "29"), "no.onnx: no such file"),
         (("design", "mobilenet_v2"), "--area"),
-        (("design", "mobilenet_v2", "--area", "29", "--log", "empty"), ""),
+        (("design", "mobilenet_v2", "--area", "29", "--sampler", "sobel"), "did you mean 'sobol'"),
+        (("design", "mobilenet_v3", "--area", "29"), "or mobilenet_v3_large or"),
+        (("search", "--workload", "unet", "--optimizer", "fire", "--budget", "9", "--study", "s"), "mean 'firefly'"),
+        (("collect", "--workload", "unet", "--log", "l", "--samples", "0"), "--samples"),
+        (("collect", "--workload", "unet", "--log", "l", "--samples", "2000000000"), "samples=2000000000"),
+        (("bench", "speed", "--data", "nowhere"), "nowhere"),
+        (("workloads", "show", "unet", "--dim", "batch=0"), "write NAME=NUMBER"),
+        (("workloads", "show", "unet", "--dim", "batch=²"), "write NAME=NUMBER"),
+        (("workloads", "show", "unet", "--dim", "b=1", "--dim", "b=2"), "contradicts b=1"),
+        (("workloads", "show", "unet", "--dim", "b=1"), "has no open dimension"),
+        (
+            ("search", "--workload", "unet", "--optimizer", "random", "--budget", "9", "--study", "s", "--area", "nan"),
+            "must be a positive number",
+        ),
+        (("desing", "unet"), "desing"),
         (("report", "nowhere"), "nowhere: no such folder"),
         (("log", "query", "SELECT 1", "--log", "nowhere"), "nowhere"),
         (("evaluate", "--design", "no.yaml", "--workload", "unet"), "no.yaml: no such file"),
@@ -154,8 +216,8 @@ def test_fits_proposes_and_designs(tmp_path):
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else None,
 )
 def test_refuses_what_is_wrong(arguments, message, tmp_path):
-    if message:
-        assert message in refusal(*arguments, cwd=tmp_path)
+    assert message in refusal(*arguments, cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_refuses_a_fidelity_that_the_template_lacks(design_file):
@@ -198,34 +260,167 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
     assert answer(*collect, "4000")[0]["evaluated"] == 3900
 
 
-@pytest.mark.parametrize("stage", ["evaluating", "training", "optimising"])
-def test_ctrl_c_says_how_to_resume(stage, tmp_path):
-    arguments = ["design", "mobilenet_v2", "--area", "29", "--samples", "2000", "--out", str(tmp_path / "s")]
-    if stage != "training":
-        arguments[arguments.index("2000")] = "400000" if stage == "evaluating" else "2000"
-    script = "from armillary.surrogates import prime_training as t; from armillary.cli import main\n"
-    if stage == "optimising":
-        script += (
-            "t.SCHEDULES['quick'] = t.Schedule(rungs=(t.Rung(30, 1),), warmup=5, refit=0, checkpoint=1)\n"
-            "import armillary.studies.propose as p, time\n"
-            "p.top_designs = lambda *arguments, **options: time.sleep(60)\n"
-        )
+SHORT = """
+from armillary.surrogates import prime_training as t
+t.SCHEDULES["quick"] = t.Schedule(rungs=(t.Rung(30, 2),), warmup=30, batch=64, checkpoint=2, refit=20)
+"""
+
+
+def interrupted(arguments, stage, script="", before_s=1.0):
+    """Run a command, press Ctrl-C once a stage was announced, and return what it said."""
     with subprocess.Popen(
-        [sys.executable, "-c", script + "main()", *arguments],
+        [sys.executable, "-c", script + "from armillary.cli import main\nmain()", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
     ) as process:
         seen = ""
         while stage not in seen:
             line = process.stderr.readline()
-            assert line, "the stage never came"
+            assert line, f"the stage {stage} never came: {seen}"
             seen += line
-        time.sleep(1.0)
+        time.sleep(before_s)
         process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=60)
+        out, rest = process.communicate(timeout=60)
     assert process.returncode == 130, seen + rest
-    assert "run the same command again to resume" in rest
+    assert rest.splitlines()[-1].endswith("run the same command again to resume")
     assert "Traceback" not in rest
-    assert (tmp_path / "s" / "study.json").exists()
+    assert out == ""
+    return seen + rest
+
+
+def test_ctrl_c_in_a_collection_loses_nothing_that_is_logged(tmp_path):
+    collect = ("collect", "--workload", "mobilenet_v2", "--log", tmp_path / "log", "--json", "--samples")
+    script = "from armillary.studies import collect as c\nc.FRAGMENT_ROWS = 50\n"
+    interrupted((*collect, "200000"), "evaluating", script, before_s=0.5)
+    kept = answer("log", "query", "SELECT count(*) AS n FROM log", "--log", tmp_path / "log")[0]["n"]
+    assert 0 < kept < 200_000
+    assert kept % 50 == 0
+    assert list((tmp_path / "log").glob("*.tmp")) == []
+    # of a longer run, the first samples are those of a shorter one
+    assert answer(*collect[:-2], "--samples", "32")[0]["already_logged"] == 32
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_every_stage_and_the_same_command_resumes(tmp_path):
+    """Real signals; each stage is held up in its work."""
+    arguments = ("design", "mobilenet_v2", "--area", "29", "--samples", "2000", "--top", "16", "--json")
+    sleep = " = lambda *a, **o: time.sleep(60)\n"
+    holds = {
+        "evaluating": "import armillary.studies.collect as m, time\nm.evaluate_codes" + sleep,
+        "training": 't.SCHEDULES["quick"] = t.replace(t.SCHEDULES["quick"], warmup=100_000)\n',
+        "optimising": "import armillary.studies.design as m, time\nm.propose" + sleep,
+        "verifying": "import armillary.studies.design as m, time\nm.evaluate_codes" + sleep,
+        "comparing": "import armillary.studies.design as m, time\nm.importances" + sleep,
+        "writing": "import armillary.reports.page as m, time\nm.write_report" + sleep,
+    }
+    study = (*arguments, "--out", tmp_path / "s")
+    for stage, hold in holds.items():
+        interrupted(study, stage, SHORT + hold, before_s=0.3)
+        assert (tmp_path / "s" / "study.json").exists()
+    done = [
+        subprocess.run(
+            [sys.executable, "-c", SHORT + "from armillary.cli import main\nmain()", *map(str, (*arguments, *out))],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for out in (("--out", tmp_path / "s"), ("--out", tmp_path / "t"))
+    ]
+    resumed, whole = (json.loads(d.stdout) for d in done)
+    assert resumed["design"] == whole["design"]
+    assert resumed["metrics"] == whole["metrics"]
+    assert Path(resumed["report"]).exists()
+
+
+def test_a_reader_that_has_enough_is_no_fault():
+    script = "from armillary.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, "workloads", "show", "bert", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert said == ""
+    assert process.returncode in (0, 1)
+
+
+def test_a_full_standard_output_is_a_failure():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*ARMILLARY, "workloads", "--json"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "standard output: cannot be written (No space left on device)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate --design edge_tpu.yaml --workload unet --log {}",
+        "collect --workload unet --samples 5 --log {}",
+        "log query SELECT --log {}",
+        "log export --csv {} --log log",
+        "search --workload unet --optimizer random --budget 5 --study {}",
+        "design unet --area 29 --out {}",
+        "fit --log log --out {}",
+        "report {}",
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(command, tmp_path, design_file):
+    (tmp_path / "file").write_text("")
+    answer("evaluate", "--design", design_file, "--workload", "unet", "--log", tmp_path / "log")
+    assert "file" in refusal(*(part.format("file/x") for part in command.split()), cwd=tmp_path)
+    assert (tmp_path / "file").read_text() == ""
+
+
+@pytest.mark.parametrize("log", ["", "foo://x", "s3://bucket/x"])
+def test_an_address_of_a_log_that_cannot_be_opened(log, design_file):
+    message = refusal("evaluate", "--design", design_file, "--workload", "unet", "--log", log)
+    assert "log" in message
+    assert log in message
+
+
+def test_a_study_that_does_not_fit_on_the_disk_is_named(tmp_path):
+    limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+    arguments = ("search", "--workload", "mobilenet_v2", "--optimizer", "random", "--budget", "9000", "--study")
+    (tmp_path / "s").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT + limit.replace("100_000", "9_000") + "from armillary.cli import main\nmain()",
+         *arguments, str(tmp_path / "s")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert str(tmp_path / "s" / "log") in done.stderr
+    assert "File too large" in done.stderr
+    assert answer(*arguments, tmp_path / "s")["evaluated"] == 9000
+
+
+def test_values_of_a_design_file_are_of_the_space(design_file):
+    text = design_file.read_text()
+    for value in ("true", "'4'", "[4]", "3", "null"):
+        design_file.write_text(text.replace("pes_x: 4", f"pes_x: {value}"))
+        assert "pes_x=" in refusal("evaluate", "--design", design_file, "--workload", "unet")
+
+
+def test_queries_sum_up_to_numbers_and_show_brackets(tmp_path, design_file):
+    answer("evaluate", "--design", design_file, "--workload", "unet", "--log", tmp_path / "log")
+    sql = "SELECT sum(pes_x) AS s, sum(pes_x) / 8 AS h, max(failure_needed) AS n, '[/b] :smile:' AS t FROM log"
+    assert answer("log", "query", sql, "--log", tmp_path / "log") == [
+        {"s": 4, "h": 0.5, "n": None, "t": "[/b] :smile:"}
+    ]
+    assert "[/b] :smile:" in armillary("log", "query", sql, "--log", tmp_path / "log").stdout
+
+
+def test_a_bug_says_that_it_is_one(tmp_path):
+    script = "import armillary.log.query as q; q.query = lambda *a: 1 / 0\nfrom armillary.cli import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "log", "query", "SELECT 1", "--log", str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "ZeroDivisionError" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: this is a bug of Armillary")
