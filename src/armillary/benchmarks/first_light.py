@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,17 +31,21 @@ WORKLOADS = ("mobilenet_edgetpu", "mobilenet_v2", "m6_like", "t_rnn_enc")
 SEEDS = 5
 TOP = 256
 INFEASIBLE_ROWS = 25_000
+LOG_SHARE = 0.8
 PUBLISHED_GAIN = 2.46
-_POOL_CHUNK = 50_000
+_POOL_CHUNK = 10_000
 _ASK = 256
 
 
 def run(options: BenchOptions) -> BenchResult:
     """Compare the best verified latency of PRIME with its log, random search and firefly; medians of 5 seeds.
 
-    The log holds the worst legal designs of a random pool, as many as PRIME Table 17, out of a pool
-    as large as the public dataset's, and 25,000 of its illegal ones. The searches on the evaluator
-    get as many legal evaluations as the log has. `--quick` is one seed and pools of a tenth.
+    The log holds the worst 80% of a random pool's legal designs, as many as PRIME Table 17, and up to
+    25,000 of its illegal ones. The paper does not say how large its pool was. At 80% the best of the
+    log is 2.5 times slower than the best legal design known, in the geometric mean of these four, as
+    in the paper (Table 3 against its public dataset); from a pool as large as the public dataset the
+    1,240 worst designs of t-RNN Enc would be all alike. The searches on the evaluator get as many
+    legal evaluations as the log has. `--quick` is one seed and logs of a tenth.
     """
     seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
     scale = 10 if options.quick else 1
@@ -59,15 +64,14 @@ def run(options: BenchOptions) -> BenchResult:
 
 
 def _version() -> str:
-    return f"evaluator{EdgeTpuEvaluator.version}"
+    return f"evaluator{EdgeTpuEvaluator.version}-share{LOG_SHARE:.0%}"
 
 
 def _measure(published: PublishedApplication, scale: int, seed: int) -> dict[str, Any]:
     workload = zoo.build(published.workload)
     evaluator = EdgeTpuEvaluator(seed=seed)
-    pool = (published.feasible_rows + published.infeasible_rows) // scale
-    log = _worst_log(evaluator, workload, pool, published.log_rows // scale, seed)
-    legal = int(OBJECTIVE.satisfied(log.rows).sum())
+    legal = published.log_rows // scale
+    log = _worst_log(evaluator, workload, legal, seed)
     prime = Prime(space=SPACE, seed=seed, schedule="quick").fit(InMemoryLog(log.rows), OBJECTIVE)
     proposals = propose(prime, TEMPLATE, context_of(workload), area_mm2=AREA_MM2, top=TOP, seed=seed, known=log.rows)
     verified = objective_values(evaluator.evaluate_codes(proposals.codes, workload), OBJECTIVE)
@@ -95,27 +99,21 @@ class _WorstLog:
     pool_best_s: float
 
 
-def _worst_log(evaluator: EdgeTpuEvaluator, workload: Workload, pool: int, legal_rows: int, seed: int) -> _WorstLog:
-    """Return the worst legal designs of a random pool and some illegal ones."""
-    worst: Evaluations | None = None
-    illegal: list[Evaluations] = []
-    missing, best = INFEASIBLE_ROWS, float("inf")
-    for first in range(0, pool, _POOL_CHUNK):
-        codes = sample(SPACE, min(_POOL_CHUNK, pool - first), "random", seed * 1_000_003 + first)
+def _worst_log(evaluator: EdgeTpuEvaluator, workload: Workload, legal_rows: int, seed: int) -> _WorstLog:
+    """Return the worst legal designs of a random pool, `LOG_SHARE` of them, and some illegal ones."""
+    batches: list[Evaluations] = []
+    missing = math.ceil(legal_rows / LOG_SHARE)
+    while missing > 0:
+        codes = sample(SPACE, _POOL_CHUNK, "random", seed * 1_000_003 + len(batches))
         batch = evaluator.evaluate_codes(codes, workload)
-        values = objective_values(batch, OBJECTIVE)
-        best = min(best, float(values.min()))
-        outside = np.flatnonzero(np.isinf(values))[:missing]
-        missing -= len(outside)
-        illegal.append(batch.select(outside))
-        legal = batch.select(np.isfinite(values))
-        worst = _worst(legal if worst is None else Evaluations.concat([worst, legal]), legal_rows)
-    assert worst is not None
-    return _WorstLog(Evaluations.concat([worst, *illegal]), best)
-
-
-def _worst(rows: Evaluations, n: int) -> Evaluations:
-    return rows.select(np.argsort(-rows.metrics[OBJECTIVE.metric], kind="stable")[:n])
+        last = np.flatnonzero(OBJECTIVE.satisfied(batch))[:missing]
+        missing -= len(last)
+        batches.append(batch.select(np.arange(len(batch) if missing else last[-1] + 1)))
+    pool = Evaluations.concat(batches)
+    values = objective_values(pool, OBJECTIVE)
+    legal, illegal = np.flatnonzero(np.isfinite(values)), np.flatnonzero(np.isinf(values))
+    worst = legal[np.argsort(-values[legal], kind="stable")[:legal_rows]]
+    return _WorstLog(pool.select(np.concatenate([worst, illegal[:INFEASIBLE_ROWS]])), float(values.min()))
 
 
 def _search(optimizer: str, evaluator: EdgeTpuEvaluator, workload: Workload, legal: int, seed: int) -> float:

@@ -20,6 +20,7 @@ from armillary.surrogates.feasibility import FeasibilityMap
 from armillary.surrogates.prime_data import Scale, feature_vector
 from armillary.surrogates.prime_model import Architecture, Weights, forward
 from armillary.surrogates.selection import Selection
+from armillary.surrogates.workers import ranges, workers
 from armillary.types import ArmillaryError, Objective, Prediction
 
 _FORMAT = "armillary prime"
@@ -61,7 +62,6 @@ class FittedPrime:
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
 
-    @torch.inference_mode()
     def standard(
         self, codes: NDArray[np.int64], features: NDArray[np.float64] | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -82,14 +82,18 @@ class FittedPrime:
             normal = normalised(features, self.contexts).to(device)
             rows = normal.expand(len(codes), self.shape.contexts)
         mean, spread = np.empty(len(codes)), np.empty(len(codes))
-        for first in range(0, len(codes), _DESIGNS_AT_ONCE):
-            last = first + _DESIGNS_AT_ONCE
-            some = torch.from_numpy(np.ascontiguousarray(codes)[first:last]).to(device).expand(kept, -1, -1)
+
+        @torch.inference_mode()
+        def predict(first: int, last: int) -> None:
+            some = torch.from_numpy(np.ascontiguousarray(codes[first:last])).to(device).expand(kept, -1, -1)
             known = None if rows is None else rows[first:last].expand(kept, -1, -1)
             value, within = forward(self.shape, self.weights, some, known)
             among = value.var(dim=0, correction=0) + (within**2).mean(dim=0)
             mean[first:last] = value.mean(dim=0).cpu().numpy()
             spread[first:last] = among.sqrt().cpu().numpy()
+
+        with workers(device) as share:
+            share(predict, ranges(len(codes), _DESIGNS_AT_ONCE))
         return mean, spread
 
     def _features(self, context: Mapping[str, float] | None) -> NDArray[np.float64] | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,6 +21,7 @@ from armillary.surrogates.fireflies import Moves, population_size
 from armillary.surrogates.prime_data import Dataset, Rows
 from armillary.surrogates.prime_model import Architecture, Weights, forward, initial_weights
 from armillary.surrogates.selection import Candidate, kendall
+from armillary.surrogates.workers import Share, ranges, workers
 
 Progress = Callable[[int, int], None]
 
@@ -201,28 +201,15 @@ class Trainer:
         self._total = schedule.member_steps(len(grid))
         self._done = 0
         self._steps = sum(rung.steps for rung in schedule.rungs)
-        self._workers: ThreadPoolExecutor | None = None
+        self._share_out: Share
         self._negatives: tuple[Tensor, Tensor] | None = None
         self._swarm = self._scatter(len(grid))
         self.candidates: list[Candidate] = []
 
     def run(self, keep: int) -> list[Snapshot]:
-        """Train, and return the best `keep` checkpoints of different members, the best first.
-
-        On a CPU the members are shared out among threads that compute alone: torch's own threads
-        wait for each other after every one of many small products, and when another process takes
-        a core for a moment, all of them spin.
-        """
-        if self._device.type != "cpu":
+        """Train, and return the best `keep` checkpoints of different members, the best first."""
+        with workers(self._device) as self._share_out:
             return self._run(keep)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as self._workers:
-                return self._run(keep)
-        finally:
-            self._workers = None
-            torch.set_num_threads(threads)
 
     def _run(self, keep: int) -> list[Snapshot]:
         stack = self._warm()
@@ -297,12 +284,7 @@ class Trainer:
     def _share(self, work: Callable[[int, int], None], members: int, designs: int) -> None:
         """Do the work for ranges of members: on a CPU as many as stay in its caches, on a GPU all."""
         size = members if self._device.type != "cpu" else max(1, 512 // designs)
-        ranges = [(first, min(first + size, members)) for first in range(0, members, size)]
-        if self._workers is None or len(ranges) == 1:
-            for first, last in ranges:
-                work(first, last)
-        else:
-            list(self._workers.map(lambda bounds: work(*bounds), ranges))
+        self._share_out(work, ranges(members, size))
 
     def _features(self, workload: Tensor) -> Tensor | None:
         return None if self._contexts is None else self._contexts[workload]

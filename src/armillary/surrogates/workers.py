@@ -1,0 +1,50 @@
+"""Threads that compute alone: how PRIME uses the cores of a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+Range = tuple[int, int]
+Share = Callable[[Callable[[int, int], None], Sequence[Range]], None]
+
+
+@contextmanager
+def workers(device: torch.device) -> Iterator[Share]:
+    """Provide `share(work, ranges)`, which calls `work(first, last)` for every range.
+
+    On a CPU the ranges are shared out among as many threads as torch would use, each of which
+    computes alone: torch's own threads wait for each other after every one of many small products,
+    and when another process takes a core for a moment, all of them spin. torch's number of threads
+    is as before on exit. Modes such as `torch.no_grad` hold per thread: enter them in the work.
+    """
+    if device.type != "cpu":
+        yield _in_turn
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield lambda work, ranges: _shared(pool, work, ranges)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def ranges(total: int, size: int) -> list[Range]:
+    """Return consecutive ranges of at most this size that cover 0..total-1."""
+    return [(first, min(first + size, total)) for first in range(0, total, size)]
+
+
+def _shared(pool: ThreadPoolExecutor, work: Callable[[int, int], None], ranges: Sequence[Range]) -> None:
+    if len(ranges) == 1:
+        work(*ranges[0])
+    else:
+        list(pool.map(work, *zip(*ranges, strict=True)))
+
+
+def _in_turn(work: Callable[[int, int], None], ranges: Sequence[Range]) -> None:
+    for first, last in ranges:
+        work(first, last)
