@@ -158,6 +158,22 @@ def test_says_why_nothing_is_feasible(template, tmp_path):
         run(tmp_path / "s", template, endless, replace(REQUEST, samples=200))
 
 
+def test_goes_on_once_samples_were_added_as_the_message_says(template, workload, tmp_path):
+    few = replace(REQUEST, samples=2)
+    with pytest.raises(ArmillaryError, match=rf"--workload mobilenet_v2 --samples 4 --log {tmp_path / 's' / 'log'}`"):
+        run(tmp_path / "s", template, workload, few)
+    collect(template, workload, Log(tmp_path / "s" / "log"), samples=3000)
+    assert len(run(tmp_path / "s", template, workload, few).logged) == 3000
+
+
+def test_a_study_with_a_relative_log_is_readable_from_elsewhere(template, workload, tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    run(tmp_path / "s", template, workload, replace(REQUEST, log="log"))
+    monkeypatch.chdir(tmp_path)
+    assert len(load_study(StudyFolder(tmp_path / "s"), template).logged) == 3000
+
+
 def test_the_report_shows_the_study(finished, template, tmp_path):
     study = load_study(StudyFolder(finished), template)
     write_report(results_of(study, template, str(finished)), tmp_path / "report.html")

@@ -64,7 +64,7 @@ def run(options: BenchOptions) -> BenchResult:
 
 
 def _version() -> str:
-    return f"evaluator{EdgeTpuEvaluator.version}-share{LOG_SHARE:.0%}"
+    return f"evaluator{EdgeTpuEvaluator.version}-share{round(100 * LOG_SHARE)}"
 
 
 def _measure(published: PublishedApplication, scale: int, seed: int) -> dict[str, Any]:

@@ -24,6 +24,11 @@ class LogWriteError(ArmillaryError):
     """A file could not be written; nothing of it is left behind, and nothing written earlier is harmed."""
 
 
+def absolute(path: str) -> str:
+    """Return the path of a folder such that it holds from every working directory; URLs stay as they are."""
+    return path if "://" in path or not path.strip() else os.path.abspath(path)
+
+
 class Folder:
     """A flat folder of files, local or remote.
 

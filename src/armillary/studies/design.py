@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import armillary
 from armillary.evaluators import for_template
 from armillary.hardware.template import Template
+from armillary.log.folder import absolute
 from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import keys
 from armillary.spaces.samplers import check_sampler
@@ -106,6 +107,8 @@ def run_design(
     evaluator = for_template(template.name, Fidelity.ANALYTICAL, seed=request.seed)
     check_area(template, evaluator, workload, request.area_mm2)
     _check_names(request, template)
+    if request.log is not None:
+        request = replace(request, log=absolute(request.log))
     folder.claim({**asdict(request), "workload": workload.name})
     log = Log(request.log or folder.log)
     run = _Stages(folder)
@@ -119,7 +122,7 @@ def run_design(
             seed=request.seed,
             on_progress=on_progress,
         )
-    rows = _training_rows(folder, log, template, workload, evaluator)
+    rows = _training_rows(request, folder, log, template, workload, evaluator)
     prime = _trained(run, request, template, rows, folder, on_progress)
     proposals = _proposed(run, request, template, workload, prime, rows, folder, on_progress)
     verified = _verified(run, template, workload, evaluator, proposals, log, folder, on_progress)
@@ -192,7 +195,12 @@ class _Stages:
 
 
 def _training_rows(
-    folder: StudyFolder, log: Log, template: Template, workload: Workload, evaluator: Evaluator
+    request: DesignRequest,
+    folder: StudyFolder,
+    log: Log,
+    template: Template,
+    workload: Workload,
+    evaluator: Evaluator,
 ) -> Evaluations:
     """Return the rows to learn from: all of this workload that were logged before the first proposal."""
     rows = logged(log, template.space, workload, evaluator)
@@ -202,7 +210,9 @@ def _training_rows(
     if not rows.feasible.any():
         raise ArmillaryError(
             f"{log.path}: none of its {len(rows):,} rows of {workload.name} is feasible; most often "
-            f"{_commonest_failure(rows)}; collect more samples (--samples) or choose another template"
+            f"{_commonest_failure(rows)}; add samples with `armillary collect --template {template.name} "
+            f"--workload {request.source} --samples {2 * len(rows)} --log {log.path}` and run this again, "
+            "or choose another template"
         )
     return rows
 

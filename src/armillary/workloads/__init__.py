@@ -21,6 +21,8 @@ def load(name_or_path: str, dims: Mapping[str, int] | None = None) -> Workload:
         if dims:
             raise ArmillaryError(f"workload {name_or_path!r} has no open dimension, got {dict(dims)}")
         return zoo.build(name_or_path)
+    if not name_or_path.strip():
+        raise ArmillaryError("the workload's name is empty; give one of `armillary workloads`, or an ONNX file")
     path = Path(name_or_path)
     if path.exists():
         from armillary.workloads.onnx_import import import_onnx
