@@ -1,0 +1,204 @@
+"""Hierarchies, layers and mappings as tensors; the last axis is always the candidate.
+
+A tensor's candidate axis has length 1 where all candidates share the value, and broadcasts. Levels
+are innermost first; dimensions, tensors and mesh axes are in the order of `DIMENSIONS` (N K C P Q R S
+G), `TENSORS` (W I O) and (X, Y).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Self, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from armillary.hardware.hierarchy import TENSORS, Hierarchy, Level
+from armillary.hardware.technology import access_energy, mac_energy_pj
+from armillary.hardware.mapping import DIMENSIONS, Mapping, loop_bounds
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer
+
+Item = TypeVar("Item")
+
+
+class _Batch:
+    """Tensors whose last axis is the candidate."""
+
+    def __len__(self) -> int:
+        return max(int(getattr(self, f.name).shape[-1]) for f in fields(self))  # type: ignore[arg-type]
+
+    def select(self, candidates: Tensor | slice) -> Self:
+        """Return some candidates; what all share stays shared."""
+        chosen = {
+            f.name: value if value.shape[-1] == 1 else value[..., candidates]
+            for f in fields(self)  # type: ignore[arg-type]
+            for value in (getattr(self, f.name),)
+        }
+        return type(self)(**chosen)
+
+    def to(self, device: torch.device) -> Self:
+        """Return the batch on a device."""
+        return type(self)(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class HierarchyBatch(_Batch):
+    """Hierarchies of one number of levels.
+
+    Attributes:
+        capacity: words that the tiles of one instance may take, shape [levels, n]; infinite if unlimited.
+        keeps: which tensors each level can hold, bool, shape [levels, tensors, n].
+        read_bandwidth: words per cycle and instance, shape [levels, n]; infinite if unlimited.
+        write_bandwidth: likewise.
+        shared_bandwidth: likewise.
+        fanout: instances below one instance, shape [levels, axes, n].
+        multicast: 1 where one read serves many, else 0, shape [levels, n].
+        reduction: 1 where partial sums are added on their way, else 0, shape [levels, n].
+        block: words per access, shape [levels, n].
+        access_pj: energy of a read, a fill and an update of a block, shape [levels, 3, n].
+        mac_pj: energy per multiply-accumulate, shape [n].
+    """
+
+    capacity: Tensor
+    keeps: Tensor
+    read_bandwidth: Tensor
+    write_bandwidth: Tensor
+    shared_bandwidth: Tensor
+    fanout: Tensor
+    multicast: Tensor
+    reduction: Tensor
+    block: Tensor
+    access_pj: Tensor
+    mac_pj: Tensor
+
+    @staticmethod
+    def of(hierarchies: Sequence[Hierarchy]) -> HierarchyBatch:
+        """Return hierarchies as tensors.
+
+        Raises:
+            ArmillaryError: if their numbers of levels differ.
+        """
+        counts = sorted({len(h.levels) for h in hierarchies})
+        if len(counts) > 1:
+            raise ArmillaryError(f"hierarchies of {counts} levels cannot share a batch; evaluate them apart")
+        every = [h.inner_first for h in hierarchies]
+
+        def column(values: list[list[float]]) -> Tensor:
+            return torch.tensor(values, dtype=torch.float64).T.contiguous()
+
+        def limit(value: float | None) -> float:
+            return float("inf") if value is None else float(value)
+
+        energies = [[_access_pj(h, level) for level in h.inner_first] for h in hierarchies]
+        return HierarchyBatch(
+            capacity=column([[level.tile_words for level in levels] for levels in every]),
+            keeps=torch.tensor([[[t in level.keeps for t in TENSORS] for level in levels] for levels in every])
+            .permute(1, 2, 0)
+            .contiguous(),
+            read_bandwidth=column([[limit(level.read_bandwidth) for level in levels] for levels in every]),
+            write_bandwidth=column([[limit(level.write_bandwidth) for level in levels] for levels in every]),
+            shared_bandwidth=column([[limit(level.shared_bandwidth) for level in levels] for levels in every]),
+            fanout=torch.tensor([[level.fanout for level in levels] for levels in every], dtype=torch.float64)
+            .permute(1, 2, 0)
+            .contiguous(),
+            multicast=column([[float(level.multicast) for level in levels] for levels in every]),
+            reduction=column([[float(level.spatial_reduction) for level in levels] for levels in every]),
+            block=column([[float(level.block_words) for level in levels] for levels in every]),
+            access_pj=torch.tensor(energies, dtype=torch.float64).permute(1, 2, 0).contiguous(),
+            mac_pj=torch.tensor([mac_energy_pj(h) for h in hierarchies], dtype=torch.float64),
+        )
+
+
+def _access_pj(hierarchy: Hierarchy, level: Level) -> tuple[float, float, float]:
+    energy = access_energy(hierarchy, level)
+    return energy.read_pj, energy.fill_pj, energy.update_pj
+
+
+@dataclass(frozen=True)
+class LayerBatch(_Batch):
+    """Layers.
+
+    Attributes:
+        bounds: how far each loop runs, shape [dimensions, n].
+        stride: input rows per output row, and columns per column, shape [2, n].
+        dilation: input rows per filter row, and columns per column, shape [2, n].
+    """
+
+    bounds: Tensor
+    stride: Tensor
+    dilation: Tensor
+
+    @staticmethod
+    def of(layers: Sequence[Layer]) -> LayerBatch:
+        """Return layers as tensors."""
+        return LayerBatch(
+            bounds=torch.tensor([list(loop_bounds(la).values()) for la in layers], dtype=torch.float64).T.contiguous(),
+            stride=torch.tensor([(la.stride_h, la.stride_w) for la in layers], dtype=torch.float64).T.contiguous(),
+            dilation=torch.tensor(
+                [(la.dilation_h, la.dilation_w) for la in layers], dtype=torch.float64
+            ).T.contiguous(),
+        )
+
+
+@dataclass(frozen=True)
+class MappingBatch(_Batch):
+    """Mappings of one number of levels.
+
+    Attributes:
+        temporal: factors, shape [levels, dimensions, n]; real numbers where they are relaxed.
+        spatial: likewise.
+        place: where a temporal loop stands in its level, 0 the innermost, a permutation of 0..7 in
+            each level, int8, shape [levels, dimensions, n].
+        spatial_place: likewise of the spatial loops; those on X stand before those on Y.
+        on_y: whether the spatial loop is unrolled over Y, bool, shape [levels, dimensions, n].
+        keeps: which tensors are held, bool, shape [levels, tensors, n].
+    """
+
+    temporal: Tensor
+    spatial: Tensor
+    place: Tensor
+    spatial_place: Tensor
+    on_y: Tensor
+    keeps: Tensor
+
+    @staticmethod
+    def of(mappings: Sequence[Mapping]) -> MappingBatch:
+        """Return mappings as tensors.
+
+        Raises:
+            ArmillaryError: if their numbers of levels differ.
+        """
+        counts = sorted({len(m.levels) for m in mappings})
+        if len(counts) > 1:
+            raise ArmillaryError(f"mappings of {counts} levels cannot share a batch; evaluate them apart")
+        shape = (len(mappings), counts[0], len(DIMENSIONS))
+        temporal, spatial = np.ones(shape), np.ones(shape)
+        place, spatial_place = np.empty(shape, dtype=np.int8), np.empty(shape, dtype=np.int8)
+        on_y = np.zeros(shape, dtype=bool)
+        keeps = np.zeros((*shape[:2], len(TENSORS)), dtype=bool)
+        for i, mapping in enumerate(mappings):
+            for number, level in enumerate(mapping.inner_first):
+                inner_first = [loop.dimension for loop in reversed(level.temporal)]
+                place[i, number] = _places(inner_first)
+                spatial_place[i, number] = _places([loop.dimension for loop in level.spatial])
+                for loop in level.temporal:
+                    temporal[i, number, DIMENSIONS.index(loop.dimension)] = loop.factor
+                for loop in level.spatial:
+                    spatial[i, number, DIMENSIONS.index(loop.dimension)] = loop.factor
+                    on_y[i, number, DIMENSIONS.index(loop.dimension)] = loop.axis == "Y"
+                keeps[i, number] = [tensor in level.keeps for tensor in TENSORS]
+        return MappingBatch(*map(_candidates_last, (temporal, spatial, place, spatial_place, on_y, keeps)))
+
+
+def _places(dimensions: list[str]) -> list[int]:
+    """Return the place of every dimension, those that have no loop after those that have one."""
+    order = [*dimensions, *(d for d in DIMENSIONS if d not in dimensions)]
+    return [order.index(d) for d in DIMENSIONS]
+
+
+def _candidates_last(array: NDArray[np.generic]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, 0, -1)))

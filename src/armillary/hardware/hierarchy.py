@@ -1,0 +1,213 @@
+"""Hierarchies: memory levels from DRAM to registers, and what each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from armillary.types import ArmillaryError
+
+TENSORS = "WIO"
+"""Weights, inputs, outputs: the order of every tensor axis."""
+
+LevelClass = Literal["dram", "sram", "regfile"]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class AccessEnergy(_Strict):
+    """Energy in pJ of one access to a block of words: a read, a fill from outside, an update from inside."""
+
+    read_pj: _NotNegative
+    fill_pj: _NotNegative
+    update_pj: _NotNegative
+
+
+class Level(_Strict):
+    """One memory level; all instances of it are alike.
+
+    Attributes:
+        name: unique in its hierarchy.
+        kind: `dram`, `sram` or `regfile`; decides its energy and area where these are not given.
+        keeps: the tensors it can hold, of "WIO"; the others bypass it.
+        capacity_words: words per instance; None is unlimited.
+        word_bits: bits per word.
+        block_words: words per access; energy is counted per block.
+        read_bandwidth: words per cycle and instance that can be read; None is unlimited.
+        write_bandwidth: likewise for fills and updates together.
+        shared_bandwidth: likewise for all of them together.
+        fanout: instances of the next level inward (of the compute units, at the innermost level)
+            below one instance, in X and Y.
+        multicast: whether one read serves all instances below that want the same words.
+        spatial_reduction: whether partial sums of the instances below are added on their way here.
+        buffers: tiles held at once; 2 is double buffering and halves what a tile may take.
+        energy: energy per access; None takes it from the technology table.
+        area_mm2: area per instance; None takes it from the technology table.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+    kind: LevelClass = "sram"
+    keeps: str = TENSORS
+    capacity_words: _Count | None = None
+    word_bits: _Count = 8
+    block_words: _Count = 1
+    read_bandwidth: _Positive | None = None
+    write_bandwidth: _Positive | None = None
+    shared_bandwidth: _Positive | None = None
+    fanout: tuple[_Count, _Count] = (1, 1)
+    multicast: bool = True
+    spatial_reduction: bool = True
+    buffers: _Count = 1
+    energy: AccessEnergy | None = None
+    area_mm2: _NotNegative | None = None
+
+    @field_validator("keeps")
+    @classmethod
+    def _known_tensors(cls, keeps: str) -> str:
+        if not keeps or set(keeps) - set(TENSORS) or len(set(keeps)) < len(keeps):
+            raise ValueError(f"keeps={keeps!r} is not allowed; name each of W, I and O at most once, at least one")
+        return "".join(t for t in TENSORS if t in keeps)
+
+    @field_validator("fanout", mode="before")
+    @classmethod
+    def _pair(cls, fanout: Any) -> Any:
+        return tuple(fanout) if isinstance(fanout, list) else fanout
+
+    @property
+    def tile_words(self) -> float:
+        """Words that the tiles of one instance may take together."""
+        return float("inf") if self.capacity_words is None else self.capacity_words // self.buffers
+
+    def __repr__(self) -> str:
+        size = "unlimited" if self.capacity_words is None else f"{self.capacity_words:,} x {self.word_bits} bit"
+        x, y = self.fanout
+        return f"{self.name}[{self.keeps}] {size}" + (f", fan-out {x}x{y}" if (x, y) != (1, 1) else "")
+
+
+class Compute(_Strict):
+    """The compute units: multiply-accumulates of one per cycle.
+
+    Attributes:
+        name: what reports call it.
+        bits: width of the operands.
+        energy_pj: per multiply-accumulate; None takes it from the technology table.
+        area_mm2: per unit; None takes it from the technology table.
+    """
+
+    name: str = "MAC"
+    bits: _Count = 8
+    energy_pj: _NotNegative | None = None
+    area_mm2: _NotNegative | None = None
+
+
+class Hierarchy(_Strict):
+    """Memory levels, outermost first, around the compute units.
+
+    Attributes:
+        name: what reports call it.
+        levels: outermost first; the outermost keeps every tensor.
+        compute: the units below the innermost level.
+        technology_nm: node of the technology table for what has no energy or area of its own.
+        clock_ghz: turns cycles into seconds.
+    """
+
+    name: str
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)]
+    compute: Compute = Compute()
+    technology_nm: Annotated[float, Field(ge=7, le=45)] = 45.0
+    clock_ghz: _Positive = 1.0
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _tuple(cls, levels: Any) -> Any:
+        return tuple(levels) if isinstance(levels, list) else levels
+
+    @field_validator("technology_nm", "clock_ghz", mode="before")
+    @classmethod
+    def _float(cls, value: Any) -> Any:
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _sound(self) -> Hierarchy:
+        names = [level.name for level in self.levels]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two levels are called {twice[0]!r}; names must differ")
+        if self.levels[0].keeps != TENSORS:
+            raise ValueError(
+                f"the outermost level {self.levels[0].name} keeps {self.levels[0].keeps!r}; it must keep 'WIO'"
+            )
+        return self
+
+    @property
+    def inner_first(self) -> tuple[Level, ...]:
+        """The levels from registers to DRAM: level 0 of a mapping first."""
+        return self.levels[::-1]
+
+    def instances(self) -> tuple[int, ...]:
+        """Return how many instances each level has, outermost first, and the compute units last."""
+        counts = [1]
+        for level in self.levels:
+            counts.append(counts[-1] * level.fanout[0] * level.fanout[1])
+        return tuple(counts)
+
+    def __repr__(self) -> str:
+        units = self.instances()[-1]
+        return f"{self.name}: " + " > ".join(map(repr, self.levels)) + f" > {units:,} x {self.compute.name}"
+
+    __str__ = __repr__
+
+    def to_yaml(self) -> str:
+        """Return the text that `load_hierarchy` reads; what has its default is left out."""
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=120)
+
+
+def hierarchy_from(content: Any, source: str) -> Hierarchy:
+    """Return the hierarchy of a parsed YAML document.
+
+    Raises:
+        ArmillaryError: names the source, and every wrong field with its value.
+    """
+    if not isinstance(content, Mapping):
+        raise ArmillaryError(f"{source}: holds {type(content).__name__}, not a hierarchy; it needs name and levels")
+    try:
+        return Hierarchy.model_validate(dict(content))
+    except ValidationError as fault:
+        raise ArmillaryError(f"{source}: " + "; ".join(map(_describe, fault.errors()))) from None
+
+
+def load_hierarchy(path: Path) -> Hierarchy:
+    """Read a hierarchy from its YAML file.
+
+    Raises:
+        ArmillaryError: if the file cannot be read or a field is wrong; names file, field and value.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as fault:
+        raise ArmillaryError(f"{path}: cannot be read: {fault.strerror}") from fault
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise ArmillaryError(f"{path}: is no YAML: {' '.join(str(fault).split())}") from fault
+    return hierarchy_from(content, str(path))
+
+
+def _describe(error: Any) -> str:
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{place} is unknown"
+    if error["type"] == "missing":
+        return f"{place} is missing"
+    if error["type"] == "value_error":
+        return f"{place}: {message}" if place else message
+    return f"{place}={error['input']!r} is not allowed: {message[:1].lower()}{message[1:]}"

@@ -1,0 +1,188 @@
+"""Mappings: how a layer's loops are split over the levels of a hierarchy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from armillary.hardware.hierarchy import TENSORS, Hierarchy
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer
+
+DIMENSIONS = "NKCPQRSG"
+"""Loop dimensions in the order of every dimension axis; G runs over the groups of a grouped layer."""
+
+RELEVANT = {"W": "KCRSG", "I": "NCPQRSG", "O": "NKPQG"}
+"""The dimensions that index each tensor."""
+
+Axis = Literal["", "X", "Y"]
+
+
+def loop_bounds(layer: Layer) -> dict[str, int]:
+    """Return how far each loop of a layer runs; K and C per group."""
+    return {
+        "N": layer.N,
+        "K": layer.K // layer.groups,
+        "C": layer.C // layer.groups,
+        "P": layer.P,
+        "Q": layer.Q,
+        "R": layer.R,
+        "S": layer.S,
+        "G": layer.groups,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop: its dimension, its factor, and the mesh axis it is unrolled over ("" for a temporal loop)."""
+
+    dimension: str
+    factor: int
+    axis: Axis = ""
+
+    def __post_init__(self) -> None:
+        if self.dimension not in tuple(DIMENSIONS):
+            raise ArmillaryError(f"loop dimension {self.dimension!r} is unknown; choose one of {list(DIMENSIONS)}")
+        if self.factor < 1:
+            raise ArmillaryError(f"loop {self.dimension} has factor {self.factor}; it must be at least 1")
+
+    def __str__(self) -> str:
+        return f"{self.dimension}{self.factor}{self.axis}"
+
+
+@dataclass(frozen=True, slots=True)
+class LevelMapping:
+    """What happens at one level.
+
+    Attributes:
+        keeps: the tensors held here, of "WIO"; the others bypass the level.
+        temporal: loops over the tiles of the level below, the outermost first.
+        spatial: loops over the instances below; those on X before those on Y, and on each axis the
+            one that neighbours differ in first, as in Timeloop's mapping files.
+    """
+
+    keeps: str
+    temporal: tuple[Loop, ...] = ()
+    spatial: tuple[Loop, ...] = ()
+
+    def __post_init__(self) -> None:
+        if set(self.keeps) - set(TENSORS) or len(set(self.keeps)) < len(self.keeps):
+            raise ArmillaryError(f"keeps={self.keeps!r} is not allowed; name each of W, I and O at most once")
+        if any(loop.axis for loop in self.temporal) or not all(loop.axis for loop in self.spatial):
+            raise ArmillaryError("temporal loops have no axis, spatial loops have X or Y")
+        axes = [loop.axis for loop in self.spatial]
+        if axes != sorted(axes):
+            raise ArmillaryError(f"spatial loops on X stand before those on Y, got {' '.join(map(str, self.spatial))}")
+        for loops, kind in ((self.temporal, "temporal"), (self.spatial, "spatial")):
+            names = [loop.dimension for loop in loops]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ArmillaryError(f"two {kind} loops over {twice[0]} at one level; join their factors")
+
+    def factor(self, dimension: str) -> int:
+        """Return the temporal and spatial factors of a dimension multiplied."""
+        return prod(loop.factor for loop in (*self.temporal, *self.spatial) if loop.dimension == dimension)
+
+    def unrolled(self, axis: Axis) -> int:
+        """Return the instances used along a mesh axis."""
+        return prod(loop.factor for loop in self.spatial if loop.axis == axis)
+
+    def __str__(self) -> str:
+        loops = " ".join(map(str, (*self.temporal, *self.spatial)))
+        return f"[{self.keeps}] {loops or 'N1'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """The loops of every level, outermost level first.
+
+    The text form is `L1[WIO] K8 Q28 - L0[W] C4 K4X`: level 0 is the innermost, `X` and `Y` mark
+    spatial loops, `N1` stands for no loop.
+    """
+
+    levels: tuple[LevelMapping, ...]
+
+    def __post_init__(self) -> None:
+        if not self.levels:
+            raise ArmillaryError("a mapping has at least one level")
+
+    @staticmethod
+    def parse(text: str) -> Mapping:
+        """Return the mapping of a text.
+
+        Raises:
+            ArmillaryError: names the level or loop that is wrong.
+        """
+        parts = re.split(r"\s+-\s+", text.strip())
+        levels = []
+        for place, part in enumerate(parts):
+            number = len(parts) - 1 - place
+            try:
+                levels.append(_parse_level(part, number))
+            except ArmillaryError as fault:
+                raise ArmillaryError(f"mapping {text!r}: level {number}: {fault}") from None
+        return Mapping(tuple(levels))
+
+    @property
+    def inner_first(self) -> tuple[LevelMapping, ...]:
+        """The levels from registers to DRAM."""
+        return self.levels[::-1]
+
+    def factors(self) -> dict[str, int]:
+        """Return the product of all factors of each dimension."""
+        return {d: prod(level.factor(d) for level in self.levels) for d in DIMENSIONS}
+
+    def faults(self, hierarchy: Hierarchy, layer: Layer) -> Iterator[str]:
+        """Yield what makes this no mapping of the layer onto the hierarchy; capacities and fan-outs aside."""
+        if len(self.levels) != len(hierarchy.levels):
+            yield (
+                f"the mapping has {len(self.levels)} levels, hierarchy {hierarchy.name} has {len(hierarchy.levels)}"
+            )
+            return
+        for number, (mapped, level) in enumerate(zip(self.levels, hierarchy.levels, strict=True)):
+            foreign = set(mapped.keeps) - set(level.keeps)
+            if foreign:
+                yield f"level {level.name} keeps {mapped.keeps!r}, but can keep {level.keeps!r} only"
+            if number == 0 and set(mapped.keeps) != set(TENSORS):
+                yield f"the outermost level {level.name} keeps {mapped.keeps!r}; it must keep 'WIO'"
+        factors = self.factors()
+        for dimension, bound in loop_bounds(layer).items():
+            if factors[dimension] != bound:
+                yield (
+                    f"the factors of {dimension} multiply to {factors[dimension]}, layer {layer.name} has "
+                    f"{dimension}={bound}"
+                )
+
+    def __str__(self) -> str:
+        outermost = len(self.levels) - 1
+        return " - ".join(f"L{outermost - i}{level}" for i, level in enumerate(self.levels))
+
+    __repr__ = __str__
+
+
+def _parse_level(text: str, number: int) -> LevelMapping:
+    head, *tokens = text.split()
+    match = re.fullmatch(r"L(\d+)\[(\w*)\]", head)
+    if match is None:
+        raise ArmillaryError(f"{head!r} is no level; write e.g. L{number}[WIO]")
+    if int(match[1]) != number:
+        raise ArmillaryError(f"is called L{match[1]}; levels count down to L0, the innermost, which stands last")
+    if not tokens:
+        raise ArmillaryError("has no loop; write N1 for none")
+    loops = [_parse_loop(token) for token in tokens]
+    temporal = tuple(loop for loop in loops if not loop.axis)
+    spatial = tuple(loop for loop in loops if loop.axis)
+    if (*temporal, *spatial) != tuple(loops):
+        raise ArmillaryError(f"spatial loops stand after temporal ones, got {' '.join(tokens)}")
+    return LevelMapping(match[2], temporal, spatial)
+
+
+def _parse_loop(token: str) -> Loop:
+    match = re.fullmatch(r"([A-Z])(\d+)([XY]?)", token)
+    if match is None:
+        raise ArmillaryError(f"{token!r} is no loop; write a dimension, a factor and X or Y if spatial, e.g. K4 or K4X")
+    axis: Axis = "X" if match[3] == "X" else "Y" if match[3] == "Y" else ""
+    return Loop(match[1], int(match[2]), axis)
