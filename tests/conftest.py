@@ -1,7 +1,19 @@
 """Settings of all tests."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 # Tests run beside others: the threads of several processes that wait for each other on few cores
 # made a study of 13 seconds last for minutes. Set before torch is loaded; child processes inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The reference data beside the checkout; what needs it is skipped where it is not."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no reference data in {folder}")
+    return folder

@@ -11,5 +11,6 @@ BENCHES = Registry(
         "edge-tpu-sanity": "armillary.benchmarks.edge_tpu_sanity:run",
         "first-light": "armillary.benchmarks.first_light:run",
         "speed": "armillary.benchmarks.speed:run",
+        "timeloop-parity": "armillary.benchmarks.timeloop_parity:run",
     },
 )

@@ -138,9 +138,7 @@ class Mapping:
     def faults(self, hierarchy: Hierarchy, layer: Layer) -> Iterator[str]:
         """Yield what makes this no mapping of the layer onto the hierarchy; capacities and fan-outs aside."""
         if len(self.levels) != len(hierarchy.levels):
-            yield (
-                f"the mapping has {len(self.levels)} levels, hierarchy {hierarchy.name} has {len(hierarchy.levels)}"
-            )
+            yield (f"the mapping has {len(self.levels)} levels, hierarchy {hierarchy.name} has {len(hierarchy.levels)}")
             return
         for number, (mapped, level) in enumerate(zip(self.levels, hierarchy.levels, strict=True)):
             foreign = set(mapped.keeps) - set(level.keeps)
@@ -164,7 +162,7 @@ class Mapping:
 
 
 def _parse_level(text: str, number: int) -> LevelMapping:
-    head, *tokens = text.split()
+    head, *tokens = text.split() or [""]
     match = re.fullmatch(r"L(\d+)\[(\w*)\]", head)
     if match is None:
         raise ArmillaryError(f"{head!r} is no level; write e.g. L{number}[WIO]")

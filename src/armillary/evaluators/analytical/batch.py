@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from armillary.hardware.hierarchy import TENSORS, Hierarchy, Level
-from armillary.hardware.technology import access_energy, mac_energy_pj
 from armillary.hardware.mapping import DIMENSIONS, Mapping, loop_bounds
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
-Item = TypeVar("Item")
+
+def pick(tensor: Tensor, candidates: Tensor | slice) -> Tensor:
+    """Return a tensor of some candidates; one that all candidates share stays as it is."""
+    return tensor if tensor.shape[-1] == 1 else tensor[..., candidates]
 
 
 class _Batch:
@@ -33,12 +35,7 @@ class _Batch:
 
     def select(self, candidates: Tensor | slice) -> Self:
         """Return some candidates; what all share stays shared."""
-        chosen = {
-            f.name: value if value.shape[-1] == 1 else value[..., candidates]
-            for f in fields(self)  # type: ignore[arg-type]
-            for value in (getattr(self, f.name),)
-        }
-        return type(self)(**chosen)
+        return type(self)(**{f.name: pick(getattr(self, f.name), candidates) for f in fields(self)})  # type: ignore[arg-type]
 
     def to(self, device: torch.device) -> Self:
         """Return the batch on a device."""
@@ -80,7 +77,7 @@ class HierarchyBatch(_Batch):
         """Return hierarchies as tensors.
 
         Raises:
-            ArmillaryError: if their numbers of levels differ.
+            ArmillaryError: if their numbers of levels differ, or an energy is missing.
         """
         counts = sorted({len(h.levels) for h in hierarchies})
         if len(counts) > 1:
@@ -109,13 +106,20 @@ class HierarchyBatch(_Batch):
             reduction=column([[float(level.spatial_reduction) for level in levels] for levels in every]),
             block=column([[float(level.block_words) for level in levels] for levels in every]),
             access_pj=torch.tensor(energies, dtype=torch.float64).permute(1, 2, 0).contiguous(),
-            mac_pj=torch.tensor([mac_energy_pj(h) for h in hierarchies], dtype=torch.float64),
+            mac_pj=torch.tensor([_mac_pj(h) for h in hierarchies], dtype=torch.float64),
         )
 
 
 def _access_pj(hierarchy: Hierarchy, level: Level) -> tuple[float, float, float]:
-    energy = access_energy(hierarchy, level)
-    return energy.read_pj, energy.fill_pj, energy.update_pj
+    if level.energy is None:
+        raise ArmillaryError(f"hierarchy {hierarchy.name}: level {level.name} has no energy; give what an access costs")
+    return level.energy.read_pj, level.energy.fill_pj, level.energy.update_pj
+
+
+def _mac_pj(hierarchy: Hierarchy) -> float:
+    if hierarchy.compute.energy_pj is None:
+        raise ArmillaryError(f"hierarchy {hierarchy.name}: compute has no energy_pj; give what a multiply-add costs")
+    return hierarchy.compute.energy_pj
 
 
 @dataclass(frozen=True)
@@ -152,7 +156,7 @@ class MappingBatch(_Batch):
         temporal: factors, shape [levels, dimensions, n]; real numbers where they are relaxed.
         spatial: likewise.
         place: where a temporal loop stands in its level, 0 the innermost, a permutation of 0..7 in
-            each level, int8, shape [levels, dimensions, n].
+            each level, shape [levels, dimensions, n]; of the factors' type, which compares fastest.
         spatial_place: likewise of the spatial loops; those on X stand before those on Y.
         on_y: whether the spatial loop is unrolled over Y, bool, shape [levels, dimensions, n].
         keeps: which tensors are held, bool, shape [levels, tensors, n].
@@ -177,7 +181,7 @@ class MappingBatch(_Batch):
             raise ArmillaryError(f"mappings of {counts} levels cannot share a batch; evaluate them apart")
         shape = (len(mappings), counts[0], len(DIMENSIONS))
         temporal, spatial = np.ones(shape), np.ones(shape)
-        place, spatial_place = np.empty(shape, dtype=np.int8), np.empty(shape, dtype=np.int8)
+        place, spatial_place = np.empty(shape), np.empty(shape)
         on_y = np.zeros(shape, dtype=bool)
         keeps = np.zeros((*shape[:2], len(TENSORS)), dtype=bool)
         for i, mapping in enumerate(mappings):
@@ -192,6 +196,39 @@ class MappingBatch(_Batch):
                     on_y[i, number, DIMENSIONS.index(loop.dimension)] = loop.axis == "Y"
                 keeps[i, number] = [tensor in level.keeps for tensor in TENSORS]
         return MappingBatch(*map(_candidates_last, (temporal, spatial, place, spatial_place, on_y, keeps)))
+
+
+def encode(
+    hierarchies: Hierarchy | Sequence[Hierarchy] | HierarchyBatch,
+    layers: Layer | Sequence[Layer] | LayerBatch,
+    mappings: Mapping | Sequence[Mapping] | MappingBatch,
+) -> tuple[HierarchyBatch, LayerBatch, MappingBatch]:
+    """Return the three as tensors that broadcast against each other.
+
+    Raises:
+        ArmillaryError: if their numbers of candidates or of levels do not match.
+    """
+    chips = _batch(hierarchies, Hierarchy, HierarchyBatch)
+    work = _batch(layers, Layer, LayerBatch)
+    mapped = _batch(mappings, Mapping, MappingBatch)
+    sizes = {"hierarchies": len(chips), "layers": len(work), "mappings": len(mapped)}
+    if len(set(sizes.values()) - {1}) > 1:
+        raise ArmillaryError(f"a batch of {sizes} does not match; give one of a kind, or one per candidate")
+    if chips.capacity.shape[0] != mapped.temporal.shape[0]:
+        raise ArmillaryError(
+            f"the mappings have {mapped.temporal.shape[0]} levels, the hierarchies {chips.capacity.shape[0]}"
+        )
+    return chips, work, mapped
+
+
+def _batch(items: Any, kind: type, batch: Any) -> Any:
+    if isinstance(items, batch):
+        return items
+    if isinstance(items, kind):
+        return batch.of([items])
+    if not len(items):
+        raise ArmillaryError(f"no {kind.__name__.lower()} to evaluate")
+    return batch.of(items)
 
 
 def _places(dimensions: list[str]) -> list[int]:

@@ -1,0 +1,429 @@
+"""Delay, energy and accesses of mappings: one tensor function over a batch.
+
+The answers are Timeloop's (Parashar et al., ISPASS 2019); what crosses each boundary is worked out
+in `traffic` and `sliding`, and this module turns it into accesses, cycles and energy. Nothing here
+looks at single candidates, and all of it is differentiable with respect to the factors, apart from
+the rounding of accesses to whole blocks and of cycles, which `relaxed` leaves out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import torch
+from torch import Tensor
+
+from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, MappingBatch, encode, pick
+from armillary.evaluators.analytical.sliding import may_share, shared_inputs
+from armillary.evaluators.analytical.traffic import INPUTS, OUTPUTS, WEIGHTS, Nest, Row, delivered, product
+from armillary.hardware.hierarchy import TENSORS, Hierarchy
+from armillary.hardware.mapping import DIMENSIONS, Mapping
+from armillary.types import Failure
+from armillary.workloads.layer import Layer
+
+READS, FILLS, UPDATES = range(3)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a batch of mappings costs; the last axis is the candidate, levels are innermost first.
+
+    Attributes:
+        delay_cycles: the largest of the compute and bandwidth bounds, shape [n].
+        compute_cycles: steps of the compute units, shape [n].
+        bandwidth_cycles: what each level's bandwidth allows, shape [levels, n].
+        energy_pj: all accesses and multiply-accumulates, shape [n].
+        access_energy_pj: of all instances of a level, shape [levels, tensors, n].
+        mac_energy_pj: shape [n].
+        accesses: words read, filled and updated per used instance, shape [levels, tensors, 3, n].
+        instances: used, shape [levels, n].
+        tile_words: of each tensor held in one instance, shape [levels, tensors, n]; 0 if bypassed.
+        macs: multiply-accumulates, shape [n].
+        utilization: share of all compute units that work, on average over the delay, shape [n].
+        over_capacity: words that an instance's tiles exceed it by, 0 or less where they fit, [levels, n].
+        over_fanout: instances unrolled beyond the mesh, likewise, shape [levels, axes, n].
+        over_bound: product of a dimension's factors minus the layer's bound, shape [dimensions, n].
+        over_keeps: tensors kept where the level cannot or missing at the outermost, bool, [levels, tensors, n].
+        feasible: whether nothing is exceeded, bool, shape [n].
+    """
+
+    delay_cycles: Tensor
+    compute_cycles: Tensor
+    bandwidth_cycles: Tensor
+    energy_pj: Tensor
+    access_energy_pj: Tensor
+    mac_energy_pj: Tensor
+    accesses: Tensor
+    instances: Tensor
+    tile_words: Tensor
+    macs: Tensor
+    utilization: Tensor
+    over_capacity: Tensor
+    over_fanout: Tensor
+    over_bound: Tensor
+    over_keeps: Tensor
+    feasible: Tensor
+
+    def __len__(self) -> int:
+        return int(self.feasible.shape[-1])
+
+    def failure(self, candidate: int, hierarchy: Hierarchy) -> Failure | None:
+        """Return why a candidate is infeasible, innermost level first, None if it is feasible."""
+        if self.feasible[candidate]:
+            return None
+        for dimension, over in zip(DIMENSIONS, self.over_bound[:, candidate].tolist(), strict=True):
+            if over:
+                return Failure(
+                    "infeasible", detail=f"the factors of {dimension} miss the layer's bound by {over:+,.0f}"
+                )
+        for number, level in enumerate(hierarchy.inner_first):
+            for tensor, wrong in zip(TENSORS, self.over_keeps[number, :, candidate].tolist(), strict=True):
+                if wrong:
+                    return Failure("infeasible", detail=f"level {level.name} cannot keep or must keep {tensor}")
+            for axis, over in zip("XY", self.over_fanout[number, :, candidate].tolist(), strict=True):
+                if over > 0:
+                    has = float(level.fanout["XY".index(axis)])
+                    return Failure(
+                        "infeasible", f"{level.name}.fanout_{axis.lower()}", needed=has + over, available=has
+                    )
+            if self.over_capacity[number, candidate] > 0:
+                words = self.tile_words[number, :, candidate]
+                largest = TENSORS[int(words.argmax())]
+                return Failure(
+                    "infeasible",
+                    f"{level.name}.capacity_words",
+                    needed=float(words.sum()),
+                    available=level.tile_words,
+                    detail=f"the largest tile is that of {largest}, {float(words.max()):,.0f} words",
+                )
+        raise AssertionError("an infeasible candidate exceeds something")
+
+
+def evaluate(
+    hierarchies: Hierarchy | Sequence[Hierarchy] | HierarchyBatch,
+    layers: Layer | Sequence[Layer] | LayerBatch,
+    mappings: Mapping | Sequence[Mapping] | MappingBatch,
+    *,
+    count_first_fill: bool = False,
+    relaxed: bool = False,
+) -> Costs:
+    """Return what mappings of layers onto hierarchies cost.
+
+    Args:
+        hierarchies: one for all candidates, or one each; all of one number of levels.
+        layers: one for all candidates, or one each.
+        mappings: one per candidate.
+        count_first_fill: count the first fill of a buffer with partial sums that are still zero, as
+            Timeloop did before version 3; later ones leave it out.
+        relaxed: do without rounding, so that costs are differentiable in real factors.
+
+    Raises:
+        ArmillaryError: if hierarchies or mappings differ in their number of levels, or their numbers differ.
+    """
+    return batch_costs(*encode(hierarchies, layers, mappings), count_first_fill=count_first_fill, relaxed=relaxed)
+
+
+def batch_costs(
+    hierarchies: HierarchyBatch,
+    layers: LayerBatch,
+    mappings: MappingBatch,
+    *,
+    count_first_fill: bool = False,
+    relaxed: bool = False,
+) -> Costs:
+    """Return the costs of candidates given as tensors; see `evaluate`."""
+    nest = Nest.of(layers, mappings)
+    plain = _delivery(nest, hierarchies)
+    delivery = _with_shared_windows(nest, hierarchies, mappings, plain)
+    return _totals(nest, hierarchies, layers, mappings, delivery, count_first_fill, relaxed).costs()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The little that a search looks at, each of shape [n].
+
+    `exact` is False where instances may share input windows in ways that only `batch_costs` sees.
+    """
+
+    delay_cycles: Tensor
+    energy_pj: Tensor
+    feasible: Tensor
+    exact: Tensor
+
+
+def summary(hierarchies: HierarchyBatch, layers: LayerBatch, mappings: MappingBatch) -> Summary:
+    """Return delay, energy and feasibility without looking at single instances.
+
+    Nothing in here depends on values, so that `torch.compile` makes one kernel of it.
+    """
+    nest = Nest.of(layers, mappings)
+    totals = _totals(nest, hierarchies, layers, mappings, _delivery(nest, hierarchies), False, False)
+    shared = [may_share(nest, level) & (hierarchies.multicast[level] > 0) for level in range(len(nest.spatial))]
+    return Summary(totals.delay, totals.energy, totals.feasible, ~reduce(torch.logical_or, shared))
+
+
+@dataclass(frozen=True)
+class _Totals:
+    """Costs as rows: everything is a tensor [n], in lists over levels, tensors and kinds of access."""
+
+    nest: Nest
+    accesses: list[tuple[Row, ...]]
+    access_energy: list[Row]
+    mac_energy: Tensor
+    cycles: list[Tensor]
+    instances: Row
+    tiles: list[Row]
+    over_capacity: list[Tensor]
+    over_fanout: list[Row]
+    over_bound: Row
+    over_keeps: list[Row]
+    peak: Tensor
+
+    @property
+    def delay(self) -> Tensor:
+        return reduce(torch.maximum, [self.nest.above[0], *self.cycles])
+
+    @property
+    def energy(self) -> Tensor:
+        return reduce(torch.add, [pj for row in self.access_energy for pj in row]) + self.mac_energy
+
+    @property
+    def macs(self) -> Tensor:
+        return self.nest.above[0] * self.instances[0] * self.nest.fanout(0)
+
+    @property
+    def feasible(self) -> Tensor:
+        wrong = [over > 0 for over in self.over_capacity]
+        wrong += [over > 0 for row in self.over_fanout for over in row]
+        wrong += [over != 0 for over in self.over_bound]
+        wrong += [over for row in self.over_keeps for over in row]
+        return ~reduce(torch.logical_or, wrong)
+
+    def costs(self) -> Costs:
+        """Return the rows stacked."""
+
+        def stack(rows: object) -> Tensor:
+            return torch.stack([row if isinstance(row, Tensor) else stack(row) for row in rows])  # type: ignore[attr-defined]
+
+        delay, macs = self.delay, self.macs
+        return Costs(
+            delay_cycles=delay,
+            compute_cycles=self.nest.above[0],
+            bandwidth_cycles=stack(self.cycles),
+            energy_pj=self.energy,
+            access_energy_pj=stack(self.access_energy),
+            mac_energy_pj=self.mac_energy,
+            accesses=stack(self.accesses),
+            instances=stack(self.instances),
+            tile_words=stack(self.tiles),
+            macs=macs,
+            utilization=macs / (delay * self.peak),
+            over_capacity=stack(self.over_capacity),
+            over_fanout=stack(self.over_fanout),
+            over_bound=stack(self.over_bound),
+            over_keeps=stack(self.over_keeps),
+            feasible=self.feasible,
+        )
+
+
+def _totals(
+    nest: Nest,
+    hierarchies: HierarchyBatch,
+    layers: LayerBatch,
+    mappings: MappingBatch,
+    delivery: _Delivery,
+    count_first_fill: bool,
+    relaxed: bool,
+) -> _Totals:
+    instances = _instances(nest)
+    accesses = _accesses(nest, mappings, delivery, instances, count_first_fill)
+    tiles = [
+        tuple(torch.where(kept, words, 0.0) for kept, words in zip(row, nest.words(tile), strict=True))
+        for row, tile in zip(mappings.keeps, nest.tile, strict=True)
+    ]
+    fanout = hierarchies.fanout
+    levels = range(len(tiles))
+    return _Totals(
+        nest=nest,
+        accesses=accesses,
+        access_energy=[_access_energy(accesses[i], instances[i], hierarchies, i, relaxed) for i in levels],
+        mac_energy=nest.above[0] * instances[0] * nest.fanout(0) * hierarchies.mac_pj,
+        cycles=[_bandwidth_cycles(accesses[i], hierarchies, i, relaxed) for i in levels],
+        instances=instances,
+        tiles=tiles,
+        over_capacity=[reduce(torch.add, tiles[i]) - hierarchies.capacity[i] for i in levels],
+        over_fanout=[
+            tuple(a - b for a, b in zip(_unrolled(nest, mappings, i), fanout[i], strict=True)) for i in levels
+        ],
+        over_bound=tuple(extent - bound for extent, bound in zip(nest.tile[-1], layers.bounds, strict=True)),
+        over_keeps=[_over_keeps(hierarchies, mappings, nest, i) for i in levels],
+        peak=product([fanout[i, axis] for i in levels for axis in (0, 1)]),
+    )
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    """What each level hands to the instances below it, per used instance of its own.
+
+    Attributes:
+        read: words read for them, per level and tensor.
+        units: by how much reads grow when the load of a bypassed level below falls on this one, likewise.
+        arriving: words that one instance below gets from here, likewise.
+        linked: input words that the instances below get from each other, per level; None if no
+            candidate of the batch shares windows in part.
+    """
+
+    read: list[Row]
+    units: list[Row]
+    arriving: list[Row]
+    linked: list[Tensor] | None = None
+
+
+def _delivery(nest: Nest, hierarchies: HierarchyBatch) -> _Delivery:
+    """Return the deliveries, as if no two instances shared an input window in part."""
+    words = [nest.words(inner) for inner in nest.inner]
+    arriving = delivered(nest, words)
+    units: list[Row] = []
+    for level in range(len(words)):
+        shares = (hierarchies.multicast[level], hierarchies.multicast[level], hierarchies.reduction[level])
+        fanout = nest.fanout(level)
+        units.append(
+            tuple(torch.where(s > 0, nest.units(t, level), fanout) for s, t in zip(shares, TENSORS, strict=True))
+        )
+    read = [tuple(map(torch.mul, came, apart)) for came, apart in zip(arriving, units, strict=True)]
+    return _Delivery(read, units, arriving)
+
+
+def _with_shared_windows(
+    nest: Nest, hierarchies: HierarchyBatch, mappings: MappingBatch, plain: _Delivery
+) -> _Delivery:
+    """Put exact input reads in where instances share windows."""
+    linked = [torch.zeros_like(nest.above[0])] * len(nest.inner)
+    found_any = False
+    for level, inner in enumerate(nest.inner):
+        where = torch.nonzero(may_share(nest, level) & (hierarchies.multicast[level] > 0)).flatten()
+        if not len(where):
+            continue
+        found_any = True
+        words = nest.words(inner)[INPUTS]
+        found = shared_inputs(
+            nest.select(where),
+            pick(words, where),
+            level,
+            pick(mappings.spatial_place[level], where),
+            pick(hierarchies.fanout[level, 0], where),
+        )
+        fanout = nest.fanout(level)[where]
+        nobody = torch.zeros_like(found.linked, dtype=torch.bool)
+        held = pick(mappings.keeps[level - 1, INPUTS], where) if level else nobody
+        for rows, new in (
+            (plain.read, found.read),
+            (plain.units, fanout * found.read / found.received),
+            (plain.arriving, found.received / fanout),
+        ):
+            weights, inputs, outputs = rows[level]
+            rows[level] = (weights, inputs.index_put((where,), new), outputs)
+        linked[level] = linked[level].index_put((where,), torch.where(held, found.linked, 0.0))
+    return replace(plain, linked=linked) if found_any else plain
+
+
+def _accesses(
+    nest: Nest, mappings: MappingBatch, delivery: _Delivery, instances: Row, count_first_fill: bool
+) -> list[tuple[Row, ...]]:
+    """Return words read, filled and updated per used instance: per level and tensor, one tensor [n] each."""
+    own = _own_outputs(nest)
+    nothing = torch.zeros_like(nest.above[0])
+    keeps = [row.unbind() for row in mappings.keeps]
+    load = delivery.read[0]
+    found: list[tuple[Row, ...]] = []
+    for level, held in enumerate(keeps):
+        if level:
+            load = tuple(
+                torch.where(kept, read, before * units)
+                for kept, read, before, units in zip(
+                    keeps[level - 1], delivery.read[level], load, delivery.units[level], strict=True
+                )
+            )
+        outermost = level + 1 == len(keeps)
+        arriving = (nothing,) * 3 if outermost else delivery.arriving[level + 1]
+        inputs_in, inputs_read = arriving[INPUTS], load[INPUTS]
+        if delivery.linked is not None:
+            # Timeloop spreads what comes over links evenly and then rounds.
+            peers = nothing if outermost else delivery.linked[level + 1] / instances[level]
+            inputs_in, inputs_read = torch.round(inputs_in + peers), torch.round(inputs_read + peers)
+        first = nothing if count_first_fill else own[level]
+        fills = (arriving[WEIGHTS], inputs_in, arriving[OUTPUTS] - first)
+        outside = [reduce(torch.logical_or, [k[t] for k in keeps[level + 1 :]], nothing > 0) for t in range(3)]
+        reads = (load[WEIGHTS], inputs_read, load[OUTPUTS] - own[level])
+        updates = (nothing, nothing, load[OUTPUTS])
+        found.append(
+            tuple(
+                (
+                    torch.where(held[t], reads[t], 0.0),
+                    torch.where(held[t] & outside[t], fills[t], 0.0),
+                    torch.where(held[t], updates[t], 0.0),
+                )
+                for t in range(3)
+            )
+        )
+    return found
+
+
+def _instances(nest: Nest) -> Row:
+    """Return the used instances of each level, one tensor [n] each."""
+    counts = [torch.ones_like(nest.above[0])]
+    for level in range(len(nest.spatial) - 1, 0, -1):
+        counts.append(counts[-1] * nest.fanout(level))
+    return tuple(counts[::-1])
+
+
+def _own_outputs(nest: Nest) -> Row:
+    """Return the outputs that one instance of each level is in charge of over the layer, one tensor [n] each."""
+    own = [nest.words(nest.tile[-1])[OUTPUTS]]
+    for level in range(len(nest.spatial) - 1, 0, -1):
+        own.append(own[-1] / nest.units("O", level))
+    return tuple(own[::-1])
+
+
+def _bandwidth_cycles(accesses: tuple[Row, ...], hierarchies: HierarchyBatch, level: int, relaxed: bool) -> Tensor:
+    """Return the cycles that a level's bandwidth allows, shape [n]."""
+    reads = reduce(torch.add, [kinds[READS] for kinds in accesses])
+    writes = reduce(torch.add, [kinds[kind] for kinds in accesses for kind in (FILLS, UPDATES)])
+    cycles = torch.maximum(reads / hierarchies.read_bandwidth[level], writes / hierarchies.write_bandwidth[level])
+    cycles = torch.maximum(cycles, (reads + writes) / hierarchies.shared_bandwidth[level])
+    return cycles if relaxed else torch.ceil(cycles)
+
+
+def _access_energy(
+    accesses: tuple[Row, ...], instances: Tensor, hierarchies: HierarchyBatch, level: int, relaxed: bool
+) -> Row:
+    """Return the energy of all instances of a level, one tensor [n] per data tensor, in pJ."""
+
+    def energy(words: Tensor, kind: int) -> Tensor:
+        blocks = words / hierarchies.block[level]
+        return (blocks if relaxed else torch.ceil(blocks)) * hierarchies.access_pj[level, kind]
+
+    return tuple(
+        reduce(torch.add, [energy(words, kind) for kind, words in enumerate(kinds)]) * instances for kinds in accesses
+    )
+
+
+def _unrolled(nest: Nest, mappings: MappingBatch, level: int) -> Row:
+    """Return the instances used along X and along Y, one tensor [n] each."""
+    sides = list(zip(mappings.on_y[level], nest.spatial[level], strict=True))
+    return (
+        product([torch.where(on_y, 1.0, factor) for on_y, factor in sides]),
+        product([torch.where(on_y, factor, 1.0) for on_y, factor in sides]),
+    )
+
+
+def _over_keeps(hierarchies: HierarchyBatch, mappings: MappingBatch, nest: Nest, level: int) -> Row:
+    """Return whether a tensor is kept where it cannot be, or missing at the outermost level, per tensor [n]."""
+    everywhere = torch.zeros_like(nest.above[0], dtype=torch.bool)
+    outermost = level + 1 == len(nest.spatial)
+    return tuple(
+        everywhere | (kept & ~able) | (~kept if outermost else everywhere)
+        for kept, able in zip(mappings.keeps[level], hierarchies.keeps[level], strict=True)
+    )
