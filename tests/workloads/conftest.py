@@ -13,14 +13,10 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from armillary.workloads.layer import Workload
 from armillary.workloads.onnx_import import import_onnx
 
-SHARED_ONNX = Path(__file__).parents[2] / "../shared/data/onnx"
-
 
 @pytest.fixture(scope="session")
-def shared_onnx() -> Path:
-    if not SHARED_ONNX.is_dir():
-        pytest.skip(f"no reference data in {SHARED_ONNX}")
-    return SHARED_ONNX
+def shared_onnx(shared_data: Path) -> Path:
+    return shared_data / "onnx"
 
 
 def make_model(

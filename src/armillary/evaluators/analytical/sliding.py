@@ -19,6 +19,7 @@ from torch import Tensor
 from armillary.evaluators.analytical.batch import pick
 from armillary.evaluators.analytical.traffic import (
     AXES,
+    INPUTS,
     C,
     G,
     K,
@@ -50,12 +51,18 @@ class SharedInputs:
 def may_share(nest: Nest, level: int) -> Tensor:
     """Return which candidates may share windows below a level in ways that `Nest.units` does not see, [n]."""
     found = torch.zeros_like(nest.above[0], dtype=torch.bool)
+    if level == 0:
+        for out, tap in AXES:
+            found = found | ((nest.spatial[0][out] > 1) & (nest.spatial[0][tap] > 1))
+        return found
     first = innermost(nest, level)
+    tile = nest.words(nest.inner[level])[INPUTS]
+    whole = slab_words(nest, tile, first, level) == tile
     for axis, (out, tap) in enumerate(AXES):
         spread = [nest.spatial[level][d] > 1 for d in (out, tap)]
         turns = [nest.tile[-1][d] > nest.step[level][d] for d in (out, tap)]
         found = found | (spread[0] & spread[1]) | (spread[0] & turns[1]) | (spread[1] & turns[0])
-        found = found | (repeats(nest, first, level, axis).still & ~first.rests)
+        found = found | (repeats(nest, first, level, axis).still & whole)
     return found & (nest.fanout(level) > 1)
 
 
