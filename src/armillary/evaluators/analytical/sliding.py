@@ -11,7 +11,9 @@ Source: Timeloop's spatial delta analysis (multicast, and link transfers where t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -57,12 +59,12 @@ def may_share(nest: Nest, level: int) -> Tensor:
         return found
     first = innermost(nest, level)
     tile = nest.words(nest.inner[level])[INPUTS]
-    whole = slab_words(nest, tile, first, level) == tile
+    alike = (slab_words(nest, tile, first, level) == tile) & (nest.spatial[level][K] > 1)
     for axis, (out, tap) in enumerate(AXES):
         spread = [nest.spatial[level][d] > 1 for d in (out, tap)]
         turns = [nest.tile[-1][d] > nest.step[level][d] for d in (out, tap)]
         found = found | (spread[0] & spread[1]) | (spread[0] & turns[1]) | (spread[1] & turns[0])
-        found = found | (repeats(nest, first, level, axis).still & whole)
+        found = found | (repeats(nest, first, level, axis).still & alike)
     return found & (nest.fanout(level) > 1)
 
 
@@ -76,45 +78,86 @@ def shared_inputs(nest: Nest, words: Tensor, level: int, spatial_place: Tensor, 
         spatial_place: places of the spatial loops of the level, shape [dimensions, n].
         mesh: instances along X of the physical mesh below the level, shape [n] or [1].
     """
-    n = len(nest.above[0])
-    size = max(1, _CELLS_AT_ONCE // int(nest.fanout(level).max()))
-    parts = []
-    for begin in range(0, n, size):
-        some = slice(begin, begin + size)
-        parts.append(_shared(nest.select(some), pick(words, some), level, pick(spatial_place, some), pick(mesh, some)))
-    return SharedInputs(*(torch.cat([getattr(p, name) for p in parts]) for name in ("read", "received", "linked")))
+    split = reduce(torch.logical_or, [f > 1 for d, f in enumerate(nest.spatial[level]) if d != K])
+    found = [torch.zeros_like(words) for _ in range(3)]
+    for where, make in ((torch.nonzero(~split).flatten(), _Alike), (torch.nonzero(split).flatten(), _Grid)):
+        for some in _chunks(where, nest, level):
+            part = nest.select(some)
+            scale = _scales(part)
+            layout = make.of(part, level, pick(spatial_place, some), pick(mesh, some), scale)
+            for whole, new in zip(found, _shared(part, pick(words, some), level, layout, scale), strict=True):
+                whole[some] = new
+    return SharedInputs(*found)
 
 
-def _shared(nest: Nest, words: Tensor, level: int, place: Tensor, mesh: Tensor) -> SharedInputs:
-    if level == 0:
-        return _of_operands(nest, place)
-    scale = _scales(nest)
-    where, used = _positions(nest, level, place, scale)
-    all_units = _distinct(where, used)
-    first = innermost(nest, level)
-    tile = words
-    slab = slab_words(nest, tile, first, level)
-    fanout = used.sum(dim=1)
-    reads, received = tile * all_units, tile * fanout
-    linked = torch.zeros_like(reads)
+def _chunks(where: Tensor, nest: Nest, level: int) -> Iterator[Tensor]:
+    """Yield candidates in parts whose instances fit into memory together."""
+    if len(where):
+        yield from torch.split(where, max(1, _CELLS_AT_ONCE // int(nest.fanout(level)[where].max())))
+
+
+def _shared(
+    nest: Nest, tile: Tensor, level: int, layout: _Alike | _Grid, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return words read, received and linked, each of shape [n]."""
+    units, fanout = layout.units, layout.fanout
+    if level == 0:  # a compute unit needs its operand at every step, whatever it had
+        steps = nest.above[0]
+        return steps * units, steps * fanout, torch.zeros_like(steps)
+    slab = slab_words(nest, tile, innermost(nest, level), level)
+    read, received, linked = tile * units, tile * fanout, torch.zeros_like(tile)
     for move in _moves(nest, level, scale):
         size = torch.where(move.same, slab, tile)
-        passing = (size > 0) & ((slab == tile) | move.same_before)
-        over_link = _over_links(where, used, move.code, mesh) & passing[:, None]
-        rest = _distinct(where, used & ~over_link)
-        better = rest < all_units
-        served = torch.where(better, over_link.sum(dim=1), 0)
-        reads = reads + move.times * size * torch.where(better, rest, all_units)
+        may_pass = (size > 0) & ((slab == tile) | move.same_before)
+        served, rest = layout.after_links(move.code, may_pass)
+        better = rest < units
+        served = torch.where(better, served, 0.0)
+        read = read + move.times * size * torch.where(better, rest, units)
         received = received + move.times * size * (fanout - served)
         linked = linked + move.times * size * served
-    return SharedInputs(reads, received, linked)
+    return read, received, linked
 
 
-def _of_operands(nest: Nest, place: Tensor) -> SharedInputs:
-    """Return the reads of single operands: at every step each compute unit needs its own, whatever it had."""
-    where, used = _positions(nest, 0, place, _scales(nest))
-    steps = nest.above[0]
-    return SharedInputs(steps * _distinct(where, used), steps * used.sum(dim=1), torch.zeros_like(steps))
+@dataclass(frozen=True)
+class _Alike:
+    """Instances that all want the same window, because only output channels are spread over them.
+
+    Each has a neighbour, in its row or above it, so that a window that comes again comes over links.
+    """
+
+    units: Tensor
+    fanout: Tensor
+
+    @staticmethod
+    def of(nest: Nest, level: int, place: Tensor, mesh: Tensor, scale: Tensor) -> _Alike:  # noqa: ARG004
+        fanout = nest.fanout(level)
+        return _Alike(torch.ones_like(fanout), fanout)
+
+    def after_links(self, code: Tensor, may_pass: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how many instances a neighbour serves, and how many different windows are left, each [n]."""
+        again = may_pass & (code == 0) & (self.fanout > 1)
+        return torch.where(again, self.fanout, 0.0), torch.where(again, 0.0, self.units)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Instances one by one: the address of each one's window and which are used, shape [n, instances]."""
+
+    where: Tensor
+    used: Tensor
+    mesh: Tensor
+    units: Tensor
+    fanout: Tensor
+
+    @staticmethod
+    def of(nest: Nest, level: int, place: Tensor, mesh: Tensor, scale: Tensor) -> _Grid:
+        where, used = _positions(nest, level, place, scale)
+        return _Grid(where, used, mesh, _distinct(where, used), used.sum(dim=1).to(where.dtype))
+
+    def after_links(self, code: Tensor, may_pass: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how many instances a neighbour serves, and how many different windows are left, each [n]."""
+        over_link = _over_links(self.where, self.used, code, self.mesh) & may_pass[:, None]
+        return over_link.sum(dim=1).to(code.dtype), _distinct(self.where, self.used & ~over_link)
 
 
 @dataclass(frozen=True)
