@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armillary.hardware.hierarchy import Hierarchy, Level
-from armillary.hardware.mapping import DIMENSIONS, LevelMapping, Loop, Mapping, loop_bounds
+from armillary.hardware.hierarchy import DIMENSIONS, Hierarchy, Level
+from armillary.hardware.mapping import LevelMapping, Loop, Mapping, loop_bounds
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 

@@ -32,6 +32,47 @@ class AccessEnergy(_Strict):
     update_pj: _NotNegative
 
 
+DIMENSIONS = "NKCPQRSG"
+"""Loop dimensions in the order of every dimension axis; G runs over the groups of a grouped layer."""
+
+
+class LoopRules(_Strict):
+    """What a mapping search may do at a level; the constraint forms of Timeloop.
+
+    Attributes:
+        temporal: dimensions that may have a temporal loop here.
+        spatial_x: dimensions that may be unrolled over X.
+        spatial_y: dimensions that may be unrolled over Y.
+        factors: temporal factors that are fixed.
+        max_tile: the largest extent of the level's own tile, per dimension.
+        innermost: loops that stand innermost, the innermost first; a permutation prefix.
+        may_bypass: tensors that the search may pass by, out of those the level keeps.
+    """
+
+    temporal: str = DIMENSIONS
+    spatial_x: str = DIMENSIONS
+    spatial_y: str = DIMENSIONS
+    factors: dict[str, _Count] = {}
+    max_tile: dict[str, _Count] = {}
+    innermost: str = ""
+    may_bypass: str = ""
+
+    @field_validator("temporal", "spatial_x", "spatial_y", "innermost", "factors", "max_tile")
+    @classmethod
+    def _known_dimensions(cls, value: Any) -> Any:
+        foreign = [d for d in value if d not in tuple(DIMENSIONS)]
+        if foreign or len(set(value)) < len(value):
+            raise ValueError(f"{value!r} is not allowed; name each of {' '.join(DIMENSIONS)} at most once")
+        return value
+
+    @field_validator("may_bypass")
+    @classmethod
+    def _known_tensors(cls, value: str) -> str:
+        if set(value) - set(TENSORS):
+            raise ValueError(f"{value!r} is not allowed; name W, I or O")
+        return value
+
+
 class Level(_Strict):
     """One memory level; all instances of it are alike.
 
@@ -50,6 +91,7 @@ class Level(_Strict):
         multicast: whether one read serves all instances below that want the same words.
         spatial_reduction: whether partial sums of the instances below are added on their way here.
         buffers: tiles held at once; 2 is double buffering and halves what a tile may take.
+        rules: what a mapping search may do here.
         energy: energy per access; the cost model needs it.
         area_mm2: area per instance.
     """
@@ -67,6 +109,7 @@ class Level(_Strict):
     multicast: bool = True
     spatial_reduction: bool = True
     buffers: _Count = 1
+    rules: LoopRules = LoopRules()
     energy: AccessEnergy | None = None
     area_mm2: _NotNegative | None = None
 

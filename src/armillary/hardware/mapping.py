@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-from armillary.hardware.hierarchy import TENSORS, Hierarchy
+from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
-
-DIMENSIONS = "NKCPQRSG"
-"""Loop dimensions in the order of every dimension axis; G runs over the groups of a grouped layer."""
 
 RELEVANT = {"W": "KCRSG", "I": "NCPQRSG", "O": "NKPQG"}
 """The dimensions that index each tensor."""

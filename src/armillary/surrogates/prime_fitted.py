@@ -15,12 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates.feasibility import FeasibilityMap
 from armillary.surrogates.prime_data import Scale, feature_vector
 from armillary.surrogates.prime_model import Architecture, Weights, forward
 from armillary.surrogates.selection import Selection
-from armillary.surrogates.workers import ranges, workers
 from armillary.types import ArmillaryError, Objective, Prediction
 
 _FORMAT = "armillary prime"

@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from armillary.evaluators.workers import Share, ranges, workers
 from armillary.surrogates.fireflies import Moves, population_size
 from armillary.surrogates.prime_data import Dataset, Rows
 from armillary.surrogates.prime_model import Architecture, Weights, forward, initial_weights
 from armillary.surrogates.selection import Candidate, kendall
-from armillary.surrogates.workers import Share, ranges, workers
 
 Progress = Callable[[int, int], None]
 

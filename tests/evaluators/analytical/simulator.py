@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import product
 
-from armillary.hardware.mapping import DIMENSIONS
+from armillary.hardware.hierarchy import DIMENSIONS
 
 INDEXED_BY = {"W": "GKCRS", "O": "NGKPQ"}
 

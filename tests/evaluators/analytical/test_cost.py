@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from armillary.evaluators.analytical import batch_costs, evaluate, summary
 from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, MappingBatch
-from armillary.hardware.hierarchy import TENSORS, AccessEnergy, Compute, Hierarchy, Level
-from armillary.hardware.mapping import DIMENSIONS, LevelMapping, Loop, Mapping
+from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, AccessEnergy, Compute, Hierarchy, Level
+from armillary.hardware.mapping import LevelMapping, Loop, Mapping
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 from evaluators.analytical.simulator import simulate

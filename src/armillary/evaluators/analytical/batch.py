@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from armillary.hardware.hierarchy import TENSORS, Hierarchy, Level
-from armillary.hardware.mapping import DIMENSIONS, Mapping, loop_bounds
+from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
+from armillary.hardware.mapping import Mapping, loop_bounds
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 

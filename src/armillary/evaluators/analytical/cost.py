@@ -18,8 +18,8 @@ from torch import Tensor
 from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, MappingBatch, encode, pick
 from armillary.evaluators.analytical.sliding import may_share, shared_inputs
 from armillary.evaluators.analytical.traffic import INPUTS, OUTPUTS, WEIGHTS, Nest, Row, delivered, product
-from armillary.hardware.hierarchy import TENSORS, Hierarchy
-from armillary.hardware.mapping import DIMENSIONS, Mapping
+from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
+from armillary.hardware.mapping import Mapping
 from armillary.types import Failure
 from armillary.workloads.layer import Layer
 

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from armillary.evaluators.analytical.batch import LayerBatch, MappingBatch, pick
-from armillary.hardware.mapping import DIMENSIONS, RELEVANT
+from armillary.hardware.hierarchy import DIMENSIONS
+from armillary.hardware.mapping import RELEVANT
 
 N, K, C, P, Q, R, S, G = range(len(DIMENSIONS))
 WEIGHTS, INPUTS, OUTPUTS = range(3)

@@ -1,4 +1,4 @@
-"""Threads that compute alone: how PRIME uses the cores of a CPU."""
+"""Threads that compute alone: how many small tensor operations use the cores of a CPU."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from armillary.surrogates.workers import ranges, workers
+from armillary.evaluators.workers import ranges, workers
 
 
 @pytest.fixture

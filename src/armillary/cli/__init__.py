@@ -1,0 +1,37 @@
+"""The command line: parses, calls studies and reports, prints. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import typer
+
+# The order of these is the order of `armillary --help`.
+from armillary.cli import (
+    benchmarks,  # isort: split  # noqa: F401
+    costs,  # isort: split  # noqa: F401
+    inputs,  # isort: split  # noqa: F401
+    logs,  # isort: split  # noqa: F401
+    studies,  # isort: split  # noqa: F401
+)
+from armillary.cli.shared import app
+from armillary.console import stop, stop_for
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130  # what shells give a process that Ctrl-C ended
+
+
+def main() -> NoReturn:
+    """Run the command line; exit 0, 1 (the work failed), 2 (the request was wrong) or 130 (interrupted)."""
+    try:
+        # without its stand-alone mode, Typer returns the status of an Exit, 130 if interrupted
+        status = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except Exception as fault:
+        stop_for(fault)
+    if status == INTERRUPTED:
+        stop("interrupted; what was finished is kept, run the same command again to resume", INTERRUPTED)
+    sys.exit(status if isinstance(status, int) else 0)

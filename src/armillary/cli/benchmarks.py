@@ -1,0 +1,62 @@
+"""The benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from armillary.cli.shared import (
+    Json,
+    Seed,
+    app,
+    command_line,
+)
+from armillary.console import print_result, print_table, progress_bars
+
+if TYPE_CHECKING:
+    from armillary.benchmarks.result import BenchResult
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="A benchmark, or `list`.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of reference rows.", exists=True, file_okay=False)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A smaller run, in minutes.")] = False,
+    out: Annotated[Path, typer.Option(help="Where long benchmarks keep finished parts.")] = Path("out/bench"),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Print a published table beside our figures, and check the claims; exit 1 if one does not hold."""
+    from armillary.benchmarks import BENCHES
+
+    if name == "list":
+        print_result(BENCHES.names(), as_json, lambda: print("\n".join(BENCHES.names())))
+        return
+    from armillary.benchmarks.result import BenchOptions, machine
+
+    run = BENCHES.load(name)
+    with progress_bars() as on_progress:
+        result: BenchResult = run(BenchOptions(data, quick, seed, out / name, on_progress))
+    content = {
+        "bench": name,
+        "command": command_line(),
+        "machine": machine(),
+        "rows": list(result.rows),
+        "checks": [{"name": c.name, "value": c.value, "goal": c.goal, "ok": c.ok} for c in result.checks],
+        "notes": list(result.notes),
+    }
+    print_result(content, as_json, lambda: _show_bench(content))
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def _show_bench(content: Mapping[str, Any]) -> None:
+    print_table(content["rows"])
+    print()
+    for note in content["notes"]:
+        print(note)
+    print(f"{content['machine']}; {content['command']}\n")
+    print_table([{**check, "ok": "yes" if check["ok"] else "NO"} for check in content["checks"]])

@@ -1,0 +1,177 @@
+"""Commands that say what one design or mapping costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from armillary.cli.shared import (
+    Dim,
+    Json,
+    Seed,
+    TemplateName,
+    app,
+    fidelity_of,
+    workload_of,
+)
+from armillary.console import print_result, print_table, progress_bars
+from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.hardware.hierarchy import Hierarchy
+    from armillary.studies.map_network import MappedLayer
+
+
+@app.command()
+def evaluate(
+    workload: Annotated[str, typer.Option(help="A name of the zoo or an ONNX file.")],
+    design_file: Annotated[
+        Path | None, typer.Option("--design", help="YAML file with the value of every parameter of a template.")
+    ] = None,
+    hierarchy: Annotated[Path | None, typer.Option(help="YAML file of a hierarchy, instead of a template.")] = None,
+    mapping: Annotated[
+        str, typer.Option(help="`search`, a YAML file of layer name: mapping, or one layer's mapping.")
+    ] = "search",
+    method: Annotated[str, typer.Option(help="genetic, random, sobol or exhaustive.")] = "genetic",
+    goal: Annotated[str, typer.Option(help="What the search minimises: edp, delay or energy.")] = "edp",
+    budget: Annotated[int, typer.Option(help="Mappings that the search evaluates per layer.", min=1)] = 50_000,
+    template: TemplateName = "edge_tpu",
+    fidelity: Annotated[str, typer.Option(help="analytical, rtl or physical.")] = "analytical",
+    log: Annotated[str | None, typer.Option(help="Append the evaluation to this log.")] = None,
+    dim: Dim = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Evaluate one design, or mappings onto one hierarchy, on one workload; an infeasible one is an answer too."""
+    if (design_file is None) == (hierarchy is None):
+        raise ArmillaryError("name what to evaluate: either --design, of a template, or --hierarchy")
+    if hierarchy is not None:
+        if log is not None:
+            raise ArmillaryError("--log holds evaluations of a template's designs; leave it out with --hierarchy")
+        _evaluate_hierarchy(hierarchy, workload, dim, mapping, method, goal, budget, seed, as_json)
+    elif design_file is not None:
+        _evaluate_design(design_file, workload, dim, template, fidelity, log, seed, as_json)
+
+
+def _evaluate_design(
+    design_file: Path,
+    workload: str,
+    dim: Sequence[str] | None,
+    template: str,
+    fidelity: str,
+    log: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from armillary.hardware import templates as registry
+    from armillary.studies.design_file import read_design
+    from armillary.studies.evaluate import evaluate_one
+
+    chosen = registry.load(template)
+    evaluation = evaluate_one(
+        chosen,
+        read_design(design_file, chosen.space),
+        workload_of(workload, dim),
+        fidelity_of(fidelity),
+        seed=seed,
+        log=log,
+    )
+    content = {
+        "design": evaluation.design.as_dict(),
+        "workload": evaluation.workload,
+        "evaluator": f"{evaluation.evaluator} {evaluation.version}",
+        "fidelity": str(evaluation.fidelity),
+        "feasible": evaluation.feasible,
+        "failure": None if evaluation.failure is None else str(evaluation.failure),
+        "metrics": dict(evaluation.metrics),
+        "seconds": evaluation.seconds,
+    }
+
+    def show() -> None:
+        print(f"{evaluation.workload} on {template}: {'feasible' if evaluation.feasible else 'infeasible'}")
+        if evaluation.failure is not None:
+            print(str(evaluation.failure))
+        print_table([{"metric": name, "value": f"{value:,.6g}"} for name, value in evaluation.metrics.items()])
+
+    print_result(content, as_json, show)
+
+
+def _evaluate_hierarchy(
+    path: Path,
+    workload: str,
+    dim: Sequence[str] | None,
+    mapping: str,
+    method: Any,
+    goal: Any,
+    budget: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from armillary.hardware.hierarchy import load_hierarchy
+    from armillary.studies.map_network import SEARCH, map_as_given, map_by_search, read_mappings
+
+    chip, network = load_hierarchy(path), workload_of(workload, dim)
+    if mapping == SEARCH:
+        with progress_bars() as on_progress:
+            layers = map_by_search(
+                chip, network, method=method, goal=goal, budget=budget, seed=seed, on_progress=on_progress
+            )
+    else:
+        layers = map_as_given(chip, network, read_mappings(mapping, network))
+    rows = [_layer_content(layer, chip) for layer in layers]
+    delay = sum(layer.use.count * layer.delay_cycles for layer in layers)
+    energy = sum(layer.use.count * layer.energy_pj for layer in layers)
+    content = {
+        "hierarchy": chip.name,
+        "workload": network.name,
+        "feasible": all(row["feasible"] for row in rows),
+        "metrics": {"delay_cycles": delay, "energy_pj": energy, "runtime_s": delay / (chip.clock_ghz * 1e9)},
+        "layers": rows,
+    }
+
+    def show() -> None:
+        print(f"{network.name} on {chip}\n")
+        print_table([_layer_row(row) for row in rows])
+        print(f"\n{delay:,.0f} cycles, {1e3 * delay / (chip.clock_ghz * 1e9):,.4g} ms, {energy / 1e6:,.4g} uJ\n")
+        for row in rows:
+            print(f"{row['layer']}: {row['mapping'] or row['failure']}")
+
+    print_result(content, as_json, show)
+
+
+def _layer_content(layer: MappedLayer, chip: Hierarchy) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "layer": layer.use.layer.name,
+        "count": layer.use.count,
+        "macs": layer.use.layer.macs,
+        "feasible": layer.failure is None,
+        "failure": None if layer.failure is None else str(layer.failure),
+        "mapping": None if layer.mapping is None else str(layer.mapping),
+        "optimal": layer.optimal,
+        "delay_cycles": layer.delay_cycles,
+        "energy_pj": layer.energy_pj,
+        "utilization": None if layer.costs is None else float(layer.costs.utilization),
+        "bound": layer.bound(chip),
+    }
+    if layer.costs is not None:
+        energies = layer.costs.access_energy_pj[:, :, 0].sum(dim=1).tolist()
+        content["level_energy_pj"] = {
+            level.name: energy for level, energy in zip(chip.inner_first, energies, strict=True)
+        }
+    return content
+
+
+def _layer_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "layer": row["layer"],
+        "count": row["count"],
+        "MACs": f"{row['macs']:,}",
+        "cycles": f"{row['delay_cycles']:,.0f}",
+        "energy uJ": f"{row['energy_pj'] / 1e6:,.4g}",
+        "utilization": "" if row["utilization"] is None else f"{row['utilization']:.1%}",
+        "bound by": row["bound"],
+        "feasible": "yes" if row["feasible"] else "no",
+    }

@@ -1,0 +1,140 @@
+"""Map: every layer of a network onto a hierarchy, with a mapping that is given or searched for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Mapping as Table
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from armillary.evaluators.analytical import Costs, evaluate
+from armillary.evaluators.analytical.search import Goal, Method, NoLegalMappingError, search
+from armillary.hardware.hierarchy import Hierarchy
+from armillary.hardware.mapping import Mapping
+from armillary.types import ArmillaryError, Failure
+from armillary.workloads.layer import LayerUse, Workload
+
+OnProgress = Callable[[str, int, int], None]
+SEARCH = "search"
+
+
+@dataclass(frozen=True)
+class MappedLayer:
+    """A layer with its mapping and costs; both are None if the search met no legal mapping."""
+
+    use: LayerUse
+    mapping: Mapping | None
+    costs: Costs | None
+    failure: Failure | None
+    optimal: bool = False
+
+    @property
+    def delay_cycles(self) -> float:
+        """Delay of one run; NaN without a mapping."""
+        return float("nan") if self.costs is None else float(self.costs.delay_cycles)
+
+    @property
+    def energy_pj(self) -> float:
+        """Energy of one run; NaN without a mapping."""
+        return float("nan") if self.costs is None else float(self.costs.energy_pj)
+
+    def bound(self, hierarchy: Hierarchy) -> str:
+        """Return what sets the delay: the compute units or the bandwidth of a level."""
+        if self.costs is None:
+            return ""
+        cycles = self.costs.bandwidth_cycles[:, 0]
+        slowest = int(cycles.argmax())
+        bandwidth = hierarchy.inner_first[slowest].name
+        return bandwidth if cycles[slowest] > self.costs.compute_cycles[0] else "compute"
+
+
+def map_by_search(
+    hierarchy: Hierarchy,
+    workload: Workload,
+    *,
+    method: Method,
+    goal: Goal,
+    budget: int,
+    seed: int,
+    on_progress: OnProgress,
+) -> list[MappedLayer]:
+    """Return every layer with the best mapping found; one that cannot be mapped says why.
+
+    Raises:
+        ArmillaryError: if the method, the goal or the budget is not allowed.
+    """
+    found = []
+    for number, use in enumerate(workload.layers):
+        on_progress("layers", number, len(workload.layers))
+        found.append(_searched(hierarchy, use, method, goal, budget, seed))
+    on_progress("layers", len(workload.layers), len(workload.layers))
+    return found
+
+
+def _searched(hierarchy: Hierarchy, use: LayerUse, method: Method, goal: Goal, budget: int, seed: int) -> MappedLayer:
+    try:
+        best = search(hierarchy, use.layer, method=method, goal=goal, budget=budget, seed=seed)
+    except NoLegalMappingError as fault:
+        return MappedLayer(use, None, None, Failure("infeasible", "mapping", use.layer.name, detail=str(fault)))
+    return MappedLayer(use, best.mapping, evaluate(hierarchy, use.layer, best.mapping), None, best.optimal)
+
+
+def map_as_given(hierarchy: Hierarchy, workload: Workload, mappings: Table[str, Mapping]) -> list[MappedLayer]:
+    """Return every layer with the mapping given for its name; one that does not fit says why.
+
+    Raises:
+        ArmillaryError: if a layer has no mapping, a mapping no layer, or the two do not match.
+    """
+    names = [use.layer.name for use in workload.layers]
+    unknown = sorted(set(mappings) - set(names))
+    missing = [name for name in names if name not in mappings]
+    faults = [f"there is no layer {name!r}" for name in unknown] + [
+        f"layer {name!r} has no mapping" for name in missing
+    ]
+    for use in workload.layers:
+        if use.layer.name in mappings:
+            wrong = mappings[use.layer.name].faults(hierarchy, use.layer)
+            faults += [f"layer {use.layer.name}: {fault}" for fault in wrong]
+    if faults:
+        raise ArmillaryError("; ".join(faults))
+    found = []
+    for use in workload.layers:
+        mapping = mappings[use.layer.name]
+        costs = evaluate(hierarchy, use.layer, mapping)
+        found.append(MappedLayer(use, mapping, costs, costs.failure(0, hierarchy)))
+    return found
+
+
+def read_mappings(text: str, workload: Workload) -> dict[str, Mapping]:
+    """Return mappings by layer: from a YAML file of name and text, or from the text of a single layer's.
+
+    Raises:
+        ArmillaryError: if the file or a text is wrong, or one text is to serve several layers.
+    """
+    if text.startswith("L") and "[" in text:
+        if len(workload.layers) > 1:
+            raise ArmillaryError(
+                f"workload {workload.name} has {len(workload.layers)} layers; give a YAML file of layer name: mapping, "
+                f"or {SEARCH!r}"
+            )
+        return {workload.layers[0].layer.name: Mapping.parse(text)}
+    path = Path(text)
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as fault:
+        raise ArmillaryError(
+            f"--mapping {text!r} is neither {SEARCH!r}, a mapping nor a file that can be read: {fault.strerror}"
+        ) from fault
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        raise ArmillaryError(f"{path}: is no YAML: {' '.join(str(fault).split())}") from fault
+    if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
+        raise ArmillaryError(f"{path}: holds no mappings; write one line `layer name: mapping` per layer")
+    found = {}
+    for name, line in content.items():
+        try:
+            found[str(name)] = Mapping.parse(line)
+        except ArmillaryError as fault:
+            raise ArmillaryError(f"{path}: {name}: {fault}") from None
+    return found

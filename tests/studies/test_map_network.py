@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from armillary.hardware.hierarchy import load_hierarchy
+from armillary.studies.map_network import map_as_given, map_by_search, read_mappings
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer, LayerUse, Workload
+
+GEMMINI = Path(__file__).parents[2] / "examples" / "gemmini_16.yaml"
+TWO = Workload("two", (LayerUse(Layer("a", "gemm", K=16, C=16, P=8), 3), LayerUse(Layer("b", "gemm", K=8, C=4))))
+TEXTS = {
+    "a": "L3[WIO] N1 - L2[WI] N1 K16X - L1[O] P8 C16X - L0[W] N1",
+    "b": "L3[WIO] N1 - L2[WI] N1 K8X - L1[O] N1 C4X - L0[W] N1",
+}
+
+
+@pytest.fixture
+def gemmini():
+    return load_hierarchy(GEMMINI)
+
+
+def searched(chip, workload, **options):
+    given = {"method": "genetic", "goal": "edp", "budget": 500, "seed": 0, **options}
+    return map_by_search(chip, workload, on_progress=lambda *_: None, **given)
+
+
+def test_every_layer_gets_a_mapping(gemmini):
+    layers = searched(gemmini, TWO)
+    assert [layer.use.layer.name for layer in layers] == ["a", "b"]
+    assert all(layer.failure is None and layer.delay_cycles > 0 for layer in layers)
+    assert layers[0].bound(gemmini) in {"compute", "DRAM", "Scratchpad", "Accumulator", "Registers"}
+
+
+def test_a_layer_that_cannot_be_mapped_does_not_stop_the_others(gemmini):
+    levels = list(gemmini.levels)
+    levels[2] = levels[2].model_copy(
+        update={"capacity_words": 4, "rules": levels[2].rules.model_copy(update={"factors": {"P": 8}})}
+    )
+    narrow = gemmini.model_copy(update={"levels": tuple(levels)})
+    layers = searched(narrow, Workload("w", (LayerUse(Layer("wide", "gemm", K=4, C=4, P=8)),)))
+    assert layers[0].mapping is None
+    assert "Accumulator.capacity_words is exceeded most often" in str(layers[0].failure)
+
+
+def test_given_mappings_are_costed(gemmini):
+    one_each = [Workload(use.layer.name, (use,)) for use in TWO.layers]
+    given = {w.name: read_mappings(TEXTS[w.name], w)[w.name] for w in one_each}
+    layers = map_as_given(gemmini, TWO, given)
+    # DRAM moves 8 words a cycle: 256 + 128 + 128 words of a, 32 + 4 + 8 of b
+    assert [layer.delay_cycles for layer in layers] == [64, 6]
+    assert [float(layer.costs.utilization) for layer in layers] == [2048 / 64 / 256, 32 / 6 / 256]
+    assert [str(layer.mapping) for layer in layers] == list(TEXTS.values())
+
+
+def test_a_file_of_mappings_is_read(tmp_path):
+    path = tmp_path / "m.yaml"
+    path.write_text("".join(f"{name}: '{text}'\n" for name, text in TEXTS.items()))
+    assert {name: str(m) for name, m in read_mappings(str(path), TWO).items()} == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: 'L1[WIO] K2'", r"m\.yaml: a: mapping .*is called L1"),
+        ("- a", r"holds no mappings"),
+        ("a: [", r"is no YAML"),
+        ("{}", None),
+    ],
+)
+def test_a_wrong_file_of_mappings_is_named(content, message, tmp_path, gemmini):
+    path = tmp_path / "m.yaml"
+    path.write_text(content)
+    if message is None:
+        with pytest.raises(ArmillaryError, match=r"layer 'a' has no mapping; layer 'b' has no mapping"):
+            map_as_given(gemmini, TWO, read_mappings(str(path), TWO))
+        return
+    with pytest.raises(ArmillaryError, match=message):
+        read_mappings(str(path), TWO)
+
+
+def test_what_does_not_fit_is_told_at_once(gemmini):
+    given = read_mappings(TEXTS["b"], Workload("one", (LayerUse(Layer("a", "gemm", K=16, C=16, P=8)),)))
+    with pytest.raises(ArmillaryError, match=r"layer 'b' has no mapping; layer a: the factors of K multiply to 8"):
+        map_as_given(gemmini, TWO, given)
+    with pytest.raises(ArmillaryError, match="workload two has 2 layers; give a YAML file"):
+        read_mappings(TEXTS["a"], TWO)
+    with pytest.raises(ArmillaryError, match="neither 'search', a mapping nor a file"):
+        read_mappings("serch", TWO)
