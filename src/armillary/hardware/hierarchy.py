@@ -78,7 +78,7 @@ class Level(_Strict):
 
     Attributes:
         name: unique in its hierarchy.
-        kind: `dram`, `sram` or `regfile`.
+        kind: `dram`, `sram` or `regfile`; decides its energy and area where these are not given.
         keeps: the tensors it can hold, of "WIO"; the others bypass it.
         capacity_words: words per instance; None is unlimited.
         word_bits: bits per word.
@@ -92,8 +92,8 @@ class Level(_Strict):
         spatial_reduction: whether partial sums of the instances below are added on their way here.
         buffers: tiles held at once; 2 is double buffering and halves what a tile may take.
         rules: what a mapping search may do here.
-        energy: energy per access; the cost model needs it.
-        area_mm2: area per instance.
+        energy: energy per access; None takes it from the technology table.
+        area_mm2: area per instance; None takes it from the technology table.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
@@ -142,8 +142,8 @@ class Compute(_Strict):
     Attributes:
         name: what reports call it.
         bits: width of the operands.
-        energy_pj: per multiply-accumulate; the cost model needs it.
-        area_mm2: per unit.
+        energy_pj: per multiply-accumulate; None takes it from the technology table.
+        area_mm2: per unit; None takes it from the technology table.
     """
 
     name: str = "MAC"
@@ -159,7 +159,7 @@ class Hierarchy(_Strict):
         name: what reports call it.
         levels: outermost first; the outermost keeps every tensor.
         compute: the units below the innermost level.
-        technology_nm: node of the process.
+        technology_nm: node of the technology table for what has no energy or area of its own.
         clock_ghz: turns cycles into seconds.
     """
 

@@ -189,6 +189,3 @@ def test_what_does_not_fit_together_is_refused():
         evaluate(THREE_LEVELS, [layer] * 3, [three] * 2)
     with pytest.raises(ArmillaryError, match="no mapping to evaluate"):
         evaluate(THREE_LEVELS, layer, [])
-    bare = THREE_LEVELS.model_copy(update={"compute": Compute()})
-    with pytest.raises(ArmillaryError, match="compute has no energy_pj"):
-        evaluate(bare, layer, three)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
 from armillary.hardware.mapping import Mapping, loop_bounds
+from armillary.hardware.technology import access_energy, mac_energy_pj
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -77,7 +78,7 @@ class HierarchyBatch(_Batch):
         """Return hierarchies as tensors.
 
         Raises:
-            ArmillaryError: if their numbers of levels differ, or an energy is missing.
+            ArmillaryError: if their numbers of levels differ.
         """
         counts = sorted({len(h.levels) for h in hierarchies})
         if len(counts) > 1:
@@ -106,20 +107,13 @@ class HierarchyBatch(_Batch):
             reduction=column([[float(level.spatial_reduction) for level in levels] for levels in every]),
             block=column([[float(level.block_words) for level in levels] for levels in every]),
             access_pj=torch.tensor(energies, dtype=torch.float64).permute(1, 2, 0).contiguous(),
-            mac_pj=torch.tensor([_mac_pj(h) for h in hierarchies], dtype=torch.float64),
+            mac_pj=torch.tensor([mac_energy_pj(h) for h in hierarchies], dtype=torch.float64),
         )
 
 
 def _access_pj(hierarchy: Hierarchy, level: Level) -> tuple[float, float, float]:
-    if level.energy is None:
-        raise ArmillaryError(f"hierarchy {hierarchy.name}: level {level.name} has no energy; give what an access costs")
-    return level.energy.read_pj, level.energy.fill_pj, level.energy.update_pj
-
-
-def _mac_pj(hierarchy: Hierarchy) -> float:
-    if hierarchy.compute.energy_pj is None:
-        raise ArmillaryError(f"hierarchy {hierarchy.name}: compute has no energy_pj; give what a multiply-add costs")
-    return hierarchy.compute.energy_pj
+    energy = access_energy(hierarchy, level)
+    return energy.read_pj, energy.fill_pj, energy.update_pj
 
 
 @dataclass(frozen=True)
