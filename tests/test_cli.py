@@ -110,6 +110,34 @@ def test_evaluates_a_design(design_file, tmp_path):
     assert answer("log", "query", "SELECT count(*) AS n FROM log", "--log", tmp_path / "log") == [{"n": 1}]
 
 
+GEMMINI = Path(__file__).parents[1] / "examples" / "gemmini_16.yaml"
+
+
+def test_maps_a_network_onto_a_hierarchy(model, tmp_path):
+    request = ("evaluate", "--hierarchy", GEMMINI, "--workload", model, "--dim", "batch=1", "--budget", "400")
+    found = answer(*request)
+    assert found["feasible"]
+    assert found["metrics"]["area_mm2"] > 0
+    layer = found["layers"][0]
+    assert layer["delay_cycles"] * layer["count"] == found["metrics"]["delay_cycles"]
+    assert sum(layer["level_energy_pj"].values()) < layer["energy_pj"]
+    (tmp_path / "m.yaml").write_text(f"{layer['layer']}: '{layer['mapping']}'\n")
+    for mapping in (layer["mapping"], tmp_path / "m.yaml"):
+        assert answer(*request, "--mapping", mapping)["metrics"] == found["metrics"]
+    assert layer["mapping"] in armillary(*request).stdout
+
+
+def test_what_to_evaluate_must_be_clear(design_file, tmp_path):
+    both = ("--design", design_file, "--hierarchy", GEMMINI)
+    for given in ((), both):
+        assert "either --design, of a template, or --hierarchy" in refusal("evaluate", "--workload", "unet", *given)
+    request = ("evaluate", "--hierarchy", GEMMINI, "--workload", "unet")
+    assert "leave it out with --hierarchy" in refusal(*request, "--log", tmp_path / "log")
+    assert "method 'magic' is unknown" in refusal(*request, "--method", "magic")
+    assert "give a YAML file of layer name: mapping" in refusal(*request, "--mapping", "L0[WIO] K2")
+    assert "none.yaml: cannot be read" in refusal("evaluate", "--hierarchy", "none.yaml", "--workload", "unet")
+
+
 def test_an_infeasible_design_is_an_answer(design_file):
     design_file.write_text(design_file.read_text().replace("core_memory_bytes: 32768", "core_memory_bytes: 4096"))
     content = answer("evaluate", "--design", design_file, "--workload", "unet")

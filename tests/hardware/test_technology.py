@@ -10,7 +10,12 @@ NODES = st.floats(7, 45)
 
 
 def chip(level, node_nm=45.0, compute=None):
-    return Hierarchy(name="h", levels=tuple(dict.fromkeys((DRAM, level))), technology_nm=node_nm, compute=compute or Compute())
+    return Hierarchy(
+        name="h",
+        levels=(DRAM,) if level is DRAM else (DRAM, level),
+        technology_nm=node_nm,
+        compute=compute or Compute(),
+    )
 
 
 def energy(level, node_nm=45.0):

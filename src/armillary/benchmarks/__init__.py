@@ -8,6 +8,7 @@ BENCHES = Registry(
     "benchmark",
     "armillary.benchmarks",
     {
+        "cost-speed": "armillary.benchmarks.cost_speed:run",
         "edge-tpu-sanity": "armillary.benchmarks.edge_tpu_sanity:run",
         "first-light": "armillary.benchmarks.first_light:run",
         "speed": "armillary.benchmarks.speed:run",

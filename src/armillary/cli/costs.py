@@ -111,6 +111,7 @@ def _evaluate_hierarchy(
     as_json: bool,
 ) -> None:
     from armillary.hardware.hierarchy import load_hierarchy
+    from armillary.hardware.technology import area_mm2
     from armillary.studies.map_network import SEARCH, map_as_given, map_by_search, read_mappings
 
     chip, network = load_hierarchy(path), workload_of(workload, dim)
@@ -128,14 +129,20 @@ def _evaluate_hierarchy(
         "hierarchy": chip.name,
         "workload": network.name,
         "feasible": all(row["feasible"] for row in rows),
-        "metrics": {"delay_cycles": delay, "energy_pj": energy, "runtime_s": delay / (chip.clock_ghz * 1e9)},
+        "metrics": {
+            "delay_cycles": delay,
+            "energy_pj": energy,
+            "runtime_s": delay / (chip.clock_ghz * 1e9),
+            "area_mm2": area_mm2(chip),
+        },
         "layers": rows,
     }
 
     def show() -> None:
         print(f"{network.name} on {chip}\n")
         print_table([_layer_row(row) for row in rows])
-        print(f"\n{delay:,.0f} cycles, {1e3 * delay / (chip.clock_ghz * 1e9):,.4g} ms, {energy / 1e6:,.4g} uJ\n")
+        runtime_ms = 1e3 * delay / (chip.clock_ghz * 1e9)
+        print(f"\n{delay:,.0f} cycles, {runtime_ms:,.4g} ms, {energy / 1e6:,.4g} uJ, {area_mm2(chip):,.4g} mm2\n")
         for row in rows:
             print(f"{row['layer']}: {row['mapping'] or row['failure']}")
 

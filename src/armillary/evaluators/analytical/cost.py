@@ -9,14 +9,14 @@ the rounding of accesses to whole blocks and of cycles, which `relaxed` leaves o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 
 import torch
 from torch import Tensor
 
 from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, MappingBatch, encode, pick
-from armillary.evaluators.analytical.sliding import may_share, shared_inputs
+from armillary.evaluators.analytical.sliding import all_alike, may_share, shared_inputs
 from armillary.evaluators.analytical.traffic import INPUTS, OUTPUTS, WEIGHTS, Nest, Row, delivered, product
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
 from armillary.hardware.mapping import Mapping
@@ -135,7 +135,7 @@ def batch_costs(
 ) -> Costs:
     """Return the costs of candidates given as tensors; see `evaluate`."""
     nest = Nest.of(layers, mappings)
-    plain = _delivery(nest, hierarchies)
+    plain = _delivery(nest, hierarchies, mappings)
     delivery = _with_shared_windows(nest, hierarchies, mappings, plain)
     return _totals(nest, hierarchies, layers, mappings, delivery, count_first_fill, relaxed).costs()
 
@@ -159,7 +159,7 @@ def summary(hierarchies: HierarchyBatch, layers: LayerBatch, mappings: MappingBa
     Nothing in here depends on values, so that `torch.compile` makes one kernel of it.
     """
     nest = Nest.of(layers, mappings)
-    totals = _totals(nest, hierarchies, layers, mappings, _delivery(nest, hierarchies), False, False)
+    totals = _totals(nest, hierarchies, layers, mappings, _delivery(nest, hierarchies, mappings), False, False)
     shared = [may_share(nest, level) & (hierarchies.multicast[level] > 0) for level in range(len(nest.spatial))]
     return Summary(totals.delay, totals.energy, totals.feasible, ~reduce(torch.logical_or, shared))
 
@@ -238,7 +238,7 @@ def _totals(
     relaxed: bool,
 ) -> _Totals:
     instances = _instances(nest)
-    accesses = _accesses(nest, mappings, delivery, instances, count_first_fill)
+    accesses = _accesses(nest, mappings, delivery, instances, count_first_fill, relaxed)
     tiles = [
         tuple(torch.where(kept, words, 0.0) for kept, words in zip(row, nest.words(tile), strict=True))
         for row, tile in zip(mappings.keeps, nest.tile, strict=True)
@@ -271,46 +271,51 @@ class _Delivery:
         read: words read for them, per level and tensor.
         units: by how much reads grow when the load of a bypassed level below falls on this one, likewise.
         arriving: words that one instance below gets from here, likewise.
-        linked: input words that the instances below get from each other, per level; None if no
-            candidate of the batch shares windows in part.
+        linked: input words that the instances below get from each other, per level.
     """
 
     read: list[Row]
     units: list[Row]
     arriving: list[Row]
-    linked: list[Tensor] | None = None
+    linked: list[Tensor]
 
 
-def _delivery(nest: Nest, hierarchies: HierarchyBatch) -> _Delivery:
-    """Return the deliveries, as if no two instances shared an input window in part."""
+def _delivery(nest: Nest, hierarchies: HierarchyBatch, mappings: MappingBatch) -> _Delivery:
+    """Return the deliveries; where `may_share` says so, they are not exact."""
     words = [nest.words(inner) for inner in nest.inner]
-    arriving = delivered(nest, words)
+    came = delivered(nest, words)
+    read: list[Row] = []
     units: list[Row] = []
-    for level in range(len(words)):
-        shares = (hierarchies.multicast[level], hierarchies.multicast[level], hierarchies.reduction[level])
+    arriving: list[Row] = []
+    linked: list[Tensor] = []
+    for level, (weights, inputs, outputs) in enumerate(came.words):
+        multicast = hierarchies.multicast[level] > 0
         fanout = nest.fanout(level)
-        units.append(
-            tuple(torch.where(s > 0, nest.units(t, level), fanout) for s, t in zip(shares, TENSORS, strict=True))
+        passed = torch.where(multicast & all_alike(nest, level), came.unmoved[level], 0.0)
+        came_down = (weights, inputs - passed, outputs)
+        shares = (multicast, multicast, hierarchies.reduction[level] > 0)
+        apart = tuple(
+            torch.where(share, nest.units(tensor, level), fanout) for share, tensor in zip(shares, TENSORS, strict=True)
         )
-    read = [tuple(map(torch.mul, came, apart)) for came, apart in zip(arriving, units, strict=True)]
-    return _Delivery(read, units, arriving)
+        held = mappings.keeps[level - 1, INPUTS] if level else torch.zeros_like(multicast)
+        read.append(tuple(map(torch.mul, came_down, apart)))
+        units.append(apart)
+        arriving.append(came_down)
+        linked.append(torch.where(held, passed * fanout, 0.0))
+    return _Delivery(read, units, arriving, linked)
 
 
 def _with_shared_windows(
     nest: Nest, hierarchies: HierarchyBatch, mappings: MappingBatch, plain: _Delivery
 ) -> _Delivery:
     """Put exact input reads in where instances share windows."""
-    linked = [torch.zeros_like(nest.above[0])] * len(nest.inner)
-    found_any = False
     for level, inner in enumerate(nest.inner):
         where = torch.nonzero(may_share(nest, level) & (hierarchies.multicast[level] > 0)).flatten()
         if not len(where):
             continue
-        found_any = True
-        words = nest.words(inner)[INPUTS]
         found = shared_inputs(
             nest.select(where),
-            pick(words, where),
+            pick(nest.words(inner)[INPUTS], where),
             level,
             pick(mappings.spatial_place[level], where),
             pick(hierarchies.fanout[level, 0], where),
@@ -325,12 +330,12 @@ def _with_shared_windows(
         ):
             weights, inputs, outputs = rows[level]
             rows[level] = (weights, inputs.index_put((where,), new), outputs)
-        linked[level] = linked[level].index_put((where,), torch.where(held, found.linked, 0.0))
-    return replace(plain, linked=linked) if found_any else plain
+        plain.linked[level] = plain.linked[level].index_put((where,), torch.where(held, found.linked, 0.0))
+    return plain
 
 
 def _accesses(
-    nest: Nest, mappings: MappingBatch, delivery: _Delivery, instances: Row, count_first_fill: bool
+    nest: Nest, mappings: MappingBatch, delivery: _Delivery, instances: Row, count_first_fill: bool, relaxed: bool
 ) -> list[tuple[Row, ...]]:
     """Return words read, filled and updated per used instance: per level and tensor, one tensor [n] each."""
     own = _own_outputs(nest)
@@ -348,11 +353,11 @@ def _accesses(
             )
         outermost = level + 1 == len(keeps)
         arriving = (nothing,) * 3 if outermost else delivery.arriving[level + 1]
-        inputs_in, inputs_read = arriving[INPUTS], load[INPUTS]
-        if delivery.linked is not None:
-            # Timeloop spreads what comes over links evenly and then rounds.
-            peers = nothing if outermost else delivery.linked[level + 1] / instances[level]
-            inputs_in, inputs_read = torch.round(inputs_in + peers), torch.round(inputs_read + peers)
+        # Timeloop spreads what comes over links evenly and then rounds.
+        peers = nothing if outermost else delivery.linked[level + 1] / instances[level]
+        inputs_in, inputs_read = arriving[INPUTS] + peers, load[INPUTS] + peers
+        if not relaxed:
+            inputs_in, inputs_read = torch.round(inputs_in), torch.round(inputs_read)
         first = nothing if count_first_fill else own[level]
         fills = (arriving[WEIGHTS], inputs_in, arriving[OUTPUTS] - first)
         outside = [reduce(torch.logical_or, [k[t] for k in keeps[level + 1 :]], nothing > 0) for t in range(3)]

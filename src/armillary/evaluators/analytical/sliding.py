@@ -11,9 +11,7 @@ Source: Timeloop's spatial delta analysis (multicast, and link transfers where t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
 
 import torch
 from torch import Tensor
@@ -58,14 +56,23 @@ def may_share(nest: Nest, level: int) -> Tensor:
             found = found | ((nest.spatial[0][out] > 1) & (nest.spatial[0][tap] > 1))
         return found
     first = innermost(nest, level)
-    tile = nest.words(nest.inner[level])[INPUTS]
-    alike = (slab_words(nest, tile, first, level) == tile) & (nest.spatial[level][K] > 1)
+    words = nest.words(nest.inner[level])[INPUTS]
+    alike_again = (slab_words(nest, words, first, level) == words) & (nest.spatial[level][K] > 1)
     for axis, (out, tap) in enumerate(AXES):
         spread = [nest.spatial[level][d] > 1 for d in (out, tap)]
         turns = [nest.tile[-1][d] > nest.step[level][d] for d in (out, tap)]
         found = found | (spread[0] & spread[1]) | (spread[0] & turns[1]) | (spread[1] & turns[0])
-        found = found | (repeats(nest, first, level, axis).still & alike)
-    return found & (nest.fanout(level) > 1)
+        found = found | ((repeats(nest, first, level, axis).still > 0) & alike_again)
+    return found & ~all_alike(nest, level) & (nest.fanout(level) > 1)
+
+
+def all_alike(nest: Nest, level: int) -> Tensor:
+    """Return where several instances all want the same window: only output channels are spread, bool, [n].
+
+    Each has a neighbour, in its row or above it, so that a window that comes again comes over links.
+    """
+    factors = nest.spatial[level]
+    return (factors[K] > 1) & (nest.fanout(level) == factors[K])
 
 
 def shared_inputs(nest: Nest, words: Tensor, level: int, spatial_place: Tensor, mesh: Tensor) -> SharedInputs:
@@ -78,27 +85,17 @@ def shared_inputs(nest: Nest, words: Tensor, level: int, spatial_place: Tensor, 
         spatial_place: places of the spatial loops of the level, shape [dimensions, n].
         mesh: instances along X of the physical mesh below the level, shape [n] or [1].
     """
-    split = reduce(torch.logical_or, [f > 1 for d, f in enumerate(nest.spatial[level]) if d != K])
-    found = [torch.zeros_like(words) for _ in range(3)]
-    for where, make in ((torch.nonzero(~split).flatten(), _Alike), (torch.nonzero(split).flatten(), _Grid)):
-        for some in _chunks(where, nest, level):
-            part = nest.select(some)
-            scale = _scales(part)
-            layout = make.of(part, level, pick(spatial_place, some), pick(mesh, some), scale)
-            for whole, new in zip(found, _shared(part, pick(words, some), level, layout, scale), strict=True):
-                whole[some] = new
-    return SharedInputs(*found)
+    n = len(nest.above[0])
+    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    for some in torch.split(torch.arange(n), max(1, _CELLS_AT_ONCE // int(nest.fanout(level).max()))):
+        part = nest.select(some)
+        scale = _scales(part)
+        layout = _Grid.of(part, level, pick(spatial_place, some), pick(mesh, some), scale)
+        found.append(_shared(part, pick(words, some), level, layout, scale))
+    return SharedInputs(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def _chunks(where: Tensor, nest: Nest, level: int) -> Iterator[Tensor]:
-    """Yield candidates in parts whose instances fit into memory together."""
-    if len(where):
-        yield from torch.split(where, max(1, _CELLS_AT_ONCE // int(nest.fanout(level)[where].max())))
-
-
-def _shared(
-    nest: Nest, tile: Tensor, level: int, layout: _Alike | _Grid, scale: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _shared(nest: Nest, tile: Tensor, level: int, layout: _Grid, scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return words read, received and linked, each of shape [n]."""
     units, fanout = layout.units, layout.fanout
     if level == 0:  # a compute unit needs its operand at every step, whatever it had
@@ -116,27 +113,6 @@ def _shared(
         received = received + move.times * size * (fanout - served)
         linked = linked + move.times * size * served
     return read, received, linked
-
-
-@dataclass(frozen=True)
-class _Alike:
-    """Instances that all want the same window, because only output channels are spread over them.
-
-    Each has a neighbour, in its row or above it, so that a window that comes again comes over links.
-    """
-
-    units: Tensor
-    fanout: Tensor
-
-    @staticmethod
-    def of(nest: Nest, level: int, place: Tensor, mesh: Tensor, scale: Tensor) -> _Alike:  # noqa: ARG004
-        fanout = nest.fanout(level)
-        return _Alike(torch.ones_like(fanout), fanout)
-
-    def after_links(self, code: Tensor, may_pass: Tensor) -> tuple[Tensor, Tensor]:
-        """Return how many instances a neighbour serves, and how many different windows are left, each [n]."""
-        again = may_pass & (code == 0) & (self.fanout > 1)
-        return torch.where(again, self.fanout, 0.0), torch.where(again, 0.0, self.units)
 
 
 @dataclass(frozen=True)

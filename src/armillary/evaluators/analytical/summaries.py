@@ -12,15 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, MappingBatch, pick
+from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.evaluators.analytical.cost import Summary, batch_costs, summary
 from armillary.evaluators.workers import ranges, workers
 from armillary.types import ArmillaryError
 
 _EAGER_AT_ONCE = 8_192  # keeps a hundred intermediate values in the CPU's caches
-_COMPILED_AT_ONCE = 65_536  # one kernel without intermediate values; long enough for all threads
+_COMPILED_AT_ONCE = 1 << 20  # one kernel without intermediate values, so that only its input takes memory
 _GPU_AT_ONCE = 1 << 22
-_ONE_KERNEL = {"max_fusion_size": 1_000_000, "cpp.max_horizontal_fusion_size": 1_000_000}
+_LONG_ENOUGH = 1 << 17
+_ONE_KERNEL: dict[str, Any] = {"max_fusion_size": 1_000_000, "cpp.max_horizontal_fusion_size": 1_000_000}
 
 
 def summaries(
@@ -47,7 +48,7 @@ def summaries(
         exact=torch.empty(n, dtype=torch.bool, device=device),
     )
     at_once = _GPU_AT_ONCE if device.type != "cpu" else _COMPILED_AT_ONCE if compiled else _EAGER_AT_ONCE
-    kernel = _kernel(device, at_once) if compiled else summary
+    kernel = _kernel(device) if compiled else summary
 
     def work(first: int, last: int) -> None:
         some = slice(first, last)
@@ -84,22 +85,36 @@ def _make_exact(found: Summary, hierarchies: HierarchyBatch, layers: LayerBatch,
 Kernel = Callable[[HierarchyBatch, LayerBatch, MappingBatch], Summary]
 
 
-def _kernel(device: torch.device, at_once: int) -> Kernel:
+def _kernel(device: torch.device) -> Kernel:
     if device.type == "cpu" and not any(shutil.which(name) for name in (environ.get("CXX", "g++"), "g++", "clang++")):
         raise ArmillaryError("a compiled cost model needs a C++ compiler; install one (apt install g++)")
     fused = _compiled(device.type)
 
     def run(hierarchies: HierarchyBatch, layers: LayerBatch, mappings: MappingBatch) -> Summary:
-        groups = [[_padded(t, at_once) for t in _tensors(batch)] for batch in (hierarchies, layers, mappings)]
+        groups = [_tensors(batch) for batch in (hierarchies, layers, mappings)]
+        shapes = tuple((*tuple(t.shape[:-1]), t.shape[-1] == 1) for group in groups for t in group)
+        if device.type == "cpu" and shapes not in _known_shapes:
+            # The compiler decides by the first batch whether a kernel is worth several threads.
+            fused(*([_repeated(t, _LONG_ENOUGH) for t in group] for group in groups))
+            _known_shapes.add(shapes)
         return Summary(*fused(*groups))
 
     return run
 
 
+_known_shapes: set[tuple[tuple[int, ...], ...]] = set()
+
+
+def _repeated(tensor: Tensor, n: int) -> Tensor:
+    """Return a tensor of n candidates, the given ones over and over."""
+    size = tensor.shape[-1]
+    return tensor if size == 1 else tensor[..., torch.arange(n) % size].contiguous()
+
+
 @cache
 def _compiled(device_type: str) -> Callable[..., tuple[Tensor, ...]]:
     options = _ONE_KERNEL if device_type == "cpu" else None
-    compiled: Callable[..., tuple[Tensor, ...]] = torch.compile(_flat_summary, options=options)  # type: ignore[arg-type]
+    compiled: Callable[..., tuple[Tensor, ...]] = torch.compile(_flat_summary, options=options, dynamic=True)
     return compiled
 
 
@@ -111,12 +126,4 @@ def _flat_summary(
 
 
 def _tensors(batch: Any) -> list[Tensor]:
-    return [getattr(batch, field.name) for field in fields(batch)]
-
-
-def _padded(tensor: Tensor, n: int) -> Tensor:
-    """Return a tensor of n candidates, the last repeated, so that one compiled kernel serves every length."""
-    if tensor.shape[-1] in (1, n):
-        return tensor.contiguous()
-    index = torch.arange(n, device=tensor.device).clamp(max=tensor.shape[-1] - 1)
-    return pick(tensor, index)
+    return [getattr(batch, field.name).contiguous() for field in fields(batch)]

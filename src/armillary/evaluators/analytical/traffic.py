@@ -151,24 +151,33 @@ class Nest:
         return product(self.spatial[level])
 
 
-def delivered(nest: Nest, words: Sequence[Row]) -> list[Row]:
-    """Return the words that one instance below each level receives over the whole layer.
+@dataclass(frozen=True)
+class Delivered:
+    """Words that one instance below each level receives over the whole layer.
 
-    Args:
-        nest: the loops.
-        words: of each tensor in the tile of the level below, per level.
-
-    Returns:
-        Words per level and tensor; at the innermost level the operands of one compute unit.
+    Attributes:
+        words: per level and tensor; at the innermost level the operands of one compute unit.
+        unmoved: how many of the input words, per level, are of windows that stand where they stood a
+            step before: Timeloop fetches such a window anew if the moves before it were others, but
+            a neighbour that wants the same one has it.
     """
+
+    words: list[Row]
+    unmoved: list[Tensor]
+
+
+def delivered(nest: Nest, words: Sequence[Row]) -> Delivered:
+    """Return what crosses the boundaries; `words` are of each tensor in the tile of the level below, per level."""
     resting = [_resting(nest, tensor) for tensor in "WIO"]
     found: list[Row] = [(nest.above[0],) * 3]
+    unmoved = [torch.zeros_like(nest.above[0])]
     for level in range(1, len(words)):
         above = nest.above[level]
         weights, outputs = (above / resting[t][level] * words[level][t] for t in (WEIGHTS, OUTPUTS))
-        inputs = _inputs(nest, words[level][INPUTS], resting[INPUTS][level], level)
+        inputs, still = _inputs(nest, words[level][INPUTS], resting[INPUTS][level], level)
         found.append((weights, inputs, outputs))
-    return found
+        unmoved.append(still)
+    return Delivered(found, unmoved)
 
 
 def _resting(nest: Nest, tensor: str) -> list[Tensor]:
@@ -224,14 +233,16 @@ def displacement(nest: Nest, level: int, dimension: int) -> Tensor:
     return per_step * nest.step[level][dimension]
 
 
-def _inputs(nest: Nest, words: Tensor, resting: Tensor, boundary: int) -> Tensor:
-    """Return the input words that cross a boundary downwards, per instance below, shape [n]."""
+def _inputs(nest: Nest, words: Tensor, resting: Tensor, boundary: int) -> tuple[Tensor, Tensor]:
+    """Return the input words that cross a boundary, per instance below, and those of unmoved windows, [n]."""
     first = innermost(nest, boundary)
     above = nest.above[boundary]
     slab = slab_words(nest, words, first, boundary)
     partial = above - above / torch.where(first.rests, resting, first.factor)
-    again = reduce(torch.add, [repeats(nest, first, boundary, axis).times for axis in (0, 1)])
-    return words * above - (words - slab) * (partial + again)
+    found = [repeats(nest, first, boundary, axis) for axis in (0, 1)]
+    again = found[0].times + found[1].times
+    still = torch.where(slab == words, (found[0].still + found[1].still) * words, 0.0)
+    return words * above - (words - slab) * (partial + again), still
 
 
 def slab_words(nest: Nest, words: Tensor, first: Innermost, boundary: int) -> Tensor:
@@ -251,7 +262,7 @@ class Repeats:
 
     Attributes:
         times: how many displace the tile as the innermost loop does, shape [n].
-        still: whether some loop's move leaves the tile where it was, shape [n].
+        still: how many leave the tile where it was, though the innermost loop moves it, shape [n].
     """
 
     times: Tensor
@@ -266,9 +277,9 @@ def repeats(nest: Nest, first: Innermost, boundary: int, axis: int) -> Repeats:
     """
     out, tap = AXES[axis]
     blockers = [d for d in range(len(DIMENSIONS)) if d not in (K, out, tap)]
-    moved = times = torch.zeros_like(nest.above[0])
+    moved = times = still = torch.zeros_like(nest.above[0])
     open_run = torch.ones_like(moved, dtype=torch.bool)
-    started = still = torch.zeros_like(open_run)
+    started = torch.zeros_like(open_run)
     for level in range(boundary, len(nest.temporal)):
         place, factor = nest.place[level], nest.temporal[level]
         blocked = least([place[d] for d in blockers])
@@ -282,7 +293,7 @@ def repeats(nest: Nest, first: Innermost, boundary: int, axis: int) -> Repeats:
             within = torch.where(place[K] < place[d], factor[K], 1.0) * torch.where(inside, factor[other], 1.0)
             turns = nest.above[level] / (factor[d] * within) * (factor[d] - 1)
             times = times + torch.where(later & (reach[d] == first.moves[axis] + so_far), turns, 0.0)
-            still = still | (later & (reach[d] == so_far))
+            still = still + torch.where(later & (reach[d] == so_far), turns, 0.0)
         moved = moved + reduce(torch.add, [torch.where(in_run[d], reach[d], 0.0) for d in (out, tap)])
         open_run = open_run & (blocked == NOWHERE)
         started = started | (begins != NOWHERE)
