@@ -3,7 +3,14 @@ from pathlib import Path
 import pytest
 
 from armillary.hardware.hierarchy import load_hierarchy
-from armillary.studies.map_network import map_as_given, map_by_search, read_mappings
+from armillary.hardware.timeloop import architecture_yaml, mapping_yaml, problem_yaml
+from armillary.studies.map_network import (
+    map_as_given,
+    map_by_search,
+    read_hierarchy,
+    read_mappings,
+    read_problem,
+)
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
@@ -45,7 +52,7 @@ def test_a_layer_that_cannot_be_mapped_does_not_stop_the_others(gemmini):
 
 def test_given_mappings_are_costed(gemmini):
     one_each = [Workload(use.layer.name, (use,)) for use in TWO.layers]
-    given = {w.name: read_mappings(TEXTS[w.name], w)[w.name] for w in one_each}
+    given = {w.name: read_mappings(TEXTS[w.name], w, gemmini)[w.name] for w in one_each}
     layers = map_as_given(gemmini, TWO, given)
     # DRAM moves 8 words a cycle: 256 + 128 + 128 words of a, 32 + 4 + 8 of b
     assert [layer.delay_cycles for layer in layers] == [64, 6]
@@ -53,10 +60,10 @@ def test_given_mappings_are_costed(gemmini):
     assert [str(layer.mapping) for layer in layers] == list(TEXTS.values())
 
 
-def test_a_file_of_mappings_is_read(tmp_path):
+def test_a_file_of_mappings_is_read(tmp_path, gemmini):
     path = tmp_path / "m.yaml"
     path.write_text("".join(f"{name}: '{text}'\n" for name, text in TEXTS.items()))
-    assert {name: str(m) for name, m in read_mappings(str(path), TWO).items()} == TEXTS
+    assert {name: str(m) for name, m in read_mappings(str(path), TWO, gemmini).items()} == TEXTS
 
 
 @pytest.mark.parametrize(
@@ -73,17 +80,31 @@ def test_a_wrong_file_of_mappings_is_named(content, message, tmp_path, gemmini):
     path.write_text(content)
     if message is None:
         with pytest.raises(ArmillaryError, match=r"layer 'a' has no mapping; layer 'b' has no mapping"):
-            map_as_given(gemmini, TWO, read_mappings(str(path), TWO))
+            map_as_given(gemmini, TWO, read_mappings(str(path), TWO, gemmini))
         return
     with pytest.raises(ArmillaryError, match=message):
-        read_mappings(str(path), TWO)
+        read_mappings(str(path), TWO, gemmini)
 
 
 def test_what_does_not_fit_is_told_at_once(gemmini):
-    given = read_mappings(TEXTS["b"], Workload("one", (LayerUse(Layer("a", "gemm", K=16, C=16, P=8)),)))
+    given = read_mappings(TEXTS["b"], Workload("one", (LayerUse(Layer("a", "gemm", K=16, C=16, P=8)),)), gemmini)
     with pytest.raises(ArmillaryError, match=r"layer 'b' has no mapping; layer a: the factors of K multiply to 8"):
         map_as_given(gemmini, TWO, given)
     with pytest.raises(ArmillaryError, match="workload two has 2 layers; give a YAML file"):
-        read_mappings(TEXTS["a"], TWO)
+        read_mappings(TEXTS["a"], TWO, gemmini)
     with pytest.raises(ArmillaryError, match="neither 'search', a mapping nor a file"):
-        read_mappings("serch", TWO)
+        read_mappings("serch", TWO, gemmini)
+
+
+def test_timeloops_files_are_read_where_ours_are(gemmini, tmp_path):
+    layer = Layer("conv", "conv", K=16, C=16, P=8, Q=6, R=3, S=3, stride_h=2)
+    mapping = searched(gemmini, Workload("one", (LayerUse(layer),)))[0].mapping
+    for name, text in (
+        ("arch", architecture_yaml(gemmini)), ("conv", problem_yaml(layer)), ("map", mapping_yaml(mapping, gemmini)),
+    ):  # fmt: skip
+        (tmp_path / f"{name}.yaml").write_text(text)
+    chip, workload = read_hierarchy(tmp_path / "arch.yaml"), read_problem(tmp_path / "conv.yaml")
+    assert [level.name for level in chip.levels] == [level.name for level in gemmini.levels]
+    assert workload.layers[0].layer == layer
+    assert read_mappings(str(tmp_path / "map.yaml"), workload, chip) == {"conv": mapping}
+    assert read_hierarchy(GEMMINI) == gemmini

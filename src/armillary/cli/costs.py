@@ -27,13 +27,16 @@ if TYPE_CHECKING:
 
 @app.command()
 def evaluate(
-    workload: Annotated[str, typer.Option(help="A name of the zoo or an ONNX file.")],
+    workload: Annotated[
+        str, typer.Option(help="A name of the zoo or an ONNX file; with --hierarchy also a Timeloop problem.")
+    ],
     design_file: Annotated[
         Path | None, typer.Option("--design", help="YAML file with the value of every parameter of a template.")
     ] = None,
-    hierarchy: Annotated[Path | None, typer.Option(help="YAML file of a hierarchy, instead of a template.")] = None,
+    hierarchy: Annotated[Path | None, typer.Option(help="YAML file of a hierarchy, ours or Timeloop's.")] = None,
     mapping: Annotated[
-        str, typer.Option(help="`search`, a YAML file of layer name: mapping, or one layer's mapping.")
+        str,
+        typer.Option(help="`search`, a YAML file of layer name: mapping, or one layer's mapping; or Timeloop's file."),
     ] = "search",
     method: Annotated[str, typer.Option(help="genetic, random, sobol or exhaustive.")] = "genetic",
     goal: Annotated[str, typer.Option(help="What the search minimises: edp, delay or energy.")] = "edp",
@@ -110,18 +113,25 @@ def _evaluate_hierarchy(
     seed: int,
     as_json: bool,
 ) -> None:
-    from armillary.hardware.hierarchy import load_hierarchy
     from armillary.hardware.technology import area_mm2
-    from armillary.studies.map_network import SEARCH, map_as_given, map_by_search, read_mappings
+    from armillary.studies.map_network import (
+        SEARCH,
+        map_as_given,
+        map_by_search,
+        read_hierarchy,
+        read_mappings,
+        read_problem,
+    )
 
-    chip, network = load_hierarchy(path), workload_of(workload, dim)
+    chip = read_hierarchy(path)
+    network = read_problem(Path(workload)) if workload.endswith((".yaml", ".yml")) else workload_of(workload, dim)
     if mapping == SEARCH:
         with progress_bars() as on_progress:
             layers = map_by_search(
                 chip, network, method=method, goal=goal, budget=budget, seed=seed, on_progress=on_progress
             )
     else:
-        layers = map_as_given(chip, network, read_mappings(mapping, network))
+        layers = map_as_given(chip, network, read_mappings(mapping, network, chip))
     rows = [_layer_content(layer, chip) for layer in layers]
     delay = sum(layer.use.count * layer.delay_cycles for layer in layers)
     energy = sum(layer.use.count * layer.energy_pj for layer in layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ import yaml
 
 from armillary.evaluators.analytical import Costs, evaluate
 from armillary.evaluators.analytical.search import Goal, Method, NoLegalMappingError, search
-from armillary.hardware.hierarchy import Hierarchy
+from armillary.hardware.hierarchy import Hierarchy, load_hierarchy
 from armillary.hardware.mapping import Mapping
+from armillary.hardware.timeloop import load_architecture, load_mapping, load_problem
 from armillary.types import ArmillaryError, Failure
 from armillary.workloads.layer import LayerUse, Workload
 
@@ -107,11 +109,37 @@ def map_as_given(hierarchy: Hierarchy, workload: Workload, mappings: Table[str, 
     return found
 
 
-def read_mappings(text: str, workload: Workload) -> dict[str, Mapping]:
-    """Return mappings by layer: from a YAML file of name and text, or from the text of a single layer's.
+def read_hierarchy(path: Path) -> Hierarchy:
+    """Return the hierarchy of a file: of our own form, or a Timeloop architecture.
 
     Raises:
-        ArmillaryError: if the file or a text is wrong, or one text is to serve several layers.
+        ArmillaryError: if the file cannot be read or something in it is wrong or not modelled.
+    """
+    return load_architecture(path) if _has(path, "architecture") else load_hierarchy(path)
+
+
+def read_problem(path: Path) -> Workload:
+    """Return a workload of the one layer of a Timeloop problem file.
+
+    Raises:
+        ArmillaryError: if the file cannot be read or something in it is wrong or not modelled.
+    """
+    return Workload(path.stem, (LayerUse(load_problem(path).layer),))
+
+
+def _has(path: Path, part: str) -> bool:
+    """Return whether a file is a Timeloop document with this part; one that is no YAML is not."""
+    try:
+        return bool(re.search(rf"^{part}\s*:", path.read_text(), re.MULTILINE))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def read_mappings(text: str, workload: Workload, hierarchy: Hierarchy) -> dict[str, Mapping]:
+    """Return mappings by layer: from a YAML file of name and text, or for one layer a text or Timeloop's file.
+
+    Raises:
+        ArmillaryError: if the file or a text is wrong, or one mapping is to serve several layers.
     """
     if text.startswith("L") and "[" in text:
         if len(workload.layers) > 1:
@@ -121,6 +149,9 @@ def read_mappings(text: str, workload: Workload) -> dict[str, Mapping]:
             )
         return {workload.layers[0].layer.name: Mapping.parse(text)}
     path = Path(text)
+    if _has(path, "mapping") and len(workload.layers) == 1:
+        layer = workload.layers[0].layer
+        return {layer.name: load_mapping(path, hierarchy, layer)}
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as fault:
