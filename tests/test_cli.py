@@ -127,6 +127,19 @@ def test_maps_a_network_onto_a_hierarchy(model, tmp_path):
     assert layer["mapping"] in armillary(*request).stdout
 
 
+def test_explains_a_mapping(tmp_path):
+    request = ("explain", "--hierarchy", GEMMINI, "--workload", "resnet18", "--budget", "400")
+    found = answer(*request, "--layer", "conv_1", "--svg", tmp_path / "nest.svg")
+    assert [level["name"] for level in found["levels"]] == ["DRAM", "Scratchpad", "Accumulator", "Registers"]
+    assert (tmp_path / "nest.svg").read_text().startswith("<svg")
+    text = armillary(*request, "--layer", "conv_1", "--mapping", found["mapping"]).stdout
+    assert "multiply-accumulate" in text
+    assert f"{found['delay_cycles']:,.0f} cycles, bound by {found['bound']}" in text
+    assert "resnet18 has 12 layers; name one with --layer" in refusal(*request)
+    assert "has no layer 'conv_99'" in refusal(*request, "--layer", "conv_99")
+    assert "cannot be written" in refusal(*request, "--layer", "conv_1", "--svg", tmp_path / "no" / "nest.svg")
+
+
 def test_what_to_evaluate_must_be_clear(design_file, tmp_path):
     both = ("--design", design_file, "--hierarchy", GEMMINI)
     for given in ((), both):

@@ -120,11 +120,10 @@ def _evaluate_hierarchy(
         map_by_search,
         read_hierarchy,
         read_mappings,
-        read_problem,
     )
 
     chip = read_hierarchy(path)
-    network = read_problem(Path(workload)) if workload.endswith((".yaml", ".yml")) else workload_of(workload, dim)
+    network = _network(workload, dim)
     if mapping == SEARCH:
         with progress_bars() as on_progress:
             layers = map_by_search(
@@ -192,3 +191,60 @@ def _layer_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "bound by": row["bound"],
         "feasible": "yes" if row["feasible"] else "no",
     }
+
+
+@app.command()
+def explain(
+    hierarchy: Annotated[Path, typer.Option(help="YAML file of a hierarchy, ours or Timeloop's.")],
+    workload: Annotated[str, typer.Option(help="A name of the zoo, an ONNX file or a Timeloop problem.")],
+    mapping: Annotated[
+        str, typer.Option(help="`search`, a YAML file of layer name: mapping, or one layer's mapping.")
+    ] = "search",
+    layer: Annotated[str | None, typer.Option(help="The layer to explain; needed if there are several.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="Write a picture of the nest here.")] = None,
+    budget: Annotated[int, typer.Option(help="Mappings that a search evaluates.", min=1)] = 50_000,
+    dim: Dim = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Print a mapping's loop nest, with tile sizes beside each loop and accesses beside each level."""
+    from dataclasses import asdict
+
+    from armillary.evaluators.analytical.explain import as_text
+    from armillary.reports.nest_picture import nest_picture
+    from armillary.studies.map_network import explain_layer, read_hierarchy
+
+    found = explain_layer(read_hierarchy(hierarchy), _network(workload, dim), layer, mapping, budget=budget, seed=seed)
+    if svg is not None:
+        try:
+            svg.write_text(nest_picture(found))
+        except OSError as fault:
+            raise ArmillaryError(f"{svg}: cannot be written: {fault.strerror}") from fault
+    content = {
+        "mapping": str(found.mapping),
+        "feasible": found.failure is None,
+        "failure": None if found.failure is None else str(found.failure),
+        "bound": found.bound,
+        **{name: value for name, value in asdict(found).items() if name not in ("mapping", "failure", "layer")},
+        "layer": found.layer.name,
+    }
+
+    def show() -> None:
+        print(f"{found.layer.name}: {found.mapping}\n")
+        print(as_text(found))
+        print(
+            f"\n{found.delay_cycles:,.0f} cycles, bound by {found.bound}; {found.energy_pj / 1e6:,.4g} uJ, "
+            f"{found.utilization:.1%} of the compute units at work"
+        )
+        if found.failure is not None:
+            print(f"infeasible: {found.failure}")
+        if svg is not None:
+            print(f"picture  {svg}")
+
+    print_result(content, as_json, show)
+
+
+def _network(workload: str, dim: Sequence[str] | None) -> Any:
+    from armillary.studies.map_network import read_problem
+
+    return read_problem(Path(workload)) if workload.endswith((".yaml", ".yml")) else workload_of(workload, dim)

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from armillary.evaluators.analytical import Costs, evaluate
+from armillary.evaluators.analytical.explain import ExplainedMapping, explain
 from armillary.evaluators.analytical.search import Goal, Method, NoLegalMappingError, search
 from armillary.hardware.hierarchy import Hierarchy, load_hierarchy
 from armillary.hardware.mapping import Mapping
@@ -107,6 +108,31 @@ def map_as_given(hierarchy: Hierarchy, workload: Workload, mappings: Table[str, 
         costs = evaluate(hierarchy, use.layer, mapping)
         found.append(MappedLayer(use, mapping, costs, costs.failure(0, hierarchy)))
     return found
+
+
+def explain_layer(
+    hierarchy: Hierarchy, workload: Workload, layer: str | None, mapping: str, *, budget: int, seed: int
+) -> ExplainedMapping:
+    """Return one layer's mapping taken apart: one that is given, or the best of a search.
+
+    Raises:
+        ArmillaryError: if there is no such layer, several and none named, or the mapping is wrong.
+    """
+    names = [use.layer.name for use in workload.layers]
+    if layer is None and len(names) > 1:
+        raise ArmillaryError(f"workload {workload.name} has {len(names)} layers; name one with --layer: {names}")
+    if layer is not None and layer not in names:
+        raise ArmillaryError(f"workload {workload.name} has no layer {layer!r}; it has {names}")
+    use = next(use for use in workload.layers if layer in (None, use.layer.name))
+    if mapping == SEARCH:
+        return explain(hierarchy, use.layer, search(hierarchy, use.layer, budget=budget, seed=seed).mapping)
+    given = read_mappings(mapping, Workload(workload.name, (use,)), hierarchy)
+    if use.layer.name not in given:
+        raise ArmillaryError(f"{mapping}: has no mapping of layer {use.layer.name!r}")
+    faults = list(given[use.layer.name].faults(hierarchy, use.layer))
+    if faults:
+        raise ArmillaryError("; ".join(faults))
+    return explain(hierarchy, use.layer, given[use.layer.name])
 
 
 def read_hierarchy(path: Path) -> Hierarchy:
