@@ -38,7 +38,7 @@ def evaluate(
         str,
         typer.Option(help="`search`, a YAML file of layer name: mapping, or one layer's mapping; or Timeloop's file."),
     ] = "search",
-    method: Annotated[str, typer.Option(help="genetic, random, sobol or exhaustive.")] = "genetic",
+    method: Annotated[str, typer.Option(help="genetic, gradient, random, sobol or exhaustive.")] = "genetic",
     goal: Annotated[str, typer.Option(help="What the search minimises: edp, delay or energy.")] = "edp",
     budget: Annotated[int, typer.Option(help="Mappings that the search evaluates per layer.", min=1)] = 50_000,
     template: TemplateName = "edge_tpu",

@@ -24,6 +24,7 @@ from armillary.types import Failure
 from armillary.workloads.layer import Layer
 
 READS, FILLS, UPDATES = range(3)
+_RELAXED_TURNING = 1.3
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,8 @@ def evaluate(
         mappings: one per candidate.
         count_first_fill: count the first fill of a buffer with partial sums that are still zero, as
             Timeloop did before version 3; later ones leave it out.
-        relaxed: do without rounding, so that costs are differentiable in real factors.
+        relaxed: do without rounding, so that costs are differentiable in real factors; a factor below
+            1.3 then counts as a loop that does not turn.
 
     Raises:
         ArmillaryError: if hierarchies or mappings differ in their number of levels, or their numbers differ.
@@ -134,7 +136,7 @@ def batch_costs(
     relaxed: bool = False,
 ) -> Costs:
     """Return the costs of candidates given as tensors; see `evaluate`."""
-    nest = Nest.of(layers, mappings)
+    nest = Nest.of(layers, mappings, turning=_RELAXED_TURNING if relaxed else 1.0)
     plain = _delivery(nest, hierarchies, mappings)
     delivery = _with_shared_windows(nest, hierarchies, mappings, plain)
     return _totals(nest, hierarchies, layers, mappings, delivery, count_first_fill, relaxed).costs()

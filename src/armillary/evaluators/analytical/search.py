@@ -1,4 +1,4 @@
-"""Search for the best mapping of a layer onto a hierarchy: random, genetic, exhaustive."""
+"""Search for the best mapping of a layer onto a hierarchy: random, genetic, by gradient, exhaustive."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch
+from armillary.evaluators.analytical.gradient import descend
 from armillary.evaluators.analytical.mapspace import MapSpace
 from armillary.evaluators.analytical.summaries import summaries
 from armillary.hardware.hierarchy import Hierarchy
@@ -20,8 +21,8 @@ from armillary.workloads.layer import Layer
 
 Goal = Literal["edp", "delay", "energy"]
 GOALS: tuple[Goal, ...] = ("edp", "delay", "energy")
-Method = Literal["random", "sobol", "genetic", "exhaustive"]
-METHODS: tuple[Method, ...] = ("genetic", "random", "sobol", "exhaustive")
+Method = Literal["random", "sobol", "genetic", "gradient", "exhaustive"]
+METHODS: tuple[Method, ...] = ("genetic", "gradient", "random", "sobol", "exhaustive")
 _AT_ONCE = 16_384
 _EXHAUSTIBLE = 200_000_000
 
@@ -73,10 +74,11 @@ def search(
     Args:
         hierarchy: onto which; its levels' rules bound the search.
         layer: of what.
-        method: `genetic` (crossover of splits and orders), `random` or `sobol` (uniform over the map-space),
-            or `exhaustive`, which proves optimality and ignores the budget.
+        method: `genetic` (crossover of splits and orders), `gradient` (descent on relaxed factors), `random`
+            or `sobol` (uniform over the map-space), or `exhaustive`, which proves optimality and ignores
+            the budget.
         goal: what to minimise.
-        budget: mappings to evaluate.
+        budget: mappings to evaluate; `gradient` finishes the round that crosses it.
         seed: same seed, same result, unless the time runs out.
         seconds: stop after this time, with the best so far.
         on_progress: called with mappings done and in total.
@@ -98,6 +100,8 @@ def search(
         _exhaust(space, judge)
     elif method == "genetic":
         _evolve(space, judge, rng)
+    elif method == "gradient":
+        descend(space, judge, goal, lambda: judge.over, rng)
     else:
         for codes in _samples(space, method, budget, seed, rng):
             if judge.over:

@@ -84,15 +84,15 @@ class Nest:
     dilation: Row
 
     @staticmethod
-    def of(layers: LayerBatch, mappings: MappingBatch) -> Nest:
-        """Derive the extents."""
+    def of(layers: LayerBatch, mappings: MappingBatch, *, turning: float = 1.0) -> Nest:
+        """Derive the extents; a loop turns if its factor is above `turning`."""
         n = len(mappings)
         temporal, spatial = (
             tuple(tuple(row.expand(-1, n).unbind()) for row in factors)
             for factors in (mappings.temporal, mappings.spatial)
         )
         place = tuple(
-            tuple(torch.where(t > 1, p, NOWHERE) for t, p in zip(turns, row.expand(-1, n).unbind(), strict=True))
+            tuple(torch.where(t > turning, p, NOWHERE) for t, p in zip(turns, row.expand(-1, n).unbind(), strict=True))
             for turns, row in zip(temporal, mappings.place, strict=True)
         )
         one = torch.ones_like(temporal[0][0])
