@@ -119,7 +119,8 @@ def evaluate(
         count_first_fill: count the first fill of a buffer with partial sums that are still zero, as
             Timeloop did before version 3; later ones leave it out.
         relaxed: do without rounding, so that costs are differentiable in real factors; a factor below
-            1.3 then counts as a loop that does not turn.
+            1.3 then counts as a loop that does not turn, and windows that instances share in part are
+            counted once per instance.
 
     Raises:
         ArmillaryError: if hierarchies or mappings differ in their number of levels, or their numbers differ.
@@ -137,8 +138,9 @@ def batch_costs(
 ) -> Costs:
     """Return the costs of candidates given as tensors; see `evaluate`."""
     nest = Nest.of(layers, mappings, turning=_RELAXED_TURNING if relaxed else 1.0)
-    plain = _delivery(nest, hierarchies, mappings)
-    delivery = _with_shared_windows(nest, hierarchies, mappings, plain)
+    delivery = _delivery(nest, hierarchies, mappings)
+    if not relaxed:
+        delivery = _with_shared_windows(nest, hierarchies, mappings, delivery)
     return _totals(nest, hierarchies, layers, mappings, delivery, count_first_fill, relaxed).costs()
 
 
