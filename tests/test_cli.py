@@ -127,6 +127,17 @@ def test_maps_a_network_onto_a_hierarchy(model, tmp_path):
     assert layer["mapping"] in armillary(*request).stdout
 
 
+def test_asks_an_external_simulator(design_file, tmp_path):
+    (tmp_path / "sim.sh").write_text('cat > /dev/null; echo \'{"metrics": {"runtime_s": 0.25}}\'\n')
+    (tmp_path / "sim.yaml").write_text(f"name: shell\nversion: '1'\ncommand: [sh, {tmp_path / 'sim.sh'}]\n")
+    request = ("evaluate", "--design", design_file, "--workload", "unet", "--fidelity", "external")
+    answered = answer(*request, "--program", tmp_path / "sim.yaml", "--log", tmp_path / "log")
+    assert (answered["evaluator"], answered["metrics"]) == ("shell 1", {"runtime_s": 0.25})
+    rows = answer("log", "query", "SELECT fidelity FROM log", "--log", tmp_path / "log")
+    assert rows == [{"fidelity": "external"}]
+    assert "--fidelity external --program FILE.yaml" in refusal(*request)
+
+
 def test_explains_a_mapping(tmp_path):
     request = ("explain", "--hierarchy", GEMMINI, "--workload", "resnet18", "--budget", "400")
     found = answer(*request, "--layer", "conv_1", "--svg", tmp_path / "nest.svg")

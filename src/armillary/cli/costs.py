@@ -42,7 +42,8 @@ def evaluate(
     goal: Annotated[str, typer.Option(help="What the search minimises: edp, delay or energy.")] = "edp",
     budget: Annotated[int, typer.Option(help="Mappings that the search evaluates per layer.", min=1)] = 50_000,
     template: TemplateName = "edge_tpu",
-    fidelity: Annotated[str, typer.Option(help="analytical, rtl or physical.")] = "analytical",
+    fidelity: Annotated[str, typer.Option(help="analytical, rtl, physical or external.")] = "analytical",
+    program: Annotated[Path | None, typer.Option(help="YAML description of an external simulator.")] = None,
     log: Annotated[str | None, typer.Option(help="Append the evaluation to this log.")] = None,
     dim: Dim = None,
     seed: Seed = 0,
@@ -56,7 +57,7 @@ def evaluate(
             raise ArmillaryError("--log holds evaluations of a template's designs; leave it out with --hierarchy")
         _evaluate_hierarchy(hierarchy, workload, dim, mapping, method, goal, budget, seed, as_json)
     elif design_file is not None:
-        _evaluate_design(design_file, workload, dim, template, fidelity, log, seed, as_json)
+        _evaluate_design(design_file, workload, dim, template, fidelity, program, log, seed, as_json)
 
 
 def _evaluate_design(
@@ -65,6 +66,7 @@ def _evaluate_design(
     dim: Sequence[str] | None,
     template: str,
     fidelity: str,
+    program: Path | None,
     log: str | None,
     seed: int,
     as_json: bool,
@@ -79,6 +81,7 @@ def _evaluate_design(
         read_design(design_file, chosen.space),
         workload_of(workload, dim),
         fidelity_of(fidelity),
+        program=program,
         seed=seed,
         log=log,
     )

@@ -1,0 +1,177 @@
+"""Other people's simulators: any command line program behind the evaluator protocol.
+
+A YAML file describes the program. It is started once per design, reads one JSON document on its
+standard input, `{"design": {...}, "workload": {"name": ..., "layers": [...]}, "seed": ...}`, and answers
+with one on its standard output, `{"metrics": {"runtime_s": ...}}`, or `{"feasible": false, "failure":
+{"resource": ..., "layer": ..., "needed": ..., "available": ..., "detail": ...}, "metrics": {}}` for a design
+that cannot work. A crash, an answer that is none, and a time limit are evaluations with a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from armillary.types import METRICS, ArmillaryError, Design, Evaluation, Failure, Fidelity
+from armillary.workloads.context import context_of
+from armillary.workloads.layer import Workload
+
+_LAST_WORDS = 400
+_FAILURE_FIELDS = ("resource", "layer", "needed", "available", "detail")
+
+
+class Program(BaseModel):
+    """A program that evaluates designs.
+
+    Attributes:
+        name: of the evaluator in the log.
+        version: likewise; results of different versions are never mixed.
+        command: the program and its arguments; it is looked up on the PATH.
+        time_limit_s: after which it and what it started are killed.
+        environment: variables that it gets on top of ours.
+        install: how to install it, told if it is missing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1)]
+    version: Annotated[str, Field(min_length=1)]
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
+    environment: dict[str, str] = {}
+    install: str = ""
+
+    @staticmethod
+    def load(path: Path) -> Program:
+        """Read the description of a program.
+
+        Raises:
+            ArmillaryError: names the file, and every wrong field.
+        """
+        try:
+            content = yaml.safe_load(path.read_text())
+        except OSError as fault:
+            raise ArmillaryError(f"{path}: cannot be read: {fault.strerror}") from fault
+        except (yaml.YAMLError, UnicodeDecodeError) as fault:
+            raise ArmillaryError(f"{path}: is no YAML: {' '.join(str(fault).split())}") from fault
+        if not isinstance(content, Mapping):
+            raise ArmillaryError(f"{path}: describes no program; it needs name, version and command")
+        try:
+            return Program.model_validate(dict(content))
+        except ValidationError as fault:
+            faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in fault.errors())
+            raise ArmillaryError(f"{path}: " + "; ".join(faults)) from None
+
+
+class ExternalEvaluator:
+    """A program as an evaluator.
+
+    Args:
+        program: what to start.
+        seed: handed to the program and recorded.
+
+    Raises:
+        ArmillaryError: if the program is not installed; says how to install it.
+    """
+
+    fidelity = Fidelity.EXTERNAL
+
+    def __init__(self, *, program: Program, seed: int = 0) -> None:
+        if shutil.which(program.command[0]) is None:
+            how = f"; {program.install}" if program.install else ""
+            raise ArmillaryError(f"{program.name}: {program.command[0]!r} is not installed{how}")
+        self.name, self.version = program.name, program.version
+        self._program, self._seed = program, seed
+
+    def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]:
+        """Start the program once per design; whatever happens to it is an answer."""
+        layers = [{**asdict(use.layer), "count": use.count} for use in workload.layers]
+        return [self._one(design, workload, layers) for design in designs]
+
+    def _one(self, design: Design, workload: Workload, layers: list[dict[str, Any]]) -> Evaluation:
+        request = {
+            "design": design.as_dict(),
+            "workload": {"name": workload.name, "layers": layers},
+            "seed": self._seed,
+        }
+        start = time.perf_counter()
+        metrics, failure = self._run(json.dumps(request))
+        return Evaluation(
+            design=design,
+            workload=workload.name,
+            context=context_of(workload).as_dict(),
+            evaluator=self.name,
+            version=self.version,
+            fidelity=self.fidelity,
+            metrics=metrics,
+            feasible=failure is None,
+            failure=failure,
+            seconds=time.perf_counter() - start,
+            seed=self._seed,
+            time=datetime.now(UTC).replace(tzinfo=None),
+        )
+
+    def _run(self, request: str) -> tuple[dict[str, float], Failure | None]:
+        """Return metrics and failure of one run; the program gets a process group of its own."""
+        with subprocess.Popen(
+            self._program.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, **self._program.environment},
+            start_new_session=True,
+        ) as process:
+            try:
+                out, err = process.communicate(request, timeout=self._program.time_limit_s)
+            except subprocess.TimeoutExpired:
+                return {}, Failure("timeout", detail=f"no answer within {self._program.time_limit_s:g} s")
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode:
+            last = (err.strip() or out.strip())[-_LAST_WORDS:]
+            return {}, Failure("error", detail=f"exit status {process.returncode}: {last}")
+        try:
+            return _read(json.loads(out))
+        except (ValueError, TypeError, KeyError) as fault:
+            return {}, Failure("error", detail=f"its answer is no result ({fault}): {out.strip()[:_LAST_WORDS]!r}")
+
+
+def _read(answer: Any) -> tuple[dict[str, float], Failure | None]:
+    """Return metrics and failure of an answer.
+
+    Raises:
+        ValueError: if the answer is not of the form that the module describes.
+    """
+    if not isinstance(answer, Mapping):
+        raise ValueError("not a JSON object")
+    metrics = {str(name): float(value) for name, value in answer.get("metrics", {}).items()}
+    unknown = sorted(set(metrics) - set(METRICS))
+    if unknown:
+        raise ValueError(f"metric {unknown[0]!r} is unknown; known are {sorted(METRICS)}")
+    strange = sorted(name for name, value in metrics.items() if not math.isfinite(value) or value < 0)
+    if strange:
+        raise ValueError(f"metric {strange[0]}={metrics[strange[0]]!r} is no positive number")
+    if answer.get("feasible", True):
+        if not metrics:
+            raise ValueError("feasible, but without metrics")
+        return metrics, None
+    given = answer.get("failure", {})
+    if not isinstance(given, Mapping) or set(given) - set(_FAILURE_FIELDS):
+        raise ValueError(f"failure holds other fields than {list(_FAILURE_FIELDS)}")
+    return metrics, Failure("infeasible", **given)
