@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from armillary.studies.map_network import MappedLayer
 
 
+Ert = Annotated[Path | None, typer.Option(help="Accelergy's energy table for the hierarchy.")]
+Art = Annotated[Path | None, typer.Option(help="Accelergy's area table for the hierarchy.")]
+
+
 @app.command()
 def evaluate(
     workload: Annotated[
@@ -38,6 +42,8 @@ def evaluate(
         str,
         typer.Option(help="`search`, a YAML file of layer name: mapping, or one layer's mapping; or Timeloop's file."),
     ] = "search",
+    ert: Ert = None,
+    art: Art = None,
     method: Annotated[str, typer.Option(help="genetic, gradient, random, sobol or exhaustive.")] = "genetic",
     goal: Annotated[str, typer.Option(help="What the search minimises: edp, delay or energy.")] = "edp",
     budget: Annotated[int, typer.Option(help="Mappings that the search evaluates per layer.", min=1)] = 50_000,
@@ -53,9 +59,12 @@ def evaluate(
     if (design_file is None) == (hierarchy is None):
         raise ArmillaryError("name what to evaluate: either --design, of a template, or --hierarchy")
     if hierarchy is not None:
+        from armillary.studies.map_network import read_hierarchy
+
         if log is not None:
             raise ArmillaryError("--log holds evaluations of a template's designs; leave it out with --hierarchy")
-        _evaluate_hierarchy(hierarchy, workload, dim, mapping, method, goal, budget, seed, as_json)
+        chip = read_hierarchy(hierarchy, ert=ert, art=art)
+        _evaluate_hierarchy(chip, workload, dim, mapping, method, goal, budget, seed, as_json)
     elif design_file is not None:
         _evaluate_design(design_file, workload, dim, template, fidelity, program, log, seed, as_json)
 
@@ -106,7 +115,7 @@ def _evaluate_design(
 
 
 def _evaluate_hierarchy(
-    path: Path,
+    chip: Hierarchy,
     workload: str,
     dim: Sequence[str] | None,
     mapping: str,
@@ -121,11 +130,9 @@ def _evaluate_hierarchy(
         SEARCH,
         map_as_given,
         map_by_search,
-        read_hierarchy,
         read_mappings,
     )
 
-    chip = read_hierarchy(path)
     network = _network(workload, dim)
     if mapping == SEARCH:
         with progress_bars() as on_progress:
@@ -203,6 +210,8 @@ def explain(
     mapping: Annotated[
         str, typer.Option(help="`search`, a YAML file of layer name: mapping, or one layer's mapping.")
     ] = "search",
+    ert: Ert = None,
+    art: Art = None,
     layer: Annotated[str | None, typer.Option(help="The layer to explain; needed if there are several.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a picture of the nest here.")] = None,
     budget: Annotated[int, typer.Option(help="Mappings that a search evaluates.", min=1)] = 50_000,
@@ -217,7 +226,9 @@ def explain(
     from armillary.reports.nest_picture import nest_picture
     from armillary.studies.map_network import explain_layer, read_hierarchy
 
-    found = explain_layer(read_hierarchy(hierarchy), _network(workload, dim), layer, mapping, budget=budget, seed=seed)
+    found = explain_layer(
+        read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, dim), layer, mapping, budget=budget, seed=seed
+    )
     if svg is not None:
         try:
             svg.write_text(nest_picture(found))

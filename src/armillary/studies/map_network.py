@@ -13,6 +13,7 @@ import yaml
 from armillary.evaluators.analytical import Costs, evaluate
 from armillary.evaluators.analytical.explain import ExplainedMapping, explain
 from armillary.evaluators.analytical.search import Goal, Method, NoLegalMappingError, search
+from armillary.hardware.accelergy import with_reference
 from armillary.hardware.hierarchy import Hierarchy, load_hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.timeloop import load_architecture, load_mapping, load_problem
@@ -135,13 +136,14 @@ def explain_layer(
     return explain(hierarchy, use.layer, given[use.layer.name])
 
 
-def read_hierarchy(path: Path) -> Hierarchy:
-    """Return the hierarchy of a file: of our own form, or a Timeloop architecture.
+def read_hierarchy(path: Path, *, ert: Path | None = None, art: Path | None = None) -> Hierarchy:
+    """Return the hierarchy of a file, of our own form or Timeloop's, with Accelergy's tables if given.
 
     Raises:
         ArmillaryError: if the file cannot be read or something in it is wrong or not modelled.
     """
-    return load_architecture(path) if _has(path, "architecture") else load_hierarchy(path)
+    hierarchy = load_architecture(path) if _has(path, "architecture") else load_hierarchy(path)
+    return with_reference(hierarchy, ert=ert, art=art)
 
 
 def read_problem(path: Path) -> Workload:
