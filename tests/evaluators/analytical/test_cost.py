@@ -189,3 +189,10 @@ def test_what_does_not_fit_together_is_refused():
         evaluate(THREE_LEVELS, [layer] * 3, [three] * 2)
     with pytest.raises(ArmillaryError, match="no mapping to evaluate"):
         evaluate(THREE_LEVELS, layer, [])
+
+
+def test_an_absurd_unrolling_is_infeasible_and_takes_no_memory():
+    layer = Layer("conv", "conv", P=1 << 30, R=4, Q=1)
+    mapping = Mapping.parse(f"L2[WIO] N1 - L1[WIO] R4 P{1 << 30}X - L0[WIO] N1")
+    costs = evaluate(THREE_LEVELS, layer, mapping)
+    assert str(costs.failure(0, THREE_LEVELS)) == "Buf.fanout_x needs 1.07374e+09, has 4"

@@ -25,6 +25,7 @@ from armillary.workloads.layer import Layer
 
 READS, FILLS, UPDATES = range(3)
 _RELAXED_TURNING = 1.3
+_LOOKED_AT = 65_536
 
 
 @dataclass(frozen=True)
@@ -312,9 +313,15 @@ def _delivery(nest: Nest, hierarchies: HierarchyBatch, mappings: MappingBatch) -
 def _with_shared_windows(
     nest: Nest, hierarchies: HierarchyBatch, mappings: MappingBatch, plain: _Delivery
 ) -> _Delivery:
-    """Put exact input reads in where instances share windows."""
+    """Put exact input reads in where instances share windows.
+
+    Mappings that unroll far more instances than there are stay as they are: they are illegal, and
+    to look at each of a billion instances would only take the memory.
+    """
     for level, inner in enumerate(nest.inner):
-        where = torch.nonzero(may_share(nest, level) & (hierarchies.multicast[level] > 0)).flatten()
+        most = torch.clamp(product(hierarchies.fanout[level].unbind()), min=_LOOKED_AT)
+        shares = may_share(nest, level) & (hierarchies.multicast[level] > 0) & (nest.fanout(level) <= most)
+        where = torch.nonzero(shares).flatten()
         if not len(where):
             continue
         found = shared_inputs(
