@@ -4,6 +4,7 @@ import torch
 
 from armillary.evaluators.analytical import batch_costs, evaluate
 from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch
+from armillary.evaluators.analytical.exhaustive import Enumeration
 from armillary.evaluators.analytical.mapspace import MapSpace
 from armillary.evaluators.analytical.search import METHODS, NoLegalMappingError, search
 from armillary.evaluators.analytical.summaries import summaries
@@ -41,7 +42,11 @@ def test_the_compiled_kernel_gives_the_same_answers():
 def test_exhaustion_proves_what_the_others_can_at_best_reach():
     best = search(SMALL, SMALL_LAYER, method="exhaustive")
     assert best.optimal
-    assert best.evaluated == MapSpace(SMALL, SMALL_LAYER).size
+    space = MapSpace(SMALL, SMALL_LAYER)
+    assert best.evaluated < space.size
+    plain = summaries(HierarchyBatch.of([SMALL]), LayerBatch.of([SMALL_LAYER]), space.decode(space.all(0, space.size)))
+    values = torch.where(plain.feasible, plain.delay_cycles * plain.energy_pj, torch.inf)
+    assert best.value == values.min()
     for method in set(METHODS) - {"exhaustive"}:
         found = search(SMALL, SMALL_LAYER, method=method, budget=2_000)
         assert found.value >= best.value
@@ -95,9 +100,26 @@ def test_nothing_legal_is_told_with_what_is_exceeded():
         ({"method": "magic"}, r"method 'magic' is unknown; choose one of \['genetic'"),
         ({"goal": "area"}, r"goal 'area' is unknown; choose one of \['edp'"),
         ({"budget": 0}, r"budget=0 is not allowed"),
-        ({"method": "exhaustive"}, r"mappings of conv onto h are too many to exhaust"),
     ],
 )
 def test_a_wrong_request_is_refused(wrong, message):
     with pytest.raises(ArmillaryError, match=message):
         search(hierarchy(), LAYER, **wrong)
+
+
+def test_what_is_too_large_to_exhaust_is_refused():
+    layer = Layer("big", "conv", K=512, C=512, P=28, Q=28, R=3, S=3)
+    with pytest.raises(ArmillaryError, match=r"mappings of big onto h, with .* splits, are too many to exhaust"):
+        search(hierarchy(), layer, method="exhaustive")
+
+
+def test_enumeration_meets_every_legal_mapping_that_differs():
+    space = MapSpace(SMALL, SMALL_LAYER)
+    every = Enumeration(space)
+    codes = np.concatenate(list(every.batches()))
+    assert len(codes) == every.size
+    met = {str(space.mapping(code)) for code in codes}
+    assert len(met) == len(codes)
+    plain = space.all(0, space.size)
+    fits = summaries(HierarchyBatch.of([SMALL]), LayerBatch.of([SMALL_LAYER]), space.decode(plain)).feasible.numpy()
+    assert met == {str(space.mapping(code)) for code in plain[fits]}

@@ -88,11 +88,7 @@ class MapSpace:
 
     def all(self, first: int, last: int) -> NDArray[np.int64]:
         """Return codes number first..last-1 of the space in lexicographic order, shape [last - first, codes]."""
-        left = np.arange(first, last, dtype=np.int64)
-        codes = np.empty((len(left), len(self.sizes)), dtype=np.int64)
-        for column in range(len(self.sizes) - 1, -1, -1):
-            left, codes[:, column] = np.divmod(left, self.sizes[column])
-        return codes
+        return numbered(self.sizes, first, last)
 
     def decode(self, codes: NDArray[np.int64]) -> MappingBatch:
         """Return coded mappings, shape [n, codes], as tensors."""
@@ -129,6 +125,15 @@ class MapSpace:
             turning = (tuple(loop for loop in loops if loop.factor > 1) for loops in (temporal, spatial))
             levels.append(LevelMapping(keeps, *turning))
         return Mapping(tuple(levels))
+
+
+def numbered(sizes: NDArray[np.int64], first: int, last: int) -> NDArray[np.int64]:
+    """Return codes number first..last-1 of all with these sizes in lexicographic order, shape [last - first, codes]."""
+    left = np.arange(first, last, dtype=np.int64)
+    codes = np.empty((len(left), len(sizes)), dtype=np.int64)
+    for column in range(len(sizes) - 1, -1, -1):
+        left, codes[:, column] = np.divmod(left, sizes[column])
+    return codes
 
 
 def _spatial_places(on_y: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch
+from armillary.evaluators.analytical.exhaustive import Enumeration
 from armillary.evaluators.analytical.gradient import descend
 from armillary.evaluators.analytical.mapspace import MapSpace
 from armillary.evaluators.analytical.summaries import summaries
@@ -24,7 +25,6 @@ GOALS: tuple[Goal, ...] = ("edp", "delay", "energy")
 Method = Literal["random", "sobol", "genetic", "gradient", "exhaustive"]
 METHODS: tuple[Method, ...] = ("genetic", "gradient", "random", "sobol", "exhaustive")
 _AT_ONCE = 16_384
-_EXHAUSTIBLE = 200_000_000
 
 
 class NoLegalMappingError(ArmillaryError):
@@ -42,7 +42,7 @@ class Found:
         energy_pj: its energy.
         evaluated: mappings looked at.
         legal: how many of them fit.
-        optimal: whether every mapping of the space was looked at, or ruled out.
+        optimal: whether every mapping of the space was looked at or cannot be better.
         seconds: what the search took.
         curve: (evaluated, best value so far) whenever the best improved.
     """
@@ -93,11 +93,15 @@ def search(
     if budget < 1:
         raise ArmillaryError(f"budget={budget} is not allowed; it must be at least 1")
     space = MapSpace(hierarchy, layer)
-    total = budget if method != "exhaustive" else space.size
+    every = Enumeration(space) if method == "exhaustive" else None
+    total = budget if every is None else max(1, every.size)
     judge = _Judge(space, goal, total, seconds, on_progress)
     rng = np.random.default_rng(seed)
-    if method == "exhaustive":
-        _exhaust(space, judge)
+    if every is not None:
+        for codes in every.batches():
+            if judge.over_time:
+                break
+            judge(codes)
     elif method == "genetic":
         _evolve(space, judge, rng)
     elif method == "gradient":
@@ -200,17 +204,6 @@ def _samples(
         return
     for first in range(0, budget, _AT_ONCE):
         yield space.random(min(_AT_ONCE, budget - first), rng)
-
-
-def _exhaust(space: MapSpace, judge: _Judge) -> None:
-    if space.size > _EXHAUSTIBLE:
-        raise ArmillaryError(
-            f"{space!r} are too many to exhaust; at most {_EXHAUSTIBLE:,} are, bound them with the levels' rules"
-        )
-    for first in range(0, space.size, _AT_ONCE):
-        if judge.over_time:
-            return
-        judge(space.all(first, min(first + _AT_ONCE, space.size)))
 
 
 def _evolve(space: MapSpace, judge: _Judge, rng: np.random.Generator) -> None:
