@@ -11,8 +11,8 @@ import armillary
 
 ROOT = Path(armillary.__file__).parent
 ORDER = (
-    "types", "registry", "workloads", "spaces", "hardware", "evaluators", "log", "surrogates", "optimizers",
-    "studies", "reports", "benchmarks", "console", "cli",
+    "types", "registry", "yaml_file", "workloads", "spaces", "hardware", "evaluators", "log", "surrogates",
+    "optimizers", "studies", "reports", "benchmarks", "console", "cli",
 )  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))
 LONGEST_MODULE, LONGEST_FUNCTION = 600, 60

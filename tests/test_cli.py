@@ -159,7 +159,7 @@ def test_what_to_evaluate_must_be_clear(design_file, tmp_path):
     assert "leave it out with --hierarchy" in refusal(*request, "--log", tmp_path / "log")
     assert "method 'magic' is unknown" in refusal(*request, "--method", "magic")
     assert "give a YAML file of layer name: mapping" in refusal(*request, "--mapping", "L0[WIO] K2")
-    assert "none.yaml: cannot be read" in refusal("evaluate", "--hierarchy", "none.yaml", "--workload", "unet")
+    assert "none.yaml: no such file" in refusal("evaluate", "--hierarchy", "none.yaml", "--workload", "unet")
 
 
 def test_an_infeasible_design_is_an_answer(design_file):

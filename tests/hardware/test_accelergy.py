@@ -79,5 +79,5 @@ def test_what_is_wrong_is_named(change, message, written):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ArmillaryError, match=r"none\.yaml: cannot be read"):
+    with pytest.raises(ArmillaryError, match=r"none\.yaml: no such file"):
         with_reference(CHIP, ert=tmp_path / "none.yaml")

@@ -22,12 +22,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from armillary.types import METRICS, ArmillaryError, Design, Evaluation, Failure, Fidelity
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload
+from armillary.yaml_file import read_yaml
 
 _LAST_WORDS = 400
 _FAILURE_FIELDS = ("resource", "layer", "needed", "available", "detail")
@@ -61,12 +61,7 @@ class Program(BaseModel):
         Raises:
             ArmillaryError: names the file, and every wrong field.
         """
-        try:
-            content = yaml.safe_load(path.read_text())
-        except OSError as fault:
-            raise ArmillaryError(f"{path}: cannot be read: {fault.strerror}") from fault
-        except (yaml.YAMLError, UnicodeDecodeError) as fault:
-            raise ArmillaryError(f"{path}: is no YAML: {' '.join(str(fault).split())}") from fault
+        content = read_yaml(path)
         if not isinstance(content, Mapping):
             raise ArmillaryError(f"{path}: describes no program; it needs name, version and command")
         try:

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from armillary.hardware.hierarchy import AccessEnergy, Hierarchy, Level
 from armillary.types import ArmillaryError
+from armillary.yaml_file import read_yaml
 
 _ACTIONS = {"read_pj": ("read",), "fill_pj": ("write", "fill"), "update_pj": ("update", "write")}
 _COMPUTE_ACTIONS = ("compute", "mac_random", "mac", "multiply")
@@ -48,12 +47,7 @@ def with_reference(hierarchy: Hierarchy, *, ert: Path | None = None, art: Path |
 
 def _tables(path: Path, kind: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the last name and the content of each component's table."""
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as fault:
-        raise ArmillaryError(f"{path}: cannot be read: {fault.strerror}") from fault
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise ArmillaryError(f"{path}: is no YAML: {' '.join(str(fault).split())}") from fault
+    content = read_yaml(path)
     tables = content.get(kind, {}).get("tables") if isinstance(content, Mapping) else None
     if not isinstance(tables, list):
         raise ArmillaryError(f"{path}: is no {kind}; it needs {kind}.tables, a list")

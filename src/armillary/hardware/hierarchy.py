@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from armillary.types import ArmillaryError
+from armillary.yaml_file import read_yaml
 
 TENSORS = "WIO"
 """Weights, inputs, outputs: the order of every tensor axis."""
@@ -235,12 +236,7 @@ def load_hierarchy(path: Path) -> Hierarchy:
     Raises:
         ArmillaryError: if the file cannot be read or a field is wrong; names file, field and value.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as fault:
-        raise ArmillaryError(f"{path}: cannot be read: {fault.strerror}") from fault
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise ArmillaryError(f"{path}: is no YAML: {' '.join(str(fault).split())}") from fault
+    content = read_yaml(path)
     return hierarchy_from(content, str(path))
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
-
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Design
+from armillary.yaml_file import read_yaml
 
 
 def read_design(path: Path, space: Space) -> Design:
@@ -16,14 +15,7 @@ def read_design(path: Path, space: Space) -> Design:
     Raises:
         ArmillaryError: if there is no such file, it is no YAML mapping, or a value is not allowed.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ArmillaryError(f"{path}: no such file") from None
-    except OSError as fault:
-        raise ArmillaryError(f"{path}: cannot be read: {fault.strerror or fault}") from fault
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise ArmillaryError(f"{path}: is no YAML ({fault})") from fault
+    content = read_yaml(path)
     values = content.get("design", content) if isinstance(content, dict) else content
     if not isinstance(values, dict):
         raise ArmillaryError(

@@ -8,8 +8,6 @@ from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from armillary.evaluators.analytical import Costs, evaluate
 from armillary.evaluators.analytical.explain import ExplainedMapping, explain
 from armillary.evaluators.analytical.search import Goal, Method, NoLegalMappingError, search
@@ -19,6 +17,7 @@ from armillary.hardware.mapping import Mapping
 from armillary.hardware.timeloop import load_architecture, load_mapping, load_problem
 from armillary.types import ArmillaryError, Failure
 from armillary.workloads.layer import LayerUse, Workload
+from armillary.yaml_file import read_yaml
 
 OnProgress = Callable[[str, int, int], None]
 SEARCH = "search"
@@ -180,14 +179,9 @@ def read_mappings(text: str, workload: Workload, hierarchy: Hierarchy) -> dict[s
     if _has(path, "mapping") and len(workload.layers) == 1:
         layer = workload.layers[0].layer
         return {layer.name: load_mapping(path, hierarchy, layer)}
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as fault:
-        raise ArmillaryError(
-            f"--mapping {text!r} is neither {SEARCH!r}, a mapping nor a file that can be read: {fault.strerror}"
-        ) from fault
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        raise ArmillaryError(f"{path}: is no YAML: {' '.join(str(fault).split())}") from fault
+    if not path.exists():
+        raise ArmillaryError(f"--mapping {text!r} is neither {SEARCH!r}, a mapping nor a file")
+    content = read_yaml(path)
     if not isinstance(content, dict) or not all(isinstance(value, str) for value in content.values()):
         raise ArmillaryError(f"{path}: holds no mappings; write one line `layer name: mapping` per layer")
     found = {}

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 
 from armillary.types import ArmillaryError
+from armillary.yaml_file import read_yaml
 
 Version = Literal["0.3", "0.4"]
 TAG = "!"
@@ -37,12 +38,7 @@ class Document:
     def __init__(self, path: Path, part: str) -> None:
         self.path, self.part = path, part
         self.faults: list[str] = []
-        try:
-            content = yaml.load(path.read_text(), Loader=_Loader)
-        except OSError as fault:
-            raise ArmillaryError(f"{path}: cannot be read: {fault.strerror}") from fault
-        except (yaml.YAMLError, UnicodeDecodeError) as fault:
-            raise ArmillaryError(f"{path}: is no YAML: {' '.join(str(fault).split())}") from fault
+        content = read_yaml(path, _Loader)
         if not isinstance(content, Mapping) or part not in content:
             there = sorted(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
             raise ArmillaryError(f"{path}: has no {part!r} at its top, but {there}")
