@@ -10,27 +10,36 @@ from armillary.workloads.layer import Layer
 TEXT = "L3[WIO] K8 Q28 - L2[WI] N1 K4X - L1[O] K2 S7 R7 Q4 P7 C3X - L0[W] P16"
 
 
-def loops(axis):
-    pair = st.tuples(st.sampled_from(DIMENSIONS), st.integers(1, 64))
-    return st.lists(pair, max_size=5, unique_by=lambda p: p[0]).map(lambda ps: tuple(Loop(d, f, axis) for d, f in ps))
+@st.composite
+def loops(draw, axis, cut):
+    """Loops over different dimensions; those over a dimension in `cut` may have a remainder."""
+    found = []
+    for d in draw(st.lists(st.sampled_from(DIMENSIONS), max_size=5, unique=True)):
+        factor = draw(st.integers(1, 64))
+        residual = draw(st.integers(0, factor - 1)) if d in cut else 0
+        cut |= {d} if factor > 1 else set()
+        found.append(Loop(d, factor, axis, residual))
+    return tuple(found)
 
 
 @st.composite
 def mappings(draw):
     levels = []
+    outside = set()
     for _ in range(draw(st.integers(1, 5))):
-        across = draw(loops("X"))
+        temporal = draw(loops("", outside))
+        across = draw(loops("X", outside))
         used = {loop.dimension for loop in across}
-        down = tuple(loop for loop in draw(loops("Y")) if loop.dimension not in used)
+        down = tuple(loop for loop in draw(loops("Y", outside)) if loop.dimension not in used)
         keeps = "".join(draw(st.permutations("WIO"))[: draw(st.integers(0, 3))])
-        levels.append(LevelMapping(keeps, draw(loops("")), (*across, *down)))
+        levels.append(LevelMapping(keeps, temporal, (*across, *down)))
     return Mapping(tuple(levels))
 
 
 def test_the_text_form_is_kept_to_the_letter():
     assert str(Mapping.parse(TEXT)) == TEXT
     assert Mapping.parse(TEXT).levels[1].spatial == (Loop("K", 4, "X"),)
-    assert Mapping.parse(TEXT).factors()["K"] == 64
+    assert Mapping.parse(TEXT).extents()["K"] == 64
 
 
 @given(mappings())
@@ -56,11 +65,21 @@ def test_printing_and_parsing_are_inverse(mapping):
         ("L0[WIO] K2X K2Y", r"two spatial loops over K"),
         ("K8 Q28", r"'K8' is no level; write e\.g\. L0\[WIO\]"),
         ("", r"no level"),
+        ("L1[WIO] K2 - L0[WIO] K4,5", r"level 0: loop K4 has remainder 5; it must be 1 to 3"),
+        ("L1[WIO] K2 - L0[WIO] K4,0", r"'K4,0' is no loop"),
+        ("L1[WIO] C2 - L0[WIO] K4,3", r"loop K4,3 has a remainder, but no loop over K outside it; write K3"),
     ],
 )
 def test_a_wrong_text_is_told_where(text, message):
     with pytest.raises(ArmillaryError, match=message):
         Mapping.parse(text)
+
+
+def test_a_remainder_shortens_the_last_round():
+    mapping = Mapping.parse("L2[WIO] K2 - L1[WIO] K3,2 K7,6X - L0[W] N1")
+    assert mapping.extents()["K"] == 3 * 7 + 1 * 7 + 6
+    assert mapping.imperfect
+    assert str(mapping) == "L2[WIO] K2 - L1[WIO] K3,2 K7,6X - L0[W] N1"
 
 
 def test_faults_name_what_does_not_fit_layer_and_hierarchy():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -34,20 +34,48 @@ def loop_bounds(layer: Layer) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """One loop: its dimension, its factor, and the mesh axis it is unrolled over ("" for a temporal loop)."""
+    """One loop.
+
+    Attributes:
+        dimension: of `DIMENSIONS`.
+        factor: iterations, or instances side by side.
+        axis: mesh axis it is unrolled over; "" for a temporal loop.
+        residual: iterations in the last round of the loops outside it over the same dimension; 0 if as
+            many as always. An imperfect factor in the sense of Ruby (Horeni et al., ISPASS 2022).
+    """
 
     dimension: str
     factor: int
     axis: Axis = ""
+    residual: int = 0
 
     def __post_init__(self) -> None:
         if self.dimension not in tuple(DIMENSIONS):
             raise ArmillaryError(f"loop dimension {self.dimension!r} is unknown; choose one of {list(DIMENSIONS)}")
         if self.factor < 1:
             raise ArmillaryError(f"loop {self.dimension} has factor {self.factor}; it must be at least 1")
+        if not 0 <= self.residual < self.factor:
+            raise ArmillaryError(
+                f"loop {self.dimension}{self.factor} has remainder {self.residual}; it must be 1 to {self.factor - 1}"
+            )
+
+    @property
+    def last(self) -> int:
+        """Iterations in the last round."""
+        return self.residual or self.factor
 
     def __str__(self) -> str:
-        return f"{self.dimension}{self.factor}{self.axis}"
+        rest = f",{self.residual}" if self.residual else ""
+        return f"{self.dimension}{self.factor}{rest}{self.axis}"
+
+
+def rounds(loops: Sequence[Loop]) -> int:
+    """Return how often the innermost of nested loops over one dimension turns in all, the outermost given first."""
+    every = last = 1
+    for loop in reversed(loops):
+        last += (loop.last - 1) * every
+        every *= loop.factor
+    return last
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +107,10 @@ class LevelMapping:
             if twice:
                 raise ArmillaryError(f"two {kind} loops over {twice[0]} at one level; join their factors")
 
-    def factor(self, dimension: str) -> int:
-        """Return the temporal and spatial factors of a dimension multiplied."""
-        return prod(loop.factor for loop in (*self.temporal, *self.spatial) if loop.dimension == dimension)
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        """The temporal loops, then the spatial ones inside them."""
+        return (*self.temporal, *self.spatial)
 
     def unrolled(self, axis: Axis) -> int:
         """Return the instances used along a mesh axis."""
@@ -97,7 +126,11 @@ class Mapping:
     """The loops of every level, outermost level first.
 
     The text form is `L1[WIO] K8 Q28 - L0[W] C4 K4X`: level 0 is the innermost, `X` and `Y` mark
-    spatial loops, `N1` stands for no loop.
+    spatial loops, `N1` stands for no loop. `K14,13X` is an imperfect factor: 14 instances, and 13 in
+    the last round of the loops over K outside it.
+
+    Raises:
+        ArmillaryError: if there is no level, or the outermost loop over a dimension has a remainder.
     """
 
     levels: tuple[LevelMapping, ...]
@@ -105,6 +138,13 @@ class Mapping:
     def __post_init__(self) -> None:
         if not self.levels:
             raise ArmillaryError("a mapping has at least one level")
+        for dimension in DIMENSIONS:
+            turning = [loop for loop in self.over(dimension) if loop.factor > 1]
+            if turning and turning[0].residual:
+                raise ArmillaryError(
+                    f"loop {turning[0]} has a remainder, but no loop over {dimension} outside it; write "
+                    f"{dimension}{turning[0].residual}{turning[0].axis}"
+                )
 
     @staticmethod
     def parse(text: str) -> Mapping:
@@ -128,9 +168,18 @@ class Mapping:
         """The levels from registers to DRAM."""
         return self.levels[::-1]
 
-    def factors(self) -> dict[str, int]:
-        """Return the product of all factors of each dimension."""
-        return {d: prod(level.factor(d) for level in self.levels) for d in DIMENSIONS}
+    @property
+    def imperfect(self) -> bool:
+        """Whether some loop has a remainder."""
+        return any(loop.residual for level in self.levels for loop in level.loops)
+
+    def over(self, dimension: str) -> list[Loop]:
+        """Return the loops over a dimension, the outermost first."""
+        return [loop for level in self.levels for loop in level.loops if loop.dimension == dimension]
+
+    def extents(self) -> dict[str, int]:
+        """Return how far the loops over each dimension run together: the product of their factors if all divide."""
+        return {d: rounds(self.over(d)) for d in DIMENSIONS}
 
     def faults(self, hierarchy: Hierarchy, layer: Layer) -> Iterator[str]:
         """Yield what makes this no mapping of the layer onto the hierarchy; capacities and fan-outs aside."""
@@ -143,11 +192,11 @@ class Mapping:
                 yield f"level {level.name} keeps {mapped.keeps!r}, but can keep {level.keeps!r} only"
             if number == 0 and set(mapped.keeps) != set(TENSORS):
                 yield f"the outermost level {level.name} keeps {mapped.keeps!r}; it must keep 'WIO'"
-        factors = self.factors()
+        extents = self.extents()
         for dimension, bound in loop_bounds(layer).items():
-            if factors[dimension] != bound:
+            if extents[dimension] != bound:
                 yield (
-                    f"the factors of {dimension} multiply to {factors[dimension]}, layer {layer.name} has "
+                    f"the factors of {dimension} multiply to {extents[dimension]}, layer {layer.name} has "
                     f"{dimension}={bound}"
                 )
 
@@ -176,8 +225,11 @@ def _parse_level(text: str, number: int) -> LevelMapping:
 
 
 def _parse_loop(token: str) -> Loop:
-    match = re.fullmatch(r"([A-Z])(\d+)([XY]?)", token)
+    match = re.fullmatch(r"([A-Z])(\d+)(?:,([1-9]\d*))?([XY]?)", token)
     if match is None:
-        raise ArmillaryError(f"{token!r} is no loop; write a dimension, a factor and X or Y if spatial, e.g. K4 or K4X")
-    axis: Axis = "X" if match[3] == "X" else "Y" if match[3] == "Y" else ""
-    return Loop(match[1], int(match[2]), axis)
+        raise ArmillaryError(
+            f"{token!r} is no loop; write a dimension, a factor, a remainder if it has one, and X or Y if spatial, "
+            "e.g. K4, K4X or K4,3X"
+        )
+    axis: Axis = "X" if match[4] == "X" else "Y" if match[4] == "Y" else ""
+    return Loop(match[1], int(match[2]), axis, int(match[3] or 0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from armillary.evaluators.analytical.explain import ExplainedLevel, ExplainedMapping
+from armillary.evaluators.analytical.explain import ExplainedLevel, ExplainedMapping, loop_range
 from armillary.hardware.hierarchy import TENSORS
 
 _WIDTH, _LEFT, _ROW, _GAP, _HEAD = 860, 24, 22, 64, 74
@@ -65,7 +65,7 @@ def _box(level: ExplainedLevel, y: int, height: int) -> str:
         x, row = _LEFT + 14 + 195 * (i % 4), y + 52 + _ROW * (i // 4)
         spread = f" over {loop.axis}" if loop.axis else ""
         word = "spread" if loop.axis else "for"
-        parts.append(_text(x, row, f"{word} {loop.dimension} in 0..{loop.factor - 1}{spread}", size=13))
+        parts.append(_text(x, row, f"{word} {loop.dimension} in {loop_range(loop)}{spread}", size=13))
     if not level.loops:
         parts.append(_text(_LEFT + 14, y + 52, "no loop", size=13, colour="#777"))
     return "".join(parts)

@@ -156,6 +156,20 @@ def test_a_matrix_product_is_known_by_its_tensors(written):
     assert problem.layer.kind == "gemm"
 
 
+@pytest.mark.parametrize("version", ["0.3", "0.4"])
+def test_remainders_are_read_and_written_as_timeloop_has_them(version, written):
+    chip = Hierarchy(name="h", levels=(Level(name="A", fanout=(4, 1)), Level(name="B")))
+    text = (
+        "mapping:\n- {target: A, type: temporal, factors: K=3 C2}\n"
+        "- {target: A, type: spatial, factors: 'K=4,3 C=1', split: 7}\n"
+        "- {target: B, type: temporal, factors: ['C=2,1']}\n"
+    )
+    layer = Layer("l", "gemm", K=11, C=3)
+    mapping = load_mapping(written(text), chip, layer)
+    assert str(mapping) == "L1[WIO] C2 K3 K4,3X - L0[WIO] C2,1"
+    assert load_mapping(written(mapping_yaml(mapping, chip, version)), chip, layer) == mapping
+
+
 def test_a_factor_of_zero_is_the_rest(written):
     chip = Hierarchy(name="h", levels=(Level(name="A"), Level(name="B")))
     text = (
@@ -226,7 +240,7 @@ def test_what_a_problem_has_that_we_have_not_is_refused(text, message, written):
     [
         ("{target: Z, type: temporal, factors: K=12}", r"mapping\[0\]\.target: 'Z' is unknown; the hierarchy has"),
         ("{target: A, type: skew, factors: K=12}", r"mapping\[0\]\.type: 'skew' is not modelled"),
-        ("{target: A, type: temporal, factors: 'K=4,3'}", r"'3' is not modelled"),
+        ("{target: A, type: temporal, factors: 'K=4,5'}", r"'K=4,5' is not modelled"),
         ("{target: A, type: temporal, factors: X=4}", r"'X=4' is not modelled"),
         ("{target: A, type: temporal, factors: K=12, permutation: KXC}", r"permutation: 'X' is no dimension"),
         ("{target: A, type: bypass, bypass: [Psums]}", r"bypass: 'Psums' is no tensor"),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
 from armillary.hardware.mapping import Mapping, loop_bounds
-from armillary.hardware.technology import access_energy, mac_energy_pj
+from armillary.hardware.technology import access_energy, area_mm2, mac_energy_pj
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -59,6 +59,7 @@ class HierarchyBatch(_Batch):
         block: words per access, shape [levels, n].
         access_pj: energy of a read, a fill and an update of a block, shape [levels, 3, n].
         mac_pj: energy per multiply-accumulate, shape [n].
+        area_mm2: of the whole chip, DRAM left out, shape [n].
     """
 
     capacity: Tensor
@@ -72,6 +73,7 @@ class HierarchyBatch(_Batch):
     block: Tensor
     access_pj: Tensor
     mac_pj: Tensor
+    area_mm2: Tensor
 
     @staticmethod
     def of(hierarchies: Sequence[Hierarchy]) -> HierarchyBatch:
@@ -108,6 +110,7 @@ class HierarchyBatch(_Batch):
             block=column([[float(level.block_words) for level in levels] for levels in every]),
             access_pj=torch.tensor(energies, dtype=torch.float64).permute(1, 2, 0).contiguous(),
             mac_pj=torch.tensor([mac_energy_pj(h) for h in hierarchies], dtype=torch.float64),
+            area_mm2=torch.tensor([area_mm2(h) for h in hierarchies], dtype=torch.float64),
         )
 
 
@@ -165,7 +168,7 @@ class MappingBatch(_Batch):
 
     @staticmethod
     def of(mappings: Sequence[Mapping]) -> MappingBatch:
-        """Return mappings as tensors.
+        """Return mappings as tensors; a `RemainderBatch` if one of them has an imperfect factor.
 
         Raises:
             ArmillaryError: if their numbers of levels differ.
@@ -189,7 +192,42 @@ class MappingBatch(_Batch):
                     spatial[i, number, DIMENSIONS.index(loop.dimension)] = loop.factor
                     on_y[i, number, DIMENSIONS.index(loop.dimension)] = loop.axis == "Y"
                 keeps[i, number] = [tensor in level.keeps for tensor in TENSORS]
-        return MappingBatch(*map(_candidates_last, (temporal, spatial, place, spatial_place, on_y, keeps)))
+        batch = MappingBatch(*map(_candidates_last, (temporal, spatial, place, spatial_place, on_y, keeps)))
+        return RemainderBatch.after(batch, mappings) if any(m.imperfect for m in mappings) else batch
+
+
+@dataclass(frozen=True)
+class RemainderBatch(MappingBatch):
+    """Mappings of which some have imperfect factors.
+
+    Attributes:
+        temporal_last: iterations of a loop in the last round of the loops outside it over its dimension,
+            shape [levels, dimensions, n]; the factor where it is perfect.
+        spatial_last: likewise.
+    """
+
+    temporal_last: Tensor
+    spatial_last: Tensor
+
+    @staticmethod
+    def after(batch: MappingBatch, mappings: Sequence[Mapping]) -> RemainderBatch:
+        """Return the batch of mappings with the remainders beside it."""
+        last = {"": batch.temporal.clone(), "X": batch.spatial.clone()}
+        last["Y"] = last["X"]
+        for i, mapping in enumerate(mappings):
+            for number, level in enumerate(mapping.inner_first):
+                for loop in level.loops:
+                    last[loop.axis][number, DIMENSIONS.index(loop.dimension), i] = loop.last
+        return RemainderBatch(**vars(batch), temporal_last=last[""], spatial_last=last["X"])
+
+    @property
+    def imperfect(self) -> Tensor:
+        """Which candidates have an imperfect factor, bool, shape [n]."""
+        return ((self.temporal_last != self.temporal) | (self.spatial_last != self.spatial)).flatten(0, 1).any(dim=0)
+
+    def perfect(self) -> MappingBatch:
+        """Return the candidates without their remainders."""
+        return MappingBatch(**{f.name: getattr(self, f.name) for f in fields(MappingBatch)})
 
 
 def encode(

@@ -9,18 +9,26 @@ the rounding of accesses to whole blocks and of cycles, which `relaxed` leaves o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 
 import torch
 from torch import Tensor
 
-from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, MappingBatch, encode, pick
+from armillary.evaluators.analytical.batch import (
+    HierarchyBatch,
+    LayerBatch,
+    MappingBatch,
+    RemainderBatch,
+    encode,
+    pick,
+)
+from armillary.evaluators.analytical.remainders import RemainderNest
 from armillary.evaluators.analytical.sliding import all_alike, may_share, shared_inputs
 from armillary.evaluators.analytical.traffic import INPUTS, OUTPUTS, WEIGHTS, Nest, Row, delivered, product
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
 from armillary.hardware.mapping import Mapping
-from armillary.types import Failure
+from armillary.types import ArmillaryError, Failure
 from armillary.workloads.layer import Layer
 
 READS, FILLS, UPDATES = range(3)
@@ -39,6 +47,7 @@ class Costs:
         energy_pj: all accesses and multiply-accumulates, shape [n].
         access_energy_pj: of all instances of a level, shape [levels, tensors, n].
         mac_energy_pj: shape [n].
+        area_mm2: of the hierarchy, shape [n].
         accesses: words read, filled and updated per used instance, shape [levels, tensors, 3, n].
         instances: used, shape [levels, n].
         tile_words: of each tensor held in one instance, shape [levels, tensors, n]; 0 if bypassed.
@@ -57,6 +66,7 @@ class Costs:
     energy_pj: Tensor
     access_energy_pj: Tensor
     mac_energy_pj: Tensor
+    area_mm2: Tensor
     accesses: Tensor
     instances: Tensor
     tile_words: Tensor
@@ -124,7 +134,8 @@ def evaluate(
             counted once per instance.
 
     Raises:
-        ArmillaryError: if hierarchies or mappings differ in their number of levels, or their numbers differ.
+        ArmillaryError: if hierarchies or mappings differ in their number of levels, or their numbers
+            differ, or mappings with imperfect factors are to be relaxed.
     """
     return batch_costs(*encode(hierarchies, layers, mappings), count_first_fill=count_first_fill, relaxed=relaxed)
 
@@ -138,11 +149,76 @@ def batch_costs(
     relaxed: bool = False,
 ) -> Costs:
     """Return the costs of candidates given as tensors; see `evaluate`."""
+    if isinstance(mappings, RemainderBatch):
+        if relaxed:
+            raise ArmillaryError("mappings with imperfect factors have no relaxed costs; leave out `relaxed`")
+        return _some_imperfect(hierarchies, layers, mappings, count_first_fill)
     nest = Nest.of(layers, mappings, turning=_RELAXED_TURNING if relaxed else 1.0)
     delivery = _delivery(nest, hierarchies, mappings)
     if not relaxed:
         delivery = _with_shared_windows(nest, hierarchies, mappings, delivery)
-    return _totals(nest, hierarchies, layers, mappings, delivery, count_first_fill, relaxed).costs()
+    return _nest_totals(nest, hierarchies, layers, mappings, delivery, count_first_fill, relaxed).costs()
+
+
+def _some_imperfect(
+    hierarchies: HierarchyBatch, layers: LayerBatch, mappings: RemainderBatch, count_first_fill: bool
+) -> Costs:
+    """Return the costs of a batch in which some mappings have imperfect factors, each kind by its own rules."""
+    n = max(len(hierarchies), len(layers), len(mappings))
+    imperfect = mappings.imperfect.expand(n)
+    found: list[tuple[Tensor, Costs]] = []
+    for kind, of in ((imperfect, _with_remainders), (~imperfect, _without_remainders)):
+        where = torch.nonzero(kind).flatten()
+        if len(where):
+            part = hierarchies.select(where), layers.select(where), mappings.select(where)
+            found.append((where, of(*part, count_first_fill)))
+    joined = {}
+    for field in fields(Costs):
+        parts = [(where, getattr(costs, field.name)) for where, costs in found]
+        whole = parts[0][1].new_empty((*parts[0][1].shape[:-1], n))
+        for where, part in parts:
+            whole[..., where] = part
+        joined[field.name] = whole
+    return Costs(**joined)
+
+
+def _without_remainders(
+    hierarchies: HierarchyBatch, layers: LayerBatch, mappings: RemainderBatch, count_first_fill: bool
+) -> Costs:
+    return batch_costs(hierarchies, layers, mappings.perfect(), count_first_fill=count_first_fill)
+
+
+def _with_remainders(
+    hierarchies: HierarchyBatch, layers: LayerBatch, mappings: RemainderBatch, count_first_fill: bool
+) -> Costs:
+    nest = RemainderNest.of(layers, mappings)
+    words, instances = nest.count(hierarchies, mappings), nest.instances
+
+    def each(row: Row, level: int) -> Row:
+        return tuple(all_of_them / instances[level] for all_of_them in row)
+
+    levels = range(nest.levels)
+    accesses = _held_accesses(
+        mappings,
+        load=[each(words.load[i], i) for i in levels],
+        arriving=[each(words.arriving[i], i) for i in levels],
+        own=tuple(words.own_outputs[i] / instances[i] for i in levels),
+        count_first_fill=count_first_fill,
+    )
+    return _totals(
+        hierarchies,
+        mappings,
+        accesses,
+        work=_Work(
+            steps=nest.cycles,
+            macs=nest.bounds.prod(dim=0),
+            instances=instances,
+            words=[nest.words(nest.tile(i)) for i in levels],
+            unrolled=[tuple(nest.spatial[i]) for i in levels],
+            over_bound=tuple(nest.bounds - layers.bounds),
+        ),
+        relaxed=False,
+    ).costs()
 
 
 @dataclass(frozen=True)
@@ -164,7 +240,7 @@ def summary(hierarchies: HierarchyBatch, layers: LayerBatch, mappings: MappingBa
     Nothing in here depends on values, so that `torch.compile` makes one kernel of it.
     """
     nest = Nest.of(layers, mappings)
-    totals = _totals(nest, hierarchies, layers, mappings, _delivery(nest, hierarchies, mappings), False, False)
+    totals = _nest_totals(nest, hierarchies, layers, mappings, _delivery(nest, hierarchies, mappings), False, False)
     shared = [may_share(nest, level) & (hierarchies.multicast[level] > 0) for level in range(len(nest.spatial))]
     return Summary(totals.delay, totals.energy, totals.feasible, ~reduce(torch.logical_or, shared))
 
@@ -173,36 +249,31 @@ def summary(hierarchies: HierarchyBatch, layers: LayerBatch, mappings: MappingBa
 class _Totals:
     """Costs as rows: everything is a tensor [n], in lists over levels, tensors and kinds of access."""
 
-    nest: Nest
+    work: _Work
     accesses: list[tuple[Row, ...]]
     access_energy: list[Row]
     mac_energy: Tensor
     cycles: list[Tensor]
-    instances: Row
     tiles: list[Row]
     over_capacity: list[Tensor]
     over_fanout: list[Row]
-    over_bound: Row
     over_keeps: list[Row]
     peak: Tensor
+    area: Tensor
 
     @property
     def delay(self) -> Tensor:
-        return reduce(torch.maximum, [self.nest.above[0], *self.cycles])
+        return reduce(torch.maximum, [self.work.steps, *self.cycles])
 
     @property
     def energy(self) -> Tensor:
         return reduce(torch.add, [pj for row in self.access_energy for pj in row]) + self.mac_energy
 
     @property
-    def macs(self) -> Tensor:
-        return self.nest.above[0] * self.instances[0] * self.nest.fanout(0)
-
-    @property
     def feasible(self) -> Tensor:
         wrong = [over > 0 for over in self.over_capacity]
         wrong += [over > 0 for row in self.over_fanout for over in row]
-        wrong += [over != 0 for over in self.over_bound]
+        wrong += [over != 0 for over in self.work.over_bound]
         wrong += [over for row in self.over_keeps for over in row]
         return ~reduce(torch.logical_or, wrong)
 
@@ -212,28 +283,29 @@ class _Totals:
         def stack(rows: object) -> Tensor:
             return torch.stack([row if isinstance(row, Tensor) else stack(row) for row in rows])  # type: ignore[attr-defined]
 
-        delay, macs = self.delay, self.macs
+        delay, macs = self.delay, self.work.macs
         return Costs(
             delay_cycles=delay,
-            compute_cycles=self.nest.above[0],
+            compute_cycles=self.work.steps,
             bandwidth_cycles=stack(self.cycles),
             energy_pj=self.energy,
             access_energy_pj=stack(self.access_energy),
             mac_energy_pj=self.mac_energy,
+            area_mm2=self.area.expand_as(delay),
             accesses=stack(self.accesses),
-            instances=stack(self.instances),
+            instances=stack(self.work.instances),
             tile_words=stack(self.tiles),
             macs=macs,
             utilization=macs / (delay * self.peak),
             over_capacity=stack(self.over_capacity),
             over_fanout=stack(self.over_fanout),
-            over_bound=stack(self.over_bound),
+            over_bound=stack(self.work.over_bound),
             over_keeps=stack(self.over_keeps),
             feasible=self.feasible,
         )
 
 
-def _totals(
+def _nest_totals(
     nest: Nest,
     hierarchies: HierarchyBatch,
     layers: LayerBatch,
@@ -243,28 +315,67 @@ def _totals(
     relaxed: bool,
 ) -> _Totals:
     instances = _instances(nest)
+    work = _Work(
+        steps=nest.above[0],
+        macs=nest.above[0] * instances[0] * nest.fanout(0),
+        instances=instances,
+        words=[nest.words(tile) for tile in nest.tile],
+        unrolled=nest.spatial,
+        over_bound=tuple(extent - bound for extent, bound in zip(nest.tile[-1], layers.bounds, strict=True)),
+    )
     accesses = _accesses(nest, mappings, delivery, instances, count_first_fill, relaxed)
+    return _totals(hierarchies, mappings, accesses, work, relaxed)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What follows from the loops alone.
+
+    Attributes:
+        steps: of the compute units, shape [n].
+        macs: multiply-accumulates, shape [n].
+        instances: used, one tensor [n] per level.
+        words: of W, I and O in a level's tile, likewise.
+        unrolled: spatial factors, one tensor [n] per level and dimension.
+        over_bound: extent minus bound, one tensor [n] per dimension.
+    """
+
+    steps: Tensor
+    macs: Tensor
+    instances: Row
+    words: Sequence[Row]
+    unrolled: Sequence[Row]
+    over_bound: Row
+
+
+def _totals(
+    hierarchies: HierarchyBatch,
+    mappings: MappingBatch,
+    accesses: list[tuple[Row, ...]],
+    work: _Work,
+    relaxed: bool,
+) -> _Totals:
+    instances, fanout = work.instances, hierarchies.fanout
     tiles = [
-        tuple(torch.where(kept, words, 0.0) for kept, words in zip(row, nest.words(tile), strict=True))
-        for row, tile in zip(mappings.keeps, nest.tile, strict=True)
+        tuple(torch.where(kept, words, 0.0) for kept, words in zip(row, tile, strict=True))
+        for row, tile in zip(mappings.keeps, work.words, strict=True)
     ]
-    fanout = hierarchies.fanout
     levels = range(len(tiles))
     return _Totals(
-        nest=nest,
+        work=work,
         accesses=accesses,
         access_energy=[_access_energy(accesses[i], instances[i], hierarchies, i, relaxed) for i in levels],
-        mac_energy=nest.above[0] * instances[0] * nest.fanout(0) * hierarchies.mac_pj,
+        mac_energy=work.macs * hierarchies.mac_pj,
         cycles=[_bandwidth_cycles(accesses[i], hierarchies, i, relaxed) for i in levels],
-        instances=instances,
         tiles=tiles,
         over_capacity=[reduce(torch.add, tiles[i]) - hierarchies.capacity[i] for i in levels],
         over_fanout=[
-            tuple(a - b for a, b in zip(_unrolled(nest, mappings, i), fanout[i], strict=True)) for i in levels
+            tuple(a - b for a, b in zip(_across(work.unrolled[i], mappings.on_y[i]), fanout[i], strict=True))
+            for i in levels
         ],
-        over_bound=tuple(extent - bound for extent, bound in zip(nest.tile[-1], layers.bounds, strict=True)),
-        over_keeps=[_over_keeps(hierarchies, mappings, nest, i) for i in levels],
+        over_keeps=[_over_keeps(hierarchies, mappings, work.steps, i) for i in levels],
         peak=product([fanout[i, axis] for i in levels for axis in (0, 1)]),
+        area=hierarchies.area_mm2,
     )
 
 
@@ -349,31 +460,51 @@ def _accesses(
     nest: Nest, mappings: MappingBatch, delivery: _Delivery, instances: Row, count_first_fill: bool, relaxed: bool
 ) -> list[tuple[Row, ...]]:
     """Return words read, filled and updated per used instance: per level and tensor, one tensor [n] each."""
-    own = _own_outputs(nest)
     nothing = torch.zeros_like(nest.above[0])
-    keeps = [row.unbind() for row in mappings.keeps]
+    loads: list[Row] = []
+    arrivals: list[Row] = []
     load = delivery.read[0]
-    found: list[tuple[Row, ...]] = []
-    for level, held in enumerate(keeps):
+    for level in range(len(mappings.keeps)):
         if level:
             load = tuple(
                 torch.where(kept, read, before * units)
                 for kept, read, before, units in zip(
-                    keeps[level - 1], delivery.read[level], load, delivery.units[level], strict=True
+                    mappings.keeps[level - 1], delivery.read[level], load, delivery.units[level], strict=True
                 )
             )
-        outermost = level + 1 == len(keeps)
+        outermost = level + 1 == len(mappings.keeps)
         arriving = (nothing,) * 3 if outermost else delivery.arriving[level + 1]
         # Timeloop spreads what comes over links evenly and then rounds.
         peers = nothing if outermost else delivery.linked[level + 1] / instances[level]
         inputs_in, inputs_read = arriving[INPUTS] + peers, load[INPUTS] + peers
         if not relaxed:
             inputs_in, inputs_read = torch.round(inputs_in), torch.round(inputs_read)
+        loads.append((load[WEIGHTS], inputs_read, load[OUTPUTS]))
+        arrivals.append((arriving[WEIGHTS], inputs_in, arriving[OUTPUTS]))
+    return _held_accesses(mappings, loads, arrivals, _own_outputs(nest), count_first_fill)
+
+
+def _held_accesses(
+    mappings: MappingBatch, load: list[Row], arriving: list[Row], own: Row, count_first_fill: bool
+) -> list[tuple[Row, ...]]:
+    """Return reads, fills and updates where a tensor is held, per level and tensor, one tensor [n] each.
+
+    Args:
+        mappings: which say what is held where.
+        load: words that what is inside reads or writes, per level and tensor.
+        arriving: words that come from outside, likewise.
+        own: outputs that a level is in charge of; their first read brings nothing.
+        count_first_fill: count it nevertheless where it fills the level.
+    """
+    keeps = [row.unbind() for row in mappings.keeps]
+    nothing = torch.zeros_like(own[0])
+    found: list[tuple[Row, ...]] = []
+    for level, held in enumerate(keeps):
         first = nothing if count_first_fill else own[level]
-        fills = (arriving[WEIGHTS], inputs_in, arriving[OUTPUTS] - first)
+        fills = (*arriving[level][:OUTPUTS], arriving[level][OUTPUTS] - first)
         outside = [reduce(torch.logical_or, [k[t] for k in keeps[level + 1 :]], nothing > 0) for t in range(3)]
-        reads = (load[WEIGHTS], inputs_read, load[OUTPUTS] - own[level])
-        updates = (nothing, nothing, load[OUTPUTS])
+        reads = (*load[level][:OUTPUTS], load[level][OUTPUTS] - own[level])
+        updates = (nothing, nothing, load[level][OUTPUTS])
         found.append(
             tuple(
                 (
@@ -426,19 +557,19 @@ def _access_energy(
     )
 
 
-def _unrolled(nest: Nest, mappings: MappingBatch, level: int) -> Row:
+def _across(unrolled: Row, on_y: Tensor) -> Row:
     """Return the instances used along X and along Y, one tensor [n] each."""
-    sides = list(zip(mappings.on_y[level], nest.spatial[level], strict=True))
+    sides = list(zip(on_y, unrolled, strict=True))
     return (
-        product([torch.where(on_y, 1.0, factor) for on_y, factor in sides]),
-        product([torch.where(on_y, factor, 1.0) for on_y, factor in sides]),
+        product([torch.where(y, 1.0, factor) for y, factor in sides]),
+        product([torch.where(y, factor, 1.0) for y, factor in sides]),
     )
 
 
-def _over_keeps(hierarchies: HierarchyBatch, mappings: MappingBatch, nest: Nest, level: int) -> Row:
+def _over_keeps(hierarchies: HierarchyBatch, mappings: MappingBatch, like: Tensor, level: int) -> Row:
     """Return whether a tensor is kept where it cannot be, or missing at the outermost level, per tensor [n]."""
-    everywhere = torch.zeros_like(nest.above[0], dtype=torch.bool)
-    outermost = level + 1 == len(nest.spatial)
+    everywhere = torch.zeros_like(like, dtype=torch.bool)
+    outermost = level + 1 == len(mappings.keeps)
     return tuple(
         everywhere | (kept & ~able) | (~kept if outermost else everywhere)
         for kept, able in zip(mappings.keeps[level], hierarchies.keeps[level], strict=True)

@@ -7,7 +7,7 @@ from math import prod
 
 from armillary.evaluators.analytical.cost import Costs, evaluate
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
-from armillary.hardware.mapping import RELEVANT, Loop, Mapping
+from armillary.hardware.mapping import RELEVANT, Loop, Mapping, rounds
 from armillary.types import Failure
 from armillary.workloads.layer import Layer
 
@@ -95,13 +95,14 @@ def explain(hierarchy: Hierarchy, layer: Layer, mapping: Mapping) -> ExplainedMa
 
 def _levels(hierarchy: Hierarchy, layer: Layer, mapping: Mapping, costs: Costs) -> list[ExplainedLevel]:
     found = []
-    extent = mapping.factors()
-    runs = 1
+    extent = mapping.extents()
+    outside: dict[str, list[Loop]] = {d: [] for d in DIMENSIONS}
     for place, (level, mapped) in enumerate(zip(hierarchy.levels, mapping.levels, strict=True)):
         loops = []
-        for loop in (*mapped.temporal, *mapped.spatial):
-            runs *= loop.factor
-            extent[loop.dimension] //= loop.factor
+        for loop in mapped.loops:
+            outside[loop.dimension].append(loop)
+            runs = prod(map(rounds, outside.values()))
+            extent[loop.dimension] = _inside(mapping, loop.dimension, len(outside[loop.dimension]))
             loops.append(ExplainedLoop(loop, runs, _words(layer, extent)))
         number = len(hierarchy.levels) - 1 - place
         instances = int(costs.instances[number])
@@ -124,6 +125,14 @@ def _levels(hierarchy: Hierarchy, layer: Layer, mapping: Mapping, costs: Costs) 
     return found
 
 
+def _inside(mapping: Mapping, dimension: str, depth: int) -> int:
+    """Return the largest extent under the outermost loops over a dimension."""
+    loops = mapping.over(dimension)
+    if any(loop.factor > 1 for loop in loops[:depth]):
+        return prod(loop.factor for loop in loops[depth:])
+    return rounds(loops[depth:])
+
+
 def _three(values: list[float]) -> tuple[float, float, float]:
     weights, inputs, outputs = values
     return weights, inputs, outputs
@@ -134,6 +143,11 @@ def _words(layer: Layer, extent: dict[str, int]) -> tuple[int, int, int]:
     width = (extent["Q"] - 1) * layer.stride_w + (extent["S"] - 1) * layer.dilation_w + 1
     weights, outputs = (prod(extent[d] for d in DIMENSIONS if d in RELEVANT[t]) for t in "WO")
     return weights, extent["N"] * extent["C"] * extent["G"] * height * width, outputs
+
+
+def loop_range(loop: Loop) -> str:
+    """Return what a loop runs over, as text."""
+    return f"0..{loop.factor - 1}" + (f" (last 0..{loop.residual - 1})" if loop.residual else "")
 
 
 def as_text(explained: ExplainedMapping) -> str:
@@ -153,7 +167,7 @@ def as_text(explained: ExplainedMapping) -> str:
         for inside in level.loops:
             depth += 1
             loop = inside.loop
-            text = f"{'  ' * depth}{'spread' if loop.axis else 'for'} {loop.dimension} in 0..{loop.factor - 1}"
+            text = f"{'  ' * depth}{'spread' if loop.axis else 'for'} {loop.dimension} in {loop_range(loop)}"
             text += f" over {loop.axis}" if loop.axis else ""
             weights, inputs, outputs = inside.tile_words
             lines.append(f"{text:44}{inside.runs:>14,}{weights:>12,}{inputs:>12,}{outputs:>12,}")

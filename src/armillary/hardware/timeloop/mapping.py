@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
-from armillary.hardware.mapping import LevelMapping, Loop, loop_bounds
+from armillary.hardware.mapping import Axis, LevelMapping, Loop, loop_bounds
 from armillary.hardware.mapping import Mapping as LoopMapping
 from armillary.hardware.timeloop.document import Document, Version, dump
 from armillary.hardware.timeloop.problem import Problem
@@ -21,6 +21,9 @@ _NAMES = {"W": "Weights", "I": "Inputs", "O": "Outputs"}
 _TYPES = ("temporal", "spatial", "bypass", "datatype", "dataspace")
 _KEYS = ("target", "type", "factors", "permutation", "split", "keep", "bypass")
 _REST = 0
+_FACTOR = r"([A-Za-z_]\w*?)\s*=?\s*(\d+)(?:\s*,\s*([1-9]\d*))?"
+_Factors = dict[str, tuple[int, int]]
+"""Factor and remainder (0 for none) of each of our dimensions."""
 
 
 @dataclass
@@ -28,8 +31,8 @@ class _Level:
     """What the directives say of one target."""
 
     keeps: str
-    temporal: dict[str, int] = field(default_factory=dict)
-    spatial: dict[str, int] = field(default_factory=dict)
+    temporal: _Factors = field(default_factory=dict)
+    spatial: _Factors = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     mesh: list[str] = field(default_factory=list)
     split: int | None = None
@@ -70,7 +73,11 @@ def mapping_from(document: Document, hierarchy: Hierarchy, problem: Problem | La
     _fill_rest(document, levels, loop_bounds(problem.layer))
     if document.faults:
         return None
-    return LoopMapping(tuple(map(_level_mapping, levels.values())))
+    try:
+        return LoopMapping(tuple(map(_level_mapping, levels.values())))
+    except ArmillaryError as fault:
+        document.fault("mapping", str(fault))
+        return None
 
 
 def _read(document: Document, place: str, directive: Any, levels: dict[str, _Level], problem: Problem) -> None:
@@ -98,22 +105,33 @@ def _read(document: Document, place: str, directive: Any, levels: dict[str, _Lev
     level.keeps = "".join(t for t in level.keeps if t not in gone or t in kept)
 
 
-def _factors(document: Document, place: str, given: Any, problem: Problem) -> dict[str, int]:
-    items = given if isinstance(given, list) else str(given).replace(",", " , ").split()
-    found = {}
+def _factors(document: Document, place: str, given: Any, problem: Problem) -> _Factors:
+    items = map(str, given) if isinstance(given, list) else _items(str(given))
+    found: _Factors = {}
     for item in items:
-        match = re.fullmatch(r"([A-Za-z_]\w*?)\s*=?\s*(\d+)", str(item).strip())
-        if match is None or match[1] not in problem.names:
+        match = re.fullmatch(_FACTOR, item.strip())
+        factor, rest = (int(match[2]), int(match[3] or 0)) if match else (1, 0)
+        if match is None or match[1] not in problem.names or rest > factor:
             document.fault(
                 place,
-                f"{item!r} is not modelled; write a dimension of {list(problem.names)} and a whole factor, e.g. K=4",
+                f"{item!r} is not modelled; write a dimension of {list(problem.names)}, a whole factor and if need be "
+                "a remainder below it, e.g. K=4 or K=4,3",
             )
             continue
-        found[problem.names[match[1]]] = int(match[2])
+        found[problem.names[match[1]]] = (factor, 0 if rest == factor else rest)
     return found
 
 
-def _order(document: Document, place: str, given: Any, factors: dict[str, int], problem: Problem) -> list[str]:
+def _items(text: str) -> list[str]:
+    """Return the factors that a text lists, and whatever stands between them."""
+    items, end = [], 0
+    for match in re.finditer(_FACTOR + r"(?=\s|$)", text):
+        items += [text[end : match.start()], match[0]]
+        end = match.end()
+    return [item for item in (*items, text[end:]) if item.strip()]
+
+
+def _order(document: Document, place: str, given: Any, factors: _Factors, problem: Problem) -> list[str]:
     """Return our dimensions, innermost first: those of the permutation, then the others that have a factor."""
     names = [str(n) for n in given] if isinstance(given, list) else re.split(r"[\s,]+", str(given).strip())
     if len(names) == 1 and names[0] not in problem.names:
@@ -143,19 +161,26 @@ def _fill_rest(document: Document, levels: dict[str, _Level], bounds: Mapping[st
     """Replace factors of 0 by what remains of their dimension."""
     for d, bound in bounds.items():
         tables = [table for level in levels.values() for table in (level.temporal, level.spatial) if d in table]
-        rest = [table for table in tables if table[d] == _REST]
-        known = prod(table[d] for table in tables if table[d] != _REST)
-        if len(rest) > 1 or (rest and bound % known):
+        rest = [table for table in tables if table[d][0] == _REST]
+        known = prod(table[d][0] for table in tables if table[d][0] != _REST)
+        if len(rest) > 1 or (rest and (bound % known or any(table[d][1] for table in tables))):
             document.fault("mapping", f"what remains of {d}={bound} is not one whole factor")
         elif rest:
-            rest[0][d] = bound // known
+            rest[0][d] = (bound // known, 0)
 
 
 def _level_mapping(level: _Level) -> LevelMapping:
-    temporal = tuple(Loop(d, level.temporal[d]) for d in reversed(level.order) if level.temporal.get(d, 1) > 1)
+    def loop(dimension: str, factors: _Factors, axis: Axis = "") -> Loop:
+        factor, residual = factors[dimension]
+        return Loop(dimension, factor, axis, residual)
+
+    def turns(dimension: str, factors: _Factors) -> bool:
+        return factors.get(dimension, (1, 0))[0] > 1
+
+    temporal = tuple(loop(d, level.temporal) for d in reversed(level.order) if turns(d, level.temporal))
     split = len(level.mesh) if level.split is None else level.split
-    axes = [(d, "X" if i < split else "Y") for i, d in enumerate(level.mesh)]
-    spatial = tuple(Loop(d, level.spatial[d], axis) for d, axis in axes if level.spatial.get(d, 1) > 1)  # type: ignore[arg-type]
+    axes: list[tuple[str, Axis]] = [(d, "X" if i < split else "Y") for i, d in enumerate(level.mesh)]
+    spatial = tuple(loop(d, level.spatial, axis) for d, axis in axes if turns(d, level.spatial))
     return LevelMapping(level.keeps, temporal, spatial)
 
 
@@ -193,5 +218,5 @@ def _directives(mapping: LoopMapping, hierarchy: Hierarchy, version: Version) ->
 
 
 def _loops(loops: tuple[Loop, ...], order: list[str]) -> dict[str, str]:
-    factors = {loop.dimension: loop.factor for loop in loops}
+    factors = {loop.dimension: f"{loop.factor},{loop.residual}" if loop.residual else loop.factor for loop in loops}
     return {"factors": " ".join(f"{d}={factors.get(d, 1)}" for d in order), "permutation": "".join(order)}
