@@ -16,6 +16,7 @@ from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, Ma
 from armillary.evaluators.analytical.mapspace import MapSpace
 from armillary.evaluators.analytical.search import search
 from armillary.evaluators.analytical.summaries import summaries
+from armillary.evaluators.peers import zigzag
 from armillary.hardware.hierarchy import Hierarchy, Level, LoopRules
 from armillary.workloads import zoo
 from armillary.workloads.layer import LayerUse
@@ -27,6 +28,7 @@ NEAR = 1.01
 SEARCH_S = 60.0
 _AT_ONCE = 250_000
 _BUDGET = 20_000
+_SHARED_LAYER = 3
 # Measured by us on 2 cores, evaluations per second; the range where there is one.
 PEERS = {
     "timeloop-mapper": "600 to 6,800",
@@ -43,6 +45,7 @@ def run(options: BenchOptions) -> BenchResult:
     Mappings are drawn from the whole map-space, legal or not, of a Gemmini-like hierarchy of four
     levels; drawing and decoding them is not timed. The search is genetic, 20,000 mappings per layer,
     and is compared with random search of an hour (`--quick`: two minutes, and batches up to 10^6).
+    Where ZigZag is installed (`pip install 'armillary[zigzag]'`), it maps one of the layers, too.
     """
     sizes = [10**4, 10**5, 10**6] if options.quick else [10**4, 10**5, 10**6, 10**7]
     layers = zoo.build("resnet50").layers
@@ -51,7 +54,8 @@ def run(options: BenchOptions) -> BenchResult:
         options.on_progress("batches", i, len(sizes))
         rows += [_batch(layers, n, compiled, options.seed) for compiled in (False, True) if compiled or n <= 10**6]
     options.on_progress("batches", len(sizes), len(sizes))
-    rows += [{"what": name, "mappings/s": rate, "mappings": "", "s": ""} for name, rate in PEERS.items()]
+    rows += [_row(name, rate) for name, rate in PEERS.items()]
+    rows += list(_side_by_side(layers, options.seed)) if zigzag.installed() else []
     rows += _gpu(layers, options.seed) if torch.cuda.is_available() else []
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     found = _whole_network(layers, options)
@@ -103,7 +107,24 @@ def _batch(uses: tuple[LayerUse, ...], n: int, compiled: bool, seed: int) -> dic
         legal += int(found.feasible.sum())
         done += len(found.feasible)
     kind = "compiled" if compiled else "eager"
-    return {"what": f"{kind}, {legal / done:.1%} legal", "mappings/s": done / seconds, "mappings": done, "s": seconds}
+    return _row(f"{kind}, {legal / done:.1%} legal", done / seconds, done, seconds)
+
+
+def _row(what: str, rate: float | str, mappings: float | str = "", s: float | str = "", **more: Any) -> dict[str, Any]:
+    return {"what": what, "mappings/s": rate, "mappings": mappings, "s": s, "EDP, pJ cycles": "", **more}
+
+
+def _side_by_side(uses: tuple[LayerUse, ...], seed: int) -> Iterator[dict[str, Any]]:
+    """Map one layer by our search and by ZigZag; each judges its best mapping by its own model."""
+    chip, layer = gemmini(), uses[_SHARED_LAYER].layer
+    ours = search(chip, layer, budget=_BUDGET, seed=seed)
+    theirs = zigzag.best_mapping(chip, layer)
+    for name, found, edp in (
+        ("our search", ours, ours.delay_cycles * ours.energy_pj),
+        (theirs.failure or theirs.program, theirs, theirs.edp),
+    ):
+        rate = found.evaluated / found.seconds
+        yield _row(f"{layer.name}, {name}", rate, found.evaluated, found.seconds, **{"EDP, pJ cycles": edp})
 
 
 def _mixed(spaces: Sequence[MapSpace], n: int, rng: np.random.Generator) -> tuple[LayerBatch, MappingBatch]:
@@ -139,8 +160,8 @@ def _gpu(uses: tuple[LayerUse, ...], seed: int) -> list[dict[str, Any]]:
     bound = _best(read_and_write) / 2
     name = torch.cuda.get_device_name()
     return [
-        {"what": f"compiled, {name}", "mappings/s": len(codes) / seconds, "mappings": len(codes), "s": seconds},
-        {"what": f"bound by reading, {name}", "mappings/s": len(codes) / bound, "mappings": len(codes), "s": bound},
+        _row(f"compiled, {name}", len(codes) / seconds, len(codes), seconds),
+        _row(f"bound by reading, {name}", len(codes) / bound, len(codes), bound),
     ]
 
 

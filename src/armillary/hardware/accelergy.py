@@ -48,7 +48,8 @@ def with_reference(hierarchy: Hierarchy, *, ert: Path | None = None, art: Path |
 def _tables(path: Path, kind: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the last name and the content of each component's table."""
     content = read_yaml(path)
-    tables = content.get(kind, {}).get("tables") if isinstance(content, Mapping) else None
+    part = content.get(kind) if isinstance(content, Mapping) else None
+    tables = part.get("tables") if isinstance(part, Mapping) else None
     if not isinstance(tables, list):
         raise ArmillaryError(f"{path}: is no {kind}; it needs {kind}.tables, a list")
     for i, table in enumerate(tables):
@@ -68,7 +69,10 @@ def _last(name: str) -> str:
 
 def _energies(path: Path, name: str, table: Mapping[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {}
-    for action in table.get("actions") or ():
+    actions = table.get("actions") or []
+    if not isinstance(actions, list):
+        raise ArmillaryError(f"{path}: component {name}: actions={actions!r} is no list")
+    for action in actions:
         if not isinstance(action, Mapping) or "name" not in action or "energy" not in action:
             raise ArmillaryError(f"{path}: component {name}: {action!r} is no action with a name and an energy")
         energy = _number(path, f"component {name}, action {action['name']}: energy", action["energy"])

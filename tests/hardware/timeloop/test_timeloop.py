@@ -243,7 +243,7 @@ def test_what_a_problem_has_that_we_have_not_is_refused(text, message, written):
         ("{target: A, type: temporal, factors: 'K=4,5'}", r"'K=4,5' is not modelled"),
         ("{target: A, type: temporal, factors: X=4}", r"'X=4' is not modelled"),
         ("{target: A, type: temporal, factors: K=12, permutation: KXC}", r"permutation: 'X' is no dimension"),
-        ("{target: A, type: bypass, bypass: [Psums]}", r"bypass: 'Psums' is no tensor"),
+        ("{target: A, type: bypass, bypass: [Psums]}", r"bypass: 'Psums' is not modelled"),
         ("{target: A, type: temporal, factors: K=12, no_reuse: 1}", r"no_reuse: 1 is not modelled"),
         ("{target: A, type: temporal, factors: K=6}", r"the factors of K multiply to 6, layer l has K=12"),
     ],

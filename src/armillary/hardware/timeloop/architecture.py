@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from armillary.hardware.hierarchy import Compute, Hierarchy, Level, LevelClass
 from armillary.hardware.timeloop.document import TAG, Document, Version, dump
@@ -92,7 +95,7 @@ def _tree(document: Document) -> Iterator[_Part]:
 
 
 def _local(document: Document, node: Mapping[str, Any], place: str, count: int) -> Iterator[_Part]:
-    for i, component in enumerate(node.get("local") or []):
+    for i, component in enumerate(document.listed(f"{place}.local", node.get("local"))):
         where = f"{place}.local[{i}]"
         table = document.known(where, component, (*_LABELS, "attributes"))
         kind = str(table.get("class", ""))
@@ -143,11 +146,8 @@ def _kept(document: Document, place: str, constraints: Any) -> str:
     table = document.known(place, constraints, ("dataspace",))
     spaces = document.known(f"{place}.dataspace", table.get("dataspace"), ("keep", "bypass"))
     names = {"Weights": "W", "Inputs": "I", "Outputs": "O"}
-    for word in ("keep", "bypass"):
-        for name in spaces.get(word) or ():
-            if name not in names:
-                document.fault(f"{place}.dataspace.{word}", f"{name!r} is not modelled; {list(names)} are")
-    bypassed = {names.get(name) for name in spaces.get("bypass") or ()}
+    document.names(f"{place}.dataspace.keep", spaces.get("keep"), names)
+    bypassed = {names[n] for n in document.names(f"{place}.dataspace.bypass", spaces.get("bypass"), names)}
     return "".join(t for t in "WIO" if t not in bypassed) or "WIO"
 
 
@@ -182,7 +182,8 @@ def _level(document: Document, part: _Part, inner: _Part, *, outermost: bool) ->
     block = _first(given, "block-size", "block_size")
     if block is None:
         width = document.count(f"{place}.width", given.get("width", word_bits))
-        block = max(1, width // word_bits // _first(given, "cluster-size", "cluster_size", default=1))
+        cluster = document.count(f"{place}.cluster-size", _first(given, "cluster-size", "cluster_size", default=1))
+        block = max(1, width // word_bits // cluster)
     fanout = inner.instances // part.instances
     if inner.instances % part.instances:
         document.fault(f"{inner.place}.instances", f"{inner.instances} do not split over {part.instances} {part.name}")
@@ -190,27 +191,34 @@ def _level(document: Document, part: _Part, inner: _Part, *, outermost: bool) ->
         _rate(document, f"{place}.{name}", given.get(name))
         for name in ("read_bandwidth", "write_bandwidth", "shared_bandwidth")
     )
+    buffers = _first(given, "multiple-buffering", "multiple_buffering", default=1)
+    content = {
+        "name": part.name,
+        "kind": kind,
+        "keeps": "WIO" if outermost else part.keeps,
+        "capacity_words": _capacity(document, part, word_bits) if kind != "dram" else None,
+        "word_bits": word_bits,
+        "block_words": document.count(f"{place}.block-size", block),
+        "fanout": _mesh(part, inner, fanout),
+        "buffers": document.count(f"{place}.multiple-buffering", buffers),
+        "read_bandwidth": read,
+        "write_bandwidth": write,
+        "shared_bandwidth": shared,
+    }
     if document.faults:
         return None
-    return Level(
-        name=part.name,
-        kind=kind,
-        keeps="WIO" if outermost else part.keeps,
-        capacity_words=_capacity(document, part, word_bits) if kind != "dram" else None,
-        word_bits=word_bits,
-        block_words=document.count(f"{place}.block-size", block),
-        fanout=_mesh(part, inner, fanout),
-        buffers=document.count(place, int(_first(given, "multiple-buffering", "multiple_buffering", default=1))),
-        read_bandwidth=read,
-        write_bandwidth=write,
-        shared_bandwidth=shared,
-    )
+    try:
+        return Level.model_validate(content)
+    except ValidationError as faults:
+        for fault in faults.errors():
+            document.fault(f"{part.place}.{'.'.join(map(str, fault['loc']))}", f"{fault['input']!r}: {fault['msg']}")
+        return None
 
 
 def _rate(document: Document, place: str, value: Any) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         document.fault(place, f"{value!r} is not allowed; it must be a positive number")
         return None
     return float(value)

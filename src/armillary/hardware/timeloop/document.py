@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +66,23 @@ class Document:
             self.fault(place, f"{value!r} is not allowed; it must be a whole number of at least {least}")
             return least
         return value
+
+    def listed(self, place: str, value: Any) -> list[Any]:
+        """Return a list, noting a fault and returning an empty one if it is none; nothing is an empty list."""
+        if value is None or isinstance(value, list):
+            return value or []
+        self.fault(place, f"{value!r} is not allowed; it must be a list")
+        return []
+
+    def names(self, place: str, value: Any, allowed: Collection[str]) -> list[str]:
+        """Return a list of allowed names, noting every item that is none."""
+        found = []
+        for item in self.listed(place, value):
+            if isinstance(item, str) and item in allowed:
+                found.append(item)
+            else:
+                self.fault(place, f"{item!r} is not modelled; {list(allowed)} are")
+        return found
 
     def finish(self) -> None:
         """Raise if there was a fault.

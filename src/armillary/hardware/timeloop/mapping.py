@@ -83,7 +83,7 @@ def mapping_from(document: Document, hierarchy: Hierarchy, problem: Problem | La
 def _read(document: Document, place: str, directive: Any, levels: dict[str, _Level], problem: Problem) -> None:
     table = document.known(place, directive, (*_KEYS, "!"))
     target, kind = table.get("target"), table.get("type")
-    if target not in levels:
+    if not isinstance(target, str) or target not in levels:
         document.fault(f"{place}.target", f"{target!r} is unknown; the hierarchy has {list(levels)}")
         return
     if kind not in _TYPES:
@@ -148,13 +148,7 @@ def _order(document: Document, place: str, given: Any, factors: _Factors, proble
 
 
 def _tensors(document: Document, place: str, given: Any, problem: Problem) -> str:
-    found = ""
-    for name in given or ():
-        if name not in problem.tensors:
-            document.fault(place, f"{name!r} is no tensor of the problem; it has {list(problem.tensors)}")
-        else:
-            found += problem.tensors[name]
-    return found
+    return "".join(problem.tensors[name] for name in document.names(place, given, problem.tensors))
 
 
 def _fill_rest(document: Document, levels: dict[str, _Level], bounds: Mapping[str, int]) -> None:

@@ -76,10 +76,9 @@ class _Roles:
         self.document = document
         place = "problem.shape"
         table = document.known(place, shape, ("name", "dimensions", "coefficients", "data-spaces", "data_spaces"))
-        self.dimensions = [str(d) for d in table.get("dimensions", [])]
-        self.defaults = {
-            str(c.get("name")): c.get("default", 1) for c in table.get("coefficients", []) if isinstance(c, Mapping)
-        }
+        self.dimensions = [str(d) for d in document.listed(f"{place}.dimensions", table.get("dimensions"))]
+        coefficients = document.listed(f"{place}.coefficients", table.get("coefficients"))
+        self.defaults = {str(c.get("name")): c.get("default", 1) for c in coefficients if isinstance(c, Mapping)}
         self.tensors: dict[str, str] = {}
         self.names: dict[str, str] = {}
         self.strides: dict[str, str] = {}
@@ -113,7 +112,8 @@ class _Roles:
         sliding: list[tuple[tuple[str, str], tuple[str, str]]] = []
         for tensor, projection in ranks.items():
             for rank in projection:
-                terms = [tuple(map(str, term)) for term in rank]
+                place = f"problem.shape: projection of {tensor}"
+                terms = [tuple(map(str, self.document.listed(place, t))) for t in self.document.listed(place, rank)]
                 if len(terms) == 1 and len(terms[0]) == 1:
                     plain[tensor].add(terms[0][0])
                 elif tensor == "I" and len(terms) == 2 and all(len(t) in (1, 2) for t in terms):
