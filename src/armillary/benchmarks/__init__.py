@@ -9,6 +9,7 @@ BENCHES = Registry(
     "armillary.benchmarks",
     {
         "cost-speed": "armillary.benchmarks.cost_speed:run",
+        "edge-tpu-optimum": "armillary.benchmarks.edge_tpu_optimum:run",
         "edge-tpu-sanity": "armillary.benchmarks.edge_tpu_sanity:run",
         "first-light": "armillary.benchmarks.first_light:run",
         "speed": "armillary.benchmarks.speed:run",

@@ -1,0 +1,210 @@
+"""All 452,760,000 designs of the Edge TPU template: the true optimum of an application, or of several together.
+
+Three quarters of the work are saved, and nothing of the exactness: a design above the area bound is
+known before it is evaluated, and the instruction memory only adds cycles for the program that it
+does not hold, so its four values share one evaluation of the others. What is left runs through the
+compiler's own tensor function, fused into one kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from armillary.evaluators.edge_tpu.compiler import (
+    INSTRUCTION_LINE_BYTES,
+    INVOCATION_S,
+    ChipTensors,
+    LayerTensors,
+    compile_workload,
+)
+from armillary.hardware.templates.edge_tpu import CLOCK_HZ, SPACE, EdgeTpuChips, area_mm2
+from armillary.types import ArmillaryError
+from armillary.workloads.context import context_of
+from armillary.workloads.layer import Workload
+
+KEPT = 1000
+EDGES_S = np.geomspace(1e-4, 1e3, 281)
+"""Edges of the histogram of runtimes: 40 per decade."""
+_AT_ONCE = 1 << 17
+_INSTRUCTION = SPACE.names.index("instruction_memory_entries")
+_OTHERS = [i for i in range(len(SPACE.names)) if i != _INSTRUCTION]
+_PARTS_OVER = 2  # parameters whose values number the parts
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is minimised: the mean runtime of workloads, all of which must run, within an area."""
+
+    workloads: tuple[str, ...]
+    area_mm2: float
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best designs of a scenario.
+
+    Attributes:
+        codes: the best designs, the best first, shape [kept, parameters].
+        runtime_s: their mean runtimes, shape [kept].
+        legal: how many designs meet the bound and run every workload.
+        histogram: of the runtimes of all legal designs between `EDGES_S`, shape [bins].
+    """
+
+    codes: NDArray[np.int64]
+    runtime_s: NDArray[np.float64]
+    legal: int
+    histogram: NDArray[np.int64]
+
+    @staticmethod
+    def nothing() -> Optimum:
+        """Return that of no designs."""
+        width = len(SPACE.names)
+        return Optimum(np.empty((0, width), dtype=np.int64), np.empty(0), 0, np.zeros(len(EDGES_S) - 1, dtype=np.int64))
+
+    def joined(self, other: Optimum) -> Optimum:
+        """Return that of the designs of both; of equal runtimes the lower code stands first."""
+        codes = np.concatenate([self.codes, other.codes])
+        runtime = np.concatenate([self.runtime_s, other.runtime_s])
+        order = np.lexsort((*codes.T[::-1], runtime))[:KEPT]
+        return Optimum(
+            codes[order], runtime[order], self.legal + other.legal, np.asarray(self.histogram + other.histogram)
+        )
+
+    def rank(self, runtime_s: float) -> float:
+        """Return the share of legal designs in bins better than that of a runtime."""
+        bin_of = int(np.searchsorted(EDGES_S, runtime_s, side="right")) - 1
+        return float(self.histogram[: max(bin_of, 0)].sum() / max(self.legal, 1))
+
+
+class Enumeration:
+    """Every design of the space, part by part.
+
+    Args:
+        workloads: what is to run, by name.
+        scenarios: what to minimise; their workloads are among those.
+        compiled: fuse the compiler's function into one kernel (needs a C++ compiler); ten times as fast.
+
+    Raises:
+        ArmillaryError: if a scenario names a workload that is not given.
+    """
+
+    def __init__(
+        self, workloads: Mapping[str, Workload], scenarios: Sequence[Scenario], *, compiled: bool = True
+    ) -> None:
+        missing = sorted({name for s in scenarios for name in s.workloads} - set(workloads))
+        if missing:
+            raise ArmillaryError(
+                f"scenarios name workloads {missing}, which are not given; given are {list(workloads)}"
+            )
+        self.scenarios = tuple(scenarios)
+        self._kernels = {name: _Kernel(w, compiled) for name, w in workloads.items()}
+        self._areas = sorted({s.area_mm2 for s in scenarios})
+
+    @property
+    def parts(self) -> int:
+        """How many parts the space is cut into."""
+        return int(np.prod(SPACE.cardinalities[:_PARTS_OVER]))
+
+    def part(self, number: int) -> list[Optimum]:
+        """Return the optimum of each scenario within a part of the space."""
+        found = [Optimum.nothing() for _ in self.scenarios]
+        for codes in self._within(number):
+            runtimes = self._runtimes(codes)
+            area = _areas(codes)
+            found = [
+                best.joined(self._best(s, codes, runtimes, area)) for best, s in zip(found, self.scenarios, strict=True)
+            ]
+        return found
+
+    def _within(self, number: int) -> Iterator[NDArray[np.int64]]:
+        """Yield designs with the smallest instruction memory whose area may be within a bound, in batches."""
+        fixed = np.array(np.unravel_index(number, SPACE.cardinalities[:_PARTS_OVER]))
+        codes = _tail().copy()
+        codes[:, :_PARTS_OVER] = fixed
+        codes = codes[area_mm2(codes) <= self._areas[-1]]
+        for first in range(0, len(codes), _AT_ONCE):
+            yield codes[first : first + _AT_ONCE]
+
+    def _runtimes(self, codes: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """Return runtimes with every instruction memory, infinite if illegal, each of shape [memories, designs]."""
+        chips = ChipTensors.of(EdgeTpuChips.of(codes), torch.device("cpu"))
+        return {name: kernel(chips) for name, kernel in self._kernels.items()}
+
+    def _best(
+        self,
+        scenario: Scenario,
+        codes: NDArray[np.int64],
+        runtimes: Mapping[str, NDArray[np.float64]],
+        area: NDArray[np.float64],
+    ) -> Optimum:
+        mean = np.mean([runtimes[name] for name in scenario.workloads], axis=0)
+        mean = np.where(area <= scenario.area_mm2, mean, np.inf)
+        memory, design = np.nonzero(np.isfinite(mean))
+        values = mean[memory, design]
+        histogram = np.histogram(values, EDGES_S)[0].astype(np.int64)
+        if len(values) > KEPT:
+            chosen = np.argpartition(values, KEPT)[:KEPT]
+            chosen = np.flatnonzero(values <= values[chosen].max())
+        else:
+            chosen = np.arange(len(values))
+        best = codes[design[chosen]]
+        best[:, _INSTRUCTION] = memory[chosen]
+        return Optimum.nothing().joined(Optimum(best, values[chosen], len(values), histogram))
+
+
+def _tail() -> NDArray[np.int64]:
+    """Return every combination of the parameters within a part, the instruction memory at its smallest."""
+    inside = [range(SPACE.cardinalities[i]) for i in _OTHERS if i >= _PARTS_OVER]
+    values = np.array(list(product(*inside)), dtype=np.int64)
+    codes = np.zeros((len(values), len(SPACE.names)), dtype=np.int64)
+    codes[:, [i for i in _OTHERS if i >= _PARTS_OVER]] = values
+    return codes
+
+
+def _areas(codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return areas with every instruction memory, shape [memories, designs]."""
+    found = []
+    for memory in range(SPACE.cardinalities[_INSTRUCTION]):
+        changed = codes.copy()
+        changed[:, _INSTRUCTION] = memory
+        found.append(area_mm2(changed))
+    return np.stack(found)
+
+
+class _Kernel:
+    """Runtimes of a workload on designs, for every instruction memory."""
+
+    def __init__(self, workload: Workload, compiled: bool) -> None:
+        self._workload = workload
+        self._layers = LayerTensors.of(workload, torch.device("cpu"))
+        self._program = context_of(workload).instruction_bytes
+        self._cycles: Callable[..., tuple[Tensor, Tensor]] = (
+            torch.compile(self._plain, dynamic=True) if compiled else self._plain
+        )
+
+    def __call__(self, chips: ChipTensors) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            cycles, legal = self._cycles(*(getattr(chips, f.name) for f in fields(chips)))
+            per_byte = chips.dram_cycles_per_byte(INSTRUCTION_LINE_BYTES).reshape(1, -1)
+            missing = (self._program - self._instruction_bytes).clamp(min=0).reshape(-1, 1)
+            total = torch.ceil(cycles + missing * per_byte + INVOCATION_S * CLOCK_HZ)
+            return torch.where(legal, total / CLOCK_HZ, torch.inf).numpy()
+
+    @cached_property
+    def _instruction_bytes(self) -> Tensor:
+        codes = np.zeros((SPACE.cardinalities[_INSTRUCTION], len(SPACE.names)), dtype=np.int64)
+        codes[:, _INSTRUCTION] = np.arange(len(codes))
+        return ChipTensors.of(EdgeTpuChips.of(codes), torch.device("cpu")).instruction_memory_bytes
+
+    def _plain(self, *chips: Tensor) -> tuple[Tensor, Tensor]:
+        """Return cycles without program and invocation, and whether every layer is legal, each of shape [designs]."""
+        compiled = compile_workload(ChipTensors(*chips), self._layers, self._workload)
+        return (compiled.cycles * self._layers.count.reshape(1, -1)).sum(dim=1), compiled.legal.all(dim=1)
