@@ -10,7 +10,11 @@ REGISTRY = Registry(
     kind="optimizer",
     group="armillary.optimizers",
     members={
+        "bayesian": "armillary.optimizers.bayesian:Bayesian",
         "firefly": "armillary.optimizers.firefly:Firefly",
+        "genetic": "armillary.optimizers.genetic:Genetic",
+        "mbo": "armillary.optimizers.mbo:Mbo",
+        "p3bo": "armillary.optimizers.p3bo:P3bo",
         "random": "armillary.optimizers.random_search:RandomSearch",
     },
 )

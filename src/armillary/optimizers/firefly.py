@@ -10,10 +10,15 @@ Source: Yang, "Firefly algorithms for multimodal optimization", 2009; PRIME Equa
     * a firefly that has not met a feasible design yet is drawn at random until it does;
     * a design that was asked or told before is not asked again.
 
-    The dynamic tuning of gamma and beta0 (Appendix B.1.1) is not here.
+    Gamma and beta0 are tuned on the way (Appendix B.1.1): eight settings share the first 750 designs;
+    then, every 50 designs, the next setting is a variation of the one that met the best design
+    within the last 750.
 """
 
 from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +27,42 @@ from armillary.optimizers.coded import CodedOptimizer, keys
 from armillary.spaces.space import Space
 from armillary.surrogates.fireflies import Moves, population_size
 from armillary.types import ArmillaryError, Objective
+
+_COVERAGE = 750
+_WINDOW = 50
+_SETTINGS = 8
+_SPREAD = 1.0
+_STEP = 0.3
+_Setting = tuple[float, float]
+
+
+class _Tuning:
+    """Which gamma and beta0 are in use: every window of designs has one setting, scored by its best design."""
+
+    def __init__(self, start: _Setting, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._cover = [start, *(self._varied(start, _SPREAD) for _ in range(_SETTINGS - 1))]
+        self._windows: deque[tuple[float, _Setting]] = deque(maxlen=_COVERAGE // _WINDOW)
+        self._heard, self._best = 0, float("inf")
+        self.setting = start
+
+    def hear(self, value: float) -> None:
+        """Take the value of a design; at the end of a window choose the next setting."""
+        self._heard += 1
+        self._best = min(self._best, value)
+        if self._heard % _WINDOW:
+            return
+        self._windows.append((self._best, self.setting))
+        self._best = float("inf")
+        if self._heard < _COVERAGE:
+            self.setting = self._cover[self._heard // _WINDOW % _SETTINGS]
+        else:
+            _, best = min(self._windows)
+            self.setting = self._varied(best, _STEP)
+
+    def _varied(self, setting: _Setting, spread: float) -> _Setting:
+        gamma, beta0 = np.array(setting) * np.exp(spread * self._rng.standard_normal(2))
+        return float(gamma), float(min(beta0, 2.0))
 
 
 class Firefly(CodedOptimizer):
@@ -34,6 +75,7 @@ class Firefly(CodedOptimizer):
         population: number of fireflies; None takes PRIME's formula (23 for ten parameters).
         gamma: how fast attraction falls with the squared distance; 1 in the paper.
         beta0: attraction at distance zero; 1 in the paper.
+        tuned: change gamma and beta0 on the way, starting from the given ones.
         noise: standard deviation of the noise in steps between values.
         shrink: factor on a firefly's noise after a move that did not improve it.
         exhausted: a firefly whose noise factor falls below this starts anew.
@@ -48,6 +90,7 @@ class Firefly(CodedOptimizer):
         population: int | None = None,
         gamma: float = 1.0,
         beta0: float = 1.0,
+        tuned: bool = True,
         noise: float = 1.0,
         shrink: float = 0.9,
         exhausted: float = 0.2,
@@ -60,6 +103,7 @@ class Firefly(CodedOptimizer):
                 f"noise={noise} positive"
             )
         self._moves = Moves(space, gamma=gamma, beta0=beta0, noise=noise)
+        self._tuning = _Tuning((gamma, beta0), self._rng) if tuned else None
         self._shrink, self._exhausted = shrink, exhausted
         self._positions = self._moves.scatter((size,), self._rng)
         self._values = np.full(size, np.inf)  # infinite: has not met a feasible design
@@ -71,6 +115,9 @@ class Firefly(CodedOptimizer):
     def _propose(self, n: int) -> NDArray[np.int64]:
         """Move the fireflies in turn; as often as n needs."""
         size = len(self._values)
+        if self._tuning is not None:
+            gamma, beta0 = self._tuning.setting
+            self._moves = replace(self._moves, gamma=gamma, beta0=beta0)
         turns = -(-n // size)
         moved = np.concatenate([self._moved() for _ in range(turns)])
         order = (self._turn + np.arange(n)) % size
@@ -94,6 +141,8 @@ class Firefly(CodedOptimizer):
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         positions = self._moves.positions(codes)
         for key, value, position in zip(keys(codes), values, positions, strict=True):
+            if self._tuning is not None:
+                self._tuning.hear(float(value))
             # a design that was not asked here takes the place of the worst firefly, if it is better
             firefly, where = self._pending.pop(key, (int(self._values.argmax()), position))
             if value < self._values[firefly]:

@@ -83,6 +83,8 @@ class LayerTensors:
     io_bytes: Tensor  # network input and output: they come from and go to DRAM in any case
     macs: Tensor
     count: Tensor
+    parameters: Tensor  # of the whole workload, shape [1, 1, 1]; likewise its program
+    program_bytes: Tensor
 
     @staticmethod
     def of(workload: Workload, device: torch.device) -> LayerTensors:
@@ -119,6 +121,8 @@ class LayerTensors:
             io_bytes=column(io_bytes),
             macs=column([x.macs for x in layers]),
             count=column([use.count for use in workload.layers]),
+            parameters=column([workload.parameters]),
+            program_bytes=column([context_of(workload).instruction_bytes]),
         )
 
 
@@ -299,13 +303,12 @@ def orders(
     )
 
 
-def compile_workload(chips: ChipTensors, layers: LayerTensors, workload: Workload) -> Compiled:
+def compile_workload(chips: ChipTensors, layers: LayerTensors) -> Compiled:
     """Map every layer of a workload onto every design.
 
     Args:
         chips: the designs.
         layers: the layers of the workload.
-        workload: for its parameters and the size of its program.
 
     Returns:
         The fastest legal mapping of each layer; where none is legal, the legality tells why.
@@ -323,7 +326,7 @@ def compile_workload(chips: ChipTensors, layers: LayerTensors, workload: Workloa
     fits_pe = tiling.strip_bytes <= chips.pe_half_bytes
     legal = fits_controller & fits_core & fits_pe
 
-    resident = workload.parameters <= chips.pes * chips.pe_half_bytes
+    resident = layers.parameters <= chips.pes * chips.pe_half_bytes
     by_strip, by_part = orders(chips, layers, tiling, strips, resident)
     traffic = Traffic.where(by_strip.cycles <= by_part.cycles, by_strip, by_part)
     cycles = LAYER_SETUP_CYCLES + traffic.broadcast_cycles
@@ -333,8 +336,7 @@ def compile_workload(chips: ChipTensors, layers: LayerTensors, workload: Workloa
     def chosen(values: Tensor) -> Tensor:
         return values.expand(legal.shape).gather(2, mapping.unsqueeze(2)).squeeze(2)
 
-    program = context_of(workload).instruction_bytes
-    missing_program = (program - chips.instruction_memory_bytes).clamp(min=0).reshape(-1)
+    missing_program = (layers.program_bytes - chips.instruction_memory_bytes).clamp(min=0).reshape(-1)
     infinite = torch.full_like(tiling.strip_bytes, torch.inf)
     return Compiled(
         mapping=mapping,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
@@ -27,13 +27,12 @@ from armillary.evaluators.edge_tpu.compiler import (
 )
 from armillary.hardware.templates.edge_tpu import CLOCK_HZ, SPACE, EdgeTpuChips, area_mm2
 from armillary.types import ArmillaryError
-from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload
 
 KEPT = 1000
 EDGES_S = np.geomspace(1e-4, 1e3, 281)
 """Edges of the histogram of runtimes: 40 per decade."""
-_AT_ONCE = 1 << 17
+_AT_ONCE = {True: 1 << 17, False: 1 << 11}  # designs; a fused kernel needs no room for what lies between
 _INSTRUCTION = SPACE.names.index("instruction_memory_entries")
 _OTHERS = [i for i in range(len(SPACE.names)) if i != _INSTRUCTION]
 _PARTS_OVER = 2  # parameters whose values number the parts
@@ -107,6 +106,7 @@ class Enumeration:
         self.scenarios = tuple(scenarios)
         self._kernels = {name: _Kernel(w, compiled) for name, w in workloads.items()}
         self._areas = sorted({s.area_mm2 for s in scenarios})
+        self._at_once = _AT_ONCE[compiled]
 
     @property
     def parts(self) -> int:
@@ -130,8 +130,8 @@ class Enumeration:
         codes = _tail().copy()
         codes[:, :_PARTS_OVER] = fixed
         codes = codes[area_mm2(codes) <= self._areas[-1]]
-        for first in range(0, len(codes), _AT_ONCE):
-            yield codes[first : first + _AT_ONCE]
+        for first in range(0, len(codes), self._at_once):
+            yield codes[first : first + self._at_once]
 
     def _runtimes(self, codes: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """Return runtimes with every instruction memory, infinite if illegal, each of shape [memories, designs]."""
@@ -179,22 +179,31 @@ def _areas(codes: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.stack(found)
 
 
+def _cycles(chips: list[Tensor], layers: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return cycles without program and invocation, and whether every layer is legal, each of shape [designs]."""
+    work = LayerTensors(*layers)
+    compiled = compile_workload(ChipTensors(*chips), work)
+    return (compiled.cycles * work.count.reshape(1, -1)).sum(dim=1), compiled.legal.all(dim=1)
+
+
+@cache
+def _fused() -> Callable[..., tuple[Tensor, Tensor]]:
+    fused: Callable[..., tuple[Tensor, Tensor]] = torch.compile(_cycles, dynamic=True)
+    return fused
+
+
 class _Kernel:
     """Runtimes of a workload on designs, for every instruction memory."""
 
     def __init__(self, workload: Workload, compiled: bool) -> None:
-        self._workload = workload
         self._layers = LayerTensors.of(workload, torch.device("cpu"))
-        self._program = context_of(workload).instruction_bytes
-        self._cycles: Callable[..., tuple[Tensor, Tensor]] = (
-            torch.compile(self._plain, dynamic=True) if compiled else self._plain
-        )
+        self._cycles = _fused() if compiled else _cycles
 
     def __call__(self, chips: ChipTensors) -> NDArray[np.float64]:
         with torch.inference_mode():
-            cycles, legal = self._cycles(*(getattr(chips, f.name) for f in fields(chips)))
+            cycles, legal = self._cycles(_tensors(chips), _tensors(self._layers))
             per_byte = chips.dram_cycles_per_byte(INSTRUCTION_LINE_BYTES).reshape(1, -1)
-            missing = (self._program - self._instruction_bytes).clamp(min=0).reshape(-1, 1)
+            missing = (self._layers.program_bytes - self._instruction_bytes).clamp(min=0).reshape(-1, 1)
             total = torch.ceil(cycles + missing * per_byte + INVOCATION_S * CLOCK_HZ)
             return torch.where(legal, total / CLOCK_HZ, torch.inf).numpy()
 
@@ -204,7 +213,6 @@ class _Kernel:
         codes[:, _INSTRUCTION] = np.arange(len(codes))
         return ChipTensors.of(EdgeTpuChips.of(codes), torch.device("cpu")).instruction_memory_bytes
 
-    def _plain(self, *chips: Tensor) -> tuple[Tensor, Tensor]:
-        """Return cycles without program and invocation, and whether every layer is legal, each of shape [designs]."""
-        compiled = compile_workload(ChipTensors(*chips), self._layers, self._workload)
-        return (compiled.cycles * self._layers.count.reshape(1, -1)).sum(dim=1), compiled.legal.all(dim=1)
+
+def _tensors(batch: ChipTensors | LayerTensors) -> list[Tensor]:
+    return [getattr(batch, field.name) for field in fields(batch)]

@@ -84,7 +84,7 @@ class EdgeTpuEvaluator:
     ) -> None:
         chip = EdgeTpuChips.of(codes)
         chips = ChipTensors.of(chip, self._device)
-        compiled = compile_workload(chips, layers, workload)
+        compiled = compile_workload(chips, layers)
         legal = compiled.legal.all(dim=1).cpu().numpy()
         results.add_metrics(
             rows[legal],

@@ -38,7 +38,7 @@ def explain(design: Design, workload: Workload) -> Explanation:
         raise ArmillaryError(f"{design.as_dict()} cannot be built: its area is {area:.4g} mm2, at most {MAX_AREA_MM2}")
     device = torch.device("cpu")
     chips, layers = ChipTensors.of(chip, device), LayerTensors.of(workload, device)
-    compiled = compile_workload(chips, layers, workload)
+    compiled = compile_workload(chips, layers)
     if not bool(compiled.legal.all()):
         raise ArmillaryError(f"{workload.name} has no legal mapping on {design.as_dict()}")
     columns = {name: getattr(compiled, name)[0].numpy() for name in _COLUMNS}

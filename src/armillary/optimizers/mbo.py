@@ -1,0 +1,101 @@
+"""Model-based optimization with an ensemble of regressors: an online baseline of PRIME.
+
+Source: Angermueller et al., "Model-based reinforcement learning for biological sequence design", ICLR 2020,
+    Section 3.2: several kinds of regressor are scored by cross-validated R2 and those above 0.4 (the best
+    alone, if none is) predict together; the acquisition is maximised by evolution. The feasibility of
+    designs, which sequences do not have, is learned by a random forest and multiplied in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold, cross_val_score
+from sklearn.neighbors import KNeighborsRegressor
+
+from armillary.optimizers.model_based import ModelBased
+from armillary.spaces.space import Space
+from armillary.types import ArmillaryError, Objective
+
+REGRESSORS: Mapping[str, Callable[[int], object]] = {
+    "trees": lambda seed: ExtraTreesRegressor(n_estimators=60, random_state=seed),
+    "boosting": lambda seed: HistGradientBoostingRegressor(max_iter=100, random_state=seed),
+    "neighbours": lambda _: KNeighborsRegressor(n_neighbors=5, weights="distance"),
+    "ridge": lambda _: Ridge(alpha=1.0),
+}
+_THRESHOLD = 0.4
+_FOLDS = 3
+_ROWS = 3000
+
+
+class Mbo(ModelBased):
+    """Ensemble-based optimization.
+
+    Args:
+        space: the space to search.
+        objective: what to minimise under which bounds.
+        seed: same seed and results, same designs.
+        regressors: which kinds may join the ensemble.
+        caution: standard deviations of the ensemble that a promising design must be better by; negative explores.
+        initial: random designs before the first model.
+        refit: growth of the number of rows after which the model is fitted anew.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        objective: Objective,
+        seed: int = 0,
+        regressors: tuple[str, ...] = tuple(REGRESSORS),
+        caution: float = -0.5,
+        initial: int = 200,
+        refit: float = 0.1,
+    ) -> None:
+        super().__init__(space=space, objective=objective, seed=seed, initial=initial, refit=refit)
+        unknown = [name for name in regressors if name not in REGRESSORS]
+        if unknown or not regressors:
+            raise ArmillaryError(f"regressors={regressors} is not allowed; choose some of {list(REGRESSORS)}")
+        self._regressors, self._caution, self._seed = regressors, caution, seed
+        self._ensemble: list[object] = []
+        self._feasibility: RandomForestClassifier | None = None
+
+    def _fit(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        legal = np.isfinite(values)
+        chosen = np.flatnonzero(legal)
+        if len(chosen) > _ROWS:  # the best teach most about better ones
+            chosen = chosen[np.argsort(values[chosen], kind="stable")[:_ROWS]]
+        x, y = self._features(codes[chosen]), np.log(values[chosen])
+        scores = {}
+        for name in self._regressors:
+            folds = KFold(min(_FOLDS, len(y)), shuffle=True, random_state=self._seed)
+            scores[name] = float(np.mean(cross_val_score(REGRESSORS[name](self._seed), x, y, cv=folds)))
+        good = [name for name, score in scores.items() if score > _THRESHOLD] or [max(scores, key=lambda k: scores[k])]
+        self._ensemble = [REGRESSORS[name](self._seed).fit(x, y) for name in good]  # type: ignore[attr-defined]
+        self._feasibility = None
+        if not legal.all():
+            self._feasibility = RandomForestClassifier(n_estimators=60, random_state=self._seed)
+            self._feasibility.fit(self._features(codes), legal)
+
+    def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        x = self._features(codes)
+        every = np.stack([model.predict(x) for model in self._ensemble])  # type: ignore[attr-defined]
+        gain = np.log(self.best_value) - every.mean(axis=0) - self._caution * every.std(axis=0)
+        chance = np.ones(len(x)) if self._feasibility is None else self._feasibility.predict_proba(x)[:, 1]
+        # a gain counts in full where the design is legal; a loss is never made good by being illegal
+        return np.asarray(np.where(gain > 0, gain * chance, gain - (1 - chance)))
+
+    def _features(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return ordered parameters in [0, 1] and categorical ones as one-hot columns, shape [designs, features]."""
+        columns = []
+        for i, parameter in enumerate(self.space.parameters):
+            n = len(parameter.values)
+            if parameter.kind == "categorical":
+                columns += [(codes[:, i] == k).astype(float) for k in range(n)]
+            else:
+                columns.append(codes[:, i] / max(n - 1, 1))
+        return np.stack(columns, axis=1)

@@ -1,0 +1,88 @@
+"""What optimizers with a model of the results share: a random start, refits, and a search on the model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.optimizers.coded import CodedOptimizer, random_codes
+from armillary.optimizers.genetic import children
+from armillary.spaces.space import Space
+from armillary.types import ArmillaryError, Objective
+
+_FEWEST_LEGAL = 10
+_GENERATIONS = 8
+_PER_GENERATION = 400
+_PARENTS = 100
+
+
+class ModelBased(CodedOptimizer):
+    """An optimizer that fits a model and asks for the designs that the model prefers.
+
+    A subclass fits the model and scores designs with it. The model is fitted anew once the rows have
+    grown by `refit`; between refits it is only searched.
+
+    Args:
+        space: the space to search.
+        objective: what to minimise under which bounds.
+        seed: same seed and results, same designs.
+        initial: random designs before the first model.
+        refit: growth of the number of rows after which the model is fitted anew.
+    """
+
+    def __init__(
+        self, *, space: Space, objective: Objective, seed: int = 0, initial: int = 200, refit: float = 0.1
+    ) -> None:
+        super().__init__(space=space, objective=objective, seed=seed)
+        if initial < 1 or not refit >= 0:
+            raise ArmillaryError(f"initial={initial} must be at least 1 and refit={refit} at least 0")
+        self._initial, self._refit = initial, refit
+        self._codes = np.empty((0, len(space.parameters)), dtype=np.int64)
+        self._values = np.empty(0)
+        self._fitted_rows = 0
+
+    @abstractmethod
+    def _fit(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Fit the model to results, infinite for infeasible designs."""
+
+    @abstractmethod
+    def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return how promising designs are, higher is better, shape [designs]."""
+
+    def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        self._codes = np.concatenate([self._codes, codes])
+        self._values = np.concatenate([self._values, values])
+
+    def _propose(self, n: int) -> NDArray[np.int64]:
+        rows = len(self._values)
+        if rows < self._initial or np.isfinite(self._values).sum() < _FEWEST_LEGAL:
+            return random_codes(self.space, n, self._rng)
+        if rows >= (1 + self._refit) * self._fitted_rows and rows > self._fitted_rows:
+            self._fit(self._codes, self._values)
+            self._fitted_rows = rows
+        return self._evolved(n)
+
+    def _evolved(self, n: int) -> NDArray[np.int64]:
+        """Return the n best unmet designs that a short genetic search on the model meets."""
+        parents = self._codes[np.argsort(self._values, kind="stable")[:_PARENTS]]
+        pool = np.empty((0, parents.shape[1]), dtype=np.int64)
+        score = np.empty(0)
+        for _ in range(_GENERATIONS):
+            fresh = np.concatenate(
+                [
+                    children(self.space, parents, _PER_GENERATION, self._rng),
+                    random_codes(self.space, _PER_GENERATION // 4, self._rng),
+                ]
+            )
+            fresh = np.unique(fresh, axis=0)
+            pool = np.concatenate([pool, fresh])
+            score = np.concatenate([score, self._score(fresh)])
+            pool, first = np.unique(pool, axis=0, return_index=True)
+            score = score[first]
+            order = np.argsort(-score, kind="stable")
+            parents = pool[order[:_PARENTS]]
+        ranked = pool[order]
+        unmet = ranked[self._unmet(ranked)][:n]
+        return np.concatenate([unmet, random_codes(self.space, n - len(unmet), self._rng)])
