@@ -41,6 +41,11 @@ def stop_for(fault: Exception) -> NoReturn:
     stop("error: this is a bug of Armillary; please report it with the lines above", 1)
 
 
+def print_warning(message: str) -> None:
+    """Tell something that the user should know before trusting the result."""
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def print_result(content: Any, as_json: bool, show: Callable[[], None]) -> None:
     """Print the content as one JSON document, or show it.
 

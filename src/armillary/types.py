@@ -6,8 +6,9 @@ Values are frozen. One design is a `Design`, one result an `Evaluation`; many re
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -54,6 +55,7 @@ METRICS: Mapping[str, Metric] = {
     "onchip_bytes": Metric("bytes", over_layers=sum),
     "edp_pj_cycles": Metric("pJ*cycles", derive=lambda m: m["energy_pj"] * m["delay_cycles"]),
     "power_mw": Metric("mW", derive=lambda m: m["energy_pj"] * 1e-9 / m["runtime_s"]),
+    "runtime_area_s_mm2": Metric("s*mm2", derive=lambda m: m["runtime_s"] * m["area_mm2"]),
 }
 
 
@@ -173,6 +175,16 @@ class Evaluations:
         for group in self.NAMED_COLUMNS:
             for name, column in getattr(self, group).items():
                 yield f"{group}.{name}", column
+
+    def with_derived(self, names: Sequence[str]) -> Evaluations:
+        """Return the rows with those of the named metrics that are missing but follow from others."""
+        added = {}
+        for name in names:
+            derive = METRICS[name].derive if name not in self.metrics and name in METRICS else None
+            if derive is not None:
+                with contextlib.suppress(KeyError):
+                    added[name] = derive(self.metrics)
+        return replace(self, metrics={**self.metrics, **added}) if added else self
 
     def select(self, rows: NDArray[Any] | slice) -> Evaluations:
         """Return the chosen rows (boolean mask, indices or slice), in that order."""
@@ -320,6 +332,7 @@ class Objective:
 
     def satisfied(self, evaluations: Evaluations) -> NDArray[np.bool_]:
         """Return which rows are feasible and within every bound, shape [rows]; an unknown metric is not within."""
+        evaluations = evaluations.with_derived(list(self.upper_bounds))
         ok = evaluations.feasible.copy()
         unknown = np.full(len(ok), np.nan)
         for name, bound in self.upper_bounds.items():

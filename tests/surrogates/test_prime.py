@@ -137,6 +137,32 @@ def test_a_log_of_two_workloads_gives_a_contextual_model():
     assert np.median(large) > np.median(small)
 
 
+@pytest.fixture(scope="module")
+def contextual():
+    log = InMemoryLog(Evaluations.concat([rows_of("mobilenet_v2", 3000), rows_of("mobilenet_edgetpu", 3000)]))
+    schedule = replace(SHORT, rungs=(Rung(1, 150),), warmup=0, refit=0)
+    return prime(schedule=schedule, alphas=(0.0,), betas=(0.0,)).fit(log, OBJECTIVE)
+
+
+def test_an_unseen_workload_is_as_large_as_its_operations_say(contextual):
+    codes = sample(SPACE, 30, "random", 4)
+    unet, v3 = (contextual.predict(codes, context_of(zoo.build(n))).mean for n in ("unet", "mobilenet_v3_large"))
+    assert np.median(unet) > np.median(v3)
+
+
+def test_a_workload_of_another_kind_is_warned_of(contextual):
+    assert contextual.fitted.unlike(context_of(zoo.build("mobilenet_v2")).as_dict()) is None
+    warning = contextual.fitted.unlike(context_of(zoo.build("t_rnn_enc")).as_dict())
+    assert "operations per MB of parameters" in warning
+
+
+def test_derived_metrics_are_learned(rows):
+    objective = Objective("edp_pj_cycles", {"power_mw": 1e6})
+    model = prime(schedule=replace(SHORT, refit=0), alphas=(0.0,), betas=(0.0,)).fit(InMemoryLog(rows), objective)
+    predicted = model.predict(sample(SPACE, 5, "random", 4), context_of(zoo.build("mobilenet_v2"))).mean
+    assert (predicted > 1e9).all()
+
+
 def test_predicts_only_after_a_fit():
     with pytest.raises(ArmillaryError, match="not been fitted"):
         prime().predict(sample(SPACE, 1, "random", 0))

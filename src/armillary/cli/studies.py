@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,8 +20,12 @@ from armillary.cli.shared import (
     fidelity_of,
     workload_of,
 )
-from armillary.console import print_result, print_table, progress_bars
+from armillary.console import print_result, print_table, print_warning, progress_bars
 from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.spaces.space import Space
+    from armillary.studies.propose import Limit
 
 
 @app.command()
@@ -147,6 +151,9 @@ def fit(
     template: TemplateName = "edge_tpu",
     surrogate: Annotated[str, typer.Option(help="Which surrogate to fit: prime.")] = "prime",
     workload: Annotated[list[str] | None, typer.Option(help="Only rows of this workload. Repeatable.")] = None,
+    metric: Annotated[str, typer.Option(help="What to predict, e.g. runtime_s or edp_pj_cycles.")] = "runtime_s",
+    power: Annotated[float | None, typer.Option(help="Learn from designs up to this power, in mW.")] = None,
+    energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
     schedule: Annotated[str, typer.Option(help="How long to train: quick, full or paper.")] = "full",
     seed: Seed = 0,
     as_json: Json = False,
@@ -162,7 +169,8 @@ def fit(
     check_savable(out)
     chosen = registry.load(template)
     rows = rows_of(Log(log), chosen.space, workload or [])
-    objective = Objective("runtime_s", {} if area is None else {"area_mm2": area})
+    bounds = {"area_mm2": area, "power_mw": power, "energy_pj": energy}
+    objective = Objective(metric, {name: bound for name, bound in bounds.items() if bound is not None})
     with progress_bars() as on_progress:
         model = fit_prime(rows, chosen.space, objective, schedule=schedule, seed=seed, on_progress=on_progress)
     save_atomically(model, out)
@@ -182,8 +190,15 @@ def fit(
 @app.command()
 def propose(
     model: Annotated[Path, typer.Option(help="A model file of `armillary fit`.")],
-    workload: Annotated[str, typer.Option(help="A name of the zoo or an ONNX file.")],
+    workload: Annotated[
+        list[str],
+        typer.Option(help="A name of the zoo or an ONNX file; trained on or not. Repeatable: then their mean."),
+    ],
     area: Area,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="MODEL=VALUE: leave out designs that another model expects to exceed a value. Repeatable."),
+    ] = None,
     template: TemplateName = "edge_tpu",
     top: Annotated[int, typer.Option(help="Designs to propose.", min=1)] = 256,
     dim: Dim = None,
@@ -198,12 +213,17 @@ def propose(
 
     chosen = registry.load(template)
     prime = Prime.load(model, space=chosen.space)
+    limits = [_limit(text, chosen.space) for text in limit or ()]
+    contexts = [context_of(workload_of(name, dim)) for name in workload]
+    for warning in filter(None, (prime.fitted.unlike(context.as_dict()) for context in contexts)):
+        print_warning(warning)
     with progress_bars() as on_progress:
         on_progress("optimising the surrogate", 0, 1)
-        found = run(prime, chosen, context_of(workload_of(workload, dim)), area_mm2=area, top=top, seed=seed)
+        found = run(prime, chosen, contexts, area_mm2=area, top=top, seed=seed, limits=limits)
         on_progress("optimising the surrogate", 1, 1)
+    predicted = f"predicted_{prime.fitted.objective.metric}"
     rows = [
-        {**d.as_dict(), "area_mm2": float(a), "predicted_runtime_s": float(p), "p_feasible": float(f)}
+        {**d.as_dict(), "area_mm2": float(a), predicted: float(p), "p_feasible": float(f)}
         for d, a, p, f in zip(
             chosen.space.designs(found.codes),
             chosen.area_mm2(found.codes),
@@ -213,6 +233,20 @@ def propose(
         )
     ]
     print_result(rows, as_json, lambda: print_table(rows))
+
+
+def _limit(text: str, space: Space) -> Limit:
+    from armillary.studies.propose import Limit
+    from armillary.surrogates.prime import Prime
+
+    path, _, value = text.rpartition("=")
+    try:
+        bound = float(value)
+    except ValueError:
+        bound = float("nan")
+    if not path or not 0 < bound < float("inf"):
+        raise ArmillaryError(f"--limit {text!r} is not allowed; write a model file and a positive number: power.pt=400")
+    return Limit(Prime.load(Path(path), space=space), bound)
 
 
 @app.command()

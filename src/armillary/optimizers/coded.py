@@ -31,6 +31,7 @@ class AsksCodes(Protocol):
 
 def objective_values(evaluations: Evaluations, objective: Objective) -> NDArray[np.float64]:
     """Return what to minimise, shape [rows]: infinite if infeasible, beyond a bound, or not a number."""
+    evaluations = evaluations.with_derived([objective.metric, *objective.upper_bounds])
     if objective.metric not in evaluations.metrics:
         return np.full(len(evaluations), np.inf)  # a batch in which nothing was feasible has no metric
     values = evaluations.metrics[objective.metric]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,53 +11,86 @@ from numpy.typing import NDArray
 from armillary.hardware.template import Template
 from armillary.optimizers.surrogate_search import keys, top_designs
 from armillary.studies.bounds import check_positive
-from armillary.types import Evaluations, Surrogate
+from armillary.types import ArmillaryError, Evaluations, Prediction, Surrogate
 from armillary.workloads.context import Context
 
 
 @dataclass(frozen=True)
 class Proposals:
-    """Coded designs, shape [designs, parameters], the best first, and what the surrogate expects of them."""
+    """Coded designs, shape [designs, parameters], the best first, and what the surrogate expects of them.
+
+    Of several workloads `predicted` is the mean, `p_feasible` the product.
+    """
 
     codes: NDArray[np.int64]
     predicted: NDArray[np.float64]
     p_feasible: NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Limit:
+    """A bound on another metric, such as power, that a second surrogate predicts."""
+
+    surrogate: Surrogate
+    at_most: float
+
+
 def propose(
     surrogate: Surrogate,
     template: Template,
-    context: Context,
+    contexts: Context | Sequence[Context],
     *,
     area_mm2: float,
     top: int = 256,
     seed: int = 0,
     known: Evaluations | None = None,
+    limits: Sequence[Limit] = (),
 ) -> Proposals:
     """Return the designs within an area that the surrogate ranks best.
 
     Args:
         surrogate: a fitted surrogate.
         template: whose space and area law to use.
-        context: the workload.
-        area_mm2: the bound; the template's own limit holds too.
+        contexts: the workload, or several, whose mean is minimised; they need not be those that the
+            surrogate was trained on.
+        area_mm2: the bound; the template's own limit holds too. It need not be the one that the
+            surrogate was trained with (PRIME Appendix A.3).
         top: how many designs; 256 in PRIME Section 3.
         seed: same seed, same proposals.
         known: designs already evaluated; they are not proposed again.
+        limits: designs that another surrogate expects to exceed its bound, on any workload, are left out.
 
     Raises:
-        ArmillaryError: if the bound is not positive, or no design meets it.
+        ArmillaryError: if there is no context, the bound is not positive, or no design meets it.
     """
     check_positive(area_mm2)
+    every = list(contexts) if isinstance(contexts, Sequence) else [contexts]
+    if not every:
+        raise ArmillaryError("no workload to propose designs for; name at least one")
     bound = min(area_mm2, template.max_area_mm2)
     met = keys(template.space.encode_columns(known.design)) if known is not None else None
 
-    def allowed(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        small = template.area_mm2(codes) <= bound
-        return small if met is None else small & ~np.isin(keys(codes), met)
+    def expected(model: Surrogate, codes: NDArray[np.int64]) -> list[Prediction]:
+        return [model.predict(codes, context) for context in every]
 
-    codes = top_designs(
-        lambda codes: surrogate.predict(codes, context).mean, template.space, n=top, seed=seed, keep=allowed
+    def score(codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        return np.asarray(np.mean([p.mean for p in expected(surrogate, codes)], axis=0))
+
+    def allowed(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        keep = template.area_mm2(codes) <= bound
+        if met is not None:
+            keep &= ~np.isin(keys(codes), met)
+        for limit in limits:
+            inside = np.flatnonzero(keep)
+            if len(inside):
+                most = np.max([p.mean for p in expected(limit.surrogate, codes[inside])], axis=0)
+                keep[inside] = most <= limit.at_most
+        return keep
+
+    codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed)
+    predictions = expected(surrogate, codes)
+    return Proposals(
+        codes=codes,
+        predicted=np.asarray(np.mean([p.mean for p in predictions], axis=0)),
+        p_feasible=np.asarray(np.prod([p.p_feasible for p in predictions], axis=0)),
     )
-    expected = surrogate.predict(codes, context)
-    return Proposals(codes=codes, predicted=expected.mean, p_feasible=expected.p_feasible)

@@ -119,7 +119,7 @@ def prepare(
             metric, holds objective values that are not positive numbers, or mixes evaluators.
     """
     known = log.feasible | (log.failure_kind == "infeasible")
-    log = log.select(known)
+    log = log.select(known).with_derived([objective.metric, *objective.upper_bounds])
     _check_source(log)
     _check_metrics(log, objective)
     good = objective.satisfied(log)

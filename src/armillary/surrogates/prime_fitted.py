@@ -25,6 +25,9 @@ from armillary.types import ArmillaryError, Objective, Prediction
 
 _FORMAT = "armillary prime"
 _VERSION = 1
+_OPS, _PARAMETERS = "compute_ops", "parameter_mb"
+_ALIKE = 2.0
+_RIDGE = 1.0
 _DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
 
 
@@ -114,15 +117,49 @@ class FittedPrime:
             )
         return features
 
+    def unlike(self, context: Mapping[str, float]) -> str | None:
+        """Return a warning if a workload's compute-to-memory ratio lies outside those trained on, else None.
+
+        Source: PRIME, Appendix D: zero-shot designs are good where the ratio of compute operations to
+            parameters is like that of a training application. A factor of two is allowed here.
+        """
+        if not {_OPS, _PARAMETERS} <= set(self.feature_names):
+            return None
+        ops, parameters = (self.contexts[:, self.feature_names.index(name)] for name in (_OPS, _PARAMETERS))
+        ratios = ops / parameters
+        ratio = context[_OPS] / context[_PARAMETERS]
+        if ratios.min() / _ALIKE <= ratio <= ratios.max() * _ALIKE:
+            return None
+        return (
+            f"the workload computes {ratio:.3g} operations per MB of parameters; those trained on, "
+            f"{', '.join(self.workloads)}, {ratios.min():.3g} to {ratios.max():.3g}. Its best design is likely another "
+            "kind; evaluate some of its designs and train on them too"
+        )
+
     def _scale(self, features: NDArray[np.float64] | None) -> Scale:
-        """Return the scale of the workload with these features; of an unseen one the mean of all."""
+        """Return the scale of the workload with these features.
+
+        An unseen workload's location follows those of the known ones with their compute operations,
+        as far as a ridge regression dares: several unseen workloads can only be averaged if their
+        sizes relative to each other are about right.
+        """
         if features is None or not self.shape.contexts:
             return self.scales[0]
         for known, scale in zip(self.contexts, self.scales, strict=True):
             if np.allclose(features, known, rtol=1e-6):
                 return scale
         location, spread = (float(np.mean([getattr(s, name) for s in self.scales])) for name in ("location", "spread"))
-        return Scale(self.scales[0].transform, location, spread)
+        return Scale(self.scales[0].transform, location + self._shift(features), spread)
+
+    def _shift(self, features: NDArray[np.float64]) -> float:
+        """Return how far an unseen workload's location lies from the mean of the known ones."""
+        if _OPS not in self.feature_names or self.scales[0].transform != "log":
+            return 0.0
+        column = self.feature_names.index(_OPS)
+        known = np.log(self.contexts[:, column])
+        away = known - known.mean()
+        slope = away @ np.array([s.location for s in self.scales]) / (away @ away + _RIDGE)
+        return float(slope * (np.log(features[column]) - known.mean()))
 
     def save(self, target: Path | IO[bytes], space: Space) -> None:
         """Write the model to a file, readable with `torch.load(path, weights_only=True)`."""

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
+from armillary.spaces.samplers import sample
+from armillary.studies.propose import Limit, propose
+from armillary.types import ArmillaryError, Prediction
+from armillary.workloads import zoo
+from armillary.workloads.context import context_of
+
+FIRST, SECOND = (context_of(zoo.build(name)) for name in ("mobilenet_v2", "unet"))
+MIDDLE = (np.array(SPACE.cardinalities) - 1) / 2
+
+
+class Bowl:
+    """Predicts a bowl around a point that depends on the workload."""
+
+    def __init__(self, centres):
+        self.centres = centres
+
+    def predict(self, codes, context):
+        value = 1.0 + ((codes - self.centres[context]) ** 2).sum(axis=1)
+        return Prediction(mean=value, std=np.zeros(len(codes)), p_feasible=np.full(len(codes), 0.5))
+
+
+def test_several_workloads_are_served_by_their_mean():
+    low, high = np.floor(MIDDLE) - 1, np.floor(MIDDLE) + 1
+    low[0] = high[0] = 1
+    found = propose(Bowl({FIRST: low, SECOND: high}), TEMPLATE, [FIRST, SECOND], area_mm2=98.0, top=20)
+    spread = ((found.codes - low) ** 2).sum(axis=1) / 2 + ((found.codes - high) ** 2).sum(axis=1) / 2
+    assert found.predicted == pytest.approx(1.0 + spread)
+    assert (np.diff(found.predicted) >= 0).all()
+    assert found.p_feasible == pytest.approx(0.25)
+
+
+def test_designs_beyond_a_limit_are_left_out():
+    bowl = Bowl({FIRST: np.zeros(10)})
+    power = Bowl({FIRST: MIDDLE})
+    limit = float(np.quantile(power.predict(sample(SPACE, 1000, "random", 0), FIRST).mean, 0.2))
+    free = propose(bowl, TEMPLATE, FIRST, area_mm2=98.0, top=10)
+    held = propose(bowl, TEMPLATE, FIRST, area_mm2=98.0, top=10, limits=[Limit(power, limit)])
+    assert power.predict(free.codes, FIRST).mean.max() > limit
+    assert power.predict(held.codes, FIRST).mean.max() <= limit
+
+
+def test_no_workload_is_refused():
+    with pytest.raises(ArmillaryError, match="no workload to propose designs for"):
+        propose(Bowl({}), TEMPLATE, [], area_mm2=29.0)
