@@ -9,7 +9,13 @@ from armillary.registry import Registry
 REGISTRY = Registry(
     kind="surrogate",
     group="armillary.surrogates",
-    members={"prime": "armillary.surrogates.prime:Prime"},
+    members={
+        "coms": "armillary.surrogates.coms:Coms",
+        "prime": "armillary.surrogates.prime:Prime",
+        "prime-without-infeasible": "armillary.surrogates.prime:without_infeasible",
+        "prime-without-opt": "armillary.surrogates.prime:without_opt",
+        "standard": "armillary.surrogates.prime:standard",
+    },
 )
 
 
@@ -19,7 +25,7 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Any:
-    """Return the class of a surrogate.
+    """Return what makes a surrogate: called with `space`, `seed` and the surrogate's own options.
 
     Raises:
         ArmillaryError: if there is no surrogate of that name.

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,7 +29,16 @@ from numpy.typing import NDArray
 from armillary.spaces.space import Space
 from armillary.surrogates.feasibility import fit_feasibility
 from armillary.surrogates.fireflies import Moves
-from armillary.surrogates.prime_data import TRANSFORMS, Dataset, Rows, Transform, joined, prepare
+from armillary.surrogates.prime_data import (
+    TRANSFORMS,
+    VALIDATIONS,
+    Dataset,
+    Rows,
+    Transform,
+    Validation,
+    joined,
+    prepare,
+)
 from armillary.surrogates.prime_fitted import FittedPrime, normalised
 from armillary.surrogates.prime_model import Architecture
 from armillary.surrogates.prime_training import SCHEDULES, Progress, Schedule, Snapshot, Trainer
@@ -58,7 +67,8 @@ class Prime:
         members: how many grid members (their best checkpoints) are kept and averaged; 1 in the paper.
         hidden: width of the hidden layers of the prediction networks.
         feed_forward: width inside the transformer layers.
-        validation_share: the best rows that are kept for selection; 0.2 in the paper.
+        validation_share: rows that are kept for selection; 0.2 in the paper, 0.05 in its Appendix A.9.
+        validation: whether these are the best rows, or the worst (Appendix A.9).
         minimum_rows: feasible rows within the bounds that each workload needs at least.
         device: where to train and predict, as torch names it.
         on_progress: called during `fit` with the member steps done and in total.
@@ -78,6 +88,7 @@ class Prime:
         hidden: int = 64,
         feed_forward: int = 128,
         validation_share: float = 0.2,
+        validation: Validation = "best",
         minimum_rows: int = 50,
         device: str = "cpu",
         on_progress: Progress | None = None,
@@ -99,12 +110,15 @@ class Prime:
             )
         if not 0 < validation_share < 1:
             raise ArmillaryError(f"validation_share={validation_share} is not allowed; it lies between 0 and 1")
+        if validation not in VALIDATIONS:
+            raise ArmillaryError(f"validation {validation!r} is unknown; choose one of {list(VALIDATIONS)}")
         self.space = space
         self._seed, self._schedule = seed, schedule
         self._grid = [(float(a), float(b)) for a in alphas for b in betas]
         self._clip, self._transform, self._members = clip, transform, members
         self._feed_forward = feed_forward
         self._hidden, self._validation_share, self._minimum_rows = hidden, validation_share, minimum_rows
+        self._validation = validation
         self._device = torch.device(device)
         self._on_progress = on_progress
         self._fitted: FittedPrime | None = None
@@ -122,6 +136,7 @@ class Prime:
             objective,
             transform=self._transform,
             validation_share=self._validation_share,
+            validation=self._validation,
             minimum_rows=self._minimum_rows,
             rng=np.random.default_rng([self._seed, 1]),
         )
@@ -252,3 +267,18 @@ class Prime:
                 seconds=time.perf_counter() - started,
             ),
         )
+
+
+def standard(**options: Any) -> Prime:
+    """Return PRIME's network as a standard surrogate: neither negatives nor infeasible rows."""
+    return Prime(alphas=(0.0,), betas=(0.0,), **options)
+
+
+def without_opt(**options: Any) -> Prime:
+    """Return the ablation "PRIME-Opt" of Table 13: no negatives are mined."""
+    return Prime(alphas=(0.0,), **options)
+
+
+def without_infeasible(**options: Any) -> Prime:
+    """Return the ablation "PRIME-Infeasible" of Table 13: infeasible rows are not learned from."""
+    return Prime(betas=(0.0,), **options)

@@ -14,6 +14,8 @@ from armillary.types import ArmillaryError, Evaluations, Objective
 
 Transform = Literal["log", "linear"]
 TRANSFORMS: tuple[Transform, ...] = ("log", "linear")
+Validation = Literal["best", "worst"]
+VALIDATIONS: tuple[Validation, ...] = ("best", "worst")
 _NAMED_ROWS = 10
 
 
@@ -108,6 +110,7 @@ def prepare(
     validation_share: float,
     minimum_rows: int,
     rng: np.random.Generator,
+    validation: Validation = "best",
 ) -> Dataset:
     """Split and standardise a log.
 
@@ -130,7 +133,7 @@ def prepare(
     train, valid, scales = [], [], []
     for k in range(len(workloads)):
         rows = np.flatnonzero(good & (number == k))
-        rows = rows[np.argsort(values[rows], kind="stable")]  # best first
+        rows = rows[np.argsort(values[rows] * (1 if validation == "best" else -1), kind="stable")]
         held = max(2, round(validation_share * len(rows)))
         valid.append(rows[:held])
         train.append(rows[held:])
