@@ -24,7 +24,9 @@ from armillary.optimizers.model_based import ModelBased
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Objective
 
-_MOST_ROWS = 500  # a Gaussian process takes cubic time
+_MOST_ROWS = 300  # a Gaussian process takes cubic time
+
+_STEPS = 50
 
 
 class Bayesian(ModelBased):
@@ -46,7 +48,7 @@ class Bayesian(ModelBased):
         objective: Objective,
         seed: int = 0,
         initial: int = 100,
-        refit: float = 0.1,
+        refit: float = 0.2,
         rows: int = _MOST_ROWS,
     ) -> None:
         super().__init__(space=space, objective=objective, seed=seed, initial=initial, refit=refit)
@@ -103,6 +105,8 @@ def _gaussian_process(x: Tensor, y: Tensor) -> SingleTaskGP:
     model = SingleTaskGP(x, y, outcome_transform=Standardize(m=1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BotorchWarning)
-        fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
+        fit_gpytorch_mll(
+            ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": {"maxiter": _STEPS}}
+        )
     model.eval()
     return model

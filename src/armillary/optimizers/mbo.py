@@ -2,8 +2,9 @@
 
 Source: Angermueller et al., "Model-based reinforcement learning for biological sequence design", ICLR 2020,
     Section 3.2: several kinds of regressor are scored by cross-validated R2 and those above 0.4 (the best
-    alone, if none is) predict together; the acquisition is maximised by evolution. The feasibility of
-    designs, which sequences do not have, is learned by a random forest and multiplied in.
+    alone, if none is) predict together; the acquisition, expected improvement, is maximised by evolution.
+    The feasibility of designs, which sequences do not have, is learned by a random forest and
+    multiplied in.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor, RandomForestClassifier
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_score
@@ -40,7 +42,6 @@ class Mbo(ModelBased):
         objective: what to minimise under which bounds.
         seed: same seed and results, same designs.
         regressors: which kinds may join the ensemble.
-        caution: standard deviations of the ensemble that a promising design must be better by; negative explores.
         initial: random designs before the first model.
         refit: growth of the number of rows after which the model is fitted anew.
     """
@@ -52,7 +53,6 @@ class Mbo(ModelBased):
         objective: Objective,
         seed: int = 0,
         regressors: tuple[str, ...] = tuple(REGRESSORS),
-        caution: float = -0.5,
         initial: int = 200,
         refit: float = 0.1,
     ) -> None:
@@ -60,8 +60,9 @@ class Mbo(ModelBased):
         unknown = [name for name in regressors if name not in REGRESSORS]
         if unknown or not regressors:
             raise ArmillaryError(f"regressors={regressors} is not allowed; choose some of {list(REGRESSORS)}")
-        self._regressors, self._caution, self._seed = regressors, caution, seed
+        self._regressors, self._seed = regressors, seed
         self._ensemble: list[object] = []
+        self._residual = 0.0
         self._feasibility: RandomForestClassifier | None = None
 
     def _fit(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
@@ -76,6 +77,8 @@ class Mbo(ModelBased):
             scores[name] = float(np.mean(cross_val_score(REGRESSORS[name](self._seed), x, y, cv=folds)))
         good = [name for name, score in scores.items() if score > _THRESHOLD] or [max(scores, key=lambda k: scores[k])]
         self._ensemble = [REGRESSORS[name](self._seed).fit(x, y) for name in good]  # type: ignore[attr-defined]
+        unexplained = max(1 - float(np.mean([scores[name] for name in good])), 1e-3)
+        self._residual = float(y.std() * np.sqrt(unexplained))
         self._feasibility = None
         if not legal.all():
             self._feasibility = RandomForestClassifier(n_estimators=60, random_state=self._seed)
@@ -83,11 +86,12 @@ class Mbo(ModelBased):
 
     def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         x = self._features(codes)
-        every = np.stack([model.predict(x) for model in self._ensemble])  # type: ignore[attr-defined]
-        gain = np.log(self.best_value) - every.mean(axis=0) - self._caution * every.std(axis=0)
+        every: NDArray[np.float64] = np.stack([model.predict(x) for model in self._ensemble])  # type: ignore[attr-defined]
+        spread = np.sqrt(np.asarray(every.var(axis=0)) + self._residual**2)
+        ahead = (np.log(self.best_value) - every.mean(axis=0)) / spread
+        improvement = spread * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
         chance = np.ones(len(x)) if self._feasibility is None else self._feasibility.predict_proba(x)[:, 1]
-        # a gain counts in full where the design is legal; a loss is never made good by being illegal
-        return np.asarray(np.where(gain > 0, gain * chance, gain - (1 - chance)))
+        return np.asarray(improvement * chance)
 
     def _features(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return ordered parameters in [0, 1] and categorical ones as one-hot columns, shape [designs, features]."""

@@ -16,6 +16,7 @@ _FEWEST_LEGAL = 10
 _GENERATIONS = 8
 _PER_GENERATION = 400
 _PARENTS = 100
+_DRAWN_FROM = 10
 
 
 class ModelBased(CodedOptimizer):
@@ -65,7 +66,11 @@ class ModelBased(CodedOptimizer):
         return self._evolved(n)
 
     def _evolved(self, n: int) -> NDArray[np.int64]:
-        """Return the n best unmet designs that a short genetic search on the model meets."""
+        """Return unmet designs that a short genetic search on the model meets.
+
+        Half are the best, which lie close together; half are drawn from the next best, so that a
+        batch is not lost as a whole where the model errs.
+        """
         parents = self._codes[np.argsort(self._values, kind="stable")[:_PARENTS]]
         pool = np.empty((0, parents.shape[1]), dtype=np.int64)
         score = np.empty(0)
@@ -84,5 +89,8 @@ class ModelBased(CodedOptimizer):
             order = np.argsort(-score, kind="stable")
             parents = pool[order[:_PARENTS]]
         ranked = pool[order]
-        unmet = ranked[self._unmet(ranked)][:n]
-        return np.concatenate([unmet, random_codes(self.space, n - len(unmet), self._rng)])
+        unmet = ranked[self._unmet(ranked)]
+        best, next_best = unmet[: -(-n // 2)], unmet[-(-n // 2) : _DRAWN_FROM * n]
+        drawn = next_best[self._rng.permutation(len(next_best))[: n - len(best)]]
+        missing = random_codes(self.space, n - len(best) - len(drawn), self._rng)
+        return np.concatenate([best, drawn, missing])

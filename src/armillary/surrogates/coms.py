@@ -3,8 +3,9 @@
 Source: Trabucco, Kumar, Geng, Levine, "Conservative objective models for effective offline model-based
     optimization", ICML 2021, Algorithm 1, with its settings for discrete tasks: two hidden layers,
     negatives by 50 steps of gradient ascent on one-hot designs that are relaxed to numbers between 0
-    and 1 (the paper leaves them unbounded, which diverged here), and a Lagrange multiplier that keeps the model's optimism at negatives below tau = 2 standard units. It
-    learns from feasible designs alone.
+    and 1 (the paper leaves them unbounded, which diverged here), and a Lagrange multiplier that keeps
+    the model's optimism at negatives below tau = 2 standard units. It learns from feasible designs
+    alone.
 """
 
 from __future__ import annotations

@@ -1,0 +1,189 @@
+"""One method on one task of PRIME's experiments: run once, kept in a file, shared by all tables.
+
+The protocol is the paper's (Section 3): offline methods learn from the worst 80% of a random pool's
+legal designs, as many as Table 17, and up to 25,000 illegal ones, the same rows in every run; their top
+256 are verified and the best counts. Online methods may evaluate as many legal designs as the log has,
+of all applications together; designs that the area alone excludes cost nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary import optimizers, surrogates
+from armillary.benchmarks.prime_paper import APPLICATIONS
+from armillary.benchmarks.prime_scenarios import Task
+from armillary.benchmarks.result import BenchOptions, saved_part
+from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
+from armillary.log.store import InMemoryLog
+from armillary.optimizers.coded import objective_values
+from armillary.spaces.samplers import sample
+from armillary.studies.propose import propose
+from armillary.types import Evaluations, Objective, Surrogate
+from armillary.workloads import zoo
+from armillary.workloads.context import context_of
+
+TOP = 256
+SEEDS = 5
+INFEASIBLE_ROWS = 25_000
+LOG_SHARE = 0.8
+OFFLINE = ("prime", "prime-without-opt", "prime-without-infeasible", "standard", "coms")
+ONLINE = ("bayesian", "firefly", "genetic", "mbo", "p3bo", "random")
+_POOL_CHUNK = 10_000
+_ASK = 256
+_MOST_ASKED = 100  # evaluations per legal one, after which a search that finds none ends
+_LOG_ROWS = {a.workload: a.log_rows for a in APPLICATIONS}
+_REVISION = 1  # of what this module measures; another one makes every run anew
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The settings that all runs of a benchmark share.
+
+    Attributes:
+        options: of the benchmark.
+        scale: by how much logs and budgets are smaller than the paper's.
+        seeds: of the runs; the median counts.
+        schedule: of PRIME's training.
+    """
+
+    options: BenchOptions
+    scale: int
+    seeds: tuple[int, ...]
+    schedule: str = "quick"
+
+    @staticmethod
+    def of(options: BenchOptions) -> Runs:
+        """Return the paper's sizes and five seeds; with `--quick` a tenth and one seed."""
+        count = 1 if options.quick else SEEDS
+        return Runs(options, 10 if options.quick else 1, tuple(range(options.seed, options.seed + count)))
+
+    def medians(self, method: str, task: Task, **settings: Any) -> dict[str, float]:
+        """Return the median over the seeds of each number that a method's runs measured; `best` has the best."""
+        runs = [self.one(method, task, seed, **settings) for seed in self.seeds]
+        found = {name: float(np.median([run[name] for run in runs])) for name in runs[0] if name != "codes"}
+        return {**found, "best_of_seeds_s": float(min(run["runtime_s"] for run in runs))}
+
+    def one(self, method: str, task: Task, seed: int, **settings: Any) -> dict[str, Any]:
+        """Return what one run measured, running it if it was not run before."""
+        key = f"{method} {task.train} {task.target} {task.area_mm2} {self.schedule} {sorted(settings.items())}"
+        name = hashlib.sha256(key.encode()).hexdigest()[:16]
+        folder = self.options.out.parent / f"prime-runs-{EdgeTpuEvaluator.version}-{_REVISION}"
+        path = folder / f"{method}-{name}-scale{self.scale}-seed{seed}.json"
+        measure = _offline if method in OFFLINE else _online
+        return saved_part(path, lambda: measure(self, method, task, seed, **settings))
+
+
+def objective(task: Task) -> Objective:
+    """Return the runtime under the task's area bound."""
+    return Objective("runtime_s", {"area_mm2": task.area_mm2})
+
+
+def log_best(task: Task, scale: int, seed: int = 0) -> float:
+    """Return the best mean runtime of designs that every target's log has, or could have: see `joint_values`."""
+    logs = [offline_log(name, task.area_mm2, scale, seed) for name in task.target]
+    codes = np.concatenate([SPACE.encode_columns(rows.design)[objective(task).satisfied(rows)] for rows in logs])
+    return float(joint_values(np.unique(codes, axis=0), task).min())
+
+
+@lru_cache(maxsize=16)
+def offline_log(name: str, area_mm2: float, scale: int, seed: int) -> Evaluations:
+    """Return an application's log: the worst legal designs of a random pool, and some illegal ones."""
+    evaluator, workload = EdgeTpuEvaluator(seed=seed), zoo.build(name)
+    bound = Objective("runtime_s", {"area_mm2": area_mm2})
+    legal_rows = _LOG_ROWS[name] // scale
+    batches: list[Evaluations] = []
+    missing = math.ceil(legal_rows / LOG_SHARE)
+    while missing > 0:
+        codes = sample(SPACE, _POOL_CHUNK, "random", seed * 1_000_003 + len(batches))
+        batch = evaluator.evaluate_codes(codes, workload)
+        last = np.flatnonzero(bound.satisfied(batch))[:missing]
+        missing -= len(last)
+        batches.append(batch.select(np.arange(len(batch) if missing else last[-1] + 1)))
+    pool = Evaluations.concat(batches)
+    values = objective_values(pool, bound)
+    legal, illegal = np.flatnonzero(np.isfinite(values)), np.flatnonzero(np.isinf(values))
+    worst = legal[np.argsort(-values[legal], kind="stable")[:legal_rows]]
+    return pool.select(np.concatenate([worst, illegal[: INFEASIBLE_ROWS // scale]]))
+
+
+def joint_values(codes: NDArray[np.int64], task: Task) -> NDArray[np.float64]:
+    """Return mean runtimes over the targets, infinite where one is illegal or the area too large, shape [designs]."""
+    evaluator, bound = EdgeTpuEvaluator(), objective(task)
+    every = [objective_values(evaluator.evaluate_codes(codes, zoo.build(name)), bound) for name in task.target]
+    return np.asarray(np.mean(every, axis=0))
+
+
+def trained(method: str, train: Sequence[str], area_mm2: float, runs: Runs, seed: int, **settings: Any) -> Surrogate:
+    """Return an offline method fitted to the logs of some applications."""
+    logs = [offline_log(name, area_mm2, runs.scale, runs.options.seed) for name in train]
+    if method != "coms":
+        settings = {"schedule": runs.schedule, **settings}
+    model: Surrogate = surrogates.load(method)(space=SPACE, seed=seed, **settings)
+    bound = Objective("runtime_s", {"area_mm2": area_mm2})
+    return model.fit(InMemoryLog(Evaluations.concat(logs)), bound)
+
+
+def _offline(
+    runs: Runs, method: str, task: Task, seed: int, *, trained_at_mm2: float | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Train, propose 256 designs, verify them; `trained_at_mm2` is the area bound of the training."""
+    started = time.perf_counter()
+    model = trained(method, task.train, trained_at_mm2 or task.area_mm2, runs, seed, **settings)
+    fitted = time.perf_counter()
+    logs = [offline_log(name, trained_at_mm2 or task.area_mm2, runs.scale, runs.options.seed) for name in task.train]
+    found = propose(
+        model,
+        TEMPLATE,
+        [context_of(zoo.build(name)) for name in task.target],
+        area_mm2=task.area_mm2,
+        top=TOP,
+        seed=seed,
+        known=logs[0] if len(task.train) == 1 else None,
+    )
+    proposed = time.perf_counter()
+    values = joint_values(found.codes, task)
+    return {
+        "runtime_s": float(values.min()),
+        "feasible_of_top": float(np.isfinite(values).mean()),
+        "legal_evaluations": float(np.isfinite(values).sum()),
+        "evaluations": float(len(values)),
+        "training_seconds": fitted - started,
+        "proposing_seconds": proposed - fitted,
+        "codes": found.codes[int(values.argmin())].tolist(),
+    }
+
+
+def _online(runs: Runs, method: str, task: Task, seed: int, *, budget_factor: int = 1) -> dict[str, Any]:
+    """Search the evaluator until as many legal designs are evaluated as the logs of the targets hold on average."""
+    started = time.perf_counter()
+    budget = budget_factor * round(np.mean([_LOG_ROWS[name] for name in task.target]) / runs.scale)
+    search = optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed)
+    best, best_codes, legal, asked = float("inf"), np.zeros(len(SPACE.names), dtype=np.int64), 0, 0
+    while legal < budget and asked < _MOST_ASKED * budget:
+        codes = search.ask_codes(min(_ASK, max(16, budget // 10)))
+        values = joint_values(codes, task)
+        search.tell_batch(codes, values)
+        within = np.cumsum(np.isfinite(values)) <= budget - legal
+        seen = np.where(within, values, np.inf)
+        if seen.min() < best:
+            best, best_codes = float(seen.min()), codes[int(seen.argmin())]
+        legal += int(np.isfinite(values[within]).sum())
+        asked += int((TEMPLATE.area_mm2(codes) <= task.area_mm2).sum())
+    return {
+        "runtime_s": best,
+        "legal_evaluations": float(legal),
+        "evaluations": float(asked),
+        "seconds": time.perf_counter() - started,
+        "codes": best_codes.tolist(),
+    }
