@@ -10,7 +10,7 @@ from armillary.types import ArmillaryError
 @pytest.mark.parametrize("registry", [optimizers, surrogates])
 def test_every_member_loads_and_names_are_sorted(registry):
     assert registry.names() == sorted(registry.names())
-    assert all(isinstance(registry.load(name), type) for name in registry.names())
+    assert all(callable(registry.load(name)) for name in registry.names())
 
 
 def test_a_wrong_name_hints_at_the_near_one():

@@ -72,3 +72,11 @@ def test_says_before_training_where_no_model_can_be_saved(tmp_path):
         check_savable(tmp_path)
     with pytest.raises(ArmillaryError, match=r"file/m\.pt: cannot be written"):
         check_savable(tmp_path / "file" / "m.pt")
+
+
+def test_a_surrogate_without_a_model_file_is_refused(log, template):
+    rows = rows_of(log, template.space, ["mobilenet_v2"])
+    with pytest.raises(ArmillaryError, match=r"surrogate 'coms' has no model file; choose one of \['prime'"):
+        fit_prime(rows, template.space, OBJECTIVE, kind="coms")
+    with pytest.raises(ArmillaryError, match="surrogate 'oracle' is unknown"):
+        fit_prime(rows, template.space, OBJECTIVE, kind="oracle")

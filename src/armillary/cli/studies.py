@@ -149,7 +149,7 @@ def fit(
         float | None, typer.Option(help="Learn from designs up to this area, in mm2; default: any.")
     ] = None,
     template: TemplateName = "edge_tpu",
-    surrogate: Annotated[str, typer.Option(help="Which surrogate to fit: prime.")] = "prime",
+    surrogate: Annotated[str, typer.Option(help="prime, standard, or an ablation of PRIME.")] = "prime",
     workload: Annotated[list[str] | None, typer.Option(help="Only rows of this workload. Repeatable.")] = None,
     metric: Annotated[str, typer.Option(help="What to predict, e.g. runtime_s or edp_pj_cycles.")] = "runtime_s",
     power: Annotated[float | None, typer.Option(help="Learn from designs up to this power, in mW.")] = None,
@@ -159,20 +159,20 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit a surrogate to a log and save it."""
-    from armillary import surrogates
     from armillary.hardware import templates as registry
     from armillary.log.store import Log
     from armillary.studies.fit import check_savable, fit_prime, rows_of, save_atomically
     from armillary.types import Objective
 
-    surrogates.load(surrogate)
     check_savable(out)
     chosen = registry.load(template)
     rows = rows_of(Log(log), chosen.space, workload or [])
     bounds = {"area_mm2": area, "power_mw": power, "energy_pj": energy}
     objective = Objective(metric, {name: bound for name, bound in bounds.items() if bound is not None})
     with progress_bars() as on_progress:
-        model = fit_prime(rows, chosen.space, objective, schedule=schedule, seed=seed, on_progress=on_progress)
+        model = fit_prime(
+            rows, chosen.space, objective, kind=surrogate, schedule=schedule, seed=seed, on_progress=on_progress
+        )
     save_atomically(model, out)
     best = model.selection.chosen[0]
     content = {

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from armillary import surrogates
 from armillary.log.store import InMemoryLog, Log
 from armillary.spaces.space import Space
 from armillary.studies.progress import OnProgress, silent
 from armillary.surrogates.prime import Prime
 from armillary.types import ArmillaryError, Evaluations, Objective
+
+SAVABLE = ("prime", "prime-without-infeasible", "prime-without-opt", "standard")
 
 
 def fit_prime(
@@ -20,16 +23,29 @@ def fit_prime(
     space: Space,
     objective: Objective,
     *,
+    kind: str = "prime",
     schedule: str = "full",
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> Prime:
     """Train PRIME's whole grid on the rows and keep the best checkpoint.
 
+    Args:
+        rows: what to learn from.
+        space: the space of their designs.
+        objective: what to predict, and the bounds within which a row counts as legal.
+        kind: `prime` or one of its ablations, as the registry names them.
+        schedule: `quick`, `full` or `paper`.
+        seed: same seed, rows and machine, same model.
+        on_progress: called with member steps done and in total.
+
     Raises:
-        ArmillaryError: if the rows cannot be learned from; the message says why.
+        ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
-    prime = Prime(
+    if kind not in SAVABLE:
+        surrogates.load(kind)  # which tells an unknown name
+        raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {list(SAVABLE)}")
+    prime: Prime = surrogates.load(kind)(
         space=space,
         seed=seed,
         schedule=schedule,
