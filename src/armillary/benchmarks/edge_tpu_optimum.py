@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from armillary.benchmarks.prime_scenarios import AREA_MM2, ENC, M6, V2, scenarios
+from armillary.benchmarks.prime_scenarios import AREA_MM2, ENC, M6, V2, label, scenarios
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.evaluators.edge_tpu.enumeration import Enumeration, Optimum, Scenario
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
@@ -84,7 +84,7 @@ def _row(scenario: Scenario, optimum: Optimum) -> dict[str, Any]:
     best = SPACE.design(optimum.codes[0])
     tied = int((optimum.runtime_s == optimum.runtime_s[0]).sum())
     return {
-        "workloads": ", ".join(scenario.workloads),
+        "workloads": label(scenario.workloads),
         "area mm2": scenario.area_mm2,
         "optimum ms": 1e3 * float(optimum.runtime_s[0]),
         "1000th ms": 1e3 * float(optimum.runtime_s[-1]),

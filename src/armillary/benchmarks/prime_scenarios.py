@@ -15,6 +15,7 @@ from armillary.hardware.templates.edge_tpu import MAX_AREA_MM2
 
 ALL = tuple(a.workload for a in APPLICATIONS)
 EDGE, V2, V3, M4, M5, M6, UNET, DEC, ENC = ALL
+_SHORT = {EDGE: "EdgeTPU", V2: "V2", V3: "V3", M4: "M4", M5: "M5", M6: "M6", UNET: "U-Net", DEC: "Dec", ENC: "Enc"}
 AREA_MM2 = 29.0
 SMALL_AREA_MM2 = 18.0
 _LARGE = MAX_AREA_MM2
@@ -42,6 +43,11 @@ class Task:
     def scenario(self) -> Scenario:
         """What is minimised."""
         return Scenario(self.target, self.area_mm2)
+
+
+def label(applications: tuple[str, ...]) -> str:
+    """Return the names of applications as a table has room for them: MobileNets without that word, t-RNNs too."""
+    return applications[0] if len(applications) == 1 else " ".join(_SHORT[name] for name in applications)
 
 
 def _together(applications: tuple[str, ...], area_mm2: float, prime_ms: float, online_ms: float) -> Task:
