@@ -134,7 +134,7 @@ def test_context_columns_are_taken(sheet):
     ("change", "message"),
     [
         ({"pes_z": "1"}, "column 'pes_z' is unknown; did you mean 'pes_y' or 'pes_x'?"),
-        ({"runtime_ms": "1"}, "column 'runtime_ms' is unknown; did you mean 'runtime_s'?"),
+        ({"runtime_ms": "1"}, "column 'runtime_ms' is unknown; did you mean 'runtime_s'"),
         ({"qqq": "1"}, "column 'qqq' is unknown; known columns are ['pes_x', "),
         ({"context_": "1"}, "column 'context_' is unknown"),
         ({"pes_x": "3"}, "row 3: pes_x='3' is not allowed; choose one of [1, 2, 4, 6, 8, 10, 12, 14, 16, 32]"),

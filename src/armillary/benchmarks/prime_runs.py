@@ -37,7 +37,8 @@ TOP = 256
 SEEDS = 5
 INFEASIBLE_ROWS = 25_000
 LOG_SHARE = 0.8
-OFFLINE = ("prime", "prime-without-opt", "prime-without-infeasible", "standard", "coms")
+OFFLINE = ("prime", "prime-without-opt", "prime-without-infeasible", "standard", "coms", "deep-ensemble", "ram-listnet")
+_WITH_SCHEDULE = OFFLINE[:4]
 ONLINE = ("bayesian", "firefly", "genetic", "mbo", "p3bo", "random")
 _POOL_CHUNK = 10_000
 _ASK = 256
@@ -127,7 +128,7 @@ def joint_values(codes: NDArray[np.int64], task: Task) -> NDArray[np.float64]:
 def trained(method: str, train: Sequence[str], area_mm2: float, runs: Runs, seed: int, **settings: Any) -> Surrogate:
     """Return an offline method fitted to the logs of some applications."""
     logs = [offline_log(name, area_mm2, runs.scale, runs.options.seed) for name in train]
-    if method != "coms":
+    if method in _WITH_SCHEDULE:
         settings = {"schedule": runs.schedule, **settings}
     model: Surrogate = surrogates.load(method)(space=SPACE, seed=seed, **settings)
     bound = Objective("runtime_s", {"area_mm2": area_mm2})

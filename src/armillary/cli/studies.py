@@ -161,9 +161,10 @@ def fit(
     """Fit a surrogate to a log and save it."""
     from armillary.hardware import templates as registry
     from armillary.log.store import Log
-    from armillary.studies.fit import check_savable, fit_prime, rows_of, save_atomically
+    from armillary.studies.fit import check_kind, check_savable, fit_prime, rows_of, save_atomically
     from armillary.types import Objective
 
+    check_kind(surrogate)
     check_savable(out)
     chosen = registry.load(template)
     rows = rows_of(Log(log), chosen.space, workload or [])

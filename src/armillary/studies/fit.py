@@ -42,9 +42,7 @@ def fit_prime(
     Raises:
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
-    if kind not in SAVABLE:
-        surrogates.load(kind)  # which tells an unknown name
-        raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {list(SAVABLE)}")
+    check_kind(kind)
     prime: Prime = surrogates.load(kind)(
         space=space,
         seed=seed,
@@ -52,6 +50,17 @@ def fit_prime(
         on_progress=lambda done, total: on_progress("training PRIME's grid", done, total),
     )
     return prime.fit(InMemoryLog(rows), objective)
+
+
+def check_kind(kind: str) -> None:
+    """Check that a surrogate can be saved.
+
+    Raises:
+        ArmillaryError: if it is unknown or has no model file.
+    """
+    surrogates.load(kind)  # which tells an unknown name
+    if kind not in SAVABLE:
+        raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {list(SAVABLE)}")
 
 
 def rows_of(log: Log, space: Space, workloads: list[str]) -> Evaluations:

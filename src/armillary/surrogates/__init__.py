@@ -11,9 +11,11 @@ REGISTRY = Registry(
     group="armillary.surrogates",
     members={
         "coms": "armillary.surrogates.coms:Coms",
+        "deep-ensemble": "armillary.surrogates.deep_ensemble:DeepEnsemble",
         "prime": "armillary.surrogates.prime:Prime",
         "prime-without-infeasible": "armillary.surrogates.prime:without_infeasible",
         "prime-without-opt": "armillary.surrogates.prime:without_opt",
+        "ram-listnet": "armillary.surrogates.deep_ensemble:ranking",
         "standard": "armillary.surrogates.prime:standard",
     },
 )

@@ -16,7 +16,9 @@ Transform = Literal["log", "linear"]
 TRANSFORMS: tuple[Transform, ...] = ("log", "linear")
 Validation = Literal["best", "worst"]
 VALIDATIONS: tuple[Validation, ...] = ("best", "worst")
+OPS = "compute_ops"
 _NAMED_ROWS = 10
+_RIDGE = 1.0
 
 
 @dataclass(frozen=True)
@@ -232,3 +234,30 @@ def feature_vector(names: Sequence[str], context: Mapping[str, float]) -> NDArra
     if missing:
         raise ArmillaryError(f"the context lacks {missing}; the model was fitted with {list(names)}")
     return np.array([float(context[name]) for name in names])
+
+
+def scale_of(
+    features: NDArray[np.float64] | None,
+    names: Sequence[str],
+    contexts: NDArray[np.float64],
+    scales: Sequence[Scale],
+) -> Scale:
+    """Return the scale of the workload with these features, that of the only workload if there are none.
+
+    An unseen workload's location follows those of the known ones with their compute operations, as
+    far as a ridge regression dares: several unseen workloads can only be averaged if their sizes
+    relative to each other are about right.
+    """
+    if features is None:
+        return scales[0]
+    for known, scale in zip(contexts, scales, strict=True):
+        if np.allclose(features, known, rtol=1e-6):
+            return scale
+    location, spread = (float(np.mean([getattr(s, name) for s in scales])) for name in ("location", "spread"))
+    if OPS in names and scales[0].transform == "log":
+        column = list(names).index(OPS)
+        ops = np.log(contexts[:, column])
+        away = ops - ops.mean()
+        slope = float(away @ np.array([s.location for s in scales]) / (away @ away + _RIDGE))
+        location += slope * float(np.log(features[column]) - ops.mean())
+    return Scale(scales[0].transform, location, spread)

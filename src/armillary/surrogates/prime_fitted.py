@@ -18,16 +18,15 @@ from torch import Tensor
 from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates.feasibility import FeasibilityMap
-from armillary.surrogates.prime_data import Scale, feature_vector
+from armillary.surrogates.prime_data import OPS, Scale, feature_vector, scale_of
 from armillary.surrogates.prime_model import Architecture, Weights, forward
 from armillary.surrogates.selection import Selection
 from armillary.types import ArmillaryError, Objective, Prediction
 
 _FORMAT = "armillary prime"
 _VERSION = 1
-_OPS, _PARAMETERS = "compute_ops", "parameter_mb"
+_PARAMETERS = "parameter_mb"
 _ALIKE = 2.0
-_RIDGE = 1.0
 _DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
 
 
@@ -61,7 +60,7 @@ class FittedPrime:
         """Predict designs, codes of shape [designs, parameters]; see `Prime.predict`."""
         raw = self._features(context)
         mean, spread = self.standard(codes, raw)
-        scale = self._scale(raw)
+        scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
 
@@ -123,11 +122,11 @@ class FittedPrime:
         Source: PRIME, Appendix D: zero-shot designs are good where the ratio of compute operations to
             parameters is like that of a training application. A factor of two is allowed here.
         """
-        if not {_OPS, _PARAMETERS} <= set(self.feature_names):
+        if not {OPS, _PARAMETERS} <= set(self.feature_names):
             return None
-        ops, parameters = (self.contexts[:, self.feature_names.index(name)] for name in (_OPS, _PARAMETERS))
+        ops, parameters = (self.contexts[:, self.feature_names.index(name)] for name in (OPS, _PARAMETERS))
         ratios = ops / parameters
-        ratio = context[_OPS] / context[_PARAMETERS]
+        ratio = context[OPS] / context[_PARAMETERS]
         if ratios.min() / _ALIKE <= ratio <= ratios.max() * _ALIKE:
             return None
         return (
@@ -135,31 +134,6 @@ class FittedPrime:
             f"{', '.join(self.workloads)}, {ratios.min():.3g} to {ratios.max():.3g}. Its best design is likely another "
             "kind; evaluate some of its designs and train on them too"
         )
-
-    def _scale(self, features: NDArray[np.float64] | None) -> Scale:
-        """Return the scale of the workload with these features.
-
-        An unseen workload's location follows those of the known ones with their compute operations,
-        as far as a ridge regression dares: several unseen workloads can only be averaged if their
-        sizes relative to each other are about right.
-        """
-        if features is None or not self.shape.contexts:
-            return self.scales[0]
-        for known, scale in zip(self.contexts, self.scales, strict=True):
-            if np.allclose(features, known, rtol=1e-6):
-                return scale
-        location, spread = (float(np.mean([getattr(s, name) for s in self.scales])) for name in ("location", "spread"))
-        return Scale(self.scales[0].transform, location + self._shift(features), spread)
-
-    def _shift(self, features: NDArray[np.float64]) -> float:
-        """Return how far an unseen workload's location lies from the mean of the known ones."""
-        if _OPS not in self.feature_names or self.scales[0].transform != "log":
-            return 0.0
-        column = self.feature_names.index(_OPS)
-        known = np.log(self.contexts[:, column])
-        away = known - known.mean()
-        slope = away @ np.array([s.location for s in self.scales]) / (away @ away + _RIDGE)
-        return float(slope * (np.log(features[column]) - known.mean()))
 
     def save(self, target: Path | IO[bytes], space: Space) -> None:
         """Write the model to a file, readable with `torch.load(path, weights_only=True)`."""

@@ -1,0 +1,352 @@
+"""A deep ensemble that learns values and feasibility apart, by squared error or by listwise ranking.
+
+Where PRIME has one conservative value that is pushed up at infeasible designs, these networks have
+two outputs: the value, learned from feasible designs alone, and the log-odds of being feasible, learned
+from all and calibrated on rows kept apart. What a design is ranked by is the value plus the
+disagreement of the members (a lower confidence bound of its goodness) plus the surprise of it being feasible.
+
+Sources: Lakshminarayanan et al., "Simple and scalable predictive uncertainty estimation using deep ensembles",
+    NeurIPS 2017; ListNet of Cao et al., ICML 2007, as the ranking surrogate RaM (Tan et al., ICLR 2025)
+    uses it for offline optimization; temperature scaling of Guo et al., ICML 2017.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from torch import Tensor
+from torch.nn import functional
+
+from armillary.evaluators.workers import ranges, workers
+from armillary.spaces.space import Space
+from armillary.surrogates.prime_data import Rows, Scale, feature_vector, joined, prepare, scale_of
+from armillary.types import ArmillaryError, Log, Objective, Prediction
+from armillary.workloads.context import Context
+
+Loss = Literal["squares", "listnet"]
+LOSSES: tuple[Loss, ...] = ("squares", "listnet")
+_HELD = 0.1
+_LEAST_CHANCE = 1e-4
+_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How the ensemble is built, trained and read.
+
+    Attributes:
+        members: networks, each with its own start and its own batches.
+        hidden: width of the two hidden layers.
+        steps: gradient steps of a fit; `more_steps` those that follow new rows.
+        more_steps: likewise.
+        batch: feasible rows per step, and as many of all kinds for the feasibility.
+        learning_rate: of Adam, decaying to a hundredth over a fit.
+        decay: of weights.
+        caution: standard deviations added to the value.
+        surprise: weight of minus the logarithm of the probability of feasibility, in standard units.
+    """
+
+    members: int = 5
+    hidden: int = 128
+    steps: int = 1500
+    more_steps: int = 150
+    batch: int = 128
+    learning_rate: float = 3e-3
+    decay: float = 1e-4
+    caution: float = 1.0
+    surprise: float = 1.0
+
+
+class Networks:
+    """The members: tensors whose first axis is the member; warm from one training to the next."""
+
+    def __init__(self, inputs: int, setting: Setting, loss: Loss, seed: int) -> None:
+        self._setting, self._loss = setting, loss
+        self._generator = torch.Generator().manual_seed(seed)
+        self._rng = np.random.default_rng([seed, 2])
+        sizes = (inputs, setting.hidden, setting.hidden, 2)
+        self._weights = [self._drawn(a, b) for a, b in pairwise(sizes)]
+        self._biases = [torch.zeros(setting.members, 1, b, requires_grad=True) for b in sizes[1:]]
+        self._adam = torch.optim.Adam([*self._weights, *self._biases], lr=setting.learning_rate)
+
+    def _drawn(self, inputs: int, outputs: int) -> Tensor:
+        bound = 1 / math.sqrt(inputs)
+        shape = (self._setting.members, inputs, outputs)
+        return ((torch.rand(shape, generator=self._generator) * 2 - 1) * bound).requires_grad_()
+
+    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return value and log-odds, [members, rows], of inputs [rows, inputs] or [members, rows, inputs]."""
+        x = x.expand(self._setting.members, *x.shape[-2:])
+        for weight, bias in zip(self._weights[:-1], self._biases[:-1], strict=True):
+            x = functional.silu(torch.baddbmm(bias, x, weight))
+        value, odds = torch.baddbmm(self._biases[-1], x, self._weights[-1]).unbind(-1)
+        return value, odds
+
+    def train(
+        self, good: Tensor, targets: Tensor, bad: Tensor, steps: int, on_step: Callable[[int], None] | None = None
+    ) -> None:
+        """Take gradient steps on feasible rows with their targets, and on infeasible rows."""
+        every = torch.cat([good, bad])
+        labels = torch.cat([torch.ones(len(good)), torch.zeros(len(bad))])
+        shape = (self._setting.members, self._setting.batch)
+        for step in range(steps):
+            rate = self._setting.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
+            self._adam.param_groups[0]["lr"] = rate
+            rows = torch.from_numpy(self._rng.integers(0, len(good), shape))
+            mixed = torch.from_numpy(self._rng.integers(0, len(every), shape))
+            value, odds = self.outputs(torch.cat([good[rows], every[mixed]], dim=1))
+            batch = shape[1]
+            loss = self._value_loss(value[:, :batch], targets[rows])
+            loss = loss + functional.binary_cross_entropy_with_logits(
+                odds[:, batch:], labels[mixed], reduction="none"
+            ).mean(dim=1)
+            weights = torch.stack([(w**2).sum() for w in self._weights]).sum()
+            self._adam.zero_grad()
+            (loss.sum() + self._setting.decay * weights).backward()  # type: ignore[no-untyped-call]
+            self._adam.step()
+            if on_step:
+                on_step(step + 1)
+
+    def _value_loss(self, value: Tensor, target: Tensor) -> Tensor:
+        if self._loss == "squares":
+            return ((value - target) ** 2).mean(dim=1)
+        # a list of good designs first: both are smaller-is-better
+        return -(torch.softmax(-target, dim=1) * torch.log_softmax(-value, dim=1)).sum(dim=1)
+
+
+@dataclass
+class _Fitted:
+    networks: Networks
+    objective: Objective
+    workloads: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    contexts: NDArray[np.float64]
+    scales: tuple[Scale, ...]
+    line: tuple[float, float] = (1.0, 0.0)
+    temperature: float = 1.0
+    brier: float = float("nan")
+    reliability: tuple[tuple[float, float, int], ...] = field(default_factory=tuple)
+    seconds: float = float("nan")
+
+
+class DeepEnsemble:
+    """The ensemble as a surrogate.
+
+    Args:
+        space: the space whose designs the log holds.
+        seed: same seed, log and machine, same model.
+        loss: `squares`, or `listnet`, which learns the order alone and with it the best most.
+        setting: how the ensemble is built, trained and read.
+        on_progress: called during `fit` with steps done and in total.
+        options: fields of the setting to change.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        seed: int = 0,
+        loss: Loss = "squares",
+        setting: Setting | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+        **options: Any,
+    ) -> None:
+        if loss not in LOSSES:
+            raise ArmillaryError(f"loss {loss!r} is unknown; choose one of {list(LOSSES)}")
+        unknown = sorted(set(options) - set(Setting.__dataclass_fields__))
+        if unknown:
+            raise ArmillaryError(f"{unknown[0]!r} is no setting; choose some of {list(Setting.__dataclass_fields__)}")
+        self.space, self._seed, self._loss = space, seed, loss
+        self._setting = Setting(**{**vars(setting or Setting()), **options})
+        self._on_progress = on_progress
+        self._state: _Fitted | None = None
+
+    def fit(self, log: Log, objective: Objective) -> DeepEnsemble:
+        """Train on a log, and calibrate on a tenth of it.
+
+        Raises:
+            ArmillaryError: if the log cannot be learned from; the message says why.
+        """
+        started = time.perf_counter()
+        rng = np.random.default_rng([self._seed, 1])
+        data = prepare(
+            self.space,
+            log.evaluations(self.space.name),
+            objective,
+            transform="log",
+            validation_share=0.2,
+            minimum_rows=20,
+            rng=rng,
+        )
+        good, bad = joined(data.train, data.valid), joined(data.infeasible, data.infeasible_held)
+        self._state = _Fitted(
+            Networks(self._inputs(len(data.workloads), len(data.feature_names)), self._setting, self._loss, self._seed),
+            objective,
+            data.workloads,
+            data.feature_names,
+            data.contexts,
+            data.scales,
+        )
+        self._learn(good, bad, rng)
+        self._state.seconds = time.perf_counter() - started
+        return self
+
+    @property
+    def brier(self) -> float:
+        """Mean squared error of the probability of feasibility on rows that were not trained on."""
+        return self._fitted.brier
+
+    @property
+    def reliability(self) -> tuple[tuple[float, float, int], ...]:
+        """Per bin of predicted probability: its mean, the share that is feasible, and the rows."""
+        return self._fitted.reliability
+
+    def predict(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
+        """Predict designs given as value indices, shape [designs, parameters].
+
+        Returns:
+            `mean`: the cautious value that ranks designs, in the unit of the metric; see the module.
+            `std`: disagreement of the members; `p_feasible`: calibrated probability of being feasible
+            and within the bounds.
+
+        Raises:
+            ArmillaryError: before `fit`, or if a model of several workloads is not told which.
+        """
+        fitted, features = self._fitted, self._features(context)
+        value, spread, chance = self.standard(designs, features)
+        scale = scale_of(features, fitted.feature_names, fitted.contexts, fitted.scales)
+        cautious = value + self._setting.caution * spread - self._setting.surprise * np.log(chance)
+        mean = scale.restore(cautious)
+        return Prediction(mean=mean, std=scale.restore_spread(spread, mean), p_feasible=chance)
+
+    def standard(
+        self, codes: NDArray[np.int64], features: NDArray[np.float64] | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return value and disagreement in standard units, and the chance to be feasible, each of shape [designs]."""
+        fitted = self._fitted
+        value, spread, chance = (np.empty(len(codes)) for _ in range(3))
+        slope, offset = fitted.line
+
+        def work(first: int, last: int) -> None:
+            with torch.inference_mode():
+                out, odds = fitted.networks.outputs(self._encoded(codes[first:last], features))
+            value[first:last] = offset + slope * out.mean(dim=0).double().numpy()
+            spread[first:last] = abs(slope) * out.std(dim=0).double().numpy()
+            chance[first:last] = torch.sigmoid(odds / fitted.temperature).mean(dim=0).double().numpy()
+
+        with workers(torch.device("cpu")) as share:
+            share(work, ranges(len(codes), _AT_ONCE))
+        return value, spread, np.clip(chance, _LEAST_CHANCE, 1 - _LEAST_CHANCE)
+
+    @property
+    def _fitted(self) -> _Fitted:
+        if self._state is None:
+            raise ArmillaryError("this ensemble has not been fitted; call fit(log, objective) first")
+        return self._state
+
+    def _learn(self, good: Rows, bad: Rows, rng: np.random.Generator) -> None:
+        """Train on nine tenths, then bring value and odds to scale on the last one."""
+        fitted = self._fitted
+        kept = [rng.random(len(rows)) >= _HELD for rows in (good, bad)]
+        x = [self._rows(rows) for rows in (good, bad)]
+        targets = torch.from_numpy(good.targets).float()
+        steps = self._setting.steps
+
+        def on_step(step: int) -> None:
+            if self._on_progress:
+                self._on_progress(step, steps)
+
+        fitted.networks.train(x[0][kept[0]], targets[kept[0]], x[1][kept[1]], steps, on_step)
+        with torch.inference_mode():
+            if self._loss == "listnet":  # which leaves the scale of its values open
+                value = fitted.networks.outputs(x[0])[0].mean(dim=0).double().numpy()
+                slope, offset = np.polyfit(value, good.targets, 1)
+                fitted.line = float(max(slope, 1e-6)), float(offset)
+            held = torch.cat([x[0][~kept[0]], x[1][~kept[1]]])
+            odds = fitted.networks.outputs(held)[1].double().numpy()
+        labels = np.repeat([1.0, 0.0], [int((~kept[0]).sum()), int((~kept[1]).sum())])
+        if 0 < labels.sum() < len(labels):
+            fitted.temperature = _temperature(odds, labels)
+            chance = _chance(odds, fitted.temperature)
+            fitted.brier = float(np.mean((chance - labels) ** 2))
+            fitted.reliability = _bins(chance, labels)
+
+    def _inputs(self, workloads: int, features: int) -> int:
+        return self.space.one_hot_width + len(self.space.parameters) + (features if workloads > 1 else 0)
+
+    def _rows(self, rows: Rows) -> Tensor:
+        if len(self._fitted.workloads) == 1:
+            return self._encoded(rows.codes, None)
+        return self._encoded(rows.codes, self._fitted.contexts[rows.workload])
+
+    def _encoded(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> Tensor:
+        """Return one-hot values, their logarithms where they are amounts, and the context, shape [designs, inputs]."""
+        parts = [encoded(self.space, codes)]
+        if len(self._fitted.workloads) > 1:
+            assert features is not None
+            total = np.abs(self._fitted.contexts).sum(axis=0)
+            normal = np.broadcast_to(features / np.where(total > 0, total, 1.0), (len(codes), features.shape[-1]))
+            parts.append(torch.from_numpy(normal.astype(np.float32)))
+        return torch.cat(parts, dim=1)
+
+    def _features(self, context: Context | None) -> NDArray[np.float64] | None:
+        fitted = self._fitted
+        if len(fitted.workloads) == 1:
+            return None
+        if context is None:
+            raise ArmillaryError(f"the model serves several workloads ({', '.join(fitted.workloads)}): name a context")
+        return feature_vector(fitted.feature_names, context.as_dict())
+
+
+def encoded(space: Space, codes: NDArray[np.int64]) -> Tensor:
+    """Return designs as inputs of a network: one-hot values, and how large each is, shape [designs, inputs].
+
+    Amounts count by their logarithm, ranks by their place, both from 0 to 1.
+    """
+    offsets = np.cumsum([0, *space.cardinalities[:-1]])
+    one_hot = torch.zeros(len(codes), space.one_hot_width).scatter_(1, torch.from_numpy(codes + offsets), 1.0)
+    columns = []
+    for i, parameter in enumerate(space.parameters):
+        size = np.arange(len(parameter.values), dtype=float)
+        if parameter.kind == "cardinal" and min(parameter.values) > 0:  # type: ignore[operator]
+            size = np.log2(np.array(parameter.values, dtype=float))
+        size = size - size[0]
+        columns.append((size / (size[-1] if size[-1] else 1.0))[codes[:, i]])
+    return torch.cat([one_hot, torch.from_numpy(np.stack(columns, axis=1)).float()], dim=1)
+
+
+def _chance(odds: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    return np.asarray((1 / (1 + np.exp(-np.clip(odds / temperature, -50, 50)))).mean(axis=0))
+
+
+def _temperature(odds: NDArray[np.float64], labels: NDArray[np.float64]) -> float:
+    """Return the temperature under which the held rows are most likely."""
+
+    def surprise(log_temperature: float) -> float:
+        chance = np.clip(_chance(odds, math.exp(log_temperature)), _LEAST_CHANCE, 1 - _LEAST_CHANCE)
+        return float(-np.mean(labels * np.log(chance) + (1 - labels) * np.log(1 - chance)))
+
+    return math.exp(float(minimize_scalar(surprise, bounds=(-2.0, 3.0), method="bounded").x))
+
+
+def _bins(chance: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[tuple[float, float, int], ...]:
+    where = np.minimum((chance * 10).astype(int), 9)
+    return tuple(
+        (float(chance[where == k].mean()), float(labels[where == k].mean()), int((where == k).sum()))
+        for k in range(10)
+        if (where == k).any()
+    )
+
+
+def ranking(**options: Any) -> DeepEnsemble:
+    """Return the ranking surrogate of RaM-ListNet, with the feasibility model that sequences do not need."""
+    return DeepEnsemble(loss="listnet", **options)

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.log.store import InMemoryLog
+from armillary.spaces.samplers import sample
+from armillary.spaces.space import Parameter, Space
+from armillary.surrogates.deep_ensemble import DeepEnsemble, encoded
+from armillary.testing.surrogates import SurrogateContract
+from armillary.types import ArmillaryError, Evaluations
+from armillary.workloads import zoo
+from armillary.workloads.context import context_of
+from surrogates.test_prime import OBJECTIVE, rows_of
+
+SHORT = {"steps": 700, "members": 3}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return rows_of("mobilenet_v2")
+
+
+@pytest.fixture(scope="module", params=["squares", "listnet"])
+def fitted(request, rows):
+    return DeepEnsemble(space=SPACE, loss=request.param, **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
+
+
+class TestDeepEnsemble(SurrogateContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fit(cls):
+        return lambda log, objective, seed: DeepEnsemble(space=SPACE, seed=seed, **SHORT).fit(log, objective)
+
+
+class TestRanking(SurrogateContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fit(cls):
+        return lambda log, objective, seed: DeepEnsemble(space=SPACE, seed=seed, loss="listnet", **SHORT).fit(
+            log, objective
+        )
+
+
+def test_the_probability_of_feasibility_is_calibrated(fitted):
+    fresh = rows_of("mobilenet_v2", seed=5)
+    legal = OBJECTIVE.satisfied(fresh)
+    chance = fitted.predict(SPACE.encode_columns(fresh.design)).p_feasible
+    base = legal.mean() * (1 - legal.mean())
+    assert np.mean((chance - legal) ** 2) < 0.7 * base
+    assert fitted.brier < 0.7 * base
+    assert abs(chance.mean() - legal.mean()) < 0.02
+    for mean, share, count in fitted.reliability:
+        assert 0 <= mean <= 1
+        assert 0 <= share <= 1
+        assert count > 0
+
+
+def test_what_is_likely_illegal_ranks_behind(fitted):
+    codes = sample(SPACE, 2000, "random", 6)
+    value, spread, chance = fitted.standard(codes)
+    mean = fitted.predict(codes).mean
+    like = np.abs(value - np.median(value)) < 0.5
+    sure, unsure = like & (chance > 0.5), like & (chance < 0.05)
+    assert np.median(mean[sure]) < np.quantile(mean[unsure], 0.1)
+    assert (spread >= 0).all()
+
+
+def test_several_workloads_need_a_context():
+    log = InMemoryLog(Evaluations.concat([rows_of("mobilenet_v2", 3000), rows_of("unet", 3000)]))
+    model = DeepEnsemble(space=SPACE, **SHORT).fit(log, OBJECTIVE)
+    codes = sample(SPACE, 30, "random", 4)
+    small, large = (model.predict(codes, context_of(zoo.build(n))).mean for n in ("mobilenet_v2", "unet"))
+    assert np.median(large) > np.median(small)
+    with pytest.raises(ArmillaryError, match=r"serves several workloads \(mobilenet_v2, unet\): name a context"):
+        model.predict(codes)
+
+
+def test_amounts_are_encoded_by_their_logarithm():
+    space = Space("s", (Parameter("n", (1, 2, 16)), Parameter("kind", ("a", "b"), kind="categorical")))
+    x = encoded(space, np.array([[1, 0], [2, 1]]))
+    assert x.tolist() == [[0, 1, 0, 1, 0, 0.25, 0], [0, 0, 1, 0, 1, 1, 1]]
+
+
+def test_bad_settings_and_early_predictions_are_refused():
+    with pytest.raises(ArmillaryError, match="loss 'hinge' is unknown"):
+        DeepEnsemble(space=SPACE, loss="hinge")
+    with pytest.raises(ArmillaryError, match="'width' is no setting"):
+        DeepEnsemble(space=SPACE, width=3)
+    with pytest.raises(ArmillaryError, match="has not been fitted"):
+        DeepEnsemble(space=SPACE).predict(sample(SPACE, 1, "random", 0))
