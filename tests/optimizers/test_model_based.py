@@ -6,10 +6,13 @@ from armillary.optimizers.bayesian import Bayesian
 from armillary.optimizers.genetic import Genetic
 from armillary.optimizers.mbo import Mbo
 from armillary.optimizers.p3bo import P3bo
+from armillary.optimizers.prime_online import PrimeOnline
 from armillary.optimizers.random_search import RandomSearch
+from armillary.surrogates.deep_ensemble import Setting
 from armillary.testing.optimizers import OptimizerContract
 from armillary.types import ArmillaryError, Objective
 
+SMALL = Setting(members=2, hidden=32, steps=30, more_steps=10, batch=32)
 OBJECTIVE = Objective("runtime_s", {"area_mm2": 29.0})
 
 
@@ -45,7 +48,7 @@ class TestP3bo(OptimizerContract):
         return lambda seed: P3bo(space=tiny_space, objective=objective, seed=seed)
 
 
-@pytest.mark.parametrize("kind", [Bayesian, Genetic, Mbo, P3bo])
+@pytest.mark.parametrize("kind", [Bayesian, Genetic, Mbo, P3bo, PrimeOnline])
 def test_beats_random_search_on_a_smooth_function(kind):
     found = best_after(kind(space=SPACE, objective=OBJECTIVE, seed=1), 600)
     chance = best_after(RandomSearch(space=SPACE, objective=OBJECTIVE, seed=1), 600)
@@ -89,3 +92,23 @@ def test_illegal_regions_are_learned_and_left():
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ArmillaryError, match=message):
         make()
+
+
+class TestPrimeOnline(OptimizerContract):
+    @pytest.fixture
+    def make(self, tiny_space, objective):
+        return lambda seed: PrimeOnline(space=tiny_space, objective=objective, seed=seed, initial=10, setting=SMALL)
+
+
+def test_prime_online_learns_on_from_a_log():
+    prime = PrimeOnline(space=SPACE, objective=OBJECTIVE, seed=0)
+    known = RandomSearch(space=SPACE, objective=OBJECTIVE, seed=3).ask_codes(300)
+    prime.tell_batch(known, walled(known))
+    asked = prime.ask_codes(60)
+    assert np.isfinite(walled(asked)).mean() > 0.8
+    assert np.median(walled(asked)) < np.quantile(walled(known)[np.isfinite(walled(known))], 0.05)
+
+
+def test_prime_online_needs_members_that_can_disagree():
+    with pytest.raises(ArmillaryError, match="members=1 must be at least 2"):
+        PrimeOnline(space=SPACE, objective=Objective(), setting=Setting(members=1))

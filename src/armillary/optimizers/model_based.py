@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,14 +64,22 @@ class ModelBased(CodedOptimizer):
         if rows >= (1 + self._refit) * self._fitted_rows and rows > self._fitted_rows:
             self._fit(self._codes, self._values)
             self._fitted_rows = rows
-        return self._evolved(n)
+        return self._batch(n)
 
-    def _evolved(self, n: int) -> NDArray[np.int64]:
-        """Return unmet designs that a short genetic search on the model meets.
+    def _batch(self, n: int) -> NDArray[np.int64]:
+        """Return n designs that the model finds promising.
 
         Half are the best, which lie close together; half are drawn from the next best, so that a
         batch is not lost as a whole where the model errs.
         """
+        unmet = self._promising(self._score)
+        best, next_best = unmet[: -(-n // 2)], unmet[-(-n // 2) : _DRAWN_FROM * n]
+        drawn = next_best[self._rng.permutation(len(next_best))[: n - len(best)]]
+        missing = random_codes(self.space, n - len(best) - len(drawn), self._rng)
+        return np.concatenate([best, drawn, missing])
+
+    def _promising(self, score_of: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> NDArray[np.int64]:
+        """Return unmet designs that a short genetic search on a score meets, the best first."""
         parents = self._codes[np.argsort(self._values, kind="stable")[:_PARENTS]]
         pool = np.empty((0, parents.shape[1]), dtype=np.int64)
         score = np.empty(0)
@@ -83,14 +92,10 @@ class ModelBased(CodedOptimizer):
             )
             fresh = np.unique(fresh, axis=0)
             pool = np.concatenate([pool, fresh])
-            score = np.concatenate([score, self._score(fresh)])
+            score = np.concatenate([score, score_of(fresh)])
             pool, first = np.unique(pool, axis=0, return_index=True)
             score = score[first]
             order = np.argsort(-score, kind="stable")
             parents = pool[order[:_PARENTS]]
         ranked = pool[order]
-        unmet = ranked[self._unmet(ranked)]
-        best, next_best = unmet[: -(-n // 2)], unmet[-(-n // 2) : _DRAWN_FROM * n]
-        drawn = next_best[self._rng.permutation(len(next_best))[: n - len(best)]]
-        missing = random_codes(self.space, n - len(best) - len(drawn), self._rng)
-        return np.concatenate([best, drawn, missing])
+        return np.asarray(ranked[self._unmet(ranked)])

@@ -83,12 +83,13 @@ class Networks:
         shape = (self._setting.members, inputs, outputs)
         return ((torch.rand(shape, generator=self._generator) * 2 - 1) * bound).requires_grad_()
 
-    def outputs(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def outputs(self, x: Tensor, members: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Return value and log-odds, [members, rows], of inputs [rows, inputs] or [members, rows, inputs]."""
-        x = x.expand(self._setting.members, *x.shape[-2:])
-        for weight, bias in zip(self._weights[:-1], self._biases[:-1], strict=True):
+        layers = [(bias[members], weight[members]) for bias, weight in zip(self._biases, self._weights, strict=True)]
+        x = x.expand(len(layers[0][0]), *x.shape[-2:])
+        for bias, weight in layers[:-1]:
             x = functional.silu(torch.baddbmm(bias, x, weight))
-        value, odds = torch.baddbmm(self._biases[-1], x, self._weights[-1]).unbind(-1)
+        value, odds = torch.baddbmm(layers[-1][0], x, layers[-1][1]).unbind(-1)
         return value, odds
 
     def train(

@@ -1,0 +1,135 @@
+"""PRIME in the inner loop: propose from a learned surrogate, verify a small batch, learn on from it.
+
+The paper closes with this idea (Section 7). Every batch of results is appended to what is known, and
+networks continue from their last weights: values from feasible designs, feasibility from all, as
+`armillary.surrogates.deep_ensemble` has them. Being able to verify, it can afford what the offline
+method cannot. Half of a batch is what single networks find best (Thompson sampling), a quarter are
+neighbours of the best designs, by expected improvement and the chance to be legal, and a quarter
+are the moves of a firefly swarm that hears all results, so that no error of the model is final.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import expit
+from scipy.stats import norm
+
+from armillary.optimizers.coded import random_codes
+from armillary.optimizers.firefly import Firefly
+from armillary.optimizers.model_based import ModelBased
+from armillary.optimizers.surrogate_search import neighbours
+from armillary.spaces.space import Space
+from armillary.surrogates.deep_ensemble import Networks, Setting, encoded
+from armillary.types import ArmillaryError, Objective
+
+_SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)
+_AROUND = 10
+_LEAST_SPREAD = 1e-3
+_HOPELESS = 6.0
+_FAR = 4.0  # standard units above the median; all that is worse is equally bad
+
+
+class PrimeOnline(ModelBased):
+    """PRIME with a surrogate that learns on.
+
+    Args:
+        space: the space to search.
+        objective: what to minimise under which bounds.
+        seed: same seed and results, same designs.
+        initial: random designs before the first training; a log that is told before counts.
+        refit: growth of the number of rows after which the networks train on.
+        setting: of the networks.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        objective: Objective,
+        seed: int = 0,
+        initial: int = 32,
+        refit: float = 0.05,
+        setting: Setting = _SETTING,
+    ) -> None:
+        super().__init__(space=space, objective=objective, seed=seed, initial=initial, refit=refit)
+        if setting.members < 2:
+            raise ArmillaryError(f"members={setting.members} must be at least 2: their disagreement guides the search")
+        self._setting, self._seed = setting, seed
+        self._networks: Networks | None = None
+        self._firefly = Firefly(space=space, objective=objective, seed=seed)
+        self._location, self._spread = 0.0, 1.0
+
+    def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        super()._learn(codes, values)
+        self._firefly.tell_batch(codes, values)
+
+    def _fit(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        legal = np.isfinite(values)
+        targets = np.log(values[legal])
+        # the scale follows the better half: what is far worse need not be told apart
+        location, spread = float(np.median(targets)), float(max(np.median(targets) - targets.min(), 1e-6))
+        x = encoded(self.space, codes)
+        standard = np.clip((targets - location) / spread, -np.inf, _FAR)
+        steps = self._setting.more_steps
+        if self._networks is None:
+            self._networks = Networks(x.shape[1], self._setting, "squares", self._seed)
+            steps = self._setting.steps
+        self._location, self._spread = location, spread
+        self._networks.train(x[legal], torch.from_numpy(standard).float(), x[~legal], steps)
+
+    def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        value, deviation, chance = self._predicted(codes)
+        best = (np.log(self.best_value) - self._location) / self._spread
+        ahead = (best - value) / deviation
+        improvement = np.maximum(ahead * norm.cdf(ahead) + norm.pdf(ahead), 1e-300)
+        hopeless = norm.logpdf(ahead) - 2 * np.log(-np.minimum(ahead, -1.0))  # its logarithm far below
+        expected = np.where(ahead > -_HOPELESS, np.log(improvement), hopeless)
+        return np.asarray(expected + np.log(deviation) + np.log(chance))
+
+    def _predicted(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
+        """Return value, disagreement and chance of being legal, each of shape [designs]."""
+        value, odds = self._outputs(codes)
+        chance = expit(odds).mean(axis=0)
+        return value.mean(axis=0), np.maximum(value.std(axis=0), _LEAST_SPREAD), np.maximum(chance, 1e-6)
+
+    def _outputs(
+        self, codes: NDArray[np.int64], members: slice = slice(None)
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return values and log-odds of members, each of shape [members, designs]."""
+        assert self._networks is not None
+        with torch.inference_mode():
+            value, odds = self._networks.outputs(encoded(self.space, codes), members)
+        return value.double().numpy(), odds.double().numpy()
+
+    def _batch(self, n: int) -> NDArray[np.int64]:
+        around = self._around(n // 4)
+        wandering = self._firefly.ask_codes(max(1, n // 4))
+        imagined = self._imagined(n - len(around) - len(wandering))
+        return np.concatenate([imagined, around, wandering])
+
+    def _imagined(self, n: int) -> NDArray[np.int64]:
+        """Return what single members find best, each a share, so that they need not agree (Thompson sampling)."""
+        members = self._rng.permutation(self._setting.members)
+        shares = [len(part) for part in np.array_split(np.arange(n), len(members))]
+        found = [
+            self._promising(lambda codes, m=member: self._alone(codes, m))[:share]  # type: ignore[misc]
+            for member, share in zip(members, shares, strict=True)
+            if share
+        ]
+        return np.concatenate([*found, random_codes(self.space, n - sum(map(len, found)), self._rng)])
+
+    def _alone(self, codes: NDArray[np.int64], member: int) -> NDArray[np.float64]:
+        """Return how promising one member finds designs."""
+        value, odds = self._outputs(codes, slice(member, member + 1))
+        return np.asarray(np.log(np.maximum(expit(odds[0]), 1e-6)) - value[0])
+
+    def _around(self, n: int) -> NDArray[np.int64]:
+        """Return the most promising neighbours of the best designs."""
+        best = self._codes[np.argsort(self._values, kind="stable")[:_AROUND]]
+        near = neighbours(self.space, best)
+        near = near[self._unmet(near)]
+        if not len(near) or not n:
+            return near[:0]
+        return near[np.argsort(-self._score(near), kind="stable")[:n]]
