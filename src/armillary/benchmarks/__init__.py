@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from armillary.registry import Registry
 
-_PRIME_TABLES = (3, 4, 5, 7, 8, 9, 10, 13, 15, 16, 18, 21)
+_PRIME_TABLES = (3, 4, 5, 7, 8, 9, 10, 13, 14, 15, 16, 18, 21)
 
 BENCHES = Registry(
     "benchmark",
@@ -15,6 +15,7 @@ BENCHES = Registry(
         "edge-tpu-sanity": "armillary.benchmarks.edge_tpu_sanity:run",
         "first-light": "armillary.benchmarks.first_light:run",
         **{f"prime-table{n}": f"armillary.benchmarks.prime_tables:table{n}" for n in _PRIME_TABLES},
+        "prime-table11-12": "armillary.benchmarks.prime_tables:table11_12",
         "speed": "armillary.benchmarks.speed:run",
         "timeloop-parity": "armillary.benchmarks.timeloop_parity:run",
     },

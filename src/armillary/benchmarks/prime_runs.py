@@ -136,9 +136,26 @@ def trained(method: str, train: Sequence[str], area_mm2: float, runs: Runs, seed
 
 
 def _offline(
-    runs: Runs, method: str, task: Task, seed: int, *, trained_at_mm2: float | None = None, **settings: Any
+    runs: Runs,
+    method: str,
+    task: Task,
+    seed: int,
+    *,
+    trained_at_mm2: float | None = None,
+    most_gbps: float = float("inf"),
+    **settings: Any,
 ) -> dict[str, Any]:
-    """Train, propose 256 designs, verify them; `trained_at_mm2` is the area bound of the training."""
+    """Train, propose 256 designs, verify them.
+
+    Args:
+        runs: what all runs share.
+        method: an offline method.
+        task: what it is asked.
+        seed: of the run.
+        trained_at_mm2: the area bound of the training, if it is another than that of the proposals.
+        most_gbps: DRAM bandwidth that a proposal may have.
+        settings: of the method.
+    """
     started = time.perf_counter()
     model = trained(method, task.train, trained_at_mm2 or task.area_mm2, runs, seed, **settings)
     fitted = time.perf_counter()
@@ -151,6 +168,7 @@ def _offline(
         top=TOP,
         seed=seed,
         known=logs[0] if len(task.train) == 1 else None,
+        keep=lambda codes: SPACE.columns(codes)["dram_bandwidth_gbps"] <= most_gbps,
     )
     proposed = time.perf_counter()
     values = joint_values(found.codes, task)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from armillary.benchmarks.edge_tpu_optimum import regret
-from armillary.benchmarks.prime_runs import OFFLINE, Runs, log_best
+from armillary.benchmarks.prime_paper import APPLICATIONS, EDGE_TPU_AREA_MM2, TABLE_12_AREA_MM2, TABLE_14_MS
+from armillary.benchmarks.prime_runs import OFFLINE, Runs, joint_values, log_best
 from armillary.benchmarks.prime_scenarios import (
     AREA_MM2,
     TABLE_3,
@@ -28,6 +29,9 @@ from armillary.benchmarks.prime_scenarios import (
     Task,
 )
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
+from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE, area_mm2
+from armillary.workloads import zoo
 
 LOG = "log"
 _BEST_LOG = "best of log"
@@ -222,6 +226,82 @@ TABLES = {
     ),
     "prime-table21": Table(TABLE_21, {}, _splits),
 }
+
+
+def table11_12(options: BenchOptions) -> BenchResult:
+    """Take the designs for all nine applications at 100 mm2 apart: latencies, parameters and area."""
+    runs, task = Runs.of(options), TABLE_4[-1]
+    found = {}
+    for done, method in enumerate(("prime", "firefly")):
+        options.on_progress("methods", done, 2)
+        each = [runs.one(method, task, seed) for seed in runs.seeds]
+        found[method] = np.array([min(each, key=lambda run: run["runtime_s"])["codes"]])
+    options.on_progress("methods", 2, 2)
+    rows: list[dict[str, Any]] = []
+    for published in APPLICATIONS:
+        alone = Task((published.workload,), (published.workload,), task.area_mm2)
+        prime, firefly = (float(joint_values(codes, alone)[0]) for codes in found.values())
+        theirs = published.table11_ms[1] / published.table11_ms[0]
+        rows.append(_pair(published.workload, 1e3 * prime, 1e3 * firefly, theirs))
+    for name in SPACE.names:
+        one, other = (SPACE.design(codes[0])[name] for codes in found.values())
+        rows.append({"what": name, "PRIME": one, "firefly": other, "firefly/PRIME": "", "published": ""})
+    small, large = (float(area_mm2(codes)[0]) for codes in found.values())
+    rows.append(_pair("area_mm2", small, large, TABLE_12_AREA_MM2["Evolutionary"] / TABLE_12_AREA_MM2["PRIME"]))
+    mean = [float(joint_values(codes, task)[0]) for codes in found.values()]
+    _write_csv(rows, options)
+    return BenchResult(
+        rows=rows,
+        checks=[
+            Check("firefly's mean latency over PRIME's", mean[1] / mean[0], "at least 1", mean[1] >= mean[0] / _CLOSE)
+        ],
+        notes=[f"PRIME over the optimum: {regret(task.scenario, mean[0]):.3f}.", *_settings(runs)],
+    )
+
+
+def _pair(what: str, prime: float, firefly: float, published: float) -> dict[str, Any]:
+    ratio = firefly / prime
+    return {"what": what, "PRIME": prime, "firefly": firefly, "firefly/PRIME": ratio, "published": published}
+
+
+def table14(options: BenchOptions) -> BenchResult:
+    """Design for one application each what the Edge TPU may use: 27 mm2 and 25 Gbit/s of DRAM."""
+    runs = Runs.of(options)
+    rows = []
+    for done, published in enumerate(APPLICATIONS):
+        options.on_progress("applications", done, len(APPLICATIONS))
+        name = published.workload
+        task = Task((name,), (name,), EDGE_TPU_AREA_MM2)
+        settings = {"trained_at_mm2": AREA_MM2, "most_gbps": 25.0}
+        each = sorted((runs.one("prime", task, seed, **settings) for seed in runs.seeds), key=lambda r: r["runtime_s"])
+        chosen = each[len(each) // 2]
+        (edge_tpu,) = EdgeTpuEvaluator().evaluate([EDGE_TPU], zoo.build(name))
+        area = float(area_mm2(np.array([chosen["codes"]]))[0])
+        gain = edge_tpu.metrics["runtime_s"] / chosen["runtime_s"]
+        rows.append(
+            {
+                "application": name,
+                "PRIME ms": 1e3 * chosen["runtime_s"],
+                "Edge TPU ms": 1e3 * edge_tpu.metrics["runtime_s"],
+                "Edge TPU/PRIME": gain,
+                "published": published.edge_tpu_ms / TABLE_14_MS[name],
+                "PRIME mm2": area,
+                "Edge TPU mm2": edge_tpu.metrics["area_mm2"],
+                "area, Edge TPU/PRIME": edge_tpu.metrics["area_mm2"] / area,
+            }
+        )
+    options.on_progress("applications", len(APPLICATIONS), len(APPLICATIONS))
+    gain = _mean([row["Edge TPU/PRIME"] for row in rows])
+    smaller = _mean([row["area, Edge TPU/PRIME"] for row in rows])
+    _write_csv(rows, options)
+    return BenchResult(
+        rows=rows,
+        checks=[
+            Check("Edge TPU's latency over PRIME's, geometric mean", gain, "above 1; published: 2.69", gain > 1),
+            Check("Edge TPU's area over PRIME's, geometric mean", smaller, "above 1; published: 1.50", smaller > 1),
+        ],
+        notes=_settings(runs),
+    )
 
 
 def _bench(name: str) -> Callable[[BenchOptions], BenchResult]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.hardware.template import Template
-from armillary.optimizers.surrogate_search import keys, top_designs
+from armillary.optimizers.surrogate_search import Keep, keys, top_designs
 from armillary.studies.bounds import check_positive
 from armillary.types import ArmillaryError, Evaluations, Prediction, Surrogate
 from armillary.workloads.context import Context
@@ -45,6 +45,7 @@ def propose(
     seed: int = 0,
     known: Evaluations | None = None,
     limits: Sequence[Limit] = (),
+    keep: Keep | None = None,
 ) -> Proposals:
     """Return the designs within an area that the surrogate ranks best.
 
@@ -58,6 +59,7 @@ def propose(
         top: how many designs; 256 in PRIME Section 3.
         seed: same seed, same proposals.
         known: designs already evaluated; they are not proposed again.
+        keep: designs to consider, as a mask over codes; all, if not given.
         limits: designs that another surrogate expects to exceed its bound, on any workload, are left out.
 
     Raises:
@@ -77,15 +79,17 @@ def propose(
         return np.asarray(np.mean([p.mean for p in expected(surrogate, codes)], axis=0))
 
     def allowed(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        keep = template.area_mm2(codes) <= bound
+        inside = template.area_mm2(codes) <= bound
+        if keep is not None:
+            inside &= keep(codes)
         if met is not None:
-            keep &= ~np.isin(keys(codes), met)
+            inside &= ~np.isin(keys(codes), met)
         for limit in limits:
-            inside = np.flatnonzero(keep)
-            if len(inside):
-                most = np.max([p.mean for p in expected(limit.surrogate, codes[inside])], axis=0)
-                keep[inside] = most <= limit.at_most
-        return keep
+            left = np.flatnonzero(inside)
+            if len(left):
+                most = np.max([p.mean for p in expected(limit.surrogate, codes[left])], axis=0)
+                inside[left] = most <= limit.at_most
+        return inside
 
     codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed)
     predictions = expected(surrogate, codes)

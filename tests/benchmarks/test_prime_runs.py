@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from armillary.benchmarks import prime_runs
+from armillary.benchmarks.edge_tpu_optimum import known_optima
+from armillary.benchmarks.prime_runs import ONLINE, Runs, joint_values, log_best, objective, offline_log
+from armillary.benchmarks.prime_scenarios import EDGE, ENC, M6, V2, Task
+from armillary.benchmarks.result import BenchOptions
+from armillary.hardware.templates.edge_tpu import SPACE, area_mm2
+from armillary.spaces.samplers import sample
+
+TOGETHER = Task((V2, M6), (V2, M6), 29.0)
+ALONE = Task((V2,), (V2,), 29.0)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(BenchOptions(None, True, 0, tmp_path / "table", lambda *_: None), scale=20, seeds=(0, 1))
+
+
+def test_a_log_is_the_worst_of_a_pool():
+    log = offline_log(M6, 29.0, 20, 0)
+    legal = objective(TOGETHER).satisfied(log)
+    assert legal.sum() == 7529 // 20
+    assert (~legal).sum() <= 25_000 // 20
+    pool_best = known_optima()[Task((M6,), (M6,), 29.0).scenario]
+    assert log.metrics["runtime_s"][legal].min() > 1.1 * pool_best
+
+
+def test_values_of_several_are_their_mean_where_all_are_legal():
+    codes = sample(SPACE, 3000, "random", 1)
+    both = joint_values(codes, TOGETHER)
+    each = [joint_values(codes, Task((name,), (name,), 29.0)) for name in (V2, M6)]
+    legal = np.isfinite(both)
+    assert legal.any()
+    assert (legal == np.isfinite(each).all(axis=0)).all()
+    assert both[legal] == pytest.approx(np.mean(each, axis=0)[legal])
+    assert (area_mm2(codes[legal]) <= 29.0).all()
+
+
+@pytest.mark.parametrize("method", sorted(set(ONLINE) - {"bayesian"}))
+def test_a_search_spends_its_budget_of_legal_designs(method, runs):
+    found = runs.one(method, TOGETHER, 0)
+    assert found["legal_evaluations"] == round((7620 + 7529) / 2 / 20)
+    assert found["evaluations"] >= found["legal_evaluations"]
+    assert joint_values(np.array([found["codes"]]), TOGETHER)[0] == pytest.approx(found["runtime_s"])
+
+
+def test_an_offline_run_verifies_its_proposals_and_is_kept(runs, monkeypatch):
+    found = runs.one("deep-ensemble", ALONE, 0, steps=150, members=2)
+    assert found["evaluations"] == 256
+    assert joint_values(np.array([found["codes"]]), ALONE)[0] == pytest.approx(found["runtime_s"])
+    monkeypatch.setattr(prime_runs, "_offline", None)  # it is read again
+    assert runs.one("deep-ensemble", ALONE, 0, steps=150, members=2) == found
+
+
+def test_a_tighter_bound_can_come_after_the_training(runs):
+    task = Task((EDGE,), (EDGE,), 18.0)
+    found = runs.one("deep-ensemble", task, 0, steps=150, members=2, trained_at_mm2=29.0)
+    assert area_mm2(np.array([found["codes"]]))[0] <= 18.0
+
+
+def test_medians_are_over_the_seeds(runs):
+    each = [runs.one("random", ALONE, seed)["runtime_s"] for seed in (0, 1)]
+    found = runs.medians("random", ALONE)
+    assert found["runtime_s"] == pytest.approx(np.median(each))
+    assert found["best_of_seeds_s"] == min(each)
+
+
+def test_the_best_of_the_logs_runs_every_target():
+    task = Task((V2, ENC), (V2, ENC), 29.0)
+    best = log_best(task, 20)
+    assert known_optima()[Task((V2,), (V2,), 29.0).scenario] / 2 < best < 1.0
+
+
+def test_settings_are_the_papers_unless_quick():
+    def of(quick):
+        return Runs.of(BenchOptions(None, quick, 3, None, lambda *_: None))
+
+    assert (of(False).scale, of(False).seeds) == (1, (3, 4, 5, 6, 7))
+    assert (of(True).scale, of(True).seeds) == (10, (3,))

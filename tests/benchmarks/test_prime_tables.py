@@ -1,0 +1,102 @@
+import csv
+
+import pytest
+
+from armillary.benchmarks import BENCHES, prime_tables
+from armillary.benchmarks.prime_runs import Runs, joint_values
+from armillary.benchmarks.prime_scenarios import ALL, TABLE_3, TABLE_4, TABLE_13
+from armillary.benchmarks.prime_tables import TABLES
+from armillary.benchmarks.result import BenchOptions
+from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Every run measures what the test says, by method."""
+    latencies = {"prime": 1.0, "firefly": 2.0}
+
+    def medians(self, method, task, **settings):
+        found = {"runtime_s": latencies.get(method, 3.0), "evaluations": 10_000.0, "feasible_of_top": 0.5}
+        return {**found, "evaluations": 256.0} if method == "prime" else found
+
+    monkeypatch.setattr(Runs, "medians", medians)
+    monkeypatch.setattr(prime_tables, "log_best", lambda *_: 4.0)
+    return latencies
+
+
+def options(folder):
+    return BenchOptions(None, True, 0, folder, lambda *_: None)
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_every_table_prints_ours_beside_the_published(name, measured, tmp_path):
+    result = BENCHES.load(name)(options(tmp_path))
+    table = TABLES[name]
+    assert len(result.rows) == len(table.tasks)
+    for row, task in zip(result.rows, table.tasks, strict=True):
+        assert row["task"] == task.label
+        for method in table.methods:
+            assert row[f"{method}/PRIME"] > 0
+            published = task.published.get("log" if method == "best of log" else method)
+            if published is not None:
+                assert row[f"{method}/PRIME published"] == pytest.approx(published / task.published["prime"])
+    with (tmp_path / "table.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(table.tasks)
+    assert result.checks
+
+
+def test_the_claims_of_table_3_hold_or_not(measured, tmp_path):
+    won = prime_tables.table3(options(tmp_path))
+    assert [check.ok for check in won.checks] == [True, True, True]
+    assert won.checks[0].value == pytest.approx(4.0)
+    measured["firefly"] = 0.9
+    lost = prime_tables.table3(options(tmp_path))
+    assert [check.ok for check in lost.checks] == [True, False, True]
+
+
+def test_table_4_looks_at_scenarios_of_five_and_more(measured, tmp_path):
+    (check,) = prime_tables.table4(options(tmp_path)).checks
+    assert check.goal == "all 5"
+    assert check.ok
+
+
+def test_published_figures_agree_with_the_papers_own_means():
+    gains = dict.fromkeys(("bayesian", "firefly", "mbo", "log"), 1.0)
+    for task in TABLE_3:
+        for name in gains:
+            gains[name] *= (task.published[name] / task.published["prime"]) ** (1 / 9)
+    assert gains == pytest.approx({"bayesian": 1.58, "firefly": 1.54, "mbo": 1.61, "log": 2.46}, abs=0.01)
+    over = dict.fromkeys(("firefly", "mbo"), 1.0)
+    for task in TABLE_4:
+        for name in over:
+            over[name] *= (task.published[name] / task.published["prime"]) ** (1 / 7)
+    assert over == pytest.approx({"firefly": 1.20, "mbo": 1.27}, abs=0.011)
+    assert [task.target[0] for task in TABLE_13] == list(ALL)
+
+
+@pytest.fixture
+def one_design(monkeypatch):
+    """Every run finds the published Edge TPU, or a smaller one."""
+
+    def one(self, method, task, seed, **settings):
+        design = dict(EDGE_TPU.as_dict())
+        design["dram_bandwidth_gbps"] = 30 if method == "prime" else 25
+        codes = SPACE.encode([SPACE.design_from(design, "test")])
+        return {"runtime_s": float(joint_values(codes, task)[0]), "codes": codes[0].tolist()}
+
+    monkeypatch.setattr(Runs, "one", one)
+
+
+def test_two_designs_are_taken_apart(one_design, tmp_path):
+    result = prime_tables.table11_12(options(tmp_path))
+    rows = {row["what"]: row for row in result.rows}
+    assert rows["t_rnn_enc"]["firefly/PRIME"] > 1
+    assert (rows["dram_bandwidth_gbps"]["PRIME"], rows["dram_bandwidth_gbps"]["firefly"]) == (30, 25)
+    assert rows["area_mm2"]["firefly/PRIME"] == 1
+    assert result.ok
+
+
+def test_a_design_is_held_against_the_edge_tpu(one_design, tmp_path):
+    result = prime_tables.table14(options(tmp_path))
+    assert [row["area, Edge TPU/PRIME"] for row in result.rows] == [1.0] * 9
+    assert result.rows[-1]["Edge TPU/PRIME"] > 1
