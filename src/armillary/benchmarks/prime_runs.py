@@ -65,9 +65,10 @@ class Runs:
 
     @staticmethod
     def of(options: BenchOptions) -> Runs:
-        """Return the paper's sizes and five seeds; with `--quick` a tenth and one seed."""
-        count = 1 if options.quick else SEEDS
-        return Runs(options, 10 if options.quick else 1, tuple(range(options.seed, options.seed + count)))
+        """Return the paper's sizes and five seeds; with `--quick` a tenth, one seed and a brief training."""
+        if options.quick:
+            return Runs(options, 10, (options.seed,), "brief")
+        return Runs(options, 1, tuple(range(options.seed, options.seed + SEEDS)))
 
     def medians(self, method: str, task: Task, **settings: Any) -> dict[str, float]:
         """Return the median over the seeds of each number that a method's runs measured; `best` has the best."""

@@ -38,7 +38,7 @@ def design(
     samples: Annotated[int, typer.Option(help="Designs to evaluate for the log.", min=1)] = 16_384,
     sampler: Annotated[str, typer.Option(help="random, lhs, sobol or halton.")] = "sobol",
     top: Annotated[int, typer.Option(help="Candidates to verify.", min=1)] = 256,
-    schedule: Annotated[str, typer.Option(help="How long PRIME trains: quick, full or paper.")] = "quick",
+    schedule: Annotated[str, typer.Option(help="How long PRIME trains: brief, quick, full or paper.")] = "quick",
     dim: Dim = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -154,7 +154,7 @@ def fit(
     metric: Annotated[str, typer.Option(help="What to predict, e.g. runtime_s or edp_pj_cycles.")] = "runtime_s",
     power: Annotated[float | None, typer.Option(help="Learn from designs up to this power, in mW.")] = None,
     energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
-    schedule: Annotated[str, typer.Option(help="How long to train: quick, full or paper.")] = "full",
+    schedule: Annotated[str, typer.Option(help="How long to train: brief, quick, full or paper.")] = "full",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -253,7 +253,7 @@ def _limit(text: str, space: Space) -> Limit:
 @app.command()
 def search(
     workload: Annotated[str, typer.Option(help="A name of the zoo or an ONNX file.")],
-    optimizer: Annotated[str, typer.Option(help="Which optimizer: firefly or random.")],
+    optimizer: Annotated[str, typer.Option(help="Which optimizer, e.g. firefly or prime-online.")],
     budget: Annotated[int, typer.Option(help="Evaluations, infeasible ones included.", min=1)],
     study: Annotated[Path, typer.Option(help="Folder of the study.")],
     area: Area = 29.0,

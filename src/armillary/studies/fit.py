@@ -35,7 +35,7 @@ def fit_prime(
         space: the space of their designs.
         objective: what to predict, and the bounds within which a row counts as legal.
         kind: `prime` or one of its ablations, as the registry names them.
-        schedule: `quick`, `full` or `paper`.
+        schedule: `brief`, `quick`, `full` or `paper`.
         seed: same seed, rows and machine, same model.
         on_progress: called with member steps done and in total.
 

@@ -58,7 +58,7 @@ class Prime:
     Args:
         space: the space whose designs the log holds.
         seed: same seed, log and machine, same model.
-        schedule: `paper`, `full` (minutes), `quick` (about one minute), or a `Schedule`.
+        schedule: `paper`, `full` (minutes), `quick` (a minute), `brief` (a third of that), or a `Schedule`.
         alphas: weights of the mined negatives to choose from.
         betas: weights of the infeasible rows to choose from.
         clip: predictions at negatives and infeasible rows are clipped to +-clip standard units. The

@@ -102,6 +102,16 @@ SCHEDULES = {
         mining_period=4,
         refit=3000,
     ),
+    "brief": Schedule(
+        rungs=(Rung(30, 20), Rung(5, 60), Rung(2, 100)),
+        warmup=300,
+        batch=64,
+        learning_rate=1e-3,
+        final_rate=0.05,
+        checkpoint=60,
+        mining_period=4,
+        refit=1000,
+    ),
 }
 
 
