@@ -47,6 +47,9 @@ def evaluate(
     method: Annotated[str, typer.Option(help="genetic, gradient, random, sobol or exhaustive.")] = "genetic",
     goal: Annotated[str, typer.Option(help="What the search minimises: edp, delay or energy.")] = "edp",
     budget: Annotated[int, typer.Option(help="Mappings that the search evaluates per layer.", min=1)] = 50_000,
+    remainders: Annotated[
+        bool, typer.Option("--remainders", help="Let the search end with imperfect factors, where they are better.")
+    ] = False,
     template: TemplateName = "edge_tpu",
     fidelity: Annotated[str, typer.Option(help="analytical, rtl, physical or external.")] = "analytical",
     program: Annotated[Path | None, typer.Option(help="YAML description of an external simulator.")] = None,
@@ -64,7 +67,7 @@ def evaluate(
         if log is not None:
             raise ArmillaryError("--log holds evaluations of a template's designs; leave it out with --hierarchy")
         chip = read_hierarchy(hierarchy, ert=ert, art=art)
-        _evaluate_hierarchy(chip, workload, dim, mapping, method, goal, budget, seed, as_json)
+        _evaluate_hierarchy(chip, workload, dim, mapping, method, goal, budget, remainders, seed, as_json)
     elif design_file is not None:
         _evaluate_design(design_file, workload, dim, template, fidelity, program, log, seed, as_json)
 
@@ -122,6 +125,7 @@ def _evaluate_hierarchy(
     method: Any,
     goal: Any,
     budget: int,
+    remainders: bool,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -137,7 +141,14 @@ def _evaluate_hierarchy(
     if mapping == SEARCH:
         with progress_bars() as on_progress:
             layers = map_by_search(
-                chip, network, method=method, goal=goal, budget=budget, seed=seed, on_progress=on_progress
+                chip,
+                network,
+                method=method,
+                goal=goal,
+                budget=budget,
+                seed=seed,
+                remainders=remainders,
+                on_progress=on_progress,
             )
     else:
         layers = map_as_given(chip, network, read_mappings(mapping, network, chip))

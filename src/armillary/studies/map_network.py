@@ -61,6 +61,7 @@ def map_by_search(
     goal: Goal,
     budget: int,
     seed: int,
+    remainders: bool = False,
     on_progress: OnProgress,
 ) -> list[MappedLayer]:
     """Return every layer with the best mapping found; one that cannot be mapped says why.
@@ -71,14 +72,16 @@ def map_by_search(
     found = []
     for number, use in enumerate(workload.layers):
         on_progress("layers", number, len(workload.layers))
-        found.append(_searched(hierarchy, use, method, goal, budget, seed))
+        found.append(_searched(hierarchy, use, method, goal, budget, seed, remainders))
     on_progress("layers", len(workload.layers), len(workload.layers))
     return found
 
 
-def _searched(hierarchy: Hierarchy, use: LayerUse, method: Method, goal: Goal, budget: int, seed: int) -> MappedLayer:
+def _searched(
+    hierarchy: Hierarchy, use: LayerUse, method: Method, goal: Goal, budget: int, seed: int, remainders: bool
+) -> MappedLayer:
     try:
-        best = search(hierarchy, use.layer, method=method, goal=goal, budget=budget, seed=seed)
+        best = search(hierarchy, use.layer, method=method, goal=goal, budget=budget, seed=seed, remainders=remainders)
     except NoLegalMappingError as fault:
         return MappedLayer(use, None, None, Failure("infeasible", "mapping", use.layer.name, detail=str(fault)))
     return MappedLayer(use, best.mapping, evaluate(hierarchy, use.layer, best.mapping), None, best.optimal)

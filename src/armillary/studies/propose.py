@@ -72,11 +72,8 @@ def propose(
     bound = min(area_mm2, template.max_area_mm2)
     met = keys(template.space.encode_columns(known.design)) if known is not None else None
 
-    def expected(model: Surrogate, codes: NDArray[np.int64]) -> list[Prediction]:
-        return [model.predict(codes, context) for context in every]
-
     def score(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(np.mean([p.mean for p in expected(surrogate, codes)], axis=0))
+        return np.asarray(np.mean([p.mean for p in _expected(surrogate, codes, every)], axis=0))
 
     def allowed(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         inside = template.area_mm2(codes) <= bound
@@ -87,14 +84,18 @@ def propose(
         for limit in limits:
             left = np.flatnonzero(inside)
             if len(left):
-                most = np.max([p.mean for p in expected(limit.surrogate, codes[left])], axis=0)
+                most = np.max([p.mean for p in _expected(limit.surrogate, codes[left], every)], axis=0)
                 inside[left] = most <= limit.at_most
         return inside
 
     codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed)
-    predictions = expected(surrogate, codes)
+    predictions = _expected(surrogate, codes, every)
     return Proposals(
         codes=codes,
         predicted=np.asarray(np.mean([p.mean for p in predictions], axis=0)),
         p_feasible=np.asarray(np.prod([p.p_feasible for p in predictions], axis=0)),
     )
+
+
+def _expected(model: Surrogate, codes: NDArray[np.int64], contexts: Sequence[Context]) -> list[Prediction]:
+    return [model.predict(codes, context) for context in contexts]

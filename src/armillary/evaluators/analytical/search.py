@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch
+from armillary.evaluators.analytical.cost import Costs, evaluate
 from armillary.evaluators.analytical.exhaustive import Enumeration
 from armillary.evaluators.analytical.gradient import descend
+from armillary.evaluators.analytical.imperfection import with_remainders
 from armillary.evaluators.analytical.mapspace import MapSpace
 from armillary.evaluators.analytical.summaries import summaries
 from armillary.hardware.hierarchy import Hierarchy
@@ -67,6 +70,7 @@ def search(
     budget: int = 100_000,
     seed: int = 0,
     seconds: float | None = None,
+    remainders: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Found:
     """Return the best mapping that a method finds.
@@ -81,6 +85,8 @@ def search(
         budget: mappings to evaluate; `gradient` finishes the round that crosses it.
         seed: same seed, same result, unless the time runs out.
         seconds: stop after this time, with the best so far.
+        remainders: in the end cut loops of the best mapping anew, so that they fill the mesh with a shorter
+            last round; the result is then not claimed to be optimal.
         on_progress: called with mappings done and in total.
 
     Raises:
@@ -111,7 +117,32 @@ def search(
             if judge.over:
                 break
             judge(codes)
-    return judge.found(optimal=method == "exhaustive" and not judge.over_time)
+    found = judge.found(optimal=method == "exhaustive" and not judge.over_time)
+    return _with_remainders(hierarchy, layer, found, goal) if remainders else found
+
+
+def _with_remainders(hierarchy: Hierarchy, layer: Layer, found: Found, goal: Goal) -> Found:
+    started = time.perf_counter()
+    worth: dict[Goal, Callable[[Costs], Tensor]] = {
+        "edp": lambda costs: costs.energy_pj * costs.delay_cycles,
+        "delay": lambda costs: costs.delay_cycles,
+        "energy": lambda costs: costs.energy_pj,
+    }
+    mapping = with_remainders(hierarchy, layer, found.mapping, worth[goal])
+    if not mapping.imperfect:
+        return found
+    costs = evaluate(hierarchy, layer, mapping)
+    value = float(worth[goal](costs))
+    return replace(
+        found,
+        mapping=mapping,
+        value=value,
+        delay_cycles=float(costs.delay_cycles),
+        energy_pj=float(costs.energy_pj),
+        optimal=False,
+        seconds=found.seconds + time.perf_counter() - started,
+        curve=(*found.curve, (found.evaluated, value)),
+    )
 
 
 class _Judge:
