@@ -43,7 +43,7 @@ class TestRanking(SurrogateContract):
 
 def test_the_probability_of_feasibility_is_calibrated(fitted):
     fresh = rows_of("mobilenet_v2", seed=5)
-    legal = OBJECTIVE.satisfied(fresh)
+    legal = fresh.feasible
     chance = fitted.predict(SPACE.encode_columns(fresh.design)).p_feasible
     base = legal.mean() * (1 - legal.mean())
     assert np.mean((chance - legal) ** 2) < 0.7 * base
@@ -63,6 +63,18 @@ def test_what_is_likely_illegal_ranks_behind(fitted):
     sure, unsure = like & (chance > 0.5), like & (chance < 0.05)
     assert np.median(mean[sure]) < np.quantile(mean[unsure], 0.1)
     assert (spread >= 0).all()
+
+
+def test_an_exact_bound_is_not_learned(rows, fitted):
+    """Designs beyond the area bound are as likely to be feasible as they are, and their values known."""
+    large = rows.select(rows.feasible & (rows.metrics["area_mm2"] > 29.0))
+    predicted = fitted.predict(SPACE.encode_columns(large.design))
+    assert predicted.p_feasible.mean() > 0.6
+    assert np.corrcoef(np.log(predicted.mean), np.log(large.metrics["runtime_s"]))[0, 1] > 0.8
+    without = DeepEnsemble(space=SPACE, learn_beyond=False, **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
+    told = DeepEnsemble(space=SPACE, exact=(), **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
+    chances = [m.predict(SPACE.encode_columns(large.design)).p_feasible.mean() for m in (without, told)]
+    assert chances[0] > 1.5 * chances[1]
 
 
 def test_several_workloads_need_a_context():

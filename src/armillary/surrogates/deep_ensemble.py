@@ -5,6 +5,11 @@ two outputs: the value, learned from feasible designs alone, and the log-odds of
 from all and calibrated on rows kept apart. What a design is ranked by is the value plus the
 disagreement of the members (a lower confidence bound of its goodness) plus the surprise of it being feasible.
 
+A bound on the area is not learned at all: the area of a design is known exactly, and whoever proposes
+designs holds to the bound. PRIME counts designs beyond it as infeasible. In a log of which the best
+designs are missing that teaches a surrogate that good designs are infeasible; on t-RNN Enc all
+designs that hold the weights on chip are then lost.
+
 Sources: Lakshminarayanan et al., "Simple and scalable predictive uncertainty estimation using deep ensembles",
     NeurIPS 2017; ListNet of Cao et al., ICML 2007, as the ranking surrogate RaM (Tan et al., ICLR 2025)
     uses it for offline optimization; temperature scaling of Guo et al., ICML 2017.
@@ -14,7 +19,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
@@ -29,7 +34,7 @@ from torch.nn import functional
 from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates.prime_data import Rows, Scale, feature_vector, joined, prepare, scale_of
-from armillary.types import ArmillaryError, Log, Objective, Prediction
+from armillary.types import ArmillaryError, Evaluations, Log, Objective, Prediction
 from armillary.workloads.context import Context
 
 Loss = Literal["squares", "listnet"]
@@ -62,8 +67,8 @@ class Setting:
     batch: int = 128
     learning_rate: float = 3e-3
     decay: float = 1e-4
-    caution: float = 1.0
-    surprise: float = 1.0
+    caution: float = 0.3
+    surprise: float = 0.3
 
 
 class Networks:
@@ -146,6 +151,8 @@ class DeepEnsemble:
         space: the space whose designs the log holds.
         seed: same seed, log and machine, same model.
         loss: `squares`, or `listnet`, which learns the order alone and with it the best most.
+        exact: bounds that are known without a surrogate and so not learned.
+        learn_beyond: learn the values of feasible designs beyond those bounds; else leave them out.
         setting: how the ensemble is built, trained and read.
         on_progress: called during `fit` with steps done and in total.
         options: fields of the setting to change.
@@ -157,6 +164,8 @@ class DeepEnsemble:
         space: Space,
         seed: int = 0,
         loss: Loss = "squares",
+        exact: Sequence[str] = ("area_mm2",),
+        learn_beyond: bool = True,
         setting: Setting | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         **options: Any,
@@ -167,6 +176,7 @@ class DeepEnsemble:
         if unknown:
             raise ArmillaryError(f"{unknown[0]!r} is no setting; choose some of {list(Setting.__dataclass_fields__)}")
         self.space, self._seed, self._loss = space, seed, loss
+        self._exact, self._learn_beyond = tuple(exact), learn_beyond
         self._setting = Setting(**{**vars(setting or Setting()), **options})
         self._on_progress = on_progress
         self._state: _Fitted | None = None
@@ -179,10 +189,11 @@ class DeepEnsemble:
         """
         started = time.perf_counter()
         rng = np.random.default_rng([self._seed, 1])
+        rows, learned = self._rows_to_learn(log.evaluations(self.space.name), objective)
         data = prepare(
             self.space,
-            log.evaluations(self.space.name),
-            objective,
+            rows,
+            learned,
             transform="log",
             validation_share=0.2,
             minimum_rows=20,
@@ -217,7 +228,7 @@ class DeepEnsemble:
         Returns:
             `mean`: the cautious value that ranks designs, in the unit of the metric; see the module.
             `std`: disagreement of the members; `p_feasible`: calibrated probability of being feasible
-            and within the bounds.
+            and within the bounds that are not exact.
 
         Raises:
             ArmillaryError: before `fit`, or if a model of several workloads is not told which.
@@ -253,6 +264,14 @@ class DeepEnsemble:
         if self._state is None:
             raise ArmillaryError("this ensemble has not been fitted; call fit(log, objective) first")
         return self._state
+
+    def _rows_to_learn(self, rows: Evaluations, objective: Objective) -> tuple[Evaluations, Objective]:
+        """Return the rows and the objective without the bounds that are known exactly."""
+        exact = {name: bound for name, bound in objective.upper_bounds.items() if name in self._exact}
+        learned = Objective(objective.metric, {n: b for n, b in objective.upper_bounds.items() if n not in exact})
+        if not self._learn_beyond:
+            rows = rows.select(~rows.feasible | Objective(objective.metric, exact).satisfied(rows))
+        return rows, learned
 
     def _learn(self, good: Rows, bad: Rows, rng: np.random.Generator) -> None:
         """Train on nine tenths, then bring value and odds to scale on the last one."""
