@@ -59,7 +59,10 @@ class CodedOptimizer(ABC):
         objective: what is minimised under which bounds.
         best_codes: the best feasible design told so far, shape [parameters], None before the first.
         best_value: its value, infinite before the first.
+        batch: how many designs are best asked at once; the fewer, the sooner it learns from results.
     """
+
+    batch = 256
 
     def __init__(self, *, space: Space, objective: Objective, seed: int = 0) -> None:
         self.space = space

@@ -43,6 +43,8 @@ class PrimeOnline(ModelBased):
         setting: of the networks.
     """
 
+    batch = 32
+
     def __init__(
         self,
         *,
