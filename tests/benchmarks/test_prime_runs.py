@@ -3,8 +3,8 @@ import pytest
 
 from armillary.benchmarks import prime_runs
 from armillary.benchmarks.edge_tpu_optimum import known_optima
-from armillary.benchmarks.prime_runs import ONLINE, Runs, joint_values, log_best, objective, offline_log
-from armillary.benchmarks.prime_scenarios import EDGE, ENC, M6, V2, Task
+from armillary.benchmarks.prime_runs import ONLINE, Runs, joint_values, legal_rows, log_best, objective, offline_log
+from armillary.benchmarks.prime_scenarios import EDGE, ENC, M6, UNET, V2, Task
 from armillary.benchmarks.result import BenchOptions
 from armillary.hardware.templates.edge_tpu import SPACE, area_mm2
 from armillary.spaces.samplers import sample
@@ -41,7 +41,7 @@ def test_values_of_several_are_their_mean_where_all_are_legal():
 @pytest.mark.parametrize("method", sorted(set(ONLINE) - {"bayesian"}))
 def test_a_search_spends_its_budget_of_legal_designs(method, runs):
     found = runs.one(method, TOGETHER, 0)
-    assert found["legal_evaluations"] == round((7620 + 7529) / 2 / 20)
+    assert found["legal_evaluations"] == round((7620 // 20 + 7529 // 20) / 2)
     assert found["evaluations"] >= found["legal_evaluations"]
     assert joint_values(np.array([found["codes"]]), TOGETHER)[0] == pytest.approx(found["runtime_s"])
 
@@ -71,6 +71,11 @@ def test_the_best_of_the_logs_runs_every_target():
     task = Task((V2, ENC), (V2, ENC), 29.0)
     best = log_best(task, 20)
     assert known_optima()[Task((V2,), (V2,), 29.0).scenario] / 2 < best < 1.0
+
+
+def test_small_logs_are_not_cut_to_nothing():
+    assert [legal_rows(UNET, scale) for scale in (1, 10)] == [557, 200]
+    assert [legal_rows(V2, scale) for scale in (1, 10)] == [7620, 762]
 
 
 def test_settings_are_the_papers_unless_quick():

@@ -15,6 +15,7 @@ BENCHES = Registry(
         "edge-tpu-sanity": "armillary.benchmarks.edge_tpu_sanity:run",
         "first-light": "armillary.benchmarks.first_light:run",
         **{f"prime-table{n}": f"armillary.benchmarks.prime_tables:table{n}" for n in _PRIME_TABLES},
+        "prime-table6": "armillary.benchmarks.prime_table6:run",
         "prime-surrogates": "armillary.benchmarks.prime_tables:surrogates",
         "prime-table11-12": "armillary.benchmarks.prime_tables:table11_12",
         "speed": "armillary.benchmarks.speed:run",

@@ -87,11 +87,12 @@ def _evaluate_design(
     from armillary.studies.design_file import read_design
     from armillary.studies.evaluate import evaluate_one
 
-    chosen = registry.load(template)
+    network = workload_of(workload, dim)
+    chosen = registry.load(template, network)
     evaluation = evaluate_one(
         chosen,
         read_design(design_file, chosen.space),
-        workload_of(workload, dim),
+        network,
         fidelity_of(fidelity),
         program=program,
         seed=seed,

@@ -10,6 +10,7 @@ from armillary.cli.shared import (
     Dim,
     Json,
     Seed,
+    template_of,
     templates_app,
     workload_of,
     workloads_app,
@@ -76,12 +77,14 @@ def templates(context: typer.Context, as_json: Json = False, seed: Seed = 0) -> 
 
     rows = []
     for name in registry.names():
-        space = registry.load(name).space
+        sized = registry.depends_on_workload(name)
+        space = None if sized else registry.load(name).space
         rows.append(
             {
                 "name": name,
-                "parameters": len(space.parameters),
-                "designs": space.size,
+                "parameters": space and len(space.parameters),
+                "designs": space and space.size,
+                "space": "two parameters per layer of the workload" if sized else "fixed",
                 "fidelities": fidelities(name),
             }
         )
@@ -91,13 +94,15 @@ def templates(context: typer.Context, as_json: Json = False, seed: Seed = 0) -> 
 @templates_app.command("show")
 def templates_show(
     name: Annotated[str, typer.Argument(help="A name from `armillary templates`.")],
+    workload: Annotated[
+        str | None, typer.Option(help="A name of the zoo or an ONNX file, where the parameters depend on it.")
+    ] = None,
+    dim: Dim = None,
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
     """Show a template: its parameters with their values, and its published baseline."""
-    from armillary.hardware import templates as registry
-
-    template = registry.load(name)
+    template = template_of(name, [workload] if workload else (), dim)
     baseline = template.baseline.as_dict()
     rows = [
         {"parameter": p.name, "unit": p.unit, "values": list(p.values), template.baseline_name: baseline[p.name]}

@@ -13,6 +13,7 @@ from armillary.cli.shared import (
     Seed,
     TemplateName,
     log_app,
+    template_of,
 )
 from armillary.console import print_result, print_table, progress_bars
 
@@ -56,9 +57,9 @@ def log_import(
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
     """Append the rows of CSV or TFRecord files to a log."""
-    from armillary.hardware import templates as registry
     from armillary.studies.imports import import_files
 
+    chosen = template_of(template, [workload] if workload else ())
     with progress_bars() as on_progress:
-        rows = import_files(files, log, registry.load(template), workload, on_progress=on_progress)
+        rows = import_files(files, log, chosen, workload, on_progress=on_progress)
     print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows appended to {log}"))

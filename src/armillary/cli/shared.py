@@ -49,6 +49,17 @@ def workload_of(name: str, dims: Sequence[str] | None) -> Any:
     return module.load(name, values)
 
 
+def template_of(name: str, workloads: Sequence[str], dims: Sequence[str] | None = None) -> Any:
+    """Return a template by name, if need be that of the one workload."""
+    from armillary.hardware import templates
+
+    if not templates.depends_on_workload(name):
+        return templates.load(name)
+    if len(workloads) > 1:
+        raise ArmillaryError(f"template {name!r} has parameters for each layer of one workload; name one --workload")
+    return templates.load(name, workload_of(workloads[0], dims) if workloads else None)
+
+
 def fidelity_of(text: str) -> Any:
     """Return the fidelity of `--fidelity`; refuses an unknown one."""
     from armillary.types import Fidelity

@@ -18,6 +18,7 @@ from armillary.cli.shared import (
     command_line,
     digest_of,
     fidelity_of,
+    template_of,
     workload_of,
 )
 from armillary.console import print_result, print_table, print_warning, progress_bars
@@ -48,8 +49,8 @@ def design(
     from armillary.studies.design import DesignRequest, run_design
     from armillary.studies.study_folder import StudyFolder
 
-    chosen = templates.load(template)
     workload = workload_of(model, dim)
+    chosen = templates.load(template, workload)
     folder = StudyFolder(out or Path(f"{Path(model).stem}.study"))
     request = DesignRequest(
         source=model,
@@ -120,13 +121,13 @@ def collect(
     from armillary.log.store import Log
     from armillary.studies.collect import collect as run
 
-    chosen, level = registry.load(template), fidelity_of(fidelity)
+    level = fidelity_of(fidelity)
     networks = [workload_of(name, dim) for name in workload]
     with progress_bars() as on_progress:
         rows = [
             asdict(
                 run(
-                    chosen,
+                    registry.load(template, network),
                     network,
                     Log(log),
                     samples=samples,
@@ -159,14 +160,13 @@ def fit(
     as_json: Json = False,
 ) -> None:
     """Fit a surrogate to a log and save it."""
-    from armillary.hardware import templates as registry
     from armillary.log.store import Log
     from armillary.studies.fit import check_kind, check_savable, fit_prime, rows_of, save_atomically
     from armillary.types import Objective
 
     check_kind(surrogate)
     check_savable(out)
-    chosen = registry.load(template)
+    chosen = template_of(template, workload or ())
     rows = rows_of(Log(log), chosen.space, workload or [])
     bounds = {"area_mm2": area, "power_mw": power, "energy_pj": energy}
     objective = Objective(metric, {name: bound for name, bound in bounds.items() if bound is not None})
@@ -207,15 +207,15 @@ def propose(
     as_json: Json = False,
 ) -> None:
     """Print the designs that a fitted surrogate ranks best, without evaluating any."""
-    from armillary.hardware import templates as registry
     from armillary.studies.propose import propose as run
     from armillary.surrogates.prime import Prime
     from armillary.workloads.context import context_of
 
-    chosen = registry.load(template)
+    networks = [workload_of(name, dim) for name in workload]
+    chosen = template_of(template, workload, dim)
     prime = Prime.load(model, space=chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
-    contexts = [context_of(workload_of(name, dim)) for name in workload]
+    contexts = [context_of(network) for network in networks]
     for warning in filter(None, (prime.fitted.unlike(context.as_dict()) for context in contexts)):
         print_warning(warning)
     with progress_bars() as on_progress:
@@ -280,7 +280,9 @@ def search(
         seed=seed,
     )
     with progress_bars() as on_progress:
-        found = run_search(request, registry.load(template), network, StudyFolder(study), on_progress=on_progress)
+        found = run_search(
+            request, registry.load(template, network), network, StudyFolder(study), on_progress=on_progress
+        )
     content = {
         "evaluated": found.evaluated,
         "feasible": found.feasible,
@@ -305,14 +307,14 @@ def report(
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
     """Write the report of a finished study again."""
-    from armillary.hardware import templates as registry
     from armillary.studies.design import load_study
     from armillary.studies.study_folder import StudyFolder
 
     if not study.is_dir():
         raise ArmillaryError(f"{study}: no such folder; give the folder of a study")
     folder = StudyFolder(study)
-    template = registry.load(folder.request()["template"])
+    asked = folder.request()
+    template = template_of(asked["template"], [asked["source"]])
     _write_report(load_study(folder, template), template, folder)
     print_result({"report": str(folder.report)}, as_json, lambda: print(folder.report))
 

@@ -8,7 +8,11 @@ from armillary.types import ArmillaryError, Evaluator, Fidelity
 EVALUATORS = Registry(
     "evaluator",
     "armillary.evaluators",
-    {"edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:EdgeTpuEvaluator"},
+    {
+        "edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:EdgeTpuEvaluator",
+        "nvdla.analytical": "armillary.evaluators.layerwise:nvdla",
+        "shidiannao.analytical": "armillary.evaluators.layerwise:shidiannao",
+    },
 )
 
 

@@ -16,6 +16,8 @@ from armillary.types import ArmillaryError
 Score = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 Keep = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 _START_ROUNDS = 20
+_REFINE_ROUNDS = 20
+_REFINED_AT_ONCE = 20_000
 
 
 def top_designs(
@@ -27,7 +29,7 @@ def top_designs(
     keep: Keep | None = None,
     swarms: int = 32,
     steps: int = 60,
-    refine_rounds: int = 20,
+    refine_rounds: int | None = None,
 ) -> NDArray[np.int64]:
     """Return the best distinct designs that were seen, the best first, shape [at most n, parameters].
 
@@ -43,8 +45,9 @@ def top_designs(
         swarms: independent swarms, each of `population_size` fireflies.
         steps: firefly moves of every swarm; the noise shrinks to a fifth on the way.
         refine_rounds: at most so many rounds in which every change of one parameter of the n best
-            is scored, until none enters the n best. A complement of ours to the paper's firefly:
-            the noise of Equation 5 rarely hits the last step in all parameters. 0 switches it off.
+            (of the best of them, where these are tens of thousands) is scored, until none enters the
+            n best. As many as parameters, at least 20, if not given; 0 switches it off. A complement of ours to the
+            paper's firefly: the noise of Equation 5 rarely hits the last step in all parameters.
 
     Raises:
         ArmillaryError: if no design passes `keep`.
@@ -60,12 +63,21 @@ def top_designs(
             positions = moves.step(positions, values.reshape(positions.shape[:2]), rng, scale)
     if not len(archive.codes):
         raise ArmillaryError(f"no design that was tried in space {space.name} passes the constraint; loosen the bound")
-    for _ in range(refine_rounds):
-        before = archive.codes
-        archive.visit(neighbours(space, before))
-        if np.array_equal(before, archive.codes):
-            break
+    _refine(archive, max(_REFINE_ROUNDS, len(space.parameters)) if refine_rounds is None else refine_rounds)
     return archive.codes
+
+
+def _refine(archive: _Archive, rounds: int) -> None:
+    """Visit the neighbours of the best designs, each design's once, until all are visited."""
+    changes = sum(n - 1 for n in archive.space.cardinalities)
+    done = np.empty(0, dtype=keys(archive.codes).dtype)
+    for _ in range(rounds):
+        known = keys(archive.codes)
+        open_ = np.flatnonzero(~np.isin(known, done))[: max(1, _REFINED_AT_ONCE // changes)]
+        if not len(open_):
+            break
+        done = np.concatenate([done, known[open_]])
+        archive.visit(neighbours(archive.space, archive.codes[open_]))
 
 
 def neighbours(space: Space, codes: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +46,7 @@ def propose(
     known: Evaluations | None = None,
     limits: Sequence[Limit] = (),
     keep: Keep | None = None,
+    effort: Mapping[str, int] | None = None,
 ) -> Proposals:
     """Return the designs within an area that the surrogate ranks best.
 
@@ -61,6 +62,7 @@ def propose(
         known: designs already evaluated; they are not proposed again.
         keep: designs to consider, as a mask over codes; all, if not given.
         limits: designs that another surrogate expects to exceed its bound, on any workload, are left out.
+        effort: `swarms`, `steps` and `refine_rounds` of `top_designs`, where its own take too long.
 
     Raises:
         ArmillaryError: if there is no context, the bound is not positive, or no design meets it.
@@ -88,7 +90,7 @@ def propose(
                 inside[left] = most <= limit.at_most
         return inside
 
-    codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed)
+    codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed, **(effort or {}))
     predictions = _expected(surrogate, codes, every)
     return Proposals(
         codes=codes,

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from armillary.spaces.space import Space
 
+_PAPER_PARAMETERS = 10  # among more, distances grow and fireflies would no longer see each other
+
 
 def population_size(parameters: int) -> int:
     """Return how many fireflies search a space of so many parameters.
@@ -92,7 +94,8 @@ class Moves:
         brighter = values[:, None, :] < values[:, :, None]
         partner = np.argmax(rng.random(brighter.shape) * brighter, axis=2)
         toward = np.take_along_axis(positions, partner[:, :, None], axis=1) - positions
-        attraction = self.beta0 * np.exp(-self.gamma * (toward**2).sum(axis=2)) * brighter.any(axis=2)  # eq. 5
+        squared = (toward**2).sum(axis=2) * min(1.0, _PAPER_PARAMETERS / toward.shape[2])
+        attraction = self.beta0 * np.exp(-self.gamma * squared) * brighter.any(axis=2)  # eq. 5
         spread = np.broadcast_to(np.asarray(scale, dtype=float), values.shape)
         noise = rng.standard_normal(positions.shape) * (self.noise * spread)[:, :, None] / self._intervals
         moved = positions + attraction[:, :, None] * toward + noise  # eq. 5
