@@ -1,7 +1,7 @@
 import pytest
 
 from armillary.benchmarks import prime_table6
-from armillary.benchmarks.prime_table6 import AREA_SHARE, LOG, PUBLISHED, Problem, Row, run
+from armillary.benchmarks.prime_table6 import AREA_SHARE, PUBLISHED, Problem, Row, run
 from armillary.benchmarks.result import BenchOptions
 from armillary.evaluators.layerwise import optimum
 

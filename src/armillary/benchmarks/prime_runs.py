@@ -46,7 +46,7 @@ _ASK = 256
 _MOST_ASKED = 100  # evaluations per legal one, after which a search that finds none ends
 _FEWEST_ROWS = 200
 _LOG_ROWS = {a.workload: a.log_rows for a in APPLICATIONS}
-_REVISION = 2  # of what this module measures; another one makes every run anew
+_REVISIONS = {"offline": 2, "online": 3}  # of what this module measures; another one makes the runs anew
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,10 @@ class Runs:
         """Return what one run measured, running it if it was not run before."""
         key = f"{method} {task.train} {task.target} {task.area_mm2} {self.schedule} {sorted(settings.items())}"
         name = hashlib.sha256(key.encode()).hexdigest()[:16]
-        folder = self.options.out.parent / f"prime-runs-{EdgeTpuEvaluator.version}-{_REVISION}"
+        kind = "offline" if method in OFFLINE else "online"
+        folder = self.options.out.parent / f"prime-runs-{EdgeTpuEvaluator.version}-{_REVISIONS[kind]}"
         path = folder / f"{method}-{name}-scale{self.scale}-seed{seed}.json"
-        measure = _offline if method in OFFLINE else _online
+        measure = _offline if kind == "offline" else _online
         return saved_part(path, lambda: measure(self, method, task, seed, **settings))
 
 
@@ -223,18 +224,17 @@ def searched(
     small: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
     budget: int,
 ) -> dict[str, Any]:
-    """Return the best that a search meets within so many legal evaluations; designs that are too large cost none."""
+    """Return the best that a search meets within so many legal evaluations; it asks none that is too large."""
+    search.within = small
     best, best_codes, legal, asked = float("inf"), np.zeros(len(search.space.names), dtype=np.int64), 0, 0
     while legal < budget and asked < _MOST_ASKED * budget:
-        codes = search.ask_codes(min(_ASK, max(16, budget // 10)))
+        codes = search.ask_codes(min(_ASK, max(16, budget // 10), budget - legal))
         values = values_of(codes)
         search.tell_batch(codes, values)
-        within = np.cumsum(np.isfinite(values)) <= budget - legal
-        seen = np.where(within, values, np.inf)
-        if seen.min() < best:
-            best, best_codes = float(seen.min()), codes[int(seen.argmin())]
-        legal += int(np.isfinite(values[within]).sum())
-        asked += int(small(codes).sum())
+        if values.min() < best:
+            best, best_codes = float(values.min()), codes[int(values.argmin())]
+        legal += int(np.isfinite(values).sum())
+        asked += len(codes)
     return {
         "runtime_s": best,
         "legal_evaluations": float(legal),

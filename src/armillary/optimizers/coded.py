@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Design, Evaluation, Evaluations, Objective
 
+Keep = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+
 _TRIES = 30
+_DRAWS, _DRAWN, _WHOLE, _SHRINK = 30, 2000, 5, 0.8
 _ENUMERABLE = 1_000_000
 
 
@@ -60,9 +63,12 @@ class CodedOptimizer(ABC):
         best_codes: the best feasible design told so far, shape [parameters], None before the first.
         best_value: its value, infinite before the first.
         batch: how many designs are best asked at once; the fewer, the sooner it learns from results.
+        within: a constraint that is known without evaluating, as a template's area is: codes to a mask. Designs
+            outside are never asked. Set it before the first is.
     """
 
     batch = 256
+    within: Keep | None = None
 
     def __init__(self, *, space: Space, objective: Objective, seed: int = 0) -> None:
         self.space = space
@@ -97,7 +103,7 @@ class CodedOptimizer(ABC):
         """Return n designs as value indices, shape [n, parameters].
 
         Raises:
-            ArmillaryError: if n is not positive.
+            ArmillaryError: if n is not positive, or no design is found that meets the constraint `within`.
         """
         if n < 1:
             raise ArmillaryError(f"asked for {n} designs; ask for at least 1")
@@ -107,6 +113,7 @@ class CodedOptimizer(ABC):
                 break
             proposed = self._propose(n)
             slots = self._fresh(proposed)
+            slots = self._allowed(proposed, slots)
             if len(slots):
                 self._adopted(slots, proposed[slots])
                 found.append(proposed[slots])
@@ -122,6 +129,21 @@ class CodedOptimizer(ABC):
         if len(values) and values.min() < self.best_value:
             self.best_codes, self.best_value = codes[values.argmin()].copy(), float(values.min())
         self._learn(codes, values)
+
+    def _allowed(self, codes: NDArray[np.int64], slots: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return the positions of designs that meet the constraint; the others are rejected."""
+        if self.within is None or not len(slots):
+            return slots
+        inside = self.within(codes[slots])
+        if not inside.all():
+            outside = slots[~inside]
+            self._adopted(outside, codes[outside])
+            self._reject(codes[outside])
+        return slots[inside]
+
+    def _reject(self, codes: NDArray[np.int64]) -> None:
+        """Hear of proposals that the constraint excludes; they count as illegal, if not overridden."""
+        self._learn(codes, np.full(len(codes), np.inf))
 
     def _fresh(self, codes: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the positions of designs never met, each once, and count them as met."""
@@ -141,12 +163,35 @@ class CodedOptimizer(ABC):
             parts.append(every[self._unmet(every)][:n])
             self._met.update(keys(parts[0]))
             n -= len(parts[0])
-        parts.append(random_codes(self.space, n, self._rng))
+        parts.append(self._drawn(n))
         self._met.update(keys(parts[-1]))
         return np.concatenate(parts)
 
+    def _drawn(self, n: int) -> NDArray[np.int64]:
+        """Return n random designs that meet the constraint, shape [n, parameters]."""
+        if self.within is None or not n:
+            return random_codes(self.space, n, self._rng)
+        found = np.empty((0, len(self.space.parameters)), dtype=np.int64)
+        for attempt in range(_DRAWS):
+            # where next to none meets it, the first values of all parameters do: they are the smallest
+            most = np.maximum(
+                np.ceil(np.array(self.space.cardinalities) * _SHRINK ** max(0, attempt - _WHOLE)), 1
+            ).astype(np.int64)
+            drawn = self._rng.integers(0, most, size=(max(_DRAWN, n), len(most)))
+            found = np.concatenate([found, drawn[self.within(drawn)]])
+            if len(found) >= n:
+                return found[:n]
+        if not len(found):
+            raise ArmillaryError(
+                f"no design of space {self.space.name} was found that meets the bounds known without evaluating; "
+                "loosen them"
+            )
+        return found[np.arange(n) % len(found)]
+
     def _unmet(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.array([key not in self._met for key in keys(codes)], dtype=bool)
+        """Return which designs were never met and meet the constraint."""
+        unmet = np.array([key not in self._met for key in keys(codes)], dtype=bool)
+        return unmet if self.within is None else unmet & self.within(codes)
 
 
 def random_codes(space: Space, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -51,7 +51,7 @@ class Genetic(CodedOptimizer):
     def _propose(self, n: int) -> NDArray[np.int64]:
         alive = np.isfinite(self._values)
         if alive.sum() < 2:
-            return random_codes(self.space, n, self._rng)
+            return self._drawn(n)
         return children(
             self.space,
             self._codes[alive],

@@ -59,10 +59,13 @@ class ModelBased(CodedOptimizer):
         self._codes = np.concatenate([self._codes, codes])
         self._values = np.concatenate([self._values, values])
 
+    def _reject(self, codes: NDArray[np.int64]) -> None:
+        """Learn nothing: the constraint is kept without the model's help."""
+
     def _propose(self, n: int) -> NDArray[np.int64]:
         rows = len(self._values)
         if rows < self._initial or np.isfinite(self._values).sum() < _FEWEST_LEGAL:
-            return random_codes(self.space, n, self._rng)
+            return self._drawn(n)
         if rows >= (1 + self._refit) * self._fitted_rows and rows > self._fitted_rows:
             self._fit(self._codes, self._values)
             self._fitted_rows = rows
@@ -77,7 +80,7 @@ class ModelBased(CodedOptimizer):
         unmet = self._promising(self._score)
         best, next_best = unmet[: -(-n // 2)], unmet[-(-n // 2) : _DRAWN_FROM * n]
         drawn = next_best[self._rng.permutation(len(next_best))[: n - len(best)]]
-        missing = random_codes(self.space, n - len(best) - len(drawn), self._rng)
+        missing = self._drawn(n - len(best) - len(drawn))
         return np.concatenate([best, drawn, missing])
 
     def _promising(self, score_of: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> NDArray[np.int64]:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
-from armillary.optimizers.coded import random_codes
 from armillary.optimizers.firefly import Firefly
 from armillary.optimizers.model_based import ModelBased
 from armillary.optimizers.surrogate_search import neighbours
@@ -107,6 +106,7 @@ class PrimeOnline(ModelBased):
 
     def _batch(self, n: int) -> NDArray[np.int64]:
         around = self._around(n // 4)
+        self._firefly.within = self.within
         wandering = self._firefly.ask_codes(max(1, n // 4))
         imagined = self._imagined(n - len(around) - len(wandering))
         return np.concatenate([imagined, around, wandering])
@@ -120,7 +120,7 @@ class PrimeOnline(ModelBased):
             for member, share in zip(members, shares, strict=True)
             if share
         ]
-        return np.concatenate([*found, random_codes(self.space, n - sum(map(len, found)), self._rng)])
+        return np.concatenate([*found, self._drawn(n - sum(map(len, found)))])
 
     def _alone(self, codes: NDArray[np.int64], member: int) -> NDArray[np.float64]:
         """Return how promising one member finds designs."""

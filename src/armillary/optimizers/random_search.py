@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.optimizers.coded import CodedOptimizer, random_codes
+from armillary.optimizers.coded import CodedOptimizer
 
 
 class RandomSearch(CodedOptimizer):
@@ -18,7 +18,7 @@ class RandomSearch(CodedOptimizer):
     """
 
     def _propose(self, n: int) -> NDArray[np.int64]:
-        return random_codes(self.space, n, self._rng)
+        return self._drawn(n)
 
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Learn nothing: draws do not depend on results."""

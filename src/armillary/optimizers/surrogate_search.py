@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.optimizers.coded import Keep
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
 from armillary.surrogates.fireflies import Moves, population_size
 from armillary.types import ArmillaryError
 
 Score = Callable[[NDArray[np.int64]], NDArray[np.float64]]
-Keep = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 _START_ROUNDS = 20
 _REFINE_ROUNDS = 20
 _REFINED_AT_ONCE = 20_000

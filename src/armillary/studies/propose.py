@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.hardware.template import Template
-from armillary.optimizers.surrogate_search import Keep, keys, top_designs
+from armillary.optimizers.coded import Keep
+from armillary.optimizers.surrogate_search import keys, top_designs
 from armillary.studies.bounds import check_positive
 from armillary.types import ArmillaryError, Evaluations, Prediction, Surrogate
 from armillary.workloads.context import Context

@@ -10,7 +10,7 @@ from armillary import optimizers
 from armillary.evaluators import for_template
 from armillary.hardware.template import Template
 from armillary.log.store import Log
-from armillary.optimizers.coded import AsksCodes, objective_values
+from armillary.optimizers.coded import AsksCodes, CodedOptimizer, objective_values
 from armillary.studies.bounds import check_area
 from armillary.studies.evaluation import evaluate_codes, logged
 from armillary.studies.progress import OnProgress, silent
@@ -68,6 +68,8 @@ def run_search(
     if not isinstance(optimizer, AsksCodes):
         raise ArmillaryError(f"optimizer {request.optimizer!r} cannot ask in batches; choose another")
     check_area(template, evaluator, workload, request.area_mm2)
+    if isinstance(optimizer, CodedOptimizer):
+        optimizer.within = lambda codes: template.area_mm2(codes) <= request.area_mm2
     folder.claim({**asdict(request), "workload": workload.name})
     log = Log(folder.log)
     known = logged(log, template.space, workload, evaluator)
