@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from armillary.log.store import Log
-from armillary.reports.page import write_report
+from armillary.reports.page import charts, write_report
 from armillary.reports.study import results_of
 from armillary.studies import design as module
 from armillary.studies.collect import collect
@@ -87,7 +87,7 @@ def test_resumes_after_interruptions_in_every_stage(finished, template, workload
             continue
     stages = list(dict.fromkeys(stage for stage, _, _ in seen))
     assert stages == [
-        "evaluating mobilenet_v2", "training PRIME's grid", "optimising the surrogate", "verifying candidates",
+        "evaluating mobilenet_v2", "training deep-ensemble", "optimising the surrogate", "verifying candidates",
         "comparing",
     ]  # fmt: skip
     assert met == {(stage, when) for stage in stages for when in ("start", "end")}
@@ -115,7 +115,9 @@ def test_killed_between_the_two_appends_of_verified_candidates(finished, templat
     ("wrong", "match"),
     [
         ({"sampler": "sobel"}, "did you mean 'sobol'"),
-        ({"schedule": "long"}, "schedule 'long' is unknown"),
+        ({"schedule": "long", "surrogate": "prime"}, "schedule 'long' is unknown"),
+        ({"surrogate": "coms"}, "surrogate 'coms' has no model file"),
+        ({"surrogate": "prim"}, "did you mean 'prime'"),
         ({"area_mm2": 0.1}, "the smallest legal design for mobilenet_v2 has"),
         ({"area_mm2": -1.0}, "must be a positive number"),
         ({"metric": "speed"}, "unknown metric 'speed'"),
@@ -182,6 +184,23 @@ def test_the_report_shows_the_study(finished, template, tmp_path):
         assert text in page
 
 
+def test_a_study_with_prime_shows_its_grid(template, workload, tmp_path):
+    study = run(tmp_path / "s", template, workload, replace(REQUEST, surrogate="prime"))
+    assert study.trials[study.chosen_trial]["kendall"] > 0
+    shown = results_of(study, template, "s")
+    assert shown.reliability is None
+    assert {"selection", "predicted"} <= set(charts(shown))
+
+
+def test_a_study_tells_how_well_it_knows_what_is_feasible(finished, template):
+    study = load_study(StudyFolder(finished), template)
+    assert 0 < study.brier < 0.2
+    shown = results_of(study, template, "s")
+    assert shown.selection is None
+    assert "reliability" in charts(shown)
+    assert f"Brier score {study.brier:.3f}" in charts(shown)["reliability"].caption
+
+
 def test_a_damaged_study_file_is_named(finished, template):
     (finished / "results.json").write_text("{")
     with pytest.raises(ArmillaryError, match=r"results\.json: is damaged"):
@@ -220,8 +239,8 @@ def test_a_damaged_stage_file_is_named(name, finished, template, workload):
 
 
 def test_a_study_of_another_version_is_refused(finished, template):
-    (finished / "study.json").write_text('{"schema_version": 2}')
-    with pytest.raises(ArmillaryError, match="has schema_version=2, this Armillary reads 1"):
+    (finished / "study.json").write_text('{"schema_version": 1}')
+    with pytest.raises(ArmillaryError, match="has schema_version=1, this Armillary reads 2"):
         load_study(StudyFolder(finished), template)
 
 

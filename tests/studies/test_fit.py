@@ -4,10 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from armillary import surrogates
 from armillary.log.store import Log
 from armillary.studies.collect import collect
-from armillary.studies.fit import check_savable, fit_prime, rows_of, save_atomically
+from armillary.studies.fit import check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
 from armillary.studies.propose import propose
+from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.prime import Prime
 from armillary.types import ArmillaryError, Objective
 from armillary.workloads import zoo
@@ -24,10 +26,10 @@ def log(template, workload, tmp_path_factory):
     return Log(path)
 
 
-@pytest.fixture
-def model(log, template, short_schedule):
+@pytest.fixture(params=["deep-ensemble", "prime"])
+def model(request, log, template, short_schedule):
     rows = rows_of(log, template.space, ["mobilenet_v2"])
-    return fit_prime(rows, template.space, OBJECTIVE, schedule="quick")
+    return fit_surrogate(rows, template.space, OBJECTIVE, kind=request.param, schedule="quick")
 
 
 def test_takes_the_rows_of_the_named_workloads(log, template):
@@ -40,7 +42,9 @@ def test_takes_the_rows_of_the_named_workloads(log, template):
 def test_a_saved_model_proposes_what_the_fitted_one_does(model, template, workload, tmp_path):
     save_atomically(model, tmp_path / "new" / "m.pt")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["m.pt"]
-    loaded = Prime.load(tmp_path / "new" / "m.pt", space=template.space)
+    loaded = surrogates.read(tmp_path / "new" / "m.pt", template.space)
+    assert type(loaded) is type(model)
+    assert loaded.facts() == model.facts()
     options = {"area_mm2": 20.0, "top": 10, "seed": 3}
     first, again = (propose(m, template, context_of(workload), **options) for m in (model, loaded))
     assert (first.codes == again.codes).all()
@@ -76,7 +80,21 @@ def test_says_before_training_where_no_model_can_be_saved(tmp_path):
 
 def test_a_surrogate_without_a_model_file_is_refused(log, template):
     rows = rows_of(log, template.space, ["mobilenet_v2"])
-    with pytest.raises(ArmillaryError, match=r"surrogate 'coms' has no model file; choose one of \['prime'"):
-        fit_prime(rows, template.space, OBJECTIVE, kind="coms")
+    with pytest.raises(ArmillaryError, match=r"surrogate 'coms' has no model file; choose one of \['deep-ensemble'"):
+        fit_surrogate(rows, template.space, OBJECTIVE, kind="coms")
     with pytest.raises(ArmillaryError, match="surrogate 'oracle' is unknown"):
-        fit_prime(rows, template.space, OBJECTIVE, kind="oracle")
+        fit_surrogate(rows, template.space, OBJECTIVE, kind="oracle")
+
+
+def test_only_prime_has_a_schedule():
+    assert schedule_of("prime", None, "full") == "full"
+    assert schedule_of("standard", "brief", "full") == "brief"
+    with pytest.raises(ArmillaryError, match="'deep-ensemble' trains without a schedule; leave out --schedule"):
+        schedule_of("deep-ensemble", "brief", "full")
+
+
+def test_a_model_of_another_kind_is_refused(model, template, tmp_path):
+    save_atomically(model, tmp_path / "m.pt")
+    other = Prime if isinstance(model, DeepEnsemble) else DeepEnsemble
+    with pytest.raises(ArmillaryError, match=r"m\.pt: holds a model of kind"):
+        other.load(tmp_path / "m.pt", space=template.space)

@@ -151,8 +151,8 @@ def test_an_unseen_workload_is_as_large_as_its_operations_say(contextual):
 
 
 def test_a_workload_of_another_kind_is_warned_of(contextual):
-    assert contextual.fitted.unlike(context_of(zoo.build("mobilenet_v2")).as_dict()) is None
-    warning = contextual.fitted.unlike(context_of(zoo.build("t_rnn_enc")).as_dict())
+    assert contextual.unlike(context_of(zoo.build("mobilenet_v2"))) is None
+    warning = contextual.unlike(context_of(zoo.build("t_rnn_enc")))
     assert "operations per MB of parameters" in warning
 
 

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     from armillary.spaces.space import Space
     from armillary.studies.propose import Limit
 
+SurrogateName = Annotated[
+    str | None,
+    typer.Option("--surrogate", help="deep-ensemble (default), ram-listnet, prime, or an ablation of PRIME."),
+]
+
 
 @app.command()
 def design(
@@ -39,7 +44,10 @@ def design(
     samples: Annotated[int, typer.Option(help="Designs to evaluate for the log.", min=1)] = 16_384,
     sampler: Annotated[str, typer.Option(help="random, lhs, sobol or halton.")] = "sobol",
     top: Annotated[int, typer.Option(help="Candidates to verify.", min=1)] = 256,
-    schedule: Annotated[str, typer.Option(help="How long PRIME trains: brief, quick, full or paper.")] = "quick",
+    surrogate: SurrogateName = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: quick.")
+    ] = None,
     dim: Dim = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -47,8 +55,11 @@ def design(
     """Design an accelerator for a network: log, learn, propose, verify, report."""
     from armillary.hardware import templates
     from armillary.studies.design import DesignRequest, run_design
+    from armillary.studies.fit import schedule_of
     from armillary.studies.study_folder import StudyFolder
+    from armillary.surrogates import DEFAULT
 
+    kind = surrogate or DEFAULT
     workload = workload_of(model, dim)
     chosen = templates.load(template, workload)
     folder = StudyFolder(out or Path(f"{Path(model).stem}.study"))
@@ -60,9 +71,10 @@ def design(
         samples=samples,
         sampler=sampler,
         top=top,
-        schedule=schedule,
+        schedule=schedule_of(kind, schedule, "quick"),
         seed=seed,
         log=log,
+        surrogate=kind,
     )
     with progress_bars() as on_progress:
         study = run_design(request, chosen, workload, folder, command=command_line(), on_progress=on_progress)
@@ -150,41 +162,44 @@ def fit(
         float | None, typer.Option(help="Learn from designs up to this area, in mm2; default: any.")
     ] = None,
     template: TemplateName = "edge_tpu",
-    surrogate: Annotated[str, typer.Option(help="prime, standard, or an ablation of PRIME.")] = "prime",
+    surrogate: SurrogateName = None,
     workload: Annotated[list[str] | None, typer.Option(help="Only rows of this workload. Repeatable.")] = None,
     metric: Annotated[str, typer.Option(help="What to predict, e.g. runtime_s or edp_pj_cycles.")] = "runtime_s",
     power: Annotated[float | None, typer.Option(help="Learn from designs up to this power, in mW.")] = None,
     energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
-    schedule: Annotated[str, typer.Option(help="How long to train: brief, quick, full or paper.")] = "full",
+    schedule: Annotated[
+        str | None, typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: full.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Fit a surrogate to a log and save it."""
     from armillary.log.store import Log
-    from armillary.studies.fit import check_kind, check_savable, fit_prime, rows_of, save_atomically
+    from armillary.studies.fit import (
+        check_kind,
+        check_savable,
+        fit_surrogate,
+        rows_of,
+        save_atomically,
+        schedule_of,
+    )
+    from armillary.surrogates import DEFAULT
     from armillary.types import Objective
 
-    check_kind(surrogate)
+    kind = surrogate or DEFAULT
+    check_kind(kind)
+    trained = schedule_of(kind, schedule, "full")
     check_savable(out)
     chosen = template_of(template, workload or ())
     rows = rows_of(Log(log), chosen.space, workload or [])
     bounds = {"area_mm2": area, "power_mw": power, "energy_pj": energy}
     objective = Objective(metric, {name: bound for name, bound in bounds.items() if bound is not None})
     with progress_bars() as on_progress:
-        model = fit_prime(
-            rows, chosen.space, objective, kind=surrogate, schedule=schedule, seed=seed, on_progress=on_progress
+        model = fit_surrogate(
+            rows, chosen.space, objective, kind=kind, schedule=trained, seed=seed, on_progress=on_progress
         )
     save_atomically(model, out)
-    best = model.selection.chosen[0]
-    content = {
-        "model": str(out),
-        "rows": len(rows),
-        "alpha": best.alpha,
-        "beta": best.beta,
-        "checkpoint": best.checkpoint,
-        "kendall": best.kendall,
-        "seconds": model.selection.seconds,
-    }
+    content = {"model": str(out), "surrogate": kind, "rows": len(rows), **model.facts()}
     print_result(content, as_json, lambda: print_table([content]))
 
 
@@ -207,22 +222,22 @@ def propose(
     as_json: Json = False,
 ) -> None:
     """Print the designs that a fitted surrogate ranks best, without evaluating any."""
+    from armillary import surrogates
     from armillary.studies.propose import propose as run
-    from armillary.surrogates.prime import Prime
     from armillary.workloads.context import context_of
 
     networks = [workload_of(name, dim) for name in workload]
     chosen = template_of(template, workload, dim)
-    prime = Prime.load(model, space=chosen.space)
+    fitted = surrogates.read(model, chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
     contexts = [context_of(network) for network in networks]
-    for warning in filter(None, (prime.fitted.unlike(context.as_dict()) for context in contexts)):
+    for warning in filter(None, (fitted.unlike(context) for context in contexts)):
         print_warning(warning)
     with progress_bars() as on_progress:
         on_progress("optimising the surrogate", 0, 1)
-        found = run(prime, chosen, contexts, area_mm2=area, top=top, seed=seed, limits=limits)
+        found = run(fitted, chosen, contexts, area_mm2=area, top=top, seed=seed, limits=limits)
         on_progress("optimising the surrogate", 1, 1)
-    predicted = f"predicted_{prime.fitted.objective.metric}"
+    predicted = f"predicted_{fitted.objective.metric}"
     rows = [
         {**d.as_dict(), "area_mm2": float(a), predicted: float(p), "p_feasible": float(f)}
         for d, a, p, f in zip(
@@ -237,8 +252,8 @@ def propose(
 
 
 def _limit(text: str, space: Space) -> Limit:
+    from armillary import surrogates
     from armillary.studies.propose import Limit
-    from armillary.surrogates.prime import Prime
 
     path, _, value = text.rpartition("=")
     try:
@@ -247,7 +262,7 @@ def _limit(text: str, space: Space) -> Limit:
         bound = float("nan")
     if not path or not 0 < bound < float("inf"):
         raise ArmillaryError(f"--limit {text!r} is not allowed; write a model file and a positive number: power.pt=400")
-    return Limit(Prime.load(Path(path), space=space), bound)
+    return Limit(surrogates.read(path, space), bound)
 
 
 @app.command()

@@ -82,6 +82,46 @@ def predicted_measured(results: StudyResults) -> Chart | None:
     )
 
 
+def reliability(results: StudyResults) -> Chart | None:
+    """Share of feasible designs among those of like predicted probability."""
+    found = results.reliability
+    if found is None or not found.bins:
+        return None
+    mean, share, rows = (np.array(column, dtype=float) for column in zip(*found.bins, strict=True))
+    figure = blank()
+    line = {"color": "#8a95a3", "width": 1.5, "dash": "dot"}
+    figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", line=line, name="Calibrated", hoverinfo="skip")
+    figure.add_scatter(
+        x=100 * mean,
+        y=100 * share,
+        customdata=rows,
+        mode="lines+markers",
+        name="Logged designs kept out of training",
+        line={"color": ROLE_COLOURS["winner"], "width": 2},
+        marker={"color": ROLE_COLOURS["winner"], "size": 6 + 18 * np.sqrt(rows / rows.max())},
+        hovertemplate="predicted %{x:.0f}%, feasible %{y:.0f}% of %{customdata:,} designs<extra></extra>",
+    )
+    figure.update_layout(
+        hovermode="closest",
+        xaxis=axis("Predicted probability of being feasible (%)") | {"range": [-4, 104]},
+        yaxis=axis("Share that was feasible (%)") | {"range": [-4, 104]},
+    )
+    proposed = results.candidates
+    illegal = ""
+    if proposed is not None:
+        wrong = int((~results.legal(proposed.evaluations)).sum())
+        illegal = f" Of the {len(proposed.predicted):,} proposals {wrong:,} turned out illegal."
+    return Chart(
+        "reliability",
+        "Does it know what is feasible?",
+        "Points on the dotted line are calibrated; larger points hold more designs. Brier score "
+        f"{found.brier:.3f} over {int(rows.sum()):,} designs (0 is perfect).{illegal}",
+        f"Reliability diagram of the probability of feasibility in {len(rows)} bins; Brier score {found.brier:.3f}.",
+        figure,
+        420,
+    )
+
+
 def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 

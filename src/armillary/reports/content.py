@@ -146,6 +146,18 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Reliability:
+    """How well the surrogate tells what is feasible, on logged designs kept out of its training.
+
+    `brier` is the mean squared error of its probability. Each bin holds the designs of like probability: their
+    mean probability, the share that was feasible, and how many they are.
+    """
+
+    brier: float
+    bins: tuple[tuple[float, float, int], ...]
+
+
+@dataclass(frozen=True)
 class StudyResults:
     """Everything that the page shows of one study on one workload.
 
@@ -172,6 +184,7 @@ class StudyResults:
     candidates: Candidates | None = None
     importances: Importances | None = None
     selection: Selection | None = None
+    reliability: Reliability | None = None
     not_mapped: tuple[NotMapped, ...] = ()
     report_command: str = ""
 

@@ -39,6 +39,7 @@ def charts(results: StudyResults) -> dict[str, PageChart]:
         figures.reasons(results),
         figures.importances(results),
         figures.selection(results),
+        candidate_figures.reliability(results),
         candidate_figures.predicted_measured(results),
         candidate_figures.log_progress(results),
         candidate_figures.candidate_progress(results),

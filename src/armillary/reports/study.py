@@ -11,6 +11,7 @@ from armillary.reports.content import (
     Contender,
     Importances,
     LayerResult,
+    Reliability,
     Selection,
     StudyResults,
     Trial,
@@ -42,7 +43,10 @@ def results_of(study: DesignStudy, template: Template, folder: str) -> StudyResu
         selection=Selection(
             tuple(Trial(t["alpha"], t["beta"], int(t["checkpoint"]), t["kendall"]) for t in study.trials),
             study.chosen_trial,
-        ),
+        )
+        if study.trials
+        else None,
+        reliability=None if study.brier is None else Reliability(study.brier, study.reliability),
         not_mapped=study.not_mapped,
         report_command=f"armillary report {folder}",
     )

@@ -16,6 +16,7 @@ import yaml
 from numpy.typing import NDArray
 
 import armillary
+from armillary import surrogates
 from armillary.evaluators import for_template
 from armillary.hardware.template import Template
 from armillary.log.folder import absolute
@@ -27,11 +28,13 @@ from armillary.studies.bounds import check_area
 from armillary.studies.collect import collect
 from armillary.studies.contender import Contender, contender
 from armillary.studies.evaluation import evaluate_codes, logged
-from armillary.studies.fit import fit_prime, save_atomically
+from armillary.studies.fit import SCHEDULED, check_kind, fit_surrogate, save_atomically
 from armillary.studies.importance import METHOD, importances
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.propose import propose
 from armillary.studies.study_folder import StudyFolder
+from armillary.surrogates import Savable
+from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.prime import Prime
 from armillary.types import ArmillaryError, Evaluation, Evaluations, Evaluator, Fidelity, Objective
 from armillary.workloads.context import context_of
@@ -60,6 +63,7 @@ class DesignRequest:
     seed: int = 0
     log: str | None = None
     metric: str = "runtime_s"
+    surrogate: str = surrogates.DEFAULT
 
     @property
     def objective(self) -> Objective:
@@ -84,6 +88,8 @@ class DesignStudy:
     importance_method: str
     trials: tuple[Mapping[str, float], ...]
     chosen_trial: int
+    brier: float | None
+    reliability: tuple[tuple[float, float, int], ...]
     not_mapped: tuple[NotMapped, ...]
     predicted: tuple[float, ...]
     verified: Evaluations
@@ -123,12 +129,12 @@ def run_design(
             on_progress=on_progress,
         )
     rows = _training_rows(request, folder, log, template, workload, evaluator)
-    prime = _trained(run, request, template, rows, folder, on_progress)
-    proposals = _proposed(run, request, template, workload, prime, rows, folder, on_progress)
+    model = _trained(run, request, template, rows, folder, on_progress)
+    proposals = _proposed(run, request, template, workload, model, rows, folder, on_progress)
     verified = _verified(run, template, workload, evaluator, proposals, log, folder, on_progress)
     with run.stage("explain"):
         on_progress("comparing", 0, 1)
-        _write_results(request, template, workload, evaluator, prime, rows, verified, folder, command)
+        _write_results(request, template, workload, evaluator, model, rows, verified, folder, command)
         on_progress("comparing", 1, 1)
     return load_study(folder, template)
 
@@ -137,7 +143,9 @@ def _check_names(request: DesignRequest, template: Template) -> None:
     """Check what later stages would refuse, before the folder is taken for the request."""
     _ = request.objective  # whose constructor checks the metric and the bound
     check_sampler(request.sampler)
-    Prime(space=template.space, schedule=request.schedule)
+    check_kind(request.surrogate)
+    if request.surrogate in SCHEDULED:
+        Prime(space=template.space, schedule=request.schedule)
 
 
 def load_study(folder: StudyFolder, template: Template) -> DesignStudy:
@@ -169,6 +177,8 @@ def load_study(folder: StudyFolder, template: Template) -> DesignStudy:
         importance_method=METHOD,
         trials=tuple(results["trials"]),
         chosen_trial=results["chosen_trial"],
+        brier=results["brier"],
+        reliability=tuple((mean, share, rows_) for mean, share, rows_ in results["reliability"]),
         not_mapped=tuple(NotMapped(**row) for row in results["not_mapped"]),
         predicted=tuple(folder.read("proposals.json")["predicted"]),
         verified=verified,
@@ -238,19 +248,20 @@ def _trained(
     rows: Evaluations,
     folder: StudyFolder,
     on_progress: OnProgress,
-) -> Prime:
+) -> Savable:
     if not folder.model.exists():
         with run.stage("train"):
-            prime = fit_prime(
+            model = fit_surrogate(
                 rows,
                 template.space,
                 request.objective,
+                kind=request.surrogate,
                 schedule=request.schedule,
                 seed=request.seed,
                 on_progress=on_progress,
             )
-            save_atomically(prime, folder.model)
-    return Prime.load(folder.model, space=template.space)
+            save_atomically(model, folder.model)
+    return surrogates.read(folder.model, template.space)
 
 
 def _proposed(
@@ -258,7 +269,7 @@ def _proposed(
     request: DesignRequest,
     template: Template,
     workload: Workload,
-    prime: Prime,
+    model: Savable,
     rows: Evaluations,
     folder: StudyFolder,
     on_progress: OnProgress,
@@ -267,7 +278,7 @@ def _proposed(
         with run.stage("propose"):
             on_progress("optimising the surrogate", 0, 1)
             found = propose(
-                prime,
+                model,
                 template,
                 context_of(workload),
                 area_mm2=request.area_mm2,
@@ -333,7 +344,7 @@ def _write_results(
     template: Template,
     workload: Workload,
     evaluator: Evaluator,
-    prime: Prime,
+    model: Savable,
     rows: Evaluations,
     verified: Evaluations,
     folder: StudyFolder,
@@ -341,7 +352,7 @@ def _write_results(
 ) -> None:
     objective = request.objective
     of_log = _best(rows, objective)
-    assert of_log is not None, "PRIME was trained on rows within the bounds"
+    assert of_log is not None, "the surrogate was trained on rows within the bounds"
     of_candidates = _best(verified, objective)
     metric = objective.metric
     from_log = of_candidates is None or of_candidates.metrics[metric] >= of_log.metrics[metric]
@@ -351,21 +362,39 @@ def _write_results(
     def compared(name: str, note: str, evaluation: Evaluation) -> dict[str, Any]:
         return contender(name, note, evaluation, evaluator, workload).as_dict()
 
-    candidates = prime.selection.candidates
+    proposed = f"proposed by {request.surrogate}, verified"
     results = {
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": _versions(evaluator),
-        "winner": compared("Winner", "best of the log" if from_log else "proposed by PRIME, verified", won),
+        "winner": compared("Winner", "best of the log" if from_log else proposed, won),
         "best_of_log": compared("Best of log", f"best of {len(rows):,} logged designs", of_log),
         "baseline": compared(template.baseline_name, "published design, our evaluator", baseline),
         "importances": importances(rows, template.space, objective, request.seed),
-        "trials": [asdict(c) for c in candidates],
-        "chosen_trial": candidates.index(prime.selection.chosen[0]),
+        **_selection(model),
+        **_reliability(model),
         "not_mapped": [asdict(row) for row in workload.not_mapped],
     }
     folder.write_text(folder.design.name, _design_yaml(request, template, workload, won, command))
     folder.write("results.json", results)
+
+
+def _selection(model: Savable) -> dict[str, Any]:
+    """Return what was tried before one was chosen; nothing where the surrogate has no choice."""
+    if not isinstance(model, Prime):
+        return {"trials": [], "chosen_trial": -1}
+    candidates = model.selection.candidates
+    return {
+        "trials": [asdict(c) for c in candidates],
+        "chosen_trial": candidates.index(model.selection.chosen[0]),
+    }
+
+
+def _reliability(model: Savable) -> dict[str, Any]:
+    """Return how good the probability of feasibility was on rows kept out of training, where that was measured."""
+    if not isinstance(model, DeepEnsemble) or not model.reliability:
+        return {"brier": None, "reliability": []}
+    return {"brier": model.brier, "reliability": [list(bin_) for bin_ in model.reliability]}
 
 
 def _design_yaml(request: DesignRequest, template: Template, workload: Workload, won: Evaluation, command: str) -> str:

@@ -12,44 +12,45 @@ from armillary import surrogates
 from armillary.log.store import InMemoryLog, Log
 from armillary.spaces.space import Space
 from armillary.studies.progress import OnProgress, silent
-from armillary.surrogates.prime import Prime
+from armillary.surrogates import Savable
 from armillary.types import ArmillaryError, Evaluations, Objective
 
-SAVABLE = ("prime", "prime-without-infeasible", "prime-without-opt", "standard")
+SCHEDULED = ("prime", "prime-without-infeasible", "prime-without-opt", "standard")
+"""The surrogates that train by one of PRIME's schedules."""
 
 
-def fit_prime(
+def fit_surrogate(
     rows: Evaluations,
     space: Space,
     objective: Objective,
     *,
-    kind: str = "prime",
+    kind: str = surrogates.DEFAULT,
     schedule: str = "full",
     seed: int = 0,
     on_progress: OnProgress = silent,
-) -> Prime:
-    """Train PRIME's whole grid on the rows and keep the best checkpoint.
+) -> Savable:
+    """Train a surrogate that can be kept.
 
     Args:
         rows: what to learn from.
         space: the space of their designs.
         objective: what to predict, and the bounds within which a row counts as legal.
-        kind: `prime` or one of its ablations, as the registry names them.
-        schedule: `brief`, `quick`, `full` or `paper`.
+        kind: as the registry names it.
+        schedule: of PRIME and its ablations: `brief`, `quick`, `full` or `paper`; the others have none.
         seed: same seed, rows and machine, same model.
-        on_progress: called with member steps done and in total.
+        on_progress: called with steps done and in total.
 
     Raises:
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
     check_kind(kind)
-    prime: Prime = surrogates.load(kind)(
-        space=space,
-        seed=seed,
-        schedule=schedule,
-        on_progress=lambda done, total: on_progress("training PRIME's grid", done, total),
+    options = {"schedule": schedule} if kind in SCHEDULED else {}
+    stage = "training PRIME's grid" if kind in SCHEDULED else f"training {kind}"
+    model: Savable = surrogates.load(kind)(
+        space=space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
     )
-    return prime.fit(InMemoryLog(rows), objective)
+    model.fit(InMemoryLog(rows), objective)
+    return model
 
 
 def check_kind(kind: str) -> None:
@@ -59,8 +60,21 @@ def check_kind(kind: str) -> None:
         ArmillaryError: if it is unknown or has no model file.
     """
     surrogates.load(kind)  # which tells an unknown name
-    if kind not in SAVABLE:
-        raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {list(SAVABLE)}")
+    if kind not in surrogates.SAVABLE:
+        raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {list(surrogates.SAVABLE)}")
+
+
+def schedule_of(kind: str, schedule: str | None, default: str) -> str:
+    """Return the schedule to train by.
+
+    Raises:
+        ArmillaryError: if one is given to a surrogate that has none.
+    """
+    if schedule is not None and kind not in SCHEDULED:
+        raise ArmillaryError(
+            f"surrogate {kind!r} trains without a schedule; leave out --schedule, or choose --surrogate prime"
+        )
+    return schedule or default
 
 
 def rows_of(log: Log, space: Space, workloads: list[str]) -> Evaluations:
@@ -93,7 +107,7 @@ def check_savable(path: Path) -> None:
         raise ArmillaryError(f"{path}: cannot be written, its folder is read-only")
 
 
-def save_atomically(prime: Prime, path: Path) -> None:
+def save_atomically(model: Savable, path: Path) -> None:
     """Write a model so that a reader sees all of it or the one before.
 
     Raises:
@@ -102,7 +116,7 @@ def save_atomically(prime: Prime, path: Path) -> None:
     check_savable(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
     content = io.BytesIO()  # torch reports a full disk as a fault of its own
-    prime.fitted.save(content, prime.space)
+    model.save(content)
     try:
         with unfinished.open("wb") as file:
             file.write(content.getbuffer())

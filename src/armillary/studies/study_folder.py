@@ -11,7 +11,7 @@ from typing import Any
 
 from armillary.types import ArmillaryError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class StudyFolder:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from armillary.registry import Registry
+from armillary.types import ArmillaryError, Objective, Surrogate
+
+if TYPE_CHECKING:
+    from armillary.spaces.space import Space
+    from armillary.workloads.context import Context
+
+DEFAULT = "deep-ensemble"
 
 REGISTRY = Registry(
     kind="surrogate",
@@ -33,3 +41,46 @@ def load(name: str) -> Any:
         ArmillaryError: if there is no surrogate of that name.
     """
     return REGISTRY.load(name)
+
+
+class Savable(Surrogate, Protocol):
+    """A surrogate that can be kept in a file; `read` brings it back."""
+
+    space: Space
+
+    @property
+    def objective(self) -> Objective:
+        """What was learned."""
+        ...
+
+    def unlike(self, context: Context) -> str | None:
+        """Return a warning if a workload is unlike those that were trained on, else None."""
+        ...
+
+    def facts(self) -> dict[str, float]:
+        """Return what there is to tell of the training."""
+        ...
+
+    def save(self, target: str | Path | IO[bytes]) -> None:
+        """Write the fitted model to one file."""
+        ...
+
+
+SAVABLE = ("deep-ensemble", "prime", "prime-without-infeasible", "prime-without-opt", "ram-listnet", "standard")
+"""The surrogates that are `Savable`."""
+
+
+def read(path: str | Path, space: Space) -> Savable:
+    """Return the fitted surrogate of a model file.
+
+    Raises:
+        ArmillaryError: if the file is missing, no model of ours, or of another space or version.
+    """
+    from armillary.surrogates import deep_ensemble, model_file, prime, prime_fitted
+
+    kind = model_file.read(Path(path), space)[0]["kind"]
+    if kind == prime_fitted.KIND:
+        return prime.Prime.load(path, space=space)
+    if kind == deep_ensemble.KIND:
+        return deep_ensemble.DeepEnsemble.load(path, space=space)
+    raise ArmillaryError(f"{path}: holds a model of kind {kind!r}, which this version cannot read")

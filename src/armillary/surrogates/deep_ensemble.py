@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
-from typing import Any, Literal
+from pathlib import Path
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
@@ -33,12 +34,14 @@ from torch.nn import functional
 
 from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
-from armillary.surrogates.prime_data import Rows, Scale, feature_vector, joined, prepare, scale_of
+from armillary.surrogates import model_file
+from armillary.surrogates.prime_data import Rows, Scale, features_of, joined, prepare, scale_of, unlike
 from armillary.types import ArmillaryError, Evaluations, Log, Objective, Prediction
 from armillary.workloads.context import Context
 
 Loss = Literal["squares", "listnet"]
 LOSSES: tuple[Loss, ...] = ("squares", "listnet")
+KIND = "deep-ensemble"
 _HELD = 0.1
 _LEAST_CHANCE = 1e-4
 _AT_ONCE = 4096
@@ -96,6 +99,17 @@ class Networks:
             x = functional.silu(torch.baddbmm(bias, x, weight))
         value, odds = torch.baddbmm(layers[-1][0], x, layers[-1][1]).unbind(-1)
         return value, odds
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the weights by name."""
+        every = {"weight": self._weights, "bias": self._biases}
+        return {f"{name}{k}": tensor for name, tensors in every.items() for k, tensor in enumerate(tensors)}
+
+    def adopt(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take weights of the same shapes."""
+        with torch.no_grad():
+            for name, tensor in self.tensors().items():
+                tensor.copy_(tensors[name])
 
     def train(
         self, good: Tensor, targets: Tensor, bad: Tensor, steps: int, on_step: Callable[[int], None] | None = None
@@ -213,6 +227,11 @@ class DeepEnsemble:
         return self
 
     @property
+    def objective(self) -> Objective:
+        """What was learned."""
+        return self._fitted.objective
+
+    @property
     def brier(self) -> float:
         """Mean squared error of the probability of feasibility on rows that were not trained on."""
         return self._fitted.brier
@@ -258,6 +277,70 @@ class DeepEnsemble:
         with workers(torch.device("cpu")) as share:
             share(work, ranges(len(codes), _AT_ONCE))
         return value, spread, np.clip(chance, _LEAST_CHANCE, 1 - _LEAST_CHANCE)
+
+    def unlike(self, context: Context) -> str | None:
+        """Return a warning if a workload is unlike those that were trained on; see `prime_data.unlike`."""
+        fitted = self._fitted
+        return unlike(context.as_dict(), fitted.feature_names, fitted.contexts, fitted.workloads)
+
+    def facts(self) -> dict[str, float]:
+        """Return what there is to tell of the training."""
+        fitted = self._fitted
+        return {"members": self._setting.members, "brier": fitted.brier, "seconds": fitted.seconds}
+
+    def save(self, target: str | Path | IO[bytes]) -> None:
+        """Write the fitted model to one file."""
+        fitted = self._fitted
+        content = {
+            "loss": self._loss,
+            "exact": list(self._exact),
+            "learn_beyond": self._learn_beyond,
+            "setting": asdict(self._setting),
+            "workloads": list(fitted.workloads),
+            "feature_names": list(fitted.feature_names),
+            "contexts": fitted.contexts.tolist(),
+            "scales": [asdict(scale) for scale in fitted.scales],
+            "calibration": [fitted.line, fitted.temperature, fitted.brier, fitted.reliability],
+            "seconds": fitted.seconds,
+        }
+        where = Path(target) if isinstance(target, str) else target
+        model_file.save(where, KIND, self.space, fitted.objective, content, fitted.networks.tensors())
+
+    @classmethod
+    def load(cls, path: str | Path, *, space: Space) -> DeepEnsemble:
+        """Read a fitted model.
+
+        Raises:
+            ArmillaryError: if the file is missing, no deep ensemble, or of another space or version.
+        """
+        content, weights = model_file.read(Path(path), space)
+        if content["kind"] != KIND:
+            raise ArmillaryError(f"{path}: holds a model of kind {content['kind']!r}, not {KIND!r}")
+        model = cls(
+            space=space,
+            loss=content["loss"],
+            exact=content["exact"],
+            learn_beyond=content["learn_beyond"],
+            setting=Setting(**content["setting"]),
+        )
+        names = tuple(content["feature_names"])
+        networks = Networks(model._inputs(len(content["workloads"]), len(names)), model._setting, model._loss, 0)
+        networks.adopt(weights)
+        line, temperature, brier, reliability = content["calibration"]
+        model._state = _Fitted(
+            networks=networks,
+            objective=content["objective"],
+            workloads=tuple(content["workloads"]),
+            feature_names=names,
+            contexts=np.array(content["contexts"], dtype=float).reshape(-1, len(names)),
+            scales=tuple(Scale(**scale) for scale in content["scales"]),
+            line=(line[0], line[1]),
+            temperature=temperature,
+            brier=brier,
+            reliability=tuple((mean, share, rows) for mean, share, rows in reliability),
+            seconds=content["seconds"],
+        )
+        return model
 
     @property
     def _fitted(self) -> _Fitted:
@@ -320,11 +403,9 @@ class DeepEnsemble:
 
     def _features(self, context: Context | None) -> NDArray[np.float64] | None:
         fitted = self._fitted
-        if len(fitted.workloads) == 1:
-            return None
-        if context is None:
-            raise ArmillaryError(f"the model serves several workloads ({', '.join(fitted.workloads)}): name a context")
-        return feature_vector(fitted.feature_names, context.as_dict())
+        told = None if context is None else context.as_dict()
+        features = features_of(told, fitted.feature_names, fitted.contexts, fitted.workloads)
+        return features if len(fitted.workloads) > 1 else None
 
 
 def encoded(space: Space, codes: NDArray[np.int64]) -> Tensor:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from armillary.surrogates.prime_data import (
     Validation,
     joined,
     prepare,
+    unlike,
 )
 from armillary.surrogates.prime_fitted import FittedPrime, normalised
 from armillary.surrogates.prime_model import Architecture
@@ -183,9 +184,30 @@ class Prime:
         """What was compared and chosen, and the seconds it took."""
         return self.fitted.selection
 
-    def save(self, path: str | Path) -> None:
+    @property
+    def objective(self) -> Objective:
+        """What was learned."""
+        return self.fitted.objective
+
+    def unlike(self, context: Context) -> str | None:
+        """Return a warning if a workload is unlike those that were trained on; see `prime_data.unlike`."""
+        fitted = self.fitted
+        return unlike(context.as_dict(), fitted.feature_names, fitted.contexts, fitted.workloads)
+
+    def facts(self) -> dict[str, float]:
+        """Return what there is to tell of the training."""
+        best = self.selection.chosen[0]
+        return {
+            "alpha": best.alpha,
+            "beta": best.beta,
+            "checkpoint": best.checkpoint,
+            "kendall": best.kendall,
+            "seconds": self.selection.seconds,
+        }
+
+    def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to one file."""
-        self.fitted.save(Path(path), self.space)
+        self.fitted.save(Path(target) if isinstance(target, str) else target, self.space)
 
     @classmethod
     def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> Prime:

@@ -17,6 +17,8 @@ TRANSFORMS: tuple[Transform, ...] = ("log", "linear")
 Validation = Literal["best", "worst"]
 VALIDATIONS: tuple[Validation, ...] = ("best", "worst")
 OPS = "compute_ops"
+_PARAMETERS = "parameter_mb"
+_ALIKE = 2.0
 _NAMED_ROWS = 10
 _RIDGE = 1.0
 
@@ -236,6 +238,35 @@ def feature_vector(names: Sequence[str], context: Mapping[str, float]) -> NDArra
     return np.array([float(context[name]) for name in names])
 
 
+def features_of(
+    context: Mapping[str, float] | None,
+    names: Sequence[str],
+    contexts: NDArray[np.float64],
+    workloads: Sequence[str],
+) -> NDArray[np.float64] | None:
+    """Return the features that a model needs of a context: none if it serves one workload without any.
+
+    Raises:
+        ArmillaryError: if a model of several workloads is not told which, a feature is missing, or a model of
+            one workload is asked about another.
+    """
+    several = len(workloads) > 1
+    if context is None:
+        if several:
+            raise ArmillaryError(f"the model serves several workloads ({', '.join(workloads)}): name a context")
+        return None
+    if not names or not np.isfinite(contexts).all():
+        return None
+    features = feature_vector(names, context)
+    if not several and not np.allclose(features, contexts[0], rtol=1e-6):
+        raise ArmillaryError(
+            f"the model was fitted to workload {workloads[0]!r} alone and its context, "
+            f"{dict(zip(names, contexts[0].tolist(), strict=True))}; it says nothing about "
+            f"{dict(zip(names, features.tolist(), strict=True))}; fit a log of several workloads"
+        )
+    return features
+
+
 def scale_of(
     features: NDArray[np.float64] | None,
     names: Sequence[str],
@@ -261,3 +292,34 @@ def scale_of(
         slope = float(away @ np.array([s.location for s in scales]) / (away @ away + _RIDGE))
         location += slope * float(np.log(features[column]) - ops.mean())
     return Scale(scales[0].transform, location, spread)
+
+
+def unlike(
+    context: Mapping[str, float],
+    names: Sequence[str],
+    contexts: NDArray[np.float64],
+    workloads: Sequence[str],
+) -> str | None:
+    """Return a warning if a workload's compute-to-memory ratio lies outside those trained on, else None.
+
+    Args:
+        context: of the workload.
+        names: features that the model was fitted with.
+        contexts: of the workloads trained on, shape [workloads, features].
+        workloads: their names.
+
+    Source: PRIME, Appendix D: zero-shot designs are good where the ratio of compute operations to
+        parameters is like that of a training application. A factor of two is allowed here.
+    """
+    if not {OPS, _PARAMETERS} <= set(names):
+        return None
+    ops, parameters = (contexts[:, list(names).index(name)] for name in (OPS, _PARAMETERS))
+    ratios = ops / parameters
+    ratio = context[OPS] / context[_PARAMETERS]
+    if ratios.min() / _ALIKE <= ratio <= ratios.max() * _ALIKE:
+        return None
+    return (
+        f"the workload computes {ratio:.3g} operations per MB of parameters; those trained on, "
+        f"{', '.join(workloads)}, {ratios.min():.3g} to {ratios.max():.3g}. Its best design is likely another "
+        "kind; evaluate some of its designs and train on them too"
+    )

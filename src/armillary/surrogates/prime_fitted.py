@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import pickle
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 import torch
@@ -17,16 +14,14 @@ from torch import Tensor
 
 from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
+from armillary.surrogates import model_file
 from armillary.surrogates.feasibility import FeasibilityMap
-from armillary.surrogates.prime_data import OPS, Scale, feature_vector, scale_of
+from armillary.surrogates.prime_data import Scale, features_of, scale_of
 from armillary.surrogates.prime_model import Architecture, Weights, forward
 from armillary.surrogates.selection import Selection
 from armillary.types import ArmillaryError, Objective, Prediction
 
-_FORMAT = "armillary prime"
-_VERSION = 1
-_PARAMETERS = "parameter_mb"
-_ALIKE = 2.0
+KIND = "prime"
 _DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
 
 
@@ -58,7 +53,7 @@ class FittedPrime:
 
     def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None) -> Prediction:
         """Predict designs, codes of shape [designs, parameters]; see `Prime.predict`."""
-        raw = self._features(context)
+        raw = features_of(context, self.feature_names, self.contexts, self.workloads)
         mean, spread = self.standard(codes, raw)
         scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
         restored = scale.restore(mean)
@@ -98,51 +93,9 @@ class FittedPrime:
             share(predict, ranges(len(codes), _DESIGNS_AT_ONCE))
         return mean, spread
 
-    def _features(self, context: Mapping[str, float] | None) -> NDArray[np.float64] | None:
-        if context is None:
-            if self.shape.contexts:
-                raise ArmillaryError(
-                    f"the model serves several workloads ({', '.join(self.workloads)}): name a context"
-                )
-            return None
-        if not self.feature_names or not np.isfinite(self.contexts).all():
-            return None
-        features = feature_vector(self.feature_names, context)
-        if not self.shape.contexts and not np.allclose(features, self.contexts[0], rtol=1e-6):
-            raise ArmillaryError(
-                f"the model was fitted to workload {self.workloads[0]!r} alone and its context, "
-                f"{dict(zip(self.feature_names, self.contexts[0].tolist(), strict=True))}; it says nothing about "
-                f"{dict(zip(self.feature_names, features.tolist(), strict=True))}; fit a log of several workloads"
-            )
-        return features
-
-    def unlike(self, context: Mapping[str, float]) -> str | None:
-        """Return a warning if a workload's compute-to-memory ratio lies outside those trained on, else None.
-
-        Source: PRIME, Appendix D: zero-shot designs are good where the ratio of compute operations to
-            parameters is like that of a training application. A factor of two is allowed here.
-        """
-        if not {OPS, _PARAMETERS} <= set(self.feature_names):
-            return None
-        ops, parameters = (self.contexts[:, self.feature_names.index(name)] for name in (OPS, _PARAMETERS))
-        ratios = ops / parameters
-        ratio = context[OPS] / context[_PARAMETERS]
-        if ratios.min() / _ALIKE <= ratio <= ratios.max() * _ALIKE:
-            return None
-        return (
-            f"the workload computes {ratio:.3g} operations per MB of parameters; those trained on, "
-            f"{', '.join(self.workloads)}, {ratios.min():.3g} to {ratios.max():.3g}. Its best design is likely another "
-            "kind; evaluate some of its designs and train on them too"
-        )
-
     def save(self, target: Path | IO[bytes], space: Space) -> None:
-        """Write the model to a file, readable with `torch.load(path, weights_only=True)`."""
-        metadata = {
-            "format": _FORMAT,
-            "version": _VERSION,
-            "space": space.name,
-            "parameters": _parameters(space),
-            "objective": {"metric": self.objective.metric, "upper_bounds": dict(self.objective.upper_bounds)},
+        """Write the model to a file; see `armillary.surrogates.model_file`."""
+        content = {
             "architecture": self.shape.as_dict(),
             "workloads": list(self.workloads),
             "feature_names": list(self.feature_names),
@@ -151,40 +104,29 @@ class FittedPrime:
             "feasibility": asdict(self.feasibility),
             "selection": self.selection.as_dict(),
         }
-        weights = {name: w.cpu().contiguous() for name, w in self.weights.items()}
-        torch.save({"metadata": json.dumps(metadata), "weights": weights}, target)
+        model_file.save(target, KIND, space, self.objective, content, self.weights)
 
     @staticmethod
     def load(path: Path, space: Space, device: torch.device) -> FittedPrime:
         """Read a model file.
 
         Raises:
-            ArmillaryError: if the file is missing, no model of ours, or of another space or version.
+            ArmillaryError: if the file is missing, no model of PRIME, or of another space or version.
         """
-        metadata, weights = _read(path)
-        if metadata.get("version") != _VERSION:
-            raise ArmillaryError(
-                f"{path}: model file version {metadata.get('version')!r} is not {_VERSION}; fit the model anew"
-            )
-        if metadata["space"] != space.name:
-            raise ArmillaryError(f"{path}: the model is of space {metadata['space']!r}, not of {space.name!r}")
-        if metadata["parameters"] != _parameters(space):
-            theirs, ours = metadata["parameters"], _parameters(space)
-            differ = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
-            raise ArmillaryError(
-                f"{path}: the model was fitted when space {space.name!r} had other values of {differ}; fit it anew"
-            )
-        features = tuple(metadata["feature_names"])
+        content, weights = model_file.read(path, space)
+        if content["kind"] != KIND:
+            raise ArmillaryError(f"{path}: holds a model of kind {content['kind']!r}, not {KIND!r}")
+        features = tuple(content["feature_names"])
         return FittedPrime(
-            objective=Objective(metadata["objective"]["metric"], metadata["objective"]["upper_bounds"]),
-            shape=Architecture.from_dict(metadata["architecture"]),
+            objective=content["objective"],
+            shape=Architecture.from_dict(content["architecture"]),
             weights={name: w.to(device) for name, w in weights.items()},
-            workloads=tuple(metadata["workloads"]),
+            workloads=tuple(content["workloads"]),
             feature_names=features,
-            contexts=np.array(metadata["contexts"], dtype=float).reshape(-1, len(features)),
-            scales=tuple(Scale(**scale) for scale in metadata["scales"]),
-            feasibility=FeasibilityMap(**metadata["feasibility"]),
-            selection=Selection.from_dict(metadata["selection"]),
+            contexts=np.array(content["contexts"], dtype=float).reshape(-1, len(features)),
+            scales=tuple(Scale(**scale) for scale in content["scales"]),
+            feasibility=FeasibilityMap(**content["feasibility"]),
+            selection=Selection.from_dict(content["selection"]),
         )
 
 
@@ -195,31 +137,3 @@ def normalised(features: NDArray[np.float64], known: NDArray[np.float64]) -> Ten
     """
     total = np.abs(known).sum(axis=0)
     return torch.from_numpy(features / np.where(total > 0, total, 1.0)).float()
-
-
-def _parameters(space: Space) -> dict[str, list[Any]]:
-    return {p.name: list(p.values) for p in space.parameters}
-
-
-def _read(path: Path) -> tuple[dict[str, Any], Weights]:
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        metadata = json.loads(content["metadata"])
-        if metadata["format"] != _FORMAT:
-            raise ValueError(f"its format is {metadata['format']!r}")
-        return metadata, content["weights"]
-    except FileNotFoundError:
-        raise ArmillaryError(f"{path}: there is no such model file") from None
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        EOFError,
-        struct.error,
-        pickle.UnpicklingError,
-    ) as fault:
-        raise ArmillaryError(
-            f"{path} is no model file of PRIME: {(str(fault) or type(fault).__name__).splitlines()[0]}"
-        ) from fault

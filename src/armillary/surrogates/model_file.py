@@ -1,0 +1,101 @@
+"""Model files: one format for every surrogate that can be kept, checked against the space on reading."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+from armillary.spaces.space import Space
+from armillary.types import ArmillaryError, Objective
+
+FORMAT = "armillary model"
+VERSION = 2
+
+
+def save(
+    target: Path | IO[bytes],
+    kind: str,
+    space: Space,
+    objective: Objective,
+    content: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+) -> None:
+    """Write a model to a file, readable with `torch.load(path, weights_only=True)`.
+
+    Args:
+        target: where to.
+        kind: which class reads it again.
+        space: of the designs.
+        objective: what was learned.
+        content: what the class needs besides the weights, as JSON can hold it.
+        weights: tensors by name.
+    """
+    metadata = {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": kind,
+        "space": space.name,
+        "parameters": _parameters(space),
+        "objective": {"metric": objective.metric, "upper_bounds": dict(objective.upper_bounds)},
+        **content,
+    }
+    tensors = {name: w.detach().cpu().contiguous() for name, w in weights.items()}
+    torch.save({"metadata": json.dumps(metadata), "weights": tensors}, target)
+
+
+def read(path: Path, space: Space) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what a model file holds; its `objective` as such.
+
+    Raises:
+        ArmillaryError: if the file is missing, no model of ours, or of another space or version.
+    """
+    metadata, weights = _content(path)
+    if metadata.get("version") != VERSION:
+        raise ArmillaryError(
+            f"{path}: model file version {metadata.get('version')!r} is not {VERSION}; fit the model anew"
+        )
+    if metadata["space"] != space.name:
+        raise ArmillaryError(f"{path}: the model is of space {metadata['space']!r}, not of {space.name!r}")
+    if metadata["parameters"] != _parameters(space):
+        theirs, ours = metadata["parameters"], _parameters(space)
+        differ = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+        raise ArmillaryError(
+            f"{path}: the model was fitted when space {space.name!r} had other values of {differ}; fit it anew"
+        )
+    asked = metadata["objective"]
+    return {**metadata, "objective": Objective(asked["metric"], asked["upper_bounds"])}, weights
+
+
+def _parameters(space: Space) -> dict[str, list[Any]]:
+    return {p.name: list(p.values) for p in space.parameters}
+
+
+def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        metadata = json.loads(content["metadata"])
+        if metadata["format"] not in (FORMAT, "armillary prime"):  # the second was that of version 1
+            raise ValueError(f"its format is {metadata['format']!r}")
+        return metadata, content["weights"]
+    except FileNotFoundError:
+        raise ArmillaryError(f"{path}: there is no such model file") from None
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        EOFError,
+        struct.error,
+        pickle.UnpicklingError,
+    ) as fault:
+        raise ArmillaryError(
+            f"{path} is no model file of ours: {(str(fault) or type(fault).__name__).splitlines()[0]}"
+        ) from fault
