@@ -57,9 +57,11 @@ def test_the_claims_of_table_3_hold_or_not(measured, tmp_path):
 
 
 def test_table_4_looks_at_scenarios_of_five_and_more(measured, tmp_path):
-    (check,) = prime_tables.table4(options(tmp_path)).checks
+    check, calls = prime_tables.table4(options(tmp_path)).checks
     assert check.goal == "all 5"
     assert check.ok
+    assert calls.value == pytest.approx(256 / (10_000 * 10))
+    assert (tmp_path / "figure.html").exists()
 
 
 def test_published_figures_agree_with_the_papers_own_means():

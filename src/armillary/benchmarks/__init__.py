@@ -16,6 +16,8 @@ BENCHES = Registry(
         "first-light": "armillary.benchmarks.first_light:run",
         **{f"prime-table{n}": f"armillary.benchmarks.prime_tables:table{n}" for n in _PRIME_TABLES},
         "prime-table6": "armillary.benchmarks.prime_table6:run",
+        "prime-figures": "armillary.benchmarks.prime_figures:run",
+        "prime-online": "armillary.benchmarks.prime_online:run",
         "prime-surrogates": "armillary.benchmarks.prime_tables:surrogates",
         "prime-table11-12": "armillary.benchmarks.prime_tables:table11_12",
         "speed": "armillary.benchmarks.speed:run",

@@ -14,6 +14,7 @@ REGISTRY = Registry(
         "firefly": "armillary.optimizers.firefly:Firefly",
         "genetic": "armillary.optimizers.genetic:Genetic",
         "mbo": "armillary.optimizers.mbo:Mbo",
+        "mins": "armillary.optimizers.mins:Mins",
         "prime-online": "armillary.optimizers.prime_online:PrimeOnline",
         "p3bo": "armillary.optimizers.p3bo:P3bo",
         "random": "armillary.optimizers.random_search:RandomSearch",

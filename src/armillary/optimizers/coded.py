@@ -14,6 +14,7 @@ from armillary.types import ArmillaryError, Design, Evaluation, Evaluations, Obj
 
 Keep = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
+_FIRST_BATCH = 8
 _TRIES = 30
 _DRAWS, _DRAWN, _WHOLE, _SHRINK = 30, 2000, 5, 0.8
 _ENUMERABLE = 1_000_000
@@ -62,7 +63,7 @@ class CodedOptimizer(ABC):
         objective: what is minimised under which bounds.
         best_codes: the best feasible design told so far, shape [parameters], None before the first.
         best_value: its value, infinite before the first.
-        batch: how many designs are best asked at once; the fewer, the sooner it learns from results.
+        batch: how many designs are best asked at once at most; see `asks_after`.
         within: a constraint that is known without evaluating, as a template's area is: codes to a mask. Designs
             outside are never asked. Set it before the first is.
     """
@@ -77,6 +78,10 @@ class CodedOptimizer(ABC):
         self.best_value = float("inf")
         self._rng = np.random.default_rng(seed)
         self._met: set[bytes] = set()
+
+    def asks_after(self, told: int) -> int:
+        """Return how many designs are best asked at once after so many results: few at first, to learn sooner."""
+        return min(self.batch, max(_FIRST_BATCH, told // _FIRST_BATCH))
 
     @abstractmethod
     def _propose(self, n: int) -> NDArray[np.int64]:

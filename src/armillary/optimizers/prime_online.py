@@ -1,11 +1,12 @@
-"""PRIME in the inner loop: propose from a learned surrogate, verify a small batch, learn on from it.
+"""PRIME in the inner loop: propose from learned surrogates, verify a small batch, learn on from it.
 
 The paper closes with this idea (Section 7). Every batch of results is appended to what is known, and
 networks continue from their last weights: values from feasible designs, feasibility from all, as
 `armillary.surrogates.deep_ensemble` has them. Being able to verify, it can afford what the offline
-method cannot. Half of a batch is what single networks find best (Thompson sampling), a quarter are
-neighbours of the best designs, by expected improvement and the chance to be legal, and a quarter
-are the moves of a firefly swarm that hears all results, so that no error of the model is final.
+method cannot. Of every eight designs of a batch, three are what single networks find best (Thompson sampling),
+three have the greatest expected improvement by a Gaussian process, which needs fewer results than networks do,
+one is the most promising neighbour of the best designs, and one is a move of a firefly swarm, so that no error of a
+model is final. All of them hear all results.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
+from armillary.optimizers.bayesian import Bayesian
 from armillary.optimizers.firefly import Firefly
 from armillary.optimizers.model_based import ModelBased
 from armillary.optimizers.surrogate_search import neighbours
@@ -42,7 +44,7 @@ class PrimeOnline(ModelBased):
         setting: of the networks.
     """
 
-    batch = 32
+    batch = 64
 
     def __init__(
         self,
@@ -60,11 +62,13 @@ class PrimeOnline(ModelBased):
         self._setting, self._seed = setting, seed
         self._networks: Networks | None = None
         self._firefly = Firefly(space=space, objective=objective, seed=seed)
+        self._process = Bayesian(space=space, objective=objective, seed=seed, initial=initial)
         self._location, self._spread = 0.0, 1.0
 
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         super()._learn(codes, values)
         self._firefly.tell_batch(codes, values)
+        self._process.tell_batch(codes, values)
 
     def _fit(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         legal = np.isfinite(values)
@@ -105,11 +109,12 @@ class PrimeOnline(ModelBased):
         return value.double().numpy(), odds.double().numpy()
 
     def _batch(self, n: int) -> NDArray[np.int64]:
-        around = self._around(n // 4)
-        self._firefly.within = self.within
-        wandering = self._firefly.ask_codes(max(1, n // 4))
-        imagined = self._imagined(n - len(around) - len(wandering))
-        return np.concatenate([imagined, around, wandering])
+        self._firefly.within = self._process.within = self.within
+        parts = [self._around(n // 8)]
+        if n >= 8:
+            parts += [self._firefly.ask_codes(n // 8), self._process.ask_codes(3 * n // 8)]
+        parts.append(self._imagined(n - sum(map(len, parts))))
+        return np.concatenate(parts)
 
     def _imagined(self, n: int) -> NDArray[np.int64]:
         """Return what single members find best, each a share, so that they need not agree (Thompson sampling)."""

@@ -78,7 +78,8 @@ def run_search(
     stage = f"searching with {request.optimizer}"
     while done < request.budget:
         on_progress(stage, done, request.budget)
-        codes = optimizer.ask_codes(min(getattr(optimizer, "batch", BATCH), request.budget - done))
+        wanted = optimizer.asks_after(done) if isinstance(optimizer, CodedOptimizer) else BATCH
+        codes = optimizer.ask_codes(min(wanted, request.budget - done))
         fresh = np.array([code.tobytes() not in replay for code in codes])
         if known is not None and not fresh.any():
             batch = known.select(np.array([replay[code.tobytes()] for code in codes]))

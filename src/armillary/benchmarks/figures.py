@@ -1,0 +1,69 @@
+"""Figures of benchmarks: one self-contained page each, in the report's look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from armillary.reports.theme import axis, blank
+
+_COLOURS = (
+    "#8a95a3", "#c77700", "#7a5195", "#2a9d8f", "#bc5090", "#555b6e", "#0067a5", "#d1495b", "#6a994e", "#000000",
+)  # fmt: skip
+
+
+def write_lines(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], path: Path, *, title: str, x: str, y: str
+) -> None:
+    """Write a page with one line per name, both axes logarithmic."""
+    figure = blank()
+    for number, (name, (across, up)) in enumerate(curves.items()):
+        figure.add_scatter(
+            x=list(across),
+            y=list(up),
+            name=name,
+            mode="lines+markers",
+            line={"color": _COLOURS[number % len(_COLOURS)], "width": 2},
+        )
+    write(figure, path, title=title, x=x, y=y, logarithmic="xy")
+
+
+def write_bars(groups: Mapping[str, Mapping[str, float]], path: Path, *, title: str, y: str) -> None:
+    """Write a page with bars: one colour per name of the outer mapping, one group per name of the inner."""
+    figure = blank()
+    for number, (name, bars) in enumerate(groups.items()):
+        figure.add_bar(
+            x=list(bars), y=list(bars.values()), name=name, marker={"color": _COLOURS[number % len(_COLOURS)]}
+        )
+    figure.update_layout(barmode="group")
+    write(figure, path, title=title, x="", y=y, logarithmic="y")
+
+
+def write(figure: go.Figure, path: Path, *, title: str, x: str, y: str, logarithmic: str = "") -> None:
+    """Write a figure as a page of its own.
+
+    Args:
+        figure: what to show.
+        path: of the page.
+        title: above it.
+        x: title of the x axis.
+        y: title of the y axis.
+        logarithmic: which axes are, of "xy".
+    """
+    figure.update_layout(
+        title={"text": title, "x": 0.01},
+        margin={"t": 60, "l": 80, "r": 30, "b": 150},
+        height=640,
+        showlegend=figure.layout.meta["legend"] != "none",
+        legend={"y": -0.16, "yanchor": "top"},
+    )
+    figure.update_xaxes(axis(x) | _scale("x" in logarithmic))
+    figure.update_yaxes(axis(y) | _scale("y" in logarithmic))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+
+
+def _scale(logarithmic: bool) -> dict[str, object]:
+    return {"type": "log"} if logarithmic else {}
