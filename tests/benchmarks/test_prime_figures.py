@@ -41,7 +41,7 @@ def test_the_histogram_counts_every_feasible_design(options):
 def test_curves_fall_and_are_kept(options, monkeypatch):
     monkeypatch.setattr(prime_figures, "_CURVE_SEARCHES", ("firefly", "genetic"))
     check = prime_figures.cost_alone(options)
-    assert check.value == pytest.approx(256 / (60 * 10))
+    assert check.value == pytest.approx(256 / 60)
     for method in ("firefly", "genetic"):
         curve = np.array([float(row[method]) for row in columns(options, "figure5")])
         assert len(curve) == 60

@@ -83,4 +83,4 @@ def test_settings_are_the_papers_unless_quick():
         return Runs.of(BenchOptions(None, quick, 3, None, lambda *_: None))
 
     assert (of(False).scale, of(False).seeds) == (1, (3, 4, 5, 6, 7))
-    assert (of(True).scale, of(True).seeds) == (10, (3,))
+    assert (of(True).scale, of(True).seeds, of(True).schedule) == (1, (3,), "brief")

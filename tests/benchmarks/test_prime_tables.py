@@ -60,7 +60,7 @@ def test_table_4_looks_at_scenarios_of_five_and_more(measured, tmp_path):
     check, calls = prime_tables.table4(options(tmp_path)).checks
     assert check.goal == "all 5"
     assert check.ok
-    assert calls.value == pytest.approx(256 / (10_000 * 10))
+    assert calls.value == pytest.approx(256 / 10_000)
     assert (tmp_path / "figure.html").exists()
 
 

@@ -173,8 +173,7 @@ def _random_designs(options: BenchOptions) -> Any:
 
 def _curve(options: BenchOptions, method: str, task: Task) -> NDArray[np.float64]:
     """Return the best latency after each legal evaluation of a search, as many as the log has rows."""
-    scale = 10 if options.quick else 1
-    budget = round(np.mean([legal_rows(name, scale) for name in task.target]))
+    budget = round(np.mean([legal_rows(name, 1) for name in task.target]))
     path = options.out / "curves" / f"{method}-{len(task.target)}-{task.target[0]}-{budget}-{_REVISION}.json"
 
     def measure() -> dict[str, Any]:
@@ -202,7 +201,7 @@ def _cost(options: BenchOptions, task: Task, name: str, what: str, published: fl
     figure.add_scatter(**point, name="PRIME", mode="markers", marker={"symbol": "star", "size": 16})
     title = f"{name.replace('figure', 'Figure ')}: best latency by evaluations, {what}"
     _keep(options, name, figure, columns, title, "Legal evaluations", "Best latency, ms", "xy")
-    share = prime["evaluations"] / (len(columns["firefly"]) * (10 if options.quick else 1))
+    share = prime["evaluations"] / len(columns["firefly"])
     return Check(
         f"PRIME's evaluations over the firefly's full budget, {what}",
         share,
