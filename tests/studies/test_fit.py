@@ -98,3 +98,12 @@ def test_a_model_of_another_kind_is_refused(model, template, tmp_path):
     other = Prime if isinstance(model, DeepEnsemble) else DeepEnsemble
     with pytest.raises(ArmillaryError, match=r"m\.pt: holds a model of kind"):
         other.load(tmp_path / "m.pt", space=template.space)
+
+
+def test_a_bound_below_every_logged_design_is_warned_of(model, log, template, tmp_path):
+    rows = rows_of(log, template.space, ["mobilenet_v2"])
+    least = rows.metrics["area_mm2"][rows.feasible].min()
+    save_atomically(model, tmp_path / "m.pt")
+    for told in (model, surrogates.read(tmp_path / "m.pt", template.space)):
+        assert told.below_the_log(1.01 * least) is None
+        assert f"the smallest has {least:.4g} mm2" in told.below_the_log(0.99 * least)

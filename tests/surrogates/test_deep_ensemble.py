@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+import torch
 
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.log.store import InMemoryLog
+from armillary.optimizers.surrogate_search import top_designs
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.deep_ensemble import DeepEnsemble, encoded
+from armillary.surrogates.tri_mentoring import TriMentoring
 from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
@@ -30,6 +33,26 @@ class TestDeepEnsemble(SurrogateContract):
     @classmethod
     def fit(cls):
         return lambda log, objective, seed: DeepEnsemble(space=SPACE, seed=seed, **SHORT).fit(log, objective)
+
+
+class TestTriMentoring(SurrogateContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fit(cls):
+        return lambda log, objective, seed: TriMentoring(space=SPACE, seed=seed, steps=700).fit(log, objective)
+
+
+def test_mentoring_makes_three_networks_agree_where_a_search_goes(rows):
+    def unanimous(rounds):
+        model = TriMentoring(space=SPACE, steps=700, rounds=rounds).fit(InMemoryLog(rows), OBJECTIVE)
+        best = top_designs(lambda codes: model.standard(codes)[0], SPACE, n=200, swarms=4, steps=20, refine_rounds=2)
+        with torch.no_grad():
+            value = model._fitted.networks.outputs(encoded(SPACE, best))[0].numpy()
+        first, second = np.random.default_rng(0).integers(0, len(best), (2, 3000))
+        votes = (value[:, first] > value[:, second]).sum(axis=0)
+        return ((votes == 0) | (votes == 3)).mean()
+
+    assert unanimous(40) > unanimous(0)
 
 
 class TestRanking(SurrogateContract):

@@ -226,6 +226,7 @@ TABLES = {
             "deep-ensemble": ("deep-ensemble", _PLAIN),
             "deep-ensemble, bounded rows left out": ("deep-ensemble", {"learn_beyond": False}),
             "ram-listnet": ("ram-listnet", _PLAIN),
+            "tri-mentoring": ("tri-mentoring", _PLAIN),
             "standard": ("standard", _PLAIN),
             "coms": ("coms", _PLAIN),
             "mins": ("mins", _PLAIN),

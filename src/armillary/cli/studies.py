@@ -231,7 +231,7 @@ def propose(
     fitted = surrogates.read(model, chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
     contexts = [context_of(network) for network in networks]
-    for warning in filter(None, (fitted.unlike(context) for context in contexts)):
+    for warning in filter(None, [fitted.below_the_log(area), *(fitted.unlike(context) for context in contexts)]):
         print_warning(warning)
     with progress_bars() as on_progress:
         on_progress("optimising the surrogate", 0, 1)

@@ -24,6 +24,7 @@ REGISTRY = Registry(
         "prime-without-infeasible": "armillary.surrogates.prime:without_infeasible",
         "prime-without-opt": "armillary.surrogates.prime:without_opt",
         "ram-listnet": "armillary.surrogates.deep_ensemble:ranking",
+        "tri-mentoring": "armillary.surrogates.tri_mentoring:TriMentoring",
         "standard": "armillary.surrogates.prime:standard",
     },
 )
@@ -55,6 +56,10 @@ class Savable(Surrogate, Protocol):
 
     def unlike(self, context: Context) -> str | None:
         """Return a warning if a workload is unlike those that were trained on, else None."""
+        ...
+
+    def below_the_log(self, area_mm2: float) -> str | None:
+        """Return a warning if an area lies below that of every design learned from, else None."""
         ...
 
     def facts(self) -> dict[str, float]:

@@ -35,7 +35,7 @@ from torch.nn import functional
 from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
-from armillary.surrogates.prime_data import Rows, Scale, features_of, joined, prepare, scale_of, unlike
+from armillary.surrogates.prime_data import Rows, Scale, below_the_log, features_of, joined, prepare, scale_of, unlike
 from armillary.types import ArmillaryError, Evaluations, Log, Objective, Prediction
 from armillary.workloads.context import Context
 
@@ -112,29 +112,71 @@ class Networks:
                 tensor.copy_(tensors[name])
 
     def train(
-        self, good: Tensor, targets: Tensor, bad: Tensor, steps: int, on_step: Callable[[int], None] | None = None
+        self,
+        good: Tensor,
+        targets: Tensor,
+        bad: Tensor,
+        steps: int,
+        on_step: Callable[[int], None] | None = None,
     ) -> None:
         """Take gradient steps on feasible rows with their targets, and on infeasible rows."""
+        draw = self._drawn_loss(good, targets, bad)
+        for step in range(steps):
+            self._step(draw(), 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
+            if on_step:
+                on_step(step + 1)
+
+    def mentor(
+        self,
+        good: Tensor,
+        targets: Tensor,
+        bad: Tensor,
+        steps: int,
+        pairs: tuple[Tensor, Tensor],
+        weight: float,
+    ) -> None:
+        """Take gradient steps towards what most members say of pairs of designs, besides those of `train`.
+
+        Args:
+            good: inputs of feasible rows.
+            targets: their values.
+            bad: inputs of infeasible rows.
+            steps: how many.
+            pairs: inputs of the first and of the second design of each pair, each [pairs, inputs].
+            weight: of the pairs' loss.
+        """
+        with torch.no_grad():
+            worse = (self.outputs(pairs[0])[0] > self.outputs(pairs[1])[0]).float().mean(dim=0).round()
+        draw = self._drawn_loss(good, targets, bad)
+        for _ in range(steps):
+            ahead = self.outputs(pairs[0])[0] - self.outputs(pairs[1])[0]
+            told = functional.binary_cross_entropy_with_logits(ahead, worse.expand_as(ahead), reduction="none")
+            self._step(draw() + weight * told.mean(dim=1), 0.1)
+
+    def _drawn_loss(self, good: Tensor, targets: Tensor, bad: Tensor) -> Callable[[], Tensor]:
+        """Return what draws a batch for each member and returns its loss, shape [members]."""
         every = torch.cat([good, bad])
         labels = torch.cat([torch.ones(len(good)), torch.zeros(len(bad))])
         shape = (self._setting.members, self._setting.batch)
-        for step in range(steps):
-            rate = self._setting.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
-            self._adam.param_groups[0]["lr"] = rate
+
+        def draw() -> Tensor:
             rows = torch.from_numpy(self._rng.integers(0, len(good), shape))
             mixed = torch.from_numpy(self._rng.integers(0, len(every), shape))
             value, odds = self.outputs(torch.cat([good[rows], every[mixed]], dim=1))
-            batch = shape[1]
-            loss = self._value_loss(value[:, :batch], targets[rows])
-            loss = loss + functional.binary_cross_entropy_with_logits(
-                odds[:, batch:], labels[mixed], reduction="none"
-            ).mean(dim=1)
-            weights = torch.stack([(w**2).sum() for w in self._weights]).sum()
-            self._adam.zero_grad()
-            (loss.sum() + self._setting.decay * weights).backward()  # type: ignore[no-untyped-call]
-            self._adam.step()
-            if on_step:
-                on_step(step + 1)
+            feasibility = functional.binary_cross_entropy_with_logits(
+                odds[:, shape[1] :], labels[mixed], reduction="none"
+            )
+            return self._value_loss(value[:, : shape[1]], targets[rows]) + feasibility.mean(dim=1)
+
+        return draw
+
+    def _step(self, loss: Tensor, rate: float) -> None:
+        """Take one gradient step at a share of the learning rate; weights decay."""
+        self._adam.param_groups[0]["lr"] = rate * self._setting.learning_rate
+        weights = torch.stack([(w**2).sum() for w in self._weights]).sum()
+        self._adam.zero_grad()
+        (loss.sum() + self._setting.decay * weights).backward()  # type: ignore[no-untyped-call]
+        self._adam.step()
 
     def _value_loss(self, value: Tensor, target: Tensor) -> Tensor:
         if self._loss == "squares":
@@ -156,6 +198,7 @@ class _Fitted:
     brier: float = float("nan")
     reliability: tuple[tuple[float, float, int], ...] = field(default_factory=tuple)
     seconds: float = float("nan")
+    least_area_mm2: float = float("nan")
 
 
 class DeepEnsemble:
@@ -221,6 +264,7 @@ class DeepEnsemble:
             data.feature_names,
             data.contexts,
             data.scales,
+            least_area_mm2=data.least_area_mm2,
         )
         self._learn(good, bad, rng)
         self._state.seconds = time.perf_counter() - started
@@ -283,6 +327,10 @@ class DeepEnsemble:
         fitted = self._fitted
         return unlike(context.as_dict(), fitted.feature_names, fitted.contexts, fitted.workloads)
 
+    def below_the_log(self, area_mm2: float) -> str | None:
+        """Return a warning if an area lies below that of every design learned from; see `prime_data.below_the_log`."""
+        return below_the_log(area_mm2, self._fitted.least_area_mm2)
+
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training."""
         fitted = self._fitted
@@ -302,6 +350,7 @@ class DeepEnsemble:
             "scales": [asdict(scale) for scale in fitted.scales],
             "calibration": [fitted.line, fitted.temperature, fitted.brier, fitted.reliability],
             "seconds": fitted.seconds,
+            "least_area_mm2": fitted.least_area_mm2,
         }
         where = Path(target) if isinstance(target, str) else target
         model_file.save(where, KIND, self.space, fitted.objective, content, fitted.networks.tensors())
@@ -339,6 +388,7 @@ class DeepEnsemble:
             brier=brier,
             reliability=tuple((mean, share, rows) for mean, share, rows in reliability),
             seconds=content["seconds"],
+            least_area_mm2=content["least_area_mm2"],
         )
         return model
 
@@ -368,7 +418,9 @@ class DeepEnsemble:
             if self._on_progress:
                 self._on_progress(step, steps)
 
-        fitted.networks.train(x[0][kept[0]], targets[kept[0]], x[1][kept[1]], steps, on_step)
+        learned = x[0][kept[0]], targets[kept[0]], x[1][kept[1]]
+        fitted.networks.train(*learned, steps, on_step)
+        self._improve(good, learned, rng)
         with torch.inference_mode():
             if self._loss == "listnet":  # which leaves the scale of its values open
                 value = fitted.networks.outputs(x[0])[0].mean(dim=0).double().numpy()
@@ -382,6 +434,15 @@ class DeepEnsemble:
             chance = _chance(odds, fitted.temperature)
             fitted.brier = float(np.mean((chance - labels) ** 2))
             fitted.reliability = _bins(chance, labels)
+
+    def _improve(self, good: Rows, learned: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator) -> None:
+        """Train on in a way of its own; nothing here.
+
+        Args:
+            good: feasible rows.
+            learned: inputs of feasible rows, their values, and inputs of infeasible rows, as they were learned.
+            rng: source of chance.
+        """
 
     def _inputs(self, workloads: int, features: int) -> int:
         return self.space.one_hot_width + len(self.space.parameters) + (features if workloads > 1 else 0)

@@ -36,6 +36,7 @@ from armillary.surrogates.prime_data import (
     Rows,
     Transform,
     Validation,
+    below_the_log,
     joined,
     prepare,
     unlike,
@@ -194,6 +195,10 @@ class Prime:
         fitted = self.fitted
         return unlike(context.as_dict(), fitted.feature_names, fitted.contexts, fitted.workloads)
 
+    def below_the_log(self, area_mm2: float) -> str | None:
+        """Return a warning if an area lies below that of every design learned from; see `prime_data.below_the_log`."""
+        return below_the_log(area_mm2, self.fitted.least_area_mm2)
+
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training."""
         best = self.selection.chosen[0]
@@ -288,6 +293,7 @@ class Prime:
                 chosen=tuple(s.candidate for s in best),
                 seconds=time.perf_counter() - started,
             ),
+            least_area_mm2=data.least_area_mm2,
         )
 
 

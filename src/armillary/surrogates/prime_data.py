@@ -92,6 +92,7 @@ class Dataset:
         infeasible: infeasible rows, and feasible ones beyond a bound, that train.
         infeasible_held: the same, kept out of training to calibrate the probability of feasibility.
         feasible_share: feasible rows within the bounds over all rows.
+        least_area_mm2: of the feasible rows, within the bounds or not; NaN if the log has no area.
     """
 
     workloads: tuple[str, ...]
@@ -103,6 +104,7 @@ class Dataset:
     infeasible: Rows
     infeasible_held: Rows
     feasible_share: float
+    least_area_mm2: float
 
 
 def prepare(
@@ -163,6 +165,9 @@ def prepare(
         infeasible=rows_of(bad[held_bad:]),
         infeasible_held=rows_of(bad[:held_bad]),
         feasible_share=float(good.mean()),
+        least_area_mm2=float(log.metrics["area_mm2"][log.feasible].min())
+        if "area_mm2" in log.metrics
+        else float("nan"),
     )
 
 
@@ -322,4 +327,14 @@ def unlike(
         f"the workload computes {ratio:.3g} operations per MB of parameters; those trained on, "
         f"{', '.join(workloads)}, {ratios.min():.3g} to {ratios.max():.3g}. Its best design is likely another "
         "kind; evaluate some of its designs and train on them too"
+    )
+
+
+def below_the_log(area_mm2: float, least_area_mm2: float) -> str | None:
+    """Return a warning if every feasible design that a model learned from is larger than an area, else None."""
+    if not area_mm2 < least_area_mm2:  # also if the log had no area
+        return None
+    return (
+        f"the area bound {area_mm2:g} mm2 lies below every feasible design that the model learned from; the smallest "
+        f"has {least_area_mm2:.4g} mm2. What it says of smaller ones is a guess; log some and fit anew"
     )

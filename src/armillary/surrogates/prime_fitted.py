@@ -39,6 +39,7 @@ class FittedPrime:
         scales: how each workload's metric was standardised.
         feasibility: map from standard values to the probability of feasibility.
         selection: how the members were chosen.
+        least_area_mm2: area of the smallest feasible design that was learned from.
     """
 
     objective: Objective
@@ -50,6 +51,7 @@ class FittedPrime:
     scales: tuple[Scale, ...]
     feasibility: FeasibilityMap
     selection: Selection
+    least_area_mm2: float = float("nan")
 
     def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None) -> Prediction:
         """Predict designs, codes of shape [designs, parameters]; see `Prime.predict`."""
@@ -103,6 +105,7 @@ class FittedPrime:
             "scales": [asdict(scale) for scale in self.scales],
             "feasibility": asdict(self.feasibility),
             "selection": self.selection.as_dict(),
+            "least_area_mm2": self.least_area_mm2,
         }
         model_file.save(target, KIND, space, self.objective, content, self.weights)
 
@@ -127,6 +130,7 @@ class FittedPrime:
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             feasibility=FeasibilityMap(**content["feasibility"]),
             selection=Selection.from_dict(content["selection"]),
+            least_area_mm2=content["least_area_mm2"],
         )
 
 
