@@ -62,15 +62,19 @@ def template_pages() -> str:
     """Return the parameters of every template."""
     parts = ["# Templates"]
     for name in templates.names():
-        template = templates.load(name)
+        per_layer = templates.depends_on_workload(name)
+        template = templates.load(name, zoo.build("resnet50")) if per_layer else templates.load(name)
         baseline = template.baseline.as_dict()
+        shown = template.space.parameters[: 2 if per_layer else None]
         rows = [
-            (f"`{p.name}`", p.unit, ", ".join(f"{v:,}" for v in p.values), f"{baseline[p.name]:,}")
-            for p in template.space.parameters
+            (f"`{p.name}`", p.unit, ", ".join(f"{v:,}" for v in p.values), f"{baseline[p.name]:,}") for p in shown
         ]
+        size = f"{template.space.size:,} designs"
+        if per_layer:
+            size = "An array of its own for every layer, with two parameters each (those of the first are listed)"
         parts += [
             f"## {name}",
-            f"{template.space.size:,} designs; fidelities: {', '.join(evaluators.fidelities(name))}.",
+            f"{size}; fidelities: {', '.join(evaluators.fidelities(name))}.",
             table(("parameter", "unit", "values", template.baseline_name), rows),
         ]
     return "\n\n".join(parts)

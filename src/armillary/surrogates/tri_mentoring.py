@@ -22,6 +22,7 @@ from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.prime_data import Rows
 
 _MEMBERS = 3
+_SURPRISE = 1.0  # networks that were made to agree no longer doubt each other where all is infeasible
 _PARENTS = 64
 _POOL = 256
 _PAIRS = 128
@@ -38,7 +39,7 @@ class TriMentoring(DeepEnsemble):
     """
 
     def __init__(self, *, rounds: int = 40, weight: float = 0.5, steps_per_round: int = 5, **options: Any) -> None:
-        super().__init__(**{"members": _MEMBERS, **options})
+        super().__init__(**{"members": _MEMBERS, "surprise": _SURPRISE, **options})
         self._rounds, self._weight, self._steps_per_round = rounds, weight, steps_per_round
 
     def _improve(self, good: Rows, learned: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator) -> None:
