@@ -66,9 +66,7 @@ def template_pages() -> str:
         template = templates.load(name, zoo.build("resnet50")) if per_layer else templates.load(name)
         baseline = template.baseline.as_dict()
         shown = template.space.parameters[: 2 if per_layer else None]
-        rows = [
-            (f"`{p.name}`", p.unit, ", ".join(f"{v:,}" for v in p.values), f"{baseline[p.name]:,}") for p in shown
-        ]
+        rows = [(f"`{p.name}`", p.unit, ", ".join(f"{v:,}" for v in p.values), f"{baseline[p.name]:,}") for p in shown]
         size = f"{template.space.size:,} designs"
         if per_layer:
             size = "An array of its own for every layer, with two parameters each (those of the first are listed)"

@@ -17,7 +17,8 @@ class Template:
     """A parameterised accelerator.
 
     `area_mm2` maps coded designs, shape [designs, parameters], to their area, shape [designs];
-    above `max_area_mm2` a design cannot be built. `baseline` is a published design of the space.
+    above `max_area_mm2` a design cannot be built. `baseline` is a design of the space to compare with, and
+    `baseline_note` what it is.
     """
 
     name: str
@@ -26,3 +27,4 @@ class Template:
     max_area_mm2: float
     baseline: Design
     baseline_name: str
+    baseline_note: str = "published design"

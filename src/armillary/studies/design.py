@@ -369,7 +369,7 @@ def _write_results(
         "versions": _versions(evaluator),
         "winner": compared("Winner", "best of the log" if from_log else proposed, won),
         "best_of_log": compared("Best of log", f"best of {len(rows):,} logged designs", of_log),
-        "baseline": compared(template.baseline_name, "published design, our evaluator", baseline),
+        "baseline": compared(template.baseline_name, f"{template.baseline_note}, our evaluator", baseline),
         "importances": importances(rows, template.space, objective, request.seed),
         **_selection(model),
         **_reliability(model),

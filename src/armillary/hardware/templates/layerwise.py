@@ -194,4 +194,5 @@ def _template(family: Layerwise, workload: str, arrays: tuple[Slot, ...]) -> Tem
             {p.name: _BASELINE[i % 2] for i, p in enumerate(parameters)}, f"the uniform {family.name} design"
         ),
         baseline_name="uniform",
+        baseline_note="every array alike",
     )
