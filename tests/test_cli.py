@@ -194,8 +194,10 @@ def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
     monkeypatch.setitem(prime_training.SCHEDULES, "quick", short)
     log = tmp_path / "log"
     answer("collect", "--workload", "mobilenet_v2", "--samples", "1500", "--log", log)
-    fitted = answer("fit", "--log", log, "--area", "29", "--schedule", "quick", "--out", tmp_path / "m.pt")
-    assert fitted["rows"] == 1500
+    fit = ("fit", "--log", log, "--area", "29")
+    prime = answer(*fit, "--surrogate", "prime", "--schedule", "quick", "--out", tmp_path / "p.pt")
+    fitted = answer(*fit, "--out", tmp_path / "m.pt")
+    assert prime["rows"] == fitted["rows"] == 1500
     rows = answer("propose", "--model", tmp_path / "m.pt", "--workload", "mobilenet_v2", "--area", "29", "--top", "8")
     assert len(rows) == 8
     assert max(row["area_mm2"] for row in rows) <= 29
@@ -237,7 +239,11 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
         (("design", "mobilenet_v2", "--area", "-3"), "area=-3 mm2 is not allowed"),
         (("design", "mobilenet_v2", "--area", "0.1"), "the smallest legal design for mobilenet_v2 has 0.22 mm2"),
         (("design", "mobilenet_v2", "--area", "29", "--template", "edge"), "choose one of ['edge_tpu'"),
-        (("design", "mobilenet_v2", "--area", "29", "--schedule", "long"), "schedule 'long' is unknown"),
+        (
+            ("design", "mobilenet_v2", "--area", "29", "--surrogate", "prime", "--schedule", "long"),
+            "schedule 'long' is unknown",
+        ),
+        (("design", "mobilenet_v2", "--area", "29", "--schedule", "quick"), "trains without a schedule"),
         (("design", "mobilenet_v2", "--area", "29", "--sampler", "grid"), "sampler 'grid' is unknown"),
         (("design", "no.onnx", "--area", "29"), "no.onnx: no such file"),
         (("design", "mobilenet_v2"), "--area"),

@@ -73,10 +73,30 @@ def propose(
     if not every:
         raise ArmillaryError("no workload to propose designs for; name at least one")
     bound = min(area_mm2, template.max_area_mm2)
-    met = keys(template.space.encode_columns(known.design)) if known is not None else None
 
     def score(codes: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray(np.mean([p.mean for p in _expected(surrogate, codes, every)], axis=0))
+
+    allowed = _allowed(template, bound, every, known, limits, keep)
+    codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed, **(effort or {}))
+    predictions = _expected(surrogate, codes, every)
+    return Proposals(
+        codes=codes,
+        predicted=np.asarray(np.mean([p.mean for p in predictions], axis=0)),
+        p_feasible=np.asarray(np.prod([p.p_feasible for p in predictions], axis=0)),
+    )
+
+
+def _allowed(
+    template: Template,
+    bound: float,
+    contexts: Sequence[Context],
+    known: Evaluations | None,
+    limits: Sequence[Limit],
+    keep: Keep | None,
+) -> Keep:
+    """Return the mask over codes that every proposal has to pass; the surrogates of limits are asked last."""
+    met = keys(template.space.encode_columns(known.design)) if known is not None else None
 
     def allowed(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         inside = template.area_mm2(codes) <= bound
@@ -87,17 +107,11 @@ def propose(
         for limit in limits:
             left = np.flatnonzero(inside)
             if len(left):
-                most = np.max([p.mean for p in _expected(limit.surrogate, codes[left], every)], axis=0)
+                most = np.max([p.mean for p in _expected(limit.surrogate, codes[left], contexts)], axis=0)
                 inside[left] = most <= limit.at_most
         return inside
 
-    codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed, **(effort or {}))
-    predictions = _expected(surrogate, codes, every)
-    return Proposals(
-        codes=codes,
-        predicted=np.asarray(np.mean([p.mean for p in predictions], axis=0)),
-        p_feasible=np.asarray(np.prod([p.p_feasible for p in predictions], axis=0)),
-    )
+    return allowed
 
 
 def _expected(model: Surrogate, codes: NDArray[np.int64], contexts: Sequence[Context]) -> list[Prediction]:

@@ -165,10 +165,13 @@ def prepare(
         infeasible=rows_of(bad[held_bad:]),
         infeasible_held=rows_of(bad[:held_bad]),
         feasible_share=float(good.mean()),
-        least_area_mm2=float(log.metrics["area_mm2"][log.feasible].min())
-        if "area_mm2" in log.metrics
-        else float("nan"),
+        least_area_mm2=_least_area_mm2(log),
     )
+
+
+def _least_area_mm2(log: Evaluations) -> float:
+    areas = log.metrics.get("area_mm2")
+    return float("nan") if areas is None else float(areas[log.feasible].min())
 
 
 def _check_source(log: Evaluations) -> None:
