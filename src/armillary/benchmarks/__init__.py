@@ -18,7 +18,7 @@ BENCHES = Registry(
         "prime-table6": "armillary.benchmarks.prime_table6:run",
         "prime-figures": "armillary.benchmarks.prime_figures:run",
         "prime-online": "armillary.benchmarks.prime_online:run",
-        "prime-surrogates": "armillary.benchmarks.prime_tables:surrogates",
+        "prime-surrogates": "armillary.benchmarks.prime_surrogates:run",
         "prime-table11-12": "armillary.benchmarks.prime_tables:table11_12",
         "speed": "armillary.benchmarks.speed:run",
         "timeloop-parity": "armillary.benchmarks.timeloop_parity:run",

@@ -189,15 +189,6 @@ def _calls(measured: Sequence[Measured], most: float) -> Check:
     return Check("PRIME's evaluations over the firefly's", share, f"at most {most:.0%}", share <= most)
 
 
-def _better(_: Sequence[Task], measured: Sequence[Measured]) -> list[Check]:
-    gain = geometric_mean([found["prime"]["runtime_s"] / found["deep-ensemble"]["runtime_s"] for found in measured])
-    illegal = 1 - float(np.mean([found["deep-ensemble"].get("feasible_of_top", 0.0) for found in measured]))
-    return [
-        Check("deep-ensemble over PRIME, geometric mean", gain, "at least 1", gain >= 1),
-        Check("illegal designs among its top 256", illegal, "under 5%", illegal < 0.05),
-    ]
-
-
 def _several(tasks: Sequence[Task], measured: Sequence[Measured]) -> list[Check]:
     many = [found for task, found in zip(tasks, measured, strict=True) if len(task.target) >= _MANY]
     wins = sum(found["prime"]["runtime_s"] <= _CLOSE * _best_online(found) for found in many)
@@ -220,22 +211,6 @@ _SEARCHES = {name: (name, _PLAIN) for name in ("bayesian", "firefly")}
 _AT_29: Mapping[str, Any] = {"trained_at_mm2": AREA_MM2}
 
 TABLES = {
-    "prime-surrogates": Table(
-        TABLE_7 + tuple(task for task in TABLE_3 if task.target not in {t.target for t in TABLE_7}),
-        {
-            "deep-ensemble": ("deep-ensemble", _PLAIN),
-            "deep-ensemble, bounded rows left out": ("deep-ensemble", {"learn_beyond": False}),
-            "ram-listnet": ("ram-listnet", _PLAIN),
-            "tri-mentoring": ("tri-mentoring", _PLAIN),
-            "standard": ("standard", _PLAIN),
-            "coms": ("coms", _PLAIN),
-            "mins": ("mins", _PLAIN),
-            "firefly": ("firefly", _PLAIN),
-        },
-        _better,
-        note="deep-ensemble and ram-listnet do not learn the area bound, which is known exactly, and learn the latency "
-        "of designs beyond it, which PRIME throws away; one column leaves those rows out.",
-    ),
     "prime-table3": Table(TABLE_3, {**_OURS, **_ONLINE, **_IN_LOG}, _single),
     "prime-table4": Table(TABLE_4, {**_OURS, **{name: _ONLINE[name] for name in ("firefly", "mbo")}}, _several),
     "prime-table5": Table(TABLE_5, {**_OURS, **_FIREFLY}, _gain_check("firefly", 1.2)),
@@ -358,5 +333,4 @@ def _bench(name: str) -> Callable[[BenchOptions], BenchResult]:
 table3, table4, table5 = (_bench(f"prime-table{n}") for n in (3, 4, 5))
 table7, table8, table9, table10 = (_bench(f"prime-table{n}") for n in (7, 8, 9, 10))
 table13, table15, table16 = (_bench(f"prime-table{n}") for n in (13, 15, 16))
-surrogates = _bench("prime-surrogates")
 table18, table21 = (_bench(f"prime-table{n}") for n in (18, 21))
