@@ -15,7 +15,8 @@ from armillary.cli import app
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware import templates
 from armillary.log.schema import to_table
-from armillary.types import METRICS
+from armillary.spaces.space import Parameter
+from armillary.types import METRICS, Value
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 
@@ -50,6 +51,9 @@ def _default(parameter: object) -> str:
     return "" if default is None or default is False or callable(default) else f"`{default}`"
 
 
+MOST_VALUES = 30
+
+
 def _leaves(command: object, path: str) -> Iterable[tuple[str, object]]:
     subcommands = getattr(command, "commands", {})
     if not subcommands or getattr(command, "invoke_without_command", False):
@@ -66,7 +70,7 @@ def template_pages() -> str:
         template = templates.load(name, zoo.build("resnet50")) if per_layer else templates.load(name)
         baseline = template.baseline.as_dict()
         shown = template.space.parameters[: 2 if per_layer else None]
-        rows = [(f"`{p.name}`", p.unit, ", ".join(f"{v:,}" for v in p.values), f"{baseline[p.name]:,}") for p in shown]
+        rows = [(f"`{p.name}`", p.unit, values_of(p), spelt(baseline[p.name])) for p in shown]
         size = f"{template.space.size:,} designs"
         if per_layer:
             size = "An array of its own for every layer, with two parameters each (those of the first are listed)"
@@ -76,6 +80,17 @@ def template_pages() -> str:
             table(("parameter", "unit", "values", template.baseline_name), rows),
         ]
     return "\n\n".join(parts)
+
+
+def values_of(parameter: Parameter) -> str:
+    """Return a parameter's values, of many only the first and the last."""
+    values = [spelt(v) for v in parameter.values]
+    return ", ".join(values) if len(values) <= MOST_VALUES else f"{values[0]} to {values[-1]}, {len(values)} values"
+
+
+def spelt(value: Value) -> str:
+    """Return a parameter's value as people write it."""
+    return value if isinstance(value, str) else f"{value:,}"
 
 
 def workload_page() -> str:

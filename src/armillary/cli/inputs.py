@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,6 +16,8 @@ from armillary.cli.shared import (
     workloads_app,
 )
 from armillary.console import print_result, print_table
+
+_MOST_VALUES = 30
 
 
 @workloads_app.callback()
@@ -119,6 +121,13 @@ def templates_show(
 
     def show() -> None:
         print(f"{template.name}: {template.space.size:,} designs, at most {template.max_area_mm2:g} mm2\n")
-        print_table(rows)
+        print_table([{**row, "values": _shortened(row["values"])} for row in rows])
 
     print_result(content, as_json, show)
+
+
+def _shortened(values: list[Any]) -> str:
+    """Return values as text, of many only the first and the last."""
+    if len(values) <= _MOST_VALUES:
+        return ", ".join(map(str, values))
+    return f"{values[0]}, {values[1]}, ..., {values[-1]} ({len(values)} values)"

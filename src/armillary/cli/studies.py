@@ -271,7 +271,11 @@ def search(
     optimizer: Annotated[str, typer.Option(help="Which optimizer, e.g. firefly or prime-online.")],
     budget: Annotated[int, typer.Option(help="Evaluations, infeasible ones included.", min=1)],
     study: Annotated[Path, typer.Option(help="Folder of the study.")],
-    area: Area = 29.0,
+    area: Annotated[
+        float | None, typer.Option(help="Upper bound of the chip area, in mm2.", show_default="the template's budget")
+    ] = None,
+    power: Annotated[float | None, typer.Option(help="Upper bound of the mean power, in mW.")] = None,
+    metric: Annotated[str, typer.Option(help="What to minimise, e.g. runtime_s or edp_pj_cycles.")] = "runtime_s",
     template: TemplateName = "edge_tpu",
     fidelity: Annotated[str, typer.Option(help="analytical, rtl or physical.")] = "analytical",
     dim: Dim = None,
@@ -284,20 +288,21 @@ def search(
     from armillary.studies.study_folder import StudyFolder
 
     network = workload_of(workload, dim)
+    chosen = registry.load(template, network)
     request = SearchRequest(
         source=workload,
         digest=digest_of(network),
         template=template,
         optimizer=optimizer,
-        area_mm2=area,
+        area_mm2=chosen.area_budget_mm2 if area is None else area,
         budget=budget,
         fidelity=str(fidelity_of(fidelity)),
         seed=seed,
+        metric=metric,
+        power_mw=power,
     )
     with progress_bars() as on_progress:
-        found = run_search(
-            request, registry.load(template, network), network, StudyFolder(study), on_progress=on_progress
-        )
+        found = run_search(request, chosen, network, StudyFolder(study), on_progress=on_progress)
     content = {
         "evaluated": found.evaluated,
         "feasible": found.feasible,
@@ -308,9 +313,9 @@ def search(
     def show() -> None:
         print(f"{found.evaluated:,} evaluations, {found.feasible:,} of them legal")
         if found.best is None:
-            print("no legal design was met; raise --budget or --area")
+            print("no legal design was met; raise --budget or the bounds")
         else:
-            print_table([{**found.best.design.as_dict(), "runtime_s": found.best.metrics["runtime_s"]}])
+            print_table([{**found.best.design.as_dict(), metric: found.best.metrics[metric]}])
 
     print_result(content, as_json, show)
 

@@ -12,6 +12,8 @@ EVALUATORS = Registry(
         "edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:EdgeTpuEvaluator",
         "nvdla.analytical": "armillary.evaluators.layerwise:nvdla",
         "shidiannao.analytical": "armillary.evaluators.layerwise:shidiannao",
+        "spotlight.analytical": "armillary.evaluators.spotlight.evaluator:edge",
+        "spotlight_cloud.analytical": "armillary.evaluators.spotlight.evaluator:cloud",
     },
 )
 

@@ -16,9 +16,9 @@ from armillary.types import Design
 class Template:
     """A parameterised accelerator.
 
-    `area_mm2` maps coded designs, shape [designs, parameters], to their area, shape [designs];
-    above `max_area_mm2` a design cannot be built. `baseline` is a design of the space to compare with, and
-    `baseline_note` what it is.
+    `area_mm2` maps coded designs, shape [designs, parameters], to their area, shape [designs]; above `max_area_mm2` a
+    design cannot be built; a search that is given no bound keeps to `area_budget_mm2`. `baseline` is a design of the
+    space to compare with, and `baseline_note` what it is.
     """
 
     name: str
@@ -28,3 +28,4 @@ class Template:
     baseline: Design
     baseline_name: str
     baseline_note: str = "published design"
+    area_budget_mm2: float = 29.0  # PRIME's bound

@@ -18,6 +18,13 @@ REGISTRY = Registry(
         "prime-online": "armillary.optimizers.prime_online:PrimeOnline",
         "p3bo": "armillary.optimizers.p3bo:P3bo",
         "random": "armillary.optimizers.random_search:RandomSearch",
+        "spotlight": "armillary.optimizers.spotlight:Spotlight",
+        "spotlight-a": "armillary.optimizers.spotlight:everything",
+        "spotlight-exact": "armillary.optimizers.spotlight:exact",
+        "spotlight-f": "armillary.optimizers.spotlight:fixed",
+        "spotlight-ga": "armillary.optimizers.spotlight:SpotlightGenetic",
+        "spotlight-r": "armillary.optimizers.spotlight:SpotlightRandom",
+        "spotlight-v": "armillary.optimizers.spotlight:vanilla",
     },
 )
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from armillary import optimizers
 from armillary.evaluators import for_template
+from armillary.evaluators.spotlight.evaluator import SearchesMappings
+from armillary.evaluators.spotlight.search import Goal, Mapper
 from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.optimizers.coded import AsksCodes, CodedOptimizer, objective_values
@@ -15,10 +17,16 @@ from armillary.studies.bounds import check_area
 from armillary.studies.evaluation import evaluate_codes, logged
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.study_folder import StudyFolder
-from armillary.types import ArmillaryError, Evaluation, Fidelity, Objective
+from armillary.types import ArmillaryError, Evaluation, Evaluator, Fidelity, Objective
 from armillary.workloads.layer import Workload
 
 BATCH = 256
+_GOALS: dict[str, Goal] = {
+    "runtime_s": "delay",
+    "delay_cycles": "delay",
+    "energy_pj": "energy",
+    "edp_pj_cycles": "edp",
+}
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,13 @@ class SearchRequest:
     fidelity: str = "analytical"
     seed: int = 0
     metric: str = "runtime_s"
+    power_mw: float | None = None
 
     @property
     def objective(self) -> Objective:
-        """The metric under the area bound."""
-        return Objective(self.metric, {"area_mm2": self.area_mm2})
+        """The metric under the bounds."""
+        power = {} if self.power_mw is None else {"power_mw": self.power_mw}
+        return Objective(self.metric, {"area_mm2": self.area_mm2, **power})
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,7 @@ def run_search(
     optimizer = optimizers.load(request.optimizer)(space=template.space, objective=request.objective, seed=request.seed)
     if not isinstance(optimizer, AsksCodes):
         raise ArmillaryError(f"optimizer {request.optimizer!r} cannot ask in batches; choose another")
+    evaluator = _mapping_for(optimizer, evaluator, request)
     check_area(template, evaluator, workload, request.area_mm2)
     if isinstance(optimizer, CodedOptimizer):
         optimizer.within = lambda codes: template.area_mm2(codes) <= request.area_mm2
@@ -89,10 +100,31 @@ def run_search(
         optimizer.tell_batch(codes, objective_values(batch, request.objective))
         done += len(codes)
     on_progress(stage, done, request.budget)
-    rows = log.evaluations(template.space.name)
+    rows = log.evaluations(template.space.name).with_derived([request.metric, *request.objective.upper_bounds])
     legal = np.flatnonzero(request.objective.satisfied(rows))
     best = rows.row(int(legal[rows.metrics[request.metric][legal].argmin()])) if len(legal) else None
     return Found(evaluated=done, feasible=len(legal), best=best)
+
+
+def _mapping_for(optimizer: AsksCodes, evaluator: Evaluator, request: SearchRequest) -> Evaluator:
+    """Return the evaluator with the search for mappings that the optimizer brings, if it brings one.
+
+    Raises:
+        ArmillaryError: if the template's mappings cannot be searched, or not for this metric.
+    """
+    mapper: Mapper | None = getattr(optimizer, "mapper", None)
+    if not isinstance(evaluator, SearchesMappings):
+        if mapper is not None:
+            raise ArmillaryError(
+                f"optimizer {request.optimizer!r} searches mappings too, but those of template {request.template!r} "
+                "are fixed; choose --template spotlight or another optimizer"
+            )
+        return evaluator
+    if request.metric not in _GOALS:
+        raise ArmillaryError(
+            f"metric {request.metric!r} does not say which mapping of a layer is best; choose one of {list(_GOALS)}"
+        )
+    return evaluator.mapping_with(mapper, _GOALS[request.metric])
 
 
 def _by_code(codes: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> dict[bytes, int]:

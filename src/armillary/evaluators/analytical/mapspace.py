@@ -156,7 +156,7 @@ def _splits(levels: tuple[Level, ...], dimension: str, bound: int, layer: Layer)
             fixed = level.rules.factors.get(dimension)
             slots.append(Slot(number, TEMPORAL))
             limits.append((fixed, fixed) if fixed else (1, bound))
-    factors = _factorizations(bound, limits)
+    factors = factorizations(bound, limits)
     kept = factors[_within_tiles(levels, dimension, slots, factors)]
     kept = kept[_on_one_axis(slots, kept)]
     if not len(kept):
@@ -188,7 +188,7 @@ def _on_one_axis(slots: list[Slot], factors: NDArray[np.int64]) -> NDArray[np.bo
     return ok
 
 
-def _factorizations(bound: int, limits: list[tuple[int, int]]) -> NDArray[np.int64]:
+def factorizations(bound: int, limits: list[tuple[int, int]]) -> NDArray[np.int64]:
     """Return the ordered factorizations of a bound into factors within limits, shape [ways, slots]."""
     if not limits:
         return np.ones((1 if bound == 1 else 0, 0), dtype=np.int64)

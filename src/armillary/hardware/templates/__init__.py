@@ -19,6 +19,8 @@ TEMPLATES = Registry(
         "edge_tpu": "armillary.hardware.templates.edge_tpu:TEMPLATE",
         "nvdla": "armillary.hardware.templates.nvdla:TEMPLATE",
         "shidiannao": "armillary.hardware.templates.shidiannao:TEMPLATE",
+        "spotlight": "armillary.hardware.templates.spotlight:TEMPLATE",
+        "spotlight_cloud": "armillary.hardware.templates.spotlight:CLOUD_TEMPLATE",
     },
 )
 

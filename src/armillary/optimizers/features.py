@@ -1,0 +1,190 @@
+"""Feature spaces: what an expert knows of designs, mappings and layers, as named functions to a number.
+
+A feature is any function of a design, its mapping and the layer. daBO draws candidates in the parameter space and
+judges them in the feature space, where a trend is easier to see. One line adds one:
+
+    MORE = SPOTLIGHT_SW.with_features(weights_per_pe=lambda chip, maps, layer: maps.tile("K", 0) * maps.tile("C", 0))
+
+Source: the Spotlight chapter, Section 4.1.3 and Table 4.2. Its index 0 is the DRAM level, 1 the scratchpad, 2 the
+register file; our X is Q and Y is P, the output's columns and rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.evaluators.spotlight.mapspace import ARRAY, DRAM, LANES, REGISTERS, SCRATCHPAD, Maps, tile_words
+from armillary.hardware.hierarchy import DIMENSIONS
+from armillary.hardware.templates.spotlight import Chip
+from armillary.workloads.layer import Layer
+
+Values = NDArray[np.float64]
+_LEVELS = (REGISTERS, SCRATCHPAD, DRAM)
+"""Places of the temporal loops, by level: 0 the register file, 1 the scratchpad, 2 DRAM."""
+
+
+@dataclass(frozen=True)
+class MapView:
+    """Mappings as features see them; every answer has shape [n]."""
+
+    maps: Maps
+
+    def loops(self, dimension: str, level: int) -> Values:
+        """Return the iterations of a dimension's loop at a level."""
+        return np.asarray(self.maps.factors[:, DIMENSIONS.index(dimension), _LEVELS[level]], dtype=float)
+
+    def tile(self, dimension: str, level: int) -> Values:
+        """Return the extent of a dimension in the tile of a level."""
+        places = slice(0, ARRAY) if level == 0 else slice(0, DRAM) if level == 1 else slice(None)
+        return np.asarray(self.maps.factors[:, DIMENSIONS.index(dimension), places].prod(axis=1), dtype=float)
+
+    def unrolled(self, axis: str) -> Values:
+        """Return how far `rows`, `columns` or `lanes` are used."""
+        return self._along(axis, LANES if axis == "lanes" else ARRAY)
+
+    def repeated(self, axis: str) -> Values:
+        """Return how often the loop unrolled over `rows` or `columns` still turns in the scratchpad."""
+        return self._along(axis, SCRATCHPAD)
+
+    def _along(self, axis: str, place: int) -> Values:
+        dims = getattr(self.maps, axis)
+        padded = np.concatenate([self.maps.factors[:, :, place], np.ones((len(self.maps), 1), dtype=np.int64)], axis=1)
+        return np.asarray(padded[np.arange(len(dims)), dims], dtype=float)
+
+
+Feature = Callable[[Any, Any, Any], Any]
+"""A function of a `Chip`, a `MapView` and a `Layer`; features of the hardware alone get None for the last two."""
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """Named features."""
+
+    features: Mapping[str, Feature]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names in order."""
+        return tuple(self.features)
+
+    def with_features(self, **more: Feature) -> FeatureSpace:
+        """Return the space with features added or replaced."""
+        return FeatureSpace({**self.features, **more})
+
+    def without(self, *names: str) -> FeatureSpace:
+        """Return the space without some features.
+
+        Raises:
+            KeyError: if there is no feature of a name.
+        """
+        left = dict(self.features)
+        for name in names:
+            del left[name]
+        return FeatureSpace(left)
+
+    def __call__(self, chip: Chip, maps: Maps, layer: Layer) -> Values:
+        """Return the features of mappings of a layer onto a chip, shape [n, features]."""
+        view = MapView(maps)
+        columns = [np.broadcast_to(np.asarray(f(chip, view, layer), float), len(maps)) for f in self.features.values()]
+        return np.stack(columns, axis=1)
+
+    def of_chips(self, chips: Sequence[Chip]) -> Values:
+        """Return features that depend on the hardware alone, shape [chips, features]."""
+        return np.array([[float(f(chip, None, None)) for f in self.features.values()] for chip in chips])
+
+
+TABLE_4_2 = FeatureSpace(
+    {
+        "kernel_parallelism": lambda _, m, __: m.loops("R", 2) * m.loops("S", 2),
+        "spatial_unrolling": lambda _, m, __: m.unrolled("rows") * m.unrolled("columns"),
+        "pe_utilization": lambda c, m, _: m.unrolled("rows") / c.rows * (m.unrolled("columns") / c.columns),
+        "loop_iterations": lambda c, m, _: (
+            np.ceil(m.unrolled("rows") * m.repeated("rows") / c.rows)
+            * np.ceil(m.unrolled("columns") * m.repeated("columns") / c.columns)
+        ),
+        "dram_transfers": lambda c, m, _: (
+            m.loops("Q", 2) / m.loops("Q", 0) * (m.loops("P", 2) / m.loops("P", 0)) * (c.rows + c.columns)
+        ),
+        "unrolled_dimensions": lambda _, m, __: (
+            2 * m.loops("Q", 2) + 3 * m.loops("P", 2) + 5 * m.loops("K", 2) + 7 * m.loops("K", 1) + 11 * m.loops("K", 0)
+        ),
+    }
+)
+"""Table 4.2, what depends on the mapping."""
+
+FURTHER = FeatureSpace(
+    {
+        "lane_utilization": lambda c, m, _: m.unrolled("lanes") / c.simd_lanes,
+        "register_file_use": lambda c, m, la: _words(m, la, 0) / c.register_file_bytes,
+        "scratchpad_use": lambda c, m, la: _words(m, la, 1) / (c.scratchpad_kib * 1024),
+        "reuse_volume": lambda _, m, la: (
+            la.macs / (_words(m, la, 1) * np.prod([m.loops(d, 2) for d in DIMENSIONS], axis=0))
+        ),
+        "array_perimeter": lambda c, m, _: m.unrolled("rows") + m.unrolled("columns") + 0 * c.rows,
+        "scratchpad_iterations": lambda _, m, __: np.prod([m.loops(d, 1) for d in DIMENSIONS], axis=0),
+        "dram_iterations": lambda _, m, __: np.prod([m.loops(d, 2) for d in DIMENSIONS], axis=0),
+        "register_iterations": lambda _, m, __: np.prod([m.loops(d, 0) for d in DIMENSIONS], axis=0),
+        "weights_per_pe": lambda _, m, __: m.tile("K", 0) * m.tile("C", 0) * m.tile("R", 0) * m.tile("S", 0),
+    }
+)
+"""Further ones, as of the fifteen that the chapter started from: it names buffer use, reuse volume and perimeter."""
+
+_CHOSEN = ("lane_utilization", "scratchpad_use", "reuse_volume", "dram_iterations")
+
+SPOTLIGHT_SW = FeatureSpace({**TABLE_4_2.features, **{name: FURTHER.features[name] for name in _CHOSEN}})
+"""What daBO_SW judges mappings by: Table 4.2, and what else correlates on our cost model (Section 4.1.3.2).
+
+The chapter's evaluator shares lanes out by itself and has no DRAM; ours counts both.
+"""
+
+
+def _loops(dimension: str, level: int) -> Feature:
+    return lambda _, m, __: m.loops(dimension, level)
+
+
+RAW_SW = FeatureSpace(
+    {
+        **{f"{dimension}{2 - level}": _loops(dimension, level) for dimension in DIMENSIONS for level in (0, 1, 2)},
+        "rows_dimension": lambda _, m, __: m.maps.rows.astype(float),
+        "columns_dimension": lambda _, m, __: m.maps.columns.astype(float),
+    }
+)
+"""The parameters themselves, as Spotlight-V takes them: tile factors, and the unrolled dimensions as numbers."""
+
+SPOTLIGHT_HW = FeatureSpace(
+    {
+        "simd_lanes": lambda c, _, __: c.simd_lanes,
+        "bandwidth": lambda c, _, __: c.bandwidth,
+        "pes": lambda c, _, __: c.pes,
+        "array_width": lambda c, _, __: c.columns,
+        "on_chip_sram": lambda c, _, __: c.register_file_kib + c.scratchpad_kib,
+    }
+)
+"""Table 4.2, what depends on the hardware alone."""
+
+RAW_HW = FeatureSpace(
+    {
+        "simd_lanes": lambda c, _, __: c.simd_lanes,
+        "bandwidth": lambda c, _, __: c.bandwidth,
+        "pes": lambda c, _, __: c.pes,
+        "array_height": lambda c, _, __: c.rows,
+        "scratchpad_kib": lambda c, _, __: c.scratchpad_kib,
+        "register_file_kib": lambda c, _, __: c.register_file_kib,
+    }
+)
+"""The hardware's parameters themselves."""
+
+
+def union(*spaces: FeatureSpace) -> FeatureSpace:
+    """Return the features of all spaces."""
+    return FeatureSpace({name: f for space in spaces for name, f in space.features.items()})
+
+
+def _words(view: MapView, layer: Layer, level: int) -> Values:
+    places = slice(0, ARRAY) if level == 0 else slice(0, DRAM)
+    return tile_words(layer, view.maps.factors[:, :, places].prod(axis=2)).astype(float)

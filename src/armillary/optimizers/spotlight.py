@@ -1,0 +1,152 @@
+"""Spotlight: daBO over the hardware, and for each chip daBO over the mappings of each layer.
+
+The optimizer asks for chips; its `mapper` tells the evaluator how to search their mappings. The variants of the chapter
+replace both searches:
+
+    spotlight        daBO in the feature space
+    spotlight-v      the same on the raw parameters (vanilla Bayesian optimisation)
+    spotlight-a      on features and parameters together
+    spotlight-f      only three fixed dataflows, only the tile factors of K and C
+    spotlight-r      random search
+    spotlight-ga     genetic search
+    spotlight-exact  daBO outside, a thorough search of every layer's mappings inside
+
+Source: the Spotlight chapter, Sections 4.2, 4.3 and 4.4.5.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.evaluators.spotlight.fixed import FixedSpace
+from armillary.evaluators.spotlight.local import DISTINCT, Memory
+from armillary.evaluators.spotlight.search import GENETIC, RANDOM, Mapper
+from armillary.hardware.templates.spotlight import EDGE, chip_of
+from armillary.optimizers.coded import CodedOptimizer
+from armillary.optimizers.dabo import DaboMaps, DomainModel
+from armillary.optimizers.features import RAW_HW, RAW_SW, SPOTLIGHT_HW, SPOTLIGHT_SW, FeatureSpace, union
+from armillary.optimizers.genetic import Genetic
+from armillary.optimizers.random_search import RandomSearch
+from armillary.spaces.space import Space
+from armillary.types import ArmillaryError, Objective
+
+ALL_HW, ALL_SW = union(SPOTLIGHT_HW, RAW_HW), union(SPOTLIGHT_SW, RAW_SW)
+
+
+def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100) -> Mapper:
+    """Return the mapper that searches with daBO in a feature space."""
+    return Mapper(name, partial(DaboMaps, features=features), samples=samples)
+
+
+def check_space(space: Space) -> None:
+    """Check that designs of a space are chips of the `spotlight` family.
+
+    Raises:
+        ArmillaryError: if they are not.
+    """
+    if set(space.names) != set(EDGE.names):
+        raise ArmillaryError(
+            f"space {space.name!r} has the parameters {list(space.names)}; Spotlight searches {list(EDGE.names)}: "
+            "choose --template spotlight or spotlight_cloud"
+        )
+
+
+class Spotlight(CodedOptimizer):
+    """daBO over the hardware (daBO_HW).
+
+    Args:
+        space: of a `spotlight` template.
+        objective: what to minimise under which bounds.
+        seed: same seed and results, same designs.
+        features: of the hardware.
+        model: the GP.
+        warm_up: random designs evaluated first.
+        explore: share of the later designs that are random.
+        candidates: drawn per design.
+        mapper: the search for mappings that goes with it.
+
+    Raises:
+        ArmillaryError: if the space is another template's.
+    """
+
+    batch = 1
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        objective: Objective,
+        seed: int = 0,
+        features: FeatureSpace = SPOTLIGHT_HW,
+        model: DomainModel | None = None,
+        warm_up: int = 10,
+        explore: float = 0.1,
+        candidates: int = 1000,
+        mapper: Mapper | None = None,
+    ) -> None:
+        check_space(space)
+        super().__init__(space=space, objective=objective, seed=seed)
+        self.mapper = mapper or dabo_mapper("dabo", SPOTLIGHT_SW)
+        self.model = model or DomainModel()
+        self._features, self._warm_up = features, warm_up
+        self._explore, self._candidates = explore, candidates
+
+    def _propose(self, n: int) -> NDArray[np.int64]:
+        learned = len(self.model) >= self._warm_up and np.isfinite(self.best_value)
+        if not learned or self._rng.random() < self._explore:
+            return self._drawn(n)
+        drawn = self._drawn(self._candidates)
+        return drawn[np.argsort(self.model.rank(self._of(drawn)), kind="stable")][:n]
+
+    def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        self.model.add(self._of(codes), values)
+
+    def _reject(self, codes: NDArray[np.int64]) -> None:
+        """Learn nothing: candidates meet the constraint by construction."""
+
+    def _of(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self._features.of_chips([chip_of(design) for design in self.space.designs(codes)])
+
+
+class SpotlightRandom(RandomSearch):
+    """Random hardware, random mappings."""
+
+    batch, mapper = 1, RANDOM
+
+
+class SpotlightGenetic(Genetic):
+    """Genetic search of hardware and mappings, with the release's settings."""
+
+    batch, mapper = 20, GENETIC
+
+    def __init__(self, *, space: Space, objective: Objective, seed: int = 0) -> None:
+        super().__init__(
+            space=space, objective=objective, seed=seed, population=20, crossover=0.8, mutation=0.05 * len(space.names)
+        )
+
+
+def vanilla(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
+    """Return Spotlight-V."""
+    return Spotlight(
+        space=space, objective=objective, seed=seed, features=RAW_HW, mapper=dabo_mapper("vanilla", RAW_SW)
+    )
+
+
+def everything(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
+    """Return Spotlight-A."""
+    return Spotlight(space=space, objective=objective, seed=seed, features=ALL_HW, mapper=dabo_mapper("all", ALL_SW))
+
+
+def fixed(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
+    """Return Spotlight-F."""
+    mapper = Mapper("fixed", partial(DaboMaps, features=SPOTLIGHT_SW), space=FixedSpace)
+    return Spotlight(space=space, objective=objective, seed=seed, mapper=mapper)
+
+
+def exact(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
+    """Return Spotlight with a thorough search inside, which starts from the best mappings of earlier chips."""
+    mapper = Mapper("exact", Memory(), samples=2000, batch=100, space=DISTINCT, balanced=True)
+    return Spotlight(space=space, objective=objective, seed=seed, mapper=mapper)

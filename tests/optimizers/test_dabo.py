@@ -1,0 +1,146 @@
+from functools import partial
+
+import numpy as np
+import pytest
+
+from armillary.evaluators.spotlight.mapspace import DRAM, REGISTERS, SCRATCHPAD, Maps, UnrolledSpace
+from armillary.evaluators.spotlight.search import RANDOM, Mapper
+from armillary.hardware.hierarchy import DIMENSIONS
+from armillary.hardware.templates.spotlight import Chip
+from armillary.optimizers.dabo import DaboMaps, DomainModel
+from armillary.optimizers.features import (
+    FURTHER,
+    RAW_HW,
+    RAW_SW,
+    SPOTLIGHT_HW,
+    SPOTLIGHT_SW,
+    TABLE_4_2,
+    FeatureSpace,
+    union,
+)
+from armillary.types import ArmillaryError
+from armillary.workloads import zoo
+from armillary.workloads.layer import Layer
+
+CHIP = Chip(8, 128, rows=12, columns=14, scratchpad_kib=128, register_file_kib=64)
+LAYER = Layer("conv", "conv", K=64, C=32, P=28, Q=28, R=3, S=3)
+
+
+def one_mapping():
+    """P fills 4 rows, K 8 columns, C 8 lanes; Q turns 14 times and R 3 times in DRAM."""
+    factors = np.ones((1, 8, 5), dtype=np.int64)
+    k, c, p, q, r, s = (DIMENSIONS.index(d) for d in "KCPQRS")
+    factors[0, k] = (2, 1, 8, 2, 2)
+    factors[0, c] = (1, 8, 1, 4, 1)
+    factors[0, p] = (7, 1, 4, 1, 1)
+    factors[0, q] = (2, 1, 1, 1, 14)
+    factors[0, r], factors[0, s] = (1, 1, 1, 1, 3), (3, 1, 1, 1, 1)
+    return Maps(factors, np.array([p]), np.array([k]), np.array([c]), np.zeros((1, 2), dtype=np.int64))
+
+
+def test_the_features_of_table_4_2_by_hand():
+    found = dict(zip(TABLE_4_2.names, TABLE_4_2(CHIP, one_mapping(), LAYER)[0], strict=True))
+    assert found == {
+        "kernel_parallelism": 3 * 1,
+        "spatial_unrolling": 4 * 8,
+        "pe_utilization": pytest.approx(4 / 12 * 8 / 14),
+        "loop_iterations": np.ceil(4 * 1 / 12) * np.ceil(8 * 2 / 14),
+        "dram_transfers": pytest.approx(14 / 2 * (1 / 7) * (12 + 14)),
+        "unrolled_dimensions": 2 * 14 + 3 * 1 + 5 * 2 + 7 * 2 + 11 * 2,
+    }
+
+
+def test_further_features_by_hand():
+    found = dict(zip(FURTHER.names, FURTHER(CHIP, one_mapping(), LAYER)[0], strict=True))
+    assert found["lane_utilization"] == 8 / 8
+    assert found["array_perimeter"] == 4 + 8
+    assert found["dram_iterations"] == 2 * 14 * 3
+    # weights 2 x 8 x 1 x 3, inputs 8 x 7 x 4, outputs 2 x 7 x 2
+    assert found["register_file_use"] == pytest.approx((48 + 8 * 7 * 4 + 28) / CHIP.register_file_bytes)
+
+
+def test_a_user_adds_a_feature_in_one_line():
+    more = SPOTLIGHT_SW.with_features(k_per_pe=lambda _chip, maps, _layer: maps.tile("K", 0))
+    assert more(CHIP, one_mapping(), LAYER)[0, -1] == 2
+    assert more.names == (*SPOTLIGHT_SW.names, "k_per_pe")
+    assert more.without("k_per_pe").names == SPOTLIGHT_SW.names
+    with pytest.raises(KeyError):
+        more.without("nothing")
+
+
+def test_features_of_the_hardware():
+    row = dict(zip(SPOTLIGHT_HW.names, SPOTLIGHT_HW.of_chips([CHIP])[0], strict=True))
+    assert row == {"simd_lanes": 8, "bandwidth": 128, "pes": 168, "array_width": 14, "on_chip_sram": 192}
+    assert len(RAW_HW.of_chips([CHIP, CHIP])) == 2
+
+
+def test_raw_parameters_are_all_tile_factors_and_the_unrolled_dimensions():
+    assert len(RAW_SW.names) == 8 * 3 + 2
+    values = dict(zip(RAW_SW.names, RAW_SW(CHIP, one_mapping(), LAYER)[0], strict=True))
+    for place, index in ((REGISTERS, 2), (SCRATCHPAD, 1), (DRAM, 0)):
+        for d, dimension in enumerate(DIMENSIONS):
+            assert values[f"{dimension}{index}"] == one_mapping().factors[0, d, place]
+
+
+@pytest.mark.parametrize("kernel", ["linear", "matern"])
+@pytest.mark.parametrize("acquisition", ["lcb", "ei"])
+def test_the_model_finds_a_linear_trend(kernel, acquisition):
+    rng = np.random.default_rng(0)
+    features = rng.uniform(1, 5, size=(40, 3))
+    model = DomainModel(kernel, acquisition)
+    model.add(features, np.exp(0.7 * features[:, 0] - 0.5 * features[:, 2] + 0.01 * rng.normal(size=40)))
+    fresh = rng.uniform(1, 5, size=(200, 3))
+    truth = 0.7 * fresh[:, 0] - 0.5 * fresh[:, 2]
+    assert np.corrcoef(model.predict(fresh), truth)[0, 1] > 0.95
+    assert truth[np.argsort(model.rank(fresh))[:10]].mean() < np.quantile(truth, 0.15)
+
+
+def test_importance_tells_what_the_model_uses():
+    rng = np.random.default_rng(1)
+    features = rng.uniform(1, 5, size=(60, 3))
+    model = DomainModel()
+    model.add(features, np.exp(2 * features[:, 1]))
+    importance = model.importance(rng)
+    assert importance.argmax() == 1
+    assert importance.sum() == pytest.approx(1)
+
+
+def test_what_cannot_be_used_counts_as_the_worst():
+    model = DomainModel()
+    features = np.arange(1.0, 21.0)[:, None]
+    model.add(features, np.where(features[:, 0] > 10, np.inf, features[:, 0]))
+    assert model.rank(np.array([[2.0]]))[0] < model.rank(np.array([[18.0]]))[0]
+    hopeless = DomainModel()
+    hopeless.add(features, np.full(20, np.inf))
+    with pytest.raises(ArmillaryError, match="finite value"):
+        hopeless.rank(features)
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(ArmillaryError, match="kernel 'cubic' is unknown"):
+        DomainModel("cubic")
+    with pytest.raises(ArmillaryError, match="acquisition 'ucb' is unknown"):
+        DomainModel("linear", "ucb")
+
+
+@pytest.mark.parametrize(
+    "features", [SPOTLIGHT_SW, RAW_SW, union(SPOTLIGHT_SW, RAW_SW)], ids=["features", "raw", "all"]
+)
+def test_dabo_needs_far_fewer_mappings_than_random_search(features):
+    layers = [use.layer for use in zoo.build("resnet50").layers[:6]]
+    dabo = Mapper("dabo", partial(DaboMaps, features=features))
+    plenty = Mapper("random", RANDOM.make, samples=500)
+    gains = [
+        np.log(b.value / a.value)
+        for seed in range(2)
+        for a, b in zip(dabo.map(CHIP, layers, "edp", seed), plenty.map(CHIP, layers, "edp", seed), strict=True)
+    ]
+    assert np.mean(gains) > 0.1
+
+
+def test_a_feature_that_never_changes_does_no_harm():
+    constant = FeatureSpace({"one": lambda *_: 1.0, **SPOTLIGHT_SW.features})
+    found = Mapper("dabo", partial(DaboMaps, features=constant)).map(CHIP, [LAYER], "delay", 0)
+    assert np.isfinite(found[0].value)
+    assert isinstance(found[0].maps, Maps)
+    assert UnrolledSpace(CHIP, LAYER).legal(found[0].maps).all()

@@ -1,0 +1,124 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from armillary import optimizers
+from armillary.evaluators.spotlight.evaluator import SpotlightEvaluator
+from armillary.evaluators.spotlight.search import Mapper
+from armillary.hardware import templates
+from armillary.hardware.templates.spotlight import EDGE, TEMPLATE, chip_of
+from armillary.log.store import Log
+from armillary.spaces.space import Space
+from armillary.studies.search import SearchRequest, run_search
+from armillary.studies.study_folder import StudyFolder
+from armillary.testing.evaluators import EvaluatorContract
+from armillary.testing.optimizers import OptimizerContract
+from armillary.types import ArmillaryError, Objective
+from armillary.workloads import zoo
+from armillary.workloads.layer import Workload
+
+VARIANTS = [name for name in optimizers.names() if name.startswith("spotlight")]
+WORK = Workload("part", zoo.build("mobilenet_v2").layers[:3])
+REQUEST = SearchRequest(
+    source="w", digest="d", template="spotlight", optimizer="spotlight", area_mm2=3.5, budget=14, metric="edp_pj_cycles"
+)
+# 3 lanes x 1 bandwidth x 4 arrays x 5 memories: as many designs as the contract's own space
+SMALL = Space(
+    "spotlight",
+    tuple(
+        replace(p, values=p.values[:: len(p.values) // n][:n])
+        for p, n in zip(EDGE.parameters, (3, 1, 4, 5, 1), strict=True)
+    ),
+)
+
+
+class TestSpotlight(OptimizerContract):
+    @pytest.fixture
+    def tiny_space(self):
+        return SMALL
+
+    @pytest.fixture
+    def make(self, tiny_space, objective):
+        return lambda seed: optimizers.load("spotlight")(space=tiny_space, objective=objective, seed=seed)
+
+
+class TestSpotlightEvaluator(EvaluatorContract):
+    @pytest.fixture
+    def evaluator(self):
+        return SpotlightEvaluator(EDGE, mapper=Mapper("few", optimizers.load("spotlight-r").mapper.make, samples=5))
+
+    @pytest.fixture
+    def space(self):
+        return EDGE
+
+    @pytest.fixture
+    def workload(self):
+        return WORK
+
+
+def small_steps(monkeypatch):
+    """Let every variant look at ten mappings per layer."""
+    monkeypatch.setattr(Mapper, "samples", 10, raising=False)
+    init = Mapper.__init__
+
+    def few(self, *arguments, **options):
+        init(self, *arguments, **{**options, "samples": 10})
+
+    monkeypatch.setattr(Mapper, "__init__", few)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_searches_and_logs(variant, tmp_path, monkeypatch):
+    small_steps(monkeypatch)
+    found = run_search(replace(REQUEST, optimizer=variant), TEMPLATE, WORK, StudyFolder(tmp_path))
+    assert found.evaluated == found.feasible == 14
+    rows = Log(tmp_path / "log").evaluations("spotlight")
+    assert (rows.metrics["area_mm2"] <= 3.5).all()
+    assert found.best.metrics["edp_pj_cycles"] == pytest.approx(
+        found.best.metrics["energy_pj"] * found.best.metrics["delay_cycles"]
+    )
+
+
+def test_a_power_budget_makes_designs_infeasible(tmp_path, monkeypatch):
+    small_steps(monkeypatch)
+    free = run_search(REQUEST, TEMPLATE, WORK, StudyFolder(tmp_path / "free"))
+    power = free.best.metrics["energy_pj"] / free.best.metrics["delay_cycles"]
+    bound = run_search(replace(REQUEST, power_mw=0.8 * power), TEMPLATE, WORK, StudyFolder(tmp_path / "bound"))
+    assert bound.feasible < bound.evaluated
+    assert bound.best is None or bound.best.metrics["power_mw"] <= 0.8 * power
+
+
+def test_what_cannot_be_searched_is_refused(tmp_path):
+    edge_tpu = replace(REQUEST, template="edge_tpu", area_mm2=29.0)
+    template, workload = templates.load("edge_tpu"), zoo.build("mobilenet_v2")
+    with pytest.raises(ArmillaryError, match="choose --template spotlight"):
+        run_search(edge_tpu, template, workload, StudyFolder(tmp_path / "a"))
+    with pytest.raises(ArmillaryError, match="metric 'area_mm2' does not say"):
+        run_search(replace(REQUEST, metric="area_mm2"), TEMPLATE, WORK, StudyFolder(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("variant", [v for v in VARIANTS if v not in ("spotlight-r", "spotlight-ga")])
+def test_no_design_outside_a_known_constraint_is_asked(variant):
+    search = optimizers.load(variant)(space=EDGE, objective=Objective("runtime_s"), seed=0)
+    search.within = lambda codes: TEMPLATE.area_mm2(codes) <= 2.0
+    for _ in range(5):
+        codes = search.ask_codes(6)
+        assert (TEMPLATE.area_mm2(codes) <= 2.0).all()
+        search.tell_batch(codes, codes.sum(axis=1) + 1.0)
+
+
+def test_the_hardware_search_learns():
+    search = optimizers.load("spotlight")(space=EDGE, objective=Objective("runtime_s"), seed=0)
+    lanes = EDGE.names.index("simd_lanes")
+    for _ in range(40):
+        codes = search.ask_codes(1)
+        search.tell_batch(codes, 1.0 / np.array([chip_of(d).simd_lanes for d in EDGE.designs(codes)]))
+    assert EDGE.parameters[lanes].values[search.best_codes[lanes]] == 16
+    assert search.model.importance(np.random.default_rng(0)).argmax() == 0
+
+
+def test_other_optimizers_search_the_template_with_thorough_mappings(tmp_path):
+    small = replace(REQUEST, optimizer="random", budget=2, area_mm2=templates.load("spotlight").area_budget_mm2)
+    found = run_search(small, TEMPLATE, WORK, StudyFolder(tmp_path))
+    assert found.best.evaluator == "spotlight/thorough/edp"
