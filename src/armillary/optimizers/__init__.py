@@ -10,6 +10,8 @@ REGISTRY = Registry(
     kind="optimizer",
     group="armillary.optimizers",
     members={
+        "confuciux": "armillary.optimizers.codesign:Confuciux",
+        "hasco": "armillary.optimizers.codesign:hasco",
         "bayesian": "armillary.optimizers.bayesian:Bayesian",
         "firefly": "armillary.optimizers.firefly:Firefly",
         "genetic": "armillary.optimizers.genetic:Genetic",

@@ -18,6 +18,7 @@ from armillary.evaluators.spotlight.mapspace import (
     REGISTERS,
     SCRATCHPAD,
     SHIDIANNAO,
+    Dataflow,
     Integers,
     Maps,
     UnrolledSpace,
@@ -42,9 +43,9 @@ class FixedSpace(UnrolledSpace):
     them and turn in the scratchpad or in DRAM otherwise. Weights rest innermost, or outputs (ShiDianNao-like).
     """
 
-    def __init__(self, chip: Chip, layer: Layer) -> None:
+    def __init__(self, chip: Chip, layer: Layer, flows: tuple[Dataflow, ...] = (EYERISS, NVDLA, SHIDIANNAO)) -> None:
         super().__init__(chip, layer)
-        self._flows = [UnrolledSpace(chip, layer, flow) for flow in (EYERISS, NVDLA, SHIDIANNAO)]
+        self._flows = [UnrolledSpace(chip, layer, flow) for flow in flows]
 
     @cached_property
     def orders(self) -> Integers:
@@ -53,10 +54,10 @@ class FixedSpace(UnrolledSpace):
 
     def random(self, n: int, rng: np.random.Generator) -> Maps:
         """Return random mappings of the three dataflows, legal or not."""
-        flow = rng.integers(3, size=n)
+        flow = rng.integers(len(self._flows), size=n)
         parts = []
         for number, space in enumerate(self._flows):
-            parts.append(self._fixed(space.random(int((flow == number).sum()), rng), number == 2, rng))
+            parts.append(self._fixed(space.random(int((flow == number).sum()), rng), space.dataflow is SHIDIANNAO, rng))
         return Maps.joined(parts).select(rng.permutation(n))
 
     def _fixed(self, maps: Maps, outputs_rest: bool, rng: np.random.Generator) -> Maps:
