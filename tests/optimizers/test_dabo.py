@@ -70,7 +70,15 @@ def test_a_user_adds_a_feature_in_one_line():
 
 def test_features_of_the_hardware():
     row = dict(zip(SPOTLIGHT_HW.names, SPOTLIGHT_HW.of_chips([CHIP])[0], strict=True))
-    assert row == {"simd_lanes": 8, "bandwidth": 128, "pes": 168, "array_width": 14, "on_chip_sram": 192}
+    assert row == {
+        "simd_lanes": 8,
+        "bandwidth": 128,
+        "pes": 168,
+        "array_width": 14,
+        "on_chip_sram": 192,
+        "all_lanes": 168 * 8,
+        "power_of_two_lanes": 8 * 8 * 8,
+    }
     assert len(RAW_HW.of_chips([CHIP, CHIP])) == 2
 
 

@@ -1,7 +1,8 @@
 """One method on one network of Spotlight's experiments: run once, kept in a file, shared by all figures.
 
-Every method keeps to the same area; a chip's mappings are searched by the method's own search. Hand-designed chips are
-scaled to that area, get the lanes that suit them best, and daBO searches the mappings that their dataflow allows.
+Every method keeps to the same area; a chip's mappings are searched by the method's own search. Hand-designed chips
+are scaled to that area and at most as many lanes as the space has, get the lanes per PE that suit them best, and daBO
+searches the mappings that their dataflow allows.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from armillary.hardware.templates.spotlight import (
 )
 from armillary.optimizers.features import SPOTLIGHT_SW
 from armillary.optimizers.spotlight import dabo_mapper
+from armillary.spaces.space import Space
 from armillary.types import Objective
 from armillary.workloads import zoo
 from armillary.workloads.layer import Workload
@@ -47,7 +49,7 @@ HAND: Mapping[str, tuple[Chip, Dataflow]] = {
 _METRICS: Mapping[Goal, str] = {"edp": "edp_pj_cycles", "delay": "delay_cycles"}
 _LANES = (2, 4, 8, 16)
 _GRID = "grid"
-_REVISION = 1
+_REVISION = 2
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ class Runs:
         mapper = replace(dabo_mapper(method, SPOTLIGHT_SW, samples=self.software), space=space)
         area = study.template.area_budget_mm2
         chip = chip if study.scale == "edge" else cloud(chip)
-        chips = [chip] if study.original else [chip.scaled_to(area, simd_lanes=lanes) for lanes in _LANES]
+        most = _most_lanes(study.template.space)
+        scaled = [chip.scaled_to(area, simd_lanes=lanes, most_lanes=most) for lanes in _LANES]
+        chips = [chip] if study.original else scaled
         workload, started = study.workload(), time.perf_counter()
         found = [(c, map_network(c, workload, mapper=mapper, goal=study.goal, seed=seed)) for c in chips]
         best = min(found, key=lambda pair: pair[1].value(study.goal))
@@ -185,6 +189,12 @@ def grid_mapper() -> Mapper:
 def values_of(runs: Sequence[Mapping[str, Any]]) -> list[float]:
     """Return the best value of every trial."""
     return [float(run["value"]) for run in runs]
+
+
+def _most_lanes(space: Space) -> int:
+    """Return the lanes of the largest chip of a space: hand-designed ones get no more."""
+    largest = chip_of(space.design([n - 1 for n in space.cardinalities]))
+    return largest.pes * largest.simd_lanes
 
 
 def _told(chip: Chip, found: MappedNetwork, study: Study) -> dict[str, Any]:

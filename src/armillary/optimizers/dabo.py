@@ -20,6 +20,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 from sklearn.linear_model import BayesianRidge
 
+from armillary.evaluators.spotlight.fixed import usual
 from armillary.evaluators.spotlight.mapspace import Maps, UnrolledSpace
 from armillary.evaluators.spotlight.search import LayerSearch
 from armillary.optimizers.features import FeatureSpace
@@ -159,6 +160,8 @@ class DaboMaps(LayerSearch):
         warm_up: random mappings evaluated first.
         explore: share of the later batches that are random.
         candidates: drawn per batch.
+        usual_share: share of the draws that follow the dataflows of Eyeriss, NVDLA and ShiDianNao, which is prior
+            knowledge of another kind than features.
     """
 
     def __init__(
@@ -171,8 +174,10 @@ class DaboMaps(LayerSearch):
         warm_up: int = 20,
         explore: float = 0.1,
         candidates: int = 1000,
+        usual_share: float = 0.0,
     ) -> None:
         super().__init__(space, rng)
+        self._usual = usual_share
         self._features = features
         self.model = model or DomainModel()
         self._warm_up, self._explore, self._candidates = warm_up, explore, candidates
@@ -180,10 +185,21 @@ class DaboMaps(LayerSearch):
     def ask(self, n: int) -> Maps:
         """Return random mappings at first and now and then, else the candidates that the GP ranks best."""
         if len(self.model) < self._warm_up or self.rng.random() < self._explore:
-            return self.drawn(n)
-        maps = self.drawn(self._candidates)
+            return self._mixed(n)
+        maps = self._mixed(self._candidates)
         best = np.argsort(self.model.rank(self._features(self.space.chip, maps, self.space.layer)), kind="stable")
         return maps.select(best[:n])
+
+    def _mixed(self, n: int) -> Maps:
+        """Return n legal mappings, some of them of the usual dataflows, in random order."""
+        known = int(self.rng.binomial(n, self._usual))
+        if not known:
+            return self.drawn(n)
+        maps = usual(self.space, 2 * known, self.rng)
+        fits = self.space.legal(maps)
+        self.illegal += int((~fits).sum())
+        maps = maps.select(fits).select(slice(known))
+        return Maps.joined([maps, self.drawn(n - len(maps))]).select(self.rng.permutation(n))
 
     def tell(self, maps: Maps, values: Values) -> None:
         """Learn what mappings cost."""

@@ -36,9 +36,13 @@ from armillary.types import ArmillaryError, Objective
 ALL_HW, ALL_SW = union(SPOTLIGHT_HW, RAW_HW), union(SPOTLIGHT_SW, RAW_SW)
 
 
-def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100) -> Mapper:
+USUAL_SHARE = 0.5
+"""Share of the candidates of Spotlight and Spotlight-A that follow a known dataflow; the chapter has none."""
+
+
+def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100, usual_share: float = 0.0) -> Mapper:
     """Return the mapper that searches with daBO in a feature space."""
-    return Mapper(name, partial(DaboMaps, features=features), samples=samples)
+    return Mapper(name, partial(DaboMaps, features=features, usual_share=usual_share), samples=samples)
 
 
 def check_space(space: Space) -> None:
@@ -89,7 +93,7 @@ class Spotlight(CodedOptimizer):
     ) -> None:
         check_space(space)
         super().__init__(space=space, objective=objective, seed=seed)
-        self.mapper = mapper or dabo_mapper("dabo", SPOTLIGHT_SW)
+        self.mapper = mapper or dabo_mapper("dabo", SPOTLIGHT_SW, usual_share=USUAL_SHARE)
         self.model = model or DomainModel()
         self._features, self._warm_up = features, warm_up
         self._explore, self._candidates = explore, candidates
@@ -137,7 +141,8 @@ def vanilla(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
 
 def everything(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
     """Return Spotlight-A."""
-    return Spotlight(space=space, objective=objective, seed=seed, features=ALL_HW, mapper=dabo_mapper("all", ALL_SW))
+    mapper = dabo_mapper("all", ALL_SW, usual_share=USUAL_SHARE)
+    return Spotlight(space=space, objective=objective, seed=seed, features=ALL_HW, mapper=mapper)
 
 
 def fixed(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:

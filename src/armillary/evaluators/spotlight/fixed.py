@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from itertools import permutations, product
 
@@ -80,6 +81,21 @@ class FixedSpace(UnrolledSpace):
                 factors[np.arange(len(maps)), d, where] *= left
         orders = np.full((len(maps), 2), int(outputs_rest))
         return Maps(factors, maps.rows, maps.columns, maps.lanes, orders)
+
+
+def usual(space: UnrolledSpace, n: int, rng: np.random.Generator) -> Maps:
+    """Return n random mappings of the three fixed dataflows as mappings of another space, legal or not."""
+    fixed = FixedSpace(space.chip, space.layer)
+    maps = fixed.random(n, rng)
+    same = np.array([_like(space.orders, order, space.bounds > 1) for order in fixed.orders])
+    return replace(maps, orders=same[maps.orders])
+
+
+def _like(orders: Integers, order: Integers, turning: NDArray[np.bool_]) -> int:
+    """Return the number of the order in which most of the innermost turning loops are the same."""
+    wanted = np.flatnonzero(turning)[np.argsort(order[turning], kind="stable")]
+    own = np.argsort(np.where(turning, orders, len(DIMENSIONS)), axis=1, kind="stable")[:, : len(wanted)]
+    return int((own == wanted).cumprod(axis=1).sum(axis=1).argmax())
 
 
 class GridMaps(LayerSearch):

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.evaluators.spotlight.fixed import FixedSpace
+from armillary.evaluators.spotlight.fixed import usual
 from armillary.evaluators.spotlight.mapspace import (
     ARRAY,
     DRAM,
@@ -63,7 +63,6 @@ class LocalMaps(LayerSearch):
         super().__init__(space, rng)
         self._size, self._alike = size, alike
         self._first, self._told = first, 0
-        self._usual = FixedSpace(space.chip, space.layer) if space.dataflow is FLEXIBLE else None
         self._primes = _primes_of(space.bounds)
         self._maps: Maps | None = None
         self._values = np.empty(0)
@@ -100,9 +99,11 @@ class LocalMaps(LayerSearch):
     def _sensible(self, n: int) -> Maps:
         """Return random mappings, a half of them of the usual dataflows, that fill the array where they can."""
         drawn = self.drawn(n)
-        usual = self._usual.random(n // 2, self.rng) if self._usual else drawn.select(slice(0))
-        usual = replace(usual, orders=self.rng.integers(len(self.space.orders), size=(len(usual), 2)))
-        every = Maps.joined([usual, drawn]).select(slice(n))
+        every = drawn
+        if self.space.dataflow is FLEXIBLE:
+            known = usual(self.space, n // 2, self.rng)
+            known = replace(known, orders=self.rng.integers(len(self.space.orders), size=(len(known), 2)))
+            every = Maps.joined([known, drawn]).select(slice(n))
         filled = every.select(np.arange(len(every)))
         self._fill(filled, np.arange(len(every)))
         filled = Maps.joined([filled, every, drawn])

@@ -131,33 +131,36 @@ class Chip:
             clock_ghz=CLOCK_GHZ,
         )
 
-    def scaled_to(self, area_mm2: float, *, simd_lanes: int | None = None) -> Chip:
-        """Return the largest chip of the same proportions that fits into an area.
+    def scaled_to(self, area_mm2: float, *, simd_lanes: int, most_lanes: int) -> Chip:
+        """Return the chip scaled to an area, with other lanes.
 
-        The array keeps its aspect ratio and both memories their bytes per PE; so the bandwidth and the lanes stay,
-        unless other lanes are given.
+        The array grows in its aspect ratio, and the memories with it, until the area or the number of lanes of all PEs
+        is reached; in what area is left both memories grow. The bandwidth stays.
 
         Raises:
             ArmillaryError: if even one PE does not fit.
         """
-        chip = self if simd_lanes is None else replace(self, simd_lanes=simd_lanes)
         fits = None
         for columns in count(1):
             rows = max(1, round(columns * self.rows / self.columns))
-            share = rows * columns / self.pes
-            grown = replace(
-                chip,
-                rows=rows,
-                columns=columns,
-                scratchpad_kib=max(1, round(share * self.scratchpad_kib)),
-                register_file_kib=max(1, round(share * self.register_file_kib)),
-            )
-            if grown.area_mm2 > area_mm2:
+            grown = replace(self, rows=rows, columns=columns, simd_lanes=simd_lanes)
+            grown = grown._with_memories(self, rows * columns / self.pes)
+            if grown.area_mm2 > area_mm2 or grown.pes * simd_lanes > most_lanes:
                 break
             fits = grown
         if fits is None:
             raise ArmillaryError(f"area_mm2={area_mm2:g} is not allowed: not even one PE of {self.name} fits")
+        for share in np.arange(fits.pes / self.pes, 1e4, 0.01):
+            grown = fits._with_memories(self, float(share))
+            if grown.area_mm2 > area_mm2:
+                break
+            fits = grown
         return fits
+
+    def _with_memories(self, other: Chip, share: float) -> Chip:
+        """Return the chip with so much of another one's memories."""
+        sizes = {name: max(1, round(share * getattr(other, name))) for name in ("scratchpad_kib", "register_file_kib")}
+        return replace(self, **sizes)
 
 
 # The release's designs for the edge: lanes, bandwidth and memories are theirs, the names the chapter's.
