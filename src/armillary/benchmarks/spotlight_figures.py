@@ -39,6 +39,7 @@ SINGLE, MULTI, GENERAL = "spotlight-single", "spotlight-multi", "spotlight-gener
 GOALS: tuple[Goal, ...] = ("delay", "edp")
 _TRAINED = ("vgg16", "resnet50", "mobilenet_v2")
 _UNSEEN = ("mnasnet", "transformer")
+COMPARED_MAPPINGS = (10_000, 100_000)
 _TIE = 1.001
 _PUBLISHED_PER_JOULE = {"eyeriss-like": 26.0, "nvdla-like": 28.0, "maeri-like": 8.3}
 _UNITS = {"delay": "cycles", "edp": "pJ x cycles"}
@@ -138,7 +139,7 @@ def fig45(options: BenchOptions) -> BenchResult:
         rows += [
             {"model": model, "feature": name, "importance": float(i), "correlation": float(c)}
             for name, i, c in zip(
-                SPOTLIGHT_SW.names, np.mean(importance, axis=0), np.nanmean(correlation, axis=0), strict=True
+                SPOTLIGHT_SW.names, np.mean(importance, axis=0), np.mean(correlation, axis=0), strict=True
             )
         ]
     options.on_progress("networks", len(MODELS), len(MODELS))
@@ -293,7 +294,7 @@ def _efficiency(runs: Runs, options: BenchOptions) -> Check:
     study = Study(("resnet50",), "edp")
     chip = chip_from(runs.trials_of(SPOTLIGHT, study)[0])
     layers = tuple(dict.fromkeys(use.layer for use in zoo.build("resnet50").layers))
-    few, many = (max(1, total // len(layers)) for total in (10_000, 100_000))
+    few, many = (max(1, total // len(layers)) for total in COMPARED_MAPPINGS)
     by_dabo = dabo_mapper("dabo", SPOTLIGHT_SW, samples=few).map(chip, layers, "edp", options.seed)
     at_random = Mapper("random", RANDOM.make, samples=many, batch=500).map(chip, layers, "edp", options.seed)
     ratio = geometric_mean([r.value / d.value for r, d in zip(at_random, by_dabo, strict=True)])
@@ -337,5 +338,5 @@ def _sizes(runs: Runs) -> list[str]:
 
 
 def _ranks(features: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return Spearman's correlation of each feature with the values, NaN for a constant one, shape [features]."""
-    return np.array([spearmanr(f, values).statistic if np.ptp(f) > 0 else np.nan for f in features.T])
+    """Return Spearman's correlation of each feature with the values, 0 for a constant one, shape [features]."""
+    return np.array([spearmanr(f, values).statistic if np.ptp(f) > 0 else 0.0 for f in features.T])
