@@ -14,6 +14,7 @@ BENCHES = Registry(
         "edge-tpu-optimum": "armillary.benchmarks.edge_tpu_optimum:run",
         "edge-tpu-sanity": "armillary.benchmarks.edge_tpu_sanity:run",
         "first-light": "armillary.benchmarks.first_light:run",
+        "maestro-agreement": "armillary.benchmarks.maestro_agreement:run",
         **{f"prime-table{n}": f"armillary.benchmarks.prime_tables:table{n}" for n in _PRIME_TABLES},
         "prime-table6": "armillary.benchmarks.prime_table6:run",
         "prime-figures": "armillary.benchmarks.prime_figures:run",

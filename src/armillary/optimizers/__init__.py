@@ -10,11 +10,11 @@ REGISTRY = Registry(
     kind="optimizer",
     group="armillary.optimizers",
     members={
-        "confuciux": "armillary.optimizers.codesign:Confuciux",
-        "hasco": "armillary.optimizers.codesign:hasco",
         "bayesian": "armillary.optimizers.bayesian:Bayesian",
+        "confuciux": "armillary.optimizers.codesign:Confuciux",
         "firefly": "armillary.optimizers.firefly:Firefly",
         "genetic": "armillary.optimizers.genetic:Genetic",
+        "hasco": "armillary.optimizers.codesign:hasco",
         "mbo": "armillary.optimizers.mbo:Mbo",
         "mins": "armillary.optimizers.mins:Mins",
         "prime-online": "armillary.optimizers.prime_online:PrimeOnline",
