@@ -30,12 +30,30 @@ def write_lines(
     write(figure, path, title=title, x=x, y=y, logarithmic="xy")
 
 
-def write_bars(groups: Mapping[str, Mapping[str, float]], path: Path, *, title: str, y: str) -> None:
-    """Write a page with bars: one colour per name of the outer mapping, one group per name of the inner."""
+def write_bars(
+    groups: Mapping[str, Mapping[str, float]],
+    path: Path,
+    *,
+    title: str,
+    y: str,
+    spans: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+) -> None:
+    """Write a page with bars: one colour per name of the outer mapping, one group per name of the inner.
+
+    `spans` has the least and the most of each bar, drawn as a whisker.
+    """
     figure = blank()
     for number, (name, bars) in enumerate(groups.items()):
+        whiskers = None
+        if spans is not None:
+            most, least = ([abs(spans[name][g][i] - bar) for g, bar in bars.items()] for i in (1, 0))
+            whiskers = {"array": most, "arrayminus": least, "thickness": 1}
         figure.add_bar(
-            x=list(bars), y=list(bars.values()), name=name, marker={"color": _COLOURS[number % len(_COLOURS)]}
+            x=list(bars),
+            y=list(bars.values()),
+            name=name,
+            marker={"color": _COLOURS[number % len(_COLOURS)]},
+            error_y=whiskers,
         )
     figure.update_layout(barmode="group")
     write(figure, path, title=title, x="", y=y, logarithmic="y")
