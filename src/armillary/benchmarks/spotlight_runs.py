@@ -96,8 +96,8 @@ class Runs:
 
     @staticmethod
     def of(options: BenchOptions) -> Runs:
-        """Return the chapter's sizes and ten trials; with `--quick` two trials of 10 chips and 50 mappings."""
-        return Runs(options, 2, 10, 50) if options.quick else Runs(options, 10, 100, 100)
+        """Return the chapter's sizes and ten trials; with `--quick` two trials of 25 chips and 50 mappings."""
+        return Runs(options, 2, 25, 50) if options.quick else Runs(options, 10, 100, 100)
 
     def trials_of(self, method: str, study: Study) -> list[dict[str, Any]]:
         """Return what every trial measured, running those that were not run before."""
