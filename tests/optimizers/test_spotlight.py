@@ -10,6 +10,8 @@ from armillary.hardware import templates
 from armillary.hardware.templates.spotlight import EDGE, TEMPLATE, chip_of
 from armillary.log.store import Log
 from armillary.spaces.space import Space
+from armillary.studies.design_file import read_design
+from armillary.studies.map_network import map_as_given, read_hierarchy, read_mappings
 from armillary.studies.search import SearchRequest, run_search
 from armillary.studies.study_folder import StudyFolder
 from armillary.testing.evaluators import EvaluatorContract
@@ -78,6 +80,20 @@ def test_every_variant_searches_and_logs(variant, tmp_path, monkeypatch):
     assert found.best.metrics["edp_pj_cycles"] == pytest.approx(
         found.best.metrics["energy_pj"] * found.best.metrics["delay_cycles"]
     )
+
+
+def test_the_winner_is_written_so_that_it_can_be_evaluated_again(tmp_path, monkeypatch):
+    small_steps(monkeypatch)
+    found = run_search(REQUEST, TEMPLATE, WORK, StudyFolder(tmp_path))
+    assert [path.name for path in found.files] == ["design.yaml", "hierarchy.yaml", "mappings.yaml"]
+    assert read_design(tmp_path / "design.yaml", EDGE) == found.best.design
+    hierarchy = read_hierarchy(tmp_path / "hierarchy.yaml")
+    mappings = read_mappings(str(tmp_path / "mappings.yaml"), WORK, hierarchy)
+    layers = map_as_given(hierarchy, WORK, mappings)
+    energy = sum(layer.use.count * layer.energy_pj for layer in layers)
+    delay = sum(layer.use.count * layer.delay_cycles for layer in layers)
+    assert delay == found.best.metrics["delay_cycles"]
+    assert energy == pytest.approx(found.best.metrics["energy_pj"])
 
 
 def test_a_power_budget_makes_designs_infeasible(tmp_path, monkeypatch):

@@ -308,6 +308,7 @@ def search(
         "feasible": found.feasible,
         "design": None if found.best is None else found.best.design.as_dict(),
         "metrics": None if found.best is None else dict(found.best.metrics),
+        "files": [str(path) for path in found.files],
     }
 
     def show() -> None:
@@ -316,6 +317,7 @@ def search(
             print("no legal design was met; raise --budget or the bounds")
         else:
             print_table([{**found.best.design.as_dict(), metric: found.best.metrics[metric]}])
+            print("\n" + "\n".join(f"{path.stem:10} {path}" for path in found.files))
 
     print_result(content, as_json, show)
 

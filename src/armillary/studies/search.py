@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
+import yaml
 
 from armillary import optimizers
 from armillary.evaluators import for_template
 from armillary.evaluators.spotlight.evaluator import SearchesMappings
 from armillary.evaluators.spotlight.search import Goal, Mapper
 from armillary.hardware.template import Template
+from armillary.hardware.templates.spotlight import chip_of
 from armillary.log.store import Log
 from armillary.optimizers.coded import AsksCodes, CodedOptimizer, objective_values
 from armillary.studies.bounds import check_area
 from armillary.studies.evaluation import evaluate_codes, logged
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.study_folder import StudyFolder
-from armillary.types import ArmillaryError, Evaluation, Evaluator, Fidelity, Objective
+from armillary.types import ArmillaryError, Design, Evaluation, Evaluator, Fidelity, Objective
 from armillary.workloads.layer import Workload
 
 BATCH = 256
@@ -53,11 +56,12 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search met: evaluations, legal ones among them, and the best of these."""
+    """What a search met: evaluations, legal ones among them, the best of these, and the files that describe it."""
 
     evaluated: int
     feasible: int
     best: Evaluation | None
+    files: tuple[Path, ...] = ()
 
 
 def run_search(
@@ -103,7 +107,26 @@ def run_search(
     rows = log.evaluations(template.space.name).with_derived([request.metric, *request.objective.upper_bounds])
     legal = np.flatnonzero(request.objective.satisfied(rows))
     best = rows.row(int(legal[rows.metrics[request.metric][legal].argmin()])) if len(legal) else None
-    return Found(evaluated=done, feasible=len(legal), best=best)
+    files = () if best is None else _write_winner(folder, best.design, evaluator, workload)
+    return Found(evaluated=done, feasible=len(legal), best=best, files=files)
+
+
+def _write_winner(folder: StudyFolder, design: Design, evaluator: Evaluator, workload: Workload) -> tuple[Path, ...]:
+    """Write the best design, and where mappings were searched too, its hierarchy and its layers' mappings.
+
+    The last two are what `armillary evaluate --hierarchy --mapping` reads. A design of an earlier run of the study is
+    mapped anew; a search that starts from what it remembers of other chips may then end elsewhere.
+    """
+    texts = {folder.design.name: yaml.safe_dump(design.as_dict(), sort_keys=False)}
+    if isinstance(evaluator, SearchesMappings):
+        mappings = evaluator.mapped(design, workload).by_layer(workload)
+        texts["hierarchy.yaml"] = chip_of(design).hierarchy().to_yaml()
+        texts["mappings.yaml"] = yaml.safe_dump(
+            {name: str(mapping) for name, mapping in mappings.items()}, sort_keys=False, width=1000
+        )
+    for name, text in texts.items():
+        folder.write_text(name, text)
+    return tuple(folder.path / name for name in texts)
 
 
 def _mapping_for(optimizer: AsksCodes, evaluator: Evaluator, request: SearchRequest) -> Evaluator:

@@ -40,6 +40,11 @@ class MappedNetwork:
     best: tuple[Best, ...]
     mappings: tuple[Mapping, ...]
 
+    def by_layer(self, workload: Workload) -> dict[str, Mapping]:
+        """Return the mapping of every layer of the workload by the layer's name."""
+        of_layer = dict(zip(self.layers, self.mappings, strict=True))
+        return {use.layer.name: of_layer[use.layer] for use in workload.layers}
+
     @property
     def delay_cycles(self) -> float:
         """Delay of an inference."""
@@ -81,6 +86,10 @@ class SearchesMappings(Evaluator, Protocol):
         """Return the evaluator with another search for mappings; its own if none is given."""
         ...
 
+    def mapped(self, design: Design, workload: Workload) -> MappedNetwork:
+        """Return the mappings that a design was evaluated with, searched for if it was not yet."""
+        ...
+
 
 class SpotlightEvaluator:
     """Our analytical cost model on chips of a `spotlight` template.
@@ -97,6 +106,7 @@ class SpotlightEvaluator:
 
     def __init__(self, space: Space, *, seed: int = 0, mapper: Mapper = THOROUGH, goal: Goal = "edp") -> None:
         self._space, self._seed, self._mapper, self._goal = space, seed, mapper, goal
+        self._mapped: dict[tuple[Design, str], MappedNetwork] = {}
         self.name = f"{space.name}/{mapper.name}/{goal}"
 
     def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]:
@@ -112,10 +122,20 @@ class SpotlightEvaluator:
         """Return the evaluator with another search for mappings; the thorough one if none is given."""
         return SpotlightEvaluator(self._space, seed=self._seed, mapper=mapper or THOROUGH, goal=goal)
 
+    def mapped(self, design: Design, workload: Workload) -> MappedNetwork:
+        """Return the mappings that a design was evaluated with, searched for if it was not yet."""
+        return self._mapped.get((design, workload.name)) or self._search(design, workload)
+
+    def _search(self, design: Design, workload: Workload) -> MappedNetwork:
+        chip = chip_of(design)
+        found = map_network(chip, workload, mapper=self._mapper, goal=self._goal, seed=self._seed)
+        self._mapped[design, workload.name] = found
+        return found
+
     def _evaluation(self, design: Design, workload: Workload) -> Evaluation:
         start = time.perf_counter()
         chip = chip_of(design)
-        found = map_network(chip, workload, mapper=self._mapper, goal=self._goal, seed=self._seed)
+        found = self._search(design, workload)
         return Evaluation(
             design=design,
             workload=workload.name,
