@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ def _mixed(spaces: Sequence[MapSpace], n: int, rng: np.random.Generator) -> tupl
     """Return n random mappings of all layers, and the layer of each."""
     counts = [len(part) for part in np.array_split(np.arange(n), len(spaces))]
     batches = [space.decode(space.random(count, rng)) for space, count in zip(spaces, counts, strict=True)]
-    joined = MappingBatch(*(torch.cat([getattr(b, f.name) for b in batches], dim=-1) for f in fields(MappingBatch)))
+    joined = MappingBatch.joined(batches)
     return LayerBatch.of([s.layer for s, count in zip(spaces, counts, strict=True) for _ in range(count)]), joined
 
 

@@ -26,9 +26,10 @@ from armillary.benchmarks.spotlight_runs import (
     grid_mapper,
     values_of,
 )
+from armillary.evaluators.analytical.search import Goal
 from armillary.evaluators.spotlight.evaluator import THOROUGH
 from armillary.evaluators.spotlight.mapspace import UnrolledSpace
-from armillary.evaluators.spotlight.search import RANDOM, Goal, Judge, Mapper
+from armillary.evaluators.spotlight.search import RANDOM, Judge, Mapper
 from armillary.optimizers.dabo import DaboMaps
 from armillary.optimizers.features import SPOTLIGHT_SW
 from armillary.optimizers.spotlight import dabo_mapper

@@ -17,10 +17,11 @@ import numpy as np
 
 from armillary import optimizers
 from armillary.benchmarks.result import BenchOptions, saved_part
+from armillary.evaluators.analytical.search import Goal
 from armillary.evaluators.spotlight.evaluator import MappedNetwork, SpotlightEvaluator, map_network
 from armillary.evaluators.spotlight.fixed import GridMaps
 from armillary.evaluators.spotlight.mapspace import EYERISS, FLEXIBLE, NVDLA, Dataflow, UnrolledSpace
-from armillary.evaluators.spotlight.search import Goal, Mapper
+from armillary.evaluators.spotlight.search import Mapper
 from armillary.hardware import templates
 from armillary.hardware.template import Template
 from armillary.hardware.templates.spotlight import (
@@ -133,12 +134,7 @@ class Runs:
             search.tell_batch(codes, np.array(fresh))
             values += fresh
         assert best is not None
-        return {
-            **_told(*best, study),
-            "values": values,
-            "seconds": seconds,
-            "each": self._each(*best, mapper, study, seed),
-        }
+        return {**self._told(*best, mapper, study, seed), "values": values, "seconds": seconds}
 
     def _hand(self, method: str, study: Study, seed: int) -> dict[str, Any]:
         chip, dataflow = HAND[method]
@@ -154,22 +150,25 @@ class Runs:
         best = min(found, key=lambda pair: pair[1].value(study.goal))
         values = [network.value(study.goal) for _, network in found]
         seconds = [time.perf_counter() - started] * len(values)
-        return {
-            **_told(*best, study),
-            "values": values,
-            "seconds": seconds,
-            "each": self._each(*best, mapper, study, seed),
-        }
+        return {**self._told(*best, mapper, study, seed), "values": values, "seconds": seconds}
 
     def mapper_of(self, mapper: Mapper) -> Mapper:
         """Return a search for mappings with this run's number of samples, where it has the chapter's."""
         return replace(mapper, samples=self.software) if mapper.samples == 100 else mapper
 
-    def _each(self, chip: Chip, found: MappedNetwork, mapper: Mapper, study: Study, seed: int) -> dict[str, float]:
-        """Return the goal of every network alone on the chip; mapped anew where several were searched together."""
-        if len(study.models) == 1:
-            return {study.models[0]: found.value(study.goal)}
-        return {m: self.on(chip, mapper, m, study.goal, seed) for m in study.models}
+    def _told(self, chip: Chip, found: MappedNetwork, mapper: Mapper, study: Study, seed: int) -> dict[str, Any]:
+        """Return what a run found: `each` is every network alone, mapped anew where several were searched together."""
+        value = found.value(study.goal)
+        several = len(study.models) > 1
+        return {
+            "value": value,
+            "delay_cycles": found.delay_cycles,
+            "energy_pj": found.energy_pj,
+            "area_mm2": chip.area_mm2,
+            "illegal": int(sum(best.illegal for best in found.best)),
+            "chip": vars(chip),
+            "each": {m: self.on(chip, mapper, m, study.goal, seed) if several else value for m in study.models},
+        }
 
     def on(self, chip: Chip, mapper: Mapper, model: str, goal: Goal, seed: int) -> float:
         """Return the goal of a network on a chip."""
@@ -195,14 +194,3 @@ def _most_lanes(space: Space) -> int:
     """Return the lanes of the largest chip of a space: hand-designed ones get no more."""
     largest = chip_of(space.design([n - 1 for n in space.cardinalities]))
     return largest.pes * largest.simd_lanes
-
-
-def _told(chip: Chip, found: MappedNetwork, study: Study) -> dict[str, Any]:
-    return {
-        "value": found.value(study.goal),
-        "delay_cycles": found.delay_cycles,
-        "energy_pj": found.energy_pj,
-        "area_mm2": chip.area_mm2,
-        "illegal": int(sum(best.illegal for best in found.best)),
-        "chip": vars(chip),
-    }

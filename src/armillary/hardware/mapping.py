@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Table
 from dataclasses import dataclass
+from functools import reduce
 from math import prod
-from typing import Literal
+from operator import mul
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
 from armillary.types import ArmillaryError
@@ -16,6 +22,7 @@ RELEVANT = {"W": "KCRSG", "I": "NCPQRSG", "O": "NKPQG"}
 """The dimensions that index each tensor."""
 
 Axis = Literal["", "X", "Y"]
+Amount = TypeVar("Amount", int, NDArray[np.int64])
 
 
 def loop_bounds(layer: Layer) -> dict[str, int]:
@@ -30,6 +37,14 @@ def loop_bounds(layer: Layer) -> dict[str, int]:
         "S": layer.S,
         "G": layer.groups,
     }
+
+
+def tile_words(layer: Layer, extent: Table[str, Amount]) -> tuple[Amount, Amount, Amount]:
+    """Return the words of weights, inputs and outputs in a tile of these extents, numbers or arrays of them."""
+    height = (extent["P"] - 1) * layer.stride_h + (extent["R"] - 1) * layer.dilation_h + 1
+    width = (extent["Q"] - 1) * layer.stride_w + (extent["S"] - 1) * layer.dilation_w + 1
+    weights, outputs = (reduce(mul, [extent[d] for d in DIMENSIONS if d in RELEVANT[t]]) for t in "WO")
+    return weights, extent["N"] * extent["C"] * extent["G"] * height * width, outputs
 
 
 @dataclass(frozen=True, slots=True)

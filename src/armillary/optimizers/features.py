@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.evaluators.spotlight.mapspace import ARRAY, DRAM, LANES, REGISTERS, SCRATCHPAD, Maps, tile_words
+from armillary.evaluators.spotlight.mapspace import ARRAY, DRAM, LANES, REGISTERS, SCRATCHPAD, Maps, held_words
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.templates.spotlight import Chip
 from armillary.workloads.layer import Layer
@@ -40,8 +40,7 @@ class MapView:
 
     def tile(self, dimension: str, level: int) -> Values:
         """Return the extent of a dimension in the tile of a level."""
-        places = slice(0, ARRAY) if level == 0 else slice(0, DRAM) if level == 1 else slice(None)
-        return np.asarray(self.maps.factors[:, DIMENSIONS.index(dimension), places].prod(axis=1), dtype=float)
+        return self.maps.tile(level)[:, DIMENSIONS.index(dimension)].astype(float)
 
     def unrolled(self, axis: str) -> Values:
         """Return how far `rows`, `columns` or `lanes` are used."""
@@ -201,5 +200,4 @@ def union(*spaces: FeatureSpace) -> FeatureSpace:
 
 
 def _words(view: MapView, layer: Layer, level: int) -> Values:
-    places = slice(0, ARRAY) if level == 0 else slice(0, DRAM)
-    return tile_words(layer, view.maps.factors[:, :, places].prod(axis=2)).astype(float)
+    return held_words(layer, view.maps.tile(level)).astype(float)

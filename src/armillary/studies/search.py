@@ -10,8 +10,9 @@ import yaml
 
 from armillary import optimizers
 from armillary.evaluators import for_template
+from armillary.evaluators.analytical.search import Goal
 from armillary.evaluators.spotlight.evaluator import SearchesMappings
-from armillary.evaluators.spotlight.search import Goal, Mapper
+from armillary.evaluators.spotlight.search import Mapper
 from armillary.hardware.template import Template
 from armillary.hardware.templates.spotlight import chip_of
 from armillary.log.store import Log

@@ -167,6 +167,12 @@ class MappingBatch(_Batch):
     keeps: Tensor
 
     @staticmethod
+    def joined(batches: Sequence[MappingBatch]) -> MappingBatch:
+        """Return the candidates of several batches of perfect mappings, none shared."""
+        names = [field.name for field in fields(MappingBatch)]
+        return MappingBatch(*(torch.cat([getattr(b, name) for b in batches], dim=-1) for name in names))
+
+    @staticmethod
     def of(mappings: Sequence[Mapping]) -> MappingBatch:
         """Return mappings as tensors; a `RemainderBatch` if one of them has an imperfect factor.
 
@@ -184,8 +190,8 @@ class MappingBatch(_Batch):
         for i, mapping in enumerate(mappings):
             for number, level in enumerate(mapping.inner_first):
                 inner_first = [loop.dimension for loop in reversed(level.temporal)]
-                place[i, number] = _places(inner_first)
-                spatial_place[i, number] = _places([loop.dimension for loop in level.spatial])
+                place[i, number] = loop_places(inner_first)
+                spatial_place[i, number] = loop_places([loop.dimension for loop in level.spatial])
                 for loop in level.temporal:
                     temporal[i, number, DIMENSIONS.index(loop.dimension)] = loop.factor
                 for loop in level.spatial:
@@ -263,7 +269,7 @@ def _batch(items: Any, kind: type, batch: Any) -> Any:
     return batch.of(items)
 
 
-def _places(dimensions: list[str]) -> list[int]:
+def loop_places(dimensions: list[str]) -> list[int]:
     """Return the place of every dimension, those that have no loop after those that have one."""
     order = [*dimensions, *(d for d in DIMENSIONS if d not in dimensions)]
     return [order.index(d) for d in DIMENSIONS]

@@ -7,7 +7,7 @@ from math import prod
 
 from armillary.evaluators.analytical.cost import Costs, evaluate
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
-from armillary.hardware.mapping import RELEVANT, Loop, Mapping, rounds
+from armillary.hardware.mapping import Loop, Mapping, rounds, tile_words
 from armillary.types import Failure
 from armillary.workloads.layer import Layer
 
@@ -103,7 +103,7 @@ def _levels(hierarchy: Hierarchy, layer: Layer, mapping: Mapping, costs: Costs) 
             outside[loop.dimension].append(loop)
             runs = prod(map(rounds, outside.values()))
             extent[loop.dimension] = _inside(mapping, loop.dimension, len(outside[loop.dimension]))
-            loops.append(ExplainedLoop(loop, runs, _words(layer, extent)))
+            loops.append(ExplainedLoop(loop, runs, tile_words(layer, extent)))
         number = len(hierarchy.levels) - 1 - place
         instances = int(costs.instances[number])
         totals = costs.accesses[number, :, :, 0] * instances
@@ -136,13 +136,6 @@ def _inside(mapping: Mapping, dimension: str, depth: int) -> int:
 def _three(values: list[float]) -> tuple[float, float, float]:
     weights, inputs, outputs = values
     return weights, inputs, outputs
-
-
-def _words(layer: Layer, extent: dict[str, int]) -> tuple[int, int, int]:
-    height = (extent["P"] - 1) * layer.stride_h + (extent["R"] - 1) * layer.dilation_h + 1
-    width = (extent["Q"] - 1) * layer.stride_w + (extent["S"] - 1) * layer.dilation_w + 1
-    weights, outputs = (prod(extent[d] for d in DIMENSIONS if d in RELEVANT[t]) for t in "WO")
-    return weights, extent["N"] * extent["C"] * extent["G"] * height * width, outputs
 
 
 def loop_range(loop: Loop) -> str:

@@ -193,7 +193,7 @@ def factorizations(bound: int, limits: list[tuple[int, int]]) -> NDArray[np.int6
     if not limits:
         return np.ones((1 if bound == 1 else 0, 0), dtype=np.int64)
     rows = np.ones((1, len(limits)), dtype=np.int64)
-    for prime, power in _primes(bound):
+    for prime, power in primes(bound):
         ways = np.array(list(_compositions(power, len(limits))), dtype=np.int64).reshape(-1, len(limits))
         if len(rows) * len(ways) > _MOST_SPLITS:
             raise ArmillaryError(
@@ -205,7 +205,8 @@ def factorizations(bound: int, limits: list[tuple[int, int]]) -> NDArray[np.int6
     return rows[(rows >= [least for least, _ in limits]).all(axis=1)]
 
 
-def _primes(n: int) -> list[tuple[int, int]]:
+def primes(n: int) -> list[tuple[int, int]]:
+    """Return the prime factors of a number with their powers."""
     found = []
     prime = 2
     while n > 1:

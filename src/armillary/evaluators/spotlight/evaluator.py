@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
+from armillary.evaluators.analytical.search import Goal
 from armillary.evaluators.spotlight.local import DISTINCT, LocalMaps
-from armillary.evaluators.spotlight.search import Best, Goal, Mapper
+from armillary.evaluators.spotlight.search import Best, Mapper
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.spotlight import CLOCK_GHZ, CLOUD, EDGE, Chip, chip_of
 from armillary.spaces.space import Space
@@ -32,13 +33,16 @@ class MappedNetwork:
         layers: the distinct layers.
         runs: how often each runs per inference.
         best: the best mapping found of each.
-        mappings: the same, readable.
     """
 
     layers: tuple[Layer, ...]
     runs: tuple[int, ...]
     best: tuple[Best, ...]
-    mappings: tuple[Mapping, ...]
+
+    @property
+    def mappings(self) -> tuple[Mapping, ...]:
+        """The best mappings, readable."""
+        return tuple(best.mapping for best in self.best)
 
     def by_layer(self, workload: Workload) -> dict[str, Mapping]:
         """Return the mapping of every layer of the workload by the layer's name."""
@@ -74,8 +78,7 @@ def map_network(
         runs[use.layer] = runs.get(use.layer, 0) + use.count
     layers = tuple(runs)
     best = tuple(mapper.map(chip, layers, goal, seed, tuple(runs.values())))
-    mappings = tuple(b.mapping(mapper.space(chip, layer)) for b, layer in zip(best, layers, strict=True))
-    return MappedNetwork(layers, tuple(runs.values()), best, mappings)
+    return MappedNetwork(layers, tuple(runs.values()), best)
 
 
 @runtime_checkable

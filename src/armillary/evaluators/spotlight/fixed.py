@@ -51,7 +51,7 @@ class FixedSpace(UnrolledSpace):
     @cached_property
     def orders(self) -> Integers:
         """Weights resting, and outputs resting."""
-        return places([[DIMENSIONS.index(d) for d in order] for order in (_WEIGHTS_REST, _OUTPUTS_REST)])
+        return places([_WEIGHTS_REST, _OUTPUTS_REST])
 
     def random(self, n: int, rng: np.random.Generator) -> Maps:
         """Return random mappings of the three dataflows, legal or not."""

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.evaluators.analytical.mapspace import primes
 from armillary.evaluators.spotlight.fixed import usual
 from armillary.evaluators.spotlight.mapspace import (
     ARRAY,
@@ -210,13 +211,5 @@ def _merge(
 
 def _primes_of(bounds: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return pairs of dimension and prime factor, a pair per distinct factor, shape [pairs, 2]."""
-    pairs = []
-    for d, bound in enumerate(bounds.tolist()):
-        rest, prime = bound, 2
-        while rest > 1:
-            if rest % prime == 0:
-                pairs.append((d, prime))
-                while rest % prime == 0:
-                    rest //= prime
-            prime = prime + 1 if prime * prime <= rest else max(rest, prime + 1)
+    pairs = [(d, prime) for d, bound in enumerate(bounds.tolist()) for prime, _ in primes(bound)]
     return np.array(pairs or [(0, 1)], dtype=np.int64)

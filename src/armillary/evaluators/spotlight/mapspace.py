@@ -11,7 +11,7 @@ Source: the Spotlight chapter, Section 4.1.1. Where the release rounds up, ours 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from itertools import permutations
@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from armillary.evaluators.analytical.batch import MappingBatch
+from armillary.evaluators.analytical.batch import MappingBatch, loop_places
 from armillary.evaluators.analytical.mapspace import factorizations
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS
-from armillary.hardware.mapping import RELEVANT, LevelMapping, Loop, Mapping, loop_bounds
+from armillary.hardware.mapping import RELEVANT, LevelMapping, Loop, Mapping, loop_bounds, tile_words
 from armillary.hardware.templates.spotlight import Chip
 from armillary.workloads.layer import Layer
 
@@ -33,7 +33,6 @@ REGISTERS, LANES, ARRAY, SCRATCHPAD, DRAM = range(5)
 NOTHING = len(DIMENSIONS)
 """Stands for the dimension of an axis over which nothing is unrolled."""
 _DRAWS = 40
-_EVERY_AXIS = DIMENSIONS
 
 Integers = NDArray[np.int64]
 
@@ -43,16 +42,15 @@ class Dataflow:
     """Which dimensions may be unrolled over the rows and the columns of the array, and over the lanes of a PE."""
 
     name: str
-    rows: str = _EVERY_AXIS
-    columns: str = _EVERY_AXIS
-    lanes: str = _EVERY_AXIS
+    rows: str = DIMENSIONS
+    columns: str = DIMENSIONS
+    lanes: str = DIMENSIONS
 
 
 FLEXIBLE = Dataflow("flexible")
 EYERISS = Dataflow("eyeriss_like", rows="RC", columns="P")
 NVDLA = Dataflow("nvdla_like", rows="C", columns="KG")
 SHIDIANNAO = Dataflow("shidiannao_like", rows="P", columns="Q")
-DATAFLOWS = {flow.name: flow for flow in (FLEXIBLE, EYERISS, NVDLA, SHIDIANNAO)}
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,10 @@ class Maps:
     def select(self, which: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Maps:
         """Return some of the mappings."""
         return Maps(*(getattr(self, f.name)[which] for f in fields(self)))
+
+    def tile(self, level: int) -> Integers:
+        """Return the extents of a level's tiles, 0 the register file, 1 the scratchpad, 2 DRAM, [n, dimensions]."""
+        return np.asarray(self.factors[:, :, : (ARRAY, DRAM, DRAM + 1)[level]].prod(axis=2))
 
     def keys(self) -> NDArray[np.void]:
         """Return a comparable key per mapping, shape [n]."""
@@ -155,11 +157,8 @@ class UnrolledSpace:
 
     def legal(self, maps: Maps) -> NDArray[np.bool_]:
         """Return whether the tiles of mappings fit into the register file and the scratchpad, shape [n]."""
-        inner = maps.factors[:, :, REGISTERS] * maps.factors[:, :, LANES]
-        outer = inner * maps.factors[:, :, ARRAY] * maps.factors[:, :, SCRATCHPAD]
-        return np.asarray(
-            (tile_words(self.layer, inner) <= self.capacity[0]) & (tile_words(self.layer, outer) <= self.capacity[1])
-        )
+        inner, outer = (held_words(self.layer, maps.tile(level)) <= self.capacity[level] for level in (0, 1))
+        return inner & outer
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[Maps, int]:
         """Return n random legal mappings and how many illegal ones were drawn in between.
@@ -243,14 +242,9 @@ class UnrolledSpace:
         )
 
 
-def tile_words(layer: Layer, extent: Integers) -> Integers:
-    """Return the words that the tiles of all three tensors take, of extents of shape [n, dimensions], shape [n]."""
-    size = {d: extent[:, i] for i, d in enumerate(DIMENSIONS)}
-    height = (size["P"] - 1) * layer.stride_h + (size["R"] - 1) * layer.dilation_h + 1
-    width = (size["Q"] - 1) * layer.stride_w + (size["S"] - 1) * layer.dilation_w + 1
-    weights = size["K"] * size["C"] * size["R"] * size["S"] * size["G"]
-    inputs = size["N"] * size["C"] * size["G"] * height * width
-    return np.asarray(weights + inputs + size["N"] * size["K"] * size["P"] * size["Q"] * size["G"])
+def held_words(layer: Layer, extent: Integers) -> Integers:
+    """Return the words that the tiles of all three tensors take together, of extents [n, dimensions], shape [n]."""
+    return np.asarray(np.sum(tile_words(layer, dict(zip(DIMENSIONS, extent.T, strict=True))), axis=0))
 
 
 def unroll(factors: Integers, which: NDArray[np.intp], dims: Integers, source: int, target: int, most: int) -> None:
@@ -292,7 +286,7 @@ def _ways(bound: int) -> Integers:
 
 @lru_cache(maxsize=1000)
 def _every(turning: tuple[int, ...]) -> Integers:
-    return places(list(permutations(turning)))
+    return places(permutations(DIMENSIONS[d] for d in turning))
 
 
 @lru_cache(maxsize=1000)
@@ -313,16 +307,12 @@ def _distinct(turning: tuple[int, ...]) -> Integers:
             others = [d for d in rest if d != second]
             order = dict.fromkeys([first, second, *group, *others])
             found[tuple(order)] = None
-    return places([[DIMENSIONS.index(d) for d in order] for order in found] or [()])
+    return places(found or [()])
 
 
-def places(orders: Sequence[Sequence[int]]) -> Integers:
+def places(orders: Iterable[Sequence[str]]) -> Integers:
     """Return the place of each dimension in orders given innermost first, shape [orders, dimensions]."""
-    rows = []
-    for order in orders:
-        every = [*order, *(d for d in range(len(DIMENSIONS)) if d not in order)]
-        rows.append([every.index(d) for d in range(len(DIMENSIONS))])
-    return np.array(rows, dtype=np.int64)
+    return np.array([loop_places(list(order)) for order in orders], dtype=np.int64)
 
 
 def size_of(space: UnrolledSpace) -> int:

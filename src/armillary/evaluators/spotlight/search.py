@@ -9,13 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, MappingBatch
+from armillary.evaluators.analytical.search import GOALS, Goal
 from armillary.evaluators.analytical.summaries import summaries
 from armillary.evaluators.spotlight.mapspace import Maps, UnrolledSpace
 from armillary.hardware.mapping import Mapping
@@ -23,8 +23,6 @@ from armillary.hardware.templates.spotlight import Chip
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
-Goal = Literal["edp", "delay", "energy"]
-GOALS: tuple[Goal, ...] = ("edp", "delay", "energy")
 _BATCH = 5
 _RATES = 81
 
@@ -34,6 +32,7 @@ class Best:
     """The best mapping that a search met of a layer.
 
     Attributes:
+        space: of the mapping.
         maps: the one mapping.
         value: its goal: pJ*cycles, cycles or pJ.
         delay_cycles: of one run.
@@ -42,6 +41,7 @@ class Best:
         illegal: mappings drawn that do not fit, and were not evaluated.
     """
 
+    space: UnrolledSpace
     maps: Maps
     value: float
     delay_cycles: float
@@ -49,9 +49,10 @@ class Best:
     evaluated: int
     illegal: int
 
-    def mapping(self, space: UnrolledSpace) -> Mapping:
-        """Return the mapping."""
-        return space.mapping(self.maps, 0)
+    @property
+    def mapping(self) -> Mapping:
+        """The mapping, readable."""
+        return self.space.mapping(self.maps, 0)
 
 
 class LayerSearch(ABC):
@@ -127,35 +128,40 @@ class Mapper:
         spaces = [self.space(chip, layer) for layer in layers]
         streams = np.random.SeedSequence(seed).spawn(len(layers))
         searches = [self.make(s, np.random.default_rng(r)) for s, r in zip(spaces, streams, strict=True)]
-        judge = Judge(spaces, goal)
+        balanced = self.balanced and goal == "edp"
+        judge = Judge(spaces, goal, keep=balanced)
         while judge.evaluated < self.samples:
             n = min(self.batch, self.samples - judge.evaluated)
             asked = [search.ask(n) for search in searches]
             for search, maps, values in zip(searches, asked, judge(asked), strict=True):
                 search.tell(maps, values)
-        found = judge.best()
-        if self.balanced and goal == "edp":
-            found = judge.balanced(np.array(runs or [1] * len(layers), dtype=float))
+        weights = np.array(runs or [1] * len(layers), dtype=float)
+        found = judge.balanced(weights) if balanced else judge.best()
         return [replace(best, illegal=search.illegal) for best, search in zip(found, searches, strict=True)]
 
 
 class Judge:
     """Evaluates mappings of several layers onto one chip at once, and keeps the best of each layer.
 
+    Args:
+        spaces: the mappings of each layer.
+        goal: what to minimise.
+        keep: keep all mappings, which `balanced` needs.
+
     Attributes:
         evaluated: mappings per layer so far.
     """
 
-    def __init__(self, spaces: Sequence[UnrolledSpace], goal: Goal) -> None:
+    def __init__(self, spaces: Sequence[UnrolledSpace], goal: Goal, *, keep: bool = False) -> None:
         self._chip, self._spaces, self._goal = HierarchyBatch.of([spaces[0].chip.hierarchy()]), spaces, goal
         self._layers = LayerBatch.of([space.layer for space in spaces])
         self._best: list[tuple[float, float, float, Maps] | None] = [None] * len(spaces)
         self.evaluated = 0
-        self._met: list[list[tuple[Maps, NDArray[np.float64]]]] = [[] for _ in spaces]
+        self._keep, self._met = keep, [list[tuple[Maps, NDArray[np.float64]]]() for _ in spaces]
 
     def __call__(self, asked: Sequence[Maps]) -> list[NDArray[np.float64]]:
         """Return the goal of every mapping of every layer, infinite where it does not fit."""
-        batch = _joined([space.decode(maps) for space, maps in zip(self._spaces, asked, strict=True)])
+        batch = MappingBatch.joined([space.decode(maps) for space, maps in zip(self._spaces, asked, strict=True)])
         which = torch.from_numpy(np.repeat(np.arange(len(asked)), [len(maps) for maps in asked]))
         found = summaries(self._chip, self._layers.select(which) if len(asked) > 1 else self._layers, batch)
         delay, energy = found.delay_cycles.numpy(), found.energy_pj.numpy()
@@ -164,7 +170,9 @@ class Judge:
         ends = np.cumsum([len(maps) for maps in asked])
         for i, (maps, end) in enumerate(zip(asked, ends.tolist(), strict=True)):
             own = slice(end - len(maps), end)
-            self._met[i].append((maps, np.where(np.isinf(values[own]), np.inf, np.stack([delay[own], energy[own]]))))
+            if self._keep:
+                costs = np.stack([delay[own], energy[own]])
+                self._met[i].append((maps, np.where(np.isinf(values[own]), np.inf, costs)))
             first = end - len(maps) + int(values[own].argmin())
             before = self._best[i]
             if before is None or values[first] < before[0]:
@@ -175,7 +183,8 @@ class Judge:
 
     def best(self) -> list[Best]:
         """Return the best of every layer so far."""
-        return [Best(b[3], b[0], b[1], b[2], self.evaluated, 0) for b in self._best if b is not None]
+        found = zip(self._spaces, self._best, strict=True)
+        return [Best(space, b[3], b[0], b[1], b[2], self.evaluated, 0) for space, b in found if b is not None]
 
     def balanced(self, runs: NDArray[np.float64]) -> list[Best]:
         """Return the mappings of all met whose sum of delays times sum of energies is least, shape of runs: [layers].
@@ -199,13 +208,10 @@ class Judge:
         for maps, costs in self._met[layer]:
             if number < len(maps):
                 delay, energy = costs[:, number].tolist()
-                return Best(maps.select(slice(number, number + 1)), delay * energy, delay, energy, self.evaluated, 0)
+                one = maps.select(slice(number, number + 1))
+                return Best(self._spaces[layer], one, delay * energy, delay, energy, self.evaluated, 0)
             number -= len(maps)
         raise IndexError(number)
-
-
-def _joined(batches: Sequence[MappingBatch]) -> MappingBatch:
-    return MappingBatch(*(torch.cat([getattr(b, name) for b in batches], dim=-1) for name in vars(batches[0])))
 
 
 class RandomMaps(LayerSearch):
