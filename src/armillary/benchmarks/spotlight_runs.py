@@ -50,7 +50,7 @@ HAND: Mapping[str, tuple[Chip, Dataflow]] = {
 _METRICS: Mapping[Goal, str] = {"edp": "edp_pj_cycles", "delay": "delay_cycles"}
 _LANES = (2, 4, 8, 16)
 _GRID = "grid"
-_REVISION = 2
+_REVISION = 3
 
 
 @dataclass(frozen=True)

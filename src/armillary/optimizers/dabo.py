@@ -20,7 +20,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern, WhiteKernel
 from sklearn.linear_model import BayesianRidge
 
-from armillary.evaluators.spotlight.fixed import usual
+from armillary.evaluators.spotlight.fixed import Usual
 from armillary.evaluators.spotlight.mapspace import Maps, UnrolledSpace
 from armillary.evaluators.spotlight.search import LayerSearch
 from armillary.optimizers.features import FeatureSpace
@@ -177,7 +177,7 @@ class DaboMaps(LayerSearch):
         usual_share: float = 0.0,
     ) -> None:
         super().__init__(space, rng)
-        self._usual = usual_share
+        self._usual, self._usual_share = Usual(space), usual_share
         self._features = features
         self.model = model or DomainModel()
         self._warm_up, self._explore, self._candidates = warm_up, explore, candidates
@@ -192,10 +192,10 @@ class DaboMaps(LayerSearch):
 
     def _mixed(self, n: int) -> Maps:
         """Return n legal mappings, some of them of the usual dataflows, in random order."""
-        known = int(self.rng.binomial(n, self._usual))
+        known = int(self.rng.binomial(n, self._usual_share))
         if not known:
             return self.drawn(n)
-        maps = usual(self.space, 2 * known, self.rng)
+        maps = self._usual.random(2 * known, self.rng)
         fits = self.space.legal(maps)
         self.illegal += int((~fits).sum())
         maps = maps.select(fits).select(slice(known))

@@ -34,13 +34,11 @@ from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Objective
 
 ALL_HW, ALL_SW = union(SPOTLIGHT_HW, RAW_HW), union(SPOTLIGHT_SW, RAW_SW)
-
-
 USUAL_SHARE = 0.5
 """Share of the candidates of Spotlight and Spotlight-A that follow a known dataflow; the chapter has none."""
 
 
-def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100, usual_share: float = 0.0) -> Mapper:
+def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100, usual_share: float = USUAL_SHARE) -> Mapper:
     """Return the mapper that searches with daBO in a feature space."""
     return Mapper(name, partial(DaboMaps, features=features, usual_share=usual_share), samples=samples)
 
@@ -93,7 +91,7 @@ class Spotlight(CodedOptimizer):
     ) -> None:
         check_space(space)
         super().__init__(space=space, objective=objective, seed=seed)
-        self.mapper = mapper or dabo_mapper("dabo", SPOTLIGHT_SW, usual_share=USUAL_SHARE)
+        self.mapper = mapper or dabo_mapper("dabo", SPOTLIGHT_SW)
         self.model = model or DomainModel()
         self._features, self._warm_up = features, warm_up
         self._explore, self._candidates = explore, candidates
@@ -134,15 +132,13 @@ class SpotlightGenetic(Genetic):
 
 def vanilla(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
     """Return Spotlight-V."""
-    return Spotlight(
-        space=space, objective=objective, seed=seed, features=RAW_HW, mapper=dabo_mapper("vanilla", RAW_SW)
-    )
+    mapper = dabo_mapper("vanilla", RAW_SW, usual_share=0.0)
+    return Spotlight(space=space, objective=objective, seed=seed, features=RAW_HW, mapper=mapper)
 
 
 def everything(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
     """Return Spotlight-A."""
-    mapper = dabo_mapper("all", ALL_SW, usual_share=USUAL_SHARE)
-    return Spotlight(space=space, objective=objective, seed=seed, features=ALL_HW, mapper=mapper)
+    return Spotlight(space=space, objective=objective, seed=seed, features=ALL_HW, mapper=dabo_mapper("all", ALL_SW))
 
 
 def fixed(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:

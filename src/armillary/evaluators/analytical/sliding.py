@@ -105,11 +105,14 @@ def _shared(nest: Nest, tile: Tensor, level: int, layout: _Grid, scale: Tensor) 
     read, received, linked = tile * units, tile * fanout, torch.zeros_like(tile)
     for move in _moves(nest, level, scale):
         size = torch.where(move.same, slab, tile)
-        may_pass = (size > 0) & ((slab == tile) | move.same_before)
-        served, rest = layout.after_links(move.code, may_pass)
-        better = rest < units
-        served = torch.where(better, served, 0.0)
-        read = read + move.times * size * torch.where(better, rest, units)
+        may_pass = (move.times * size > 0) & ((slab == tile) | move.same_before)
+        served, rest = torch.zeros_like(tile), units.clone()
+        some = torch.nonzero(may_pass)[:, 0]  # most kinds of moves never happen in most mappings
+        if len(some):
+            over, left = layout.select(some).after_links(move.code[some])
+            better = left < units[some]
+            served[some], rest[some] = torch.where(better, over, 0.0), torch.where(better, left, units[some])
+        read = read + move.times * size * rest
         received = received + move.times * size * (fanout - served)
         linked = linked + move.times * size * served
     return read, received, linked
@@ -130,9 +133,13 @@ class _Grid:
         where, used = _positions(nest, level, place, scale)
         return _Grid(where, used, mesh, _distinct(where, used), used.sum(dim=1).to(where.dtype))
 
-    def after_links(self, code: Tensor, may_pass: Tensor) -> tuple[Tensor, Tensor]:
+    def select(self, some: Tensor) -> _Grid:
+        """Return some of the candidates."""
+        return _Grid(self.where[some], self.used[some], pick(self.mesh, some), self.units[some], self.fanout[some])
+
+    def after_links(self, code: Tensor) -> tuple[Tensor, Tensor]:
         """Return how many instances a neighbour serves, and how many different windows are left, each [n]."""
-        over_link = _over_links(self.where, self.used, code, self.mesh) & may_pass[:, None]
+        over_link = _over_links(self.where, self.used, code, self.mesh)
         return over_link.sum(dim=1).to(code.dtype), _distinct(self.where, self.used & ~over_link)
 
 
@@ -175,8 +182,11 @@ def _scales(nest: Nest) -> Tensor:
 
 def _positions(nest: Nest, level: int, place: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Return the address of every instance's window and which instances are used, shape [n, instances]."""
-    order = place.long().expand(-1, len(nest.above[0])).argsort(dim=0)
-    factors = torch.gather(torch.stack(nest.spatial[level]), 0, order)
+    spread = torch.stack(nest.spatial[level])
+    # A loop of one step adds nothing wherever it stands, so those come last and are left out.
+    order = torch.where(spread > 1, place.expand(-1, spread.shape[1]), float("inf")).argsort(dim=0)
+    order = order[: int((spread > 1).sum(dim=0).max())]
+    factors = torch.gather(spread, 0, order)
     reach = torch.gather(torch.stack(nest.inner[level]) * scale, 0, order)
     fanout = factors.prod(dim=0)
     number = torch.arange(int(fanout.max()), device=factors.device, dtype=factors.dtype)

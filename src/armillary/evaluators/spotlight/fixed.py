@@ -13,6 +13,7 @@ from armillary.evaluators.spotlight.mapspace import (
     ARRAY,
     DRAM,
     EYERISS,
+    FLEXIBLE,
     LANES,
     NOTHING,
     NVDLA,
@@ -31,6 +32,8 @@ from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.templates.spotlight import Chip
 from armillary.workloads.layer import Layer
 
+KNOWN = (EYERISS, NVDLA, SHIDIANNAO)
+"""The fixed dataflows."""
 _N, _K, _C, _P, _Q, _R, _S, _G = range(8)
 _WEIGHTS_REST, _OUTPUTS_REST = "PQNCRSKG", "CRSPQNKG"
 _TILES = (1, 4, 16, 64)
@@ -44,7 +47,7 @@ class FixedSpace(UnrolledSpace):
     them and turn in the scratchpad or in DRAM otherwise. Weights rest innermost, or outputs (ShiDianNao-like).
     """
 
-    def __init__(self, chip: Chip, layer: Layer, flows: tuple[Dataflow, ...] = (EYERISS, NVDLA, SHIDIANNAO)) -> None:
+    def __init__(self, chip: Chip, layer: Layer, flows: tuple[Dataflow, ...] = KNOWN) -> None:
         super().__init__(chip, layer)
         self._flows = [UnrolledSpace(chip, layer, flow) for flow in flows]
 
@@ -83,12 +86,22 @@ class FixedSpace(UnrolledSpace):
         return Maps(factors, maps.rows, maps.columns, maps.lanes, orders)
 
 
-def usual(space: UnrolledSpace, n: int, rng: np.random.Generator) -> Maps:
-    """Return n random mappings of the three fixed dataflows as mappings of another space, legal or not."""
-    fixed = FixedSpace(space.chip, space.layer)
-    maps = fixed.random(n, rng)
-    same = np.array([_like(space.orders, order, space.bounds > 1) for order in fixed.orders])
-    return replace(maps, orders=same[maps.orders])
+class Usual:
+    """Random mappings of known dataflows, as mappings of another space.
+
+    Args:
+        space: in whose numbering of orders they are given; the dataflows are all three, or the one it allows.
+    """
+
+    def __init__(self, space: UnrolledSpace) -> None:
+        flows = KNOWN if space.dataflow is FLEXIBLE else (space.dataflow,)
+        self._fixed = FixedSpace(space.chip, space.layer, flows)
+        self._orders = np.array([_like(space.orders, order, space.bounds > 1) for order in self._fixed.orders])
+
+    def random(self, n: int, rng: np.random.Generator) -> Maps:
+        """Return n random mappings, legal or not."""
+        maps = self._fixed.random(n, rng)
+        return replace(maps, orders=self._orders[maps.orders])
 
 
 def _like(orders: Integers, order: Integers, turning: NDArray[np.bool_]) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.evaluators.analytical.mapspace import primes
-from armillary.evaluators.spotlight.fixed import usual
+from armillary.evaluators.spotlight.fixed import Usual
 from armillary.evaluators.spotlight.mapspace import (
     ARRAY,
     DRAM,
@@ -102,7 +102,7 @@ class LocalMaps(LayerSearch):
         drawn = self.drawn(n)
         every = drawn
         if self.space.dataflow is FLEXIBLE:
-            known = usual(self.space, n // 2, self.rng)
+            known = Usual(self.space).random(n // 2, self.rng)
             known = replace(known, orders=self.rng.integers(len(self.space.orders), size=(len(known), 2)))
             every = Maps.joined([known, drawn]).select(slice(n))
         filled = every.select(np.arange(len(every)))

@@ -33,6 +33,7 @@ REGISTERS, LANES, ARRAY, SCRATCHPAD, DRAM = range(5)
 NOTHING = len(DIMENSIONS)
 """Stands for the dimension of an axis over which nothing is unrolled."""
 _DRAWS = 40
+_TABLE_VALUES, _TABLE_MOST = 4096, 1024
 
 Integers = NDArray[np.int64]
 
@@ -80,7 +81,10 @@ class Maps:
 
     def tile(self, level: int) -> Integers:
         """Return the extents of a level's tiles, 0 the register file, 1 the scratchpad, 2 DRAM, [n, dimensions]."""
-        return np.asarray(self.factors[:, :, : (ARRAY, DRAM, DRAM + 1)[level]].prod(axis=2))
+        extent = self.factors[:, :, REGISTERS]
+        for place in range(LANES, (ARRAY, DRAM, DRAM + 1)[level]):  # faster than to reduce a short axis
+            extent = extent * self.factors[:, :, place]
+        return extent
 
     def keys(self) -> NDArray[np.void]:
         """Return a comparable key per mapping, shape [n]."""
@@ -266,16 +270,42 @@ def unroll(factors: Integers, which: NDArray[np.intp], dims: Integers, source: i
 
 def largest_divisors(values: Integers, most: Integers) -> Integers:
     """Return the largest divisor of each value that is at most so much, shape [n]."""
+    within = np.minimum(values, most)
     if not len(values):
-        return np.ones(0, dtype=np.int64)
-    top = int(most.max()) + 1
-    pairs, which = np.unique(values * top + most, return_inverse=True)
-    return np.array([_largest(*divmod(pair, top)) for pair in pairs.tolist()], dtype=np.int64)[which]
+        return within
+    if values.max() <= _TABLE_VALUES and within.max() <= _TABLE_MOST:
+        table = _divisor_table()
+        for value in set(values[~table.known[values]].tolist()):
+            table.fill(value)
+        return np.asarray(table.largest[values, within], dtype=np.int64)
+    return np.array([_largest(*pair) for pair in zip(values.tolist(), within.tolist(), strict=True)], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _DivisorTable:
+    """The largest divisor of each value at most so much, rows filled when they are first asked for."""
+
+    largest: NDArray[np.int32]
+    known: NDArray[np.bool_]
+
+    def fill(self, value: int) -> None:
+        """Fill the row of a value."""
+        numbers = np.arange(1, self.largest.shape[1])
+        row = np.where(value % numbers == 0, numbers, 1)
+        self.largest[value, 1:] = np.maximum.accumulate(row)
+        self.known[value] = True
+
+
+@lru_cache(maxsize=1)
+def _divisor_table() -> _DivisorTable:
+    return _DivisorTable(
+        np.ones((_TABLE_VALUES + 1, _TABLE_MOST + 1), dtype=np.int32), np.zeros(_TABLE_VALUES + 1, dtype=np.bool_)
+    )
 
 
 @lru_cache(maxsize=1_000_000)
 def _largest(value: int, most: int) -> int:
-    return max((d for d in range(1, min(value, most) + 1) if value % d == 0), default=1)
+    return max((d for d in range(1, most + 1) if value % d == 0), default=1)
 
 
 @lru_cache(maxsize=10_000)
