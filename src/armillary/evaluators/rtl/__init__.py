@@ -1,0 +1,1 @@
+"""The cycle-accurate evaluator: a generator of real hardware, its command compiler, and its simulation."""

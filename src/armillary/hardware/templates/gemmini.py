@@ -1,0 +1,227 @@
+"""Template `gemmini`: a systolic array with a scratchpad and an accumulator, fed by commands, as in Gemmini.
+
+A square array of 8-bit multipliers adds to 32-bit sums. Inputs and weights lie in a banked scratchpad, sums in a banked
+accumulator, and load, execute and store commands run decoupled from each other. Our generator makes it as hardware
+(`armillary rtl generate`), so that every parameter here is one of the hardware.
+
+Table 5.1 varies array, scratchpad and accumulator. The other parameters are ours; their middle values are Gemmini's
+defaults or, where it leaves them to the system around it, a DDR3-like memory at 1 GHz.
+
+Sources: Genc et al., DAC 2021; the dissertation, Table 5.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.hardware.hierarchy import Compute, Hierarchy, Level, LoopRules
+from armillary.hardware.technology import compute_area_mm2, level_area_mm2
+from armillary.hardware.template import Template
+from armillary.spaces.space import Parameter, Space
+from armillary.types import ArmillaryError, Design
+
+Dataflow = Literal["weight_stationary", "output_stationary"]
+TECHNOLOGY_NM = 45.0
+CLOCK_GHZ = 1.0
+_KIB = 1 << 10
+_STATIONARY: dict[str, str] = {"weight_stationary": "W", "output_stationary": "O"}
+_TURN_INSIDE = {"weight_stationary": "NPQ", "output_stationary": "CRS"}
+_UNROLLED_OVER_ROWS = {"weight_stationary": "C", "output_stationary": "NPQ"}
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """One accelerator of the family, of the space or not.
+
+    Attributes:
+        dim: rows and columns of the array, even.
+        scratchpad_kib: inputs and weights.
+        accumulator_kib: 32-bit sums.
+        dataflow: `weight_stationary` or `output_stationary`.
+        bus_bytes: per beat, a power of two, at most a row of the array.
+        scratchpad_banks: of one port each, a power of two.
+        accumulator_banks: of a port to read and one to write each, a power of two.
+        burst_rows: most rows per request.
+        outstanding: requests under way.
+        queue_depth: commands per unit.
+        dram_latency: cycles from a request to its first beat.
+        dram_bytes_per_cycle: at most `bus_bytes` count.
+
+    Raises:
+        ArmillaryError: if a value is not allowed; names it.
+    """
+
+    dim: int = 16
+    scratchpad_kib: int = 256
+    accumulator_kib: int = 64
+    dataflow: Dataflow = "weight_stationary"
+    bus_bytes: int = 16
+    scratchpad_banks: int = 4
+    accumulator_banks: int = 2
+    burst_rows: int = 16
+    outstanding: int = 16
+    queue_depth: int = 4
+    dram_latency: int = 50
+    dram_bytes_per_cycle: int = 16
+
+    def __post_init__(self) -> None:
+        for allowed, field, what in (
+            (2 <= self.dim <= 64 and self.dim % 2 == 0, "dim", "even, 2 to 64"),
+            (1 <= self.scratchpad_kib <= 512, "scratchpad_kib", "1 to 512"),
+            (1 <= self.accumulator_kib <= 512, "accumulator_kib", "1 to 512"),
+            (self.dataflow in _STATIONARY, "dataflow", f"one of {list(_STATIONARY)}"),
+            (_power_of_two(self.bus_bytes, 1, self.pitch), "bus_bytes", f"a power of two, at most {self.pitch}, a row"),
+            (_power_of_two(self.scratchpad_banks, 2, 16), "scratchpad_banks", "2, 4, 8 or 16"),
+            (_power_of_two(self.accumulator_banks, 2, 16), "accumulator_banks", "2, 4, 8 or 16"),
+            (1 <= self.burst_rows <= 64, "burst_rows", "1 to 64"),
+            (1 <= self.outstanding <= 64, "outstanding", "1 to 64"),
+            (1 <= self.queue_depth <= 16, "queue_depth", "1 to 16"),
+            (0 <= self.dram_latency <= 10_000, "dram_latency", "0 to 10000"),
+            (1 <= self.dram_bytes_per_cycle <= 256, "dram_bytes_per_cycle", "1 to 256"),
+            (self.scratchpad_rows < 1 << 17, "scratchpad_kib", f"less than {1 << 17} rows of {self.dim} bytes"),
+            (self.accumulator_rows < 1 << 17, "accumulator_kib", f"less than {1 << 17} rows of {4 * self.dim} bytes"),
+        ):
+            if not allowed:
+                raise ArmillaryError(f"{field}={getattr(self, field)!r} is not allowed; it must be {what}")
+
+    @property
+    def pitch(self) -> int:
+        """Bytes from one row to the next in DRAM: a row of the array, rounded up to a power of two."""
+        return 1 << (self.dim - 1).bit_length()
+
+    @property
+    def scratchpad_rows(self) -> int:
+        """Rows of `dim` bytes."""
+        return self.scratchpad_kib * _KIB // self.dim
+
+    @property
+    def accumulator_rows(self) -> int:
+        """Rows of `dim` sums."""
+        return self.accumulator_kib * _KIB // (4 * self.dim)
+
+    @property
+    def stationary(self) -> str:
+        """The tensor that an element of the array holds, W or O."""
+        return _STATIONARY[self.dataflow]
+
+    def hierarchy(self) -> Hierarchy:
+        """Return DRAM, scratchpad, one accumulator per column, and one register per element, as the cost model sees them.
+
+        The scratchpad's columns unroll K. The rows unroll C (weight stationary) or N, P and Q (output stationary).
+        """
+        dram = min(self.bus_bytes, self.dram_bytes_per_cycle)
+        return Hierarchy(
+            name="gemmini",
+            technology_nm=TECHNOLOGY_NM,
+            clock_ghz=CLOCK_GHZ,
+            levels=(
+                Level(name="DRAM", kind="dram", shared_bandwidth=float(dram), rules=LoopRules(spatial_x="", spatial_y="")),
+                Level(
+                    name="Scratchpad",
+                    keeps="WI",
+                    capacity_words=self.scratchpad_kib * _KIB,
+                    block_words=self.dim,
+                    shared_bandwidth=2.0 * self.dim,
+                    fanout=(self.dim, 1),
+                    rules=LoopRules(spatial_x="K", spatial_y=""),
+                ),
+                Level(
+                    name="Accumulator",
+                    keeps="O",
+                    capacity_words=self.accumulator_rows,
+                    word_bits=32,
+                    shared_bandwidth=2.0,
+                    fanout=(self.dim, 1),
+                    rules=LoopRules(spatial_x=_UNROLLED_OVER_ROWS[self.dataflow], spatial_y=""),
+                ),
+                Level(
+                    name="Registers",
+                    kind="regfile",
+                    keeps=self.stationary,
+                    capacity_words=1,
+                    word_bits=8 if self.stationary == "W" else 32,
+                    rules=LoopRules(temporal=_TURN_INSIDE[self.dataflow], spatial_x="", spatial_y=""),
+                ),
+            ),
+            compute=Compute(bits=8),
+        )
+
+
+def _power_of_two(value: int, least: int, most: int) -> bool:
+    return least <= value <= most and value & (value - 1) == 0
+
+
+SPACE = Space(
+    "gemmini",
+    (
+        Parameter("dim", (4, 8, 16, 32), kind="ordinal", unit="rows and columns"),
+        Parameter("scratchpad_kib", tuple(range(8, 257, 8)), unit="KiB"),
+        Parameter("accumulator_kib", tuple(range(8, 257, 8)), unit="KiB"),
+        Parameter("dataflow", ("weight_stationary", "output_stationary"), kind="categorical"),
+        Parameter("bus_bytes", (4, 8, 16, 32), kind="ordinal", unit="bytes"),
+        Parameter("scratchpad_banks", (2, 4, 8), kind="ordinal"),
+        Parameter("accumulator_banks", (2, 4), kind="ordinal"),
+        Parameter("burst_rows", (4, 8, 16, 32), kind="ordinal", unit="rows"),
+        Parameter("outstanding", (2, 4, 8, 16, 32), kind="ordinal", unit="requests"),
+        Parameter("queue_depth", (2, 4, 8), kind="ordinal", unit="commands"),
+        Parameter("dram_latency", (20, 50, 100, 200), kind="ordinal", unit="cycles"),
+        Parameter("dram_bytes_per_cycle", (4, 8, 16, 32), kind="ordinal", unit="bytes/cycle"),
+    ),
+)
+
+
+def accelerator_of(design: Design) -> Accelerator:
+    """Return the accelerator that a design of the space stands for.
+
+    Raises:
+        ArmillaryError: if its values do not go together.
+    """
+    values = design.as_dict()
+    return Accelerator(**{field.name: values[field.name] for field in fields(Accelerator)})  # type: ignore[arg-type]
+
+
+def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the areas of coded designs by the technology table, memories and multipliers alone, shape [designs]."""
+    columns = SPACE.columns(codes)
+    unit, scratchpad, accumulator, register = _unit_areas_mm2()
+    return np.asarray(
+        (unit + 4 * register) * columns["dim"].astype(float) ** 2
+        + scratchpad * columns["scratchpad_kib"]
+        + accumulator * columns["accumulator_kib"]
+    )
+
+
+@cache
+def _unit_areas_mm2() -> tuple[float, float, float, float]:
+    """Return the area of a multiplier, of a KiB of either memory, and of a byte of register."""
+    kinds = ("sram", "sram", "regfile")
+    levels = [Level(name=f"level{i}", kind=kind, capacity_words=_KIB) for i, kind in enumerate(kinds)]  # type: ignore[arg-type]
+    bare = Hierarchy(
+        name="units",
+        levels=(Level(name="DRAM", kind="dram"), *levels),
+        compute=Compute(bits=8),
+        technology_nm=TECHNOLOGY_NM,
+    )
+    scratchpad, accumulator, registers = (level_area_mm2(bare, level) for level in levels)
+    return compute_area_mm2(bare), scratchpad, accumulator, registers / _KIB
+
+
+def _baseline() -> Design:
+    return SPACE.design_from({field.name: getattr(Accelerator(), field.name) for field in fields(Accelerator)}, "gemmini")
+
+
+TEMPLATE = Template(
+    name="gemmini",
+    space=SPACE,
+    area_mm2=area_mm2,
+    max_area_mm2=float(area_mm2(np.array([SPACE.cardinalities]) - 1)[0]),
+    area_budget_mm2=3.0,
+    baseline=_baseline(),
+    baseline_name="Gemmini",
+    baseline_note="Gemmini's default configuration",
+)
