@@ -123,6 +123,7 @@ class Executes:
 def executes(
     loops: Sequence[NestLoop],
     masks: Sequence[int],
+    channels: int,
     these: Executes,
     ranges: Sequence[tuple[Integers, Integers]],
 ) -> Words:
@@ -131,6 +132,7 @@ def executes(
     Args:
         loops: the innermost first, with the deltas `weight`, `input`, `output`, `y` and `x`.
         masks: loops that do not index the stationary tensor, loops that reduce, and loops of a block; bit 0 is loop 0.
+        channels: of a step of the output-stationary array.
         these: what varies.
         ranges: rows that hazards watch: inputs, weights, accumulator; from and to, each [n].
     """
@@ -139,7 +141,7 @@ def executes(
     words[:, 4] = field(these.inputs, 0) | field(these.weights, _BITS) | field(these.outputs, 2 * _BITS)
     words[:, 5] = field(these.y, 0) | field(these.x, _BITS)
     words[:, 6] = field(these.height, 0) | field(these.width, _BITS)
-    words[:, 7] = np.uint64(sum(mask << (MOST_LOOPS * place) for place, mask in enumerate(masks)))
+    words[:, 7] = np.uint64(sum(mask << (MOST_LOOPS * place) for place, mask in enumerate([*masks, channels])))
     by_name = {name: jumps(loops, name) for name in ("weight", "input", "output", "y", "x")}
     for number, loop in enumerate(loops):
         first, second = HEADER + 2 * number, HEADER + 2 * number + 1

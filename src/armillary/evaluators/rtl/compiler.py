@@ -43,7 +43,7 @@ _REDUCED = "CRS"
 _TO_ACCUMULATOR, _RAW, _RELU = 1, 1, 2
 
 
-class Refused(ArmillaryError):
+class RefusedError(ArmillaryError):
     """A mapping that the accelerator cannot run; the message says which memory or loop is too large."""
 
 
@@ -134,7 +134,7 @@ def compile_layer(
         requantization: of the outputs.
 
     Raises:
-        Refused: if a memory, the array or the loop nest is too small; names it, and what is needed.
+        RefusedError: if a memory, the array or the loop nest is too small; names it, and what is needed.
         ArmillaryError: if this is no mapping of the layer onto the hierarchy.
     """
     hierarchy = accelerator.hierarchy()
@@ -142,7 +142,7 @@ def compile_layer(
     if faults:
         raise ArmillaryError(f"layer {layer.name}: {faults[0]}")
     if mapping.imperfect:
-        raise Refused(f"layer {layer.name}: {mapping} has remainders; the accelerator runs perfect factors only")
+        raise RefusedError(f"layer {layer.name}: {mapping} has remainders; the accelerator runs perfect factors only")
     return _Compiler(layer, mapping, accelerator, padding or Padding(), requantization or Requantization()).program()
 
 
@@ -161,7 +161,7 @@ class _Compiler:
         self.bounds = loop_bounds(layer)
         self._check_array()
         self.kx = _unrolled(self.scratchpad.spatial)
-        self.cx = _unrolled(self.accumulator.spatial)
+        self.cx = self._channel_block()
         self.inner = _extents([*self.accumulator.loops, *self.registers.loops, *self.scratchpad.spatial])
         self.held = _extents(self.scratchpad.temporal, self.inner)
         self.height = (self.held["P"] - 1) * layer.stride_h + (self.held["R"] - 1) * layer.dilation_h + 1
@@ -175,14 +175,21 @@ class _Compiler:
             used = prod(loop.factor for loop in level.spatial)
             most = 1 if name == "lanes" else dim
             if used > most:
-                raise Refused(f"layer {self.layer.name}: {used} {name} are unrolled, the array has {most}")
+                raise RefusedError(f"layer {self.layer.name}: {used} {name} are unrolled, the array has {most}")
         indexing = RELEVANT[self.accelerator.stationary]
         outside = [loop for loop in self.registers.temporal if loop.dimension in indexing and loop.factor > 1]
         if outside:
-            raise Refused(
+            raise RefusedError(
                 f"layer {self.layer.name}: loop {outside[0]} at the registers; an element of the array holds one value "
                 f"of {self.accelerator.stationary}"
             )
+
+    def _channel_block(self) -> int:
+        """Return the input channels of a row: those on the array's rows, or those that a register takes in a step."""
+        if self.accelerator.stationary == "W":
+            return _unrolled(self.accumulator.spatial)
+        turning = prod(loop.factor for loop in self.registers.temporal if loop.dimension == "C")
+        return max(d for d in range(1, self.accelerator.dim + 1) if turning % d == 0)
 
     def _lay_out(self) -> None:
         """Place the tensors in DRAM, and the sums that have to wait there."""
@@ -208,19 +215,17 @@ class _Compiler:
         rows_i, rows_w, rows_o = map(prod, (self.input_counts, self.weight_counts, self.output_counts))
         room, sums = self.accelerator.scratchpad_rows, self.accelerator.accumulator_rows
         if rows_i + rows_w > room:
-            raise Refused(
+            raise RefusedError(
                 f"layer {self.layer.name}: the scratchpad overflows: {rows_i} rows of inputs and {rows_w} of weights, "
                 f"it has {room}"
             )
         if rows_o > sums:
-            raise Refused(
+            raise RefusedError(
                 f"layer {self.layer.name}: the accumulator overflows: {rows_o} rows of outputs, it has {sums}"
             )
         changes = {t: any(loop.factor > 1 and loop.dimension in RELEVANT[t] for loop in self.dram.loops) for t in "WI"}
         wanted = [(1 + changes["I"], 1 + changes["W"]), (1, 1 + changes["W"]), (1 + changes["I"], 1), (1, 1)]
-        self.input_buffers, self.weight_buffers = next(
-            (i, w) for i, w in wanted if i * rows_i + w * rows_w <= room
-        )
+        self.input_buffers, self.weight_buffers = next((i, w) for i, w in wanted if i * rows_i + w * rows_w <= room)
         self.output_buffers = 2 if 2 * rows_o <= sums else 1
         self.input_rows, self.weight_rows, self.output_rows = rows_i, rows_w, rows_o
 
@@ -229,7 +234,7 @@ class _Compiler:
         outer = [(loop, "dram") for loop in self.dram.temporal] + [(loop, "sp") for loop in self.scratchpad.temporal]
         tiles = prod(loop.factor for loop, _ in outer)
         if tiles > MOST_TILES:
-            raise Refused(
+            raise RefusedError(
                 f"layer {self.layer.name}: {tiles} tiles of the accumulator, that is as many execute commands; at "
                 f"most {MOST_TILES}"
             )
@@ -249,28 +254,37 @@ class _Compiler:
         """Return the loops of an execute command, the innermost first, and their masks."""
         loops: list[tuple[str, NestLoop]] = []
         step = {**dict.fromkeys(DIMENSIONS, 1), "K": self.kx, "C": self.cx}
+        for loop in self.accumulator.spatial:
+            if loop.dimension != "C" and loop.factor > 1:
+                loops.append((loop.dimension, NestLoop(loop.factor, self._deltas(loop.dimension, 1))))
+                step[loop.dimension] = loop.factor
+        block = len(loops)
+        rows_done = self.cx if self.accelerator.stationary == "O" else 1
         for level in (self.registers, self.accumulator):
             for loop in reversed(level.temporal):
                 d = loop.dimension
-                if loop.factor > 1:
-                    loops.append((d, NestLoop(loop.factor, self._deltas(d, step[d]))))
-                step[d] *= loop.factor
+                factor = loop.factor // rows_done if d == "C" and level is self.registers else loop.factor
+                if factor > 1:
+                    loops.append((d, NestLoop(factor, self._deltas(d, step[d]))))
+                step[d] *= factor
         joined: list[tuple[str, NestLoop]] = []
-        for d, loop in loops:
-            pair = merged([joined[-1][1], loop]) if joined and joined[-1][0] == d else []
+        for number, (d, turning) in enumerate(loops):
+            joins = number != block and joined and joined[-1][0] == d
+            pair = merged([joined[-1][1], turning]) if joins else []
             if len(pair) == 1:
                 joined[-1] = d, pair[0]
             else:
-                joined.append((d, loop))
+                joined.append((d, turning))
         if len(joined) > MOST_LOOPS:
-            raise Refused(
+            raise RefusedError(
                 f"layer {self.layer.name}: {len(joined)} loops inside a tile of the accumulator, the accelerator has "
                 f"{MOST_LOOPS}"
             )
         names = [d for d, _ in joined]
-        resting = next((i for i, d in enumerate(names) if d in RELEVANT["W"]), MOST_LOOPS)
-        masks = [(1 << resting) - 1, sum(1 << i for i, d in enumerate(names) if d in _REDUCED)]
-        return [loop for _, loop in joined], masks
+        indexing = RELEVANT[self.accelerator.stationary]
+        resting = next((i for i, d in enumerate(names) if i >= block and d in indexing), MOST_LOOPS)
+        reduces = sum(1 << i for i, d in enumerate(names) if d in _REDUCED)
+        return [turning for _, turning in joined], [(1 << resting) - 1, reduces, (1 << block) - 1]
 
     def _deltas(self, d: str, step: int) -> dict[str, int]:
         layer, row = self.layer, self.width
@@ -402,7 +416,9 @@ class _Sequence:
         ranges = [(base, base + c.weight_rows), _none(which), _none(which)]
         return [(which * 8 + 1, moves(LOAD, loops, run, base, address, ranges))]
 
-    def _sums(self, shape: Shape, which: Integers) -> tuple[list[NestLoop], int, Integers, Integers, list[tuple[Integers, Integers]]]:
+    def _sums(
+        self, shape: Shape, which: Integers
+    ) -> tuple[list[NestLoop], int, Integers, Integers, list[tuple[Integers, Integers]]]:
         """Return loops, run, rows, addresses and ranges to move tiles between the accumulator and DRAM."""
         c = self.c
         base = self.buffer_o[which] * c.output_rows
@@ -446,7 +462,7 @@ class _Sequence:
             (base_w, base_w + c.weight_rows),
             (base_o, base_o + c.output_rows),
         ]
-        return [(np.arange(self.n) * 8 + 3, executes(loops, masks, these, ranges))]
+        return [(np.arange(self.n) * 8 + 3, executes(loops, masks, c.cx, these, ranges))]
 
     def _store(self) -> list[tuple[Integers, Words]]:
         q, found = self.c.requantization, []

@@ -110,7 +110,7 @@ class Accelerator:
         return _STATIONARY[self.dataflow]
 
     def hierarchy(self) -> Hierarchy:
-        """Return DRAM, scratchpad, one accumulator per column, and one register per element, as the cost model sees them.
+        """Return DRAM, scratchpad, an accumulator per column and a register per element, for the cost model.
 
         The scratchpad's columns unroll K. The rows unroll C (weight stationary) or N, P and Q (output stationary).
         """
@@ -120,7 +120,9 @@ class Accelerator:
             technology_nm=TECHNOLOGY_NM,
             clock_ghz=CLOCK_GHZ,
             levels=(
-                Level(name="DRAM", kind="dram", shared_bandwidth=float(dram), rules=LoopRules(spatial_x="", spatial_y="")),
+                Level(
+                    name="DRAM", kind="dram", shared_bandwidth=float(dram), rules=LoopRules(spatial_x="", spatial_y="")
+                ),
                 Level(
                     name="Scratchpad",
                     keeps="WI",
@@ -212,7 +214,9 @@ def _unit_areas_mm2() -> tuple[float, float, float, float]:
 
 
 def _baseline() -> Design:
-    return SPACE.design_from({field.name: getattr(Accelerator(), field.name) for field in fields(Accelerator)}, "gemmini")
+    return SPACE.design_from(
+        {field.name: getattr(Accelerator(), field.name) for field in fields(Accelerator)}, "gemmini"
+    )
 
 
 TEMPLATE = Template(

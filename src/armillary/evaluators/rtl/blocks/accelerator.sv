@@ -6,7 +6,7 @@
 //   4  rows: input or destination [17:0], weights or run [35:18], outputs [53:36]
 //   5  execute: y [17:0], x [35:18]; else: DRAM address [31:0]
 //   6  height [17:0], width [35:18]
-//   7  resting loops [11:0], reducing loops [23:12], loops of a block [35:24]
+//   7  resting loops [11:0], reducing loops [23:12], loops of a block [35:24], channels of a step [47:36]
 //   loop: iterations after the first [17:0], weight jump [35:18], input jump [53:36], or row jump [49:18];
 //         output jump [17:0], y jump [35:18], x jump [53:36], or the jump in DRAM [31:0]
 module accelerator #(
@@ -147,6 +147,7 @@ module accelerator #(
   execute #(.DIM(DIM), .PSUM(PSUM), .LOOPS(LOOPS), .WIDTH(WIDTH)) execute (
       .clk, .reset, .start(taken[1]), .ready(execute_ready), .finish(finishing[1]), .fresh(execute_words[8]),
       .resting(execute_words[7*64+:LOOPS]), .reduces(execute_words[7*64+LOOPS+:LOOPS]),
+      .block(execute_words[7*64+2*LOOPS+:LOOPS]), .channels(execute_words[7*64+3*LOOPS+:12]),
       .input_row(execute_words[4*64+:WIDTH]), .weight_row(execute_words[4*64+WIDTH+:WIDTH]),
       .output_row(execute_words[4*64+2*WIDTH+:WIDTH]), .y(execute_words[5*64+:WIDTH]), .x(execute_words[5*64+WIDTH+:WIDTH]),
       .height(execute_words[6*64+:WIDTH]), .width(execute_words[6*64+WIDTH+:WIDTH]),

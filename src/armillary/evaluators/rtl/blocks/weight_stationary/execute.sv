@@ -17,6 +17,8 @@ module execute #(
     input  logic                   fresh,
     input  logic [      LOOPS-1:0] resting,        // loops that do not index the weights, the innermost ones
     input  logic [      LOOPS-1:0] reduces,
+    input  logic [      LOOPS-1:0] block,          // for the other dataflow, as the next
+    input  logic [           11:0] channels,
     input  logic [      WIDTH-1:0] input_row,
     input  logic [      WIDTH-1:0] weight_row,
     input  logic [      WIDTH-1:0] output_row,
@@ -142,5 +144,5 @@ module execute #(
   logic ended;
   always_ff @(posedge clk) ended <= add && ends && !reset;  // the sum is written a cycle after it is added
   assign finish = ended;
-  wire unused = &{1'b0, unused_at_first, none, all};
+  wire unused = &{1'b0, unused_at_first, none, all, block, channels};
 endmodule

@@ -1,0 +1,217 @@
+// The execute unit of the output-stationary array.
+//
+// A block is as many pixels as the array has rows, or fewer, and one block of outputs. It takes a step for every
+// iteration of the loops that reduce: the pixels of the step go row by row into one half of a transposer, while the
+// other half gives the array a channel of all pixels per cycle, beside that channel's row of weights. The sums leave
+// while the next block is at work, or after the last one.
+module execute #(
+    parameter int DIM   = 16,
+    parameter int PSUM  = 32,
+    parameter int LOOPS = 12,
+    parameter int WIDTH = 18
+) (
+    input  logic                 clk,
+    input  logic                 reset,
+    input  logic                 start,
+    output logic                 ready,          // takes a command
+    output logic                 finish,         // the sums of a command are in the accumulator
+    input  logic                 fresh,
+    input  logic [    LOOPS-1:0] resting,        // loops inside a block, over its pixels or reducing
+    input  logic [    LOOPS-1:0] reduces,
+    input  logic [    LOOPS-1:0] block,          // loops over the pixels of a block
+    input  logic [         11:0] channels,       // of a step
+    input  logic [    WIDTH-1:0] input_row,
+    input  logic [    WIDTH-1:0] weight_row,
+    input  logic [    WIDTH-1:0] output_row,
+    input  logic [    WIDTH-1:0] y,
+    input  logic [    WIDTH-1:0] x,
+    input  logic [    WIDTH-1:0] height,         // pixels with y below it and x below `width` exist
+    input  logic [    WIDTH-1:0] width,
+    input  logic [LOOPS*128-1:0] loops,
+    output logic                 input_want,
+    output logic [    WIDTH-1:0] input_want_row,
+    input  logic                 input_grant,
+    input  logic [    DIM*8-1:0] input_data,
+    output logic                 weight_want,
+    output logic [    WIDTH-1:0] weight_want_row,
+    input  logic                 weight_grant,
+    input  logic [    DIM*8-1:0] weight_data,
+    output logic                 add,
+    output logic                 add_fresh,
+    output logic [    WIDTH-1:0] add_row,
+    output logic [ DIM*PSUM-1:0] add_data,
+    output logic                 issues,         // a channel enters the array
+    output logic                 conflicts       // a pixel or a channel waits for its bank
+);
+  localparam int COUNT = $clog2(DIM);
+  localparam logic [COUNT:0] NONE = '0;
+
+  // The pixels of each step into a half of the transposer, as soon as it is empty.
+  logic reading, pixels_last, outside, pixel_goes, step_whole, half_in;
+  logic [1:0] filled, fills, empties;
+  logic [COUNT-1:0] place;
+  logic [3*WIDTH-1:0] at;
+  logic [LOOPS-1:0] at_first;
+  logic [WIDTH-1:0] own_height, own_width;
+
+  nest #(
+      .LOOPS(LOOPS), .ADDRESSES(3), .WIDTH(WIDTH), .COUNT(WIDTH), .OFFSETS({8'd100, 8'd82, 8'd36})
+  ) pixels (
+      .clk, .start, .step(pixel_goes), .words(loops), .skip('0), .bases({x, y, input_row}), .addresses(at), .at_first,
+      .at_last(pixels_last)
+  );
+  // A step is whole with the pixel after which the loops of the block begin anew: counted once per command.
+  logic [COUNT:0] pixels_of_block;
+  logic [COUNT:0] counted;
+  always_comb begin
+    counted = (COUNT + 1)'(1);
+    for (int l = 0; l < LOOPS; l++)
+      if (start && block[l]) counted = (COUNT + 1)'(counted * (loops[l*128+:COUNT+1] + 1'b1));
+  end
+  assign outside = at[WIDTH+:WIDTH] >= own_height || at[2*WIDTH+:WIDTH] >= own_width;
+  assign input_want = reading && !filled[half_in] && !outside;
+  assign input_want_row = at[WIDTH-1:0];
+  assign pixel_goes = reading && !filled[half_in] && (outside || input_grant);
+  assign step_whole = pixel_goes && {1'b0, place} + 1'b1 == pixels_of_block;
+
+  logic [DIM*8-1:0] transposer[2<<COUNT];
+  logic kept_goes, kept_outside, kept_half;
+  logic [COUNT-1:0] kept_place;
+  always_ff @(posedge clk) begin
+    if (reset) begin
+      reading <= 1'b0;
+      place   <= '0;
+      half_in <= 1'b0;
+    end else if (start) begin
+      reading <= 1'b1;
+      place   <= '0;
+    end else if (pixel_goes) begin
+      if (pixels_last) reading <= 1'b0;
+      place <= step_whole ? '0 : place + 1'b1;
+      if (step_whole) half_in <= !half_in;
+    end
+    if (start) begin
+      own_height <= height;
+      own_width <= width;
+      pixels_of_block <= counted;
+    end
+    kept_goes <= pixel_goes && !reset;
+    kept_outside <= outside;
+    kept_half <= half_in;
+    kept_place <= place;
+    if (kept_goes) transposer[{kept_half, kept_place}] <= kept_outside ? '0 : input_data;
+  end
+
+  // A channel of a whole step per cycle, with its row of weights.
+  logic walking, weights_last, feeds, half_out, step_done, begins, block_begins, drained, flushes, flushing, may_feed;
+  logic [11:0] channel, own_channels;
+  logic [WIDTH-1:0] weights_at;
+  logic [LOOPS-1:0] weights_first, own_resting;
+  nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .OFFSETS(8'd18)) weights (
+      .clk, .start, .step(step_done), .words(loops), .skip(block), .bases(weight_row), .addresses(weights_at),
+      .at_first(weights_first), .at_last(weights_last)
+  );
+  assign block_begins = &(weights_first | ~own_resting) && channel == 0;
+  assign may_feed = walking && filled[half_out] && (!block_begins || drained);
+  assign weight_want = may_feed;
+  assign weight_want_row = weights_at + WIDTH'(channel);
+  assign feeds = weight_grant;
+  assign begins = feeds && block_begins;
+  assign step_done = feeds && channel + 1'b1 == own_channels;
+  assign flushes = flushing && drained;
+  assign issues = feeds;
+  assign conflicts = (weight_want && !weight_grant) || (input_want && !input_grant);
+
+  logic in_valid, in_begins, in_flush, fed_half;
+  logic [COUNT-1:0] fed_channel;
+  logic [DIM*8-1:0] column;
+  always_comb begin
+    column = '0;
+    if (in_valid && !in_flush)
+      for (int r = 0; r < DIM; r++) column[r*8+:8] = transposer[{fed_half, COUNT'(r)}][fed_channel*8+:8];
+  end
+  always_ff @(posedge clk) begin
+    if (reset) begin
+      walking  <= 1'b0;
+      flushing <= 1'b0;
+      half_out <= 1'b0;
+    end else begin
+      if (start) walking <= 1'b1;
+      else if (step_done && weights_last) walking <= 1'b0;
+      if (step_done && weights_last) flushing <= 1'b1;
+      else if (flushes) flushing <= 1'b0;
+      if (step_done) half_out <= !half_out;
+    end
+    if (start) begin
+      own_channels <= channels;
+      own_resting <= resting;
+      channel <= '0;
+    end else if (feeds) channel <= step_done ? '0 : channel + 1'b1;
+    in_valid <= (feeds || flushes) && !reset;
+    in_begins <= begins || flushes;
+    in_flush <= flushes;
+    fed_half <= half_out;
+    fed_channel <= channel[COUNT-1:0];
+  end
+
+  // A half is filled from its last pixel to its last channel; that is read a cycle later, which the next pixel's way
+  // through the scratchpad outlasts.
+  always_comb begin
+    fills = '0;
+    empties = '0;
+    if (step_whole) fills[half_in] = 1'b1;
+    if (step_done) empties[half_out] = 1'b1;
+  end
+  always_ff @(posedge clk) filled <= reset ? '0 : (filled | fills) & ~empties;
+
+  // Results are asked for once the next block, or the flush, has begun. The first block has none before it.
+  logic any, asking, asks, asks_last, output_last;
+  logic [COUNT:0] to_ask;
+  logic [LOOPS-1:0] outputs_first, own_reduces;
+  logic [WIDTH-1:0] output_at;
+  logic is_fresh;
+  nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .OFFSETS(8'd64)) outputs (
+      .clk, .start, .step(asks), .words(loops), .skip(resting & ~block), .bases(output_row), .addresses(output_at),
+      .at_first(outputs_first), .at_last(output_last)
+  );
+  assign drained = to_ask == NONE && !in_begins;
+  assign asks = to_ask != NONE;
+  assign asks_last = asks && output_last;
+  always_ff @(posedge clk) begin
+    if (reset) begin
+      any <= 1'b0;
+      to_ask <= '0;
+    end else begin
+      if (start) any <= 1'b0;
+      else if (begins) any <= 1'b1;
+      if (in_begins && (in_flush || asking)) to_ask <= pixels_of_block;
+      else if (asks) to_ask <= to_ask - 1'b1;
+    end
+    asking <= begins && any;
+    if (start) begin
+      is_fresh <= fresh;
+      own_reduces <= reduces;
+    end
+  end
+
+  logic none, all, ends, asks_first;
+  assign asks_first = to_ask == pixels_of_block;
+  systolic_array #(.DIM(DIM), .PSUM(PSUM)) systolic_array (
+      .clk, .reset, .in_valid, .in_begins, .in_column(column), .weight_row(weight_data),
+      .request(asks), .request_first(asks_first), .out_valid(add), .out_row(add_data)
+  );
+  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 1)) targets (
+      .clk, .reset, .push(asks), .in({asks_last, is_fresh && &(outputs_first | ~own_reduces), output_at}),
+      .pop(add), .show(1'b1), .out({ends, add_fresh, add_row}), .empty(none), .full(all)
+  );
+  logic ended, idle;
+  always_ff @(posedge clk) begin
+    ended <= add && ends && !reset;  // the sum is written a cycle after it is added
+    if (reset) idle <= 1'b1;
+    else if (start) idle <= 1'b0;
+    else if (asks_last) idle <= 1'b1;
+  end
+  assign ready = idle;
+  assign finish = ended;
+  wire unused = &{1'b0, at_first, none, all};
+endmodule

@@ -1,0 +1,78 @@
+"""The generator: SystemVerilog of one accelerator, out of modules with parameters.
+
+The hardware is written in SystemVerilog by hand, in `blocks`: modules with parameters are what a reader of hardware
+expects, every tool takes them, and what comes out reads as what went in. An accelerator is the modules of its
+dataflow and a top module whose parameters' defaults are its own.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from armillary.hardware.templates.gemmini import Accelerator
+
+BLOCKS = Path(__file__).parent / "blocks"
+TOP = "accelerator"
+ELABORATED = (
+    "dim",
+    "scratchpad_kib",
+    "scratchpad_banks",
+    "accumulator_kib",
+    "accumulator_banks",
+    "bus_bytes",
+    "burst_rows",
+    "outstanding",
+    "queue_depth",
+    "pitch",
+    "scratchpad_rows",
+    "accumulator_rows",
+)
+"""What the hardware tells of itself, in the order of its port `elaborated`."""
+PARAMETERS = ELABORATED[:9]
+_ARRAY = "systolic_array.sv"
+
+
+def sources(accelerator: Accelerator, *, model: bool = False) -> dict[str, str]:
+    """Return the text of every module by file name, the top module among them.
+
+    Args:
+        accelerator: whose parameters become the defaults.
+        model: the array as a C++ model behind the same ports, for simulation.
+    """
+    folder = BLOCKS / accelerator.dataflow
+    files = {path.name: path for path in sorted([*BLOCKS.glob("*.sv"), *folder.glob("*.sv")])}
+    if model:
+        del files["pe.sv"]
+        files[_ARRAY] = BLOCKS / "model" / f"{accelerator.dataflow}.sv"
+    text = {name: path.read_text() for name, path in files.items()}
+    text[f"{TOP}.sv"] = _header(accelerator) + _with_defaults(text[f"{TOP}.sv"], accelerator)
+    return text
+
+
+def generate(accelerator: Accelerator, folder: Path) -> list[Path]:
+    """Write the synthesizable modules of an accelerator into a folder, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, text in sources(accelerator).items():
+        paths.append(folder / name)
+        paths[-1].write_text(text)
+    return paths
+
+
+def _header(accelerator: Accelerator) -> str:
+    values = {field.name: getattr(accelerator, field.name) for field in fields(accelerator)}
+    width = max(map(len, values))
+    lines = [f"//   {name:<{width}}  {value}" for name, value in values.items()]
+    return "\n".join(["// An accelerator of the gemmini template:", "//", *lines, "//", ""])
+
+
+def _with_defaults(text: str, accelerator: Accelerator) -> str:
+    for name in PARAMETERS:
+        pattern = rf"(parameter int {name.upper()}\s*=\s*)\d+"
+        text, found = re.subn(pattern, rf"\g<1>{getattr(accelerator, name)}", text)
+        if found != 1:
+            raise AssertionError(f"{TOP}.sv declares {name.upper()} {found} times")
+    sums = "32" if accelerator.dataflow == "output_stationary" else r"16 + $clog2(DIM)"
+    return text.replace("16 + $clog2(DIM)", sums)
