@@ -45,6 +45,13 @@ class Metric:
     derive: Callable[[Mapping[str, Any]], Any] | None = None
 
 
+STALLS = ("dram", "scratchpad_bank", "accumulator", "dependency", "command")
+"""What the array of a simulated accelerator waits for in cycles in which nothing enters it.
+
+`dram`: a load, or the last stores. `scratchpad_bank`: another access to the bank. `accumulator`: a store that has to
+make room. `dependency`: its own weights, or its own last sums. `command`: the next command.
+"""
+
 METRICS: Mapping[str, Metric] = {
     "delay_cycles": Metric("cycles", over_layers=sum),
     "runtime_s": Metric("s", over_layers=sum),
@@ -53,6 +60,8 @@ METRICS: Mapping[str, Metric] = {
     "utilization": Metric("1"),
     "dram_bytes": Metric("bytes", over_layers=sum),
     "onchip_bytes": Metric("bytes", over_layers=sum),
+    "busy_cycles": Metric("cycles", over_layers=sum),
+    **{f"{cause}_stall_cycles": Metric("cycles", over_layers=sum) for cause in STALLS},
     "edp_pj_cycles": Metric("pJ*cycles", derive=lambda m: m["energy_pj"] * m["delay_cycles"]),
     "power_mw": Metric("mW", derive=lambda m: m["energy_pj"] * 1e-9 / m["runtime_s"]),
     "runtime_area_s_mm2": Metric("s*mm2", derive=lambda m: m["runtime_s"] * m["area_mm2"]),

@@ -10,6 +10,8 @@ EVALUATORS = Registry(
     "armillary.evaluators",
     {
         "edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:EdgeTpuEvaluator",
+        "gemmini.analytical": "armillary.evaluators.gemmini:GemminiEvaluator",
+        "gemmini.rtl": "armillary.evaluators.rtl.evaluator:RtlEvaluator",
         "nvdla.analytical": "armillary.evaluators.layerwise:nvdla",
         "shidiannao.analytical": "armillary.evaluators.layerwise:shidiannao",
         "spotlight.analytical": "armillary.evaluators.spotlight.evaluator:edge",

@@ -21,6 +21,7 @@ from math import prod
 import numpy as np
 
 from armillary.evaluators.rtl.commands import (
+    LIMIT,
     LOAD,
     MOST_LOOPS,
     STORE,
@@ -44,7 +45,19 @@ _TO_ACCUMULATOR, _RAW, _RELU = 1, 1, 2
 
 
 class RefusedError(ArmillaryError):
-    """A mapping that the accelerator cannot run; the message says which memory or loop is too large."""
+    """A mapping that the accelerator cannot run.
+
+    Attributes:
+        resource: what is too small, with its unit.
+        layer: of which.
+        needed: of the resource.
+        available: likewise.
+    """
+
+    def __init__(self, layer: Layer, resource: str, needed: int, available: int, detail: str = "") -> None:
+        self.resource, self.layer, self.needed, self.available = resource, layer.name, needed, available
+        why = f" ({detail})" if detail else ""
+        super().__init__(f"layer {layer.name}: {resource} overflow: {needed:,} needed, {available:,} there{why}")
 
 
 @dataclass(frozen=True)
@@ -142,7 +155,7 @@ def compile_layer(
     if faults:
         raise ArmillaryError(f"layer {layer.name}: {faults[0]}")
     if mapping.imperfect:
-        raise RefusedError(f"layer {layer.name}: {mapping} has remainders; the accelerator runs perfect factors only")
+        raise ArmillaryError(f"layer {layer.name}: {mapping} has remainders; the accelerator runs perfect factors only")
     return _Compiler(layer, mapping, accelerator, padding or Padding(), requantization or Requantization()).program()
 
 
@@ -175,13 +188,13 @@ class _Compiler:
             used = prod(loop.factor for loop in level.spatial)
             most = 1 if name == "lanes" else dim
             if used > most:
-                raise RefusedError(f"layer {self.layer.name}: {used} {name} are unrolled, the array has {most}")
+                raise RefusedError(self.layer, f"array {name}", used, most)
         indexing = RELEVANT[self.accelerator.stationary]
         outside = [loop for loop in self.registers.temporal if loop.dimension in indexing and loop.factor > 1]
         if outside:
+            what = f"loop {outside[0]} at the registers, an element of the array holds one value"
             raise RefusedError(
-                f"layer {self.layer.name}: loop {outside[0]} at the registers; an element of the array holds one value "
-                f"of {self.accelerator.stationary}"
+                self.layer, f"register values of {self.accelerator.stationary}", outside[0].factor, 1, what
             )
 
     def _channel_block(self) -> int:
@@ -213,16 +226,15 @@ class _Compiler:
         self.weight_counts = (held["G"], held["K"] // self.kx, held["R"], held["S"], held["C"])
         self.output_counts = (inner["G"], inner["K"] // self.kx, inner["N"], inner["P"], inner["Q"])
         rows_i, rows_w, rows_o = map(prod, (self.input_counts, self.weight_counts, self.output_counts))
+        longest = max(self.inputs.counts[3:])
+        if longest >= LIMIT:
+            raise RefusedError(self.layer, "pixels along an axis", longest, LIMIT - 1)
         room, sums = self.accelerator.scratchpad_rows, self.accelerator.accumulator_rows
         if rows_i + rows_w > room:
-            raise RefusedError(
-                f"layer {self.layer.name}: the scratchpad overflows: {rows_i} rows of inputs and {rows_w} of weights, "
-                f"it has {room}"
-            )
+            what = f"{rows_i:,} of inputs and {rows_w:,} of weights"
+            raise RefusedError(self.layer, "scratchpad rows", rows_i + rows_w, room, what)
         if rows_o > sums:
-            raise RefusedError(
-                f"layer {self.layer.name}: the accumulator overflows: {rows_o} rows of outputs, it has {sums}"
-            )
+            raise RefusedError(self.layer, "accumulator rows", rows_o, sums)
         changes = {t: any(loop.factor > 1 and loop.dimension in RELEVANT[t] for loop in self.dram.loops) for t in "WI"}
         wanted = [(1 + changes["I"], 1 + changes["W"]), (1, 1 + changes["W"]), (1 + changes["I"], 1), (1, 1)]
         self.input_buffers, self.weight_buffers = next((i, w) for i, w in wanted if i * rows_i + w * rows_w <= room)
@@ -234,10 +246,7 @@ class _Compiler:
         outer = [(loop, "dram") for loop in self.dram.temporal] + [(loop, "sp") for loop in self.scratchpad.temporal]
         tiles = prod(loop.factor for loop, _ in outer)
         if tiles > MOST_TILES:
-            raise RefusedError(
-                f"layer {self.layer.name}: {tiles} tiles of the accumulator, that is as many execute commands; at "
-                f"most {MOST_TILES}"
-            )
+            raise RefusedError(self.layer, "execute commands", tiles, MOST_TILES, "a tile of the accumulator each")
         sequence = _Sequence(self, outer, tiles)
         return Program(
             words=sequence.words(),
@@ -276,10 +285,7 @@ class _Compiler:
             else:
                 joined.append((d, turning))
         if len(joined) > MOST_LOOPS:
-            raise RefusedError(
-                f"layer {self.layer.name}: {len(joined)} loops inside a tile of the accumulator, the accelerator has "
-                f"{MOST_LOOPS}"
-            )
+            raise RefusedError(self.layer, "hardware loops", len(joined), MOST_LOOPS)
         names = [d for d, _ in joined]
         indexing = RELEVANT[self.accelerator.stationary]
         resting = next((i for i, d in enumerate(names) if i >= block and d in indexing), MOST_LOOPS)

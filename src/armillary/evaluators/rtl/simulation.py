@@ -16,23 +16,22 @@ from numpy.typing import NDArray
 from armillary.evaluators.rtl.compiler import Program
 from armillary.evaluators.rtl.generator import ELABORATED
 from armillary.hardware.templates.gemmini import Accelerator
+from armillary.types import STALLS
 
 Bytes = NDArray[np.uint8]
 MOST_CYCLES = 2_000_000_000
 UNITS = ("load", "execute", "store")
-STALLS = ("dram", "scratchpad_bank", "accumulator", "dependency", "command")
-"""What the array waits for in cycles in which nothing enters it, in the order of the harness's counters.
-
-`dram`: a load, or the last stores. `scratchpad_bank`: another access to the bank. `accumulator`: a store that has to
-make room. `dependency`: its own weights, or its own last sums. `command`: the next command.
-"""
 _MAGIC = 0x4152544C31
 _COUNTERS = 9
 _FIXED_POINT = 1024
 
 
 class SimulationError(Exception):
-    """A simulation that ended without a result: it passed its bound of cycles, left its memory, or crashed."""
+    """A simulation that ended without a result: it left its memory, or crashed."""
+
+
+class TooLongError(SimulationError, TimeoutError):
+    """A simulation that passed its bound of cycles."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def _read(path: Path, job: Job) -> Simulated:
     numbers = raw[:head].view(np.int64).tolist()
     status, counters = numbers[0], numbers[1 : 1 + _COUNTERS]
     if status == 1:
-        raise SimulationError(f"not done after {job.most_cycles} cycles")
+        raise TooLongError(f"not done after {job.most_cycles} cycles")
     if status == 2:
         raise SimulationError(f"a command left the {job.program.dram_bytes} bytes of DRAM")
     events = raw[head : head + 24 * numbers[-1]].view(np.int64).reshape(-1, 3)

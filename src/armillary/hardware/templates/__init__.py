@@ -17,6 +17,7 @@ TEMPLATES = Registry(
     "armillary.templates",
     {
         "edge_tpu": "armillary.hardware.templates.edge_tpu:TEMPLATE",
+        "gemmini": "armillary.hardware.templates.gemmini:TEMPLATE",
         "nvdla": "armillary.hardware.templates.nvdla:TEMPLATE",
         "shidiannao": "armillary.hardware.templates.shidiannao:TEMPLATE",
         "spotlight": "armillary.hardware.templates.spotlight:TEMPLATE",

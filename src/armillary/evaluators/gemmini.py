@@ -1,0 +1,200 @@
+"""The analytical evaluator of the `gemmini` template, and how its layers are mapped.
+
+The cost model sees the accelerator as a hierarchy. It knows neither rows that are only partly used, nor
+latencies, nor queues; those are what the RTL evaluator adds. Both run the same mappings.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping as Table
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from armillary.evaluators.analytical.cost import evaluate
+from armillary.evaluators.analytical.search import Goal, NoLegalMappingError, search
+from armillary.evaluators.rtl.compiler import RefusedError, compile_layer
+from armillary.hardware.hierarchy import Hierarchy
+from armillary.hardware.mapping import Mapping
+from armillary.hardware.templates.gemmini import CLOCK_GHZ, SPACE, Accelerator, accelerator_of, area_mm2
+from armillary.types import ArmillaryError, Design, Evaluation, Failure, Fidelity
+from armillary.workloads.context import context_of
+from armillary.workloads.layer import Layer, Workload
+
+BUDGET = 10_000
+_SHRINKS = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A layer as the accelerator runs it.
+
+    Attributes:
+        layer: with few channels per group, several groups side by side.
+        count: how often it runs per inference.
+        macs: of one run, without the zeros between groups.
+        mapping: onto the accelerator.
+    """
+
+    layer: Layer
+    count: int
+    macs: int
+    mapping: Mapping
+
+
+def packed(layer: Layer, dim: int) -> Layer:
+    """Return a grouped layer as the array runs it: several groups at once, with zero weights between them.
+
+    A depthwise layer would else use one multiplier of the array. Rows and columns are shared by as many groups as
+    fit; the zeros are multiplied, too.
+    """
+    width = max(layer.K, layer.C) // layer.groups
+    together = max(d for d in range(1, max(1, dim // width) + 1) if layer.groups % d == 0)
+    return layer if together == 1 else replace(layer, groups=layer.groups // together)
+
+
+def distinct(workload: Workload) -> Table[Layer, int]:
+    """Return the different layers of a network, and how often each runs."""
+    found: dict[Layer, int] = {}
+    for use in workload.layers:
+        found[use.layer] = found.get(use.layer, 0) + use.count
+    return found
+
+
+@lru_cache(maxsize=100_000)
+def best_mapping(accelerator: Accelerator, layer: Layer, *, goal: Goal = "edp", seed: int = 0) -> Mapping:
+    """Return a good mapping by the cost model that the accelerator can run.
+
+    Rows that are only partly used take more room than the cost model counts. If a mapping does not fit for that,
+    the search begins anew with smaller memories.
+
+    Raises:
+        RefusedError: if none fits.
+        NoLegalMappingError: if the cost model knows none.
+    """
+    hierarchy = accelerator.hierarchy()
+    refused: ArmillaryError | None = None
+    for share in _SHRINKS:
+        try:
+            found = search(_shrunk(hierarchy, share), layer, goal=goal, budget=BUDGET, seed=seed).mapping
+            compile_layer(layer, found, accelerator)
+            return found
+        except (RefusedError, NoLegalMappingError) as fault:
+            refused = refused or fault
+    assert refused is not None
+    raise refused
+
+
+def _shrunk(hierarchy: Hierarchy, share: float) -> Hierarchy:
+    levels = []
+    for level in hierarchy.levels:
+        words = level.capacity_words
+        smaller = None if words is None else max(1, int(words * share))
+        levels.append(level.model_copy(update={"capacity_words": smaller}) if share < 1 else level)
+    return hierarchy.model_copy(update={"levels": tuple(levels)})
+
+
+def mapped(accelerator: Accelerator, workload: Workload, *, seed: int = 0) -> list[Run]:
+    """Return the layers of a network with their mappings.
+
+    Raises:
+        RefusedError: if a layer cannot run.
+        NoLegalMappingError: likewise.
+    """
+    runs = []
+    for layer, count in distinct(workload).items():
+        as_run = packed(layer, accelerator.dim)
+        runs.append(Run(as_run, count, layer.macs, best_mapping(accelerator, as_run, seed=seed)))
+    return runs
+
+
+def energy_pj(accelerator: Accelerator, runs: Sequence[Run]) -> float:
+    """Return the energy of an inference by the cost model; RTL simulation measures none."""
+    hierarchy = accelerator.hierarchy()
+    return sum(run.count * float(evaluate(hierarchy, run.layer, run.mapping).energy_pj) for run in runs)
+
+
+def failure_of(fault: Exception) -> Failure:
+    """Return why a design is infeasible, or how its evaluation broke."""
+    if isinstance(fault, RefusedError):
+        return Failure("infeasible", fault.resource, fault.layer, float(fault.needed), float(fault.available))
+    if isinstance(fault, ArmillaryError):
+        what = "mapping" if isinstance(fault, NoLegalMappingError) else "design"
+        return Failure("infeasible", what, detail=str(fault))
+    return Failure("timeout" if isinstance(fault, TimeoutError) else "error", detail=str(fault))
+
+
+class GemminiEvaluator:
+    """Our analytical cost model on designs of the `gemmini` template.
+
+    Args:
+        seed: of the search for mappings.
+    """
+
+    name = "gemmini"
+    version = "1"
+    fidelity = Fidelity.ANALYTICAL
+    failures: tuple[type[Exception], ...] = (ArmillaryError,)
+    """What an evaluation without a result raises."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+
+    def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]:
+        """Evaluate designs: `delay_cycles`, `runtime_s` at 1 GHz, `energy_pj`, `area_mm2`, `utilization`.
+
+        Raises:
+            ArmillaryError: if a design is of another space.
+        """
+        codes = SPACE.encode(designs)
+        areas = area_mm2(codes).tolist()
+        return [self._one(design, workload, area) for design, area in zip(designs, areas, strict=True)]
+
+    def _one(self, design: Design, workload: Workload, area: float) -> Evaluation:
+        start = time.perf_counter()
+        metrics, failure = {"area_mm2": area}, None
+        try:
+            accelerator = accelerator_of(design)
+            metrics |= self.measure(accelerator, mapped(accelerator, workload, seed=self.seed))
+        except self.failures as fault:
+            failure = failure_of(fault)
+        return self.record(design, workload, metrics, failure, time.perf_counter() - start)
+
+    def measure(self, accelerator: Accelerator, runs: Sequence[Run]) -> dict[str, float]:
+        """Return the metrics of a network whose layers are mapped."""
+        hierarchy = accelerator.hierarchy()
+        costs = [evaluate(hierarchy, run.layer, run.mapping) for run in runs]
+        delay = sum(run.count * float(cost.delay_cycles) for run, cost in zip(runs, costs, strict=True))
+        energy = sum(run.count * float(cost.energy_pj) for run, cost in zip(runs, costs, strict=True))
+        return {**delay_metrics(delay, accelerator, runs), "energy_pj": energy}
+
+    def record(
+        self, design: Design, workload: Workload, metrics: dict[str, float], failure: Failure | None, seconds: float
+    ) -> Evaluation:
+        """Return the evaluation of a design."""
+        return Evaluation(
+            design=design,
+            workload=workload.name,
+            context=context_of(workload).as_dict(),
+            evaluator=self.name,
+            version=self.version,
+            fidelity=self.fidelity,
+            metrics=metrics,
+            feasible=failure is None,
+            failure=failure,
+            seconds=seconds,
+            seed=self.seed,
+            time=datetime.now(UTC).replace(tzinfo=None),
+        )
+
+
+def delay_metrics(cycles: float, accelerator: Accelerator, runs: Sequence[Run]) -> dict[str, float]:
+    """Return the metrics that follow from the delay."""
+    work = sum(run.count * run.macs for run in runs)
+    return {
+        "delay_cycles": cycles,
+        "runtime_s": cycles / (CLOCK_GHZ * 1e9),
+        "utilization": work / (cycles * accelerator.dim**2),
+    }
