@@ -18,7 +18,14 @@ from armillary.evaluators.analytical.search import Goal, NoLegalMappingError, se
 from armillary.evaluators.rtl.compiler import RefusedError, compile_layer
 from armillary.hardware.hierarchy import Hierarchy
 from armillary.hardware.mapping import Mapping
-from armillary.hardware.templates.gemmini import CLOCK_GHZ, SPACE, Accelerator, accelerator_of, area_mm2
+from armillary.hardware.templates.gemmini import (
+    CLOCK_GHZ,
+    SPACE,
+    Accelerator,
+    TooSmallError,
+    accelerator_of,
+    area_mm2,
+)
 from armillary.types import ArmillaryError, Design, Evaluation, Failure, Fidelity
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Layer, Workload
@@ -64,7 +71,9 @@ def distinct(workload: Workload) -> Table[Layer, int]:
 
 
 @lru_cache(maxsize=100_000)
-def best_mapping(accelerator: Accelerator, layer: Layer, *, goal: Goal = "edp", seed: int = 0) -> Mapping:
+def best_mapping(
+    accelerator: Accelerator, layer: Layer, *, goal: Goal = "edp", seed: int = 0, budget: int = BUDGET
+) -> Mapping:
     """Return a good mapping by the cost model that the accelerator can run.
 
     Rows that are only partly used take more room than the cost model counts. If a mapping does not fit for that,
@@ -78,7 +87,7 @@ def best_mapping(accelerator: Accelerator, layer: Layer, *, goal: Goal = "edp", 
     refused: ArmillaryError | None = None
     for share in _SHRINKS:
         try:
-            found = search(_shrunk(hierarchy, share), layer, goal=goal, budget=BUDGET, seed=seed).mapping
+            found = search(_shrunk(hierarchy, share), layer, goal=goal, budget=budget, seed=seed).mapping
             compile_layer(layer, found, accelerator)
             return found
         except (RefusedError, NoLegalMappingError) as fault:
@@ -96,7 +105,7 @@ def _shrunk(hierarchy: Hierarchy, share: float) -> Hierarchy:
     return hierarchy.model_copy(update={"levels": tuple(levels)})
 
 
-def mapped(accelerator: Accelerator, workload: Workload, *, seed: int = 0) -> list[Run]:
+def mapped(accelerator: Accelerator, workload: Workload, *, seed: int = 0, budget: int = BUDGET) -> list[Run]:
     """Return the layers of a network with their mappings.
 
     Raises:
@@ -106,7 +115,8 @@ def mapped(accelerator: Accelerator, workload: Workload, *, seed: int = 0) -> li
     runs = []
     for layer, count in distinct(workload).items():
         as_run = packed(layer, accelerator.dim)
-        runs.append(Run(as_run, count, layer.macs, best_mapping(accelerator, as_run, seed=seed)))
+        mapping = best_mapping(accelerator, as_run, seed=seed, budget=budget)
+        runs.append(Run(as_run, count, layer.macs, mapping))
     return runs
 
 
@@ -118,7 +128,7 @@ def energy_pj(accelerator: Accelerator, runs: Sequence[Run]) -> float:
 
 def failure_of(fault: Exception) -> Failure:
     """Return why a design is infeasible, or how its evaluation broke."""
-    if isinstance(fault, RefusedError):
+    if isinstance(fault, TooSmallError):
         return Failure("infeasible", fault.resource, fault.layer, float(fault.needed), float(fault.available))
     if isinstance(fault, ArmillaryError):
         what = "mapping" if isinstance(fault, NoLegalMappingError) else "design"
@@ -131,6 +141,7 @@ class GemminiEvaluator:
 
     Args:
         seed: of the search for mappings.
+        budget: mappings that it evaluates per layer.
     """
 
     name = "gemmini"
@@ -139,8 +150,8 @@ class GemminiEvaluator:
     failures: tuple[type[Exception], ...] = (ArmillaryError,)
     """What an evaluation without a result raises."""
 
-    def __init__(self, *, seed: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, *, seed: int = 0, budget: int = BUDGET) -> None:
+        self.seed, self._budget = seed, budget
 
     def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]:
         """Evaluate designs: `delay_cycles`, `runtime_s` at 1 GHz, `energy_pj`, `area_mm2`, `utilization`.
@@ -157,7 +168,7 @@ class GemminiEvaluator:
         metrics, failure = {"area_mm2": area}, None
         try:
             accelerator = accelerator_of(design)
-            metrics |= self.measure(accelerator, mapped(accelerator, workload, seed=self.seed))
+            metrics |= self.measure(accelerator, mapped(accelerator, workload, seed=self.seed, budget=self._budget))
         except self.failures as fault:
             failure = failure_of(fault)
         return self.record(design, workload, metrics, failure, time.perf_counter() - start)

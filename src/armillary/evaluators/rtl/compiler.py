@@ -35,7 +35,7 @@ from armillary.evaluators.rtl.commands import (
 )
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import RELEVANT, Loop, Mapping, loop_bounds
-from armillary.hardware.templates.gemmini import Accelerator
+from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -44,20 +44,13 @@ _REDUCED = "CRS"
 _TO_ACCUMULATOR, _RAW, _RELU = 1, 1, 2
 
 
-class RefusedError(ArmillaryError):
-    """A mapping that the accelerator cannot run.
-
-    Attributes:
-        resource: what is too small, with its unit.
-        layer: of which.
-        needed: of the resource.
-        available: likewise.
-    """
+class RefusedError(TooSmallError):
+    """A mapping that the accelerator cannot run: says what is too small for which layer."""
 
     def __init__(self, layer: Layer, resource: str, needed: int, available: int, detail: str = "") -> None:
-        self.resource, self.layer, self.needed, self.available = resource, layer.name, needed, available
         why = f" ({detail})" if detail else ""
-        super().__init__(f"layer {layer.name}: {resource} overflow: {needed:,} needed, {available:,} there{why}")
+        message = f"layer {layer.name}: {resource} overflow: {needed:,} needed, {available:,} there{why}"
+        super().__init__(message, resource, needed, available, layer.name)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from armillary.evaluators.gemmini import GemminiEvaluator, Run, delay_metrics, energy_pj
+from armillary.evaluators.gemmini import BUDGET, GemminiEvaluator, Run, delay_metrics, energy_pj
 from armillary.evaluators.rtl.build import BuildError, simulator, tools
 from armillary.evaluators.rtl.compiler import compile_layer
 from armillary.evaluators.rtl.simulation import (
@@ -26,6 +26,7 @@ class RtlEvaluator(GemminiEvaluator):
 
     Args:
         seed: of the search for mappings.
+        budget: mappings that it evaluates per layer.
         full: simulate every multiplier; the results are the same.
         most_cycles: of a layer, after which the design counts as failed.
 
@@ -38,8 +39,10 @@ class RtlEvaluator(GemminiEvaluator):
     fidelity = Fidelity.RTL
     failures = (ArmillaryError, SimulationError, BuildError)
 
-    def __init__(self, *, seed: int = 0, full: bool = False, most_cycles: int = MOST_CYCLES) -> None:
-        super().__init__(seed=seed)
+    def __init__(
+        self, *, seed: int = 0, budget: int = BUDGET, full: bool = False, most_cycles: int = MOST_CYCLES
+    ) -> None:
+        super().__init__(seed=seed, budget=budget)
         tools()
         self._full, self._most_cycles = full, most_cycles
 

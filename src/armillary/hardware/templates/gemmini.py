@@ -34,6 +34,21 @@ _TURN_INSIDE = {"weight_stationary": "NPQ", "output_stationary": "CRS"}
 _UNROLLED_OVER_ROWS = {"weight_stationary": "C", "output_stationary": "NPQ"}
 
 
+class TooSmallError(ArmillaryError):
+    """Something of an accelerator is too small.
+
+    Attributes:
+        resource: what, with its unit.
+        needed: of it.
+        available: likewise.
+        layer: which needs it; empty for the whole accelerator.
+    """
+
+    def __init__(self, message: str, resource: str, needed: int, available: int, layer: str = "") -> None:
+        super().__init__(message)
+        self.resource, self.needed, self.available, self.layer = resource, needed, available, layer
+
+
 @dataclass(frozen=True)
 class Accelerator:
     """One accelerator of the family, of the space or not.
@@ -54,6 +69,7 @@ class Accelerator:
 
     Raises:
         ArmillaryError: if a value is not allowed; names it.
+        TooSmallError: if the bus is wider than a row.
     """
 
     dim: int = 16
@@ -75,7 +91,7 @@ class Accelerator:
             (1 <= self.scratchpad_kib <= 512, "scratchpad_kib", "1 to 512"),
             (1 <= self.accumulator_kib <= 512, "accumulator_kib", "1 to 512"),
             (self.dataflow in _STATIONARY, "dataflow", f"one of {list(_STATIONARY)}"),
-            (_power_of_two(self.bus_bytes, 1, self.pitch), "bus_bytes", f"a power of two, at most {self.pitch}, a row"),
+            (_power_of_two(self.bus_bytes, 1, 64), "bus_bytes", "a power of two, at most 64"),
             (_power_of_two(self.scratchpad_banks, 2, 16), "scratchpad_banks", "2, 4, 8 or 16"),
             (_power_of_two(self.accumulator_banks, 2, 16), "accumulator_banks", "2, 4, 8 or 16"),
             (1 <= self.burst_rows <= 64, "burst_rows", "1 to 64"),
@@ -88,6 +104,9 @@ class Accelerator:
         ):
             if not allowed:
                 raise ArmillaryError(f"{field}={getattr(self, field)!r} is not allowed; it must be {what}")
+        if self.bus_bytes > self.pitch:
+            message = f"bus_bytes={self.bus_bytes} is not allowed; it must be at most {self.pitch}, a row of the array"
+            raise TooSmallError(message, "row bytes", self.bus_bytes, self.pitch)
 
     @property
     def pitch(self) -> int:
