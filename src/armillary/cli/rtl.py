@@ -1,0 +1,86 @@
+"""Commands around the hardware itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from armillary.cli.shared import Dim, Json, Seed, rtl_app, workload_of
+from armillary.console import print_result, print_table
+from armillary.types import ArmillaryError
+
+DesignFile = Annotated[Path, typer.Option("--design", help="YAML file of a gemmini design; missing values by default.")]
+
+
+@rtl_app.command("generate")
+def generate(
+    design: DesignFile,
+    out: Annotated[Path, typer.Option(help="Folder for the SystemVerilog.")],
+    as_json: Json = False,
+) -> None:
+    """Write an accelerator as synthesizable SystemVerilog, its parameters in the header."""
+    from armillary.studies.rtl import read_accelerator, write_rtl
+
+    paths = write_rtl(read_accelerator(design), out)
+    lines = sum(len(path.read_text().splitlines()) for path in paths)
+    content = {"out": str(out), "top": "accelerator", "files": [path.name for path in paths], "lines": lines}
+
+    def show() -> None:
+        print(f"{len(paths)} modules, {lines:,} lines in {out}; the top module is accelerator")
+
+    print_result(content, as_json, show)
+
+
+@rtl_app.command("trace")
+def trace(
+    design: DesignFile,
+    workload: Annotated[str, typer.Option(help="A name of the zoo or an ONNX file.")],
+    out: Annotated[Path, typer.Option(help="Folder for the waves and the timeline.")],
+    layer: Annotated[str | None, typer.Option(help="Name of the layer; `armillary workloads show` lists them.")] = None,
+    mapping: Annotated[str | None, typer.Option(help="The layer's mapping as text; the best of a search.")] = None,
+    waves: Annotated[bool, typer.Option(help="Write every signal to trace.fst.")] = True,
+    full: Annotated[bool, typer.Option("--full", help="Simulate every multiplier.")] = False,
+    dim: Dim = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Run one layer on random tensors: signals for GTKWave or Surfer, and a timeline of load, execute and store."""
+    from armillary.reports.timeline import write_timeline
+    from armillary.studies.rtl import read_accelerator
+    from armillary.studies.rtl import trace as run
+
+    network = workload_of(workload, dim)
+    out.mkdir(parents=True, exist_ok=True)
+    signals = out / "trace.fst" if waves else None
+    found = run(read_accelerator(design), network, layer=layer, mapping=mapping, waves=signals, full=full, seed=seed)
+    result = found.result
+    title = f"{network.name}, {found.layer.name}: {found.mapping}"
+    spans = [(event.unit, event.first, event.last) for event in result.events]
+    write_timeline(spans, result.cycles, result.stalls, result.busy, out / "timeline.png", title=title)
+    content: dict[str, Any] = {
+        "layer": found.layer.name,
+        "mapping": str(found.mapping),
+        "cycles": result.cycles,
+        "busy_cycles": result.busy,
+        "stall_cycles": result.stalls,
+        "read_bytes": result.read_bytes,
+        "written_bytes": result.written_bytes,
+        "commands": len(result.events),
+        "outputs_match": found.matches,
+        "timeline": str(out / "timeline.png"),
+        "waves": str(signals) if signals else None,
+    }
+
+    def show() -> None:
+        print(f"{title}\n{result.cycles:,} cycles, outputs {'as' if found.matches else 'NOT as'} NumPy computes them")
+        cycles = {"busy": result.busy, **{f"waits: {cause}": n for cause, n in result.stalls.items()}}
+        print_table(
+            [{"what": what, "cycles": f"{n:,}", "share": f"{n / result.cycles:.1%}"} for what, n in cycles.items()]
+        )
+        print(f"timeline: {out / 'timeline.png'}" + (f", waves: {signals}" if signals else ""))
+
+    print_result(content, as_json, show)
+    if not found.matches:
+        raise ArmillaryError(f"layer {found.layer.name}: the hardware's outputs differ from NumPy's")

@@ -1,0 +1,122 @@
+"""RTL: an accelerator of the `gemmini` template as SystemVerilog, and one layer on it traced cycle by cycle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from armillary.evaluators.gemmini import best_mapping, packed
+from armillary.evaluators.rtl.build import BuildError, simulator
+from armillary.evaluators.rtl.compiler import Padding, Requantization, compile_layer
+from armillary.evaluators.rtl.generator import generate
+from armillary.evaluators.rtl.simulation import Job, Simulated, SimulationError, simulate
+from armillary.evaluators.rtl.tensors import convolved, from_dram, into_dram, random_tensors
+from armillary.hardware.mapping import Mapping
+from armillary.hardware.templates.gemmini import Accelerator
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer, Workload
+from armillary.yaml_file import read_yaml
+
+REQUANTIZATION = Requantization(scale=1, shift=8, relu=True)
+
+
+@dataclass(frozen=True)
+class TracedLayer:
+    """One layer's run.
+
+    Attributes:
+        layer: as it ran.
+        mapping: likewise.
+        result: of the simulation.
+        matches: whether the outputs are those that NumPy computes from the same random tensors.
+        waves: file of every signal, if it was asked for.
+    """
+
+    layer: Layer
+    mapping: Mapping
+    result: Simulated
+    matches: bool
+    waves: Path | None
+
+
+def read_accelerator(path: Path) -> Accelerator:
+    """Return the accelerator of a YAML file: its parameters at the top, or under `design`; missing ones by default.
+
+    Raises:
+        ArmillaryError: if the file cannot be read, or a parameter is unknown or not allowed; names file and parameter.
+    """
+    content = read_yaml(path)
+    values = content.get("design", content) if isinstance(content, dict) else content
+    if not isinstance(values, dict):
+        raise ArmillaryError(f"{path}: holds no design; write one line `parameter: value`, e.g. dim: 16")
+    known = {field.name: type(field.default) for field in fields(Accelerator)}
+    unknown = sorted(map(str, set(values) - set(known)))
+    if unknown:
+        raise ArmillaryError(f"{path}: {unknown[0]} is no parameter of gemmini; it has {list(known)}")
+    wrong = [name for name, value in values.items() if type(value) is not known[name]]
+    if wrong:
+        raise ArmillaryError(f"{path}: {wrong[0]}={values[wrong[0]]!r} is no {known[wrong[0]].__name__}")
+    try:
+        return Accelerator(**values)
+    except ArmillaryError as fault:
+        raise ArmillaryError(f"{path}: {fault}") from None
+
+
+def write_rtl(accelerator: Accelerator, folder: Path) -> list[Path]:
+    """Write an accelerator's SystemVerilog, and return the files.
+
+    Raises:
+        ArmillaryError: if the folder holds other files.
+    """
+    foreign = [path.name for path in folder.iterdir() if path.suffix != ".sv"] if folder.is_dir() else []
+    if foreign:
+        raise ArmillaryError(f"--out {folder} holds {foreign[0]!r}; name an empty or new folder")
+    return generate(accelerator, folder)
+
+
+def trace(
+    accelerator: Accelerator,
+    workload: Workload,
+    *,
+    layer: str | None = None,
+    mapping: str | None = None,
+    waves: Path | None = None,
+    full: bool = False,
+    seed: int = 0,
+) -> TracedLayer:
+    """Run one layer on random tensors.
+
+    Args:
+        accelerator: on which.
+        workload: of the layer.
+        layer: its name; may be left out if there is only one.
+        mapping: as text; the best of a search if left out.
+        waves: where to write every signal, in FST.
+        full: simulate every multiplier.
+        seed: of the tensors and of the search.
+
+    Raises:
+        ArmillaryError: if there is no such layer, the mapping is wrong or does not fit, a tool is missing or fails.
+    """
+    chosen = packed(_layer(workload, layer), accelerator.dim)
+    by = Mapping.parse(mapping) if mapping else best_mapping(accelerator, chosen, seed=seed)
+    program = compile_layer(chosen, by, accelerator, requantization=REQUANTIZATION)
+    inputs, weights = random_tensors(chosen, Padding(), np.random.default_rng(seed))
+    job = Job(accelerator, program, into_dram(program, inputs, weights), wants_dram=True, wants_events=True)
+    try:
+        result = simulate(simulator(accelerator, full=full, trace="fst" if waves else ""), job, trace=waves)
+    except (BuildError, SimulationError) as fault:
+        raise ArmillaryError(f"layer {chosen.name}: {fault}") from fault
+    expected = convolved(chosen, inputs, weights, Padding(), REQUANTIZATION)
+    return TracedLayer(chosen, by, result, bool((from_dram(program, result.dram) == expected).all()), waves)
+
+
+def _layer(workload: Workload, name: str | None) -> Layer:
+    names = [use.layer.name for use in workload.layers]
+    if name is None and len(names) > 1:
+        raise ArmillaryError(f"workload {workload.name} has {len(names)} layers; name one with --layer: {names}")
+    if name is not None and name not in names:
+        raise ArmillaryError(f"workload {workload.name} has no layer {name!r}; it has {names}")
+    return next(use.layer for use in workload.layers if name in (None, use.layer.name))
