@@ -21,6 +21,7 @@ BENCHES = Registry(
         "prime-online": "armillary.benchmarks.prime_online:run",
         "prime-surrogates": "armillary.benchmarks.prime_surrogates:run",
         "prime-table11-12": "armillary.benchmarks.prime_tables:table11_12",
+        "rtl": "armillary.benchmarks.rtl:run",
         **{f"spotlight-fig{n}": f"armillary.benchmarks.spotlight_figures:fig{n}" for n in range(42, 48)},
         "speed": "armillary.benchmarks.speed:run",
         "timeloop-parity": "armillary.benchmarks.timeloop_parity:run",
