@@ -127,7 +127,7 @@ def _speeds() -> tuple[list[dict[str, Any]], list[Check]]:
 
 
 def _network(name: str, options: BenchOptions) -> dict[str, Any]:
-    """Return cycles and seconds of a network at DIM 16: mapped, compiled and simulated, nothing cached but the build."""
+    """Return cycles and seconds of a network at DIM 16, nothing kept from before but the build."""
     options.on_progress(f"{name} at DIM 16", 0, 1)
     accelerator, evaluator = Accelerator(), RtlEvaluator(seed=options.seed)
     simulator(accelerator)

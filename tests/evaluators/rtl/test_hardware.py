@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluators.rtl.random_programs import ACCELERATORS, cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from armillary.evaluators.rtl.build import simulator
 from armillary.evaluators.rtl.compiler import RefusedError, compile_layer
 from armillary.evaluators.rtl.simulation import Job, simulate
 from armillary.evaluators.rtl.tensors import convolved, from_dram, into_dram, random_tensors
+from evaluators.rtl.random_programs import ACCELERATORS, cases
 
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 

@@ -47,7 +47,7 @@ def sources(accelerator: Accelerator, *, model: bool = False) -> dict[str, str]:
         del files["pe.sv"]
         files[_ARRAY] = BLOCKS / "model" / f"{accelerator.dataflow}.sv"
     text = {name: path.read_text() for name, path in files.items()}
-    text[f"{TOP}.sv"] = _header(accelerator) + _with_defaults(text[f"{TOP}.sv"], accelerator)
+    text[f"{TOP}.sv"] = _with_defaults(text[f"{TOP}.sv"], accelerator)
     return text
 
 
@@ -57,7 +57,7 @@ def generate(accelerator: Accelerator, folder: Path) -> list[Path]:
     paths = []
     for name, text in sources(accelerator).items():
         paths.append(folder / name)
-        paths[-1].write_text(text)
+        paths[-1].write_text(_header(accelerator) + text if name == f"{TOP}.sv" else text)
     return paths
 
 

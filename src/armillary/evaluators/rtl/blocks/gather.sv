@@ -27,6 +27,7 @@ module gather #(
     end
   end
   assign row = joined[DIM*32-1:0];
+  wire unused = &{1'b0, joined};  // the rest of the last beats, where the array is no power of two wide
   always_ff @(posedge clk) begin
     if (reset) got <= '0;
     else if (beat) got <= complete ? '0 : got + 1'b1;
