@@ -12,10 +12,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/export_mobilenet_v2.py $(DEMO_MODEL)
 	$(BIN)/armillary design $(DEMO_MODEL) --template edge_tpu --area 29 --out out/demo/study
 
-test: $(VENV)/.dev $(VENV)/.chromium
+test: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler
 	$(BIN)/python -m pytest -q -m "not slow"
 
-test-all: $(VENV)/.dev $(VENV)/.chromium
+test-all: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler
 	$(BIN)/python -m pytest -q --timeout 3600
 
 lint: $(VENV)/.dev
@@ -56,7 +56,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev,rtl]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
@@ -67,4 +67,10 @@ $(VENV)/.docs: $(VENV)/.dev
 $(VENV)/.chromium: $(VENV)/.created
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
 	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium chromium-driver; }
+	@touch $@
+
+# Simulators of RTL are compiled on the spot; the headers are for those that write waves.
+$(VENV)/.compiler: $(VENV)/.created
+	@command -v g++ >/dev/null && [ -e /usr/include/lz4.h ] && [ -e /usr/include/zlib.h ] || \
+	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq g++ liblz4-dev zlib1g-dev; }
 	@touch $@

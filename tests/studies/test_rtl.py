@@ -1,0 +1,96 @@
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from armillary.cli import app
+from armillary.evaluators.rtl.compiler import RefusedError
+from armillary.hardware.templates.gemmini import Accelerator
+from armillary.studies.rtl import read_accelerator, trace, write_rtl
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer, LayerUse, Workload
+
+SMALL = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4)
+DESIGN = "dim: 4\nscratchpad_kib: 8\naccumulator_kib: 8\nbus_bytes: 4\n"
+NETWORK = Workload(
+    "two",
+    (
+        LayerUse(Layer("conv", "conv", K=8, C=4, P=6, Q=6, R=3, S=3, dilation_h=2)),
+        LayerUse(Layer("depthwise", "depthwise", K=8, C=8, P=6, Q=6, R=3, S=3, groups=8)),
+    ),
+)
+
+
+def test_a_file_need_not_say_everything(tmp_path):
+    path = tmp_path / "design.yaml"
+    path.write_text(DESIGN)
+    assert read_accelerator(path) == SMALL
+    path.write_text("design:\n  dim: 6\n  bus_bytes: 8\n")
+    assert read_accelerator(path) == Accelerator(dim=6, bus_bytes=8)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dim: 4\ncolour: red\n", "colour is no parameter of gemmini"),
+        ("dim: four\n", "dim='four' is no int"),
+        ("dim: true\n", "dim=True is no int"),
+        ("dim: 5\n", "dim=5 is not allowed; it must be even"),
+        ("- dim\n", "holds no design"),
+    ],
+)
+def test_a_wrong_file_names_its_parameter(tmp_path, text, message):
+    path = tmp_path / "design.yaml"
+    path.write_text(text)
+    with pytest.raises(ArmillaryError, match=message) as fault:
+        read_accelerator(path)
+    assert str(path) in str(fault.value)
+
+
+def test_hardware_is_not_written_among_other_files(tmp_path):
+    assert {path.suffix for path in write_rtl(SMALL, tmp_path)} == {".sv"}
+    write_rtl(SMALL, tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ArmillaryError, match=r"holds 'notes.txt'; name an empty or new folder"):
+        write_rtl(SMALL, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["conv", "depthwise"])
+def test_a_traced_layer_computes_what_numpy_does(name):
+    found = trace(SMALL, NETWORK, layer=name)
+    assert found.matches
+    assert {event.unit for event in found.result.events} == {"load", "execute", "store"}
+
+
+def test_a_layer_must_be_named_if_there_are_several():
+    with pytest.raises(ArmillaryError, match=r"two has 2 layers; name one with --layer: \['conv', 'depthwise'\]"):
+        trace(SMALL, NETWORK)
+    with pytest.raises(ArmillaryError, match="two has no layer 'dense'"):
+        trace(SMALL, NETWORK, layer="dense")
+
+
+def test_a_mapping_that_does_not_fit_is_refused():
+    large = Workload("large", (LayerUse(Layer("gemm", "gemm", K=64, C=64, P=64)),))
+    text = "L3[WIO] N1 - L2[WI] N1 K4X - L1[O] K16 C16 C4X - L0[W] P64"
+    with pytest.raises(RefusedError, match="accumulator rows overflow: 1,024 needed, 512 there"):
+        trace(SMALL, large, mapping=text)
+
+
+def test_the_commands_write_hardware_waves_and_a_timeline(tmp_path):
+    design, out = tmp_path / "design.yaml", tmp_path / "out"
+    design.write_text(DESIGN)
+    runner = CliRunner()
+    made = runner.invoke(app, ["rtl", "generate", "--design", str(design), "--out", str(tmp_path / "rtl"), "--json"])
+    assert made.exit_code == 0
+    assert "accelerator.sv" in json.loads(made.stdout)["files"]
+    options = ["--design", str(design), "--workload", "mobilenet_v2", "--layer", "conv_12", "--out", str(out), "--json"]
+    names = json.loads(runner.invoke(app, ["workloads", "show", "mobilenet_v2", "--json"]).stdout)["layers"]
+    smallest = min(names, key=lambda layer: layer["macs"])["name"]
+    options[options.index("conv_12")] = smallest
+    traced = runner.invoke(app, ["rtl", "trace", *options])
+    assert traced.exit_code == 0
+    content = json.loads(traced.stdout)
+    assert content["outputs_match"]
+    assert content["busy_cycles"] + sum(content["stall_cycles"].values()) == content["cycles"]
+    assert (out / "timeline.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert (out / "trace.fst").stat().st_size > 10_000
