@@ -44,9 +44,8 @@ def test_the_bench_compares_and_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(rtl, "_MOST_CYCLES", 200_000)
     monkeypatch.setattr(rtl, "_SAMPLES", 400)
     monkeypatch.setattr(rtl, "NETWORKS", ("resnet50",))
-    monkeypatch.setattr(rtl, "_network", lambda name, options: {
-        "name": name, "layers": 1, "search_s": 1.0, "simulation_s": 2.0, "cycles": 10, "over_model": 1.1, "utilization": 0.5,
-    })  # fmt: skip
+    network = {"layers": 1, "search_s": 1.0, "simulation_s": 2.0, "cycles": 10, "over_model": 1.1, "utilization": 0.5}
+    monkeypatch.setattr(rtl, "_network", lambda name, _: {"name": name, **network})
     monkeypatch.setattr(rtl, "_builds", lambda: ([], []))
     monkeypatch.setattr(rtl, "_speeds", lambda: ([], []))
     options = BenchOptions(None, True, 0, tmp_path / "rtl", lambda *_: None)

@@ -16,25 +16,23 @@ module systolic_array #(
 );
   import "DPI-C" function void array_outer(
       input bit begins, input bit [DIM*8-1:0] column, input bit [DIM*8-1:0] weights);
-  import "DPI-C" function void array_result(input bit first, output bit [DIM*PSUM-1:0] sums);
+  import "DPI-C" function void array_result(input bit first);
+  import "DPI-C" function void array_sums(output bit [DIM*PSUM-1:0] sums);
 
   localparam int LATENCY = 2 * DIM - 1;
-  localparam int PTR = $clog2(LATENCY);
   logic [LATENCY-1:0] on_the_way;
-  logic [PTR-1:0] at;
-  bit [DIM*PSUM-1:0] held[LATENCY];
-  bit [DIM*PSUM-1:0] sums;
+  bit [DIM*PSUM-1:0] next, sums;
   assign out_valid = on_the_way[LATENCY-1];
-  assign out_row = out_valid ? held[at] : '0;
+  assign out_row = sums;
 
   always_ff @(posedge clk) begin
     on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], request};
-    at <= reset || at == PTR'(LATENCY - 1) ? '0 : at + 1'b1;
     // The last result may still be asked for in the cycle in which another block begins, so requests go first.
-    if (request) begin
-      array_result(request_first, sums);
-      held[at] <= sums;
-    end
+    if (request) array_result(request_first);
     if (in_valid) array_outer(in_begins, in_column, weight_row);
+    if (on_the_way[LATENCY-2]) begin
+      array_sums(next);
+      sums <= next;
+    end
   end
 endmodule

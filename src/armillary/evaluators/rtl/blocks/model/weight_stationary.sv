@@ -14,27 +14,24 @@ module systolic_array #(
     output logic                out_valid,
     output logic [DIM*PSUM-1:0] out_row
 );
-  import "DPI-C" function void array_multiply(
-      input bit begins, input bit [DIM*8-1:0] row, output bit [DIM*PSUM-1:0] sums);
+  import "DPI-C" function void array_multiply(input bit begins, input bit [DIM*8-1:0] row);
   import "DPI-C" function void array_weights(input bit first, input bit [DIM*8-1:0] row);
+  import "DPI-C" function void array_sums(output bit [DIM*PSUM-1:0] sums);
 
   localparam int LATENCY = 2 * DIM - 1;
-  localparam int PTR = $clog2(LATENCY);
   logic [LATENCY-1:0] on_the_way;
-  logic [PTR-1:0] at;
-  bit [DIM*PSUM-1:0] held[LATENCY];
-  bit [DIM*PSUM-1:0] sums;
+  bit [DIM*PSUM-1:0] next, sums;
   assign out_valid = on_the_way[LATENCY-1];
-  assign out_row = out_valid ? held[at] : '0;
+  assign out_row = sums;
 
   always_ff @(posedge clk) begin
     on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], in_valid};
-    at <= reset || at == PTR'(LATENCY - 1) ? '0 : at + 1'b1;
     // A row that begins a tile takes the weights that came before, so it goes before those of this cycle.
-    if (in_valid) begin
-      array_multiply(in_begins, in_row, sums);
-      held[at] <= sums;
-    end
+    if (in_valid) array_multiply(in_begins, in_row);
     if (weight_valid) array_weights(weight_first, weight_row);
+    if (on_the_way[LATENCY-2]) begin
+      array_sums(next);
+      sums <= next;
+    end
   end
 endmodule
