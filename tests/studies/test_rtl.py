@@ -87,10 +87,13 @@ def test_the_commands_write_hardware_waves_and_a_timeline(tmp_path):
     names = json.loads(runner.invoke(app, ["workloads", "show", "mobilenet_v2", "--json"]).stdout)["layers"]
     smallest = min(names, key=lambda layer: layer["macs"])["name"]
     options[options.index("conv_12")] = smallest
-    traced = runner.invoke(app, ["rtl", "trace", *options])
+    traced = runner.invoke(app, ["rtl", "trace", *options, "--saif"])
     assert traced.exit_code == 0
     content = json.loads(traced.stdout)
     assert content["outputs_match"]
     assert content["busy_cycles"] + sum(content["stall_cycles"].values()) == content["cycles"]
     assert (out / "timeline.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert (out / "trace.fst").stat().st_size > 10_000
+    activity = (out / "activity.saif").read_text()
+    assert "(SAIFILE" in activity
+    assert "(INSTANCE systolic_array" in activity

@@ -41,6 +41,7 @@ def trace(
     layer: Annotated[str | None, typer.Option(help="Name of the layer; `armillary workloads show` lists them.")] = None,
     mapping: Annotated[str | None, typer.Option(help="The layer's mapping as text; the best of a search.")] = None,
     waves: Annotated[bool, typer.Option(help="Write every signal to trace.fst.")] = True,
+    saif: Annotated[bool, typer.Option("--saif", help="Write how often each signal changes to activity.saif.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Simulate every multiplier.")] = False,
     dim: Dim = None,
     seed: Seed = 0,
@@ -53,8 +54,9 @@ def trace(
 
     network = workload_of(workload, dim)
     out.mkdir(parents=True, exist_ok=True)
-    signals = out / "trace.fst" if waves else None
-    found = run(read_accelerator(design), network, layer=layer, mapping=mapping, waves=signals, full=full, seed=seed)
+    traces: dict[Any, Path] = {"fst": out / "trace.fst"} if waves else {}
+    traces |= {"saif": out / "activity.saif"} if saif else {}
+    found = run(read_accelerator(design), network, layer=layer, mapping=mapping, traces=traces, full=full, seed=seed)
     result = found.result
     title = f"{network.name}, {found.layer.name}: {found.mapping}"
     spans = [(event.unit, event.first, event.last) for event in result.events]
@@ -70,7 +72,7 @@ def trace(
         "commands": len(result.events),
         "outputs_match": found.matches,
         "timeline": str(out / "timeline.png"),
-        "waves": str(signals) if signals else None,
+        "traces": {kind: str(path) for kind, path in traces.items()},
     }
 
     def show() -> None:
@@ -79,7 +81,7 @@ def trace(
         print_table(
             [{"what": what, "cycles": f"{n:,}", "share": f"{n / result.cycles:.1%}"} for what, n in cycles.items()]
         )
-        print(f"timeline: {out / 'timeline.png'}" + (f", waves: {signals}" if signals else ""))
+        print("written: " + ", ".join(map(str, [out / "timeline.png", *traces.values()])))
 
     print_result(content, as_json, show)
     if not found.matches:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Table
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from armillary.evaluators.gemmini import best_mapping, packed
-from armillary.evaluators.rtl.build import BuildError, simulator
+from armillary.evaluators.rtl.build import BuildError, Trace, simulator
 from armillary.evaluators.rtl.compiler import Padding, Requantization, compile_layer
 from armillary.evaluators.rtl.generator import generate
 from armillary.evaluators.rtl.simulation import Job, Simulated, SimulationError, simulate
@@ -31,14 +32,14 @@ class TracedLayer:
         mapping: likewise.
         result: of the simulation.
         matches: whether the outputs are those that NumPy computes from the same random tensors.
-        waves: file of every signal, if it was asked for.
+        traces: files of every signal that were asked for: `fst` waves, `saif` activity.
     """
 
     layer: Layer
     mapping: Mapping
     result: Simulated
     matches: bool
-    waves: Path | None
+    traces: Table[Trace, Path]
 
 
 def read_accelerator(path: Path) -> Accelerator:
@@ -82,7 +83,7 @@ def trace(
     *,
     layer: str | None = None,
     mapping: str | None = None,
-    waves: Path | None = None,
+    traces: Table[Trace, Path] | None = None,
     full: bool = False,
     seed: int = 0,
 ) -> TracedLayer:
@@ -93,7 +94,7 @@ def trace(
         workload: of the layer.
         layer: its name; may be left out if there is only one.
         mapping: as text; the best of a search if left out.
-        waves: where to write every signal, in FST.
+        traces: where to write every signal: `fst` for waves, `saif` for how often each changes.
         full: simulate every multiplier.
         seed: of the tensors and of the search.
 
@@ -105,12 +106,15 @@ def trace(
     program = compile_layer(chosen, by, accelerator, requantization=REQUANTIZATION)
     inputs, weights = random_tensors(chosen, Padding(), np.random.default_rng(seed))
     job = Job(accelerator, program, into_dram(program, inputs, weights), wants_dram=True, wants_events=True)
+    wanted = dict(traces or {})
     try:
-        result = simulate(simulator(accelerator, full=full, trace="fst" if waves else ""), job, trace=waves)
+        for kind, path in wanted.items():
+            simulate(simulator(accelerator, full=full, trace=kind), job, trace=path)
+        result = simulate(simulator(accelerator, full=full), job)
     except (BuildError, SimulationError) as fault:
         raise ArmillaryError(f"layer {chosen.name}: {fault}") from fault
     expected = convolved(chosen, inputs, weights, Padding(), REQUANTIZATION)
-    return TracedLayer(chosen, by, result, bool((from_dram(program, result.dram) == expected).all()), waves)
+    return TracedLayer(chosen, by, result, bool((from_dram(program, result.dram) == expected).all()), wanted)
 
 
 def _layer(workload: Workload, name: str | None) -> Layer:
