@@ -11,12 +11,12 @@ from collections.abc import Mapping as Table
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from armillary.evaluators.analytical.cost import evaluate
 from armillary.evaluators.analytical.search import Goal, NoLegalMappingError, search
-from armillary.evaluators.rtl.compiler import RefusedError, compile_layer
-from armillary.hardware.hierarchy import Hierarchy
+from armillary.evaluators.rtl.compiler import compile_layer
+from armillary.evaluators.rtl.sampling import fitting
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.gemmini import (
     CLOCK_GHZ,
@@ -31,7 +31,6 @@ from armillary.workloads.context import context_of
 from armillary.workloads.layer import Layer, Workload
 
 BUDGET = 10_000
-_SHRINKS = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
 
 
 @dataclass(frozen=True)
@@ -76,33 +75,17 @@ def best_mapping(
 ) -> Mapping:
     """Return a good mapping by the cost model that the accelerator can run.
 
-    Rows that are only partly used take more room than the cost model counts. If a mapping does not fit for that,
-    the search begins anew with smaller memories.
+    Rows that are only partly used take more room than the cost model counts; mappings that do not fit for that are
+    out of the search.
 
     Raises:
-        RefusedError: if none fits.
-        NoLegalMappingError: if the cost model knows none.
+        RefusedError: if the best that was found needs more than the accelerator has.
+        NoLegalMappingError: if none was found that fits.
     """
-    hierarchy = accelerator.hierarchy()
-    refused: ArmillaryError | None = None
-    for share in _SHRINKS:
-        try:
-            found = search(_shrunk(hierarchy, share), layer, goal=goal, budget=budget, seed=seed).mapping
-            compile_layer(layer, found, accelerator)
-            return found
-        except (RefusedError, NoLegalMappingError) as fault:
-            refused = refused or fault
-    assert refused is not None
-    raise refused
-
-
-def _shrunk(hierarchy: Hierarchy, share: float) -> Hierarchy:
-    levels = []
-    for level in hierarchy.levels:
-        words = level.capacity_words
-        smaller = None if words is None else max(1, int(words * share))
-        levels.append(level.model_copy(update={"capacity_words": smaller}) if share < 1 else level)
-    return hierarchy.model_copy(update={"levels": tuple(levels)})
+    fits = partial(fitting, accelerator, layer)
+    found = search(accelerator.hierarchy(), layer, goal=goal, budget=budget, seed=seed, fits=fits).mapping
+    compile_layer(layer, found, accelerator)
+    return found
 
 
 def mapped(accelerator: Accelerator, workload: Workload, *, seed: int = 0, budget: int = BUDGET) -> list[Run]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch
+from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.evaluators.analytical.cost import Costs, evaluate
 from armillary.evaluators.analytical.exhaustive import Enumeration
 from armillary.evaluators.analytical.gradient import descend
@@ -27,6 +27,7 @@ Goal = Literal["edp", "delay", "energy"]
 GOALS: tuple[Goal, ...] = ("edp", "delay", "energy")
 Method = Literal["random", "sobol", "genetic", "gradient", "exhaustive"]
 METHODS: tuple[Method, ...] = ("genetic", "gradient", "random", "sobol", "exhaustive")
+Fits = Callable[[MappingBatch], NDArray[np.bool_]]
 _AT_ONCE = 16_384
 
 
@@ -71,6 +72,7 @@ def search(
     seed: int = 0,
     seconds: float | None = None,
     remainders: bool = False,
+    fits: Fits | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Found:
     """Return the best mapping that a method finds.
@@ -87,6 +89,7 @@ def search(
         seconds: stop after this time, with the best so far.
         remainders: in the end cut loops of the best mapping anew, so that they fill the mesh with a shorter
             last round; the result is then not claimed to be optimal.
+        fits: which mappings an accelerator can run, beyond what the hierarchy says of it, shape [n].
         on_progress: called with mappings done and in total.
 
     Raises:
@@ -101,7 +104,7 @@ def search(
     space = MapSpace(hierarchy, layer)
     every = Enumeration(space) if method == "exhaustive" else None
     total = budget if every is None else max(1, every.size)
-    judge = _Judge(space, goal, total, seconds, on_progress)
+    judge = _Judge(space, goal, total, seconds, fits, on_progress)
     rng = np.random.default_rng(seed)
     if every is not None:
         for codes in every.batches():
@@ -154,8 +157,10 @@ class _Judge:
         goal: Goal,
         total: int,
         seconds: float | None,
+        fits: Fits | None,
         on_progress: Callable[[int, int], None] | None,
     ) -> None:
+        self._fits = fits
         self.space, self.goal, self.total = space, goal, total
         self._chip, self._layer = HierarchyBatch.of([space.hierarchy]), LayerBatch.of([space.layer])
         self._start, self._seconds, self._on_progress = time.perf_counter(), seconds, on_progress
@@ -174,10 +179,12 @@ class _Judge:
 
     def __call__(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the goal of every code, infinite if the mapping is illegal, shape [n]."""
-        found = summaries(self._chip, self._layer, self.space.decode(codes))
+        batch = self.space.decode(codes)
+        found = summaries(self._chip, self._layer, batch)
         delay, energy = found.delay_cycles.numpy(), found.energy_pj.numpy()
         values = {"edp": delay * energy, "delay": delay, "energy": energy}[self.goal]
-        values = np.where(found.feasible.numpy(), values, np.inf)
+        legal = found.feasible.numpy() if self._fits is None else found.feasible.numpy() & self._fits(batch)
+        values = np.where(legal, values, np.inf)
         self.evaluated += len(codes)
         self.legal += int(np.isfinite(values).sum())
         best = int(values.argmin())

@@ -59,7 +59,7 @@ def random_sample(
             [wide[rng.integers(len(wide), size=_AT_ONCE)] for wide in widest(space)], axis=1
         )
         batch = space.decode(codes)
-        codes = codes[_fitting(accelerator, layer, batch)]
+        codes = codes[fitting(accelerator, layer, batch)]
         if not len(codes):
             continue
         found = summaries(HierarchyBatch.of([space.hierarchy]), LayerBatch.of([layer]), space.decode(codes))
@@ -74,7 +74,7 @@ def random_sample(
     raise ArmillaryError(f"no mapping of {len(layers)} layers runs within {most_cycles:,.0f} cycles on {accelerator}")
 
 
-def _fitting(accelerator: Accelerator, layer: Layer, batch: MappingBatch) -> NDArray[np.bool_]:
+def fitting(accelerator: Accelerator, layer: Layer, batch: MappingBatch) -> NDArray[np.bool_]:
     """Return which mappings fit by rows, as the compiler counts them, shape [n]."""
     temporal, spatial = batch.temporal.numpy().astype(np.int64), batch.spatial.numpy().astype(np.int64)
     inner = temporal[:2].prod(axis=0) * spatial[:3].prod(axis=0)
