@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import plotly.graph_objects as go
 
 from armillary.reports.theme import axis, blank
 
+_LONG = 1e9
 _COLOURS = (
     "#8a95a3", "#c77700", "#7a5195", "#2a9d8f", "#bc5090", "#555b6e", "#0067a5", "#d1495b", "#6a994e", "#000000",
 )  # fmt: skip
@@ -77,11 +79,14 @@ def write(figure: go.Figure, path: Path, *, title: str, x: str, y: str, logarith
         showlegend=figure.layout.meta["legend"] != "none",
         legend={"y": -0.16, "yanchor": "top"},
     )
-    figure.update_xaxes(axis(x) | _scale("x" in logarithmic))
-    figure.update_yaxes(axis(y) | _scale("y" in logarithmic))
+    figure.update_xaxes(_axis(figure, "x", x, log="x" in logarithmic))
+    figure.update_yaxes(_axis(figure, "y", y, log="y" in logarithmic))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
 
 
-def _scale(logarithmic: bool) -> dict[str, object]:
-    return {"type": "log"} if logarithmic else {}
+def _axis(figure: go.Figure, name: str, title: str, *, log: bool) -> dict[str, Any]:
+    """Return an axis for what a figure shows along it; numbers that are long to write as powers of ten."""
+    numbers = [float(v) for trace in figure.data for v in trace[name] if not isinstance(v, str)]
+    long = max(numbers, default=0.0) >= _LONG
+    return axis(title, numbers, log=log and bool(numbers)) | ({"tickformat": ".0e"} if long else {})
