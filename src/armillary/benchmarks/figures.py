@@ -87,6 +87,12 @@ def write(figure: go.Figure, path: Path, *, title: str, x: str, y: str, logarith
 
 def _axis(figure: go.Figure, name: str, title: str, *, log: bool) -> dict[str, Any]:
     """Return an axis for what a figure shows along it; numbers that are long to write as powers of ten."""
-    numbers = [float(v) for trace in figure.data for v in trace[name] if not isinstance(v, str)]
+    numbers = [float(v) for t in figure.data for v in _along(t, name) if not isinstance(v, str)]
     long = max(numbers, default=0.0) >= _LONG
     return axis(title, numbers, log=log and bool(numbers)) | ({"tickformat": ".0e"} if long else {})
+
+
+def _along(trace: Any, name: str) -> Any:
+    """Return what a trace shows along an axis; box plots and histograms have one of the two alone."""
+    values = trace[name]
+    return () if values is None else values
