@@ -17,7 +17,7 @@ from armillary.workloads import zoo
 def options(tmp_path, monkeypatch):
     monkeypatch.setattr(prime_figures, "_SAMPLES", 3000)
     monkeypatch.setattr(prime_figures, "_SHOWN", 60)
-    monkeypatch.setattr(prime_figures, "legal_rows", lambda name, scale: 60)
+    monkeypatch.setattr(prime_figures, "budget_of", lambda task, runs: 60)
     codes = SPACE.at(np.array([123_456_789]))[0].tolist()
     found = {"runtime_s": 1.2e-3, "evaluations": 256.0, "codes": codes}
     monkeypatch.setattr(Runs, "one", lambda *_: found)

@@ -1,9 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from armillary.benchmarks import prime_runs
 from armillary.benchmarks.edge_tpu_optimum import known_optima
-from armillary.benchmarks.prime_runs import ONLINE, Runs, joint_values, legal_rows, log_best, objective, offline_log
+from armillary.benchmarks.prime_runs import (
+    ONLINE,
+    Runs,
+    budget_of,
+    joint_values,
+    legal_rows,
+    log_best,
+    objective,
+    offline_log,
+)
 from armillary.benchmarks.prime_scenarios import EDGE, ENC, M6, UNET, V2, Task
 from armillary.benchmarks.result import BenchOptions
 from armillary.hardware.templates.edge_tpu import SPACE, area_mm2
@@ -41,7 +52,7 @@ def test_values_of_several_are_their_mean_where_all_are_legal():
 @pytest.mark.parametrize("method", sorted(set(ONLINE) - {"bayesian"}))
 def test_a_search_spends_its_budget_of_legal_designs(method, runs):
     found = runs.one(method, TOGETHER, 0)
-    assert found["legal_evaluations"] == round((7620 // 20 + 7529 // 20) / 2)
+    assert found["legal_evaluations"] == budget_of(TOGETHER, runs)
     assert found["evaluations"] >= found["legal_evaluations"]
     assert joint_values(np.array([found["codes"]]), TOGETHER)[0] == pytest.approx(found["runtime_s"])
 
@@ -84,3 +95,39 @@ def test_settings_are_the_papers_unless_quick():
 
     assert (of(False).scale, of(False).seeds) == (1, (3, 4, 5, 6, 7))
     assert (of(True).scale, of(True).seeds, of(True).schedule) == (1, (3,), "brief")
+
+
+def test_searches_may_evaluate_as_many_as_the_log_has_feasible_rows(runs):
+    feasible = [offline_log(name, 29.0, 20, 0).feasible.sum() for name in (V2, M6)]
+    assert budget_of(TOGETHER, runs) == round(np.mean(feasible)) > (7620 + 7529) // 40
+
+
+def test_a_model_is_trained_once_and_reused_for_another_bound(runs, monkeypatch):
+    runs.one("deep-ensemble", replace(ALONE, area_mm2=20.0), 0, steps=50, members=2, trained_at_mm2=29.0)
+    monkeypatch.setattr(prime_runs.surrogates, "load", None)
+    found = runs.one("deep-ensemble", replace(ALONE, area_mm2=24.0), 0, steps=50, members=2, trained_at_mm2=29.0)
+    assert found["training_seconds"] > 0
+
+
+def test_designs_of_the_training_applications_are_verified_on_the_targets(runs):
+    unseen = Task((V2,), (M6,), 29.0)
+    found = runs.one("firefly", unseen, 0, on_training=True)
+    assert found["evaluations"] == 256
+    best = runs.one("firefly", replace(unseen, train=(M6,)), 0)["runtime_s"]
+    assert best < found["runtime_s"] < 2 * best
+
+
+def test_jobs_are_done_once_in_processes(runs):
+    told = []
+    loud = replace(runs, options=replace(runs.options, on_progress=lambda *what: told.append(what)))
+    loud.prepare([("random", ALONE, {}), ("random", TOGETHER, {})])
+    assert told[-1] == ("runs", 4, 4)
+    kept = {path.name: path.stat().st_mtime_ns for path in loud.folder("online").iterdir()}
+    assert len(kept) == 4
+    loud.prepare([("random", ALONE, {}), ("random", TOGETHER, {})])
+    assert {path.name: path.stat().st_mtime_ns for path in loud.folder("online").iterdir()} == kept
+
+
+def test_a_job_that_fails_is_told(runs):
+    with pytest.raises(TypeError, match="surprise"):
+        runs.prepare([("random", ALONE, {"surprise": 1})])

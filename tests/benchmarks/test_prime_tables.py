@@ -21,6 +21,7 @@ def measured(monkeypatch):
         return {**found, "evaluations": 256.0} if method == "prime" else found
 
     monkeypatch.setattr(Runs, "medians", medians)
+    monkeypatch.setattr(Runs, "prepare", lambda *_: None)
     monkeypatch.setattr(prime_tables, "log_best", lambda *_: 4.0)
     return latencies
 
@@ -89,6 +90,7 @@ def one_design(monkeypatch):
         return {"runtime_s": float(joint_values(codes, replace(task, area_mm2=98.0))[0]), "codes": codes[0].tolist()}
 
     monkeypatch.setattr(Runs, "one", one)
+    monkeypatch.setattr(Runs, "prepare", lambda *_: None)
 
 
 def test_two_designs_are_taken_apart(one_design, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from armillary.hardware.templates.edge_tpu import SPACE
-from armillary.optimizers.surrogate_search import neighbours, top_designs
+from armillary.optimizers.surrogate_search import neighbours, spread_out, top_designs
 from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError
 
@@ -73,3 +73,18 @@ def test_neighbours_differ_in_one_parameter():
     around = neighbours(SMALL, centre)
     assert len(around) == sum(n - 1 for n in SMALL.cardinalities) == unique_rows(around)
     assert ((around != centre).sum(axis=1) == 1).all()
+
+
+def test_designs_apart_differ_pairwise_and_start_with_the_best():
+    found = top_designs(rugged, SPACE, n=32, seed=1, swarms=4, steps=20, apart=2)
+    different = (found[:, None, :] != found[None, :, :]).sum(axis=2)
+    assert (different[~np.eye(len(found), dtype=bool)] >= 2).all()
+    np.testing.assert_array_equal(found[0], top_designs(rugged, SPACE, n=32, seed=1, swarms=4, steps=20)[0])
+
+
+def test_where_too_few_designs_are_apart_close_ones_fill_up():
+    codes = SMALL.at(np.arange(40))
+    chosen = spread_out(codes, 30, 3)
+    assert len(chosen) == 30
+    assert (np.diff(chosen) > 0).all()
+    assert len(spread_out(codes, 100, 2)) == 40

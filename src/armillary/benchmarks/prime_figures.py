@@ -17,7 +17,7 @@ from sklearn.manifold import TSNE
 
 from armillary import optimizers
 from armillary.benchmarks.figures import write
-from armillary.benchmarks.prime_runs import TOP, Runs, joint_values, legal_rows, objective, offline_log, trained
+from armillary.benchmarks.prime_runs import TOP, Runs, budget_of, joint_values, objective, offline_log, trained
 from armillary.benchmarks.prime_scenarios import ALL, AREA_MM2, EDGE, TABLE_4, Task
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, saved_part
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
@@ -35,7 +35,7 @@ _SEVEN = TABLE_4[4]
 _SAMPLES = 50_000
 _SHOWN = 1500  # points of a t-SNE map
 _CURVE_SEARCHES = ("firefly", "mbo", "bayesian")
-_REVISION = 1
+_REVISION = 2
 
 
 def run(options: BenchOptions) -> BenchResult:
@@ -173,7 +173,7 @@ def _random_designs(options: BenchOptions) -> Any:
 
 def _curve(options: BenchOptions, method: str, task: Task) -> NDArray[np.float64]:
     """Return the best latency after each legal evaluation of a search, as many as the log has rows."""
-    budget = round(np.mean([legal_rows(name, 1) for name in task.target]))
+    budget = budget_of(task, Runs.of(options))
     path = options.out / "curves" / f"{method}-{len(task.target)}-{task.target[0]}-{budget}-{_REVISION}.json"
 
     def measure() -> dict[str, Any]:
@@ -240,7 +240,7 @@ def _calibration(options: BenchOptions, method: str, name: str, title: str) -> f
     runs = Runs.of(options)
 
     def measure() -> dict[str, Any]:
-        model = trained(method, (EDGE,), AREA_MM2, runs, options.seed)
+        model, _ = trained(method, (EDGE,), AREA_MM2, runs, options.seed)
         known = offline_log(EDGE, AREA_MM2, runs.scale, options.seed)
         context = context_of(zoo.build(EDGE))
         found = propose(model, TEMPLATE, context, area_mm2=AREA_MM2, top=TOP, seed=options.seed, known=known)

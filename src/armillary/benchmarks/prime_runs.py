@@ -1,9 +1,9 @@
 """One method on one task of PRIME's experiments: run once, kept in a file, shared by all tables.
 
 The protocol is the paper's (Section 3): offline methods learn from the worst 80% of a random pool's
-legal designs, as many as Table 17, and up to 25,000 illegal ones, the same rows in every run; their top
-256 are verified and the best counts. Online methods may evaluate as many legal designs as the log has,
-of all applications together; designs that the area alone excludes cost nothing.
+legal designs, as many as Table 17, and up to 25,000 others, which are infeasible or too large, the same rows in
+every run; their top 256 are verified and the best counts. Online methods may evaluate as many legal designs as the
+log has feasible ones, the too large among them; designs that the area alone excludes cost nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,14 @@ from numpy.typing import NDArray
 from armillary import optimizers, surrogates
 from armillary.benchmarks.prime_paper import APPLICATIONS
 from armillary.benchmarks.prime_scenarios import Task
-from armillary.benchmarks.result import BenchOptions, saved_part
+from armillary.benchmarks.result import BenchOptions, in_processes, saved_part
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.log.store import InMemoryLog
 from armillary.optimizers.coded import CodedOptimizer, objective_values
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
+from armillary.studies.fit import save_atomically
 from armillary.studies.propose import propose
 from armillary.types import Evaluations, Objective, Surrogate
 from armillary.workloads import zoo
@@ -54,7 +56,10 @@ _POOL_CHUNK = 10_000
 _MOST_ASKED = 100  # evaluations per legal one, after which a search that finds none ends
 _FEWEST_ROWS = 200
 _LOG_ROWS = {a.workload: a.log_rows for a in APPLICATIONS}
-_REVISIONS = {"offline": 2, "online": 3}  # of what this module measures; another one makes the runs anew
+_REVISIONS = {"offline": 3, "online": 4}  # of what this module measures; another one makes the runs anew
+
+Job = tuple[str, Task, Mapping[str, Any]]
+"""A method, what it is asked, and its settings."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +76,30 @@ class Runs:
     options: BenchOptions
     scale: int
     seeds: tuple[int, ...]
-    schedule: str = "quick"
+    schedule: str = "brief"
 
     @staticmethod
     def of(options: BenchOptions) -> Runs:
-        """Return the paper's sizes and five seeds; with `--quick` one seed and a brief training.
+        """Return the paper's sizes and five seeds; with `--quick` one seed.
 
-        The logs stay whole: from a tenth of them PRIME learns little, whatever its training.
+        The logs stay whole: from a tenth of them PRIME learns little, whatever its training. Longer training than the
+        brief one did not help: see `bench prime-schedules`.
         """
-        if options.quick:
-            return Runs(options, 1, (options.seed,), "brief")
-        return Runs(options, 1, tuple(range(options.seed, options.seed + SEEDS)))
+        return Runs(options, 1, tuple(range(options.seed, options.seed + (1 if options.quick else SEEDS))))
+
+    def prepare(self, jobs: Sequence[Job], what: str = "runs") -> None:
+        """Do what was not done before of these jobs, every seed of each, on all cores."""
+        quiet = replace(self, options=self.options.quiet())
+        every = [(method, task, seed, settings) for seed in self.seeds for method, task, settings in jobs]
+        missing = {
+            self._path(method, task, seed, settings): (method, task, seed, settings)
+            for method, task, seed, settings in every
+        }
+        done = [path for path in missing if path.exists()]
+        open_ = [
+            partial(quiet.one, job[0], job[1], job[2], **job[3]) for path, job in missing.items() if path not in done
+        ]
+        in_processes(open_, lambda n, _: self.options.on_progress(what, len(done) + n, len(missing)))
 
     def medians(self, method: str, task: Task, **settings: Any) -> dict[str, float]:
         """Return the median over the seeds of each number that a method's runs measured; `best` has the best."""
@@ -91,13 +109,24 @@ class Runs:
 
     def one(self, method: str, task: Task, seed: int, **settings: Any) -> dict[str, Any]:
         """Return what one run measured, running it if it was not run before."""
-        key = f"{method} {task.train} {task.target} {task.area_mm2} {self.schedule} {sorted(settings.items())}"
-        name = hashlib.sha256(key.encode()).hexdigest()[:16]
-        kind = "offline" if method in OFFLINE else "online"
-        folder = self.options.out.parent / f"prime-runs-{EdgeTpuEvaluator.version}-{_REVISIONS[kind]}"
-        path = folder / f"{method}-{name}-scale{self.scale}-seed{seed}.json"
-        measure = _offline if kind == "offline" else _online
+        measure = _offline if method in OFFLINE else _online
+        path = self._path(method, task, seed, settings)
         return saved_part(path, lambda: measure(self, method, task, seed, **settings))
+
+    def _path(self, method: str, task: Task, seed: int, settings: Mapping[str, Any]) -> Path:
+        schedule = self.schedule if method in _WITH_SCHEDULE else ""
+        name = digest(method, task.train, task.target, task.area_mm2, schedule, sorted(settings.items()))
+        kind = "offline" if method in OFFLINE else "online"
+        return self.folder(kind) / f"{method}-{name}-scale{self.scale}-seed{seed}.json"
+
+    def folder(self, kind: str) -> Path:
+        """Return where the offline or the online runs are kept."""
+        return self.options.out.parent / f"prime-runs-{EdgeTpuEvaluator.version}-{_REVISIONS[kind]}"
+
+
+def digest(*key: object) -> str:
+    """Return a short name of what distinguishes a run."""
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 def objective(task: Task) -> Objective:
@@ -160,14 +189,27 @@ def joint_values(codes: NDArray[np.int64], task: Task) -> NDArray[np.float64]:
     return np.asarray(np.mean(every, axis=0))
 
 
-def trained(method: str, train: Sequence[str], area_mm2: float, runs: Runs, seed: int, **settings: Any) -> Surrogate:
-    """Return an offline method fitted to the logs of some applications."""
-    logs = [offline_log(name, area_mm2, runs.scale, runs.options.seed) for name in train]
+def trained(
+    method: str, train: Sequence[str], area_mm2: float, runs: Runs, seed: int, **settings: Any
+) -> tuple[Surrogate, float]:
+    """Return an offline method fitted to the logs of some applications, and the seconds that took.
+
+    What has a model file is kept: tables that reuse a model for another bound or other applications train none.
+    """
     if method in _WITH_SCHEDULE:
         settings = {"schedule": runs.schedule, **settings}
-    model: Surrogate = surrogates.load(method)(space=SPACE, seed=seed, **settings)
-    bound = Objective("runtime_s", {"area_mm2": area_mm2})
-    return model.fit(InMemoryLog(Evaluations.concat(logs)), bound)
+    name = digest(method, tuple(train), area_mm2, sorted(settings.items()))
+    path = runs.folder("offline") / "models" / f"{method}-{name}-scale{runs.scale}-seed{seed}.model"
+    if path.exists():
+        kept = surrogates.read(path, SPACE)
+        return kept, kept.facts()["seconds"]
+    started = time.perf_counter()
+    logs = [offline_log(name, area_mm2, runs.scale, runs.options.seed) for name in train]
+    model = surrogates.load(method)(space=SPACE, seed=seed, **settings)
+    model.fit(InMemoryLog(Evaluations.concat(logs)), Objective("runtime_s", {"area_mm2": area_mm2}))
+    if method in surrogates.SAVABLE:
+        save_atomically(model, path)
+    return model, time.perf_counter() - started
 
 
 def _offline(
@@ -193,8 +235,7 @@ def _offline(
     """
     if method == "mins":
         return _generated(runs, task, seed)
-    started = time.perf_counter()
-    model = trained(method, task.train, trained_at_mm2 or task.area_mm2, runs, seed, **settings)
+    model, training_seconds = trained(method, task.train, trained_at_mm2 or task.area_mm2, runs, seed, **settings)
     fitted = time.perf_counter()
     logs = [offline_log(name, trained_at_mm2 or task.area_mm2, runs.scale, runs.options.seed) for name in task.train]
     found = propose(
@@ -214,7 +255,7 @@ def _offline(
         "feasible_of_top": float(np.isfinite(values).mean()),
         "legal_evaluations": float(np.isfinite(values).sum()),
         "evaluations": float(len(values)),
-        "training_seconds": fitted - started,
+        "training_seconds": training_seconds,
         "proposing_seconds": proposed - fitted,
         "codes": found.codes[int(values.argmin())].tolist(),
     }
@@ -241,15 +282,37 @@ def _generated(runs: Runs, task: Task, seed: int) -> dict[str, Any]:
     }
 
 
-def _online(runs: Runs, method: str, task: Task, seed: int, *, budget_factor: int = 1) -> dict[str, Any]:
-    """Search the evaluator until as many legal designs are evaluated as the logs of the targets hold on average."""
+def budget_of(task: Task, runs: Runs) -> int:
+    """Return how many legal designs a search may evaluate: the feasible rows of a target's log, on average."""
+    logs = [offline_log(name, task.area_mm2, runs.scale, runs.options.seed) for name in task.target]
+    return round(float(np.mean([log.feasible.sum() for log in logs])))
+
+
+def _online(
+    runs: Runs, method: str, task: Task, seed: int, *, budget_factor: int = 1, on_training: bool = False
+) -> dict[str, Any]:
+    """Search the evaluator within the budget.
+
+    Args:
+        runs: what all runs share.
+        method: an online method.
+        task: what it is asked.
+        seed: of the run.
+        budget_factor: times the budget.
+        on_training: search on the training applications, and verify the 256 best designs found there on the
+            targets, as the first protocol of the paper's Appendix A.5.
+    """
     started = time.perf_counter()
-    budget = budget_factor * round(np.mean([legal_rows(name, runs.scale) for name in task.target]))
-    search = optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed)
-    found = searched(
-        search, lambda codes: joint_values(codes, task), lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2, budget
+    asked = replace(task, target=task.train) if on_training else task
+    budget = budget_factor * budget_of(asked, runs)
+    search = optimizers.load(method)(space=SPACE, objective=objective(asked), seed=seed)
+    codes, values = met(
+        search, lambda c: joint_values(c, asked), lambda c: TEMPLATE.area_mm2(c) <= task.area_mm2, budget
     )
-    return {**found, "seconds": time.perf_counter() - started}
+    if on_training:
+        codes = codes[np.argsort(values, kind="stable")[:TOP]]
+        values = joint_values(codes, task)
+    return {**_summary(codes, values), "seconds": time.perf_counter() - started}
 
 
 def searched(
@@ -258,20 +321,32 @@ def searched(
     small: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
     budget: int,
 ) -> dict[str, Any]:
-    """Return the best that a search meets within so many legal evaluations; it asks none that is too large."""
+    """Return the best that a search meets within so many legal evaluations; see `met`."""
+    return _summary(*met(search, values_of, small, budget))
+
+
+def met(
+    search: CodedOptimizer,
+    values_of: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    small: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
+    budget: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return all that a search evaluates until so many were legal, and the values; it asks none that is too large."""
     search.within = small
-    best, best_codes, legal, asked = float("inf"), np.zeros(len(search.space.names), dtype=np.int64), 0, 0
+    codes, values, legal, asked = [], [], 0, 0
     while legal < budget and asked < _MOST_ASKED * budget:
-        codes = search.ask_codes(min(search.asks_after(legal), budget - legal))
-        values = values_of(codes)
-        search.tell_batch(codes, values)
-        if values.min() < best:
-            best, best_codes = float(values.min()), codes[int(values.argmin())]
-        legal += int(np.isfinite(values).sum())
-        asked += len(codes)
+        codes.append(search.ask_codes(min(search.asks_after(legal), budget - legal)))
+        values.append(values_of(codes[-1]))
+        search.tell_batch(codes[-1], values[-1])
+        legal += int(np.isfinite(values[-1]).sum())
+        asked += len(codes[-1])
+    return np.concatenate(codes), np.concatenate(values)
+
+
+def _summary(codes: NDArray[np.int64], values: NDArray[np.float64]) -> dict[str, Any]:
     return {
-        "runtime_s": best,
-        "legal_evaluations": float(legal),
-        "evaluations": float(asked),
-        "codes": best_codes.tolist(),
+        "runtime_s": float(values.min()),
+        "legal_evaluations": float(np.isfinite(values).sum()),
+        "evaluations": float(len(values)),
+        "codes": codes[int(values.argmin())].tolist(),
     }

@@ -83,9 +83,7 @@ def _one(name: str, task: Task, runs: Runs) -> dict[str, Any]:
 def _measured(name: str, task: Task, runs: Runs) -> dict[str, Any]:
     method, settings = METHODS[name]
     seed = runs.options.seed
-    started = time.perf_counter()
-    model = trained(method, task.train, task.area_mm2, runs, seed, **settings)
-    training = time.perf_counter() - started
+    model, training = trained(method, task.train, task.area_mm2, runs, seed, **settings)
     context = context_of(zoo.build(task.target[0]))
     log = offline_log(task.target[0], task.area_mm2, runs.scale, seed)
     started = time.perf_counter()

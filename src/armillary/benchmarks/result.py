@@ -6,7 +6,9 @@ import json
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +51,10 @@ class BenchOptions:
     out: Path
     on_progress: Callable[[str, int, int], None]
 
+    def quiet(self) -> BenchOptions:
+        """Return the same without progress, as other processes need them."""
+        return replace(self, on_progress=_silent)
+
 
 class Bench(Protocol):
     """A benchmark: a function of its options."""
@@ -65,10 +71,49 @@ def saved_part(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, A
         return part
     part = measure()
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished")
+    unfinished = path.with_suffix(f".unfinished{os.getpid()}")
     unfinished.write_text(json.dumps(part))
     unfinished.replace(path)
     return part
+
+
+def in_processes(jobs: Sequence[Callable[[], object]], on_done: Callable[[int, int], None]) -> None:
+    """Do jobs that keep their results in files, as many at once as there are cores, each on one thread.
+
+    Args:
+        jobs: picklable; what they return is dropped.
+        on_done: called with the jobs done and in total.
+
+    Raises:
+        Exception: what a job raised; jobs that were not begun are then left out.
+    """
+    on_done(0, len(jobs))
+    if len(jobs) < 2:
+        for job in jobs:
+            job()
+        on_done(len(jobs), len(jobs))
+        return
+    processes = min(os.cpu_count() or 1, len(jobs))
+    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
+        try:
+            for done, future in enumerate(as_completed([pool.submit(job) for job in jobs]), start=1):
+                future.result()
+                on_done(done, len(jobs))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _one_thread() -> None:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
 
 
 def machine() -> str:

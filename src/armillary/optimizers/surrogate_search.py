@@ -18,6 +18,7 @@ Score = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 _START_ROUNDS = 20
 _REFINE_ROUNDS = 20
 _REFINED_AT_ONCE = 20_000
+_CHOICE = 16
 
 
 def top_designs(
@@ -30,6 +31,7 @@ def top_designs(
     swarms: int = 32,
     steps: int = 60,
     refine_rounds: int | None = None,
+    apart: int = 1,
 ) -> NDArray[np.int64]:
     """Return the best distinct designs that were seen, the best first, shape [at most n, parameters].
 
@@ -48,11 +50,14 @@ def top_designs(
             (of the best of them, where these are tens of thousands) is scored, until none enters the
             n best. As many as parameters, at least 20, if not given; 0 switches it off. A complement of ours to the
             paper's firefly: the noise of Equation 5 rarely hits the last step in all parameters.
+        apart: parameters in which any two of the designs differ at least, as far as the best 16 n that were seen go;
+            more such designs than there are come back closer. A parameter that hardly matters would otherwise fill
+            the n best with copies of a few designs.
 
     Raises:
         ArmillaryError: if no design passes `keep`.
     """
-    archive = _Archive(space, score, keep, n)
+    archive = _Archive(space, score, keep, n if apart == 1 else _CHOICE * n)
     moves = Moves(space)
     rng = np.random.default_rng(seed)
     positions = moves.positions(_start(space, (swarms, population_size(len(space.parameters))), keep, seed))
@@ -63,16 +68,34 @@ def top_designs(
             positions = moves.step(positions, values.reshape(positions.shape[:2]), rng, scale)
     if not len(archive.codes):
         raise ArmillaryError(f"no design that was tried in space {space.name} passes the constraint; loosen the bound")
-    _refine(archive, max(_REFINE_ROUNDS, len(space.parameters)) if refine_rounds is None else refine_rounds)
-    return archive.codes
+    _refine(archive, n, max(_REFINE_ROUNDS, len(space.parameters)) if refine_rounds is None else refine_rounds)
+    return archive.codes if apart == 1 else archive.codes[spread_out(archive.codes, n, apart)]
 
 
-def _refine(archive: _Archive, rounds: int) -> None:
-    """Visit the neighbours of the best designs, each design's once, until all are visited."""
+def spread_out(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]:
+    """Return n positions, rising: the first designs that differ pairwise in so many parameters, then the first others.
+
+    Args:
+        codes: designs, shape [designs, parameters], the best first.
+        n: how many; all, if there are fewer designs.
+        apart: parameters in which two differ at least.
+    """
+    chosen: list[int] = []
+    for place in range(len(codes)):
+        if len(chosen) == n:
+            break
+        if ((codes[chosen] != codes[place]).sum(axis=1) >= apart).all():
+            chosen.append(place)
+    others = np.setdiff1d(np.arange(len(codes)), chosen)[: n - len(chosen)]
+    return np.sort(np.concatenate([np.array(chosen, dtype=np.intp), others]))
+
+
+def _refine(archive: _Archive, n: int, rounds: int) -> None:
+    """Visit the neighbours of the n best designs, each design's once, until all are visited."""
     changes = sum(n - 1 for n in archive.space.cardinalities)
     done = np.empty(0, dtype=keys(archive.codes).dtype)
     for _ in range(rounds):
-        known = keys(archive.codes)
+        known = keys(archive.codes[:n])
         open_ = np.flatnonzero(~np.isin(known, done))[: max(1, _REFINED_AT_ONCE // changes)]
         if not len(open_):
             break

@@ -15,6 +15,8 @@ from armillary.studies.bounds import check_positive
 from armillary.types import ArmillaryError, Evaluations, Prediction, Surrogate
 from armillary.workloads.context import Context
 
+_APART = 2
+
 
 @dataclass(frozen=True)
 class Proposals:
@@ -49,7 +51,10 @@ def propose(
     keep: Keep | None = None,
     effort: Mapping[str, int] | None = None,
 ) -> Proposals:
-    """Return the designs within an area that the surrogate ranks best.
+    """Return the designs within an area that the surrogate ranks best, of close copies the best one.
+
+    Any two differ in two parameters at least, as far as there are such designs: what is verified should not be
+    spent on parameters that hardly matter. PRIME Section 4 wants its fireflies good and diverse for the same reason.
 
     Args:
         surrogate: a fitted surrogate.
@@ -78,7 +83,7 @@ def propose(
         return np.asarray(np.mean([p.mean for p in _expected(surrogate, codes, every)], axis=0))
 
     allowed = _allowed(template, bound, every, known, limits, keep)
-    codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed, **(effort or {}))
+    codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed, apart=_APART, **(effort or {}))
     predictions = _expected(surrogate, codes, every)
     return Proposals(
         codes=codes,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,7 @@ class Coms:
         ascent_steps: of the negatives, from the batch; 50 in the paper.
         ascent_rate: their step, times the square root of the input's length; the paper has 2 on its scale.
         tau: optimism at negatives that is allowed, in standard units.
+        exact: bounds that are known without evaluating; designs beyond them are learned from like any other.
         on_progress: called with steps done and in total.
     """
 
@@ -64,6 +65,7 @@ class Coms:
         ascent_steps: int = 50,
         ascent_rate: float = 0.05,
         tau: float = 2.0,
+        exact: Sequence[str] = ("area_mm2",),
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         if min(steps, batch, hidden, ascent_steps) < 1 or not min(learning_rate, ascent_rate, tau) > 0:
@@ -73,7 +75,7 @@ class Coms:
             )
         self.space, self._seed = space, seed
         self._steps, self._batch, self._hidden, self._learning_rate = steps, batch, hidden, learning_rate
-        self._ascent_steps, self._tau = ascent_steps, tau
+        self._ascent_steps, self._tau, self._exact = ascent_steps, tau, tuple(exact)
         self._ascent_rate = ascent_rate * math.sqrt(space.one_hot_width)
         self._on_progress = on_progress
         self._fitted: _Fitted | None = None
@@ -94,6 +96,7 @@ class Coms:
             validation_share=0.2,
             minimum_rows=_MINIMUM_ROWS,
             rng=rng,
+            exact=self._exact,
         )
         if len(data.workloads) > 1:
             raise ArmillaryError(f"COMs learns from one workload, the log has {', '.join(data.workloads)}")

@@ -246,15 +246,15 @@ class DeepEnsemble:
         """
         started = time.perf_counter()
         rng = np.random.default_rng([self._seed, 1])
-        rows, learned = self._rows_to_learn(log.evaluations(self.space.name), objective)
         data = prepare(
             self.space,
-            rows,
-            learned,
+            self._rows_to_learn(log.evaluations(self.space.name), objective),
+            objective,
             transform="log",
             validation_share=0.2,
             minimum_rows=20,
             rng=rng,
+            exact=self._exact,
         )
         good, bad = joined(data.train, data.valid), joined(data.infeasible, data.infeasible_held)
         self._state = _Fitted(
@@ -398,13 +398,12 @@ class DeepEnsemble:
             raise ArmillaryError("this ensemble has not been fitted; call fit(log, objective) first")
         return self._state
 
-    def _rows_to_learn(self, rows: Evaluations, objective: Objective) -> tuple[Evaluations, Objective]:
-        """Return the rows and the objective without the bounds that are known exactly."""
+    def _rows_to_learn(self, rows: Evaluations, objective: Objective) -> Evaluations:
+        """Return the rows, without feasible ones beyond the exact bounds if those are not learned."""
+        if self._learn_beyond:
+            return rows
         exact = {name: bound for name, bound in objective.upper_bounds.items() if name in self._exact}
-        learned = Objective(objective.metric, {n: b for n, b in objective.upper_bounds.items() if n not in exact})
-        if not self._learn_beyond:
-            rows = rows.select(~rows.feasible | Objective(objective.metric, exact).satisfied(rows))
-        return rows, learned
+        return rows.select(~rows.feasible | Objective(objective.metric, exact).satisfied(rows))
 
     def _learn(self, good: Rows, bad: Rows, rng: np.random.Generator) -> None:
         """Train on nine tenths, then bring value and odds to scale on the last one."""

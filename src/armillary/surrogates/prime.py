@@ -71,7 +71,9 @@ class Prime:
         feed_forward: width inside the transformer layers.
         validation_share: rows that are kept for selection; 0.2 in the paper, 0.05 in its Appendix A.9.
         validation: whether these are the best rows, or the worst (Appendix A.9).
-        minimum_rows: feasible rows within the bounds that each workload needs at least.
+        minimum_rows: feasible rows within the bounds that are learned that each workload needs at least.
+        exact: bounds that are known without evaluating, such as the template's area: not learned, as in Equation 1;
+            `()` counts designs beyond them as infeasible, as the public release does.
         device: where to train and predict, as torch names it.
         on_progress: called during `fit` with the member steps done and in total.
     """
@@ -92,6 +94,7 @@ class Prime:
         validation_share: float = 0.2,
         validation: Validation = "best",
         minimum_rows: int = 50,
+        exact: Sequence[str] = ("area_mm2",),
         device: str = "cpu",
         on_progress: Progress | None = None,
     ) -> None:
@@ -120,7 +123,7 @@ class Prime:
         self._clip, self._transform, self._members = clip, transform, members
         self._feed_forward = feed_forward
         self._hidden, self._validation_share, self._minimum_rows = hidden, validation_share, minimum_rows
-        self._validation = validation
+        self._validation, self._exact = validation, tuple(exact)
         self._device = torch.device(device)
         self._on_progress = on_progress
         self._fitted: FittedPrime | None = None
@@ -139,6 +142,7 @@ class Prime:
             transform=self._transform,
             validation_share=self._validation_share,
             validation=self._validation,
+            exact=self._exact,
             minimum_rows=self._minimum_rows,
             rng=np.random.default_rng([self._seed, 1]),
         )

@@ -20,6 +20,7 @@ OPS = "compute_ops"
 _PARAMETERS = "parameter_mb"
 _ALIKE = 2.0
 _NAMED_ROWS = 10
+_FEWEST_VALIDATING = 10
 _RIDGE = 1.0
 
 
@@ -87,11 +88,11 @@ class Dataset:
         contexts: raw features per workload, shape [workloads, features]; no feature where the log has none.
         feature_names: names of the features.
         scales: how each workload's metric is standardised.
-        train: worst feasible rows within the bounds.
+        train: worst feasible rows within the bounds, and all that exceed an exact bound alone.
         valid: best feasible rows within the bounds.
-        infeasible: infeasible rows, and feasible ones beyond a bound, that train.
+        infeasible: infeasible rows, and feasible ones beyond a bound that is not exact, that train.
         infeasible_held: the same, kept out of training to calibrate the probability of feasibility.
-        feasible_share: feasible rows within the bounds over all rows.
+        feasible_share: feasible rows within the bounds that are not exact, over all rows.
         least_area_mm2: of the feasible rows, within the bounds or not; NaN if the log has no area.
     """
 
@@ -117,10 +118,14 @@ def prepare(
     minimum_rows: int,
     rng: np.random.Generator,
     validation: Validation = "best",
+    exact: Sequence[str] = (),
 ) -> Dataset:
     """Split and standardise a log.
 
-    A feasible row beyond an upper bound joins the infeasible pool, as in PRIME's public release.
+    A bound is either exact, known of every design without evaluating it, or learned. A feasible row beyond a learned
+    bound joins the infeasible pool, as in PRIME's public release. One beyond an exact bound is a feasible row like
+    any other, as in PRIME Equation 1, where Area(x) <= alpha and Feasible(x) are apart; only it does not
+    validate, unless its workload has fewer than ten rows within the exact bounds.
     Rows whose evaluation broke (`error`, `timeout`) say nothing about the design and are left out.
 
     Raises:
@@ -131,19 +136,21 @@ def prepare(
     log = log.select(known).with_derived([objective.metric, *objective.upper_bounds])
     _check_source(log)
     _check_metrics(log, objective)
-    good = objective.satisfied(log)
-    _check_enough(log, good, objective, minimum_rows)
+    learned = Objective(objective.metric, {n: b for n, b in objective.upper_bounds.items() if n not in exact})
+    good, within = learned.satisfied(log), objective.satisfied(log)
+    _check_enough(log, good, learned, minimum_rows)
     workloads, number = np.unique(log.workload.astype(str), return_inverse=True)
     codes = space.encode_columns(log.design)
     values = log.metrics[objective.metric]
     train, valid, scales = [], [], []
     for k in range(len(workloads)):
-        rows = np.flatnonzero(good & (number == k))
+        every, inside = (np.flatnonzero(mask & (number == k)) for mask in (good, within))
+        rows = inside if len(inside) >= _FEWEST_VALIDATING else every
         rows = rows[np.argsort(values[rows] * (1 if validation == "best" else -1), kind="stable")]
-        held = max(2, round(validation_share * len(rows)))
-        valid.append(rows[:held])
-        train.append(rows[held:])
-        scales.append(Scale.of(values[rows[held:]], transform))
+        held = rows[: max(2, round(validation_share * len(rows)))]
+        valid.append(held)
+        train.append(np.setdiff1d(every, held))
+        scales.append(Scale.of(values[train[k]], transform))
     standard = np.full(len(log), np.nan)
     for k, scale in enumerate(scales):
         rows = np.concatenate([train[k], valid[k]])

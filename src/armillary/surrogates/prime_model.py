@@ -152,10 +152,13 @@ def _embed(shape: Architecture, weights: Weights, codes: Tensor) -> Tensor:
 
 def _attend(shape: Architecture, weights: Weights, x: Tensor, designs: int, k: int) -> Tensor:
     members, tokens, width = x.shape
-    split = (members * designs, tokens // designs, 3, shape.attention_heads, width // shape.attention_heads)
-    q, key, v = _dense(weights, f"qkv{{}}{k}", x).view(split).permute(2, 0, 3, 1, 4)
-    mixed = functional.scaled_dot_product_attention(q, key, v)
-    return _dense(weights, f"out{{}}{k}", mixed.transpose(1, 2).reshape(members, tokens, width))
+    heads, own = shape.attention_heads, tokens // designs
+    split = (members * designs, own, 3, heads, width // heads)
+    q, key, v = _dense(weights, f"qkv{{}}{k}", x).view(split).permute(2, 0, 3, 1, 4).reshape(3, -1, own, width // heads)
+    # torch's own attention is made for long sequences; among ten tokens plain products are a quarter faster
+    share = torch.softmax(torch.bmm(q, key.transpose(1, 2)) / math.sqrt(width // heads), dim=-1)
+    mixed = torch.bmm(share, v).view(members * designs, heads, own, -1).transpose(1, 2)
+    return _dense(weights, f"out{{}}{k}", mixed.reshape(members, tokens, width))
 
 
 def _mix(shape: Architecture, weights: Weights, x: Tensor) -> tuple[Tensor, Tensor]:
