@@ -34,8 +34,6 @@ class ModelBased(CodedOptimizer):
         refit: growth of the number of rows after which the model is fitted anew.
     """
 
-    batch = 64
-
     def __init__(
         self, *, space: Space, objective: Objective, seed: int = 0, initial: int = 200, refit: float = 0.1
     ) -> None:
