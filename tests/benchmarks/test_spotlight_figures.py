@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from armillary.workloads.layer import Workload
 @pytest.fixture
 def options(tmp_path, monkeypatch):
     """Make every experiment small: one trial of three chips and ten mappings, networks of two layers."""
+    # other processes would not see the small networks
+    monkeypatch.setattr(spotlight_runs, "in_processes", lambda jobs, _: [job() for job in jobs])
     monkeypatch.setattr(Runs, "of", staticmethod(lambda o: Runs(o, trials=1, hardware=3, software=25)))
     build = zoo.build
     monkeypatch.setattr(zoo, "build", lambda name: Workload(name, build(name).layers[-3:-1]))
@@ -52,4 +55,16 @@ def test_hand_designed_chips_have_no_more_area_and_lanes(options, method):
     largest = chip_of(EDGE.design([n - 1 for n in EDGE.cardinalities]))
     assert chip.area_mm2 <= 3.5
     assert chip.pes * chip.simd_lanes <= largest.pes * largest.simd_lanes
+    assert chip.scratchpad_kib <= largest.scratchpad_kib
+    assert chip.register_file_kib <= largest.register_file_kib
     assert spotlight_runs.values_of([run]) == [run["value"]]
+
+
+def test_memories_beyond_the_space_fill_the_area(options):
+    study = Study(("resnet50",), "delay")
+    runs = Runs.of(options)
+    bounded, free = (
+        chip_from(runs.trials_of("nvdla-like", replace(study, hand=hand))[0]) for hand in ("bounded", "any-memory")
+    )
+    assert free.scratchpad_kib > bounded.scratchpad_kib
+    assert free.area_mm2 == pytest.approx(3.5, rel=0.02)

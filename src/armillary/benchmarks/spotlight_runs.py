@@ -1,8 +1,8 @@
 """One method on one network of Spotlight's experiments: run once, kept in a file, shared by all figures.
 
 Every method keeps to the same area; a chip's mappings are searched by the method's own search. Hand-designed chips
-are scaled to that area and at most as many lanes as the space has, get the lanes per PE that suit them best, and daBO
-searches the mappings that their dataflow allows.
+are scaled to that area with at most as many lanes and as large memories as the space has, get the lanes per PE that
+suit them best, and daBO searches the mappings that their dataflow allows.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from armillary import optimizers
-from armillary.benchmarks.result import BenchOptions, saved_part
+from armillary.benchmarks.result import BenchOptions, in_processes, saved_part
 from armillary.evaluators.analytical.search import Goal
 from armillary.evaluators.spotlight.evaluator import MappedNetwork, SpotlightEvaluator, map_network
 from armillary.evaluators.spotlight.fixed import GridMaps
@@ -34,7 +35,6 @@ from armillary.hardware.templates.spotlight import (
 )
 from armillary.optimizers.features import SPOTLIGHT_SW
 from armillary.optimizers.spotlight import dabo_mapper
-from armillary.spaces.space import Space
 from armillary.types import Objective
 from armillary.workloads import zoo
 from armillary.workloads.layer import Workload
@@ -47,10 +47,11 @@ HAND: Mapping[str, tuple[Chip, Dataflow]] = {
     "nvdla-like": (NVDLA_LIKE, NVDLA),
     "maeri-like": (MAERI_LIKE, FLEXIBLE),
 }
+Hand = Literal["bounded", "any-memory", "original"]
 _METRICS: Mapping[Goal, str] = {"edp": "edp_pj_cycles", "delay": "delay_cycles"}
 _LANES = (2, 4, 8, 16)
 _GRID = "grid"
-_REVISION = 3
+_REVISION = 4
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,14 @@ class Study:
         models: the networks, whose sums are minimised.
         goal: `edp` or `delay`.
         scale: `edge` or `cloud`.
-        original: hand-designed chips as they are, with one lane, instead of scaled to the area.
+        hand: hand-designed chips scaled to the area within the bounds of the space, with memories as large as the area
+            allows, or as they are, with one lane.
     """
 
     models: tuple[str, ...]
     goal: Goal
     scale: str = "edge"
-    original: bool = False
+    hand: Hand = "bounded"
 
     @property
     def template(self) -> Template:
@@ -100,16 +102,28 @@ class Runs:
         """Return the chapter's sizes and ten trials; with `--quick` two trials of 25 chips and 50 mappings."""
         return Runs(options, 2, 25, 50) if options.quick else Runs(options, 10, 100, 100)
 
+    def prepare(self, pairs: Sequence[tuple[Study, str]]) -> None:
+        """Run what was not run before of these studies and methods, every trial, on all cores."""
+        quiet = replace(self, options=self.options.quiet())
+        seeds = range(self.options.seed, self.options.seed + self.trials)
+        every = {self._path(method, study, seed): (method, study, seed) for seed in seeds for study, method in pairs}
+        open_ = [partial(quiet._one, *job) for path, job in every.items() if not path.exists()]
+        done = len(every) - len(open_)
+        in_processes(open_, lambda n, _: self.options.on_progress("trials", done + n, len(every)))
+
     def trials_of(self, method: str, study: Study) -> list[dict[str, Any]]:
         """Return what every trial measured, running those that were not run before."""
         return [self._one(method, study, self.options.seed + trial) for trial in range(self.trials)]
 
     def _one(self, method: str, study: Study, seed: int) -> dict[str, Any]:
-        folder = self.options.out.parent / f"spotlight-runs-{SpotlightEvaluator.version}-{_REVISION}"
-        where = f"{study.scale}{'-original' if study.original else ''}"
-        label = f"{method}-{'+'.join(study.models)}-{study.goal}-{where}-{self.hardware}x{self.software}-seed{seed}"
         measure = self._hand if method in HAND else self._search
-        return saved_part(folder / f"{label}.json", lambda: measure(method, study, seed))
+        return saved_part(self._path(method, study, seed), lambda: measure(method, study, seed))
+
+    def _path(self, method: str, study: Study, seed: int) -> Path:
+        folder = self.options.out.parent / f"spotlight-runs-{SpotlightEvaluator.version}-{_REVISION}"
+        where = f"{study.scale}-{study.hand}" if method in HAND else study.scale
+        label = f"{method}-{'+'.join(study.models)}-{study.goal}-{where}-{self.hardware}x{self.software}-seed{seed}"
+        return folder / f"{label}.json"
 
     def _search(self, method: str, study: Study, seed: int) -> dict[str, Any]:
         template, workload = study.template, study.workload()
@@ -142,9 +156,7 @@ class Runs:
         mapper = replace(dabo_mapper(method, SPOTLIGHT_SW, samples=self.software), space=space)
         area = study.template.area_budget_mm2
         chip = chip if study.scale == "edge" else cloud(chip)
-        most = _most_lanes(study.template.space)
-        scaled = [chip.scaled_to(area, simd_lanes=lanes, most_lanes=most) for lanes in _LANES]
-        chips = [chip] if study.original else scaled
+        chips = [chip] if study.hand == "original" else _scaled(chip, area, study)
         workload, started = study.workload(), time.perf_counter()
         found = [(c, map_network(c, workload, mapper=mapper, goal=study.goal, seed=seed)) for c in chips]
         best = min(found, key=lambda pair: pair[1].value(study.goal))
@@ -190,7 +202,12 @@ def values_of(runs: Sequence[Mapping[str, Any]]) -> list[float]:
     return [float(run["value"]) for run in runs]
 
 
-def _most_lanes(space: Space) -> int:
-    """Return the lanes of the largest chip of a space: hand-designed ones get no more."""
+def _scaled(chip: Chip, area_mm2: float, study: Study) -> list[Chip]:
+    """Return a hand-designed chip scaled to the area, with every number of lanes per PE that is tried."""
+    space = study.template.space
     largest = chip_of(space.design([n - 1 for n in space.cardinalities]))
-    return largest.pes * largest.simd_lanes
+    most_kib = (largest.scratchpad_kib, largest.register_file_kib) if study.hand == "bounded" else None
+    return [
+        chip.scaled_to(area_mm2, simd_lanes=lanes, most_lanes=largest.pes * largest.simd_lanes, most_kib=most_kib)
+        for lanes in _LANES
+    ]

@@ -23,7 +23,7 @@ from armillary.hardware.templates.spotlight import Chip
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
-_BATCH = 5
+_BATCH = 10
 _RATES = 81
 
 

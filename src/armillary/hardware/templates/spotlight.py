@@ -41,6 +41,7 @@ _WIRE_PITCH_MM = 0.2e-3
 _DIRECTIONS = 2
 _BITS = 8
 _KIB = 1 << 10
+_MEMORIES = ("scratchpad_kib", "register_file_kib")
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,19 @@ class Chip:
             clock_ghz=CLOCK_GHZ,
         )
 
-    def scaled_to(self, area_mm2: float, *, simd_lanes: int, most_lanes: int) -> Chip:
+    def scaled_to(
+        self, area_mm2: float, *, simd_lanes: int, most_lanes: int, most_kib: tuple[int, int] | None = None
+    ) -> Chip:
         """Return the chip scaled to an area, with other lanes.
 
         The array grows in its aspect ratio, and the memories with it, until the area or the number of lanes of all PEs
         is reached; in what area is left both memories grow. The bandwidth stays.
+
+        Args:
+            area_mm2: at most.
+            simd_lanes: of a PE.
+            most_lanes: of all PEs together.
+            most_kib: scratchpad and register files at most; as large as the area allows, if not given.
 
         Raises:
             ArmillaryError: if even one PE does not fit.
@@ -144,22 +153,24 @@ class Chip:
         for columns in count(1):
             rows = max(1, round(columns * self.rows / self.columns))
             grown = replace(self, rows=rows, columns=columns, simd_lanes=simd_lanes)
-            grown = grown._with_memories(self, rows * columns / self.pes)
+            grown = grown._with_memories(self, rows * columns / self.pes, most_kib)
             if grown.area_mm2 > area_mm2 or grown.pes * simd_lanes > most_lanes:
                 break
             fits = grown
         if fits is None:
             raise ArmillaryError(f"area_mm2={area_mm2:g} is not allowed: not even one PE of {self.name} fits")
         for share in np.arange(fits.pes / self.pes, 1e4, 0.01):
-            grown = fits._with_memories(self, float(share))
+            grown = fits._with_memories(self, float(share), most_kib)
             if grown.area_mm2 > area_mm2:
                 break
             fits = grown
         return fits
 
-    def _with_memories(self, other: Chip, share: float) -> Chip:
+    def _with_memories(self, other: Chip, share: float, most_kib: tuple[int, int] | None) -> Chip:
         """Return the chip with so much of another one's memories."""
-        sizes = {name: max(1, round(share * getattr(other, name))) for name in ("scratchpad_kib", "register_file_kib")}
+        sizes = {name: max(1, round(share * getattr(other, name))) for name in _MEMORIES}
+        if most_kib is not None:
+            sizes = {name: min(size, most) for (name, size), most in zip(sizes.items(), most_kib, strict=True)}
         return replace(self, **sizes)
 
 
