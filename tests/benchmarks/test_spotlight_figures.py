@@ -16,7 +16,7 @@ from armillary.workloads.layer import Workload
 def options(tmp_path, monkeypatch):
     """Make every experiment small: one trial of three chips and ten mappings, networks of two layers."""
     # other processes would not see the small networks
-    monkeypatch.setattr(spotlight_runs, "in_processes", lambda jobs, _: [job() for job in jobs])
+    monkeypatch.setattr(spotlight_runs, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
     monkeypatch.setattr(Runs, "of", staticmethod(lambda o: Runs(o, trials=1, hardware=3, software=25)))
     build = zoo.build
     monkeypatch.setattr(zoo, "build", lambda name: Workload(name, build(name).layers[-3:-1]))

@@ -19,6 +19,7 @@ BENCHES = Registry(
         "prime-table6": "armillary.benchmarks.prime_table6:run",
         "prime-figures": "armillary.benchmarks.prime_figures:run",
         "prime-online": "armillary.benchmarks.prime_online:run",
+        "prime-schedules": "armillary.benchmarks.prime_schedules:run",
         "prime-surrogates": "armillary.benchmarks.prime_surrogates:run",
         "prime-table11-12": "armillary.benchmarks.prime_tables:table11_12",
         "rtl": "armillary.benchmarks.rtl:run",

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from armillary.benchmarks.figures import write_lines
 from armillary.benchmarks.prime_runs import joint_values, objective
 from armillary.benchmarks.prime_scenarios import ALL, AREA_MM2, Task
 from armillary.benchmarks.prime_tables import geometric_mean, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, saved_part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 
@@ -28,7 +30,7 @@ METHODS = ("random", "firefly", "genetic", "p3bo", "mbo", "bayesian", OURS)
 BUDGETS = (64, 128, 256, 512, 1024, 2048, 4096, 8000)
 _QUICK = BUDGETS[:4]
 SEEDS = 5
-_REVISION = 1
+_REVISION = 2
 _SAME = 1.0005  # two latencies that differ less are the same
 
 
@@ -36,17 +38,16 @@ def run(options: BenchOptions) -> BenchResult:
     """Run what was not run before, and compare."""
     budgets = _QUICK if options.quick else BUDGETS
     seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
-    total, done = len(METHODS) * len(ALL) * len(seeds), 0
+    jobs = [(method, name, seed, budgets[-1]) for seed in seeds for method in METHODS for name in ALL]
+    in_processes(
+        {_path(*job, options): partial(_one, *job, options.quiet()) for job in jobs},
+        partial(options.on_progress, "searches"),
+    )
     curves: dict[str, list[list[float]]] = {method: [] for method in METHODS}
     for method in METHODS:
         for name in ALL:
-            each = []
-            for seed in seeds:
-                options.on_progress("searches", done, total)
-                each.append(_one(method, name, seed, budgets[-1], options))
-                done += 1
+            each = [_one(method, name, seed, budgets[-1], options) for seed in seeds]
             curves[method].append([float(np.median([c[str(b)] for c in each])) for b in budgets])
-    options.on_progress("searches", total, total)
     means = {method: [geometric_mean(column) for column in np.array(c).T] for method, c in curves.items()}
     rows = [
         {"method": method, **{f"{b:,}": m for b, m in zip(budgets, means[method], strict=True)}, "mean": _area(mean)}
@@ -64,9 +65,12 @@ def run(options: BenchOptions) -> BenchResult:
 
 
 def _one(method: str, name: str, seed: int, most: int, options: BenchOptions) -> Mapping[str, Any]:
+    return saved_part(_path(method, name, seed, most, options), lambda: _searched(method, name, seed, most))
+
+
+def _path(method: str, name: str, seed: int, most: int, options: BenchOptions) -> Path:
     folder = options.out.parent / f"prime-online-{EdgeTpuEvaluator.version}-{_REVISION}"
-    path = folder / f"{method}-{name}-{most}-seed{seed}.json"
-    return saved_part(path, lambda: _searched(method, name, seed, most))
+    return folder / f"{method}-{name}-{most}-seed{seed}.json"
 
 
 def _searched(method: str, name: str, seed: int, most: int) -> dict[str, Any]:

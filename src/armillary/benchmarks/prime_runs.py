@@ -90,16 +90,12 @@ class Runs:
     def prepare(self, jobs: Sequence[Job], what: str = "runs") -> None:
         """Do what was not done before of these jobs, every seed of each, on all cores."""
         quiet = replace(self, options=self.options.quiet())
-        every = [(method, task, seed, settings) for seed in self.seeds for method, task, settings in jobs]
-        missing = {
-            self._path(method, task, seed, settings): (method, task, seed, settings)
-            for method, task, seed, settings in every
+        every = {
+            self._path(method, task, seed, settings): partial(quiet.one, method, task, seed, **settings)
+            for seed in self.seeds
+            for method, task, settings in jobs
         }
-        done = [path for path in missing if path.exists()]
-        open_ = [
-            partial(quiet.one, job[0], job[1], job[2], **job[3]) for path, job in missing.items() if path not in done
-        ]
-        in_processes(open_, lambda n, _: self.options.on_progress(what, len(done) + n, len(missing)))
+        in_processes(every, partial(self.options.on_progress, what))
 
     def medians(self, method: str, task: Task, **settings: Any) -> dict[str, float]:
         """Return the median over the seeds of each number that a method's runs measured; `best` has the best."""

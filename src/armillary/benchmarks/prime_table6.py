@@ -11,7 +11,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from armillary import optimizers, surrogates
 from armillary.benchmarks.prime_runs import TOP, searched, worst_of_pool
 from armillary.benchmarks.prime_tables import geometric_mean, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, saved_part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
 from armillary.evaluators.layerwise import LayerwiseEvaluator, optimum
 from armillary.hardware import templates
 from armillary.log.store import InMemoryLog
@@ -38,7 +39,7 @@ SEEDS = 5
 OFFLINE = ("prime", "deep-ensemble")
 ONLINE = ("firefly", "genetic", "prime-online")
 LOG = "best of log"
-_REVISION = 1
+_REVISION = 2
 _PRIME_EFFORT = {"swarms": 8, "steps": 60, "refine_rounds": 10}  # a transformer of 106 tokens is slow to ask
 _STEPS = {True: (60, 20, 40, 150), False: (300, 60, 150, 800)}  # warm-up, two rungs, refit
 
@@ -91,13 +92,17 @@ def run(options: BenchOptions) -> BenchResult:
     """Run what was not run before, and compare."""
     seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
     methods = (*OFFLINE, *ONLINE)
+    jobs = [(row, method, seed) for seed in seeds for row in PUBLISHED for method in methods]
+    in_processes(
+        {_path(*job, options): partial(_one, *job, options.quiet()) for job in jobs},
+        partial(options.on_progress, "runs"),
+    )
     rows: list[dict[str, Any]] = []
-    for place, row in enumerate(PUBLISHED):
+    for row in PUBLISHED:
         problem = Problem(row)
         best = optimum(problem.family, problem.workload, problem.area_mm2)[1]
         found = {LOG: float(objective_values(_log(row, options.quick, options.seed), problem.objective).min())}
-        for number, method in enumerate(methods):
-            options.on_progress("runs", place * len(methods) + number, len(PUBLISHED) * len(methods))
+        for method in methods:
             runs = [_one(row, method, seed, options) for seed in seeds]
             found[method] = float(np.median([r["runtime_s"] for r in runs]))
         published = {"prime": row.prime, "firefly": row.evolutionary, LOG: row.log}
@@ -112,17 +117,19 @@ def run(options: BenchOptions) -> BenchResult:
                     "published": published.get(method, float("nan")) / row.prime,
                 }
             )
-    options.on_progress("runs", 1, 1)
     write_csv(rows, options)
     return BenchResult(rows=rows, checks=_checks(rows), notes=_notes(rows, options.quick, len(seeds)))
 
 
 def _one(row: Row, method: str, seed: int, options: BenchOptions) -> dict[str, Any]:
+    measure: Callable[..., dict[str, Any]] = _offline if method in OFFLINE else _online
+    return saved_part(_path(row, method, seed, options), lambda: measure(row, method, seed, options))
+
+
+def _path(row: Row, method: str, seed: int, options: BenchOptions) -> Path:
     folder = options.out.parent / f"prime-table6-{LayerwiseEvaluator.version}-{_REVISION}"
     size = "quick" if options.quick else "full"
-    path = folder / f"{row.template}-{row.workload}-{method}-{size}-seed{seed}.json"
-    measure: Callable[..., dict[str, Any]] = _offline if method in OFFLINE else _online
-    return saved_part(path, lambda: measure(row, method, seed, options))
+    return folder / f"{row.template}-{row.workload}-{method}-{size}-seed{seed}.json"
 
 
 @lru_cache(maxsize=4)

@@ -77,26 +77,28 @@ def saved_part(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, A
     return part
 
 
-def in_processes(jobs: Sequence[Callable[[], object]], on_done: Callable[[int, int], None]) -> None:
-    """Do jobs that keep their results in files, as many at once as there are cores, each on one thread.
+def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[int, int], None]) -> None:
+    """Do jobs that leave a file each, as many at once as there are cores, each on one thread.
 
     Args:
-        jobs: picklable; what they return is dropped.
+        jobs: by the file that they leave, picklable; those whose file is there are done. What they return is dropped.
         on_done: called with the jobs done and in total.
 
     Raises:
         Exception: what a job raised; jobs that were not begun are then left out.
     """
-    on_done(0, len(jobs))
-    if len(jobs) < 2:
-        for job in jobs:
+    missing = [job for path, job in jobs.items() if not path.exists()]
+    before = len(jobs) - len(missing)
+    on_done(before, len(jobs))
+    if len(missing) < 2:
+        for job in missing:
             job()
         on_done(len(jobs), len(jobs))
         return
-    processes = min(os.cpu_count() or 1, len(jobs))
+    processes = min(os.cpu_count() or 1, len(missing))
     with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
         try:
-            for done, future in enumerate(as_completed([pool.submit(job) for job in jobs]), start=1):
+            for done, future in enumerate(as_completed([pool.submit(job) for job in missing]), start=before + 1):
                 future.result()
                 on_done(done, len(jobs))
         except BaseException:

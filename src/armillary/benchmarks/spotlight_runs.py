@@ -105,11 +105,14 @@ class Runs:
     def prepare(self, pairs: Sequence[tuple[Study, str]]) -> None:
         """Run what was not run before of these studies and methods, every trial, on all cores."""
         quiet = replace(self, options=self.options.quiet())
-        seeds = range(self.options.seed, self.options.seed + self.trials)
-        every = {self._path(method, study, seed): (method, study, seed) for seed in seeds for study, method in pairs}
-        open_ = [partial(quiet._one, *job) for path, job in every.items() if not path.exists()]
-        done = len(every) - len(open_)
-        in_processes(open_, lambda n, _: self.options.on_progress("trials", done + n, len(every)))
+        every = {
+            self._path(method, study, self.options.seed + trial): partial(
+                quiet._one, method, study, self.options.seed + trial
+            )
+            for trial in range(self.trials)
+            for study, method in pairs
+        }
+        in_processes(every, partial(self.options.on_progress, "trials"))
 
     def trials_of(self, method: str, study: Study) -> list[dict[str, Any]]:
         """Return what every trial measured, running those that were not run before."""

@@ -1,0 +1,99 @@
+"""How long PRIME has to train: its whole grid by schedules of rising length, on two applications.
+
+The paper trains each of 30 pairs of alpha and beta by itself for 100,000 steps. Ours train the grid side by side and
+drop what Kendall's correlation ranks last; what they choose and what its proposals are worth is compared here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from armillary.benchmarks.edge_tpu_optimum import regret
+from armillary.benchmarks.prime_runs import Runs, trained
+from armillary.benchmarks.prime_scenarios import M4, TABLE_3, V2, Task
+from armillary.benchmarks.prime_tables import write_csv
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check
+from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.surrogates.prime import Prime
+from armillary.surrogates.prime_model import Architecture, forward, initial_weights
+from armillary.surrogates.prime_training import SCHEDULES
+
+COMPARED = ("brief", "quick", "full")
+APPLICATIONS = (V2, M4)
+_MOST_SECONDS = 600.0
+_AS_GOOD = 1.01
+_TIMED_STEPS = 3
+
+
+def run(options: BenchOptions) -> BenchResult:
+    """Train by every schedule, verify 256 proposals, and compare; `--quick` leaves out the longest one."""
+    schedules = COMPARED[:2] if options.quick else COMPARED
+    tasks = [task for task in TABLE_3 if task.target[0] in APPLICATIONS]
+    rows: list[dict[str, Any]] = []
+    for schedule in schedules:
+        runs = replace(Runs.of(options), schedule=schedule)
+        runs.prepare([("prime", task, {}) for task in tasks], f"trainings by schedule {schedule}")
+        for task in tasks:
+            found = runs.medians("prime", task)
+            chosen = [_facts(task, runs, seed) for seed in runs.seeds]
+            rows.append(
+                {
+                    "application": task.target[0],
+                    "schedule": schedule,
+                    "member_steps": SCHEDULES[schedule].member_steps(30) + SCHEDULES[schedule].refit,
+                    "kendall": float(np.median([facts["kendall"] for facts in chosen])),
+                    "alpha": float(np.median([facts["alpha"] for facts in chosen])),
+                    "beta": float(np.median([facts["beta"] for facts in chosen])),
+                    "over_optimum": regret(task.scenario, found["runtime_s"]),
+                    "training_s": found["training_seconds"],
+                }
+            )
+    write_csv(rows, options)
+    return BenchResult(rows=rows, checks=_checks(rows, schedules), notes=_notes(len(Runs.of(options).seeds)))
+
+
+def _facts(task: Task, runs: Runs, seed: int) -> Mapping[str, float]:
+    model, _ = trained("prime", task.train, task.area_mm2, runs, seed)
+    assert isinstance(model, Prime)
+    return model.facts()
+
+
+def _checks(rows: list[dict[str, Any]], schedules: tuple[str, ...]) -> list[Check]:
+    by_name = {(row["application"], row["schedule"]): row for row in rows}
+    slowest = max(row["training_s"] for row in rows)
+    checks = [Check("longest training of the whole grid, s", slowest, "under 600", slowest < _MOST_SECONDS)]
+    for application in APPLICATIONS:
+        longest = by_name[application, schedules[-1]]["over_optimum"]
+        ratio = by_name[application, schedules[0]]["over_optimum"] / longest
+        name = f"{application}: latency after the brief schedule over that after the longest"
+        checks.append(Check(name, ratio, f"at most {_AS_GOOD}", ratio <= _AS_GOOD))
+    return checks
+
+
+def _notes(seeds: int) -> list[str]:
+    paper = SCHEDULES["paper"]
+    hours = paper.member_steps(30) * _seconds_per_step(2 * paper.batch) / 3600
+    return [
+        f"Medians of {seeds} seeds, one thread per training. The paper's own schedule takes {paper.member_steps(30):,} "
+        f"steps of {2 * paper.batch} rows: about {hours:,.0f} hours on one core of this machine. "
+        "`armillary fit --surrogate prime --schedule paper` runs it."
+    ]
+
+
+def _seconds_per_step(rows: int) -> float:
+    """Return how long a gradient step of one network takes."""
+    shape = Architecture(SPACE.cardinalities)
+    weights = initial_weights(shape, 1, torch.Generator().manual_seed(0))
+    for weight in weights.values():
+        weight.requires_grad_()
+    codes = torch.zeros((1, rows, len(SPACE.names)), dtype=torch.int64)
+    started = time.perf_counter()
+    for _ in range(_TIMED_STEPS):
+        forward(shape, weights, codes)[0].sum().backward()  # type: ignore[no-untyped-call]
+    return (time.perf_counter() - started) / _TIMED_STEPS

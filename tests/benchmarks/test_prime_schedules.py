@@ -1,0 +1,37 @@
+import pytest
+
+from armillary.benchmarks import prime_schedules
+from armillary.benchmarks.prime_runs import Runs
+from armillary.benchmarks.result import BenchOptions
+from armillary.surrogates.prime_training import SCHEDULES
+
+
+@pytest.fixture
+def trained_for(monkeypatch):
+    """Every training takes as long as the test says, and a longer one ends nearer to the optimum."""
+    seconds = {"brief": 60.0, "quick": 150.0, "full": 500.0}
+
+    def medians(self, method, task, **settings):
+        return {"runtime_s": 2e-3 - 1e-6 * seconds[self.schedule], "training_seconds": seconds[self.schedule]}
+
+    monkeypatch.setattr(Runs, "medians", medians)
+    monkeypatch.setattr(Runs, "prepare", lambda *_: None)
+    monkeypatch.setattr(prime_schedules, "_facts", lambda *_: {"kendall": 0.5, "alpha": 0.1, "beta": 0.0})
+    return seconds
+
+
+def options(folder, quick):
+    return BenchOptions(None, quick, 0, folder, lambda *_: None)
+
+
+def test_every_schedule_is_compared(trained_for, tmp_path):
+    result = prime_schedules.run(options(tmp_path, quick=False))
+    assert [row["schedule"] for row in result.rows] == ["brief"] * 2 + ["quick"] * 2 + ["full"] * 2
+    assert result.rows[-1]["member_steps"] == SCHEDULES["full"].member_steps(30) + 6000
+    assert [check.ok for check in result.checks] == [True, False, False]
+    assert "hours on one core" in result.notes[0]
+
+
+def test_a_slow_training_is_told(trained_for, tmp_path):
+    trained_for["quick"] = 700.0
+    assert not prime_schedules.run(options(tmp_path, quick=True)).checks[0].ok
