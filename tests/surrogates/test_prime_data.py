@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.surrogates.prime_data import prepare
+from armillary.types import Objective
+from surrogates.test_prime import rows_of
+
+BOUND = Objective("runtime_s", {"area_mm2": 29.0})
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return rows_of("mobilenet_v2", 4000)
+
+
+def prepared(rows, bound=BOUND, **options):
+    rng = np.random.default_rng(0)
+    return prepare(SPACE, rows, bound, transform="log", validation_share=0.2, minimum_rows=20, rng=rng, **options)
+
+
+def areas(rows, part):
+    """Return the areas of the rows of a part of the data, found again by their designs."""
+    known = dict(zip(map(bytes, SPACE.encode_columns(rows.design)), rows.metrics["area_mm2"], strict=True))
+    return np.array([known[bytes(codes)] for codes in part.codes])
+
+
+def test_designs_beyond_an_exact_bound_are_learned_from_and_do_not_validate(rows):
+    data = prepared(rows, exact=("area_mm2",))
+    assert (areas(rows, data.train) > 29.0).any()
+    assert (areas(rows, data.valid) <= 29.0).all()
+    assert len(data.train) + len(data.valid) == rows.feasible.sum()
+    assert len(data.infeasible) + len(data.infeasible_held) == (~rows.feasible).sum()
+
+
+def test_designs_beyond_a_learned_bound_are_infeasible(rows):
+    data = prepared(rows)
+    legal = int(BOUND.satisfied(rows).sum())
+    assert len(data.train) + len(data.valid) == legal < rows.feasible.sum()
+    assert len(data.infeasible) + len(data.infeasible_held) == len(rows) - legal
+    assert (areas(rows, data.train) <= 29.0).all()
+
+
+def test_the_best_legal_rows_validate_in_both(rows):
+    both = [prepared(rows, exact=exact).valid.codes for exact in ((), ("area_mm2",))]
+    assert {bytes(c) for c in both[0]} == {bytes(c) for c in both[1]}
+
+
+def test_where_no_row_is_within_the_exact_bound_all_validate(rows):
+    data = prepared(rows, Objective("runtime_s", {"area_mm2": 0.5}), exact=("area_mm2",))
+    assert len(data.valid) == round(0.2 * rows.feasible.sum())
