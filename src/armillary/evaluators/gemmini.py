@@ -128,7 +128,7 @@ class GemminiEvaluator:
     """
 
     name = "gemmini"
-    version = "1"
+    version = "2"
     fidelity = Fidelity.ANALYTICAL
     failures: tuple[type[Exception], ...] = (ArmillaryError,)
     """What an evaluation without a result raises."""

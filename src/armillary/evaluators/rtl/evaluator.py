@@ -35,7 +35,7 @@ class RtlEvaluator(GemminiEvaluator):
     """
 
     name = "gemmini/rtl"
-    version = "1"
+    version = "2"
     fidelity = Fidelity.RTL
     failures = (ArmillaryError, SimulationError, BuildError)
 

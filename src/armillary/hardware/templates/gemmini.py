@@ -132,15 +132,22 @@ class Accelerator:
         """Return DRAM, scratchpad, an accumulator per column and a register per element, for the cost model.
 
         The scratchpad's columns unroll K. The rows unroll C (weight stationary) or N, P and Q (output stationary).
+        DRAM can be read no faster than the requests under way come back, a full burst each (Little's law).
         """
-        dram = min(self.bus_bytes, self.dram_bytes_per_cycle)
+        dram = float(min(self.bus_bytes, self.dram_bytes_per_cycle))
+        burst = self.burst_rows * self.pitch
+        in_flight = self.outstanding * burst / (self.dram_latency + burst / dram)
         return Hierarchy(
             name="gemmini",
             technology_nm=TECHNOLOGY_NM,
             clock_ghz=CLOCK_GHZ,
             levels=(
                 Level(
-                    name="DRAM", kind="dram", shared_bandwidth=float(dram), rules=LoopRules(spatial_x="", spatial_y="")
+                    name="DRAM",
+                    kind="dram",
+                    read_bandwidth=min(dram, in_flight),
+                    shared_bandwidth=dram,
+                    rules=LoopRules(spatial_x="", spatial_y=""),
                 ),
                 Level(
                     name="Scratchpad",
