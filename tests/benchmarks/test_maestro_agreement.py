@@ -75,3 +75,17 @@ def test_missing_rows_are_named(tmp_path):
         maestro_agreement.run(options(None, tmp_path))
     with pytest.raises(ArmillaryError, match=r"reference\.csv\.gz: no such file"):
         maestro_agreement.run(options(tmp_path, tmp_path))
+
+
+def test_the_off_chip_link_refills_the_tile_of_every_step():
+    layer = layer_of(ROW)
+    outer, _, inner = directives_of(ROW, layer)
+    nest = nest_of(layer, outer, inner, (4, 4))
+    steps, weights, inputs = 3 * 2 * 4 * 3, 4 * 4 * 9, 4 * 3 * 5
+    assert maestro_agreement.off_chip_cycles(layer, nest, 10.0) == steps * ((weights + inputs) // 10)
+
+
+def test_the_delay_of_nvdla_like_rows_follows_to_the_cycle(shared_data):
+    rows = [r for r in maestro_agreement._read(shared_data / maestro_agreement.FILE) if r["style"] == "kcp_ws"]
+    ratios = [found["delay"] / found["their_delay"] for found in map(maestro_agreement._compared, rows)]
+    assert sum(ratio == pytest.approx(1.0, rel=1e-3) for ratio in ratios) > 0.8 * len(rows)

@@ -45,12 +45,13 @@ OFFLINE = (
     "prime-without-opt",
     "prime-without-infeasible",
     "standard",
+    "hurdle",
     "coms",
     "deep-ensemble",
     "ram-listnet",
     "mins",
 )
-_WITH_SCHEDULE = OFFLINE[:4]
+_WITH_SCHEDULE = OFFLINE[:5]
 ONLINE = ("bayesian", "firefly", "genetic", "mbo", "p3bo", "prime-online", "random")
 _POOL_CHUNK = 10_000
 _MOST_ASKED = 100  # evaluations per legal one, after which a search that finds none ends

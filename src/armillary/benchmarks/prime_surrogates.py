@@ -42,6 +42,7 @@ _MOST_ILLEGAL = 0.05
 _SAME = 1.005  # what another seed changes
 
 METHODS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "hurdle": ("hurdle", {}),
     "prime": ("prime", {}),
     "prime, area as a label": ("prime", {"exact": ()}),
     "standard": ("standard", {}),

@@ -225,7 +225,7 @@ def _splits(_: Sequence[Task], measured: Sequence[Measured]) -> list[Check]:
 _PLAIN: Mapping[str, Any] = {}
 _ABLATIONS = {name: (name, _PLAIN) for name in ("prime-without-opt", "prime-without-infeasible", "standard")}
 _ONLINE = {name: (name, _PLAIN) for name in ("bayesian", "firefly", "mbo")}
-_OURS = {"deep-ensemble": ("deep-ensemble", _PLAIN)}
+_OURS = {name: (name, _PLAIN) for name in ("hurdle", "deep-ensemble")}
 _IN_LOG = {_BEST_LOG: (LOG, _PLAIN)}
 _FIREFLY = {"firefly": ("firefly", _PLAIN)}
 _SEARCHES = {name: (name, _PLAIN) for name in ("bayesian", "firefly")}

@@ -33,8 +33,7 @@ from armillary.studies.importance import METHOD, importances
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.propose import propose
 from armillary.studies.study_folder import StudyFolder
-from armillary.surrogates import Savable
-from armillary.surrogates.deep_ensemble import DeepEnsemble
+from armillary.surrogates import Savable, TellsReliability
 from armillary.surrogates.prime import Prime
 from armillary.types import ArmillaryError, Evaluation, Evaluations, Evaluator, Fidelity, Objective
 from armillary.workloads.context import context_of
@@ -392,7 +391,7 @@ def _selection(model: Savable) -> dict[str, Any]:
 
 def _reliability(model: Savable) -> dict[str, Any]:
     """Return how good the probability of feasibility was on rows kept out of training, where that was measured."""
-    if not isinstance(model, DeepEnsemble) or not model.reliability:
+    if not isinstance(model, TellsReliability) or not model.reliability:
         return {"brier": None, "reliability": []}
     return {"brier": model.brier, "reliability": [list(bin_) for bin_ in model.reliability]}
 

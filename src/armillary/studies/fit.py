@@ -15,7 +15,7 @@ from armillary.studies.progress import OnProgress, silent
 from armillary.surrogates import Savable
 from armillary.types import ArmillaryError, Evaluations, Objective
 
-SCHEDULED = ("prime", "prime-without-infeasible", "prime-without-opt", "standard")
+SCHEDULED = ("hurdle", "prime", "prime-without-infeasible", "prime-without-opt", "standard")
 """The surrogates that train by one of PRIME's schedules."""
 
 

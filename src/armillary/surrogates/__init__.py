@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from armillary.registry import Registry
 from armillary.types import ArmillaryError, Objective, Surrogate
@@ -20,6 +20,7 @@ REGISTRY = Registry(
     members={
         "coms": "armillary.surrogates.coms:Coms",
         "deep-ensemble": "armillary.surrogates.deep_ensemble:DeepEnsemble",
+        "hurdle": "armillary.surrogates.hurdle:Hurdle",
         "prime": "armillary.surrogates.prime:Prime",
         "prime-without-infeasible": "armillary.surrogates.prime:without_infeasible",
         "prime-without-opt": "armillary.surrogates.prime:without_opt",
@@ -71,7 +72,30 @@ class Savable(Surrogate, Protocol):
         ...
 
 
-SAVABLE = ("deep-ensemble", "prime", "prime-without-infeasible", "prime-without-opt", "ram-listnet", "standard")
+@runtime_checkable
+class TellsReliability(Protocol):
+    """The capability of a fitted surrogate to tell how good its probability of feasibility is."""
+
+    @property
+    def brier(self) -> float:
+        """Mean squared error of the probability on rows that were not trained on."""
+        ...
+
+    @property
+    def reliability(self) -> tuple[tuple[float, float, int], ...]:
+        """Per bin of predicted probability: its mean, the share that is feasible, and the rows."""
+        ...
+
+
+SAVABLE = (
+    "deep-ensemble",
+    "hurdle",
+    "prime",
+    "prime-without-infeasible",
+    "prime-without-opt",
+    "ram-listnet",
+    "standard",
+)
 """The surrogates that are `Savable`."""
 
 
@@ -81,11 +105,13 @@ def read(path: str | Path, space: Space) -> Savable:
     Raises:
         ArmillaryError: if the file is missing, no model of ours, or of another space or version.
     """
-    from armillary.surrogates import deep_ensemble, model_file, prime, prime_fitted
+    from armillary.surrogates import deep_ensemble, hurdle, model_file, prime, prime_fitted
 
     kind = model_file.read(Path(path), space)[0]["kind"]
     if kind == prime_fitted.KIND:
         return prime.Prime.load(path, space=space)
     if kind == deep_ensemble.KIND:
         return deep_ensemble.DeepEnsemble.load(path, space=space)
+    if kind == hurdle.KIND:
+        return hurdle.Hurdle.load(path, space=space)
     raise ArmillaryError(f"{path}: holds a model of kind {kind!r}, which this version cannot read")

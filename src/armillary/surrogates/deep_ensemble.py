@@ -336,8 +336,8 @@ class DeepEnsemble:
         fitted = self._fitted
         return {"members": self._setting.members, "brier": fitted.brier, "seconds": fitted.seconds}
 
-    def save(self, target: str | Path | IO[bytes]) -> None:
-        """Write the fitted model to one file."""
+    def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what `of` makes the model of again: a description as JSON can hold it, and the weights by name."""
         fitted = self._fitted
         content = {
             "loss": self._loss,
@@ -352,19 +352,13 @@ class DeepEnsemble:
             "seconds": fitted.seconds,
             "least_area_mm2": fitted.least_area_mm2,
         }
-        where = Path(target) if isinstance(target, str) else target
-        model_file.save(where, KIND, self.space, fitted.objective, content, fitted.networks.tensors())
+        return content, fitted.networks.tensors()
 
     @classmethod
-    def load(cls, path: str | Path, *, space: Space) -> DeepEnsemble:
-        """Read a fitted model.
-
-        Raises:
-            ArmillaryError: if the file is missing, no deep ensemble, or of another space or version.
-        """
-        content, weights = model_file.read(Path(path), space)
-        if content["kind"] != KIND:
-            raise ArmillaryError(f"{path}: holds a model of kind {content['kind']!r}, not {KIND!r}")
+    def of(
+        cls, content: Mapping[str, Any], weights: Mapping[str, Tensor], objective: Objective, space: Space
+    ) -> DeepEnsemble:
+        """Return the model that `parts` described."""
         model = cls(
             space=space,
             loss=content["loss"],
@@ -378,7 +372,7 @@ class DeepEnsemble:
         line, temperature, brier, reliability = content["calibration"]
         model._state = _Fitted(
             networks=networks,
-            objective=content["objective"],
+            objective=objective,
             workloads=tuple(content["workloads"]),
             feature_names=names,
             contexts=np.array(content["contexts"], dtype=float).reshape(-1, len(names)),
@@ -391,6 +385,23 @@ class DeepEnsemble:
             least_area_mm2=content["least_area_mm2"],
         )
         return model
+
+    def save(self, target: str | Path | IO[bytes]) -> None:
+        """Write the fitted model to one file."""
+        content, weights = self.parts()
+        where = Path(target) if isinstance(target, str) else target
+        model_file.save(where, KIND, self.space, self.objective, content, weights)
+
+    @classmethod
+    def load(cls, path: str | Path, *, space: Space) -> DeepEnsemble:
+        """Read a fitted model.
+
+        Raises:
+            ArmillaryError: if the file is missing, no deep ensemble, or of another space or version.
+        """
+        content, weights = model_file.read(Path(path), space)
+        model_file.check_kind(Path(path), content, KIND)
+        return cls.of(content, weights, content["objective"], space)
 
     @property
     def _fitted(self) -> _Fitted:

@@ -73,6 +73,16 @@ def read(path: Path, space: Space) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return {**metadata, "objective": Objective(asked["metric"], asked["upper_bounds"])}, weights
 
 
+def check_kind(path: Path, content: Mapping[str, Any], kind: str) -> None:
+    """Check that a file's model is of a kind.
+
+    Raises:
+        ArmillaryError: if it is of another one.
+    """
+    if content["kind"] != kind:
+        raise ArmillaryError(f"{path}: holds a model of kind {content['kind']!r}, not {kind!r}")
+
+
 def _parameters(space: Space) -> dict[str, list[Any]]:
     return {p.name: list(p.values) for p in space.parameters}
 

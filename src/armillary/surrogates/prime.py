@@ -218,6 +218,10 @@ class Prime:
         """Write the fitted model to one file."""
         self.fitted.save(Path(target) if isinstance(target, str) else target, self.space)
 
+    def adopt(self, fitted: FittedPrime) -> None:
+        """Take a model that was fitted before."""
+        self._fitted = fitted
+
     @classmethod
     def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> Prime:
         """Read a fitted model.
@@ -226,7 +230,7 @@ class Prime:
             ArmillaryError: if the file is missing, no model of ours, or of another space or version.
         """
         prime = cls(space=space, device=device)
-        prime._fitted = FittedPrime.load(Path(path), space, torch.device(device))
+        prime.adopt(FittedPrime.load(Path(path), space, torch.device(device)))
         return prime
 
     def _progress_from(self, done: int) -> Progress | None:

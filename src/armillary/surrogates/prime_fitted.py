@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from armillary.surrogates.feasibility import FeasibilityMap
 from armillary.surrogates.prime_data import Scale, features_of, scale_of
 from armillary.surrogates.prime_model import Architecture, Weights, forward
 from armillary.surrogates.selection import Selection
-from armillary.types import ArmillaryError, Objective, Prediction
+from armillary.types import Objective, Prediction
 
 KIND = "prime"
 _DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
@@ -95,8 +95,8 @@ class FittedPrime:
             share(predict, ranges(len(codes), _DESIGNS_AT_ONCE))
         return mean, spread
 
-    def save(self, target: Path | IO[bytes], space: Space) -> None:
-        """Write the model to a file; see `armillary.surrogates.model_file`."""
+    def parts(self) -> tuple[dict[str, Any], Weights]:
+        """Return what `of` makes the model of again: a description as JSON can hold it, and the weights by name."""
         content = {
             "architecture": self.shape.as_dict(),
             "workloads": list(self.workloads),
@@ -107,21 +107,14 @@ class FittedPrime:
             "selection": self.selection.as_dict(),
             "least_area_mm2": self.least_area_mm2,
         }
-        model_file.save(target, KIND, space, self.objective, content, self.weights)
+        return content, self.weights
 
     @staticmethod
-    def load(path: Path, space: Space, device: torch.device) -> FittedPrime:
-        """Read a model file.
-
-        Raises:
-            ArmillaryError: if the file is missing, no model of PRIME, or of another space or version.
-        """
-        content, weights = model_file.read(path, space)
-        if content["kind"] != KIND:
-            raise ArmillaryError(f"{path}: holds a model of kind {content['kind']!r}, not {KIND!r}")
+    def of(content: Mapping[str, Any], weights: Weights, objective: Objective, device: torch.device) -> FittedPrime:
+        """Return the model that `parts` described."""
         features = tuple(content["feature_names"])
         return FittedPrime(
-            objective=content["objective"],
+            objective=objective,
             shape=Architecture.from_dict(content["architecture"]),
             weights={name: w.to(device) for name, w in weights.items()},
             workloads=tuple(content["workloads"]),
@@ -132,6 +125,22 @@ class FittedPrime:
             selection=Selection.from_dict(content["selection"]),
             least_area_mm2=content["least_area_mm2"],
         )
+
+    def save(self, target: Path | IO[bytes], space: Space) -> None:
+        """Write the model to a file; see `armillary.surrogates.model_file`."""
+        content, weights = self.parts()
+        model_file.save(target, KIND, space, self.objective, content, weights)
+
+    @staticmethod
+    def load(path: Path, space: Space, device: torch.device) -> FittedPrime:
+        """Read a model file.
+
+        Raises:
+            ArmillaryError: if the file is missing, no model of PRIME, or of another space or version.
+        """
+        content, weights = model_file.read(path, space)
+        model_file.check_kind(path, content, KIND)
+        return FittedPrime.of(content, weights, content["objective"], device)
 
 
 def normalised(features: NDArray[np.float64], known: NDArray[np.float64]) -> Tensor:

@@ -1,0 +1,163 @@
+"""A hurdle model: one model for whether a design can be built, another one for how good it is if it can.
+
+The value is PRIME's network, learned from feasible designs alone and without conservatism; the chance to be feasible is
+that of the deep ensemble, calibrated. A design is ranked by its value over a power of its chance. How it compares with
+other surrogates is told in docs/prime.md.
+
+Source: hurdle models, Cragg, Econometrica 1971; the parts: `armillary.surrogates.prime`, Kumar et al., ICLR 2022, and
+    `armillary.surrogates.deep_ensemble`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from armillary.spaces.space import Space
+from armillary.surrogates import model_file
+from armillary.surrogates.deep_ensemble import DeepEnsemble
+from armillary.surrogates.prime import Prime
+from armillary.surrogates.prime_fitted import FittedPrime
+from armillary.surrogates.prime_training import Progress, Schedule
+from armillary.types import ArmillaryError, Log, Objective, Prediction
+
+if TYPE_CHECKING:
+    from armillary.workloads.context import Context
+
+KIND = "hurdle"
+_VALUE, _CHANCE = "value.", "chance."
+
+
+class Hurdle:
+    """The hurdle model.
+
+    Args:
+        space: the space whose designs the log holds.
+        seed: same seed, log and machine, same model.
+        schedule: of the value's network, see `Prime`.
+        exact: bounds that are known without evaluating and so not learned.
+        surprise: power of the chance; at 0.2 a design of half the chance counts as 15% slower.
+        on_progress: called during `fit` with steps done and in total, of the value's network.
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        seed: int = 0,
+        schedule: str | Schedule = "brief",
+        exact: Sequence[str] = ("area_mm2",),
+        surprise: float = 0.2,
+        on_progress: Progress | None = None,
+    ) -> None:
+        if not surprise >= 0:
+            raise ArmillaryError(f"surprise={surprise} is not allowed; it must be at least 0")
+        self.space, self._surprise = space, surprise
+        self._value = Prime(
+            space=space,
+            seed=seed,
+            schedule=schedule,
+            alphas=(0.0,),
+            betas=(0.0,),
+            exact=exact,
+            on_progress=on_progress,
+        )
+        self._chance = DeepEnsemble(space=space, seed=seed, exact=exact)
+        self._seconds = float("nan")
+
+    def fit(self, log: Log, objective: Objective) -> Hurdle:
+        """Train both parts on a log.
+
+        Raises:
+            ArmillaryError: if the log cannot be learned from; the message says why.
+        """
+        started = time.perf_counter()
+        self._chance.fit(log, objective)
+        self._value.fit(log, objective)
+        self._seconds = time.perf_counter() - started
+        return self
+
+    def predict(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
+        """Predict designs given as value indices, shape [designs, parameters].
+
+        Returns:
+            `mean`: the value over a power of the chance, which ranks designs; `std`: disagreement of the value's
+            predictors, both in the unit of the metric; `p_feasible`: calibrated probability of being feasible and
+            within the bounds that are not exact.
+
+        Raises:
+            ArmillaryError: before `fit`, or if a model of several workloads is not told which.
+        """
+        value, chance = self._value.predict(designs, context), self._chance.predict(designs, context).p_feasible
+        return Prediction(mean=value.mean * chance**-self._surprise, std=value.std, p_feasible=chance)
+
+    @property
+    def objective(self) -> Objective:
+        """What was learned."""
+        return self._value.objective
+
+    @property
+    def brier(self) -> float:
+        """Mean squared error of the probability of feasibility on rows that were not trained on."""
+        return self._chance.brier
+
+    @property
+    def reliability(self) -> tuple[tuple[float, float, int], ...]:
+        """Per bin of predicted probability: its mean, the share that is feasible, and the rows."""
+        return self._chance.reliability
+
+    def unlike(self, context: Context) -> str | None:
+        """Return a warning if a workload is unlike those that were trained on; see `prime_data.unlike`."""
+        return self._value.unlike(context)
+
+    def below_the_log(self, area_mm2: float) -> str | None:
+        """Return a warning if an area lies below that of every design learned from; see `prime_data.below_the_log`."""
+        return self._value.below_the_log(area_mm2)
+
+    def facts(self) -> dict[str, float]:
+        """Return what there is to tell of the training."""
+        return {
+            "kendall": self._value.facts()["kendall"],
+            "brier": self._chance.brier,
+            "seconds": self._seconds,
+        }
+
+    def save(self, target: str | Path | IO[bytes]) -> None:
+        """Write the fitted model to one file."""
+        value, value_weights = self._value.fitted.parts()
+        chance, chance_weights = self._chance.parts()
+        content = {"value": value, "chance": chance, "surprise": self._surprise, "seconds": self._seconds}
+        weights = {
+            **{_VALUE + name: tensor for name, tensor in value_weights.items()},
+            **{_CHANCE + name: tensor for name, tensor in chance_weights.items()},
+        }
+        where = Path(target) if isinstance(target, str) else target
+        model_file.save(where, KIND, self.space, self.objective, content, weights)
+
+    @classmethod
+    def load(cls, path: str | Path, *, space: Space) -> Hurdle:
+        """Read a fitted model.
+
+        Raises:
+            ArmillaryError: if the file is missing, no hurdle model, or of another space or version.
+        """
+        content, weights = model_file.read(Path(path), space)
+        model_file.check_kind(Path(path), content, KIND)
+        model = cls(space=space, surprise=content["surprise"])
+        objective = content["objective"]
+        fitted = FittedPrime.of(content["value"], _of_part(weights, _VALUE), objective, torch.device("cpu"))
+        model._value.adopt(fitted)
+        model._chance = DeepEnsemble.of(content["chance"], _of_part(weights, _CHANCE), objective, space)
+        model._seconds = content["seconds"]
+        return model
+
+
+def _of_part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {name.removeprefix(part): tensor for name, tensor in weights.items() if name.startswith(part)}

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from armillary import surrogates
+from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.log.store import InMemoryLog
+from armillary.spaces.samplers import sample
+from armillary.surrogates.hurdle import Hurdle
+from armillary.surrogates.prime_training import Rung, Schedule
+from armillary.testing.surrogates import SurrogateContract
+from armillary.types import ArmillaryError
+from armillary.workloads import zoo
+from armillary.workloads.context import context_of
+from surrogates.test_prime import OBJECTIVE, rows_of
+
+SHORT = Schedule(rungs=(Rung(1, 20),), warmup=100, batch=32, learning_rate=1e-3, refit=100)
+CODES = sample(SPACE, 500, "random", 4)
+
+
+def hurdle(**options):
+    return Hurdle(space=SPACE, schedule=SHORT, **options)
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return rows_of("mobilenet_v2", 4000)
+
+
+@pytest.fixture(scope="module")
+def fitted(rows):
+    return hurdle().fit(InMemoryLog(rows), OBJECTIVE)
+
+
+class TestHurdle(SurrogateContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fit(cls):
+        return lambda log, objective, seed: hurdle(seed=seed).fit(log, objective)
+
+
+def test_a_smaller_chance_makes_a_design_look_worse(rows, fitted):
+    blind = hurdle(surprise=0.0).fit(InMemoryLog(rows), OBJECTIVE)
+    told, value = fitted.predict(CODES), blind.predict(CODES)
+    np.testing.assert_allclose(told.mean, value.mean * told.p_feasible**-0.2)
+    assert (told.mean > value.mean).all()
+
+
+def test_it_tells_feasible_from_infeasible(fitted):
+    assert isinstance(fitted, surrogates.TellsReliability)
+    assert fitted.brier < 0.15
+    assert sum(rows for _, _, rows in fitted.reliability) > 100
+    assert fitted.facts()["seconds"] > 0
+
+
+def test_save_and_load_predict_the_same(fitted, tmp_path):
+    fitted.save(tmp_path / "model.pt")
+    loaded = surrogates.read(tmp_path / "model.pt", SPACE)
+    assert isinstance(loaded, Hurdle)
+    for name in ("mean", "std", "p_feasible"):
+        np.testing.assert_array_equal(getattr(loaded.predict(CODES), name), getattr(fitted.predict(CODES), name))
+    assert (loaded.objective, loaded.facts(), loaded.reliability) == (
+        fitted.objective,
+        fitted.facts(),
+        fitted.reliability,
+    )
+
+
+def test_warnings_are_those_of_its_parts(fitted):
+    assert fitted.below_the_log(0.1) is not None
+    assert fitted.below_the_log(29.0) is None
+    assert fitted.unlike(context_of(zoo.build("mobilenet_v2"))) is None
+
+
+def test_bad_settings_and_other_models_are_refused(fitted, tmp_path):
+    with pytest.raises(ArmillaryError, match=r"surprise=-1 is not allowed"):
+        hurdle(surprise=-1)
+    with pytest.raises(ArmillaryError, match="has not been fitted"):
+        hurdle().predict(CODES)
+    fitted._chance.save(tmp_path / "other.pt")
+    with pytest.raises(ArmillaryError, match="holds a model of kind 'deep-ensemble', not 'hurdle'"):
+        Hurdle.load(tmp_path / "other.pt", space=SPACE)
