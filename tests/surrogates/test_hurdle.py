@@ -79,3 +79,12 @@ def test_bad_settings_and_other_models_are_refused(fitted, tmp_path):
     fitted._chance.save(tmp_path / "other.pt")
     with pytest.raises(ArmillaryError, match="holds a model of kind 'deep-ensemble', not 'hurdle'"):
         Hurdle.load(tmp_path / "other.pt", space=SPACE)
+
+
+def test_progress_grows_to_the_end(rows):
+    told = []
+    hurdle(on_progress=lambda done, total: told.append((done, total))).fit(InMemoryLog(rows), OBJECTIVE)
+    done = [d for d, _ in told]
+    assert done == sorted(done)
+    assert told[-1] == (1000, 1000)
+    assert {total for _, total in told} == {1000}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 SurrogateName = Annotated[
     str | None,
-    typer.Option("--surrogate", help="deep-ensemble (default), ram-listnet, prime, or an ablation of PRIME."),
+    typer.Option("--surrogate", help="hurdle (default), deep-ensemble, ram-listnet, prime, or an ablation of PRIME."),
 ]
 
 
@@ -46,7 +46,7 @@ def design(
     top: Annotated[int, typer.Option(help="Candidates to verify.", min=1)] = 256,
     surrogate: SurrogateName = None,
     schedule: Annotated[
-        str | None, typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: quick.")
+        str | None, typer.Option(help="How long PRIME or the hurdle trains: brief, quick, full or paper; default: quick.")
     ] = None,
     dim: Dim = None,
     seed: Seed = 0,
@@ -168,7 +168,7 @@ def fit(
     power: Annotated[float | None, typer.Option(help="Learn from designs up to this power, in mW.")] = None,
     energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: full.")
+        str | None, typer.Option(help="How long PRIME or the hurdle trains: brief, quick, full or paper; default: full.")
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -199,6 +199,8 @@ def fit(
             rows, chosen.space, objective, kind=kind, schedule=trained, seed=seed, on_progress=on_progress
         )
     save_atomically(model, out)
+    if area is not None and (warning := model.below_the_log(area)):
+        print_warning(warning)
     content = {"model": str(out), "surrogate": kind, "rows": len(rows), **model.facts()}
     print_result(content, as_json, lambda: print_table([content]))
 

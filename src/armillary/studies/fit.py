@@ -36,7 +36,7 @@ def fit_surrogate(
         space: the space of their designs.
         objective: what to predict, and the bounds within which a row counts as legal.
         kind: as the registry names it.
-        schedule: of PRIME and its ablations: `brief`, `quick`, `full` or `paper`; the others have none.
+        schedule: of PRIME, its ablations and the hurdle: `brief`, `quick`, `full` or `paper`; the others have none.
         seed: same seed, rows and machine, same model.
         on_progress: called with steps done and in total.
 
@@ -45,7 +45,7 @@ def fit_surrogate(
     """
     check_kind(kind)
     options = {"schedule": schedule} if kind in SCHEDULED else {}
-    stage = "training PRIME's grid" if kind in SCHEDULED else f"training {kind}"
+    stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
         space=space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
     )

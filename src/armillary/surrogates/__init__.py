@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from armillary.spaces.space import Space
     from armillary.workloads.context import Context
 
-DEFAULT = "deep-ensemble"
+DEFAULT = "hurdle"
 
 REGISTRY = Registry(
     kind="surrogate",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 KIND = "hurdle"
 _VALUE, _CHANCE = "value.", "chance."
+_CHANCE_SHARE = 0.3  # of the time of fitting, about
 
 
 class Hurdle:
@@ -44,7 +45,7 @@ class Hurdle:
         schedule: of the value's network, see `Prime`.
         exact: bounds that are known without evaluating and so not learned.
         surprise: power of the chance; at 0.2 a design of half the chance counts as 15% slower.
-        on_progress: called during `fit` with steps done and in total, of the value's network.
+        on_progress: called during `fit` with thousandths done and 1,000.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Hurdle:
             alphas=(0.0,),
             betas=(0.0,),
             exact=exact,
-            on_progress=on_progress,
+            on_progress=_part_of(on_progress, _CHANCE_SHARE, 1.0),
         )
-        self._chance = DeepEnsemble(space=space, seed=seed, exact=exact)
+        self._chance = DeepEnsemble(
+            space=space, seed=seed, exact=exact, on_progress=_part_of(on_progress, 0.0, _CHANCE_SHARE)
+        )
         self._seconds = float("nan")
 
     def fit(self, log: Log, objective: Objective) -> Hurdle:
@@ -157,6 +160,13 @@ class Hurdle:
         model._chance = DeepEnsemble.of(content["chance"], _of_part(weights, _CHANCE), objective, space)
         model._seconds = content["seconds"]
         return model
+
+
+def _part_of(report: Progress | None, start: float, end: float) -> Progress | None:
+    """Return what reports the progress of a part as that of the whole."""
+    if report is None:
+        return None
+    return lambda done, total: report(round(1000 * (start + (end - start) * done / max(total, 1))), 1000)
 
 
 def _of_part(weights: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

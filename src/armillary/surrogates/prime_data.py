@@ -142,15 +142,13 @@ def prepare(
     workloads, number = np.unique(log.workload.astype(str), return_inverse=True)
     codes = space.encode_columns(log.design)
     values = log.metrics[objective.metric]
-    train, valid, scales = [], [], []
+    train, valid = [], []
     for k in range(len(workloads)):
         every, inside = (np.flatnonzero(mask & (number == k)) for mask in (good, within))
-        rows = inside if len(inside) >= _FEWEST_VALIDATING else every
-        rows = rows[np.argsort(values[rows] * (1 if validation == "best" else -1), kind="stable")]
-        held = rows[: max(2, round(validation_share * len(rows)))]
+        held = _held_out(every, inside, values, validation_share, validation)
         valid.append(held)
         train.append(np.setdiff1d(every, held))
-        scales.append(Scale.of(values[train[k]], transform))
+    scales = [Scale.of(values[rows], transform) for rows in train]
     standard = np.full(len(log), np.nan)
     for k, scale in enumerate(scales):
         rows = np.concatenate([train[k], valid[k]])
@@ -174,6 +172,18 @@ def prepare(
         feasible_share=float(good.mean()),
         least_area_mm2=_least_area_mm2(log),
     )
+
+
+def _held_out(
+    every: NDArray[np.int64],
+    inside: NDArray[np.int64],
+    values: NDArray[np.float64],
+    share: float,
+    validation: Validation,
+) -> NDArray[np.int64]:
+    rows = inside if len(inside) >= _FEWEST_VALIDATING else every
+    rows = rows[np.argsort(values[rows] * (1 if validation == "best" else -1), kind="stable")]
+    return rows[: max(2, round(share * len(rows)))]
 
 
 def _least_area_mm2(log: Evaluations) -> float:

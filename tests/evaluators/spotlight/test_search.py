@@ -74,12 +74,28 @@ def test_a_mapper_answers_every_layer_with_what_the_cost_model_says(mapper):
 def test_balancing_lowers_the_product_of_the_sums():
     work = Workload("some", zoo.build("resnet50").layers[:8])
     chip = Chip(8, 128, 12, 14, 128, 64)
-    own = Mapper("own", RANDOM.make, samples=400)
-    balanced = Mapper("balanced", RANDOM.make, samples=400, balanced=True)
+    own = Mapper("own", RANDOM.make, samples=2000)
+    balanced = Mapper("balanced", RANDOM.make, samples=2000, balanced=True)
     apart, together = (map_network(chip, work, mapper=m, goal="edp", seed=0) for m in (own, balanced))
     assert together.edp_pj_cycles < apart.edp_pj_cycles
     for best in together.best:
         assert best.value == pytest.approx(best.delay_cycles * best.energy_pj)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_balancing_finds_the_best_pair_of_all_mappings_met(seed):
+    layers = [Layer("dense", "gemm", K=1000, C=512), Layer("conv", "conv", K=64, C=64, P=28, Q=28, R=3, S=3)]
+    spaces = [UnrolledSpace(Chip(8, 128, 12, 14, 128, 64), layer) for layer in layers]
+    judge = Judge(spaces, "edp", keep=True)
+    rng = np.random.default_rng(seed)
+    drawn = [space.draw(2000, rng)[0] for space in spaces]
+    judge(drawn)
+    runs = rng.integers(1, 20, size=2).astype(float)
+    costs = [np.concatenate([c for _, c in met], axis=1) for met in judge._met]
+    delay, energy = (runs[0] * costs[0][k][:, None] + runs[1] * costs[1][k] for k in (0, 1))
+    found = judge.balanced(runs)
+    sums = [runs @ [getattr(best, name) for best in found] for name in ("delay_cycles", "energy_pj")]
+    assert sums[0] * sums[1] == pytest.approx(np.nanmin(delay * energy), rel=1e-3)
 
 
 def test_equal_layers_are_mapped_once_and_counted_every_time():
