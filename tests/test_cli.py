@@ -191,7 +191,8 @@ def test_searches(tmp_path):
 
 def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
     short = Schedule(rungs=(Rung(30, 2),), warmup=30, batch=64, learning_rate=1e-3, checkpoint=2, refit=20)
-    monkeypatch.setitem(prime_training.SCHEDULES, "quick", short)
+    for name in ("brief", "quick"):
+        monkeypatch.setitem(prime_training.SCHEDULES, name, short)
     log = tmp_path / "log"
     answer("collect", "--workload", "mobilenet_v2", "--samples", "1500", "--log", log)
     fit = ("fit", "--log", log, "--area", "29")
@@ -245,7 +246,10 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
             ("design", "mobilenet_v2", "--area", "29", "--surrogate", "prime", "--schedule", "long"),
             "schedule 'long' is unknown",
         ),
-        (("design", "mobilenet_v2", "--area", "29", "--schedule", "quick"), "trains without a schedule"),
+        (
+            ("design", "mobilenet_v2", "--area", "29", "--surrogate", "deep-ensemble", "--schedule", "quick"),
+            "trains without a schedule",
+        ),
         (("design", "mobilenet_v2", "--area", "29", "--sampler", "grid"), "sampler 'grid' is unknown"),
         (("design", "no.onnx", "--area", "29"), "no.onnx: no such file"),
         (("design", "mobilenet_v2"), "--area"),
@@ -324,7 +328,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
 
 SHORT = """
 from armillary.surrogates import prime_training as t
-t.SCHEDULES["quick"] = t.Schedule(rungs=(t.Rung(30, 2),), warmup=30, batch=64, checkpoint=2, refit=20)
+t.SCHEDULES["brief"] = t.Schedule(rungs=(t.Rung(30, 2),), warmup=30, batch=64, checkpoint=2, refit=20)
 """
 
 
@@ -370,7 +374,7 @@ def test_ctrl_c_in_every_stage_and_the_same_command_resumes(tmp_path):
     sleep = " = lambda *a, **o: time.sleep(60)\n"
     holds = {
         "evaluating": "import armillary.studies.collect as m, time\nm.evaluate_codes" + sleep,
-        "training": 't.SCHEDULES["quick"] = t.replace(t.SCHEDULES["quick"], warmup=100_000)\n',
+        "training": 't.SCHEDULES["brief"] = t.replace(t.SCHEDULES["brief"], warmup=100_000)\n',
         "optimising": "import armillary.studies.design as m, time\nm.propose" + sleep,
         "verifying": "import armillary.studies.design as m, time\nm.evaluate_codes" + sleep,
         "comparing": "import armillary.studies.design as m, time\nm.importances" + sleep,

@@ -1,7 +1,8 @@
 import pytest
 
 from armillary.hardware.templates.edge_tpu import TEMPLATE
-from armillary.surrogates import prime_training
+from armillary.surrogates import hurdle, prime_training
+from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.prime_training import Rung, Schedule
 from armillary.workloads import zoo
 
@@ -16,11 +17,21 @@ def workload():
     return zoo.build("mobilenet_v2")
 
 
-@pytest.fixture
-def short_schedule(monkeypatch):
-    """Make the schedule `quick` last a few seconds."""
+class BriefEnsemble(DeepEnsemble):
+    """A deep ensemble of few steps."""
+
+    def __init__(self, **options):
+        super().__init__(**options, steps=100)
+
+
+@pytest.fixture(scope="module")
+def short_schedule():
+    """Make the schedule `quick`, and all else that the default surrogate trains, last a few seconds."""
     short = Schedule(
         rungs=(Rung(30, 2), Rung(2, 10)), warmup=60, batch=64, learning_rate=1e-3, checkpoint=10,
         mining_period=4, refit=60,
     )  # fmt: skip
-    monkeypatch.setitem(prime_training.SCHEDULES, "quick", short)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hurdle, "DeepEnsemble", BriefEnsemble)
+        patch.setitem(prime_training.SCHEDULES, "quick", short)
+        yield

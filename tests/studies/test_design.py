@@ -87,7 +87,7 @@ def test_resumes_after_interruptions_in_every_stage(finished, template, workload
             continue
     stages = list(dict.fromkeys(stage for stage, _, _ in seen))
     assert stages == [
-        "evaluating mobilenet_v2", "training deep-ensemble", "optimising the surrogate", "verifying candidates",
+        "evaluating mobilenet_v2", "training hurdle", "optimising the surrogate", "verifying candidates",
         "comparing",
     ]  # fmt: skip
     assert met == {(stage, when) for stage in stages for when in ("start", "end")}

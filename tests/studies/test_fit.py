@@ -26,7 +26,7 @@ def log(template, workload, tmp_path_factory):
     return Log(path)
 
 
-@pytest.fixture(params=["deep-ensemble", "prime"])
+@pytest.fixture(scope="module", params=["deep-ensemble", "hurdle", "prime"])
 def model(request, log, template, short_schedule):
     rows = rows_of(log, template.space, ["mobilenet_v2"])
     return fit_surrogate(rows, template.space, OBJECTIVE, kind=request.param, schedule="quick")
@@ -86,7 +86,9 @@ def test_a_surrogate_without_a_model_file_is_refused(log, template):
         fit_surrogate(rows, template.space, OBJECTIVE, kind="oracle")
 
 
-def test_only_prime_has_a_schedule():
+def test_only_what_trains_as_prime_does_has_a_schedule():
+    assert schedule_of("hurdle", None, "full") == "brief"
+    assert schedule_of("hurdle", "quick", "full") == "quick"
     assert schedule_of("prime", None, "full") == "full"
     assert schedule_of("standard", "brief", "full") == "brief"
     with pytest.raises(ArmillaryError, match="'deep-ensemble' trains without a schedule; leave out --schedule"):

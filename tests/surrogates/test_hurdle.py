@@ -5,6 +5,8 @@ from armillary import surrogates
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.log.store import InMemoryLog
 from armillary.spaces.samplers import sample
+from armillary.surrogates import hurdle as module
+from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.hurdle import Hurdle
 from armillary.surrogates.prime_training import Rung, Schedule
 from armillary.testing.surrogates import SurrogateContract
@@ -15,6 +17,20 @@ from surrogates.test_prime import OBJECTIVE, rows_of
 
 SHORT = Schedule(rungs=(Rung(1, 20),), warmup=100, batch=32, learning_rate=1e-3, refit=100)
 CODES = sample(SPACE, 500, "random", 4)
+
+
+class BriefEnsemble(DeepEnsemble):
+    """A deep ensemble of fewer steps."""
+
+    def __init__(self, **options):
+        super().__init__(**options, steps=300)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brief():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "DeepEnsemble", BriefEnsemble)
+        yield
 
 
 def hurdle(**options):

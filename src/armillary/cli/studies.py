@@ -46,7 +46,10 @@ def design(
     top: Annotated[int, typer.Option(help="Candidates to verify.", min=1)] = 256,
     surrogate: SurrogateName = None,
     schedule: Annotated[
-        str | None, typer.Option(help="How long PRIME or the hurdle trains: brief, quick, full or paper; default: quick.")
+        str | None,
+        typer.Option(
+            help="How long it trains: brief, quick, full or paper; default: brief for the hurdle, quick for PRIME."
+        ),
     ] = None,
     dim: Dim = None,
     seed: Seed = 0,
@@ -168,7 +171,10 @@ def fit(
     power: Annotated[float | None, typer.Option(help="Learn from designs up to this power, in mW.")] = None,
     energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
     schedule: Annotated[
-        str | None, typer.Option(help="How long PRIME or the hurdle trains: brief, quick, full or paper; default: full.")
+        str | None,
+        typer.Option(
+            help="How long it trains: brief, quick, full or paper; default: brief for the hurdle, full for PRIME."
+        ),
     ] = None,
     seed: Seed = 0,
     as_json: Json = False,

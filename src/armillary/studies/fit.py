@@ -65,7 +65,7 @@ def check_kind(kind: str) -> None:
 
 
 def schedule_of(kind: str, schedule: str | None, default: str) -> str:
-    """Return the schedule to train by.
+    """Return the schedule to train by: the one given, or `default`, or what suffices to the hurdle.
 
     Raises:
         ArmillaryError: if one is given to a surrogate that has none.
@@ -74,7 +74,7 @@ def schedule_of(kind: str, schedule: str | None, default: str) -> str:
         raise ArmillaryError(
             f"surrogate {kind!r} trains without a schedule; leave out --schedule, or choose --surrogate prime"
         )
-    return schedule or default
+    return schedule or ("brief" if kind == "hurdle" else default)
 
 
 def rows_of(log: Log, space: Space, workloads: list[str]) -> Evaluations:

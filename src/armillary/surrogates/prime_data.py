@@ -142,19 +142,15 @@ def prepare(
     workloads, number = np.unique(log.workload.astype(str), return_inverse=True)
     codes = space.encode_columns(log.design)
     values = log.metrics[objective.metric]
-    train, valid = [], []
-    for k in range(len(workloads)):
-        every, inside = (np.flatnonzero(mask & (number == k)) for mask in (good, within))
-        held = _held_out(every, inside, values, validation_share, validation)
-        valid.append(held)
-        train.append(np.setdiff1d(every, held))
+    masks = [number == k for k in range(len(workloads))]
+    valid = [_held_out(good & own, within & own, values, validation_share, validation) for own in masks]
+    train = [np.setdiff1d(np.flatnonzero(good & own), held) for own, held in zip(masks, valid, strict=True)]
     scales = [Scale.of(values[rows], transform) for rows in train]
     standard = np.full(len(log), np.nan)
-    for k, scale in enumerate(scales):
-        rows = np.concatenate([train[k], valid[k]])
+    for scale, *parts in zip(scales, train, valid, strict=True):
+        rows = np.concatenate(parts)
         standard[rows] = scale.standardise(values[rows])
-    bad = rng.permutation(np.flatnonzero(~good))
-    held_bad = len(bad) // 5
+    held_bad, bad = np.split(rng.permutation(np.flatnonzero(~good)), [int((~good).sum()) // 5])
 
     def rows_of(index: NDArray[np.int64]) -> Rows:
         return Rows(codes[index], number[index].astype(np.int64), standard[index])
@@ -167,21 +163,21 @@ def prepare(
         scales=tuple(scales),
         train=rows_of(np.concatenate(train)),
         valid=rows_of(np.concatenate(valid)),
-        infeasible=rows_of(bad[held_bad:]),
-        infeasible_held=rows_of(bad[:held_bad]),
+        infeasible=rows_of(bad),
+        infeasible_held=rows_of(held_bad),
         feasible_share=float(good.mean()),
         least_area_mm2=_least_area_mm2(log),
     )
 
 
 def _held_out(
-    every: NDArray[np.int64],
-    inside: NDArray[np.int64],
+    good: NDArray[np.bool_],
+    within: NDArray[np.bool_],
     values: NDArray[np.float64],
     share: float,
     validation: Validation,
 ) -> NDArray[np.int64]:
-    rows = inside if len(inside) >= _FEWEST_VALIDATING else every
+    rows = np.flatnonzero(within if within.sum() >= _FEWEST_VALIDATING else good)
     rows = rows[np.argsort(values[rows] * (1 if validation == "best" else -1), kind="stable")]
     return rows[: max(2, round(share * len(rows)))]
 
