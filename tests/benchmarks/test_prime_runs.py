@@ -112,7 +112,8 @@ def test_a_model_is_trained_once_and_reused_for_another_bound(runs, monkeypatch)
 def test_designs_of_the_training_applications_are_verified_on_the_targets(runs):
     unseen = Task((V2,), (M6,), 29.0)
     found = runs.one("firefly", unseen, 0, on_training=True)
-    assert found["evaluations"] == 256
+    alone = runs.one("firefly", replace(unseen, target=(V2,)), 0)
+    assert found["evaluations"] == alone["evaluations"] + 256
     best = runs.one("firefly", replace(unseen, train=(M6,)), 0)["runtime_s"]
     assert best < found["runtime_s"] < 2 * best
 
@@ -131,3 +132,11 @@ def test_jobs_are_done_once_in_processes(runs):
 def test_a_job_that_fails_is_told(runs):
     with pytest.raises(TypeError, match="surprise"):
         runs.prepare([("random", ALONE, {"surprise": 1})])
+
+
+def test_runs_on_other_logs_are_other_runs(runs):
+    other = replace(runs, options=replace(runs.options, seed=1))
+    assert runs._path("prime", ALONE, 1, {}) != other._path("prime", ALONE, 1, {})
+    log_best(ALONE, 20, seed=0)
+    assert runs.one("random", ALONE, 1)["evaluations"] > 0
+    assert not other._path("random", ALONE, 1, {}).exists()

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.optimizers.surrogate_search import neighbours, spread_out, top_designs
@@ -80,6 +82,18 @@ def test_designs_apart_differ_pairwise_and_start_with_the_best():
     different = (found[:, None, :] != found[None, :, :]).sum(axis=2)
     assert (different[~np.eye(len(found), dtype=bool)] >= 2).all()
     np.testing.assert_array_equal(found[0], top_designs(rugged, SPACE, n=32, seed=1, swarms=4, steps=20)[0])
+
+
+@given(st.integers(1, 3), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_designs_are_chosen_in_order_if_far_enough_from_those_before(apart, n, seed):
+    codes = np.unique(np.random.default_rng(seed).integers(0, 4, size=(60, 4)), axis=0)
+    slow = []
+    for place, code in enumerate(codes):
+        if len(slow) < n and all((codes[other] != code).sum() >= apart for other in slow):
+            slow.append(place)
+    chosen = spread_out(codes, n, apart)
+    assert set(slow) <= set(chosen.tolist())
+    assert len(chosen) == min(n, len(codes))
 
 
 def test_where_too_few_designs_are_apart_close_ones_fill_up():

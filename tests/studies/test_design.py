@@ -160,6 +160,14 @@ def test_says_why_nothing_is_feasible(template, tmp_path):
         run(tmp_path / "s", template, endless, replace(REQUEST, samples=200))
 
 
+def test_says_what_is_the_smallest_where_no_logged_design_is_within_the_bound(template, workload, tmp_path):
+    with pytest.raises(
+        ArmillaryError, match=r"none is within 0\.6 mm2; the smallest has \d+\.\d+ mm2\. Raise the bound"
+    ):
+        run(tmp_path / "s", template, workload, replace(REQUEST, samples=600, area_mm2=0.6))
+    assert not (tmp_path / "s" / "model.pt").exists()
+
+
 def test_goes_on_once_samples_were_added_as_the_message_says(template, workload, tmp_path):
     few = replace(REQUEST, samples=2)
     with pytest.raises(ArmillaryError, match=rf"--workload mobilenet_v2 --samples 4 --log {tmp_path / 's' / 'log'}`"):

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.surrogates.prime_data import prepare
-from armillary.types import Objective
+from armillary.types import ArmillaryError, Objective
 from surrogates.test_prime import rows_of
 
 BOUND = Objective("runtime_s", {"area_mm2": 29.0})
@@ -46,6 +48,18 @@ def test_the_best_legal_rows_validate_in_both(rows):
     assert {bytes(c) for c in both[0]} == {bytes(c) for c in both[1]}
 
 
-def test_where_no_row_is_within_the_exact_bound_all_validate(rows):
-    data = prepared(rows, Objective("runtime_s", {"area_mm2": 0.5}), exact=("area_mm2",))
+@pytest.mark.parametrize("within", [0, 1, 12, 45])
+def test_where_too_few_rows_within_the_exact_bound_would_validate_any_may(rows, within):
+    least = np.sort(rows.metrics["area_mm2"][rows.feasible])
+    bound = float(least[within - 1]) if within else 0.1
+    data = prepared(rows, Objective("runtime_s", {"area_mm2": bound}), exact=("area_mm2",))
     assert len(data.valid) == round(0.2 * rows.feasible.sum())
+
+
+def test_a_log_need_not_have_the_metric_of_an_exact_bound(rows):
+    blind = replace(rows, metrics={"runtime_s": rows.metrics["runtime_s"]})
+    data = prepared(blind, exact=("area_mm2",))
+    assert len(data.train) + len(data.valid) == rows.feasible.sum()
+    assert np.isnan(data.least_area_mm2)
+    with pytest.raises(ArmillaryError, match="the log has no metric 'area_mm2'"):
+        prepared(blind)

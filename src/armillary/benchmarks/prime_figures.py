@@ -174,7 +174,8 @@ def _random_designs(options: BenchOptions) -> Any:
 def _curve(options: BenchOptions, method: str, task: Task) -> NDArray[np.float64]:
     """Return the best latency after each legal evaluation of a search, as many as the log has rows."""
     budget = budget_of(task, Runs.of(options))
-    path = options.out / "curves" / f"{method}-{len(task.target)}-{task.target[0]}-{budget}-{_REVISION}.json"
+    of_task = f"{len(task.target)}-{task.target[0]}-{budget}"
+    path = options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{_REVISION}.json"
 
     def measure() -> dict[str, Any]:
         search: CodedOptimizer = optimizers.load(method)(space=SPACE, objective=objective(task), seed=options.seed)
@@ -249,7 +250,8 @@ def _calibration(options: BenchOptions, method: str, name: str, title: str) -> f
         log_best = float(objective_values(known, objective(_ALONE)).min())
         return {"predicted_s": found.predicted.tolist(), "measured_s": values.tolist(), "log_best_s": log_best}
 
-    part = saved_part(options.out / "curves" / f"{method}-calibration-{runs.scale}-{_REVISION}.json", measure)
+    name_of_run = f"{method}-calibration-{runs.schedule}-{runs.of_logs}-{_REVISION}.json"
+    part = saved_part(options.out / "curves" / name_of_run, measure)
     predicted, measured = 1e3 * np.array(part["predicted_s"]), 1e3 * np.array(part["measured_s"])
     legal = np.isfinite(measured)
     figure = blank()

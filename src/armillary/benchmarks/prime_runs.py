@@ -114,7 +114,12 @@ class Runs:
         schedule = self.schedule if method in _WITH_SCHEDULE else ""
         name = digest(method, task.train, task.target, task.area_mm2, schedule, sorted(settings.items()))
         kind = "offline" if method in OFFLINE else "online"
-        return self.folder(kind) / f"{method}-{name}-scale{self.scale}-seed{seed}.json"
+        return self.folder(kind) / f"{method}-{name}-{self.of_logs}-seed{seed}.json"
+
+    @property
+    def of_logs(self) -> str:
+        """What tells logs apart, for the names of files."""
+        return f"scale{self.scale}-log{self.options.seed}"
 
     def folder(self, kind: str) -> Path:
         """Return where the offline or the online runs are kept."""
@@ -196,7 +201,7 @@ def trained(
     if method in _WITH_SCHEDULE:
         settings = {"schedule": runs.schedule, **settings}
     name = digest(method, tuple(train), area_mm2, sorted(settings.items()))
-    path = runs.folder("offline") / "models" / f"{method}-{name}-scale{runs.scale}-seed{seed}.model"
+    path = runs.folder("offline") / "models" / f"{method}-{name}-{runs.of_logs}-seed{seed}.model"
     if path.exists():
         kept = surrogates.read(path, SPACE)
         return kept, kept.facts()["seconds"]
@@ -306,10 +311,12 @@ def _online(
     codes, values = met(
         search, lambda c: joint_values(c, asked), lambda c: TEMPLATE.area_mm2(c) <= task.area_mm2, budget
     )
+    evaluations = len(values)
     if on_training:
         codes = codes[np.argsort(values, kind="stable")[:TOP]]
         values = joint_values(codes, task)
-    return {**_summary(codes, values), "seconds": time.perf_counter() - started}
+        evaluations += len(values)
+    return {**_summary(codes, values), "evaluations": float(evaluations), "seconds": time.perf_counter() - started}
 
 
 def searched(

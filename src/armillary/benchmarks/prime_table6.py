@@ -129,7 +129,7 @@ def _one(row: Row, method: str, seed: int, options: BenchOptions) -> dict[str, A
 def _path(row: Row, method: str, seed: int, options: BenchOptions) -> Path:
     folder = options.out.parent / f"prime-table6-{LayerwiseEvaluator.version}-{_REVISION}"
     size = "quick" if options.quick else "full"
-    return folder / f"{row.template}-{row.workload}-{method}-{size}-seed{seed}.json"
+    return folder / f"{row.template}-{row.workload}-{method}-{size}-log{options.seed}-seed{seed}.json"
 
 
 @lru_cache(maxsize=4)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[i
         on_done(len(jobs), len(jobs))
         return
     processes = min(os.cpu_count() or 1, len(missing))
-    with ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
+    with _one_thread_per_library(), ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
         try:
             for done, future in enumerate(as_completed([pool.submit(job) for job in missing]), start=before + 1):
                 future.result()
@@ -106,12 +109,25 @@ def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[i
             raise
 
 
+@contextmanager
+def _one_thread_per_library() -> Iterator[None]:
+    """Let processes that are started within load their libraries, now and later, for one thread each."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def _one_thread() -> None:
     import torch
-    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
-    threadpool_limits(1)
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:

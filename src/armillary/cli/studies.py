@@ -162,7 +162,8 @@ def fit(
     log: LogPath,
     out: Annotated[Path, typer.Option(help="File of the fitted model.")],
     area: Annotated[
-        float | None, typer.Option(help="Learn from designs up to this area, in mm2; default: any.")
+        float | None,
+        typer.Option(help="Bound that proposals will keep to, in mm2; larger designs are learned from, too."),
     ] = None,
     template: TemplateName = "edge_tpu",
     surrogate: SurrogateName = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,10 +82,16 @@ def spread_out(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]
         apart: parameters in which two differ at least.
     """
     chosen: list[int] = []
-    for place in range(len(codes)):
+    near: set[bytes] = set()  # chosen designs with apart - 1 parameters blanked; two that share one are too near
+    blanks = np.array(list(combinations(range(codes.shape[1]), apart - 1)), dtype=np.intp)
+    for place, code in enumerate(codes):
         if len(chosen) == n:
             break
-        if ((codes[chosen] != codes[place]).sum(axis=1) >= apart).all():
+        blanked = np.tile(code, (len(blanks), 1))
+        blanked[np.arange(len(blanks))[:, None], blanks] = -1
+        own = {row.tobytes() for row in blanked}
+        if near.isdisjoint(own):
+            near |= own
             chosen.append(place)
     others = np.setdiff1d(np.arange(len(codes)), chosen)[: n - len(chosen)]
     return np.sort(np.concatenate([np.array(chosen, dtype=np.intp), others]))

@@ -58,7 +58,7 @@ class DesignRequest:
     samples: int = 16_384
     sampler: str = "sobol"
     top: int = 256
-    schedule: str = "quick"
+    schedule: str = "brief"
     seed: int = 0
     log: str | None = None
     metric: str = "runtime_s"
@@ -223,6 +223,14 @@ def _training_rows(
             f"--workload {request.source} --samples {2 * len(rows)} --log {log.path}` and run this again, "
             "or choose another template"
         )
+    if not request.objective.satisfied(rows).any():
+        least = rows.metrics["area_mm2"][rows.feasible].min()
+        raise ArmillaryError(
+            f"{log.path}: of its {int(rows.feasible.sum()):,} feasible rows of {workload.name} none is within "
+            f"{request.area_mm2:g} mm2; the smallest has {least:.4g} mm2. Raise the bound, or add samples with "
+            f"`armillary collect --template {template.name} --workload {request.source} --samples {2 * len(rows)} "
+            f"--log {log.path}` and run this again"
+        )
     return rows
 
 
@@ -351,7 +359,7 @@ def _write_results(
 ) -> None:
     objective = request.objective
     of_log = _best(rows, objective)
-    assert of_log is not None, "the surrogate was trained on rows within the bounds"
+    assert of_log is not None, "`_training_rows` refuses a log without a row within the bounds"
     of_candidates = _best(verified, objective)
     metric = objective.metric
     from_log = of_candidates is None or of_candidates.metrics[metric] >= of_log.metrics[metric]

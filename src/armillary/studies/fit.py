@@ -25,7 +25,7 @@ def fit_surrogate(
     objective: Objective,
     *,
     kind: str = surrogates.DEFAULT,
-    schedule: str = "full",
+    schedule: str | None = None,
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> Savable:
@@ -34,9 +34,11 @@ def fit_surrogate(
     Args:
         rows: what to learn from.
         space: the space of their designs.
-        objective: what to predict, and the bounds within which a row counts as legal.
+        objective: what to predict, and the bounds. Rows beyond that of the area are learned from, but do not validate;
+            rows beyond others count as infeasible.
         kind: as the registry names it.
         schedule: of PRIME, its ablations and the hurdle: `brief`, `quick`, `full` or `paper`; the others have none.
+            Left out, `brief` for the hurdle and `full` for the others.
         seed: same seed, rows and machine, same model.
         on_progress: called with steps done and in total.
 
@@ -44,7 +46,7 @@ def fit_surrogate(
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
     check_kind(kind)
-    options = {"schedule": schedule} if kind in SCHEDULED else {}
+    options = {"schedule": schedule_of(kind, schedule, "full")} if kind in SCHEDULED else {}
     stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
         space=space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
@@ -114,7 +116,7 @@ def save_atomically(model: Savable, path: Path) -> None:
         ArmillaryError: if it cannot be written; what was there before is intact.
     """
     check_savable(path)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}.unfinished{os.getpid()}")
     content = io.BytesIO()  # torch reports a full disk as a fault of its own
     model.save(content)
     try:

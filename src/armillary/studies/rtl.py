@@ -108,9 +108,8 @@ def trace(
     job = Job(accelerator, program, into_dram(program, inputs, weights), wants_dram=True, wants_events=True)
     wanted = dict(traces or {})
     try:
-        for kind, path in wanted.items():
-            simulate(simulator(accelerator, full=full, trace=kind), job, trace=path)
-        result = simulate(simulator(accelerator, full=full), job)
+        results = [simulate(simulator(accelerator, full=full, trace=k), job, trace=path) for k, path in wanted.items()]
+        result = results[0] if results else simulate(simulator(accelerator, full=full), job)
     except (BuildError, SimulationError) as fault:
         raise ArmillaryError(f"layer {chosen.name}: {fault}") from fault
     expected = convolved(chosen, inputs, weights, Padding(), REQUANTIZATION)

@@ -163,7 +163,7 @@ class Prime:
         Returns:
             `mean`: the conservative value in the unit of the metric. It ranks designs; it does not estimate.
             `std`: disagreement of the predictors and kept members, in the same unit.
-            `p_feasible`: probability of being feasible and within the bounds, for designs drawn
+            `p_feasible`: probability of being feasible and within the bounds that are not exact, for designs drawn
             like those of the log; see `FeasibilityMap` for when it says little.
             For a workload that was not trained on, `mean` and `std` are on the average scale of
             those that were.

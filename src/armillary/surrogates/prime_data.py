@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +20,7 @@ OPS = "compute_ops"
 _PARAMETERS = "parameter_mb"
 _ALIKE = 2.0
 _NAMED_ROWS = 10
-_FEWEST_VALIDATING = 10
+_FEWEST_VALIDATING = 10  # of one workload; Kendall's correlation of fewer is chance
 _RIDGE = 1.0
 
 
@@ -125,19 +125,20 @@ def prepare(
     A bound is either exact, known of every design without evaluating it, or learned. A feasible row beyond a learned
     bound joins the infeasible pool, as in PRIME's public release. One beyond an exact bound is a feasible row like
     any other, as in PRIME Equation 1, where Area(x) <= alpha and Feasible(x) are apart; only it does not
-    validate, unless its workload has fewer than ten rows within the exact bounds.
+    validate, unless fewer than ten rows of its workload would. A log need not have the metric of an exact bound.
     Rows whose evaluation broke (`error`, `timeout`) say nothing about the design and are left out.
 
     Raises:
-        ArmillaryError: if the log has no or too few feasible rows within the bounds, lacks a needed
+        ArmillaryError: if the log has no or too few feasible rows within the learned bounds, lacks a needed
             metric, holds objective values that are not positive numbers, or mixes evaluators.
     """
-    known = log.feasible | (log.failure_kind == "infeasible")
-    log = log.select(known).with_derived([objective.metric, *objective.upper_bounds])
+    usable = log.feasible | (log.failure_kind == "infeasible")
+    log = log.select(usable).with_derived([objective.metric, *objective.upper_bounds])
     _check_source(log)
-    _check_metrics(log, objective)
-    learned = Objective(objective.metric, {n: b for n, b in objective.upper_bounds.items() if n not in exact})
-    good, within = learned.satisfied(log), objective.satisfied(log)
+    learned = _bounded(objective, lambda name: name not in exact)
+    known = _bounded(objective, lambda name: name in log.metrics)
+    _check_metrics(log, learned)
+    good, within = learned.satisfied(log), known.satisfied(log)
     _check_enough(log, good, learned, minimum_rows)
     workloads, number = np.unique(log.workload.astype(str), return_inverse=True)
     codes = space.encode_columns(log.design)
@@ -170,6 +171,10 @@ def prepare(
     )
 
 
+def _bounded(objective: Objective, by: Callable[[str], bool]) -> Objective:
+    return Objective(objective.metric, {name: b for name, b in objective.upper_bounds.items() if by(name)})
+
+
 def _held_out(
     good: NDArray[np.bool_],
     within: NDArray[np.bool_],
@@ -177,7 +182,7 @@ def _held_out(
     share: float,
     validation: Validation,
 ) -> NDArray[np.int64]:
-    rows = np.flatnonzero(within if within.sum() >= _FEWEST_VALIDATING else good)
+    rows = np.flatnonzero(within if round(share * within.sum()) >= _FEWEST_VALIDATING else good)
     rows = rows[np.argsort(values[rows] * (1 if validation == "best" else -1), kind="stable")]
     return rows[: max(2, round(share * len(rows)))]
 

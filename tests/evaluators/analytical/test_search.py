@@ -100,6 +100,7 @@ def test_nothing_legal_is_told_with_what_is_exceeded():
         ({"method": "magic"}, r"method 'magic' is unknown; choose one of \['genetic'"),
         ({"goal": "area"}, r"goal 'area' is unknown; choose one of \['edp'"),
         ({"budget": 0}, r"budget=0 is not allowed"),
+        ({"remainders": True, "fits": len}, r"remainders=True is not allowed with `fits`"),
     ],
 )
 def test_a_wrong_request_is_refused(wrong, message):
@@ -123,3 +124,19 @@ def test_enumeration_meets_every_legal_mapping_that_differs():
     plain = space.all(0, space.size)
     fits = summaries(HierarchyBatch.of([SMALL]), LayerBatch.of([SMALL_LAYER]), space.decode(plain)).feasible.numpy()
     assert met == {str(space.mapping(code)) for code in plain[fits]}
+
+
+def test_mappings_that_an_accelerator_cannot_run_are_out():
+    def fits(batch):
+        few = rng.random(len(batch)) < 0.2
+        allowed.append(int(few.sum()))
+        return few
+
+    rng, allowed = np.random.default_rng(0), []
+    found = search(hierarchy(), LAYER, method="random", budget=2000, fits=fits)
+    assert 0 < found.legal <= sum(allowed)
+    assert found.value > search(hierarchy(), LAYER, method="random", budget=2000).value
+    with pytest.raises(
+        NoLegalMappingError, match=r"[\d,]+ mappings keep to the hierarchy, but the accelerator can run"
+    ):
+        search(hierarchy(), LAYER, method="random", budget=2000, fits=lambda batch: np.zeros(len(batch), dtype=bool))

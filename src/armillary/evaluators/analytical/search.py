@@ -93,7 +93,8 @@ def search(
         on_progress: called with mappings done and in total.
 
     Raises:
-        ArmillaryError: if method or goal is unknown, or the map-space is too large to exhaust.
+        ArmillaryError: if method or goal is unknown, the map-space is too large to exhaust, or `remainders` and `fits`
+            are both asked for.
         NoLegalMappingError: if no legal mapping was met.
     """
     for value, allowed, what in ((method, METHODS, "method"), (goal, GOALS, "goal")):
@@ -101,6 +102,8 @@ def search(
             raise ArmillaryError(f"{what} {value!r} is unknown; choose one of {list(allowed)}")
     if budget < 1:
         raise ArmillaryError(f"budget={budget} is not allowed; it must be at least 1")
+    if remainders and fits is not None:
+        raise ArmillaryError("remainders=True is not allowed with `fits`, which judges mappings without remainders")
     space = MapSpace(hierarchy, layer)
     every = Enumeration(space) if method == "exhaustive" else None
     total = budget if every is None else max(1, every.size)
@@ -164,7 +167,7 @@ class _Judge:
         self.space, self.goal, self.total = space, goal, total
         self._chip, self._layer = HierarchyBatch.of([space.hierarchy]), LayerBatch.of([space.layer])
         self._start, self._seconds, self._on_progress = time.perf_counter(), seconds, on_progress
-        self.evaluated = self.legal = 0
+        self.evaluated = self.legal = self._unfit = 0
         self._best_code: NDArray[np.int64] | None = None
         self._best = (np.inf, np.inf, np.inf)
         self._curve: list[tuple[int, float]] = []
@@ -183,7 +186,10 @@ class _Judge:
         found = summaries(self._chip, self._layer, batch)
         delay, energy = found.delay_cycles.numpy(), found.energy_pj.numpy()
         values = {"edp": delay * energy, "delay": delay, "energy": energy}[self.goal]
-        legal = found.feasible.numpy() if self._fits is None else found.feasible.numpy() & self._fits(batch)
+        legal = found.feasible.numpy()
+        if self._fits is not None:
+            within, legal = legal, legal & self._fits(batch)
+            self._unfit += int((within & ~legal).sum())
         values = np.where(legal, values, np.inf)
         self.evaluated += len(codes)
         self.legal += int(np.isfinite(values).sum())
@@ -214,6 +220,9 @@ class _Judge:
 
     def _nothing(self) -> str:
         """Say what most mappings exceed."""
+        name = f"layer {self.space.layer.name} on {self.space.hierarchy.name}"
+        if self._unfit:
+            return f"{name}: {self._unfit:,} mappings keep to the hierarchy, but the accelerator can run none of them"
         from armillary.evaluators.analytical.cost import batch_costs
 
         codes = self.space.random(1_000, np.random.default_rng(0))
@@ -227,10 +236,7 @@ class _Judge:
             for i, level in enumerate(self.space.levels)
         }
         worst = max(over, key=lambda name: over[name])
-        return (
-            f"layer {self.space.layer.name} on {self.space.hierarchy.name}: {worst} is exceeded most often, "
-            f"by {over[worst] / 1_000:.0%} of random mappings"
-        )
+        return f"{name}: {worst} is exceeded most often, by {over[worst] / 1_000:.0%} of random mappings"
 
 
 def _samples(
