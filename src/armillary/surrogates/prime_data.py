@@ -132,8 +132,9 @@ def prepare(
         ArmillaryError: if the log has no or too few feasible rows within the learned bounds, lacks a needed
             metric, holds objective values that are not positive numbers, or mixes evaluators.
     """
-    usable = log.feasible | (log.failure_kind == "infeasible")
-    log = log.select(usable).with_derived([objective.metric, *objective.upper_bounds])
+    log = log.select(log.feasible | (log.failure_kind == "infeasible")).with_derived(
+        [objective.metric, *objective.upper_bounds]
+    )
     _check_source(log)
     learned = _bounded(objective, lambda name: name not in exact)
     known = _bounded(objective, lambda name: name in log.metrics)
