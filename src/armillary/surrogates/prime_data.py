@@ -126,7 +126,7 @@ def prepare(
     bound joins the infeasible pool, as in PRIME's public release. One beyond an exact bound is a feasible row like
     any other, as in PRIME Equation 1, where Area(x) <= alpha and Feasible(x) are apart; only it does not
     validate, unless fewer than ten rows of its workload would. A log need not have the metric of an exact bound.
-    Rows whose evaluation broke (`error`, `timeout`) say nothing about the design and are left out.
+    Rows whose evaluation broke (`error`, `timeout`) are left out.
 
     Raises:
         ArmillaryError: if the log has no or too few feasible rows within the learned bounds, lacks a needed
@@ -149,9 +149,8 @@ def prepare(
     train = [np.setdiff1d(np.flatnonzero(good & own), held) for own, held in zip(masks, valid, strict=True)]
     scales = [Scale.of(values[rows], transform) for rows in train]
     standard = np.full(len(log), np.nan)
-    for scale, *parts in zip(scales, train, valid, strict=True):
-        rows = np.concatenate(parts)
-        standard[rows] = scale.standardise(values[rows])
+    for scale, own in zip(scales, masks, strict=True):
+        standard[good & own] = scale.standardise(values[good & own])
     held_bad, bad = np.split(rng.permutation(np.flatnonzero(~good)), [int((~good).sum()) // 5])
 
     def rows_of(index: NDArray[np.int64]) -> Rows:
