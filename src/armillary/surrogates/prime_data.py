@@ -122,19 +122,18 @@ def prepare(
 ) -> Dataset:
     """Split and standardise a log.
 
-    A bound is either exact, known of every design without evaluating it, or learned. A feasible row beyond a learned
-    bound joins the infeasible pool, as in PRIME's public release. One beyond an exact bound is a feasible row like
-    any other, as in PRIME Equation 1, where Area(x) <= alpha and Feasible(x) are apart; only it does not
-    validate, unless fewer than ten rows of its workload would. A log need not have the metric of an exact bound.
+    A bound is exact, known of every design without evaluating it, or learned. A feasible row beyond a learned one
+    joins the infeasible pool, as in PRIME's public release. One beyond an exact bound is a feasible row, as in PRIME
+    Equation 1, where Area(x) <= alpha and Feasible(x) are apart; only it does not validate, unless fewer than ten
+    rows of its workload would. A log need not have the metric of an exact bound.
     Rows whose evaluation broke (`error`, `timeout`) are left out.
 
     Raises:
         ArmillaryError: if the log has no or too few feasible rows within the learned bounds, lacks a needed
             metric, holds objective values that are not positive numbers, or mixes evaluators.
     """
-    log = log.select(log.feasible | (log.failure_kind == "infeasible")).with_derived(
-        [objective.metric, *objective.upper_bounds]
-    )
+    log = log.select(log.feasible | (log.failure_kind == "infeasible"))
+    log = log.with_derived([objective.metric, *objective.upper_bounds])
     _check_source(log)
     learned = _bounded(objective, lambda name: name not in exact)
     known = _bounded(objective, lambda name: name in log.metrics)
@@ -144,7 +143,7 @@ def prepare(
     workloads, number = np.unique(log.workload.astype(str), return_inverse=True)
     codes = space.encode_columns(log.design)
     values = log.metrics[objective.metric]
-    masks = [number == k for k in range(len(workloads))]
+    masks = number == np.arange(len(workloads))[:, None]
     valid = [_held_out(good & own, within & own, values, validation_share, validation) for own in masks]
     train = [np.setdiff1d(np.flatnonzero(good & own), held) for own, held in zip(masks, valid, strict=True)]
     scales = [Scale.of(values[rows], transform) for rows in train]
