@@ -150,3 +150,15 @@ def test_accelerators_that_cannot_be_are_refused(changes, message):
 
 def test_the_baseline_is_gemminis_default():
     assert accelerator_of(TEMPLATE.baseline) == Accelerator()
+
+
+def test_few_requests_under_way_cannot_use_all_of_the_bandwidth():
+    def read_bandwidth(**changes):
+        return Accelerator(**changes).hierarchy().levels[0].read_bandwidth
+
+    # a burst of 16 rows of 16 bytes at 16 bytes per cycle comes back after 50 + 16 cycles
+    assert read_bandwidth(outstanding=1) == pytest.approx(256 / 66)
+    assert read_bandwidth(outstanding=4) == pytest.approx(4 * 256 / 66)
+    assert read_bandwidth(outstanding=5) == 16.0
+    assert read_bandwidth(outstanding=1, dram_latency=0) == pytest.approx(16.0)
+    assert read_bandwidth(outstanding=1, dram_latency=500, burst_rows=64) == pytest.approx(1024 / 564)

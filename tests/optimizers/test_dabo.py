@@ -152,3 +152,24 @@ def test_a_feature_that_never_changes_does_no_harm():
     assert np.isfinite(found[0].value)
     assert isinstance(found[0].maps, Maps)
     assert UnrolledSpace(CHIP, LAYER).legal(found[0].maps).all()
+
+
+def test_no_candidate_of_a_stock_is_asked_twice_and_a_new_one_is_drawn_after_a_fortieth():
+    search = DaboMaps(
+        UnrolledSpace(CHIP, LAYER), np.random.default_rng(0), features=SPOTLIGHT_SW, warm_up=20, explore=0.0,
+        candidates=800,
+    )  # fmt: skip
+    first = search.ask(20)
+    search.tell(first, np.arange(20.0) + 1)
+    stocks, asked = [], []
+    for _ in range(4):
+        maps = search.ask(10)
+        stocks.append(search._stock)
+        asked.append(set(maps.keys().tolist()))
+        search.tell(maps, np.arange(10.0) + 1)
+    assert stocks[0] is stocks[1]
+    assert stocks[2] is not stocks[1]
+    assert stocks[2] is stocks[3]
+    distinct = len(set(stocks[0].keys().tolist()))
+    assert distinct > 700
+    assert len(asked[0] | asked[1]) >= 20 - (800 - distinct)
