@@ -30,7 +30,7 @@ from armillary.log.store import InMemoryLog
 from armillary.optimizers.coded import CodedOptimizer, objective_values
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
-from armillary.studies.fit import save_atomically
+from armillary.studies.fit import SCHEDULED, save_atomically
 from armillary.studies.propose import propose
 from armillary.types import Evaluations, Objective, Surrogate
 from armillary.workloads import zoo
@@ -51,7 +51,6 @@ OFFLINE = (
     "ram-listnet",
     "mins",
 )
-_WITH_SCHEDULE = OFFLINE[:5]
 ONLINE = ("bayesian", "firefly", "genetic", "mbo", "p3bo", "prime-online", "random")
 _POOL_CHUNK = 10_000
 _MOST_ASKED = 100  # evaluations per legal one, after which a search that finds none ends
@@ -111,7 +110,7 @@ class Runs:
         return saved_part(path, lambda: measure(self, method, task, seed, **settings))
 
     def _path(self, method: str, task: Task, seed: int, settings: Mapping[str, Any]) -> Path:
-        schedule = self.schedule if method in _WITH_SCHEDULE else ""
+        schedule = self.schedule if method in SCHEDULED else ""
         name = digest(method, task.train, task.target, task.area_mm2, schedule, sorted(settings.items()))
         kind = "offline" if method in OFFLINE else "online"
         return self.folder(kind) / f"{method}-{name}-{self.of_logs}-seed{seed}.json"
@@ -198,7 +197,7 @@ def trained(
 
     What has a model file is kept: tables that reuse a model for another bound or other applications train none.
     """
-    if method in _WITH_SCHEDULE:
+    if method in SCHEDULED:
         settings = {"schedule": runs.schedule, **settings}
     name = digest(method, tuple(train), area_mm2, sorted(settings.items()))
     path = runs.folder("offline") / "models" / f"{method}-{name}-{runs.of_logs}-seed{seed}.model"

@@ -216,20 +216,20 @@ def _training_rows(
     if rows is None:
         raise ArmillaryError(f"{log.path}: has no row of workload {workload.name!r}")
     rows = rows.select(_unproposed(rows, folder, template.space))
+    more = (
+        f"add samples with `armillary collect --template {template.name} --workload {request.source} "
+        f"--samples {2 * len(rows)} --log {log.path}` and run this again"
+    )
     if not rows.feasible.any():
         raise ArmillaryError(
             f"{log.path}: none of its {len(rows):,} rows of {workload.name} is feasible; most often "
-            f"{_commonest_failure(rows)}; add samples with `armillary collect --template {template.name} "
-            f"--workload {request.source} --samples {2 * len(rows)} --log {log.path}` and run this again, "
-            "or choose another template"
+            f"{_commonest_failure(rows)}; {more}, or choose another template"
         )
     if not request.objective.satisfied(rows).any():
         least = rows.metrics["area_mm2"][rows.feasible].min()
         raise ArmillaryError(
             f"{log.path}: of its {int(rows.feasible.sum()):,} feasible rows of {workload.name} none is within "
-            f"{request.area_mm2:g} mm2; the smallest has {least:.4g} mm2. Raise the bound, or add samples with "
-            f"`armillary collect --template {template.name} --workload {request.source} --samples {2 * len(rows)} "
-            f"--log {log.path}` and run this again"
+            f"{request.area_mm2:g} mm2; the smallest has {least:.4g} mm2. Raise the bound, or {more}"
         )
     return rows
 

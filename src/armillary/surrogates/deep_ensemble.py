@@ -35,7 +35,17 @@ from torch.nn import functional
 from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
-from armillary.surrogates.prime_data import Rows, Scale, below_the_log, features_of, joined, prepare, scale_of, unlike
+from armillary.surrogates.prime_data import (
+    Rows,
+    Scale,
+    below_the_log,
+    bounded,
+    features_of,
+    joined,
+    prepare,
+    scale_of,
+    unlike,
+)
 from armillary.types import ArmillaryError, Evaluations, Log, Objective, Prediction
 from armillary.workloads.context import Context
 
@@ -389,8 +399,7 @@ class DeepEnsemble:
     def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to one file."""
         content, weights = self.parts()
-        where = Path(target) if isinstance(target, str) else target
-        model_file.save(where, KIND, self.space, self.objective, content, weights)
+        model_file.save(target, KIND, self.space, self.objective, content, weights)
 
     @classmethod
     def load(cls, path: str | Path, *, space: Space) -> DeepEnsemble:
@@ -399,8 +408,7 @@ class DeepEnsemble:
         Raises:
             ArmillaryError: if the file is missing, no deep ensemble, or of another space or version.
         """
-        content, weights = model_file.read(Path(path), space)
-        model_file.check_kind(Path(path), content, KIND)
+        content, weights = model_file.read(Path(path), space, KIND)
         return cls.of(content, weights, content["objective"], space)
 
     @property
@@ -413,8 +421,8 @@ class DeepEnsemble:
         """Return the rows, without feasible ones beyond the exact bounds if those are not learned."""
         if self._learn_beyond:
             return rows
-        exact = {name: bound for name, bound in objective.upper_bounds.items() if name in self._exact}
-        return rows.select(~rows.feasible | Objective(objective.metric, exact).satisfied(rows))
+        exact = bounded(objective, self._exact.__contains__)
+        return rows.select(~rows.feasible | exact.satisfied(rows))
 
     def _learn(self, good: Rows, bad: Rows, rng: np.random.Generator) -> None:
         """Train on nine tenths, then bring value and odds to scale on the last one."""

@@ -141,8 +141,7 @@ class Hurdle:
             **{_VALUE + name: tensor for name, tensor in value_weights.items()},
             **{_CHANCE + name: tensor for name, tensor in chance_weights.items()},
         }
-        where = Path(target) if isinstance(target, str) else target
-        model_file.save(where, KIND, self.space, self.objective, content, weights)
+        model_file.save(target, KIND, self.space, self.objective, content, weights)
 
     @classmethod
     def load(cls, path: str | Path, *, space: Space) -> Hurdle:
@@ -151,8 +150,7 @@ class Hurdle:
         Raises:
             ArmillaryError: if the file is missing, no hurdle model, or of another space or version.
         """
-        content, weights = model_file.read(Path(path), space)
-        model_file.check_kind(Path(path), content, KIND)
+        content, weights = model_file.read(Path(path), space, KIND)
         model = cls(space=space, surprise=content["surprise"])
         objective = content["objective"]
         fitted = FittedPrime.of(content["value"], _of_part(weights, _VALUE), objective, torch.device("cpu"))

@@ -20,7 +20,7 @@ VERSION = 2
 
 
 def save(
-    target: Path | IO[bytes],
+    target: str | Path | IO[bytes],
     kind: str,
     space: Space,
     objective: Objective,
@@ -50,11 +50,16 @@ def save(
     torch.save({"metadata": json.dumps(metadata), "weights": tensors}, target)
 
 
-def read(path: Path, space: Space) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what a model file holds; its `objective` as such.
 
+    Args:
+        path: of the file.
+        space: that the model must be of.
+        kind: that the model must be of; any, if left out.
+
     Raises:
-        ArmillaryError: if the file is missing, no model of ours, or of another space or version.
+        ArmillaryError: if the file is missing, no model of ours, or of another space, version or kind.
     """
     metadata, weights = _content(path)
     if metadata.get("version") != VERSION:
@@ -69,18 +74,10 @@ def read(path: Path, space: Space) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise ArmillaryError(
             f"{path}: the model was fitted when space {space.name!r} had other values of {differ}; fit it anew"
         )
+    if kind not in (None, metadata["kind"]):
+        raise ArmillaryError(f"{path}: holds a model of kind {metadata['kind']!r}, not {kind!r}")
     asked = metadata["objective"]
     return {**metadata, "objective": Objective(asked["metric"], asked["upper_bounds"])}, weights
-
-
-def check_kind(path: Path, content: Mapping[str, Any], kind: str) -> None:
-    """Check that a file's model is of a kind.
-
-    Raises:
-        ArmillaryError: if it is of another one.
-    """
-    if content["kind"] != kind:
-        raise ArmillaryError(f"{path}: holds a model of kind {content['kind']!r}, not {kind!r}")
 
 
 def _parameters(space: Space) -> dict[str, list[Any]]:

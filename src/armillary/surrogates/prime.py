@@ -216,7 +216,7 @@ class Prime:
 
     def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to one file."""
-        self.fitted.save(Path(target) if isinstance(target, str) else target, self.space)
+        self.fitted.save(target, self.space)
 
     def adopt(self, fitted: FittedPrime) -> None:
         """Take a model that was fitted before."""

@@ -135,8 +135,8 @@ def prepare(
     log = log.select(log.feasible | (log.failure_kind == "infeasible"))
     log = log.with_derived([objective.metric, *objective.upper_bounds])
     _check_source(log)
-    learned = _bounded(objective, lambda name: name not in exact)
-    known = _bounded(objective, lambda name: name in log.metrics)
+    learned = bounded(objective, lambda name: name not in exact)
+    known = bounded(objective, lambda name: name in log.metrics)
     _check_metrics(log, learned)
     good, within = learned.satisfied(log), known.satisfied(log)
     _check_enough(log, good, learned, minimum_rows)
@@ -170,7 +170,8 @@ def prepare(
     )
 
 
-def _bounded(objective: Objective, by: Callable[[str], bool]) -> Objective:
+def bounded(objective: Objective, by: Callable[[str], bool]) -> Objective:
+    """Return the objective with those of its bounds whose names pass."""
     return Objective(objective.metric, {name: b for name, b in objective.upper_bounds.items() if by(name)})
 
 

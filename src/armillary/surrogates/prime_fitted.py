@@ -126,7 +126,7 @@ class FittedPrime:
             least_area_mm2=content["least_area_mm2"],
         )
 
-    def save(self, target: Path | IO[bytes], space: Space) -> None:
+    def save(self, target: str | Path | IO[bytes], space: Space) -> None:
         """Write the model to a file; see `armillary.surrogates.model_file`."""
         content, weights = self.parts()
         model_file.save(target, KIND, space, self.objective, content, weights)
@@ -138,8 +138,7 @@ class FittedPrime:
         Raises:
             ArmillaryError: if the file is missing, no model of PRIME, or of another space or version.
         """
-        content, weights = model_file.read(path, space)
-        model_file.check_kind(path, content, KIND)
+        content, weights = model_file.read(path, space, KIND)
         return FittedPrime.of(content, weights, content["objective"], device)
 
 
