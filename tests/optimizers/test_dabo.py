@@ -6,7 +6,7 @@ import pytest
 from armillary.evaluators.spotlight.mapspace import DRAM, REGISTERS, SCRATCHPAD, Maps, UnrolledSpace
 from armillary.evaluators.spotlight.search import RANDOM, Mapper
 from armillary.hardware.hierarchy import DIMENSIONS
-from armillary.hardware.templates.spotlight import Chip
+from armillary.hardware.templates.spotlight import EDGE, Chip
 from armillary.optimizers.dabo import DaboMaps, DomainModel
 from armillary.optimizers.features import (
     FURTHER,
@@ -18,12 +18,14 @@ from armillary.optimizers.features import (
     FeatureSpace,
     union,
 )
-from armillary.types import ArmillaryError
+from armillary.optimizers.spotlight import Spotlight
+from armillary.types import ArmillaryError, Objective
 from armillary.workloads import zoo
 from armillary.workloads.layer import Layer
 
 CHIP = Chip(8, 128, rows=12, columns=14, scratchpad_kib=128, register_file_kib=64)
 LAYER = Layer("conv", "conv", K=64, C=32, P=28, Q=28, R=3, S=3)
+SPACE = UnrolledSpace(CHIP, LAYER)
 
 
 def one_mapping():
@@ -39,7 +41,7 @@ def one_mapping():
 
 
 def test_the_features_of_table_4_2_by_hand():
-    found = dict(zip(TABLE_4_2.names, TABLE_4_2(CHIP, one_mapping(), LAYER)[0], strict=True))
+    found = dict(zip(TABLE_4_2.names, TABLE_4_2(SPACE, one_mapping())[0], strict=True))
     assert found == {
         "kernel_parallelism": 3 * 1,
         "spatial_unrolling": 4 * 8,
@@ -51,7 +53,7 @@ def test_the_features_of_table_4_2_by_hand():
 
 
 def test_further_features_by_hand():
-    found = dict(zip(FURTHER.names, FURTHER(CHIP, one_mapping(), LAYER)[0], strict=True))
+    found = dict(zip(FURTHER.names, FURTHER(SPACE, one_mapping())[0], strict=True))
     assert found["lane_utilization"] == 8 / 8
     assert found["array_perimeter"] == 4 + 8
     assert found["dram_iterations"] == 2 * 14 * 3
@@ -61,7 +63,7 @@ def test_further_features_by_hand():
 
 def test_a_user_adds_a_feature_in_one_line():
     more = SPOTLIGHT_SW.with_features(k_per_pe=lambda _chip, maps, _layer: maps.tile("K", 0))
-    assert more(CHIP, one_mapping(), LAYER)[0, -1] == 2
+    assert more(SPACE, one_mapping())[0, -1] == 2
     assert more.names == (*SPOTLIGHT_SW.names, "k_per_pe")
     assert more.without("k_per_pe").names == SPOTLIGHT_SW.names
     with pytest.raises(KeyError):
@@ -78,19 +80,22 @@ def test_features_of_the_hardware():
         "on_chip_sram": 192,
         "all_lanes": 168 * 8,
         "power_of_two_lanes": 8 * 8 * 8,
+        "array_height": 12,
+        "scratchpad_kib": 128,
+        "register_file_per_pe": pytest.approx(64 / 168),
     }
     assert len(RAW_HW.of_chips([CHIP, CHIP])) == 2
 
 
 def test_raw_parameters_are_all_tile_factors_and_the_unrolled_dimensions():
     assert len(RAW_SW.names) == 8 * 3 + 2
-    values = dict(zip(RAW_SW.names, RAW_SW(CHIP, one_mapping(), LAYER)[0], strict=True))
+    values = dict(zip(RAW_SW.names, RAW_SW(SPACE, one_mapping())[0], strict=True))
     for place, index in ((REGISTERS, 2), (SCRATCHPAD, 1), (DRAM, 0)):
         for d, dimension in enumerate(DIMENSIONS):
             assert values[f"{dimension}{index}"] == one_mapping().factors[0, d, place]
 
 
-@pytest.mark.parametrize("kernel", ["linear", "matern"])
+@pytest.mark.parametrize("kernel", ["linear", "matern", "trend"])
 @pytest.mark.parametrize("acquisition", ["lcb", "ei"])
 def test_the_model_finds_a_linear_trend(kernel, acquisition):
     rng = np.random.default_rng(0)
@@ -154,22 +159,53 @@ def test_a_feature_that_never_changes_does_no_harm():
     assert UnrolledSpace(CHIP, LAYER).legal(found[0].maps).all()
 
 
-def test_no_candidate_of_a_stock_is_asked_twice_and_a_new_one_is_drawn_after_a_fortieth():
-    search = DaboMaps(
-        UnrolledSpace(CHIP, LAYER), np.random.default_rng(0), features=SPOTLIGHT_SW, warm_up=20, explore=0.0,
-        candidates=800,
-    )  # fmt: skip
-    first = search.ask(20)
-    search.tell(first, np.arange(20.0) + 1)
-    stocks, asked = [], []
-    for _ in range(4):
-        maps = search.ask(10)
-        stocks.append(search._stock)
-        asked.append(set(maps.keys().tolist()))
-        search.tell(maps, np.arange(10.0) + 1)
-    assert stocks[0] is stocks[1]
-    assert stocks[2] is not stocks[1]
-    assert stocks[2] is stocks[3]
-    distinct = len(set(stocks[0].keys().tolist()))
-    assert distinct > 700
-    assert len(asked[0] | asked[1]) >= 20 - (800 - distinct)
+def test_candidates_are_drawn_anew_for_every_batch():
+    search = DaboMaps(SPACE, np.random.default_rng(0), features=SPOTLIGHT_SW, warm_up=20, explore=0.0, candidates=800)
+    search.tell(search.ask(20), np.arange(20.0) + 1)
+    model, batches = search.model, []
+    for _ in range(2):  # nothing is told in between, so that the same candidates would be chosen again
+        batches.append(set(search.ask(10).keys().tolist()))
+    assert search.model is model
+    assert len(batches[0] & batches[1]) < 5
+
+
+def test_a_search_begins_with_what_was_best_on_another_chip():
+    first = DaboMaps(SPACE, np.random.default_rng(0), features=SPOTLIGHT_SW)
+    maps = first.ask(20)
+    values = np.random.default_rng(1).random(20)
+    first.tell(maps, values)
+    assert first.population.keys()[0] == maps.keys()[values.argmin()]
+    same = DaboMaps(SPACE, np.random.default_rng(1), features=SPOTLIGHT_SW, start=first.population)
+    begun = np.concatenate([same.ask(5).keys(), same.ask(5).keys()])
+    assert begun[:8].tolist() == maps.select(np.argsort(values)[:8]).keys().tolist()
+
+
+def test_words_moved_by_hand():
+    # Order 0 turns the loops of DRAM in some order; of R (3), K (2) and Q (14) all three tensors are indexed by two.
+    maps = one_mapping()
+    order = SPACE.orders[0]
+    outside = {d: int(order[DIMENSIONS.index(d)]) for d in "KQR"}
+    times = {"K": 2, "Q": 14, "R": 3}
+    tiles = {"W": 32 * 32 * 1 * 3, "I": 32 * 28 * 4, "O": 32 * 28 * 2}
+    expected = 0
+    for tensor, dims in (("W", "KR"), ("I", "QR"), ("O", "KQ")):
+        innermost = min(outside[d] for d in dims)
+        expected += tiles[tensor] * np.prod([times[d] for d in "KQR" if outside[d] >= innermost])
+    found = dict(zip(FURTHER.names, FURTHER(SPACE, maps)[0], strict=True))
+    assert found["dram_words"] == expected
+
+
+@pytest.mark.parametrize("kernel", ["matern", "trend"])
+def test_a_search_uses_the_model_that_it_is_given(kernel):
+    model = DomainModel(kernel)  # without rows it has no length, and is no less a model
+    assert DaboMaps(SPACE, np.random.default_rng(0), features=SPOTLIGHT_SW, model=model).model is model
+    given = Spotlight(space=EDGE, objective=Objective("delay_cycles"), model=model)
+    assert given.model is model
+
+
+def test_neighbours_of_the_best_chips_are_candidates():
+    search = Spotlight(space=EDGE, objective=Objective("delay_cycles"), warm_up=5, explore=0.0, candidates=1)
+    codes = search.ask_codes(5)
+    search.tell_batch(codes, np.arange(5.0) + 1)
+    search.tell_batch(more := search.ask_codes(1), np.array([0.5]))
+    assert (codes != search.ask_codes(1)).sum(axis=1).min() <= 1 or (more != search.ask_codes(1)).sum() <= 1

@@ -139,7 +139,7 @@ def fig45(options: BenchOptions) -> BenchResult:
                 search.tell(asked, judge([asked])[0])
             importance.append(search.model.importance(rng))
             maps = search.drawn(20 * runs.software)
-            correlation.append(_ranks(SPOTLIGHT_SW(chip, maps, layer), judge([maps])[0]))
+            correlation.append(_ranks(SPOTLIGHT_SW(space, maps), judge([maps])[0]))
         rows += [
             {"model": model, "feature": name, "importance": float(i), "correlation": float(c)}
             for name, i, c in zip(

@@ -1,10 +1,11 @@
 """daBO: Bayesian optimisation in a feature space.
 
 A Gaussian process (GP) with a linear kernel learns the objective of what was evaluated from its features. Candidates
-are drawn at random in the parameter space; those with the lowest confidence bound are evaluated next.
+are drawn in the parameter space; those with the lowest confidence bound are evaluated next.
 
-Source: the Spotlight chapter, Section 4.2. Ours differ from the release in two ways: the objective's logarithm is
-learned, as costs span decades, and so are the features' logarithms where they are positive and span a decade.
+Source: the Spotlight chapter, Section 4.2. What differs: the objective's logarithm is learned, as costs span decades,
+and so are the features' logarithms where they are positive and span a decade; neighbours of the best so far are
+candidates beside random ones; a search may start from the best mappings of an earlier chip.
 """
 
 from __future__ import annotations
@@ -18,23 +19,25 @@ from scipy.stats import norm
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import ConstantKernel, DotProduct, Matern, WhiteKernel
 from sklearn.linear_model import BayesianRidge
 
 from armillary.evaluators.spotlight.fixed import Usual
+from armillary.evaluators.spotlight.local import LocalMaps
 from armillary.evaluators.spotlight.mapspace import Maps, UnrolledSpace
 from armillary.evaluators.spotlight.search import LayerSearch
 from armillary.optimizers.features import FeatureSpace
 from armillary.types import ArmillaryError
 
 Values = NDArray[np.float64]
-Kernel = Literal["linear", "matern"]
-KERNELS: tuple[Kernel, ...] = ("linear", "matern")
+Kernel = Literal["linear", "matern", "trend"]
+KERNELS: tuple[Kernel, ...] = ("linear", "matern", "trend")
 Acquisition = Literal["lcb", "ei"]
 ACQUISITIONS: tuple[Acquisition, ...] = ("lcb", "ei")
 _DECADE = 10.0
 _FAR = -6.0
-_ASKED_PER_STOCK = 40
+_AMPLITUDES = 1e-4, 1e2
+_SURVIVORS, _STARTED = 20, 8
 
 
 class _Regressor(Protocol):
@@ -48,7 +51,7 @@ class DomainModel:
 
     Args:
         kernel: `linear` (a GP with that kernel is Bayesian linear regression; weights and noise by evidence, as
-            MacKay 1992) or `matern` (nu = 5/2).
+            MacKay 1992), `matern` (nu = 5/2), or `trend`, their sum: a linear trend and what deviates from it.
         acquisition: `lcb`, mean - beta * std, or `ei`, minus the logarithm of the expected improvement.
         beta: of the confidence bound.
 
@@ -124,7 +127,7 @@ class DomainModel:
         seen = self._scaled(self._features)
         self._location, spreads = seen.mean(axis=0), seen.std(axis=0)
         self._spread = np.where(spreads > 0, spreads, 1.0)
-        self._model = BayesianRidge() if self._kernel == "linear" else _matern(seen.shape[1])
+        self._model = BayesianRidge() if self._kernel == "linear" else _process(self._kernel, seen.shape[1])
         # what is fitted is small, so that checks of the input would take longer than the fit
         with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
             warnings.simplefilter("ignore", ConvergenceWarning)  # a length scale at its limit is an answer too
@@ -146,9 +149,13 @@ def _log_improvement(below: Values) -> Values:
     return np.asarray(np.where(below > _FAR, exact, norm.logpdf(below) - 2 * np.log(np.maximum(-below, -_FAR))))
 
 
-def _matern(features: int) -> _Regressor:
-    kernel = Matern(np.ones(features), nu=2.5) + WhiteKernel(0.1)
-    regressor: _Regressor = GaussianProcessRegressor(kernel, random_state=0)
+def _process(kernel: Kernel, features: int) -> _Regressor:
+    covariance = Matern(np.ones(features), nu=2.5) + WhiteKernel(0.1)
+    if kernel == "trend":
+        trend = ConstantKernel(0.1, _AMPLITUDES) * DotProduct(1.0, "fixed")
+        deviation = ConstantKernel(0.3, _AMPLITUDES) * Matern(np.ones(features), (0.1, 100.0), nu=2.5)
+        covariance = trend + deviation + WhiteKernel(0.05, (1e-5, 1.0))
+    regressor: _Regressor = GaussianProcessRegressor(covariance, random_state=0)
     return regressor
 
 
@@ -162,10 +169,11 @@ class DaboMaps(LayerSearch):
         model: the GP.
         warm_up: random mappings evaluated first.
         explore: share of the later batches that are random.
-        candidates: drawn at a time. Every batch takes those that the GP then ranks best, until a fortieth has been
-            asked; to draw anew for every batch took three times as long and ended 2% lower.
+        candidates: drawn anew for every batch, which takes those that the GP ranks best.
+        near: how many neighbours of the best mappings so far are candidates too; they do not keep to a `FixedSpace`.
         usual_share: share of the draws that follow the dataflows of Eyeriss, NVDLA and ShiDianNao, which is prior
             knowledge of another kind than features.
+        start: mappings to begin with, of another chip perhaps; the first few count.
     """
 
     def __init__(
@@ -178,30 +186,38 @@ class DaboMaps(LayerSearch):
         warm_up: int = 20,
         explore: float = 0.1,
         candidates: int = 4000,
+        near: int = 500,
         usual_share: float = 0.0,
+        start: Maps | None = None,
     ) -> None:
         super().__init__(space, rng)
         self._usual, self._usual_share = Usual(space), usual_share
         self._features = features
-        self.model = model or DomainModel()
-        self._warm_up, self._explore, self._candidates = warm_up, explore, candidates
-        self._stock: Maps | None = None
-        self._unasked = np.zeros(0, dtype=np.intp)
+        self.model = DomainModel() if model is None else model
+        self._warm_up, self._explore = warm_up, explore
+        self._candidates, self._near = candidates, near
+        self._best = LocalMaps(space, rng, size=_SURVIVORS, first=0)
+        self._start = space.outermost(0) if start is None else space.adopted(start.select(slice(_STARTED)))
 
     def ask(self, n: int) -> Maps:
-        """Return random mappings at first and now and then, else the candidates that the GP ranks best."""
+        """Return the start, random mappings at first and now and then, else the candidates that the GP ranks best."""
+        if len(self._start):
+            begin, self._start = self._start.select(slice(n)), self._start.select(slice(n, None))
+            return Maps.joined([begin, self._mixed(n - len(begin))])
         if len(self.model) < self._warm_up or self.rng.random() < self._explore:
             return self._mixed(n)
-        if self._stock is None or self._candidates - len(self._unasked) >= self._candidates / _ASKED_PER_STOCK:
-            self._stock = self._mixed(self._candidates)
-            self._stock_features = self._of(self._stock)
-            self._unasked = np.arange(self._candidates)
-        order = np.argsort(self.model.rank(self._stock_features[self._unasked]), kind="stable")
-        best, self._unasked = self._unasked[order[:n]], self._unasked[order[n:]]
-        return self._stock.select(best)
+        drawn = self._mixed(self._candidates)
+        if self._near:
+            drawn = Maps.joined([drawn, self._best.ask(self._near)])
+        return drawn.select(np.argsort(self.model.rank(self._of(drawn)), kind="stable")[:n])
+
+    @property
+    def population(self) -> Maps | None:
+        """The best mappings so far, the very best first."""
+        return self._best.population
 
     def _of(self, maps: Maps) -> Values:
-        return self._features(self.space.chip, maps, self.space.layer)
+        return self._features(self.space, maps)
 
     def _mixed(self, n: int) -> Maps:
         """Return n legal mappings, some of them of the usual dataflows, in random order."""
@@ -216,4 +232,5 @@ class DaboMaps(LayerSearch):
 
     def tell(self, maps: Maps, values: Values) -> None:
         """Learn what mappings cost."""
+        self._best.tell(maps, values)
         self.model.add(self._of(maps), values)

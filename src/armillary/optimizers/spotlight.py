@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.evaluators.spotlight.fixed import FixedSpace
-from armillary.evaluators.spotlight.local import DISTINCT, Memory
+from armillary.evaluators.spotlight.local import DISTINCT, LocalMaps, Memory
 from armillary.evaluators.spotlight.search import GENETIC, RANDOM, Mapper
 from armillary.hardware.templates.spotlight import EDGE, chip_of
 from armillary.optimizers.coded import CodedOptimizer
@@ -30,6 +30,7 @@ from armillary.optimizers.dabo import DaboMaps, DomainModel
 from armillary.optimizers.features import RAW_HW, RAW_SW, SPOTLIGHT_HW, SPOTLIGHT_SW, FeatureSpace, union
 from armillary.optimizers.genetic import Genetic
 from armillary.optimizers.random_search import RandomSearch
+from armillary.optimizers.surrogate_search import neighbours
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Objective
 
@@ -39,8 +40,8 @@ USUAL_SHARE = 0.5
 
 
 def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100, usual_share: float = USUAL_SHARE) -> Mapper:
-    """Return the mapper that searches with daBO in a feature space."""
-    return Mapper(name, partial(DaboMaps, features=features, usual_share=usual_share), samples=samples)
+    """Return the mapper that searches with daBO in a feature space, from the best mappings of the chip before on."""
+    return Mapper(name, Memory(partial(DaboMaps, features=features, usual_share=usual_share)), samples=samples)
 
 
 def check_space(space: Space) -> None:
@@ -64,10 +65,11 @@ class Spotlight(CodedOptimizer):
         objective: what to minimise under which bounds.
         seed: same seed and results, same designs.
         features: of the hardware.
-        model: the GP.
+        model: the GP; by default with a linear trend and what deviates from it, and the lower confidence bound.
         warm_up: random designs evaluated first.
         explore: share of the later designs that are random.
         candidates: drawn per design.
+        around: how many of the best designs have all designs that differ in one parameter among the candidates.
         mapper: the search for mappings that goes with it.
 
     Raises:
@@ -87,24 +89,30 @@ class Spotlight(CodedOptimizer):
         warm_up: int = 10,
         explore: float = 0.1,
         candidates: int = 1000,
+        around: int = 3,
         mapper: Mapper | None = None,
     ) -> None:
         check_space(space)
         super().__init__(space=space, objective=objective, seed=seed)
         self.mapper = mapper or dabo_mapper("dabo", SPOTLIGHT_SW)
-        self.model = model or DomainModel()
+        self.model = DomainModel("trend") if model is None else model
         self._features, self._warm_up = features, warm_up
-        self._explore, self._candidates = explore, candidates
+        self._explore, self._candidates, self._around = explore, candidates, around
+        self._codes = np.empty((0, len(space.parameters)), dtype=np.int64)
+        self._values = np.empty(0)
 
     def _propose(self, n: int) -> NDArray[np.int64]:
         learned = len(self.model) >= self._warm_up and np.isfinite(self.best_value)
         if not learned or self._rng.random() < self._explore:
             return self._drawn(n)
-        drawn = self._drawn(self._candidates)
+        best = self._codes[np.argsort(self._values, kind="stable")[: self._around]]
+        near = neighbours(self.space, best)
+        drawn = np.concatenate([self._drawn(self._candidates), near[self._unmet(near)]])
         return drawn[np.argsort(self.model.rank(self._of(drawn)), kind="stable")][:n]
 
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         self.model.add(self._of(codes), values)
+        self._codes, self._values = np.concatenate([self._codes, codes]), np.concatenate([self._values, values])
 
     def _reject(self, codes: NDArray[np.int64]) -> None:
         """Learn nothing: candidates meet the constraint by construction."""
@@ -143,11 +151,11 @@ def everything(*, space: Space, objective: Objective, seed: int = 0) -> Spotligh
 
 def fixed(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
     """Return Spotlight-F."""
-    mapper = Mapper("fixed", partial(DaboMaps, features=SPOTLIGHT_SW), space=FixedSpace)
+    mapper = Mapper("fixed", partial(DaboMaps, features=SPOTLIGHT_SW, near=0), space=FixedSpace)
     return Spotlight(space=space, objective=objective, seed=seed, mapper=mapper)
 
 
 def exact(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
     """Return Spotlight with a thorough search inside, which starts from the best mappings of earlier chips."""
-    mapper = Mapper("exact", Memory(), samples=2000, batch=100, space=DISTINCT, balanced=True)
+    mapper = Mapper("exact", Memory(LocalMaps), samples=2000, batch=100, space=DISTINCT, balanced=True)
     return Spotlight(space=space, objective=objective, seed=seed, mapper=mapper)

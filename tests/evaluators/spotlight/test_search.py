@@ -6,7 +6,7 @@ import pytest
 
 from armillary.evaluators.spotlight.evaluator import THOROUGH, map_network
 from armillary.evaluators.spotlight.fixed import FixedSpace, GridMaps, grid
-from armillary.evaluators.spotlight.local import DISTINCT, Memory
+from armillary.evaluators.spotlight.local import DISTINCT, LocalMaps, Memory
 from armillary.evaluators.spotlight.mapspace import ARRAY, FLEXIBLE, NVDLA, REGISTERS, Maps, UnrolledSpace
 from armillary.evaluators.spotlight.search import GENETIC, RANDOM, Judge, Mapper
 from armillary.hardware.templates.spotlight import Chip
@@ -109,12 +109,12 @@ def test_equal_layers_are_mapped_once_and_counted_every_time():
 
 def test_a_search_remembers_what_was_good_on_other_chips():
     layers = [use.layer for use in zoo.build("mobilenet_v2").layers[:6]]
-    remembering = Mapper("few", Memory(), samples=120, batch=60, space=DISTINCT)
+    remembering = Mapper("few", Memory(LocalMaps), samples=120, batch=60, space=DISTINCT)
     remembering_more = Mapper("more", remembering.make, samples=3000, batch=100, space=DISTINCT)
     chips = [Chip(8, 128, 12, 14, 128, 64), Chip(8, 100, 11, 14, 96, 64)]
     remembering_more.map(chips[0], layers, "edp", 0)
     warm = remembering.map(chips[1], layers, "edp", 0)
-    cold = Mapper("cold", Memory(), samples=120, batch=60, space=DISTINCT).map(chips[1], layers, "edp", 0)
+    cold = Mapper("cold", Memory(LocalMaps), samples=120, batch=60, space=DISTINCT).map(chips[1], layers, "edp", 0)
     gains = [c.value / w.value for w, c in zip(warm, cold, strict=True)]
     assert np.mean(np.log(gains)) > 0.01
     assert sum(gain >= 1 for gain in gains) >= 4

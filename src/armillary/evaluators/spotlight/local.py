@@ -7,9 +7,10 @@ chip may start the next search: what the new chip cannot unroll is turned in tim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ class LocalMaps(LayerSearch):
         self._primes = _primes_of(space.bounds)
         self._maps: Maps | None = None
         self._values = np.empty(0)
-        self._start = None if start is None else space.repaired(start)
+        self._start = None if start is None else space.adopted(start)
 
     @property
     def population(self) -> Maps | None:
@@ -80,8 +81,7 @@ class LocalMaps(LayerSearch):
             first = self._sensible(n)
             if self._start is None or self._told:
                 return first
-            kept = self._start.select(self.space.legal(self._start)).select(slice(n))
-            return Maps.joined([kept, first]).select(slice(n))
+            return Maps.joined([self._start, first]).select(slice(n))
         rank = self.rng.integers(len(self._maps), size=(2, _TRIES * n)).min(axis=0)
         children = self._neighbours(self._maps.select(rank))
         children = children.select(self.space.legal(children)).select(slice(n))
@@ -189,16 +189,33 @@ def _among_first(maps: Maps, most: int) -> NDArray[np.bool_]:
     return rank < most
 
 
-class Memory:
-    """Makes searches that start from the best mappings of the same layer onto earlier chips."""
+class Starting(Protocol):
+    """A search that can start from mappings of another chip, and tells the best it met."""
 
-    def __init__(self) -> None:
-        self._last: dict[Layer, LocalMaps] = {}
+    @property
+    def population(self) -> Maps | None:
+        """The best, the very best first; None before the first."""
+        ...
 
-    def __call__(self, space: UnrolledSpace, rng: np.random.Generator) -> LocalMaps:
+
+Found = TypeVar("Found", bound=Starting)
+
+
+class Memory(Generic[Found]):
+    """Makes searches that start from the best mappings of the same layer onto the chip before.
+
+    Args:
+        make: such a search, of a space and a generator, with `start`.
+    """
+
+    def __init__(self, make: Callable[..., Found]) -> None:
+        self._make = make
+        self._last: dict[Layer, Found] = {}
+
+    def __call__(self, space: UnrolledSpace, rng: np.random.Generator) -> Found:
         """Return a search for a layer onto another chip."""
         before = self._last.get(space.layer)
-        self._last[space.layer] = LocalMaps(space, rng, start=None if before is None else before.population)
+        self._last[space.layer] = self._make(space, rng, start=None if before is None else before.population)
         return self._last[space.layer]
 
 

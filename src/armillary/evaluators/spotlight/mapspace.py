@@ -150,14 +150,19 @@ class UnrolledSpace:
         for d in np.flatnonzero(self.bounds > 1).tolist():
             ways = _ways(int(self.bounds[d]))
             factors[:, d, [REGISTERS, SCRATCHPAD, DRAM]] = ways[rng.integers(len(ways), size=n)]
+        maps = Maps(factors, rows, columns, lane, rng.integers(len(self.orders), size=(n, 2)))
+        self._unroll(maps)
+        return maps
+
+    def _unroll(self, maps: Maps) -> None:
+        """Unroll as much as there is room for of the loops in scratchpad and register file, in place."""
         for dims, most, source, target in (
-            (rows, self.rows, SCRATCHPAD, ARRAY),
-            (columns, self.columns, SCRATCHPAD, ARRAY),
-            (lane, self.lanes, REGISTERS, LANES),
+            (maps.rows, self.rows, SCRATCHPAD, ARRAY),
+            (maps.columns, self.columns, SCRATCHPAD, ARRAY),
+            (maps.lanes, self.lanes, REGISTERS, LANES),
         ):
             which = np.flatnonzero(dims != NOTHING)
-            unroll(factors, which, dims[which], source, target, most)
-        return Maps(factors, rows, columns, lane, rng.integers(len(self.orders), size=(n, 2)))
+            unroll(maps.factors, which, dims[which], source, target, most)
 
     def legal(self, maps: Maps) -> NDArray[np.bool_]:
         """Return whether the tiles of mappings fit into the register file and the scratchpad, shape [n]."""
@@ -206,6 +211,12 @@ class UnrolledSpace:
             factors[:, :, to] *= np.where(over, factors[:, :, place], 1)
             factors[:, :, place] = np.where(over, 1, factors[:, :, place])
         return Maps(factors, maps.rows, maps.columns, maps.lanes, maps.orders)
+
+    def adopted(self, maps: Maps) -> Maps:
+        """Return mappings of another chip as this one can run them, without those that do not fit."""
+        maps = self.repaired(maps)
+        self._unroll(maps)
+        return maps.select(self.legal(maps))
 
     def decode(self, maps: Maps) -> MappingBatch:
         """Return mappings as the cost model takes them."""
