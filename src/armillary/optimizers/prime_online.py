@@ -3,10 +3,10 @@
 The paper closes with this idea (Section 7). Every batch of results is appended to what is known, and
 networks continue from their last weights: values from feasible designs, feasibility from all, as
 `armillary.surrogates.deep_ensemble` has them. Being able to verify, it can afford what the offline
-method cannot. Of every eight designs of a batch, three are what single networks find best (Thompson sampling),
-three have the greatest expected improvement by a Gaussian process, which needs fewer results than networks do,
-one is the most promising neighbour of the best designs, and one is a move of a firefly swarm, so that no error of a
-model is final. All of them hear all results.
+method cannot. Of every eight designs of a batch, one is what a single network finds best (Thompson sampling), five
+have the greatest expected improvement by a Gaussian process, which needs fewer results than networks do, one
+is the neighbour of the best designs that the networks find most promising, and one is a move of a firefly swarm, so
+that no error of a model is final. All of them hear all results.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class PrimeOnline(ModelBased):
         self._firefly.within = self._process.within = self.within
         parts = [self._around(n // 8)]
         if n >= 8:
-            parts += [self._firefly.ask_codes(n // 8), self._process.ask_codes(3 * n // 8)]
+            parts += [self._firefly.ask_codes(n // 8), self._process.ask_codes(5 * n // 8)]
         parts.append(self._imagined(n - sum(map(len, parts))))
         return np.concatenate(parts)
 
