@@ -15,6 +15,8 @@ from armillary.evaluators.spotlight.mapspace import (
     LANES,
     NOTHING,
     NVDLA,
+    REGISTERS,
+    SCRATCHPAD,
     SHIDIANNAO,
     Maps,
     UnrolledSpace,
@@ -26,6 +28,7 @@ from armillary.hardware.templates.spotlight import Chip
 from armillary.workloads.layer import Layer
 
 CHIP = Chip(4, 128, 12, 10, 64, 64)
+CHIPS = Chip(16, 64, 40, 40, 64, 64), Chip(2, 64, 3, 2, 64, 64)
 LAYERS = [
     Layer("conv", "conv", K=8, C=4, P=6, Q=6, R=3, S=3),
     Layer("strided", "conv", K=8, C=4, P=6, Q=4, R=3, S=3, stride_h=2, stride_w=2),
@@ -125,6 +128,20 @@ def test_a_mapping_of_another_chip_is_repaired():
     maps = small.repaired(large.random(300, np.random.default_rng(7)))
     assert (maps.factors.prod(axis=2) == small.bounds).all()
     assert not costs_of(small, maps).feasible.logical_not().logical_and(torch.from_numpy(small.legal(maps))).any()
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 4, 16]), st.integers(0, 100))
+@settings(max_examples=30, deadline=None)
+def test_what_another_chip_did_fits_and_fills_this_one(rows, columns, lanes, seed):
+    layer = LAYERS[0]
+    other, space = (UnrolledSpace(c, layer) for c in (CHIPS[seed % 2], Chip(lanes, 64, rows, columns, 64, 64)))
+    maps = space.adopted(other.random(100, np.random.default_rng(seed)))
+    assert (maps.factors.prod(axis=2) == space.bounds).all()
+    assert costs_of(space, maps).feasible.all() if len(maps) else True
+    for dims, most, time, place in ((maps.rows, rows, SCRATCHPAD, ARRAY), (maps.lanes, lanes, REGISTERS, LANES)):
+        unrolled, left = (maps.factors[np.arange(len(maps)), dims, which] for which in (place, time))
+        assert (unrolled <= most).all()
+        assert (most // unrolled < np.where(left > 1, left, np.inf)).all()  # the whole rest would not fit
 
 
 @given(st.integers(1, 5000), st.integers(1, 300))
