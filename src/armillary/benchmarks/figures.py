@@ -8,18 +8,20 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from armillary.reports.theme import axis, blank
+from armillary.reports.theme import axis, blank, spans_decades
 
 _LONG = 1e9
+_FEW_TICKS = 3.0  # an axis of powers that spans less has one number on it
 _COLOURS = (
     "#8a95a3", "#c77700", "#7a5195", "#2a9d8f", "#bc5090", "#555b6e", "#0067a5", "#d1495b", "#6a994e", "#000000",
+    "#56b4e9", "#e3b505", "#9d6b53", "#b8d8ba", "#5f0f40",
 )  # fmt: skip
 
 
 def write_lines(
     curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], path: Path, *, title: str, x: str, y: str
 ) -> None:
-    """Write a page with one line per name, both axes logarithmic."""
+    """Write a page with one line per name, both axes logarithmic where the values spread."""
     figure = blank()
     for number, (name, (across, up)) in enumerate(curves.items()):
         figure.add_scatter(
@@ -70,7 +72,7 @@ def write(figure: go.Figure, path: Path, *, title: str, x: str, y: str, logarith
         title: above it.
         x: title of the x axis.
         y: title of the y axis.
-        logarithmic: which axes are, of "xy".
+        logarithmic: which axes are, of "xy", if what they show spreads far enough.
     """
     figure.update_layout(
         title={"text": title, "x": 0.01},
@@ -89,7 +91,9 @@ def _axis(figure: go.Figure, name: str, title: str, *, log: bool) -> dict[str, A
     """Return an axis for what a figure shows along it; numbers that are long to write as powers of ten."""
     numbers = [float(v) for t in figure.data for v in _along(t, name) if not isinstance(v, str)]
     long = max(numbers, default=0.0) >= _LONG
-    return axis(title, numbers, log=log and bool(numbers)) | ({"tickformat": ".0e"} if long else {})
+    return axis(title, numbers, log=log and spans_decades(numbers, _FEW_TICKS)) | (
+        {"tickformat": ".0e"} if long else {}
+    )
 
 
 def _along(trace: Any, name: str) -> Any:

@@ -46,6 +46,7 @@ COMPARED_MAPPINGS = (10_000, 100_000)
 _TIE = 1.001
 _PUBLISHED_PER_JOULE = {"eyeriss-like": 26.0, "nvdla-like": 28.0, "maeri-like": 8.3}
 _UNEQUAL: Mapping[Hand, str] = {"any-memory": "memories beyond the space", "original": "one lane, own area"}
+_GOAL_NAMES = {"delay": "Delay", "edp": "EDP"}
 _UNITS = {"delay": "cycles", "edp": "pJ x cycles"}
 
 Runs_ = Sequence[Mapping[str, Any]]
@@ -75,7 +76,9 @@ def _compared(options: BenchOptions, scale: str, goals: Sequence[Goal], methods:
     write_csv(rows, options)
     for goal in goals:
         some = [row for row in rows if row["goal"] == goal]
-        _write_bars(some, options, f"{goal} over Spotlight's, {scale}: median, least and most of the trials", goal)
+        _write_bars(
+            some, options, f"{_GOAL_NAMES[goal]} over Spotlight's, {scale}: median, least and most of the trials", goal
+        )
     return BenchResult(rows=rows, checks=_wins(studies, methods, measured), notes=_notes(runs, studies, measured))
 
 

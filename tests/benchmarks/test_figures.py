@@ -1,0 +1,18 @@
+import pytest
+
+from armillary.benchmarks.figures import _COLOURS, write_bars, write_lines
+
+
+@pytest.mark.parametrize(("values", "logarithmic"), [([1.0, 1.85], False), ([1.0, 20.0], True), ([0.0, 20.0], False)])
+def test_an_axis_is_logarithmic_only_where_that_leaves_numbers_on_it(tmp_path, values, logarithmic):
+    write_lines({"a": ([1.0, 2.0], values)}, tmp_path / "page.html", title="t", x="x", y="y")
+    text = (tmp_path / "page.html").read_text().split("Plotly.newPlot")[-1]
+    assert ('"type":"log"' in text) is logarithmic
+
+
+def test_every_bar_of_the_largest_figure_has_its_own_colour(tmp_path):
+    names = [f"method {i}" for i in range(13)]
+    write_bars({name: {"group": 1.0 + i} for i, name in enumerate(names)}, tmp_path / "page.html", title="t", y="y")
+    text = (tmp_path / "page.html").read_text()
+    assert all(colour in text for colour in _COLOURS[:13])
+    assert len(set(_COLOURS)) == len(_COLOURS) >= 13
