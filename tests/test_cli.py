@@ -332,6 +332,10 @@ t.SCHEDULES["brief"] = t.Schedule(rungs=(t.Rung(30, 2),), warmup=30, batch=64, c
 """
 
 
+def _heed_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs inherit that it is ignored
+
+
 def interrupted(arguments, stage, script="", before_s=1.0):
     """Run a command, press Ctrl-C once a stage was announced, and return what it said."""
     with subprocess.Popen(
@@ -339,6 +343,7 @@ def interrupted(arguments, stage, script="", before_s=1.0):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_interrupts,
     ) as process:
         seen = ""
         while stage not in seen:
