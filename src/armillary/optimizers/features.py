@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,10 @@ from armillary.evaluators.spotlight.mapspace import (
     SCRATCHPAD,
     Maps,
     UnrolledSpace,
-    held_words,
 )
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS
 from armillary.hardware.mapping import RELEVANT, tile_words
 from armillary.hardware.templates.spotlight import Chip
-from armillary.workloads.layer import Layer
 
 Values = NDArray[np.float64]
 _LEVELS = (REGISTERS, SCRATCHPAD, DRAM)
@@ -66,6 +65,16 @@ class MapView:
         """Return how often the loop unrolled over `rows` or `columns` still turns in the scratchpad."""
         return self._along(axis, SCRATCHPAD)
 
+    def held_words(self, level: int) -> Values:
+        """Return the words that the tiles of all three tensors take in a register file (level 0) or the scratchpad."""
+        return np.asarray(np.sum(self._tile_words[level], axis=0), dtype=float)
+
+    @cached_property
+    def _tile_words(self) -> list[tuple[NDArray[np.int64], ...]]:
+        """The words of each tensor's tile in the register file and in the scratchpad, for all features that ask."""
+        extents = (dict(zip(DIMENSIONS, self.maps.tile(level).T, strict=True)) for level in (0, 1))
+        return [tile_words(self.space.layer, extent) for extent in extents]
+
     def moved_words(self, level: int) -> Values:
         """Return the words that one register file (level 0) or the scratchpad (1) takes in, over all rounds.
 
@@ -77,9 +86,8 @@ class MapView:
         places = np.concatenate(
             [orders[self.maps.orders[:, place - SCRATCHPAD]] + place * len(DIMENSIONS) for place in above], axis=1
         )
-        extent = dict(zip(DIMENSIONS, self.maps.tile(level).T, strict=True))
         words = np.zeros(len(self.maps))
-        for tensor, tile in zip(TENSORS, tile_words(self.space.layer, extent), strict=True):
+        for tensor, tile in zip(TENSORS, self._tile_words[level], strict=True):
             indexes = np.tile([d in RELEVANT[tensor] for d in DIMENSIONS], len(above))
             innermost = np.where(indexes & (factors > 1), places, np.inf).min(axis=1)
             words += tile * np.where(places >= innermost[:, None], factors, 1).prod(axis=1)
@@ -154,10 +162,10 @@ TABLE_4_2 = FeatureSpace(
 FURTHER = FeatureSpace(
     {
         "lane_utilization": lambda c, m, _: m.unrolled("lanes") / c.simd_lanes,
-        "register_file_use": lambda c, m, la: _words(m, la, 0) / c.register_file_bytes,
-        "scratchpad_use": lambda c, m, la: _words(m, la, 1) / (c.scratchpad_kib * 1024),
+        "register_file_use": lambda c, m, _: m.held_words(0) / c.register_file_bytes,
+        "scratchpad_use": lambda c, m, _: m.held_words(1) / (c.scratchpad_kib * 1024),
         "reuse_volume": lambda _, m, la: (
-            la.macs / (_words(m, la, 1) * np.prod([m.loops(d, 2) for d in DIMENSIONS], axis=0))
+            la.macs / (m.held_words(1) * np.prod([m.loops(d, 2) for d in DIMENSIONS], axis=0))
         ),
         "array_perimeter": lambda c, m, _: m.unrolled("rows") + m.unrolled("columns") + 0 * c.rows,
         "scratchpad_iterations": lambda _, m, __: np.prod([m.loops(d, 1) for d in DIMENSIONS], axis=0),
@@ -245,7 +253,3 @@ RAW_HW = FeatureSpace(
 def union(*spaces: FeatureSpace) -> FeatureSpace:
     """Return the features of all spaces."""
     return FeatureSpace({name: f for space in spaces for name, f in space.features.items()})
-
-
-def _words(view: MapView, layer: Layer, level: int) -> Values:
-    return held_words(layer, view.maps.tile(level)).astype(float)
