@@ -3,7 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from armillary.evaluators.spotlight.mapspace import DRAM, REGISTERS, SCRATCHPAD, Maps, UnrolledSpace
+from armillary.evaluators.spotlight.mapspace import ARRAY, DRAM, LANES, REGISTERS, SCRATCHPAD, Maps, UnrolledSpace
 from armillary.evaluators.spotlight.search import RANDOM, Mapper
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.templates.spotlight import EDGE, Chip
@@ -106,6 +106,27 @@ def test_the_model_finds_a_linear_trend(kernel, acquisition):
     truth = 0.7 * fresh[:, 0] - 0.5 * fresh[:, 2]
     assert np.corrcoef(model.predict(fresh), truth)[0, 1] > 0.95
     assert truth[np.argsort(model.rank(fresh))[:10]].mean() < np.quantile(truth, 0.15)
+
+
+@pytest.mark.parametrize("acquisition", ["lcb", "ei"])
+def test_the_model_learns_what_deviates_from_what_was_expected(acquisition):
+    rng = np.random.default_rng(0)
+    features, steps = rng.uniform(1, 5, size=(12, 3)), np.exp(rng.integers(0, 5, size=12))
+    model = DomainModel("trend", acquisition)
+    model.add(features, steps * np.exp(0.05 * features[:, 0]), steps)
+    fresh, ahead = rng.uniform(1, 5, size=(200, 3)), np.exp(rng.integers(0, 5, size=200))
+    truth = np.log(ahead) + 0.05 * fresh[:, 0]
+    assert np.argsort(model.rank(fresh, ahead))[:20].tolist() != np.argsort(model.rank(fresh))[:20].tolist()
+    assert truth[np.argsort(model.rank(fresh, ahead))[:20]].max() < np.quantile(truth, 0.25)
+
+
+def test_a_share_of_the_draws_fills_the_array():
+    def busy(share):
+        maps = DaboMaps(SPACE, np.random.default_rng(0), features=SPOTLIGHT_SW, prior_share=share).ask(400)
+        assert SPACE.legal(maps).all()
+        return np.log(maps.factors[:, :, [LANES, ARRAY]].prod(axis=(1, 2))).mean()
+
+    assert busy(1.0) > busy(0.5) > busy(0.0)
 
 
 def test_importance_tells_what_the_model_uses():

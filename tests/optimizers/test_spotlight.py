@@ -5,6 +5,7 @@ import pytest
 
 from armillary import optimizers
 from armillary.evaluators.spotlight.evaluator import SpotlightEvaluator
+from armillary.evaluators.spotlight.roofline import Roofline
 from armillary.evaluators.spotlight.search import Mapper
 from armillary.hardware import templates
 from armillary.hardware.templates.spotlight import EDGE, TEMPLATE, chip_of
@@ -131,6 +132,32 @@ def test_the_hardware_search_learns():
         codes = search.ask_codes(1)
         search.tell_batch(codes, 1.0 / np.array([chip_of(d).simd_lanes for d in EDGE.designs(codes)]))
     assert EDGE.parameters[lanes].values[search.best_codes[lanes]] == 16
+
+
+@pytest.mark.parametrize(
+    ("variant", "metric", "expects"),
+    [
+        ("spotlight", "delay_cycles", True),
+        ("spotlight-exact", "edp_pj_cycles", True),
+        ("spotlight", "energy_pj", False),
+        ("spotlight-v", "delay_cycles", False),
+        ("hasco", "delay_cycles", False),
+    ],
+)
+def test_a_known_network_s_roofline_is_expected_where_the_delay_counts(variant, metric, expects):
+    search = optimizers.load(variant)(space=EDGE, objective=Objective(metric), seed=0)
+    network = zoo.build("transformer")
+    search.for_workload(network)
+    search.within = lambda codes: TEMPLATE.area_mm2(codes) <= 3.5
+    roofline = Roofline(network)
+
+    def least(codes):
+        return np.array([roofline.least_cycles(chip_of(design)) for design in EDGE.designs(codes)])
+
+    first = search.ask_codes(40)
+    search.tell_batch(first, least(first) if expects else np.random.default_rng(0).lognormal(size=len(first)))
+    found = least(search.ask_codes(20))
+    assert (np.median(found) < np.quantile(least(first), 0.1)) == expects
 
 
 def test_other_optimizers_search_the_template_with_thorough_mappings(tmp_path):

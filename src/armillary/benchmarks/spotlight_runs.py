@@ -33,6 +33,7 @@ from armillary.hardware.templates.spotlight import (
     chip_of,
     cloud,
 )
+from armillary.optimizers.coded import KnowsWorkload
 from armillary.optimizers.features import SPOTLIGHT_SW
 from armillary.optimizers.spotlight import dabo_mapper
 from armillary.types import Objective
@@ -51,7 +52,7 @@ Hand = Literal["bounded", "any-memory", "original"]
 _METRICS: Mapping[Goal, str] = {"edp": "edp_pj_cycles", "delay": "delay_cycles"}
 _LANES = (2, 4, 8, 16)
 _GRID = "grid"
-_REVISION = 5
+_REVISION = 6
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class Runs:
         objective = Objective(_METRICS[study.goal], {"area_mm2": template.area_budget_mm2})
         search = optimizers.load(method)(space=template.space, objective=objective, seed=seed)
         search.within = lambda codes: template.area_mm2(codes) <= template.area_budget_mm2
+        if isinstance(search, KnowsWorkload):
+            search.for_workload(workload)
         mapper = self.mapper_of(search.mapper)
         values: list[float] = []
         seconds: list[float] = []

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Design, Evaluation, Evaluations, Objective
+from armillary.workloads.layer import Workload
 
 Keep = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
 
@@ -30,6 +31,15 @@ class AsksCodes(Protocol):
 
     def tell_batch(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Take values to minimise, infinite for infeasible designs, shape [designs]."""
+        ...
+
+
+@runtime_checkable
+class KnowsWorkload(Protocol):
+    """The capability of an optimizer to use what is known of the network that it searches for."""
+
+    def for_workload(self, workload: Workload) -> None:
+        """Take the network, before the first design is asked."""
         ...
 
 

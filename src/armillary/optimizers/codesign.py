@@ -104,7 +104,15 @@ def hasco(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
     mapper = Mapper("intrinsic", RANDOM.make, samples=_TILES, space=partial(FixedSpace, flows=(NVDLA,)))
     model = DomainModel("matern", "ei")
     return Spotlight(
-        space=space, objective=objective, seed=seed, features=RAW_HW, model=model, explore=0.0, around=0, mapper=mapper
+        space=space,
+        objective=objective,
+        seed=seed,
+        features=RAW_HW,
+        model=model,
+        explore=0.0,
+        around=0,
+        mapper=mapper,
+        prior_mean=False,
     )
 
 

@@ -66,22 +66,28 @@ class DomainModel:
         self._kernel, self._acquisition, self._beta = kernel, acquisition, beta
         self._model: _Regressor | None = None
         self._features = np.empty((0, 0))
-        self._values = np.empty(0)
+        self._values, self._expected = np.empty(0), np.empty(0)
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def add(self, features: Values, values: Values) -> None:
-        """Take what was evaluated: features of shape [n, features], values to minimise of shape [n].
+    def add(self, features: Values, values: Values, expected: Values | None = None) -> None:
+        """Take what was evaluated.
 
-        A value that is infinite, of something that cannot be used, counts as the worst one that is finite.
+        Args:
+            features: shape [n, features].
+            values: to minimise, shape [n]. One that is infinite, of something that cannot be used, counts as the worst
+                one that is finite.
+            expected: the value that was to be expected of each up to a common factor, shape [n]: the GP's prior mean,
+                so that it learns what deviates from it; the same for all, if not given.
         """
+        self._expected = np.concatenate([self._expected, _log_of(expected, len(values))])
         self._features = features if not len(self) else np.concatenate([self._features, features])
         self._values = np.concatenate([self._values, values])
         self._model = None
 
-    def rank(self, features: Values) -> Values:
-        """Return what to minimise of candidates, shape [n].
+    def rank(self, features: Values, expected: Values | None = None) -> Values:
+        """Return what to minimise of candidates, shape [n], given what is expected of them as in `add`.
 
         Raises:
             ArmillaryError: if nothing that was evaluated has a finite value.
@@ -90,9 +96,10 @@ class DomainModel:
             self._fit()
         assert self._model is not None
         mean, std = self._model.predict(self._scaled(features), return_std=True)
+        mean = mean + _log_of(expected, len(mean)) / self._unit
         if self._acquisition == "lcb":
             return np.asarray(mean - self._beta * std)
-        return np.asarray(-np.log(std) - _log_improvement((self._targets.min() - mean) / std))
+        return np.asarray(-np.log(std) - _log_improvement((self._least - mean) / std))
 
     def predict(self, features: Values) -> Values:
         """Return the expected logarithm of the objective, standardised, shape [n]."""
@@ -119,8 +126,10 @@ class DomainModel:
         if not finite.any():
             raise ArmillaryError("nothing that was evaluated has a finite value; draw at random until something has")
         values = np.log(np.where(finite, self._values, self._values[finite].max()))
-        spread = values.std()
-        self._targets = (values - values.mean()) / (spread if spread > 0 else 1.0)
+        deviation = values - self._expected
+        self._unit = deviation.std() or 1.0
+        targets = (deviation - deviation.mean()) / self._unit
+        self._least = float((targets + self._expected / self._unit).min())
         least, most = self._features.min(axis=0), self._features.max(axis=0)
         self._logged = (least > 0) & (most >= _DECADE * least)
         self._location, self._spread = np.zeros(len(least)), np.ones(len(least))
@@ -131,11 +140,15 @@ class DomainModel:
         # what is fitted is small, so that checks of the input would take longer than the fit
         with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
             warnings.simplefilter("ignore", ConvergenceWarning)  # a length scale at its limit is an answer too
-            self._model.fit(self._scaled(self._features), self._targets)
+            self._model.fit(self._scaled(self._features), targets)
 
     def _scaled(self, features: Values) -> Values:
         seen = np.where(self._logged, np.log(np.maximum(features, 1e-300)), features)
         return np.asarray((seen - self._location) / self._spread)
+
+
+def _log_of(expected: Values | None, n: int) -> Values:
+    return np.zeros(n) if expected is None else np.log(expected)
 
 
 def _log_improvement(below: Values) -> Values:
@@ -171,8 +184,8 @@ class DaboMaps(LayerSearch):
         explore: share of the later batches that are random.
         candidates: drawn anew for every batch, which takes those that the GP ranks best.
         near: how many neighbours of the best mappings so far are candidates too; they do not keep to a `FixedSpace`.
-        usual_share: share of the draws that follow the dataflows of Eyeriss, NVDLA and ShiDianNao, which is prior
-            knowledge of another kind than features.
+        prior_share: share of the draws that follow the dataflows of Eyeriss, NVDLA and ShiDianNao, and share of all draws
+            that unroll whatever there is room for: prior knowledge of another kind than features.
         start: mappings to begin with, of another chip perhaps; the first few count.
     """
 
@@ -187,11 +200,11 @@ class DaboMaps(LayerSearch):
         explore: float = 0.1,
         candidates: int = 4000,
         near: int = 500,
-        usual_share: float = 0.0,
+        prior_share: float = 0.0,
         start: Maps | None = None,
     ) -> None:
         super().__init__(space, rng)
-        self._usual, self._usual_share = Usual(space), usual_share
+        self._usual, self._prior_share = Usual(space), prior_share
         self._features = features
         self.model = DomainModel() if model is None else model
         self._warm_up, self._explore = warm_up, explore
@@ -220,15 +233,22 @@ class DaboMaps(LayerSearch):
         return self._features(self.space, maps)
 
     def _mixed(self, n: int) -> Maps:
-        """Return n legal mappings, some of them of the usual dataflows, in random order."""
-        known = int(self.rng.binomial(n, self._usual_share))
+        """Return n legal mappings, some of them of the usual dataflows, some that fill the array, in random order."""
+        known = int(self.rng.binomial(n, self._prior_share))
         if not known:
             return self.drawn(n)
         maps = self._usual.random(2 * known, self.rng)
         fits = self.space.legal(maps)
         self.illegal += int((~fits).sum())
         maps = maps.select(fits).select(slice(known))
-        return Maps.joined([maps, self.drawn(n - len(maps))]).select(self.rng.permutation(n))
+        return self._filled(Maps.joined([maps, self.drawn(n - len(maps))]).select(self.rng.permutation(n)))
+
+    def _filled(self, maps: Maps) -> Maps:
+        """Return mappings with a share of them unrolled as far as there is room for, where they still fit then."""
+        n = np.arange(len(maps))
+        filled = maps.select(n)
+        self.space.fill(filled, np.flatnonzero(self.rng.random(len(n)) < self._prior_share))
+        return Maps.joined([filled, maps]).select(np.where(self.space.legal(filled), n, n + len(n)))
 
     def tell(self, maps: Maps, values: Values) -> None:
         """Learn what mappings cost."""

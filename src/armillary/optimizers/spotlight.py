@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from armillary.evaluators.spotlight.fixed import FixedSpace
 from armillary.evaluators.spotlight.local import DISTINCT, LocalMaps, Memory
+from armillary.evaluators.spotlight.roofline import Roofline
 from armillary.evaluators.spotlight.search import GENETIC, RANDOM, Mapper
 from armillary.hardware.templates.spotlight import EDGE, chip_of
 from armillary.optimizers.coded import CodedOptimizer
@@ -33,15 +34,18 @@ from armillary.optimizers.random_search import RandomSearch
 from armillary.optimizers.surrogate_search import neighbours
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Objective
+from armillary.workloads.layer import Workload
 
+_DELAYED = ("delay_cycles", "runtime_s", "edp_pj_cycles")
 ALL_HW, ALL_SW = union(SPOTLIGHT_HW, RAW_HW), union(SPOTLIGHT_SW, RAW_SW)
-USUAL_SHARE = 0.5
-"""Share of the candidates of Spotlight and Spotlight-A that follow a known dataflow; the chapter has none."""
+PRIOR_SHARE = 0.5
+"""Share of the mappings of Spotlight and Spotlight-A that follow a known dataflow, and share of them that fill the array;
+the chapter has none."""
 
 
-def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100, usual_share: float = USUAL_SHARE) -> Mapper:
+def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100, prior_share: float = PRIOR_SHARE) -> Mapper:
     """Return the mapper that searches with daBO in a feature space, from the best mappings of the chip before on."""
-    return Mapper(name, Memory(partial(DaboMaps, features=features, usual_share=usual_share)), samples=samples)
+    return Mapper(name, Memory(partial(DaboMaps, features=features, prior_share=prior_share)), samples=samples)
 
 
 def check_space(space: Space) -> None:
@@ -71,6 +75,7 @@ class Spotlight(CodedOptimizer):
         candidates: drawn per design.
         around: how many of the best designs have all designs that differ in one parameter among the candidates.
         mapper: the search for mappings that goes with it.
+        prior_mean: expect of a chip what the network's roofline says, once the network is known; see `for_workload`.
 
     Raises:
         ArmillaryError: if the space is another template's.
@@ -91,15 +96,27 @@ class Spotlight(CodedOptimizer):
         candidates: int = 1000,
         around: int = 3,
         mapper: Mapper | None = None,
+        prior_mean: bool = True,
     ) -> None:
         check_space(space)
         super().__init__(space=space, objective=objective, seed=seed)
         self.mapper = mapper or dabo_mapper("dabo", SPOTLIGHT_SW)
         self.model = DomainModel("trend") if model is None else model
         self._features, self._warm_up = features, warm_up
+        self._prior_mean = prior_mean
+        self._roofline: Roofline | None = None
         self._explore, self._candidates, self._around = explore, candidates, around
         self._codes = np.empty((0, len(space.parameters)), dtype=np.int64)
         self._values = np.empty(0)
+
+    def for_workload(self, workload: Workload) -> None:
+        """Take the network that chips are searched for.
+
+        Where the delay counts, its roofline becomes the GP's prior mean: delays come in steps, as unrolled factors divide
+        the layers' dimensions, and no feature of the chip alone sees them.
+        """
+        if self._prior_mean and self.objective.metric in _DELAYED:
+            self._roofline = Roofline(workload)
 
     def _propose(self, n: int) -> NDArray[np.int64]:
         learned = len(self.model) >= self._warm_up and np.isfinite(self.best_value)
@@ -108,17 +125,21 @@ class Spotlight(CodedOptimizer):
         best = self._codes[np.argsort(self._values, kind="stable")[: self._around]]
         near = neighbours(self.space, best)
         drawn = np.concatenate([self._drawn(self._candidates), near[self._unmet(near)]])
-        return drawn[np.argsort(self.model.rank(self._of(drawn)), kind="stable")][:n]
+        return drawn[np.argsort(self.model.rank(*self._known_of(drawn)), kind="stable")][:n]
 
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-        self.model.add(self._of(codes), values)
+        features, expected = self._known_of(codes)
+        self.model.add(features, values, expected)
         self._codes, self._values = np.concatenate([self._codes, codes]), np.concatenate([self._values, values])
 
     def _reject(self, codes: NDArray[np.int64]) -> None:
         """Learn nothing: candidates meet the constraint by construction."""
 
-    def _of(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return self._features.of_chips([chip_of(design) for design in self.space.designs(codes)])
+    def _known_of(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the features of chips and what is expected of them, if the network is known."""
+        chips = [chip_of(design) for design in self.space.designs(codes)]
+        expected = None if self._roofline is None else np.array([self._roofline.least_cycles(chip) for chip in chips])
+        return self._features.of_chips(chips), expected
 
 
 class SpotlightRandom(RandomSearch):
@@ -140,8 +161,8 @@ class SpotlightGenetic(Genetic):
 
 def vanilla(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
     """Return Spotlight-V."""
-    mapper = dabo_mapper("vanilla", RAW_SW, usual_share=0.0)
-    return Spotlight(space=space, objective=objective, seed=seed, features=RAW_HW, mapper=mapper)
+    mapper = dabo_mapper("vanilla", RAW_SW, prior_share=0.0)
+    return Spotlight(space=space, objective=objective, seed=seed, features=RAW_HW, mapper=mapper, prior_mean=False)
 
 
 def everything(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:

@@ -16,7 +16,7 @@ from armillary.evaluators.spotlight.search import Mapper
 from armillary.hardware.template import Template
 from armillary.hardware.templates.spotlight import chip_of
 from armillary.log.store import Log
-from armillary.optimizers.coded import AsksCodes, CodedOptimizer, objective_values
+from armillary.optimizers.coded import AsksCodes, CodedOptimizer, KnowsWorkload, objective_values
 from armillary.studies.bounds import check_area
 from armillary.studies.evaluation import evaluate_codes, logged
 from armillary.studies.progress import OnProgress, silent
@@ -86,6 +86,8 @@ def run_search(
     check_area(template, evaluator, workload, request.area_mm2)
     if isinstance(optimizer, CodedOptimizer):
         optimizer.within = lambda codes: template.area_mm2(codes) <= request.area_mm2
+    if isinstance(optimizer, KnowsWorkload):
+        optimizer.for_workload(workload)
     folder.claim({**asdict(request), "workload": workload.name})
     log = Log(folder.log)
     known = logged(log, template.space, workload, evaluator)

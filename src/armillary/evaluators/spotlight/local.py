@@ -106,7 +106,7 @@ class LocalMaps(LayerSearch):
             known = replace(known, orders=self.rng.integers(len(self.space.orders), size=(len(known), 2)))
             every = Maps.joined([known, drawn]).select(slice(n))
         filled = every.select(np.arange(len(every)))
-        self._fill(filled, np.arange(len(every)))
+        self.space.fill(filled, np.arange(len(every)))
         filled = Maps.joined([filled, every, drawn])
         return filled.select(self.space.legal(filled)).select(slice(n))
 
@@ -126,20 +126,8 @@ class LocalMaps(LayerSearch):
             self._move_factor(again, moved)
             again = again[rng.random(len(again)) < 0.4]
         repaired = self.space.repaired(moved)
-        self._fill(repaired, np.flatnonzero(rng.random(n) < _FILLED))
+        self.space.fill(repaired, np.flatnonzero(rng.random(n) < _FILLED))
         return repaired
-
-    def _fill(self, maps: Maps, which: NDArray[np.intp]) -> None:
-        """Unroll what there is room for of all loops of the unrolled dimensions, in place."""
-        for name, most, target in (
-            ("rows", self.space.rows, ARRAY),
-            ("columns", self.space.columns, ARRAY),
-            ("lanes", self.space.lanes, LANES),
-        ):
-            members = which[getattr(maps, name)[which] != NOTHING]
-            dims = getattr(maps, name)[members]
-            for source in (REGISTERS, SCRATCHPAD, DRAM):
-                unroll(maps.factors, members, dims, source, target, most)
 
     def _unroll_another(
         self, which: NDArray[np.intp], factors: NDArray[np.int64], axes: Mapping[str, NDArray[np.int64]]

@@ -164,6 +164,17 @@ class UnrolledSpace:
             which = np.flatnonzero(dims != NOTHING)
             unroll(maps.factors, which, dims[which], source, target, most)
 
+    def fill(self, maps: Maps, which: NDArray[np.intp]) -> None:
+        """Unroll what there is room for of all loops of the unrolled dimensions of some mappings, in place."""
+        for dims, most, target in (
+            (maps.rows, self.rows, ARRAY),
+            (maps.columns, self.columns, ARRAY),
+            (maps.lanes, self.lanes, LANES),
+        ):
+            members = which[dims[which] != NOTHING]
+            for source in (REGISTERS, SCRATCHPAD, DRAM):
+                unroll(maps.factors, members, dims[members], source, target, most)
+
     def legal(self, maps: Maps) -> NDArray[np.bool_]:
         """Return whether the tiles of mappings fit into the register file and the scratchpad, shape [n]."""
         inner, outer = (held_words(self.layer, maps.tile(level)) <= self.capacity[level] for level in (0, 1))

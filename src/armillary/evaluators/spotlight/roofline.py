@@ -1,0 +1,90 @@
+"""The roofline of a network on a chip: the least delay that any of its mappings can have.
+
+Two limits hold whatever the order of loops and the sizes of memories. Unrolled factors divide a layer's bounds, so an
+array has a most number of lanes that a layer can keep busy; and each word of weights, inputs and outputs crosses the ports
+of DRAM and scratchpad at least once.
+
+Source: Williams, Waterman and Patterson, "Roofline", CACM 2009; the unrolled factors are the map-space's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.evaluators.spotlight.mapspace import largest_divisors
+from armillary.hardware.hierarchy import DIMENSIONS
+from armillary.hardware.mapping import loop_bounds, tile_words
+from armillary.hardware.templates.spotlight import Chip
+from armillary.workloads.layer import Layer, Workload
+
+Integers = NDArray[np.int64]
+_PLACES = np.arange(len(DIMENSIONS))
+_ROW, _COLUMN, _LANE = np.meshgrid(_PLACES, _PLACES, _PLACES, indexing="ij")
+
+
+class Roofline:
+    """The least delay of a network on chips; what it learns of an array is kept for the next chip with it.
+
+    Args:
+        workload: the network, whose layers run one after another.
+    """
+
+    def __init__(self, workload: Workload) -> None:
+        runs: dict[tuple[tuple[int, ...], float], int] = {}
+        for use in workload.layers:
+            layer = tuple(loop_bounds(use.layer).values()), _least_words(use.layer)
+            runs[layer] = runs.get(layer, 0) + use.count
+        self._bounds = np.array([bounds for bounds, _ in runs], dtype=np.int64).T
+        self._words = np.array([words for _, words in runs])
+        self._runs = np.array(list(runs.values()), dtype=float)
+        self._macs = self._bounds.prod(axis=0, dtype=float)
+        self._shared: dict[tuple[int, int], Integers] = {}
+        self._computed: dict[tuple[int, int, int], NDArray[np.float64]] = {}
+
+    def least_cycles(self, chip: Chip) -> float:
+        """Return a lower bound of the network's delay on a chip."""
+        array = chip.rows, chip.columns, chip.simd_lanes
+        if array not in self._computed:
+            self._computed[array] = self._macs / self._most_lanes(*array)
+        moved = self._words / min(chip.dram_bandwidth, chip.bandwidth)
+        return float(self._runs @ np.maximum(self._computed[array], moved))
+
+    def _most_lanes(self, rows: int, columns: int, lanes: int) -> Integers:
+        """Return how many lanes each layer can keep busy at once, shape [layers].
+
+        One dimension is unrolled over the rows, another one over the columns and any one over the lanes; where two of
+        them are the same, the product of both factors divides its bound.
+        """
+        down, across, inside = (self._shares(most, 1) for most in (rows, columns, lanes))
+        down_inside, across_inside = (self._shares(most, lanes) for most in (rows, columns))
+        own = down[_ROW] * across[_COLUMN] * inside[_LANE]
+        own[_LANE == _ROW] = (down_inside[:, None] * across).reshape(-1, own.shape[-1])
+        own[_LANE == _COLUMN] = (down[:, None] * across_inside).reshape(-1, own.shape[-1])
+        own[_ROW == _COLUMN] = 1
+        return np.asarray(own.max(axis=(0, 1, 2)))
+
+    def _shares(self, most: int, lanes: int) -> Integers:
+        """Return the most instances of each bound over `most` places with so many lanes each, [dimensions, layers]."""
+        if (most, lanes) not in self._shared:
+            best = np.ones_like(self._bounds)
+            for share in range(1, lanes + 1):
+                divides = self._bounds % share == 0
+                rest = largest_divisors(self._bounds[divides] // share, np.full(int(divides.sum()), most))
+                best[divides] = np.maximum(best[divides], share * rest)
+            self._shared[most, lanes] = best
+        return self._shared[most, lanes]
+
+
+def _least_words(layer: Layer) -> float:
+    """Return the words of weights, inputs and outputs of a layer; inputs that a stride leaves out need not come."""
+    extent = loop_bounds(layer)
+    weights, _, outputs = tile_words(layer, extent)
+    rows = _touched(extent["P"], layer.stride_h, extent["R"], layer.dilation_h)
+    columns = _touched(extent["Q"], layer.stride_w, extent["S"], layer.dilation_w)
+    return float(weights + outputs + extent["N"] * extent["C"] * extent["G"] * rows * columns)
+
+
+def _touched(outputs: int, stride: int, window: int, dilation: int) -> int:
+    """Return how many rows, or columns, of the input some window covers."""
+    return len(np.unique(np.arange(outputs)[:, None] * stride + np.arange(window) * dilation))

@@ -1,0 +1,94 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from armillary.evaluators.spotlight.evaluator import map_network
+from armillary.evaluators.spotlight.mapspace import ARRAY, LANES, NOTHING, UnrolledSpace
+from armillary.evaluators.spotlight.roofline import Roofline
+from armillary.evaluators.spotlight.search import RANDOM, Mapper
+from armillary.hardware.templates.spotlight import Chip
+from armillary.workloads import zoo
+from armillary.workloads.layer import Layer, LayerUse, Workload
+
+CHIPS = st.builds(
+    Chip,
+    simd_lanes=st.integers(2, 16),
+    bandwidth=st.integers(64, 256),
+    rows=st.integers(1, 30),
+    columns=st.integers(1, 20),
+    scratchpad_kib=st.just(256),
+    register_file_kib=st.just(256),
+    dram_bandwidth=st.sampled_from([32.0, 512.0]),
+)
+SIZES = st.integers(1, 24)
+STRIDED = st.builds(
+    Layer,
+    name=st.just("l"),
+    kind=st.just("conv"),
+    N=SIZES,
+    K=SIZES,
+    C=SIZES,
+    P=SIZES,
+    Q=SIZES,
+    R=st.integers(1, 3),
+    S=st.integers(1, 3),
+    stride_h=st.integers(1, 3),
+    stride_w=st.integers(1, 3),
+    dilation_h=st.integers(1, 2),
+)
+
+
+def network(*layers):
+    return Workload("w", tuple(LayerUse(layer, 2) for layer in layers))
+
+
+@settings(max_examples=60, deadline=None)
+@given(CHIPS, STRIDED)
+def test_no_mapping_is_faster_than_the_roofline(chip, layer):
+    workload = network(layer)
+    least = Roofline(workload).least_cycles(chip)
+    found = map_network(chip, workload, mapper=Mapper("random", RANDOM.make, samples=200, batch=200), goal="delay")
+    assert found.delay_cycles >= least * (1 - 1e-9)
+
+
+def every_unrolling(layer, chip):
+    """Return the most lanes that any mapping keeps busy, one unrolling after another."""
+    space = UnrolledSpace(chip, layer)
+    pairs, lanes = space.axes
+    best = 1
+    for (row, column), lane in product(pairs.tolist(), lanes.tolist()):
+        for across in product(*(range(1, n + 1) for n in (chip.rows, chip.columns, chip.simd_lanes))):
+            factors = np.ones((8, 5), dtype=np.int64)
+            for d, place, share in zip((row, column, lane), (ARRAY, ARRAY, LANES), across, strict=True):
+                if d != NOTHING:
+                    factors[d, place] = share
+            if (space.bounds % factors.prod(axis=1) == 0).all():
+                best = max(best, int(factors.prod()))
+    return best
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"K": 12, "C": 10, "P": 7}, {"K": 36}, {"K": 5, "P": 18, "Q": 6, "R": 3}, {"C": 8, "K": 8}]
+)
+def test_lanes_that_can_be_busy_are_those_of_an_enumeration(bounds):
+    layer = Layer("l", "conv", **{"K": 1, "C": 1, "P": 1, "Q": 1, "R": 1, "S": 1, **bounds})
+    for rows, columns, lanes in ((4, 6, 4), (5, 3, 2), (1, 7, 6)):
+        chip = Chip(lanes, 10**9, rows, columns, 128, 64, dram_bandwidth=1e18)
+        cycles = Roofline(network(layer)).least_cycles(chip) / 2
+        assert layer.macs / cycles == every_unrolling(layer, chip)
+
+
+EDGE = Chip(16, 160, 14, 16, scratchpad_kib=256, register_file_kib=128)
+CLOUD = Chip(16, 160, 112, 128, scratchpad_kib=16384, register_file_kib=16384, dram_bandwidth=512.0)
+
+
+@pytest.mark.parametrize("chip", [EDGE, CLOUD], ids=["edge", "cloud"])
+@pytest.mark.parametrize("model", ["resnet50", "transformer"])
+def test_a_thorough_search_reaches_the_roofline(model, chip):
+    workload = zoo.build(model)
+    assert map_network(chip, workload, goal="delay").delay_cycles == pytest.approx(
+        Roofline(workload).least_cycles(chip), rel=0.02
+    )
