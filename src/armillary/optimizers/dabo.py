@@ -184,8 +184,8 @@ class DaboMaps(LayerSearch):
         explore: share of the later batches that are random.
         candidates: drawn anew for every batch, which takes those that the GP ranks best.
         near: how many neighbours of the best mappings so far are candidates too; they do not keep to a `FixedSpace`.
-        prior_share: share of the draws that follow the dataflows of Eyeriss, NVDLA and ShiDianNao, and share of all draws
-            that unroll whatever there is room for: prior knowledge of another kind than features.
+        prior_share: share of the draws that follow the dataflows of Eyeriss, NVDLA and ShiDianNao, and share of all
+            draws that unroll whatever there is room for: prior knowledge of another kind than features.
         start: mappings to begin with, of another chip perhaps; the first few count.
     """
 

@@ -39,8 +39,8 @@ from armillary.workloads.layer import Workload
 _DELAYED = ("delay_cycles", "runtime_s", "edp_pj_cycles")
 ALL_HW, ALL_SW = union(SPOTLIGHT_HW, RAW_HW), union(SPOTLIGHT_SW, RAW_SW)
 PRIOR_SHARE = 0.5
-"""Share of the mappings of Spotlight and Spotlight-A that follow a known dataflow, and share of them that fill the array;
-the chapter has none."""
+"""Share of the candidates of Spotlight and Spotlight-A that follow a known dataflow, and share of them that fill the
+array; the chapter has none."""
 
 
 def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100, prior_share: float = PRIOR_SHARE) -> Mapper:
@@ -112,8 +112,8 @@ class Spotlight(CodedOptimizer):
     def for_workload(self, workload: Workload) -> None:
         """Take the network that chips are searched for.
 
-        Where the delay counts, its roofline becomes the GP's prior mean: delays come in steps, as unrolled factors divide
-        the layers' dimensions, and no feature of the chip alone sees them.
+        Where the delay counts, its roofline becomes the GP's prior mean: delays come in steps, as unrolled factors
+        divide the layers' dimensions, and no feature of the chip alone sees them.
         """
         if self._prior_mean and self.objective.metric in _DELAYED:
             self._roofline = Roofline(workload)

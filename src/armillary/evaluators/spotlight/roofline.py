@@ -1,8 +1,8 @@
 """The roofline of a network on a chip: the least delay that any of its mappings can have.
 
 Two limits hold whatever the order of loops and the sizes of memories. Unrolled factors divide a layer's bounds, so an
-array has a most number of lanes that a layer can keep busy; and each word of weights, inputs and outputs crosses the ports
-of DRAM and scratchpad at least once.
+array has a most number of lanes that a layer can keep busy; and each word of weights, inputs and outputs crosses the
+ports of DRAM and scratchpad at least once.
 
 Source: Williams, Waterman and Patterson, "Roofline", CACM 2009; the unrolled factors are the map-space's.
 """
