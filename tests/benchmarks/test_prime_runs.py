@@ -14,11 +14,17 @@ from armillary.benchmarks.prime_runs import (
     log_best,
     objective,
     offline_log,
+    random_pool,
+    worst_of,
 )
 from armillary.benchmarks.prime_scenarios import EDGE, ENC, M6, UNET, V2, Task
 from armillary.benchmarks.result import BenchOptions
+from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, area_mm2
+from armillary.optimizers.coded import objective_values
 from armillary.spaces.samplers import sample
+from armillary.types import Objective
+from armillary.workloads import zoo
 
 TOGETHER = Task((V2, M6), (V2, M6), 29.0)
 ALONE = Task((V2,), (V2,), 29.0)
@@ -27,6 +33,17 @@ ALONE = Task((V2,), (V2,), 29.0)
 @pytest.fixture
 def runs(tmp_path):
     return Runs(BenchOptions(None, True, 0, tmp_path / "table", lambda *_: None), scale=20, seeds=(0, 1))
+
+
+def test_the_log_leaves_a_fifth_of_the_pool_s_legal_designs_out():
+    bound, workload = Objective("runtime_s", {"area_mm2": 29.0}), zoo.build(V2)
+    pool = random_pool(SPACE, lambda codes: EdgeTpuEvaluator().evaluate_codes(codes, workload), bound, 400, 0)
+    every = objective_values(pool, bound)
+    assert np.isfinite(every[-1])  # nothing is drawn after the last legal one
+    logged = objective_values(worst_of(pool, bound, 400, 3000), bound)
+    assert np.isinf(logged).sum() == 3000
+    np.testing.assert_allclose(np.sort(logged[np.isfinite(logged)]), np.sort(every[np.isfinite(every)])[100:])
+    assert np.isfinite(every).sum() == 500
 
 
 def test_a_log_is_the_worst_of_a_pool():

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +12,15 @@ from numpy.typing import NDArray
 
 from armillary import optimizers
 from armillary.benchmarks.prime_paper import APPLICATIONS, PublishedApplication
+from armillary.benchmarks.prime_runs import INFEASIBLE_ROWS, LOG_SHARE, TOP, random_pool, worst_of
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.log.store import InMemoryLog
 from armillary.optimizers.coded import objective_values
-from armillary.spaces.samplers import sample
 from armillary.studies.propose import propose
 from armillary.surrogates.prime import Prime
-from armillary.types import Evaluations, Objective
+from armillary.types import Objective
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload
@@ -31,11 +29,7 @@ AREA_MM2 = 29.0
 OBJECTIVE = Objective("runtime_s", {"area_mm2": AREA_MM2})
 WORKLOADS = ("mobilenet_edgetpu", "mobilenet_v2", "m6_like", "t_rnn_enc")
 SEEDS = 5
-TOP = 256
-INFEASIBLE_ROWS = 25_000
-LOG_SHARE = 0.8
 PUBLISHED_GAIN = 2.46
-_POOL_CHUNK = 10_000
 _ASK = 256
 _REVISION = 2  # of what is measured; another one measures anew
 
@@ -70,16 +64,17 @@ def _measure(published: PublishedApplication, scale: int, seed: int) -> dict[str
     workload = zoo.build(published.workload)
     evaluator = EdgeTpuEvaluator(seed=seed)
     legal = published.log_rows // scale
-    log = _worst_log(evaluator, workload, legal, seed)
-    prime = Prime(space=SPACE, seed=seed, schedule="brief").fit(InMemoryLog(log.rows), OBJECTIVE)
-    proposals = propose(prime, TEMPLATE, context_of(workload), area_mm2=AREA_MM2, top=TOP, seed=seed, known=log.rows)
+    pool = random_pool(SPACE, lambda codes: evaluator.evaluate_codes(codes, workload), OBJECTIVE, legal, seed)
+    log = worst_of(pool, OBJECTIVE, legal, INFEASIBLE_ROWS)
+    prime = Prime(space=SPACE, seed=seed, schedule="brief").fit(InMemoryLog(log), OBJECTIVE)
+    proposals = propose(prime, TEMPLATE, context_of(workload), area_mm2=AREA_MM2, top=TOP, seed=seed, known=log)
     verified = objective_values(evaluator.evaluate_codes(proposals.codes, workload), OBJECTIVE)
     chosen = prime.selection.chosen[0]
     return {
         "prime_s": float(verified.min()),
         "feasible_of_top": float(np.isfinite(verified).mean()),
-        "log_s": float(objective_values(log.rows, OBJECTIVE).min()),
-        "pool_s": log.pool_best_s,
+        "log_s": float(objective_values(log, OBJECTIVE).min()),
+        "pool_s": float(objective_values(pool, OBJECTIVE).min()),
         "legal_rows": legal,
         "random_s": _search("random", evaluator, workload, legal, seed),
         "firefly_s": _search("firefly", evaluator, workload, legal, seed),
@@ -88,31 +83,6 @@ def _measure(published: PublishedApplication, scale: int, seed: int) -> dict[str
         "beta": chosen.beta,
         "kendall": chosen.kendall,
     }
-
-
-@dataclass(frozen=True)
-class _WorstLog:
-    """The rows PRIME learns from, and the best of the pool that it never sees."""
-
-    rows: Evaluations
-    pool_best_s: float
-
-
-def _worst_log(evaluator: EdgeTpuEvaluator, workload: Workload, legal_rows: int, seed: int) -> _WorstLog:
-    """Return the worst legal designs of a random pool, `LOG_SHARE` of them, and some illegal ones."""
-    batches: list[Evaluations] = []
-    missing = math.ceil(legal_rows / LOG_SHARE)
-    while missing > 0:
-        codes = sample(SPACE, _POOL_CHUNK, "random", seed * 1_000_003 + len(batches))
-        batch = evaluator.evaluate_codes(codes, workload)
-        last = np.flatnonzero(OBJECTIVE.satisfied(batch))[:missing]
-        missing -= len(last)
-        batches.append(batch.select(np.arange(len(batch) if missing else last[-1] + 1)))
-    pool = Evaluations.concat(batches)
-    values = objective_values(pool, OBJECTIVE)
-    legal, illegal = np.flatnonzero(np.isfinite(values)), np.flatnonzero(np.isinf(values))
-    worst = legal[np.argsort(-values[legal], kind="stable")[:legal_rows]]
-    return _WorstLog(pool.select(np.concatenate([worst, illegal[:INFEASIBLE_ROWS]])), float(values.min()))
 
 
 def _search(optimizer: str, evaluator: EdgeTpuEvaluator, workload: Workload, legal: int, seed: int) -> float:

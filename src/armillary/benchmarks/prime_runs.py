@@ -168,6 +168,13 @@ def worst_of_pool(
     seed: int,
 ) -> Evaluations:
     """Return the worst legal designs of a random pool, of which they are `LOG_SHARE`, and the first illegal ones."""
+    return worst_of(random_pool(space, evaluate, bound, wanted, seed), bound, wanted, illegal_rows)
+
+
+def random_pool(
+    space: Space, evaluate: Callable[[NDArray[np.int64]], Evaluations], bound: Objective, wanted: int, seed: int
+) -> Evaluations:
+    """Return random designs, so many that `LOG_SHARE` of the legal ones are as many as wanted."""
     batches: list[Evaluations] = []
     missing = math.ceil(wanted / LOG_SHARE)
     while missing > 0:
@@ -176,7 +183,11 @@ def worst_of_pool(
         last = np.flatnonzero(bound.satisfied(batch))[:missing]
         missing -= len(last)
         batches.append(batch.select(np.arange(len(batch) if missing else last[-1] + 1)))
-    pool = Evaluations.concat(batches)
+    return Evaluations.concat(batches)
+
+
+def worst_of(pool: Evaluations, bound: Objective, wanted: int, illegal_rows: int) -> Evaluations:
+    """Return the worst legal designs of a pool and the first illegal ones."""
     values = objective_values(pool, bound)
     legal, illegal = np.flatnonzero(np.isfinite(values)), np.flatnonzero(np.isinf(values))
     worst = legal[np.argsort(-values[legal], kind="stable")[:wanted]]
