@@ -31,6 +31,7 @@ from armillary.benchmarks.spotlight_runs import (
 from armillary.evaluators.analytical.search import Goal
 from armillary.evaluators.spotlight.evaluator import THOROUGH
 from armillary.evaluators.spotlight.mapspace import UnrolledSpace
+from armillary.evaluators.spotlight.roofline import least_of_all
 from armillary.evaluators.spotlight.search import RANDOM, Judge, Mapper
 from armillary.optimizers.dabo import DaboMaps
 from armillary.optimizers.features import SPOTLIGHT_SW
@@ -308,7 +309,24 @@ def _efficiency(runs: Runs, options: BenchOptions) -> Check:
 
 
 def _notes(runs: Runs, studies: Sequence[Study], measured: Mapping[tuple[Study, str], Runs_]) -> list[str]:
-    return [*_sizes(runs), *_per_joule(studies, measured), *_humble(runs, studies, measured)]
+    return [
+        *_sizes(runs),
+        *_above_least(studies, measured),
+        *_per_joule(studies, measured),
+        *_humble(runs, studies, measured),
+    ]
+
+
+def _above_least(studies: Sequence[Study], measured: Mapping[tuple[Study, str], Runs_]) -> Iterator[str]:
+    """Yield how far Spotlight's delay is from the least that the roofline leaves to any design of the space."""
+    for study in studies:
+        if study.goal == "delay":
+            least = least_of_all(study.template, study.workload())
+            own = float(np.median(values_of(measured[study, SPOTLIGHT])))
+            yield (
+                f"{study.models[0]} (delay): no design within the area takes less than {least:.4g} cycles, whatever "
+                f"its mappings; Spotlight's takes {own / least:.3f} of that."
+            )
 
 
 def _per_joule(studies: Sequence[Study], measured: Mapping[tuple[Study, str], Runs_]) -> Iterator[str]:

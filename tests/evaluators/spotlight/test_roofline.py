@@ -1,3 +1,5 @@
+from dataclasses import replace
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -7,9 +9,9 @@ from hypothesis import strategies as st
 
 from armillary.evaluators.spotlight.evaluator import map_network
 from armillary.evaluators.spotlight.mapspace import ARRAY, LANES, NOTHING, UnrolledSpace
-from armillary.evaluators.spotlight.roofline import Roofline
+from armillary.evaluators.spotlight.roofline import Roofline, least_of_all
 from armillary.evaluators.spotlight.search import RANDOM, Mapper
-from armillary.hardware.templates.spotlight import Chip
+from armillary.hardware.templates.spotlight import TEMPLATE, Chip, area_mm2, chip_of
 from armillary.workloads import zoo
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
@@ -92,3 +94,16 @@ def test_a_thorough_search_reaches_the_roofline(model, chip):
     assert map_network(chip, workload, goal="delay").delay_cycles == pytest.approx(
         Roofline(workload).least_cycles(chip), rel=0.02
     )
+
+
+def test_the_least_of_all_designs_is_that_of_an_enumeration():
+    workload = network(Layer("g", "gemm", K=384, C=512, P=96))
+    few = {"simd_lanes": 5, "bandwidth": 3, "pe_array": 40, "scratchpad_kib": 2, "register_file_kib": 2}
+    parts = tuple(replace(p, values=p.values[:: -(-len(p.values) // few[p.name])]) for p in TEMPLATE.space.parameters)
+    space = replace(TEMPLATE.space, parameters=parts)
+    small = replace(TEMPLATE, space=space, area_mm2=partial(area_mm2, space), area_budget_mm2=2.2)
+    codes = np.array(list(product(*map(range, space.cardinalities))))
+    legal = space.designs(codes[small.area_mm2(codes) <= 2.2])
+    assert 0 < len(legal) < len(codes)
+    roofline = Roofline(workload)
+    assert least_of_all(small, workload) == min(roofline.least_cycles(chip_of(design)) for design in legal)

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from armillary.evaluators.spotlight.mapspace import largest_divisors
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import loop_bounds, tile_words
-from armillary.hardware.templates.spotlight import Chip
+from armillary.hardware.template import Template
+from armillary.hardware.templates.spotlight import Chip, chip_of
 from armillary.workloads.layer import Layer, Workload
 
 Integers = NDArray[np.int64]
@@ -74,6 +75,25 @@ class Roofline:
                 best[divides] = np.maximum(best[divides], share * rest)
             self._shared[most, lanes] = best
         return self._shared[most, lanes]
+
+
+def least_of_all(template: Template, workload: Workload) -> float:
+    """Return a lower bound of the delay that any design of a template within its area budget can have.
+
+    Of every array it takes the smallest memories and the widest bandwidth that there is area for, as neither a
+    smaller memory nor a wider bandwidth raises the roofline.
+    """
+    space, roofline = template.space, Roofline(workload)
+    lanes, bandwidth, arrays = (space.names.index(name) for name in ("simd_lanes", "bandwidth", "pe_array"))
+    codes = np.zeros((space.cardinalities[lanes] * space.cardinalities[arrays], len(space.names)), dtype=np.int64)
+    codes[:, lanes], codes[:, arrays] = np.divmod(np.arange(len(codes)), space.cardinalities[arrays])
+    codes = codes[template.area_mm2(codes) <= template.area_budget_mm2]
+    for width in range(1, space.cardinalities[bandwidth]):
+        wider = codes.copy()
+        wider[:, bandwidth] = width
+        fits = template.area_mm2(wider) <= template.area_budget_mm2
+        codes[fits] = wider[fits]
+    return min(roofline.least_cycles(chip_of(design)) for design in space.designs(codes))
 
 
 def _least_words(layer: Layer) -> float:
