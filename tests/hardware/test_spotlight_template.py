@@ -3,6 +3,7 @@ import pytest
 
 from armillary.hardware import templates
 from armillary.hardware.hierarchy import hierarchy_from
+from armillary.hardware.technology import access_energy, mac_energy_pj
 from armillary.hardware.technology import area_mm2 as area_of_parts
 from armillary.hardware.templates.spotlight import (
     CLOUD,
@@ -14,6 +15,7 @@ from armillary.hardware.templates.spotlight import (
     area_mm2,
     chip_of,
     cloud,
+    mac_pj,
 )
 from armillary.spaces.samplers import sample
 from armillary.types import ArmillaryError
@@ -97,3 +99,11 @@ def test_the_baseline_keeps_to_the_budget(name):
     assert template.area_mm2(code)[0] <= template.area_budget_mm2 <= template.max_area_mm2
     share = (template.area_mm2(sample(template.space, 4000, "random", 0)) <= template.area_budget_mm2).mean()
     assert 0.35 < share < 0.65
+
+
+def test_energies_are_those_of_the_hierarchy():
+    chip = Chip(8, 128, rows=12, columns=14, scratchpad_kib=128, register_file_kib=64)
+    hierarchy = chip.hierarchy()
+    dram, scratchpad, registers = (access_energy(hierarchy, level).read_pj for level in hierarchy.levels)
+    assert chip.read_pj == pytest.approx((registers, scratchpad, dram))
+    assert mac_pj() == pytest.approx(mac_energy_pj(hierarchy))

@@ -36,7 +36,6 @@ from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Objective
 from armillary.workloads.layer import Workload
 
-_DELAYED = ("delay_cycles", "runtime_s", "edp_pj_cycles")
 ALL_HW, ALL_SW = union(SPOTLIGHT_HW, RAW_HW), union(SPOTLIGHT_SW, RAW_SW)
 PRIOR_SHARE = 0.5
 """Share of the candidates of Spotlight and Spotlight-A that follow a known dataflow, and share of them that fill the
@@ -112,10 +111,10 @@ class Spotlight(CodedOptimizer):
     def for_workload(self, workload: Workload) -> None:
         """Take the network that chips are searched for.
 
-        Where the delay counts, its roofline becomes the GP's prior mean: delays come in steps, as unrolled factors
-        divide the layers' dimensions, and no feature of the chip alone sees them.
+        Its roofline becomes the GP's prior mean: delays come in steps, as unrolled factors divide the layers'
+        dimensions, and no feature of the chip alone sees them.
         """
-        if self._prior_mean and self.objective.metric in _DELAYED:
+        if self._prior_mean:
             self._roofline = Roofline(workload)
 
     def _propose(self, n: int) -> NDArray[np.int64]:
@@ -138,8 +137,13 @@ class Spotlight(CodedOptimizer):
     def _known_of(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Return the features of chips and what is expected of them, if the network is known."""
         chips = [chip_of(design) for design in self.space.designs(codes)]
-        expected = None if self._roofline is None else np.array([self._roofline.least_cycles(chip) for chip in chips])
-        return self._features.of_chips(chips), expected
+        features = self._features.of_chips(chips)
+        if self._roofline is None:
+            return features, None
+        delays = np.array([self._roofline.least_cycles(chip) for chip in chips])
+        energies = np.array([self._roofline.usual_energy_pj(chip) for chip in chips])
+        expected = {"energy_pj": energies, "edp_pj_cycles": delays * energies}
+        return features, expected.get(self.objective.metric, delays)
 
 
 class SpotlightRandom(RandomSearch):

@@ -96,6 +96,14 @@ def test_a_thorough_search_reaches_the_roofline(model, chip):
     )
 
 
+@pytest.mark.parametrize("model", ["vgg16", "mobilenet_v2"])
+def test_the_usual_energy_is_about_that_of_good_mappings(model):
+    workload = zoo.build(model)
+    for chip in (EDGE, CLOUD, replace(EDGE, register_file_kib=256, scratchpad_kib=64)):
+        good = map_network(chip, workload, goal="energy").energy_pj
+        assert 0.7 < good / Roofline(workload).usual_energy_pj(chip) < 1.3
+
+
 def test_the_least_of_all_designs_is_that_of_an_enumeration():
     workload = network(Layer("g", "gemm", K=384, C=512, P=96))
     few = {"simd_lanes": 5, "bandwidth": 3, "pe_array": 40, "scratchpad_kib": 2, "register_file_kib": 2}

@@ -1,8 +1,11 @@
-"""The roofline of a network on a chip: the least delay that any of its mappings can have.
+"""The roofline of a network on a chip: the least delay that any of its mappings can have, and about its energy.
 
 Two limits hold whatever the order of loops and the sizes of memories. Unrolled factors divide a layer's bounds, so an
 array has a most number of lanes that a layer can keep busy; and each word of weights, inputs and outputs crosses the
 ports of DRAM and scratchpad at least once.
+
+The energy is that of as many accesses as there must be: to register files for each multiply-accumulate, to scratchpad
+and DRAM for each word once. Mappings that share operands among lanes need fewer of the former, others more of the latter.
 
 Source: Williams, Waterman and Patterson, "Roofline", CACM 2009; the unrolled factors are the map-space's.
 """
@@ -16,8 +19,11 @@ from armillary.evaluators.spotlight.mapspace import largest_divisors
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import loop_bounds, tile_words
 from armillary.hardware.template import Template
-from armillary.hardware.templates.spotlight import Chip, chip_of
+from armillary.hardware.templates.spotlight import Chip, chip_of, mac_pj
 from armillary.workloads.layer import Layer, Workload
+
+_REGISTER_ACCESSES = 4  # a weight, an input, a partial sum read and written
+_SCRATCHPAD_ACCESSES = 2  # filled and read, or updated and drained
 
 Integers = NDArray[np.int64]
 _PLACES = np.arange(len(DIMENSIONS))
@@ -50,6 +56,12 @@ class Roofline:
             self._computed[array] = self._macs / self._most_lanes(*array)
         moved = self._words / min(chip.dram_bandwidth, chip.bandwidth)
         return float(self._runs @ np.maximum(self._computed[array], moved))
+
+    def usual_energy_pj(self, chip: Chip) -> float:
+        """Return about the energy of the network on a chip; an estimate, no bound."""
+        registers, scratchpad, dram = chip.read_pj
+        computing = float(self._runs @ self._macs) * (mac_pj() + _REGISTER_ACCESSES * registers)
+        return computing + float(self._runs @ self._words) * (dram + _SCRATCHPAD_ACCESSES * scratchpad)
 
     def _most_lanes(self, rows: int, columns: int, lanes: int) -> Integers:
         """Return how many lanes each layer can keep busy at once, shape [layers].

@@ -26,8 +26,14 @@ from math import sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from armillary.hardware.hierarchy import AccessEnergy, Compute, Hierarchy, Level
-from armillary.hardware.technology import access_energy, compute_area_mm2, level_area_mm2, wire_energy_pj
+from armillary.hardware.hierarchy import AccessEnergy, Compute, Hierarchy, Level, LevelClass
+from armillary.hardware.technology import (
+    access_energy,
+    compute_area_mm2,
+    level_area_mm2,
+    mac_energy_pj,
+    wire_energy_pj,
+)
 from armillary.hardware.template import Template
 from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError, Design
@@ -83,6 +89,17 @@ class Chip:
         """Area with the wires, DRAM left out."""
         return float(_area_mm2(self.simd_lanes, self.bandwidth, self.pes, self.scratchpad_kib, self.register_file_kib))
 
+    @property
+    def width_mm(self) -> float:
+        """Width of the chip, which is square, and length of its wires."""
+        return sqrt(float(_logic_mm2(self.simd_lanes, self.pes, self.scratchpad_kib, self.register_file_kib)))
+
+    @property
+    def read_pj(self) -> tuple[float, float, float]:
+        """Energy of reading a byte from a register file, from the scratchpad over the wires, and from DRAM."""
+        scratchpad = _byte_pj("sram", self.scratchpad_kib * _KIB) + _wire_pj_per_mm() * self.width_mm
+        return _byte_pj("regfile", self.register_file_bytes), scratchpad, _byte_pj("dram", None)
+
     def hierarchy(self) -> Hierarchy:
         """Return register files, scratchpad and DRAM around the lanes.
 
@@ -94,16 +111,14 @@ class Chip:
                 f"register_file_kib={self.register_file_kib} leaves {self.register_file_bytes} bytes to each of "
                 f"{self.pes} PEs; a PE needs at least 3"
             )
-        logic = _logic_mm2(self.simd_lanes, self.pes, self.scratchpad_kib, self.register_file_kib)
-        width, bus = sqrt(float(logic)), float(self.bandwidth)
+        bus = float(self.bandwidth)
         scratchpad = Level(
             name="Scratchpad", capacity_words=self.scratchpad_kib * _KIB, fanout=(self.columns, self.rows)
         )
         bare = Hierarchy(
             name=self.name, levels=(Level(name="DRAM", kind="dram"), scratchpad), technology_nm=TECHNOLOGY_NM
         )
-        byte_pj = access_energy(bare, scratchpad)
-        over_wires = wire_energy_pj(bare, _BITS, width)
+        byte_pj, over_wires = _byte_pj("sram", self.scratchpad_kib * _KIB), _wire_pj_per_mm() * self.width_mm
         return Hierarchy(
             name=self.name,
             levels=(
@@ -113,11 +128,9 @@ class Chip:
                         "read_bandwidth": bus,
                         "write_bandwidth": bus,
                         "energy": AccessEnergy(
-                            read_pj=byte_pj.read_pj + over_wires,
-                            fill_pj=byte_pj.fill_pj,
-                            update_pj=byte_pj.update_pj + over_wires,
+                            read_pj=byte_pj + over_wires, fill_pj=byte_pj, update_pj=byte_pj + over_wires
                         ),
-                        "area_mm2": level_area_mm2(bare, scratchpad) + float(_wires_mm2(bus, width)),
+                        "area_mm2": level_area_mm2(bare, scratchpad) + float(_wires_mm2(bus, self.width_mm)),
                     }
                 ),
                 Level(
@@ -274,13 +287,35 @@ def _logic_mm2(
 def _unit_areas_mm2() -> tuple[float, float, float]:
     """Return the area of a lane, of a KiB of scratchpad and of a KiB of registers, all linear in their number."""
     kib = [Level(name=kind, kind=kind, capacity_words=_KIB) for kind in ("sram", "regfile")]
-    bare = Hierarchy(
+    bare = _bare(*kib)
+    return compute_area_mm2(bare), level_area_mm2(bare, kib[0]), level_area_mm2(bare, kib[1])
+
+
+@cache
+def _byte_pj(kind: LevelClass, capacity: int | None) -> float:
+    level = Level(name=kind, kind=kind, capacity_words=capacity)
+    return access_energy(_bare(level), level).read_pj
+
+
+@cache
+def _wire_pj_per_mm() -> float:
+    return wire_energy_pj(_bare(), _BITS, 1.0)
+
+
+@cache
+def mac_pj() -> float:
+    """Return the energy of a multiply-accumulate."""
+    return mac_energy_pj(_bare())
+
+
+def _bare(*levels: Level) -> Hierarchy:
+    """Return a hierarchy of our technology, to ask the table of."""
+    return Hierarchy(
         name="units",
-        levels=(Level(name="DRAM", kind="dram"), *kib),
+        levels=(Level(name="DRAM", kind="dram"), *(level for level in levels if level.kind != "dram")),
         compute=Compute(bits=_BITS),
         technology_nm=TECHNOLOGY_NM,
     )
-    return compute_area_mm2(bare), level_area_mm2(bare, kib[0]), level_area_mm2(bare, kib[1])
 
 
 def _wires_mm2(bandwidth: ArrayLike, width_mm: ArrayLike) -> NDArray[np.float64]:
