@@ -4,8 +4,8 @@ Two limits hold whatever the order of loops and the sizes of memories. Unrolled 
 array has a most number of lanes that a layer can keep busy; and each word of weights, inputs and outputs crosses the
 ports of DRAM and scratchpad at least once.
 
-The energy is that of as many accesses as there must be: to register files for each multiply-accumulate, to scratchpad
-and DRAM for each word once. Mappings that share operands among lanes need fewer of the former, others more of the latter.
+The energy is that of the accesses there must be: to register files for each multiply-accumulate, to scratchpad and DRAM
+for each word once. Mappings that share operands among lanes need fewer of the former, others more of the latter.
 
 Source: Williams, Waterman and Patterson, "Roofline", CACM 2009; the unrolled factors are the map-space's.
 """
