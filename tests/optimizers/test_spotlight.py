@@ -148,7 +148,7 @@ def test_a_known_network_s_roofline_is_expected(variant, metric, expects):
     network = zoo.build("transformer")
     search.for_workload(network)
     search.within = lambda codes: TEMPLATE.area_mm2(codes) <= 3.5
-    roofline = Roofline(network)
+    roofline = Roofline.of(network)
 
     def least(codes):
         return np.array([roofline.least_cycles(chip_of(design)) for design in EDGE.designs(codes)])

@@ -52,7 +52,7 @@ Hand = Literal["bounded", "any-memory", "original"]
 _METRICS: Mapping[Goal, str] = {"edp": "edp_pj_cycles", "delay": "delay_cycles"}
 _LANES = (2, 4, 8, 16)
 _GRID = "grid"
-_REVISION = 6
+_REVISION = 7
 
 
 @dataclass(frozen=True)

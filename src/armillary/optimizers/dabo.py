@@ -102,7 +102,7 @@ class DomainModel:
         return np.asarray(-np.log(std) - _log_improvement((self._least - mean) / std))
 
     def predict(self, features: Values) -> Values:
-        """Return the expected logarithm of the objective, standardised, shape [n]."""
+        """Return the expected logarithm of the objective over what was expected before, standardised, shape [n]."""
         if self._model is None:
             self._fit()
         assert self._model is not None

@@ -115,7 +115,7 @@ class Spotlight(CodedOptimizer):
         dimensions, and no feature of the chip alone sees them.
         """
         if self._prior_mean:
-            self._roofline = Roofline(workload)
+            self._roofline = Roofline.of(workload)
 
     def _propose(self, n: int) -> NDArray[np.int64]:
         learned = len(self.model) >= self._warm_up and np.isfinite(self.best_value)

@@ -51,7 +51,7 @@ def network(*layers):
 @given(CHIPS, STRIDED)
 def test_no_mapping_is_faster_than_the_roofline(chip, layer):
     workload = network(layer)
-    least = Roofline(workload).least_cycles(chip)
+    least = Roofline.of(workload).least_cycles(chip)
     found = map_network(chip, workload, mapper=Mapper("random", RANDOM.make, samples=200, batch=200), goal="delay")
     assert found.delay_cycles >= least * (1 - 1e-9)
 
@@ -79,7 +79,7 @@ def test_lanes_that_can_be_busy_are_those_of_an_enumeration(bounds):
     layer = Layer("l", "conv", **{"K": 1, "C": 1, "P": 1, "Q": 1, "R": 1, "S": 1, **bounds})
     for rows, columns, lanes in ((4, 6, 4), (5, 3, 2), (1, 7, 6)):
         chip = Chip(lanes, 10**9, rows, columns, 128, 64, dram_bandwidth=1e18)
-        cycles = Roofline(network(layer)).least_cycles(chip) / 2
+        cycles = Roofline.of(network(layer)).least_cycles(chip) / 2
         assert layer.macs / cycles == every_unrolling(layer, chip)
 
 
@@ -92,7 +92,7 @@ CLOUD = Chip(16, 160, 112, 128, scratchpad_kib=16384, register_file_kib=16384, d
 def test_a_thorough_search_reaches_the_roofline(model, chip):
     workload = zoo.build(model)
     assert map_network(chip, workload, goal="delay").delay_cycles == pytest.approx(
-        Roofline(workload).least_cycles(chip), rel=0.02
+        Roofline.of(workload).least_cycles(chip), rel=0.02
     )
 
 
@@ -101,7 +101,7 @@ def test_the_usual_energy_is_about_that_of_good_mappings(model):
     workload = zoo.build(model)
     for chip in (EDGE, CLOUD, replace(EDGE, register_file_kib=256, scratchpad_kib=64)):
         good = map_network(chip, workload, goal="energy").energy_pj
-        assert 0.7 < good / Roofline(workload).usual_energy_pj(chip) < 1.3
+        assert 0.7 < good / Roofline.of(workload).usual_energy_pj(chip) < 1.3
 
 
 def test_the_least_of_all_designs_is_that_of_an_enumeration():
@@ -113,5 +113,5 @@ def test_the_least_of_all_designs_is_that_of_an_enumeration():
     codes = np.array(list(product(*map(range, space.cardinalities))))
     legal = space.designs(codes[small.area_mm2(codes) <= 2.2])
     assert 0 < len(legal) < len(codes)
-    roofline = Roofline(workload)
+    roofline = Roofline.of(workload)
     assert least_of_all(small, workload) == min(roofline.least_cycles(chip_of(design)) for design in legal)

@@ -8,6 +8,7 @@ from armillary.evaluators.spotlight.evaluator import THOROUGH, map_network
 from armillary.evaluators.spotlight.fixed import FixedSpace, GridMaps, grid
 from armillary.evaluators.spotlight.local import DISTINCT, LocalMaps, Memory
 from armillary.evaluators.spotlight.mapspace import ARRAY, FLEXIBLE, NVDLA, REGISTERS, Maps, UnrolledSpace
+from armillary.evaluators.spotlight.roofline import Roofline
 from armillary.evaluators.spotlight.search import GENETIC, RANDOM, Judge, Mapper
 from armillary.hardware.templates.spotlight import Chip
 from armillary.types import ArmillaryError
@@ -69,6 +70,23 @@ def test_a_mapper_answers_every_layer_with_what_the_cost_model_says(mapper):
         assert best.value == pytest.approx(best.delay_cycles * best.energy_pj)
         assert best.evaluated >= mapper.samples
     assert found.edp_pj_cycles == pytest.approx(found.delay_cycles * found.energy_pj)
+
+
+def test_a_layer_whose_delay_cannot_be_less_is_searched_no_further():
+    layers = [use.layer for use in zoo.build("vgg16").layers[:3]]
+    chip = Chip(16, 75, rows=32, columns=8, scratchpad_kib=256, register_file_kib=144)
+    least = Roofline(layers).delays(chip)
+    asked = []
+
+    class Counted(LocalMaps):
+        def ask(self, n):
+            asked.append(self.space.layer)
+            return super().ask(n)
+
+    found = Mapper("counted", Counted, samples=3000, batch=100, space=DISTINCT).map(chip, layers, "delay", 0)
+    assert [best.delay_cycles for best in found] == least.tolist()
+    assert len({asked.count(layer) for layer in layers}) > 1
+    assert found[0].evaluated < 3000
 
 
 def test_balancing_lowers_the_product_of_the_sums():

@@ -12,6 +12,8 @@ Source: Williams, Waterman and Patterson, "Roofline", CACM 2009; the unrolled fa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,7 @@ from armillary.workloads.layer import Layer, Workload
 
 _REGISTER_ACCESSES = 4  # a weight, an input, a partial sum read and written
 _SCRATCHPAD_ACCESSES = 2  # filled and read, or updated and drained
+_ROUNDING = 1e-12
 
 Integers = NDArray[np.int64]
 _PLACES = np.arange(len(DIMENSIONS))
@@ -31,34 +34,43 @@ _ROW, _COLUMN, _LANE = np.meshgrid(_PLACES, _PLACES, _PLACES, indexing="ij")
 
 
 class Roofline:
-    """The least delay of a network on chips; what it learns of an array is kept for the next chip with it.
+    """The least delays of layers on chips; what it learns of an array is kept for the next chip with it.
 
     Args:
-        workload: the network, whose layers run one after another.
+        layers: run one after another.
+        runs: how often each; once, if not given.
     """
 
-    def __init__(self, workload: Workload) -> None:
-        runs: dict[tuple[tuple[int, ...], float], int] = {}
-        for use in workload.layers:
-            layer = tuple(loop_bounds(use.layer).values()), _least_words(use.layer)
-            runs[layer] = runs.get(layer, 0) + use.count
-        self._bounds = np.array([bounds for bounds, _ in runs], dtype=np.int64).T
-        self._words = np.array([words for _, words in runs])
-        self._runs = np.array(list(runs.values()), dtype=float)
+    def __init__(self, layers: Sequence[Layer], runs: Sequence[int] | None = None) -> None:
+        self._bounds = np.array([list(loop_bounds(layer).values()) for layer in layers], dtype=np.int64).T
+        self._words = np.array([_least_words(layer) for layer in layers])
+        self._runs = np.array(runs or [1] * len(layers), dtype=float)
         self._macs = self._bounds.prod(axis=0, dtype=float)
         self._shared: dict[tuple[int, int], Integers] = {}
         self._computed: dict[tuple[int, int, int], NDArray[np.float64]] = {}
 
-    def least_cycles(self, chip: Chip) -> float:
-        """Return a lower bound of the network's delay on a chip."""
+    @staticmethod
+    def of(workload: Workload) -> Roofline:
+        """Return that of a network, equal layers taken together."""
+        runs: dict[Layer, int] = {}
+        for use in workload.layers:
+            runs[use.layer] = runs.get(use.layer, 0) + use.count
+        return Roofline(tuple(runs), tuple(runs.values()))
+
+    def delays(self, chip: Chip) -> NDArray[np.float64]:
+        """Return a lower bound of the delay of one run of each layer, in whole cycles, shape [layers]."""
         array = chip.rows, chip.columns, chip.simd_lanes
         if array not in self._computed:
             self._computed[array] = self._macs / self._most_lanes(*array)
         moved = self._words / min(chip.dram_bandwidth, chip.bandwidth)
-        return float(self._runs @ np.maximum(self._computed[array], moved))
+        return np.asarray(np.ceil(np.maximum(self._computed[array], moved) * (1 - _ROUNDING)))
+
+    def least_cycles(self, chip: Chip) -> float:
+        """Return a lower bound of the delay of all layers on a chip."""
+        return float(self._runs @ self.delays(chip))
 
     def usual_energy_pj(self, chip: Chip) -> float:
-        """Return about the energy of the network on a chip; an estimate, no bound."""
+        """Return about the energy of all layers on a chip; an estimate, no bound."""
         registers, scratchpad, dram = chip.read_pj
         computing = float(self._runs @ self._macs) * (mac_pj() + _REGISTER_ACCESSES * registers)
         return computing + float(self._runs @ self._words) * (dram + _SCRATCHPAD_ACCESSES * scratchpad)
@@ -95,7 +107,7 @@ def least_of_all(template: Template, workload: Workload) -> float:
     Of every array it takes the smallest memories and the widest bandwidth that there is area for, as neither a
     smaller memory nor a wider bandwidth raises the roofline.
     """
-    space, roofline = template.space, Roofline(workload)
+    space, roofline = template.space, Roofline.of(workload)
     lanes, bandwidth, arrays = (space.names.index(name) for name in ("simd_lanes", "bandwidth", "pe_array"))
     codes = np.zeros((space.cardinalities[lanes] * space.cardinalities[arrays], len(space.names)), dtype=np.int64)
     codes[:, lanes], codes[:, arrays] = np.divmod(np.arange(len(codes)), space.cardinalities[arrays])

@@ -18,6 +18,7 @@ from armillary.evaluators.analytical.batch import HierarchyBatch, LayerBatch, Ma
 from armillary.evaluators.analytical.search import GOALS, Goal
 from armillary.evaluators.analytical.summaries import summaries
 from armillary.evaluators.spotlight.mapspace import Maps, UnrolledSpace
+from armillary.evaluators.spotlight.roofline import Roofline
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.spotlight import Chip
 from armillary.types import ArmillaryError
@@ -92,7 +93,7 @@ class Mapper:
     Attributes:
         name: what reports call it.
         make: the search of a layer.
-        samples: mappings evaluated per layer; 100 in the chapter.
+        samples: mappings evaluated per layer at most, 100 in the chapter; fewer where a delay reaches its roofline.
         batch: mappings asked at once.
         space: of a chip and a layer, the mappings searched.
         balanced: for the EDP, choose every layer's mapping so that the product of the network's sums is least; else
@@ -130,11 +131,15 @@ class Mapper:
         searches = [self.make(s, np.random.default_rng(r)) for s, r in zip(spaces, streams, strict=True)]
         balanced = self.balanced and goal == "edp"
         judge = Judge(spaces, goal, keep=balanced)
-        while judge.evaluated < self.samples:
+        enough = Roofline(layers).delays(chip) if goal == "delay" else np.zeros(len(layers))
+        missing = np.ones(len(layers), dtype=bool)
+        while judge.evaluated < self.samples and missing.any():
             n = min(self.batch, self.samples - judge.evaluated)
-            asked = [search.ask(n) for search in searches]
+            asked = [s.ask(n) if m else s.space.outermost(0) for s, m in zip(searches, missing, strict=True)]
             for search, maps, values in zip(searches, asked, judge(asked), strict=True):
-                search.tell(maps, values)
+                if len(maps):
+                    search.tell(maps, values)
+            missing = judge.values() > enough
         weights = np.array(runs or [1] * len(layers), dtype=float)
         found = judge.balanced(weights) if balanced else judge.best()
         return [replace(best, illegal=search.illegal) for best, search in zip(found, searches, strict=True)]
@@ -169,6 +174,8 @@ class Judge:
         values = np.where(found.feasible.numpy(), values, np.inf)
         ends = np.cumsum([len(maps) for maps in asked])
         for i, (maps, end) in enumerate(zip(asked, ends.tolist(), strict=True)):
+            if not len(maps):
+                continue
             own = slice(end - len(maps), end)
             if self._keep:
                 costs = np.stack([delay[own], energy[own]])
@@ -180,6 +187,10 @@ class Judge:
                 self._best[i] = float(values[first]), float(delay[first]), float(energy[first]), one
         self.evaluated += max(len(maps) for maps in asked)
         return np.split(values, ends[:-1])
+
+    def values(self) -> NDArray[np.float64]:
+        """Return the least goal of every layer so far, infinite before the first mapping, shape [layers]."""
+        return np.array([np.inf if best is None else best[0] for best in self._best])
 
     def best(self) -> list[Best]:
         """Return the best of every layer so far."""
