@@ -16,3 +16,16 @@ def test_every_bar_of_the_largest_figure_has_its_own_colour(tmp_path):
     text = (tmp_path / "page.html").read_text()
     assert all(colour in text for colour in _COLOURS[:13])
     assert len(set(_COLOURS)) == len(_COLOURS) >= 13
+
+
+def test_a_share_keeps_its_linear_axis(tmp_path):
+    curve = {"a": ([1.0, 50.0], [0.01, 1.0])}
+    for axes, count in (("xy", 2), ("x", 1)):
+        write_lines(curve, tmp_path / "page.html", title="t", x="x", y="y", logarithmic=axes)
+        text = (tmp_path / "page.html").read_text().split("Plotly.newPlot")[-1]
+        assert text.count('"type":"log"') == count
+
+
+def test_every_group_of_bars_has_its_name(tmp_path):
+    write_bars({"m": {f"group {i}": 1.0 for i in range(10)}}, tmp_path / "page.html", title="t", y="y")
+    assert '"dtick":1' in (tmp_path / "page.html").read_text().split("Plotly.newPlot")[-1]

@@ -19,9 +19,15 @@ _COLOURS = (
 
 
 def write_lines(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], path: Path, *, title: str, x: str, y: str
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    path: Path,
+    *,
+    title: str,
+    x: str,
+    y: str,
+    logarithmic: str = "xy",
 ) -> None:
-    """Write a page with one line per name, both axes logarithmic where the values spread."""
+    """Write a page with one line per name, axes logarithmic as in `write`."""
     figure = blank()
     for number, (name, (across, up)) in enumerate(curves.items()):
         figure.add_scatter(
@@ -31,7 +37,7 @@ def write_lines(
             mode="lines+markers",
             line={"color": _COLOURS[number % len(_COLOURS)], "width": 2},
         )
-    write(figure, path, title=title, x=x, y=y, logarithmic="xy")
+    write(figure, path, title=title, x=x, y=y, logarithmic=logarithmic)
 
 
 def write_bars(
@@ -60,6 +66,7 @@ def write_bars(
             error_y=whiskers,
         )
     figure.update_layout(barmode="group")
+    figure.update_xaxes(dtick=1)  # every group has its name, turned where there are many
     write(figure, path, title=title, x="", y=y, logarithmic="y")
 
 

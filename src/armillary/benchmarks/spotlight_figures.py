@@ -220,7 +220,12 @@ def fig47(options: BenchOptions) -> BenchResult:
             )
         name = f"{study.models[0]}-{study.goal}"
         write_lines(
-            curves, options.out / f"{name}.html", title=f"{name}: chips evaluated", x=study.goal, y="Share of chips"
+            curves,
+            options.out / f"{name}.html",
+            title=f"{name}: chips evaluated",
+            x=f"{study.goal}, {_UNITS[study.goal]}",
+            y="Share of chips",
+            logarithmic="x",
         )
     write_csv(rows, options)
     share = float(np.mean([r["better_than_best_random"] for r in rows if r["method"] == SPOTLIGHT]))
