@@ -3,7 +3,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from armillary.evaluators.spotlight.mapspace import ARRAY, DRAM, LANES, REGISTERS, SCRATCHPAD, Maps, UnrolledSpace
+from armillary.evaluators.spotlight.mapspace import DRAM, REGISTERS, SCRATCHPAD, Maps, UnrolledSpace
 from armillary.evaluators.spotlight.search import RANDOM, Mapper
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.templates.spotlight import EDGE, Chip
@@ -120,13 +120,28 @@ def test_the_model_learns_what_deviates_from_what_was_expected(acquisition):
     assert truth[np.argsort(model.rank(fresh, ahead))[:20]].max() < np.quantile(truth, 0.25)
 
 
-def test_a_share_of_the_draws_fills_the_array():
-    def busy(share):
-        maps = DaboMaps(SPACE, np.random.default_rng(0), features=SPOTLIGHT_SW, prior_share=share).ask(400)
-        assert SPACE.legal(maps).all()
-        return np.log(maps.factors[:, :, [LANES, ARRAY]].prod(axis=(1, 2))).mean()
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_draws_fills_the_array(share):
+    maps = DaboMaps(SPACE, np.random.default_rng(0), features=SPOTLIGHT_SW, prior_share=share).ask(400)
+    filled = maps.select(np.arange(400))
+    SPACE.fill(filled, np.arange(400))
+    could = SPACE.legal(filled)
+    done = (filled.factors == maps.factors).all(axis=(1, 2))
+    assert SPACE.legal(maps).all()
+    # with no share a few random mappings fill the array by chance
+    least, most = {0.0: (0.0, 0.1), 0.5: (0.4, 0.7), 1.0: (1.0, 1.0)}[share]
+    assert least <= done[could].mean() <= most
 
-    assert busy(1.0) > busy(0.5) > busy(0.0)
+
+def test_what_cannot_be_used_is_no_better_than_expected():
+    rng = np.random.default_rng(0)
+    features = rng.uniform(1, 5, size=(30, 2))
+    expected = np.exp(features[:, 0])
+    bad = (features[:, 0] > 4) & (features[:, 1] > 2)
+    assert 0 < bad.sum() < 15
+    model = DomainModel("trend")
+    model.add(features, np.where(bad, np.inf, expected), expected)
+    assert model.predict(features)[bad].mean() >= model.predict(features)[~bad].mean() - 1e-6
 
 
 def test_importance_tells_what_the_model_uses():

@@ -10,6 +10,7 @@ from armillary.evaluators.spotlight.search import Mapper
 from armillary.hardware import templates
 from armillary.hardware.templates.spotlight import EDGE, TEMPLATE, chip_of
 from armillary.log.store import Log
+from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
 from armillary.studies.design_file import read_design
 from armillary.studies.map_network import map_as_given, read_hierarchy, read_mappings
@@ -34,6 +35,9 @@ SMALL = Space(
         for p, n in zip(EDGE.parameters, (3, 1, 4, 5, 1), strict=True)
     ),
 )
+
+
+SAMPLE = sample(EDGE, 5, "random", 0)
 
 
 class TestSpotlight(OptimizerContract):
@@ -134,29 +138,51 @@ def test_the_hardware_search_learns():
     assert EDGE.parameters[lanes].values[search.best_codes[lanes]] == 16
 
 
-@pytest.mark.parametrize(
-    ("variant", "metric", "expects"),
-    [
-        ("spotlight", "delay_cycles", True),
-        ("spotlight-exact", "edp_pj_cycles", True),
-        ("spotlight-v", "delay_cycles", False),
-        ("hasco", "delay_cycles", False),
-    ],
-)
-def test_a_known_network_s_roofline_is_expected(variant, metric, expects):
+METRICS = ("delay_cycles", "edp_pj_cycles", "energy_pj")
+
+
+def told(variant, metric, network=None):
+    """Return a search that heard twelve results, the same ones whether it knows the network or not."""
     search = optimizers.load(variant)(space=EDGE, objective=Objective(metric), seed=0)
-    network = zoo.build("transformer")
-    search.for_workload(network)
     search.within = lambda codes: TEMPLATE.area_mm2(codes) <= 3.5
+    if network is not None:
+        search.for_workload(network)
+    codes = search.ask_codes(12)
+    search.tell_batch(codes, 1.0 + codes.sum(axis=1))
+    return search
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    ("variant", "uses"),
+    [(v, True) for v in ("spotlight", "spotlight-a", "spotlight-f", "spotlight-exact")]
+    + [(v, False) for v in ("spotlight-v", "hasco")],
+)
+def test_a_known_network_changes_what_is_asked(variant, uses, metric):
+    blind, knowing = told(variant, metric), told(variant, metric, zoo.build("transformer"))
+    assert (blind.ask_codes(10).tolist() != knowing.ask_codes(10).tolist()) == uses
+
+
+def test_what_is_expected_of_a_chip_is_what_the_metric_says():
+    chips, network = [chip_of(design) for design in EDGE.designs(SAMPLE)], zoo.build("transformer")
     roofline = Roofline.of(network)
+    delay = np.array([roofline.least_cycles(chip) for chip in chips])
+    energy = np.array([roofline.usual_energy_pj(chip) for chip in chips])
+    for metric, expected in (
+        ("delay_cycles", delay),
+        ("runtime_s", delay),
+        ("energy_pj", energy),
+        ("edp_pj_cycles", delay * energy),
+    ):
+        np.testing.assert_allclose(told("spotlight", metric, network)._expected_of(chips), expected)
+    search = optimizers.load("spotlight")(space=EDGE, objective=Objective("area_mm2"), seed=0)
+    search.for_workload(network)
+    assert search._expected_of(chips) is None
 
-    def least(codes):
-        return np.array([roofline.least_cycles(chip_of(design)) for design in EDGE.designs(codes)])
 
-    first = search.ask_codes(40)
-    search.tell_batch(first, least(first) if expects else np.random.default_rng(0).lognormal(size=len(first)))
-    found = least(search.ask_codes(20))
-    assert (np.median(found) < np.quantile(least(first), 0.1)) == expects
+def test_a_network_is_told_before_the_first_result():
+    with pytest.raises(ArmillaryError, match="tell it first"):
+        told("spotlight", "delay_cycles").for_workload(zoo.build("transformer"))
 
 
 def test_other_optimizers_search_the_template_with_thorough_mappings(tmp_path):

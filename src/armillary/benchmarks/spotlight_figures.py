@@ -138,7 +138,7 @@ def fig45(options: BenchOptions) -> BenchResult:
         for layer in dict.fromkeys(use.layer for use in zoo.build(model).layers):
             space, rng = UnrolledSpace(chip, layer), np.random.default_rng(options.seed)
             search, judge = DaboMaps(space, rng, features=SPOTLIGHT_SW), Judge([space], "edp")
-            while judge.evaluated < runs.software:
+            while judge.evaluated.max() < runs.software:
                 asked = search.ask(10)
                 search.tell(asked, judge([asked])[0])
             importance.append(search.model.importance(rng))
@@ -330,7 +330,7 @@ def _above_least(studies: Sequence[Study], measured: Mapping[tuple[Study, str], 
             own = float(np.median(values_of(measured[study, SPOTLIGHT])))
             yield (
                 f"{study.models[0]} (delay): no design within the area takes less than {least:.4g} cycles, whatever "
-                f"its mappings; Spotlight's takes {own / least:.3f} of that."
+                f"its mappings; Spotlight's takes {own / least:.3f} times that."
             )
 
 

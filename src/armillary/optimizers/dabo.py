@@ -4,8 +4,9 @@ A Gaussian process (GP) with a linear kernel learns the objective of what was ev
 are drawn in the parameter space; those with the lowest confidence bound are evaluated next.
 
 Source: the Spotlight chapter, Section 4.2. What differs: the objective's logarithm is learned, as costs span decades,
-and so are the features' logarithms where they are positive and span a decade; neighbours of the best so far are
-candidates beside random ones; a search may start from the best mappings of an earlier chip.
+and so are the features' logarithms where they are positive and span a decade; the GP may have a prior mean;
+neighbours of the best so far and mappings that fill the array are candidates beside random ones; a search may start
+from the best mappings of an earlier chip.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class DomainModel:
         Args:
             features: shape [n, features].
             values: to minimise, shape [n]. One that is infinite, of something that cannot be used, counts as the worst
-                one that is finite.
+                one that is finite, or deviates as much as any, if that is worse.
             expected: the value that was to be expected of each up to a common factor, shape [n]: the GP's prior mean,
                 so that it learns what deviates from it; the same for all, if not given.
         """
@@ -125,8 +126,8 @@ class DomainModel:
         finite = np.isfinite(self._values)
         if not finite.any():
             raise ArmillaryError("nothing that was evaluated has a finite value; draw at random until something has")
-        values = np.log(np.where(finite, self._values, self._values[finite].max()))
-        deviation = values - self._expected
+        deviation = np.log(np.where(finite, self._values, self._values[finite].max())) - self._expected
+        deviation = np.where(finite, deviation, np.maximum(deviation, deviation[finite].max()))
         self._unit = deviation.std() or 1.0
         targets = (deviation - deviation.mean()) / self._unit
         self._least = float((targets + self._expected / self._unit).min())
@@ -234,9 +235,9 @@ class DaboMaps(LayerSearch):
 
     def _mixed(self, n: int) -> Maps:
         """Return n legal mappings, some of them of the usual dataflows, some that fill the array, in random order."""
-        known = int(self.rng.binomial(n, self._prior_share))
-        if not known:
+        if not self._prior_share:
             return self.drawn(n)
+        known = int(self.rng.binomial(n, self._prior_share))
         maps = self._usual.random(2 * known, self.rng)
         fits = self.space.legal(maps)
         self.illegal += int((~fits).sum())

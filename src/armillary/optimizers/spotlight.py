@@ -4,18 +4,21 @@ The optimizer asks for chips; its `mapper` tells the evaluator how to search the
 replace both searches:
 
     spotlight        daBO in the feature space
-    spotlight-v      the same on the raw parameters (vanilla Bayesian optimisation)
+    spotlight-v      the same on the raw parameters alone (vanilla Bayesian optimisation), no prior knowledge either
     spotlight-a      on features and parameters together
     spotlight-f      only three fixed dataflows, only the tile factors of K and C
     spotlight-r      random search
     spotlight-ga     genetic search
     spotlight-exact  daBO outside, a thorough search of every layer's mappings inside
 
-Source: the Spotlight chapter, Sections 4.2, 4.3 and 4.4.5.
+Source: the Spotlight chapter, Sections 4.2, 4.3 and 4.4.5. What differs: where the network is known, its roofline is
+the prior mean of the search for chips, but for spotlight-v; a share of the mappings of spotlight, -a and -exact follow
+known dataflows or fill the array.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -25,7 +28,7 @@ from armillary.evaluators.spotlight.fixed import FixedSpace
 from armillary.evaluators.spotlight.local import DISTINCT, LocalMaps, Memory
 from armillary.evaluators.spotlight.roofline import Roofline
 from armillary.evaluators.spotlight.search import GENETIC, RANDOM, Mapper
-from armillary.hardware.templates.spotlight import EDGE, chip_of
+from armillary.hardware.templates.spotlight import EDGE, Chip, chip_of
 from armillary.optimizers.coded import CodedOptimizer
 from armillary.optimizers.dabo import DaboMaps, DomainModel
 from armillary.optimizers.features import RAW_HW, RAW_SW, SPOTLIGHT_HW, SPOTLIGHT_SW, FeatureSpace, union
@@ -36,6 +39,8 @@ from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Objective
 from armillary.workloads.layer import Workload
 
+_DELAYS = ("delay_cycles", "runtime_s", "edp_pj_cycles")
+_ENERGIES = ("energy_pj", "edp_pj_cycles")
 ALL_HW, ALL_SW = union(SPOTLIGHT_HW, RAW_HW), union(SPOTLIGHT_SW, RAW_SW)
 PRIOR_SHARE = 0.5
 """Share of the candidates of Spotlight and Spotlight-A that follow a known dataflow, and share of them that fill the
@@ -113,7 +118,12 @@ class Spotlight(CodedOptimizer):
 
         Its roofline becomes the GP's prior mean: delays come in steps, as unrolled factors divide the layers'
         dimensions, and no feature of the chip alone sees them.
+
+        Raises:
+            ArmillaryError: if results were told before.
         """
+        if len(self.model):
+            raise ArmillaryError("a search that was told results already cannot be told its network; tell it first")
         if self._prior_mean:
             self._roofline = Roofline.of(workload)
 
@@ -137,13 +147,18 @@ class Spotlight(CodedOptimizer):
     def _known_of(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         """Return the features of chips and what is expected of them, if the network is known."""
         chips = [chip_of(design) for design in self.space.designs(codes)]
-        features = self._features.of_chips(chips)
-        if self._roofline is None:
-            return features, None
-        delays = np.array([self._roofline.least_cycles(chip) for chip in chips])
-        energies = np.array([self._roofline.usual_energy_pj(chip) for chip in chips])
-        expected = {"energy_pj": energies, "edp_pj_cycles": delays * energies}
-        return features, expected.get(self.objective.metric, delays)
+        return self._features.of_chips(chips), self._expected_of(chips)
+
+    def _expected_of(self, chips: Sequence[Chip]) -> NDArray[np.float64] | None:
+        metric = self.objective.metric
+        if self._roofline is None or metric not in (*_DELAYS, *_ENERGIES):
+            return None
+        expected = np.ones(len(chips))
+        if metric in _DELAYS:
+            expected *= [self._roofline.least_cycles(chip) for chip in chips]
+        if metric in _ENERGIES:
+            expected *= [self._roofline.usual_energy_pj(chip) for chip in chips]
+        return expected
 
 
 class SpotlightRandom(RandomSearch):

@@ -20,7 +20,7 @@ from armillary.hardware.templates.spotlight import CLOCK_GHZ, CLOUD, EDGE, Chip,
 from armillary.spaces.space import Space
 from armillary.types import Design, Evaluation, Evaluator, Fidelity
 from armillary.workloads.context import context_of
-from armillary.workloads.layer import Layer, Workload
+from armillary.workloads.layer import Layer, Workload, merge
 
 THOROUGH = Mapper("thorough", LocalMaps, samples=3000, batch=100, space=DISTINCT, balanced=True)
 
@@ -73,12 +73,10 @@ def map_network(
     chip: Chip, workload: Workload, *, mapper: Mapper = THOROUGH, goal: Goal, seed: int = 0
 ) -> MappedNetwork:
     """Search the best mapping of every distinct layer of a network onto a chip."""
-    runs: dict[Layer, int] = {}
-    for use in workload.layers:
-        runs[use.layer] = runs.get(use.layer, 0) + use.count
-    layers = tuple(runs)
-    best = tuple(mapper.map(chip, layers, goal, seed, tuple(runs.values())))
-    return MappedNetwork(layers, tuple(runs.values()), best)
+    uses = merge(workload.layers)
+    layers, runs = tuple(use.layer for use in uses), tuple(use.count for use in uses)
+    best = tuple(mapper.map(chip, layers, goal, seed, runs))
+    return MappedNetwork(layers, runs, best)
 
 
 @runtime_checkable
@@ -104,7 +102,7 @@ class SpotlightEvaluator:
         goal: what each layer's mapping minimises.
     """
 
-    version = "1"
+    version = "2"
     fidelity = Fidelity.ANALYTICAL
 
     def __init__(self, space: Space, *, seed: int = 0, mapper: Mapper = THOROUGH, goal: Goal = "edp") -> None:

@@ -22,10 +22,10 @@ from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import loop_bounds, tile_words
 from armillary.hardware.template import Template
 from armillary.hardware.templates.spotlight import Chip, chip_of, mac_pj
-from armillary.workloads.layer import Layer, Workload
+from armillary.workloads.layer import Layer, Workload, merge
 
 _REGISTER_ACCESSES = 4  # a weight, an input, a partial sum read and written
-_SCRATCHPAD_ACCESSES = 2  # filled and read, or updated and drained
+_SCRATCHPAD_ACCESSES = 2  # filled and read
 _ROUNDING = 1e-12
 
 Integers = NDArray[np.int64]
@@ -34,7 +34,7 @@ _ROW, _COLUMN, _LANE = np.meshgrid(_PLACES, _PLACES, _PLACES, indexing="ij")
 
 
 class Roofline:
-    """The least delays of layers on chips; what it learns of an array is kept for the next chip with it.
+    """The least delays of layers on chips; what it works out for an array serves every chip with that array.
 
     Args:
         layers: run one after another.
@@ -52,10 +52,8 @@ class Roofline:
     @staticmethod
     def of(workload: Workload) -> Roofline:
         """Return that of a network, equal layers taken together."""
-        runs: dict[Layer, int] = {}
-        for use in workload.layers:
-            runs[use.layer] = runs.get(use.layer, 0) + use.count
-        return Roofline(tuple(runs), tuple(runs.values()))
+        uses = merge(workload.layers)
+        return Roofline([use.layer for use in uses], [use.count for use in uses])
 
     def delays(self, chip: Chip) -> NDArray[np.float64]:
         """Return a lower bound of the delay of one run of each layer, in whole cycles, shape [layers]."""
@@ -115,8 +113,7 @@ def least_of_all(template: Template, workload: Workload) -> float:
     for width in range(1, space.cardinalities[bandwidth]):
         wider = codes.copy()
         wider[:, bandwidth] = width
-        fits = template.area_mm2(wider) <= template.area_budget_mm2
-        codes[fits] = wider[fits]
+        codes = np.where(template.area_mm2(wider)[:, None] <= template.area_budget_mm2, wider, codes)
     return min(roofline.least_cycles(chip_of(design)) for design in space.designs(codes))
 
 

@@ -133,8 +133,8 @@ class Mapper:
         judge = Judge(spaces, goal, keep=balanced)
         enough = Roofline(layers).delays(chip) if goal == "delay" else np.zeros(len(layers))
         missing = np.ones(len(layers), dtype=bool)
-        while judge.evaluated < self.samples and missing.any():
-            n = min(self.batch, self.samples - judge.evaluated)
+        while missing.any() and (done := int(judge.evaluated.max())) < self.samples:
+            n = min(self.batch, self.samples - done)
             asked = [s.ask(n) if m else s.space.outermost(0) for s, m in zip(searches, missing, strict=True)]
             for search, maps, values in zip(searches, asked, judge(asked), strict=True):
                 if len(maps):
@@ -154,14 +154,14 @@ class Judge:
         keep: keep all mappings, which `balanced` needs.
 
     Attributes:
-        evaluated: mappings per layer so far.
+        evaluated: mappings of each layer so far, shape [layers].
     """
 
     def __init__(self, spaces: Sequence[UnrolledSpace], goal: Goal, *, keep: bool = False) -> None:
         self._chip, self._spaces, self._goal = HierarchyBatch.of([spaces[0].chip.hierarchy()]), spaces, goal
         self._layers = LayerBatch.of([space.layer for space in spaces])
         self._best: list[tuple[float, float, float, Maps] | None] = [None] * len(spaces)
-        self.evaluated = 0
+        self.evaluated = np.zeros(len(spaces), dtype=np.int64)
         self._keep, self._met = keep, [list[tuple[Maps, NDArray[np.float64]]]() for _ in spaces]
 
     def __call__(self, asked: Sequence[Maps]) -> list[NDArray[np.float64]]:
@@ -185,7 +185,7 @@ class Judge:
             if before is None or values[first] < before[0]:
                 one = maps.select(slice(first - own.start, first - own.start + 1))
                 self._best[i] = float(values[first]), float(delay[first]), float(energy[first]), one
-        self.evaluated += max(len(maps) for maps in asked)
+        self.evaluated += [len(maps) for maps in asked]
         return np.split(values, ends[:-1])
 
     def values(self) -> NDArray[np.float64]:
@@ -194,8 +194,8 @@ class Judge:
 
     def best(self) -> list[Best]:
         """Return the best of every layer so far."""
-        found = zip(self._spaces, self._best, strict=True)
-        return [Best(space, b[3], b[0], b[1], b[2], self.evaluated, 0) for space, b in found if b is not None]
+        found = zip(self._spaces, self._best, self.evaluated.tolist(), strict=True)
+        return [Best(space, b[3], b[0], b[1], b[2], evaluated, 0) for space, b, evaluated in found if b is not None]
 
     def balanced(self, runs: NDArray[np.float64]) -> list[Best]:
         """Return the mappings of all met whose sum of delays times sum of energies is least, shape of runs: [layers].
@@ -220,7 +220,7 @@ class Judge:
             if number < len(maps):
                 delay, energy = costs[:, number].tolist()
                 one = maps.select(slice(number, number + 1))
-                return Best(self._spaces[layer], one, delay * energy, delay, energy, self.evaluated, 0)
+                return Best(self._spaces[layer], one, delay * energy, delay, energy, int(self.evaluated[layer]), 0)
             number -= len(maps)
         raise IndexError(number)
 

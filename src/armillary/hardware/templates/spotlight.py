@@ -118,7 +118,7 @@ class Chip:
         bare = Hierarchy(
             name=self.name, levels=(Level(name="DRAM", kind="dram"), scratchpad), technology_nm=TECHNOLOGY_NM
         )
-        byte_pj, over_wires = _byte_pj("sram", self.scratchpad_kib * _KIB), _wire_pj_per_mm() * self.width_mm
+        (_, read_pj, _), fill_pj = self.read_pj, _byte_pj("sram", self.scratchpad_kib * _KIB)
         return Hierarchy(
             name=self.name,
             levels=(
@@ -127,9 +127,7 @@ class Chip:
                     update={
                         "read_bandwidth": bus,
                         "write_bandwidth": bus,
-                        "energy": AccessEnergy(
-                            read_pj=byte_pj + over_wires, fill_pj=byte_pj, update_pj=byte_pj + over_wires
-                        ),
+                        "energy": AccessEnergy(read_pj=read_pj, fill_pj=fill_pj, update_pj=read_pj),
                         "area_mm2": level_area_mm2(bare, scratchpad) + float(_wires_mm2(bus, self.width_mm)),
                     }
                 ),
