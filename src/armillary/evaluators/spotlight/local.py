@@ -24,7 +24,7 @@ from armillary.evaluators.spotlight.mapspace import (
     LANES,
     NOTHING,
     REGISTERS,
-    SCRATCHPAD,
+    TIMES_OF,
     Maps,
     UnrolledSpace,
     unroll,
@@ -35,7 +35,6 @@ from armillary.workloads.layer import Layer
 DISTINCT = partial(UnrolledSpace, every_order=False)
 """The space to search thoroughly: only loop orders that can differ in cost."""
 
-_TIMES_OF = {ARRAY: SCRATCHPAD, LANES: REGISTERS}
 _TRIES = 6
 _FILLED = 0.5
 
@@ -147,8 +146,8 @@ class LocalMaps(LayerSearch):
             members, old, dims = members[changed], old[changed], dims[changed]
             axes[name][members] = dims
             had = old != NOTHING
-            _merge(factors, members[had], old[had], place, _TIMES_OF[place])
-            unroll(factors, members, dims, _TIMES_OF[place], place, most)
+            _merge(factors, members[had], old[had], place, TIMES_OF[place])
+            unroll(factors, members, dims, TIMES_OF[place], place, most)
 
     def _move_factor(self, which: NDArray[np.intp], maps: Maps) -> None:
         """Move a prime factor of a dimension of mappings from a place to another one, in place."""

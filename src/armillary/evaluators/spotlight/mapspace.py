@@ -30,6 +30,8 @@ from armillary.workloads.layer import Layer
 
 REGISTERS, LANES, ARRAY, SCRATCHPAD, DRAM = range(5)
 """Places of a dimension's factors."""
+TIMES_OF = {ARRAY: SCRATCHPAD, LANES: REGISTERS}
+"""Where the loops turn that are unrolled over the array and the lanes."""
 NOTHING = len(DIMENSIONS)
 """Stands for the dimension of an axis over which nothing is unrolled."""
 _DRAWS = 40
@@ -156,24 +158,24 @@ class UnrolledSpace:
 
     def _unroll(self, maps: Maps) -> None:
         """Unroll as much as there is room for of the loops in scratchpad and register file, in place."""
-        for dims, most, source, target in (
-            (maps.rows, self.rows, SCRATCHPAD, ARRAY),
-            (maps.columns, self.columns, SCRATCHPAD, ARRAY),
-            (maps.lanes, self.lanes, REGISTERS, LANES),
-        ):
+        for dims, most, target in self._axes_of(maps):
             which = np.flatnonzero(dims != NOTHING)
-            unroll(maps.factors, which, dims[which], source, target, most)
+            unroll(maps.factors, which, dims[which], TIMES_OF[target], target, most)
 
     def fill(self, maps: Maps, which: NDArray[np.intp]) -> None:
         """Unroll what there is room for of all loops of the unrolled dimensions of some mappings, in place."""
-        for dims, most, target in (
-            (maps.rows, self.rows, ARRAY),
-            (maps.columns, self.columns, ARRAY),
-            (maps.lanes, self.lanes, LANES),
-        ):
+        for dims, most, target in self._axes_of(maps):
             members = which[dims[which] != NOTHING]
             for source in (REGISTERS, SCRATCHPAD, DRAM):
                 unroll(maps.factors, members, dims[members], source, target, most)
+
+    def _axes_of(self, maps: Maps) -> tuple[tuple[Integers, int, int], ...]:
+        """Return of every axis the dimension that each mapping unrolls over it, its room, and the factors' place."""
+        return (
+            (maps.rows, self.rows, ARRAY),
+            (maps.columns, self.columns, ARRAY),
+            (maps.lanes, self.lanes, LANES),
+        )
 
     def legal(self, maps: Maps) -> NDArray[np.bool_]:
         """Return whether the tiles of mappings fit into the register file and the scratchpad, shape [n]."""

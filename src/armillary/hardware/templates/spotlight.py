@@ -115,9 +115,6 @@ class Chip:
         scratchpad = Level(
             name="Scratchpad", capacity_words=self.scratchpad_kib * _KIB, fanout=(self.columns, self.rows)
         )
-        bare = Hierarchy(
-            name=self.name, levels=(Level(name="DRAM", kind="dram"), scratchpad), technology_nm=TECHNOLOGY_NM
-        )
         (_, read_pj, _), fill_pj = self.read_pj, _byte_pj("sram", self.scratchpad_kib * _KIB)
         return Hierarchy(
             name=self.name,
@@ -128,7 +125,7 @@ class Chip:
                         "read_bandwidth": bus,
                         "write_bandwidth": bus,
                         "energy": AccessEnergy(read_pj=read_pj, fill_pj=fill_pj, update_pj=read_pj),
-                        "area_mm2": level_area_mm2(bare, scratchpad) + float(_wires_mm2(bus, self.width_mm)),
+                        "area_mm2": level_area_mm2(_technology(), scratchpad) + float(_wires_mm2(bus, self.width_mm)),
                     }
                 ),
                 Level(
@@ -284,33 +281,32 @@ def _logic_mm2(
 @cache
 def _unit_areas_mm2() -> tuple[float, float, float]:
     """Return the area of a lane, of a KiB of scratchpad and of a KiB of registers, all linear in their number."""
-    kib = [Level(name=kind, kind=kind, capacity_words=_KIB) for kind in ("sram", "regfile")]
-    bare = _bare(*kib)
-    return compute_area_mm2(bare), level_area_mm2(bare, kib[0]), level_area_mm2(bare, kib[1])
+    sram, regfile = (Level(name=kind, kind=kind, capacity_words=_KIB) for kind in ("sram", "regfile"))
+    return compute_area_mm2(_technology()), level_area_mm2(_technology(), sram), level_area_mm2(_technology(), regfile)
 
 
 @cache
 def _byte_pj(kind: LevelClass, capacity: int | None) -> float:
-    level = Level(name=kind, kind=kind, capacity_words=capacity)
-    return access_energy(_bare(level), level).read_pj
+    return access_energy(_technology(), Level(name=kind, kind=kind, capacity_words=capacity)).read_pj
 
 
 @cache
 def _wire_pj_per_mm() -> float:
-    return wire_energy_pj(_bare(), _BITS, 1.0)
+    return wire_energy_pj(_technology(), _BITS, 1.0)
 
 
 @cache
 def mac_pj() -> float:
     """Return the energy of a multiply-accumulate."""
-    return mac_energy_pj(_bare())
+    return mac_energy_pj(_technology())
 
 
-def _bare(*levels: Level) -> Hierarchy:
-    """Return a hierarchy of our technology, to ask the table of."""
+@cache
+def _technology() -> Hierarchy:
+    """Return a hierarchy of our technology and word length, to ask the table of."""
     return Hierarchy(
         name="units",
-        levels=(Level(name="DRAM", kind="dram"), *(level for level in levels if level.kind != "dram")),
+        levels=(Level(name="DRAM", kind="dram"),),
         compute=Compute(bits=_BITS),
         technology_nm=TECHNOLOGY_NM,
     )
