@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import norm
 
 from armillary.hardware.templates.edge_tpu import SPACE
-from armillary.optimizers.bayesian import Bayesian
+from armillary.optimizers.bayesian import Bayesian, believed
 from armillary.optimizers.genetic import Genetic
 from armillary.optimizers.mbo import Mbo
+from armillary.optimizers.model_based import log_expected_improvement
 from armillary.optimizers.p3bo import P3bo
 from armillary.optimizers.prime_online import PrimeOnline
 from armillary.optimizers.random_search import RandomSearch
@@ -53,6 +58,44 @@ def test_beats_random_search_on_a_smooth_function(kind):
     found = best_after(kind(space=SPACE, objective=OBJECTIVE, seed=1), 600)
     chance = best_after(RandomSearch(space=SPACE, objective=OBJECTIVE, seed=1), 600)
     assert found < 0.8 * chance
+
+
+@given(ahead=st.floats(-3e4, 30.0))
+def test_the_logarithm_of_the_expected_improvement_is_exact_where_it_underflows(ahead):
+    def scaled(t):  # the improvement over the density at `ahead`
+        return t * np.exp(t * ahead - t * t / 2)
+
+    root = np.sqrt(ahead * ahead + 4)
+    peak = 2 / (root - ahead) if ahead < 0 else (root + ahead) / 2
+    parts = [quad(lambda t: scaled(t) / scaled(peak), a * peak, b * peak)[0] for a, b in ((0, 2), (2, 10), (10, 60))]
+    exact = norm.logpdf(ahead) + np.log(peak) + peak * ahead - peak * peak / 2 + np.log(sum(parts))
+    assert log_expected_improvement(np.array([ahead]))[0] == pytest.approx(exact, rel=1e-6, abs=1e-6)
+
+
+def test_a_batch_is_chosen_as_if_the_process_had_been_told_what_it_expects():
+    rng = np.random.default_rng(3)
+    mean, factor, chance = rng.normal(size=40), rng.normal(size=(40, 60)), -rng.exponential(size=40)
+    covariance = factor @ factor.T / 60
+    expected = []
+    for _ in range(6):
+        told = covariance[:, expected]
+        left = covariance - told @ np.linalg.solve(covariance[np.ix_(expected, expected)], told.T)
+        deviation = np.sqrt(np.maximum(left.diagonal(), 1e-6))
+        best = max([1.0, *mean[expected]])
+        score = log_expected_improvement((mean - best) / deviation) + np.log(deviation) + chance
+        score[expected] = -np.inf
+        expected.append(int(score.argmax()))
+    assert believed(mean, covariance, chance, 1.0, 6) == expected
+    assert expected != np.argsort(-(log_expected_improvement(mean - 1.0) + chance))[:6].tolist()
+
+
+def test_a_batch_does_not_spend_itself_on_one_place():
+    search = Bayesian(space=SPACE, objective=OBJECTIVE, seed=0, initial=50)
+    best_after(search, 100)
+    batch, alone = search._batch(16), search._promising(search._score)[:16]
+    assert len(np.unique(batch, axis=0)) == 16
+    unknown = [np.linalg.slogdet(search._joint(codes)[1] + 1e-9 * np.eye(16))[1] for codes in (batch, alone)]
+    assert unknown[0] > unknown[1] + 1.0
 
 
 def test_p3bo_gives_more_to_who_improves():

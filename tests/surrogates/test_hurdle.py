@@ -10,7 +10,7 @@ from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.hurdle import Hurdle
 from armillary.surrogates.prime_training import Rung, Schedule
 from armillary.testing.surrogates import SurrogateContract
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 from surrogates.test_prime import OBJECTIVE, rows_of
@@ -72,6 +72,7 @@ def test_save_and_load_predict_the_same(fitted, tmp_path):
     fitted.save(tmp_path / "model.pt")
     loaded = surrogates.read(tmp_path / "model.pt", SPACE)
     assert isinstance(loaded, Hurdle)
+    assert (loaded._surprise, loaded._lean) == (fitted._surprise, fitted._lean)
     for name in ("mean", "std", "p_feasible"):
         np.testing.assert_array_equal(getattr(loaded.predict(CODES), name), getattr(fitted.predict(CODES), name))
     assert (loaded.objective, loaded.facts(), loaded.reliability) == (
@@ -79,6 +80,23 @@ def test_save_and_load_predict_the_same(fitted, tmp_path):
         fitted.facts(),
         fitted.reliability,
     )
+
+
+def test_of_an_unseen_workload_it_leans_on_those_it_knows(rows):
+    both = InMemoryLog(Evaluations.concat([rows, rows_of("mobilenet_edgetpu", 4000)]))
+    fitted = hurdle(lean=1.0, surprise=0.0).fit(both, OBJECTIVE)
+    known = [context_of(zoo.build(name)) for name in ("mobilenet_v2", "mobilenet_edgetpu")]
+    unseen = [context_of(zoo.build(name)) for name in ("unet", "t_rnn_dec")]
+    orders = [np.argsort(fitted.predict(CODES, context).mean) for context in unseen]
+    np.testing.assert_array_equal(*orders)  # all lean, no context: only the scales differ
+    standard = np.mean([fitted._value.fitted.standard(CODES, row)[0] for row in fitted._value.fitted.contexts], axis=0)
+    np.testing.assert_array_equal(orders[0], np.argsort(standard))
+    fitted._lean = 0.0
+    for context in [*known, *unseen]:
+        np.testing.assert_array_equal(fitted.predict(CODES, context).mean, fitted._value.predict(CODES, context).mean)
+    fitted._lean = 0.5
+    for context in known:
+        np.testing.assert_array_equal(fitted.predict(CODES, context).mean, fitted._value.predict(CODES, context).mean)
 
 
 def test_warnings_are_those_of_its_parts(fitted):
@@ -90,6 +108,8 @@ def test_warnings_are_those_of_its_parts(fitted):
 def test_bad_settings_and_other_models_are_refused(fitted, tmp_path):
     with pytest.raises(ArmillaryError, match=r"surprise=-1 is not allowed"):
         hurdle(surprise=-1)
+    with pytest.raises(ArmillaryError, match=r"lean=1.5 is not allowed"):
+        hurdle(lean=1.5)
     with pytest.raises(ArmillaryError, match="has not been fitted"):
         hurdle().predict(CODES)
     fitted._chance.save(tmp_path / "other.pt")

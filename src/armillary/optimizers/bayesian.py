@@ -1,7 +1,8 @@
 """Bayesian optimization with BoTorch: an online baseline of PRIME.
 
 Source: Shahriari et al., Proceedings of the IEEE 2016; constraints after Gelbart et al. 2014: expected
-    improvement times the probability of feasibility. Gaussian processes and acquisition are BoTorch's
+    improvement times the probability of feasibility; batches after Ginsbourger et al. 2010 ("Kriging is
+    well-suited to parallelize optimization"): the kriging believer. Gaussian processes and acquisition are BoTorch's
     (Balandat et al., NeurIPS 2020); the paper used Vizier.
 """
 
@@ -16,17 +17,19 @@ from botorch.exceptions.warnings import BotorchWarning
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from botorch.models.transforms import Standardize
+from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from numpy.typing import NDArray
 from torch import Tensor
 
-from armillary.optimizers.model_based import ModelBased
+from armillary.optimizers.model_based import ModelBased, log_expected_improvement
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Objective
 
 _MOST_ROWS = 300  # a Gaussian process takes cubic time
-
 _STEPS = 50
+_CHOICE = 600  # designs among which a batch is chosen
+_RELATIVE_NUGGET = 1e-6
 
 
 class Bayesian(ModelBased):
@@ -37,7 +40,7 @@ class Bayesian(ModelBased):
         objective: what to minimise under which bounds.
         seed: same seed and results, same designs.
         initial: random designs before the first model.
-        refit: growth of the number of rows after which the hyper-parameters are fitted anew.
+        refit: growth of the number of rows after which the process is fitted anew; 0 does so after every batch.
         rows: rows that the Gaussian process sees at most: half the best, half drawn from the others.
     """
 
@@ -48,22 +51,23 @@ class Bayesian(ModelBased):
         objective: Objective,
         seed: int = 0,
         initial: int = 100,
-        refit: float = 0.2,
+        refit: float = 0.0,
         rows: int = _MOST_ROWS,
     ) -> None:
         super().__init__(space=space, objective=objective, seed=seed, initial=initial, refit=refit)
         if rows < 2:
             raise ArmillaryError(f"rows={rows} must be at least 2")
         self._rows = rows
-        self._acquisition: LogExpectedImprovement
+        self._process: SingleTaskGP
+        self._gain = -np.inf
         self._feasibility: SingleTaskGP | None = None
 
     def _fit(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         legal = np.flatnonzero(np.isfinite(values))
         rows = self._some(legal[np.argsort(values[legal], kind="stable")])
         gain = torch.from_numpy(-np.log(values[rows])).unsqueeze(-1)
-        model = _gaussian_process(self._features(codes[rows]), gain)
-        self._acquisition = LogExpectedImprovement(model, best_f=gain.max())
+        self._process = _gaussian_process(self._features(codes[rows]), gain)
+        self._gain = float(gain.max())
         self._feasibility = None
         if len(legal) < len(values):
             mixed = self._some(self._rng.permutation(len(values)))
@@ -80,14 +84,34 @@ class Bayesian(ModelBased):
 
     @torch.no_grad()
     def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        x = self._features(codes).unsqueeze(1)
-        score = self._acquisition(x)
-        if self._feasibility is not None:
-            posterior = self._feasibility.posterior(x)
-            above = (posterior.mean - 0.5) / posterior.variance.sqrt()
-            score = score + torch.special.log_ndtr(above).reshape(-1)
-        found: NDArray[np.float64] = score.numpy()
-        return found
+        acquisition = LogExpectedImprovement(self._process, best_f=self._gain)
+        score: NDArray[np.float64] = acquisition(self._features(codes).unsqueeze(1)).numpy()
+        return score + self._log_chance(codes)
+
+    @torch.no_grad()
+    def _log_chance(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the logarithm of the probability of feasibility, shape [designs]."""
+        if self._feasibility is None:
+            return np.zeros(len(codes))
+        posterior = self._feasibility.posterior(self._features(codes).unsqueeze(1))
+        above = (posterior.mean - 0.5) / posterior.variance.sqrt()
+        return np.asarray(torch.special.log_ndtr(above).reshape(-1).numpy())
+
+    def _batch(self, n: int) -> NDArray[np.int64]:
+        """Return n designs, each chosen as if those before it had come out as the process expects.
+
+        So a batch does not spend itself on one place: what was chosen leaves no doubt about its neighbours.
+        """
+        pool = self._promising(self._score)[: max(_CHOICE, 4 * n)]
+        chosen = believed(*self._joint(pool), self._log_chance(pool), self._gain, min(n, len(pool)))
+        return np.concatenate([pool[chosen], self._drawn(n - len(chosen))])
+
+    @torch.no_grad()
+    def _joint(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the process's mean, shape [designs], and covariance, shape [designs, designs]."""
+        posterior = self._process.posterior(self._features(codes))
+        assert isinstance(posterior, GPyTorchPosterior)
+        return posterior.mean.reshape(-1).numpy(), posterior.distribution.covariance_matrix.numpy()
 
     def _features(self, codes: NDArray[np.int64]) -> Tensor:
         """Return ordered parameters in [0, 1] and categorical ones as one-hot columns, shape [designs, features]."""
@@ -99,6 +123,36 @@ class Bayesian(ModelBased):
             else:
                 columns.append(codes[:, i] / max(n - 1, 1))
         return torch.from_numpy(np.stack(columns, axis=1))
+
+
+def believed(
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    log_chance: NDArray[np.float64],
+    best: float,
+    n: int,
+) -> list[int]:
+    """Return n positions: each the most promising design, once those before it came out as expected.
+
+    Args:
+        mean: of the gain, shape [designs].
+        covariance: of it, shape [designs, designs].
+        log_chance: logarithm of the probability of feasibility, shape [designs].
+        best: the greatest gain that is known.
+        n: how many.
+    """
+    nugget = _RELATIVE_NUGGET * covariance.diagonal().max(initial=0.0)
+    chosen: list[int] = []
+    for _ in range(n):
+        deviation = np.sqrt(np.maximum(covariance.diagonal(), nugget))
+        score = log_expected_improvement((mean - best) / deviation) + np.log(deviation) + log_chance
+        score[chosen] = -np.inf
+        k = int(score.argmax())
+        chosen.append(k)
+        best = max(best, float(mean[k]))
+        column = covariance[:, k]
+        covariance = covariance - np.outer(column, column) / (column[k] + nugget)
+    return chosen
 
 
 def _gaussian_process(x: Tensor, y: Tensor) -> SingleTaskGP:

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit
-from scipy.stats import norm
 
 from armillary.optimizers.bayesian import Bayesian
 from armillary.optimizers.firefly import Firefly
-from armillary.optimizers.model_based import ModelBased
+from armillary.optimizers.model_based import ModelBased, log_expected_improvement
 from armillary.optimizers.surrogate_search import neighbours
 from armillary.spaces.space import Space
 from armillary.surrogates.deep_ensemble import Networks, Setting, encoded
@@ -28,7 +27,6 @@ from armillary.types import ArmillaryError, Objective
 _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)
 _AROUND = 10
 _LEAST_SPREAD = 1e-3
-_HOPELESS = 6.0
 _FAR = 4.0  # standard units above the median; all that is worse is equally bad
 
 
@@ -87,10 +85,7 @@ class PrimeOnline(ModelBased):
     def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         value, deviation, chance = self._predicted(codes)
         best = (np.log(self.best_value) - self._location) / self._spread
-        ahead = (best - value) / deviation
-        improvement = np.maximum(ahead * norm.cdf(ahead) + norm.pdf(ahead), 1e-300)
-        hopeless = norm.logpdf(ahead) - 2 * np.log(-np.minimum(ahead, -1.0))  # its logarithm far below
-        expected = np.where(ahead > -_HOPELESS, np.log(improvement), hopeless)
+        expected = log_expected_improvement((best - value) / deviation)
         return np.asarray(expected + np.log(deviation) + np.log(chance))
 
     def _predicted(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:

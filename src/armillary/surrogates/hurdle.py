@@ -1,8 +1,10 @@
 """A hurdle model: one model for whether a design can be built, another one for how good it is if it can.
 
 The value is PRIME's network, learned from feasible designs alone and without conservatism; the chance to be feasible is
-that of the deep ensemble, calibrated. A design is ranked by its value over a power of its chance. How it compares with
-other surrogates is told in docs/prime.md.
+that of the deep ensemble, calibrated. A design is ranked by its value over a power of its chance. Of a workload that it
+was not trained on it says mostly what holds for those that it was: a handful of workloads teach a network little
+of how designs depend on the context, while what suits all of them suits another one, too. How it compares with other
+surrogates is told in docs/prime.md.
 
 Source: hurdle models, Cragg, Econometrica 1971; the parts: `armillary.surrogates.prime`, Kumar et al., ICLR 2022, and
     `armillary.surrogates.deep_ensemble`.
@@ -45,6 +47,7 @@ class Hurdle:
         schedule: of the value's network, see `Prime`.
         exact: bounds that are known without evaluating and so not learned.
         surprise: power of the chance; at 0.2 a design of half the chance counts as 15% slower.
+        lean: for a workload that was not trained on, the share in its value of the mean over those that were.
         on_progress: called during `fit` with thousandths done and 1,000.
     """
 
@@ -56,11 +59,14 @@ class Hurdle:
         schedule: str | Schedule = "brief",
         exact: Sequence[str] = ("area_mm2",),
         surprise: float = 0.2,
+        lean: float = 0.75,
         on_progress: Progress | None = None,
     ) -> None:
         if not surprise >= 0:
             raise ArmillaryError(f"surprise={surprise} is not allowed; it must be at least 0")
-        self.space, self._surprise = space, surprise
+        if not 0 <= lean <= 1:
+            raise ArmillaryError(f"lean={lean} is not allowed; it lies between 0 and 1")
+        self.space, self._surprise, self._lean = space, surprise, lean
         self._value = Prime(
             space=space,
             seed=seed,
@@ -98,7 +104,9 @@ class Hurdle:
         Raises:
             ArmillaryError: before `fit`, or if a model of several workloads is not told which.
         """
-        value, chance = self._value.predict(designs, context), self._chance.predict(designs, context).p_feasible
+        features = None if context is None else context.as_dict()
+        value = self._value.fitted.predict(designs, features, self._lean)
+        chance = self._chance.predict(designs, context).p_feasible
         return Prediction(mean=value.mean * chance**-self._surprise, std=value.std, p_feasible=chance)
 
     @property
@@ -136,7 +144,8 @@ class Hurdle:
         """Write the fitted model to one file."""
         value, value_weights = self._value.fitted.parts()
         chance, chance_weights = self._chance.parts()
-        content = {"value": value, "chance": chance, "surprise": self._surprise, "seconds": self._seconds}
+        settings = {"surprise": self._surprise, "lean": self._lean}
+        content = {"value": value, "chance": chance, **settings, "seconds": self._seconds}
         weights = {
             **{_VALUE + name: tensor for name, tensor in value_weights.items()},
             **{_CHANCE + name: tensor for name, tensor in chance_weights.items()},
@@ -151,7 +160,7 @@ class Hurdle:
             ArmillaryError: if the file is missing, no hurdle model, or of another space or version.
         """
         content, weights = model_file.read(Path(path), space, KIND)
-        model = cls(space=space, surprise=content["surprise"])
+        model = cls(space=space, surprise=content["surprise"], lean=content["lean"])
         objective = content["objective"]
         fitted = FittedPrime.of(content["value"], _of_part(weights, _VALUE), objective, torch.device("cpu"))
         model._value.adopt(fitted)

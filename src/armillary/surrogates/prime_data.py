@@ -22,6 +22,7 @@ _ALIKE = 2.0
 _NAMED_ROWS = 10
 _FEWEST_VALIDATING = 10  # of one workload; Kendall's correlation of fewer is chance
 _RIDGE = 1.0
+_SAME = 1e-6
 
 
 @dataclass(frozen=True)
@@ -284,13 +285,19 @@ def features_of(
     if not names or not np.isfinite(contexts).all():
         return None
     features = feature_vector(names, context)
-    if not several and not np.allclose(features, contexts[0], rtol=1e-6):
+    if not several and place_of(features, contexts) is None:
         raise ArmillaryError(
             f"the model was fitted to workload {workloads[0]!r} alone and its context, "
             f"{dict(zip(names, contexts[0].tolist(), strict=True))}; it says nothing about "
             f"{dict(zip(names, features.tolist(), strict=True))}; fit a log of several workloads"
         )
     return features
+
+
+def place_of(features: NDArray[np.float64], contexts: NDArray[np.float64]) -> int | None:
+    """Return which of the workloads trained on has these features, None for an unseen one."""
+    same = np.flatnonzero(np.isclose(features, contexts, rtol=_SAME).all(axis=1))
+    return int(same[0]) if len(same) else None
 
 
 def scale_of(
@@ -307,9 +314,9 @@ def scale_of(
     """
     if features is None:
         return scales[0]
-    for known, scale in zip(contexts, scales, strict=True):
-        if np.allclose(features, known, rtol=1e-6):
-            return scale
+    place = place_of(features, contexts)
+    if place is not None:
+        return scales[place]
     location, spread = (float(np.mean([getattr(s, name) for s in scales])) for name in ("location", "spread"))
     if OPS in names and scales[0].transform == "log":
         column = list(names).index(OPS)

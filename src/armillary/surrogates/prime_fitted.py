@@ -16,7 +16,7 @@ from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.feasibility import FeasibilityMap
-from armillary.surrogates.prime_data import Scale, features_of, scale_of
+from armillary.surrogates.prime_data import Scale, features_of, place_of, scale_of
 from armillary.surrogates.prime_model import Architecture, Weights, forward
 from armillary.surrogates.selection import Selection
 from armillary.types import Objective, Prediction
@@ -53,10 +53,20 @@ class FittedPrime:
     selection: Selection
     least_area_mm2: float = float("nan")
 
-    def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None) -> Prediction:
-        """Predict designs, codes of shape [designs, parameters]; see `Prime.predict`."""
+    def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None, lean: float = 0.0) -> Prediction:
+        """Predict designs, codes of shape [designs, parameters]; see `Prime.predict`.
+
+        Args:
+            codes: value indices, shape [designs, parameters].
+            context: the workload's features.
+            lean: for a workload that was not trained on, the share of the mean over those that were in the value,
+                in standard units.
+        """
         raw = features_of(context, self.feature_names, self.contexts, self.workloads)
         mean, spread = self.standard(codes, raw)
+        if lean and self.shape.contexts and raw is not None and place_of(raw, self.contexts) is None:
+            known = np.mean([self.standard(codes, own)[0] for own in self.contexts], axis=0)
+            mean = (1 - lean) * mean + lean * known
         scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
