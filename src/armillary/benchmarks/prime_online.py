@@ -2,8 +2,8 @@
 
 Every method searches each of the nine applications at 29 mm2 and is judged by the best legal design that it has met
 after 64, 128, ... 8,000 legal evaluations, over the optimum of all 452,760,000 designs. Each keeps to the area
-bound by itself, asks few designs at first and more later, and hears every result; those with a model start from 32
-random designs. A search that has met the true optimum ends: nothing that it could still find would change its curve.
+bound by itself, asks few designs at first and more later, and hears every result. A search that has met the true
+optimum ends: nothing that it could still find would change its curve.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ BUDGETS = (64, 128, 256, 512, 1024, 2048, 4096, 8000)
 _QUICK = BUDGETS[:4]
 SEEDS = 5
 _REVISION = 4
-_STARTS = {method: {"initial": 32} for method in ("bayesian", "mbo")}  # as few random designs as ours
 _SAME = 1.0005  # two latencies that differ less are the same
 _OPTIMUM = 1 + 1e-9
 
@@ -90,8 +89,7 @@ def _searched(method: str, name: str, seed: int, most: int) -> dict[str, Any]:
     """Return the best over the optimum after each budget up to the most, and the seconds it took."""
     started = time.perf_counter()
     task = Task((name,), (name,), AREA_MM2)
-    settings = _STARTS.get(method, {})
-    search = optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed, **settings)
+    search = optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed)
     search.within = lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2
     best, legal, curve = float("inf"), 0, {}
     while legal < most and regret(task.scenario, best) > _OPTIMUM:

@@ -50,7 +50,7 @@ class Bayesian(ModelBased):
         space: Space,
         objective: Objective,
         seed: int = 0,
-        initial: int = 100,
+        initial: int = 32,
         refit: float = 0.0,
         rows: int = _MOST_ROWS,
     ) -> None:
