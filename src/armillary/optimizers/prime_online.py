@@ -42,8 +42,6 @@ class PrimeOnline(ModelBased):
         setting: of the networks.
     """
 
-    batch = 64
-
     def __init__(
         self,
         *,

@@ -39,6 +39,8 @@ class FittedPrime:
         scales: how each workload's metric was standardised.
         feasibility: map from standard values to the probability of feasibility.
         selection: how the members were chosen.
+        reference: some of the feasible designs that were learned from, shape [designs, parameters]: what is predicted
+            of them in the mean is the level of a workload.
         least_area_mm2: area of the smallest feasible design that was learned from.
     """
 
@@ -51,6 +53,7 @@ class FittedPrime:
     scales: tuple[Scale, ...]
     feasibility: FeasibilityMap
     selection: Selection
+    reference: NDArray[np.int64]
     least_area_mm2: float = float("nan")
 
     def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None, lean: float = 0.0) -> Prediction:
@@ -70,6 +73,13 @@ class FittedPrime:
         scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
+
+    def _as_those_known(self, codes: NDArray[np.int64], features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean of the known workloads' values at the level of another one, in standard units."""
+        both = np.concatenate([codes, self.reference])
+        known = np.mean([self.standard(both, own)[0] for own in self.contexts], axis=0)
+        level = self.standard(self.reference, features)[0].mean()
+        return np.asarray(known[: len(codes)] - known[len(codes) :].mean() + level)
 
     def standard(
         self, codes: NDArray[np.int64], features: NDArray[np.float64] | None
@@ -115,6 +125,7 @@ class FittedPrime:
             "scales": [asdict(scale) for scale in self.scales],
             "feasibility": asdict(self.feasibility),
             "selection": self.selection.as_dict(),
+            "reference": self.reference.tolist(),
             "least_area_mm2": self.least_area_mm2,
         }
         return content, self.weights
@@ -133,6 +144,7 @@ class FittedPrime:
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             feasibility=FeasibilityMap(**content["feasibility"]),
             selection=Selection.from_dict(content["selection"]),
+            reference=np.array(content["reference"], dtype=np.int64),
             least_area_mm2=content["least_area_mm2"],
         )
 
