@@ -91,6 +91,12 @@ def test_of_an_unseen_workload_it_leans_on_those_it_knows(rows):
     np.testing.assert_array_equal(*orders)  # all lean, no context: only the scales differ
     standard = np.mean([fitted._value.fitted.standard(CODES, row)[0] for row in fitted._value.fitted.contexts], axis=0)
     np.testing.assert_array_equal(orders[0], np.argsort(standard))
+    inner = fitted._value.fitted
+    assert 200 < len(inner.reference) < 400
+    levels = []
+    for fitted._lean in (0.0, 0.5, 1.0):
+        levels.append([np.log(fitted.predict(inner.reference, context).mean).mean() for context in unseen])
+    np.testing.assert_allclose(levels[1:], [levels[0]] * 2)  # only what tells designs apart is shared
     fitted._lean = 0.0
     for context in [*known, *unseen]:
         np.testing.assert_array_equal(fitted.predict(CODES, context).mean, fitted._value.predict(CODES, context).mean)

@@ -62,14 +62,13 @@ class FittedPrime:
         Args:
             codes: value indices, shape [designs, parameters].
             context: the workload's features.
-            lean: for a workload that was not trained on, the share of the mean over those that were in the value,
-                in standard units.
+            lean: for a workload that was not trained on, how much of what tells designs apart comes from those that
+                were; the level stays its own.
         """
         raw = features_of(context, self.feature_names, self.contexts, self.workloads)
         mean, spread = self.standard(codes, raw)
         if lean and self.shape.contexts and raw is not None and place_of(raw, self.contexts) is None:
-            known = np.mean([self.standard(codes, own)[0] for own in self.contexts], axis=0)
-            mean = (1 - lean) * mean + lean * known
+            mean = (1 - lean) * mean + lean * self._as_those_known(codes, raw)
         scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
