@@ -89,9 +89,9 @@ def test_of_an_unseen_workload_it_leans_on_those_it_knows(rows):
     unseen = [context_of(zoo.build(name)) for name in ("unet", "t_rnn_dec")]
     orders = [np.argsort(fitted.predict(CODES, context).mean) for context in unseen]
     np.testing.assert_array_equal(*orders)  # all lean, no context: only the scales differ
-    standard = np.mean([fitted._value.fitted.standard(CODES, row)[0] for row in fitted._value.fitted.contexts], axis=0)
-    np.testing.assert_array_equal(orders[0], np.argsort(standard))
     inner = fitted._value.fitted
+    alike = np.mean([np.log(inner.predict(CODES, context.as_dict()).mean) for context in known], axis=0)
+    np.testing.assert_array_equal(orders[0], np.argsort(alike))
     assert 200 < len(inner.reference) < 400
     levels = []
     for fitted._lean in (0.0, 0.5, 1.0):

@@ -67,18 +67,27 @@ class FittedPrime:
         """
         raw = features_of(context, self.feature_names, self.contexts, self.workloads)
         mean, spread = self.standard(codes, raw)
-        if lean and self.shape.contexts and raw is not None and place_of(raw, self.contexts) is None:
-            mean = (1 - lean) * mean + lean * self._as_those_known(codes, raw)
         scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
+        if lean and self.shape.contexts and raw is not None and place_of(raw, self.contexts) is None:
+            mean = (1 - lean) * mean + lean * self._as_those_known(codes, raw, scale.spread)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
 
-    def _as_those_known(self, codes: NDArray[np.int64], features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the mean of the known workloads' values at the level of another one, in standard units."""
+    def _as_those_known(
+        self, codes: NDArray[np.int64], features: NDArray[np.float64], spread: float
+    ) -> NDArray[np.float64]:
+        """Return what tells designs apart for the known workloads in the mean, at the level of another one.
+
+        The mean is over differences as they were before each workload was standardised, which for a logarithm are
+        ratios of the metric: a workload to which designs matter more counts more. In units of the other one's spread.
+        """
         both = np.concatenate([codes, self.reference])
-        known = np.mean([self.standard(both, own)[0] for own in self.contexts], axis=0)
+        known = np.mean(
+            [scale.spread * self.standard(both, own)[0] for own, scale in zip(self.contexts, self.scales, strict=True)],
+            axis=0,
+        )
         level = self.standard(self.reference, features)[0].mean()
-        return np.asarray(known[: len(codes)] - known[len(codes) :].mean() + level)
+        return np.asarray((known[: len(codes)] - known[len(codes) :].mean()) / spread + level)
 
     def standard(
         self, codes: NDArray[np.int64], features: NDArray[np.float64] | None
