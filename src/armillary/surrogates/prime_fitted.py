@@ -16,12 +16,13 @@ from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.feasibility import FeasibilityMap
-from armillary.surrogates.prime_data import Scale, features_of, place_of, scale_of
+from armillary.surrogates.prime_data import Scale, features_of, nearness, place_of, scale_of
 from armillary.surrogates.prime_model import Architecture, Weights, forward
 from armillary.surrogates.selection import Selection
 from armillary.types import Objective, Prediction
 
 KIND = "prime"
+_NO_LEAN = 1e-3
 _DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
 
 
@@ -63,29 +64,32 @@ class FittedPrime:
             codes: value indices, shape [designs, parameters].
             context: the workload's features.
             lean: for a workload that was not trained on, how much of what tells designs apart comes from those that
-                were; the level stays its own.
+                were, if one of them computes as much per parameter; less, the more they differ. See `nearness`.
         """
         raw = features_of(context, self.feature_names, self.contexts, self.workloads)
         mean, spread = self.standard(codes, raw)
         scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
         if lean and self.shape.contexts and raw is not None and place_of(raw, self.contexts) is None:
-            mean = (1 - lean) * mean + lean * self._as_those_known(codes, raw, scale.spread)
+            near = nearness(raw, self.feature_names, self.contexts)
+            lean *= float(near.max())
+            if lean > _NO_LEAN:
+                mean = (1 - lean) * mean + lean * self._as_those_known(codes, raw, near / near.sum(), scale.spread)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
 
     def _as_those_known(
-        self, codes: NDArray[np.int64], features: NDArray[np.float64], spread: float
+        self, codes: NDArray[np.int64], features: NDArray[np.float64], weights: NDArray[np.float64], spread: float
     ) -> NDArray[np.float64]:
-        """Return what tells designs apart for the known workloads in the mean, at the level of another one.
+        """Return what tells designs apart for the known workloads, weighted, at the level of another one.
 
         The mean is over differences as they were before each workload was standardised, which for a logarithm are
         ratios of the metric: a workload to which designs matter more counts more. In units of the other one's spread.
         """
         both = np.concatenate([codes, self.reference])
-        known = np.mean(
-            [scale.spread * self.standard(both, own)[0] for own, scale in zip(self.contexts, self.scales, strict=True)],
-            axis=0,
-        )
+        known = np.zeros(len(both))
+        for own, scale, weight in zip(self.contexts, self.scales, weights, strict=True):
+            if weight > _NO_LEAN:
+                known += weight * scale.spread * self.standard(both, own)[0]
         level = self.standard(self.reference, features)[0].mean()
         return np.asarray((known[: len(codes)] - known[len(codes) :].mean()) / spread + level)
 
