@@ -2,7 +2,7 @@
 
 The value is PRIME's network, learned from feasible designs alone and without conservatism; the chance to be feasible is
 that of the deep ensemble, calibrated. A design is ranked by its value over a power of its chance. Of a workload that it
-was not trained on it ranks designs mostly as for those that it was: a handful of workloads teach a network little
+was not trained on it says mostly what holds for those that it was: a handful of workloads teach a network little
 of how designs depend on the context, while what suits all of them suits another one, too. How it compares with other
 surrogates is told in docs/prime.md.
 
@@ -47,7 +47,7 @@ class Hurdle:
         schedule: of the value's network, see `Prime`.
         exact: bounds that are known without evaluating and so not learned.
         surprise: power of the chance; at 0.2 a design of half the chance counts as 15% slower.
-        lean: for a workload that was not trained on, how much of what tells designs apart comes from those that were.
+        lean: for a workload that was not trained on, the share in its value of the mean over those that were.
         on_progress: called during `fit` with thousandths done and 1,000.
     """
 

@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 ALPHAS = (0.0, 0.01, 0.1, 0.5, 1.0, 5.0)
 BETAS = (0.0, 0.01, 0.1, 1.0, 5.0)
-_REFERENCE = 250
 
 
 class Prime:
@@ -302,7 +301,6 @@ class Prime:
                 chosen=tuple(s.candidate for s in best),
                 seconds=time.perf_counter() - started,
             ),
-            reference=data.train.codes[:: max(1, len(data.train) // _REFERENCE)],
             least_area_mm2=data.least_area_mm2,
         )
 

@@ -327,21 +327,6 @@ def scale_of(
     return Scale(scales[0].transform, location, spread)
 
 
-def nearness(features: NDArray[np.float64], names: Sequence[str], contexts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how near each workload trained on is to another one, shape [workloads], 1 the nearest that can be.
-
-    A Gaussian of the logarithm of the compute-to-memory ratio, a factor of two being one deviation; of contexts
-    without that ratio all are near.
-
-    Source: PRIME, Appendix D; see `unlike`.
-    """
-    if not {OPS, _PARAMETERS} <= set(names):
-        return np.ones(len(contexts))
-    ops, parameters = list(names).index(OPS), list(names).index(_PARAMETERS)
-    apart = np.log(contexts[:, ops] / contexts[:, parameters]) - np.log(features[ops] / features[parameters])
-    return np.asarray(np.exp(-0.5 * (apart / np.log(_ALIKE)) ** 2))
-
-
 def unlike(
     context: Mapping[str, float],
     names: Sequence[str],

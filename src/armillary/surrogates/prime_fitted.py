@@ -16,13 +16,12 @@ from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.feasibility import FeasibilityMap
-from armillary.surrogates.prime_data import Scale, features_of, nearness, place_of, scale_of
+from armillary.surrogates.prime_data import Scale, features_of, place_of, scale_of
 from armillary.surrogates.prime_model import Architecture, Weights, forward
 from armillary.surrogates.selection import Selection
 from armillary.types import Objective, Prediction
 
 KIND = "prime"
-_NO_LEAN = 1e-3
 _DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
 
 
@@ -40,8 +39,6 @@ class FittedPrime:
         scales: how each workload's metric was standardised.
         feasibility: map from standard values to the probability of feasibility.
         selection: how the members were chosen.
-        reference: some of the feasible designs that were learned from, shape [designs, parameters]: what is predicted
-            of them in the mean is the level of a workload.
         least_area_mm2: area of the smallest feasible design that was learned from.
     """
 
@@ -54,7 +51,6 @@ class FittedPrime:
     scales: tuple[Scale, ...]
     feasibility: FeasibilityMap
     selection: Selection
-    reference: NDArray[np.int64]
     least_area_mm2: float = float("nan")
 
     def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None, lean: float = 0.0) -> Prediction:
@@ -63,35 +59,17 @@ class FittedPrime:
         Args:
             codes: value indices, shape [designs, parameters].
             context: the workload's features.
-            lean: for a workload that was not trained on, how much of what tells designs apart comes from those that
-                were, if one of them computes as much per parameter; less, the more they differ. See `nearness`.
+            lean: for a workload that was not trained on, the share of the mean over those that were in the value,
+                in standard units.
         """
         raw = features_of(context, self.feature_names, self.contexts, self.workloads)
         mean, spread = self.standard(codes, raw)
-        scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
         if lean and self.shape.contexts and raw is not None and place_of(raw, self.contexts) is None:
-            near = nearness(raw, self.feature_names, self.contexts)
-            lean *= float(near.max())
-            if lean > _NO_LEAN:
-                mean = (1 - lean) * mean + lean * self._as_those_known(codes, raw, near / near.sum(), scale.spread)
+            known = np.mean([self.standard(codes, own)[0] for own in self.contexts], axis=0)
+            mean = (1 - lean) * mean + lean * known
+        scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
-
-    def _as_those_known(
-        self, codes: NDArray[np.int64], features: NDArray[np.float64], weights: NDArray[np.float64], spread: float
-    ) -> NDArray[np.float64]:
-        """Return what tells designs apart for the known workloads, weighted, at the level of another one.
-
-        The mean is over differences as they were before each workload was standardised, which for a logarithm are
-        ratios of the metric: a workload to which designs matter more counts more. In units of the other one's spread.
-        """
-        both = np.concatenate([codes, self.reference])
-        known = np.zeros(len(both))
-        for own, scale, weight in zip(self.contexts, self.scales, weights, strict=True):
-            if weight > _NO_LEAN:
-                known += weight * scale.spread * self.standard(both, own)[0]
-        level = self.standard(self.reference, features)[0].mean()
-        return np.asarray((known[: len(codes)] - known[len(codes) :].mean()) / spread + level)
 
     def standard(
         self, codes: NDArray[np.int64], features: NDArray[np.float64] | None
@@ -137,7 +115,6 @@ class FittedPrime:
             "scales": [asdict(scale) for scale in self.scales],
             "feasibility": asdict(self.feasibility),
             "selection": self.selection.as_dict(),
-            "reference": self.reference.tolist(),
             "least_area_mm2": self.least_area_mm2,
         }
         return content, self.weights
@@ -156,7 +133,6 @@ class FittedPrime:
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             feasibility=FeasibilityMap(**content["feasibility"]),
             selection=Selection.from_dict(content["selection"]),
-            reference=np.array(content["reference"], dtype=np.int64),
             least_area_mm2=content["least_area_mm2"],
         )
 
