@@ -3,10 +3,10 @@
 The paper closes with this idea (Section 7). Every batch of results is appended to what is known, and
 networks continue from their last weights: values from feasible designs, feasibility from all, as
 `armillary.surrogates.deep_ensemble` has them. Being able to verify, it can afford what the offline
-method cannot. Of every eight designs of a batch, one is what a single network finds best (Thompson sampling), five
-have the greatest expected improvement by a Gaussian process, which needs fewer results than networks do, one
-is the neighbour of the best designs that the networks find most promising, and one is a move of a firefly swarm, so
-that no error of a model is final. All of them hear all results.
+method cannot. Of every eight designs of a batch, one is what a single network finds best (Thompson sampling), six
+have the greatest expected improvement by a Gaussian process, which needs fewer results than networks do, and one
+is a move of a firefly swarm, so that no error of a model is final. While next to nothing is known, one of the six
+is the neighbour of the best designs that the networks find most promising. All of them hear all results.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from armillary.types import ArmillaryError, Objective
 
 _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)
 _AROUND = 10
+_KNOWN = 128  # results after which models know more than that neighbours of the best are good
 _LEAST_SPREAD = 1e-3
 _FAR = 4.0  # standard units above the median; all that is worse is equally bad
 
@@ -103,9 +104,10 @@ class PrimeOnline(ModelBased):
 
     def _batch(self, n: int) -> NDArray[np.int64]:
         self._firefly.within = self._process.within = self.within
-        parts = [self._around(n // 8)]
+        around = n // 8 if len(self._values) < _KNOWN else 0
+        parts = [self._around(around)]
         if n >= 8:
-            parts += [self._firefly.ask_codes(n // 8), self._process.ask_codes(5 * n // 8)]
+            parts += [self._firefly.ask_codes(n // 8), self._process.ask_codes(6 * n // 8 - around)]
         parts.append(self._imagined(n - sum(map(len, parts))))
         return np.concatenate(parts)
 
