@@ -66,14 +66,14 @@ class Bayesian(ModelBased):
         legal = np.flatnonzero(np.isfinite(values))
         rows = self._some(legal[np.argsort(values[legal], kind="stable")])
         gain = torch.from_numpy(-np.log(values[rows])).unsqueeze(-1)
-        self._process = _gaussian_process(self._features(codes[rows]), gain)
+        self._process = _gaussian_process(self._inputs(codes[rows]), gain)
         self._gain = float(gain.max())
         self._feasibility = None
         if len(legal) < len(values):
             mixed = self._some(self._rng.permutation(len(values)))
             labels = torch.from_numpy(np.isfinite(values[mixed]).astype(float)).unsqueeze(-1)
             if labels.std() > 0:
-                self._feasibility = _gaussian_process(self._features(codes[mixed]), labels)
+                self._feasibility = _gaussian_process(self._inputs(codes[mixed]), labels)
 
     def _some(self, ordered: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return at most `rows` rows: the first half of them, and others at random."""
@@ -85,7 +85,7 @@ class Bayesian(ModelBased):
     @torch.no_grad()
     def _score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         acquisition = LogExpectedImprovement(self._process, best_f=self._gain)
-        score: NDArray[np.float64] = acquisition(self._features(codes).unsqueeze(1)).numpy()
+        score: NDArray[np.float64] = acquisition(self._inputs(codes).unsqueeze(1)).numpy()
         return score + self._log_chance(codes)
 
     @torch.no_grad()
@@ -93,7 +93,7 @@ class Bayesian(ModelBased):
         """Return the logarithm of the probability of feasibility, shape [designs]."""
         if self._feasibility is None:
             return np.zeros(len(codes))
-        posterior = self._feasibility.posterior(self._features(codes).unsqueeze(1))
+        posterior = self._feasibility.posterior(self._inputs(codes).unsqueeze(1))
         above = (posterior.mean - 0.5) / posterior.variance.sqrt()
         return np.asarray(torch.special.log_ndtr(above).reshape(-1).numpy())
 
@@ -109,20 +109,12 @@ class Bayesian(ModelBased):
     @torch.no_grad()
     def _joint(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the process's mean, shape [designs], and covariance, shape [designs, designs]."""
-        posterior = self._process.posterior(self._features(codes))
+        posterior = self._process.posterior(self._inputs(codes))
         assert isinstance(posterior, GPyTorchPosterior)
         return posterior.mean.reshape(-1).numpy(), posterior.distribution.covariance_matrix.numpy()
 
-    def _features(self, codes: NDArray[np.int64]) -> Tensor:
-        """Return ordered parameters in [0, 1] and categorical ones as one-hot columns, shape [designs, features]."""
-        columns = []
-        for i, parameter in enumerate(self.space.parameters):
-            n = len(parameter.values)
-            if parameter.kind == "categorical":
-                columns += [(codes[:, i] == k).astype(float) for k in range(n)]
-            else:
-                columns.append(codes[:, i] / max(n - 1, 1))
-        return torch.from_numpy(np.stack(columns, axis=1))
+    def _inputs(self, codes: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(self._features(codes))
 
 
 def believed(

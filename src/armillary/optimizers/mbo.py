@@ -92,14 +92,3 @@ class Mbo(ModelBased):
         improvement = spread * (ahead * norm.cdf(ahead) + norm.pdf(ahead))
         chance = np.ones(len(x)) if self._feasibility is None else self._feasibility.predict_proba(x)[:, 1]
         return np.asarray(improvement * chance)
-
-    def _features(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return ordered parameters in [0, 1] and categorical ones as one-hot columns, shape [designs, features]."""
-        columns = []
-        for i, parameter in enumerate(self.space.parameters):
-            n = len(parameter.values)
-            if parameter.kind == "categorical":
-                columns += [(codes[:, i] == k).astype(float) for k in range(n)]
-            else:
-                columns.append(codes[:, i] / max(n - 1, 1))
-        return np.stack(columns, axis=1)

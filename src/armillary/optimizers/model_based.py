@@ -120,3 +120,14 @@ class ModelBased(CodedOptimizer):
             parents = pool[order[:_PARENTS]]
         ranked = pool[order]
         return np.asarray(ranked[self._unmet(ranked)])
+
+    def _features(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return ordered parameters in [0, 1] and categorical ones as one-hot columns, shape [designs, features]."""
+        columns = []
+        for i, parameter in enumerate(self.space.parameters):
+            n = len(parameter.values)
+            if parameter.kind == "categorical":
+                columns += [(codes[:, i] == k).astype(float) for k in range(n)]
+            else:
+                columns.append(codes[:, i] / max(n - 1, 1))
+        return np.stack(columns, axis=1)
