@@ -82,11 +82,11 @@ def write(figure: go.Figure, path: Path, *, title: str, x: str, y: str, logarith
         logarithmic: which axes are, of "xy", if what they show spreads far enough.
     """
     figure.update_layout(
-        title={"text": title, "x": 0.01},
-        margin={"t": 60, "l": 80, "r": 30, "b": 150},
+        title={"text": title, "x": 0.01, "y": 0.97, "yanchor": "top"},
+        margin={"t": 120, "l": 80, "r": 30, "b": 100},
         height=640,
         showlegend=figure.layout.meta["legend"] != "none",
-        legend={"y": -0.16, "yanchor": "top"},
+        legend={"y": 1.02, "yanchor": "bottom"},  # below, long names of groups would cross it
     )
     figure.update_xaxes(_axis(figure, "x", x, log="x" in logarithmic))
     figure.update_yaxes(_axis(figure, "y", y, log="y" in logarithmic))
