@@ -26,7 +26,7 @@ from armillary.types import ArmillaryError, Objective
 
 _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)
 _AROUND = 10
-_KNOWN = 128  # results after which models know more than that neighbours of the best are good
+_KNOWN = 64  # results after which models know more than that neighbours of the best are good
 _LEAST_SPREAD = 1e-3
 _FAR = 4.0  # standard units above the median; all that is worse is equally bad
 
