@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +17,22 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from armillary import optimizers
 from armillary.benchmarks.figures import write
-from armillary.benchmarks.prime_runs import TOP, Runs, budget_of, joint_values, objective, offline_log, trained
+from armillary.benchmarks.prime_runs import (
+    TOP,
+    Runs,
+    best_so_far,
+    budget_of,
+    joint_values,
+    objective,
+    offline_log,
+    trained,
+)
 from armillary.benchmarks.prime_scenarios import ALL, AREA_MM2, EDGE, TABLE_4, Task
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, saved_part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE, area_mm2
-from armillary.optimizers.coded import CodedOptimizer, objective_values
+from armillary.optimizers.coded import objective_values
 from armillary.reports.theme import INFEASIBLE, LEGAL, ROLE_COLOURS, blank
 from armillary.spaces.samplers import sample
 from armillary.studies.propose import propose
@@ -35,7 +45,7 @@ _SEVEN = TABLE_4[4]
 _SAMPLES = 50_000
 _SHOWN = 1500  # points of a t-SNE map
 _CURVE_SEARCHES = ("firefly", "mbo", "bayesian")
-_REVISION = 2
+_REVISION = 3
 
 
 def run(options: BenchOptions) -> BenchResult:
@@ -51,6 +61,7 @@ def run(options: BenchOptions) -> BenchResult:
         "figure13": overestimation,
         "figure14": conservatism,
     }
+    _curves(options)
     checks = []
     for done, step in enumerate(steps.values()):
         options.on_progress("figures", done, len(steps))
@@ -171,24 +182,27 @@ def _random_designs(options: BenchOptions) -> Any:
     return EdgeTpuEvaluator().evaluate_codes(codes, zoo.build(EDGE))
 
 
+def _curves(options: BenchOptions) -> None:
+    """Run the searches that the figures show and that were not run before, on all cores."""
+    shown = [(method, task) for task in (_ALONE, _SEVEN) for method in _CURVE_SEARCHES]
+    shown += [("firefly", Task((name,), (name,), AREA_MM2)) for name in ALL]
+    jobs = {_curve_path(options, *job): partial(_curve, options.quiet(), *job) for job in shown}
+    in_processes(jobs, partial(options.on_progress, "searches"))
+
+
 def _curve(options: BenchOptions, method: str, task: Task) -> NDArray[np.float64]:
     """Return the best latency after each legal evaluation of a search, as many as the log has rows."""
-    budget = budget_of(task, Runs.of(options))
-    of_task = f"{len(task.target)}-{task.target[0]}-{budget}"
-    path = options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{_REVISION}.json"
 
     def measure() -> dict[str, Any]:
-        search: CodedOptimizer = optimizers.load(method)(space=SPACE, objective=objective(task), seed=options.seed)
-        search.within = lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2
-        met: list[float] = []
-        while len(met) < budget:
-            codes = search.ask_codes(search.asks_after(len(met)))
-            values = joint_values(codes, task)
-            search.tell_batch(codes, values)
-            met += values[np.isfinite(values)].tolist()
-        return {"best_s": np.minimum.accumulate(met[:budget]).tolist()}
+        budget = budget_of(task, Runs.of(options))
+        return {"best_s": best_so_far(method, task, budget, options.seed).tolist()}
 
-    return np.array(saved_part(path, measure)["best_s"])
+    return np.array(saved_part(_curve_path(options, method, task), measure)["best_s"])
+
+
+def _curve_path(options: BenchOptions, method: str, task: Task) -> Path:
+    of_task = f"{len(task.target)}-{task.target[0]}"
+    return options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{_REVISION}.json"
 
 
 def _cost(options: BenchOptions, task: Task, name: str, what: str, published: float) -> Check:

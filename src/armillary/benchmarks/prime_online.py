@@ -16,15 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from armillary import optimizers
 from armillary.benchmarks.edge_tpu_optimum import regret
 from armillary.benchmarks.figures import write_lines
-from armillary.benchmarks.prime_runs import joint_values, objective
+from armillary.benchmarks.prime_runs import OPTIMUM, best_so_far
 from armillary.benchmarks.prime_scenarios import ALL, AREA_MM2, Task
 from armillary.benchmarks.prime_tables import geometric_mean, write_csv
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
-from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 
 OURS = "prime-online"
 METHODS = ("random", "firefly", "genetic", "p3bo", "mbo", "bayesian", OURS)
@@ -33,7 +31,6 @@ _QUICK = BUDGETS[:4]
 SEEDS = 5
 _REVISION = 5
 _SAME = 1.0005  # two latencies that differ less are the same
-_OPTIMUM = 1 + 1e-9
 
 
 def run(options: BenchOptions) -> BenchResult:
@@ -51,7 +48,7 @@ def run(options: BenchOptions) -> BenchResult:
             [[_curve(_one(method, name, seed, budgets[-1], options), budgets) for seed in seeds] for name in ALL]
         )
         means[method] = [geometric_mean(column) for column in np.median(every, axis=1).T]
-        optimal[method] = float(np.mean(every[..., -1] <= _OPTIMUM))
+        optimal[method] = float(np.mean(every[..., -1] <= OPTIMUM))
     rows = [
         {
             "method": method,
@@ -89,19 +86,9 @@ def _searched(method: str, name: str, seed: int, most: int) -> dict[str, Any]:
     """Return the best over the optimum after each budget up to the most, and the seconds it took."""
     started = time.perf_counter()
     task = Task((name,), (name,), AREA_MM2)
-    search = optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed)
-    search.within = lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2
-    best, legal, curve = float("inf"), 0, {}
-    while legal < most and regret(task.scenario, best) > _OPTIMUM:
-        codes = search.ask_codes(search.asks_after(legal))
-        values = joint_values(codes, task)
-        search.tell_batch(codes, values)
-        for value in values[np.isfinite(values)]:
-            best, legal = min(best, float(value)), legal + 1
-            if legal in BUDGETS:
-                curve[str(legal)] = regret(task.scenario, best)
-    reached = {str(budget): regret(task.scenario, best) for budget in BUDGETS if legal < budget <= most}
-    return {**curve, **reached, "seconds": time.perf_counter() - started}
+    best = best_so_far(method, task, most, seed)
+    curve = {str(budget): regret(task.scenario, best[budget - 1]) for budget in BUDGETS if budget <= most}
+    return {**curve, "seconds": time.perf_counter() - started}
 
 
 def _area(means: list[float]) -> float:

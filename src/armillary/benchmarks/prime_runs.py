@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import optimizers, surrogates
+from armillary.benchmarks.edge_tpu_optimum import regret
 from armillary.benchmarks.prime_paper import APPLICATIONS
 from armillary.benchmarks.prime_scenarios import Task
 from armillary.benchmarks.result import BenchOptions, in_processes, saved_part
@@ -55,6 +56,8 @@ ONLINE = ("bayesian", "firefly", "genetic", "mbo", "p3bo", "prime-online", "rand
 _POOL_CHUNK = 10_000
 _MOST_ASKED = 100  # evaluations per legal one, after which a search that finds none ends
 _FEWEST_ROWS = 200
+OPTIMUM = 1 + 1e-9
+"""Regret up to which a design is as good as the best there is."""
 _LOG_ROWS = {a.workload: a.log_rows for a in APPLICATIONS}
 _REVISIONS = {"offline": 3, "online": 4}  # of what this module measures; another one makes the runs anew
 
@@ -355,6 +358,23 @@ def met(
         legal += int(np.isfinite(values[-1]).sum())
         asked += len(codes[-1])
     return np.concatenate(codes), np.concatenate(values)
+
+
+def best_so_far(method: str, task: Task, budget: int, seed: int) -> NDArray[np.float64]:
+    """Return the best runtime after each legal evaluation of an online method, shape [budget].
+
+    A search that has met the true optimum ends: nothing that it could still find would be better.
+    """
+    search: CodedOptimizer = optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed)
+    search.within = lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2
+    met: list[float] = []
+    while len(met) < budget and not regret(task.scenario, min(met, default=math.inf)) <= OPTIMUM:
+        codes = search.ask_codes(search.asks_after(len(met)))
+        values = joint_values(codes, task)
+        search.tell_batch(codes, values)
+        met += values[np.isfinite(values)].tolist()
+    curve = np.minimum.accumulate(met[:budget])
+    return np.pad(curve, (0, budget - len(curve)), mode="edge")
 
 
 def _summary(codes: NDArray[np.int64], values: NDArray[np.float64]) -> dict[str, Any]:

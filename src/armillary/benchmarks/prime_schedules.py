@@ -1,21 +1,24 @@
 """How long PRIME has to train: its whole grid by schedules of rising length, on two applications.
 
 The paper trains each of 30 pairs of alpha and beta by itself for 100,000 steps. Ours train the grid side by side and
-drop what Kendall's correlation ranks last; what they choose and what its proposals are worth is compared here.
+drop what Kendall's correlation ranks last; what they choose and what its proposals are worth is compared here. The
+paper's schedule was run once, on a GPU: what it chose is recorded, and its proposals are evaluated anew.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import resources
 from typing import Any
 
 import numpy as np
 import torch
 
 from armillary.benchmarks.edge_tpu_optimum import regret
-from armillary.benchmarks.prime_runs import Runs, trained
+from armillary.benchmarks.prime_runs import Runs, joint_values, trained
 from armillary.benchmarks.prime_scenarios import M4, TABLE_3, V2, Task
 from armillary.benchmarks.prime_tables import write_csv
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
@@ -26,6 +29,8 @@ from armillary.surrogates.prime_training import SCHEDULES
 
 COMPARED = ("brief", "quick", "full")
 APPLICATIONS = (V2, M4)
+PAPER = "paper, once"
+_RECORD = "prime_paper_schedule.json"
 _MOST_SECONDS = 600.0
 _AS_GOOD = 1.01
 _TIMED_STEPS = 3
@@ -54,6 +59,7 @@ def run(options: BenchOptions) -> BenchResult:
                     "training_s": found["training_seconds"],
                 }
             )
+    rows += [_recorded(task) for task in tasks]
     write_csv(rows, options)
     return BenchResult(rows=rows, checks=_checks(rows, schedules), notes=_notes(len(Runs.of(options).seeds)))
 
@@ -64,15 +70,29 @@ def _facts(task: Task, runs: Runs, seed: int) -> Mapping[str, float]:
     return model.facts()
 
 
+def _recorded(task: Task) -> dict[str, Any]:
+    """Return what the paper's schedule chose for an application, the best of its proposals evaluated anew."""
+    every = json.loads(resources.files(__package__).joinpath(_RECORD).read_text())
+    (run,) = [run for run in every if run["application"] == task.target[0]]
+    return {
+        "application": task.target[0],
+        "schedule": PAPER,
+        "member_steps": 30 * run["steps"],
+        **{name: run[name] for name in ("kendall", "alpha", "beta")},
+        "over_optimum": regret(task.scenario, float(np.median(joint_values(np.array(run["best_codes"]), task)))),
+        "training_s": run["seconds"],
+    }
+
+
 def _checks(rows: list[dict[str, Any]], schedules: tuple[str, ...]) -> list[Check]:
     by_name = {(row["application"], row["schedule"]): row for row in rows}
-    slowest = max(row["training_s"] for row in rows)
+    slowest = max(row["training_s"] for row in rows if row["schedule"] != PAPER)
     checks = [Check("longest training of the whole grid, s", slowest, "under 600", slowest < _MOST_SECONDS)]
     for application in APPLICATIONS:
-        longest = by_name[application, schedules[-1]]["over_optimum"]
-        ratio = by_name[application, schedules[0]]["over_optimum"] / longest
-        name = f"{application}: latency after the brief schedule over that after the longest"
-        checks.append(Check(name, ratio, f"at most {_AS_GOOD}", ratio <= _AS_GOOD))
+        for longer in (schedules[-1], PAPER):
+            ratio = by_name[application, schedules[0]]["over_optimum"] / by_name[application, longer]["over_optimum"]
+            name = f"{application}: latency after the brief schedule over that after `{longer}`"
+            checks.append(Check(name, ratio, f"at most {_AS_GOOD}", ratio <= _AS_GOOD))
     return checks
 
 
@@ -82,7 +102,11 @@ def _notes(seeds: int) -> list[str]:
     return [
         f"Medians of {seeds} seeds, one thread per training. The paper's own schedule takes {paper.member_steps(30):,} "
         f"steps of {2 * paper.batch} rows: about {hours:,.0f} hours on one core of this machine. "
-        "`armillary fit --surrogate prime --schedule paper` runs it."
+        "`armillary fit --surrogate prime --schedule paper --device cuda` runs it.",
+        f"`{PAPER}`: one training per application on an H200, its matrix products in bfloat16, stopped when the GPU's "
+        "time was over, after 95,000 and 85,000 steps of the 100,000; the median of five searches for its best 256 "
+        "designs. It keeps the checkpoint itself, as the paper does; ours train a last network on the rows that "
+        "validated, too.",
     ]
 
 

@@ -178,6 +178,7 @@ def fit(
         ),
     ] = None,
     seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")] = "cpu",
     as_json: Json = False,
 ) -> None:
     """Fit a surrogate to a log and save it."""
@@ -203,7 +204,14 @@ def fit(
     objective = Objective(metric, {name: bound for name, bound in bounds.items() if bound is not None})
     with progress_bars() as on_progress:
         model = fit_surrogate(
-            rows, chosen.space, objective, kind=kind, schedule=trained, seed=seed, on_progress=on_progress
+            rows,
+            chosen.space,
+            objective,
+            kind=kind,
+            schedule=trained,
+            seed=seed,
+            device=device,
+            on_progress=on_progress,
         )
     save_atomically(model, out)
     if area is not None and (warning := model.below_the_log(area)):

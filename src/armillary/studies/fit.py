@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,14 @@ from armillary.studies.progress import OnProgress, silent
 from armillary.surrogates import Savable
 from armillary.types import ArmillaryError, Evaluations, Objective
 
-SCHEDULED = ("hurdle", "prime", "prime-without-infeasible", "prime-without-opt", "standard")
-"""The surrogates that train by one of PRIME's schedules."""
+SCHEDULED: Mapping[str, str | None] = {
+    "hurdle": "brief",
+    "prime": None,
+    "prime-without-infeasible": None,
+    "prime-without-opt": None,
+    "standard": None,
+}
+"""The surrogates that train by one of PRIME's schedules, and which suffices to them where none is given."""
 
 
 def fit_surrogate(
@@ -27,6 +34,7 @@ def fit_surrogate(
     kind: str = surrogates.DEFAULT,
     schedule: str | None = None,
     seed: int = 0,
+    device: str = "cpu",
     on_progress: OnProgress = silent,
 ) -> Savable:
     """Train a surrogate that can be kept.
@@ -40,13 +48,16 @@ def fit_surrogate(
         schedule: of PRIME, its ablations and the hurdle: `brief`, `quick`, `full` or `paper`; the others have none.
             Left out, `brief` for the hurdle and `full` for the others.
         seed: same seed, rows and machine, same model.
+        device: of those that have a schedule: `cpu`, or `cuda` for a GPU.
         on_progress: called with steps done and in total.
 
     Raises:
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
     check_kind(kind)
-    options = {"schedule": schedule_of(kind, schedule, "full")} if kind in SCHEDULED else {}
+    options = {"schedule": schedule_of(kind, schedule, "full"), "device": device} if kind in SCHEDULED else {}
+    if device != "cpu" and not options:
+        raise ArmillaryError(f"surrogate {kind!r} trains on the CPU alone; leave out --device, or choose prime")
     stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
         space=space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
@@ -67,7 +78,7 @@ def check_kind(kind: str) -> None:
 
 
 def schedule_of(kind: str, schedule: str | None, default: str) -> str:
-    """Return the schedule to train by: the one given, or `default`, or what suffices to the hurdle.
+    """Return the schedule to train by: the one given, or what suffices to the surrogate, or `default`.
 
     Raises:
         ArmillaryError: if one is given to a surrogate that has none.
@@ -76,7 +87,7 @@ def schedule_of(kind: str, schedule: str | None, default: str) -> str:
         raise ArmillaryError(
             f"surrogate {kind!r} trains without a schedule; leave out --schedule, or choose --surrogate prime"
         )
-    return schedule or ("brief" if kind == "hurdle" else default)
+    return schedule or SCHEDULED.get(kind) or default
 
 
 def rows_of(log: Log, space: Space, workloads: list[str]) -> Evaluations:

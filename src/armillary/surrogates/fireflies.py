@@ -50,12 +50,24 @@ class Moves:
     noise: float = 0.5
 
     @cached_property
-    def _intervals(self) -> NDArray[np.float64]:
+    def intervals(self) -> NDArray[np.float64]:
+        """Steps from the first to the last value of each parameter, at least one."""
         return np.asarray(np.maximum(np.array(self.space.cardinalities, dtype=float) - 1, 1))
 
     @cached_property
-    def _categorical(self) -> NDArray[np.bool_]:
+    def categorical(self) -> NDArray[np.bool_]:
+        """Whether each parameter's values have no order."""
         return np.array([p.kind == "categorical" for p in self.space.parameters])
+
+    @property
+    def nearness(self) -> float:
+        """Factor on squared distances."""
+        return min(1.0, _PAPER_PARAMETERS / len(self.space.parameters))
+
+    def often(self, scale: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Return how often a categorical value is drawn anew: as noise takes an ordered one more than half a step."""
+        steps = np.maximum(self.noise * np.asarray(scale, dtype=float), 1e-12)
+        return np.asarray(np.vectorize(math.erfc)(0.5 / (steps * math.sqrt(2))))
 
     def scatter(self, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float64]:
         """Return random positions, shape [*shape, parameters]; every design is equally likely."""
@@ -64,11 +76,11 @@ class Moves:
 
     def positions(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return where designs sit, same shape as the codes."""
-        return codes / self._intervals
+        return codes / self.intervals
 
     def codes(self, positions: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the designs that positions stand for, same shape."""
-        return np.rint(positions * self._intervals).astype(np.int64).clip(0, np.array(self.space.cardinalities) - 1)
+        return np.rint(positions * self.intervals).astype(np.int64).clip(0, np.array(self.space.cardinalities) - 1)
 
     def step(
         self,
@@ -94,15 +106,15 @@ class Moves:
         brighter = values[:, None, :] < values[:, :, None]
         partner = np.argmax(rng.random(brighter.shape) * brighter, axis=2)
         toward = np.take_along_axis(positions, partner[:, :, None], axis=1) - positions
-        squared = (toward**2).sum(axis=2) * min(1.0, _PAPER_PARAMETERS / toward.shape[2])
+        squared = (toward**2).sum(axis=2) * self.nearness
         attraction = self.beta0 * np.exp(-self.gamma * squared) * brighter.any(axis=2)  # eq. 5
         spread = np.broadcast_to(np.asarray(scale, dtype=float), values.shape)
-        noise = rng.standard_normal(positions.shape) * (self.noise * spread)[:, :, None] / self._intervals
+        noise = rng.standard_normal(positions.shape) * (self.noise * spread)[:, :, None] / self.intervals
         moved = positions + attraction[:, :, None] * toward + noise  # eq. 5
         moved = np.clip(np.where(moved > 1, 2 - moved, np.abs(moved)), 0, 1)  # reflected at the walls
-        if self._categorical.any():
+        if self.categorical.any():
             choice = self._copied(positions, positions + toward, attraction, spread, rng)
-            moved = np.where(self._categorical, choice, moved)
+            moved = np.where(self.categorical, choice, moved)
         return np.asarray(moved)
 
     def _copied(
@@ -115,8 +127,5 @@ class Moves:
     ) -> NDArray[np.float64]:
         """Return moves without order: copy the better value, or now and then draw any value."""
         copied = np.where(rng.random(positions.shape) < attraction[:, :, None], better, positions)
-        # as often as noise takes an ordered parameter more than half a step away
-        steps = np.maximum(self.noise * spread, 1e-12)
-        often = np.vectorize(math.erfc)(0.5 / (steps * math.sqrt(2)))
         drawn = self.scatter(positions.shape[:2], rng)
-        return np.where(rng.random(positions.shape) < often[:, :, None], drawn, copied)
+        return np.where(rng.random(positions.shape) < self.often(spread)[:, :, None], drawn, copied)

@@ -48,6 +48,7 @@ class Hurdle:
         exact: bounds that are known without evaluating and so not learned.
         surprise: power of the chance; at 0.2 a design of half the chance counts as 15% slower.
         lean: for a workload that was not trained on, the share in its value of the mean over those that were.
+        device: where the value's network trains and predicts, see `Prime`.
         on_progress: called during `fit` with thousandths done and 1,000.
     """
 
@@ -60,6 +61,7 @@ class Hurdle:
         exact: Sequence[str] = ("area_mm2",),
         surprise: float = 0.2,
         lean: float = 0.75,
+        device: str = "cpu",
         on_progress: Progress | None = None,
     ) -> None:
         if not surprise >= 0:
@@ -74,6 +76,7 @@ class Hurdle:
             alphas=(0.0,),
             betas=(0.0,),
             exact=exact,
+            device=device,
             on_progress=_part_of(on_progress, _CHANCE_SHARE, 1.0),
         )
         self._chance = DeepEnsemble(

@@ -41,6 +41,7 @@ from armillary.surrogates.prime_data import (
     prepare,
     unlike,
 )
+from armillary.surrogates.prime_device import DeviceTrainer
 from armillary.surrogates.prime_fitted import FittedPrime, normalised
 from armillary.surrogates.prime_model import Architecture
 from armillary.surrogates.prime_training import SCHEDULES, Progress, Schedule, Snapshot, Trainer
@@ -74,7 +75,7 @@ class Prime:
         minimum_rows: feasible rows within the bounds that are learned that each workload needs at least.
         exact: bounds that are known without evaluating, such as the template's area: not learned, as in Equation 1;
             `()` counts designs beyond them as infeasible, as the public release does.
-        device: where to train and predict, as torch names it.
+        device: where to train and predict: `cpu`, or `cuda` for a GPU, on which `prime_device` trains.
         on_progress: called during `fit` with the member steps done and in total.
     """
 
@@ -124,7 +125,7 @@ class Prime:
         self._feed_forward = feed_forward
         self._hidden, self._validation_share, self._minimum_rows = hidden, validation_share, minimum_rows
         self._validation, self._exact = validation, tuple(exact)
-        self._device = torch.device(device)
+        self._device = device_of(device)
         self._on_progress = on_progress
         self._fitted: FittedPrime | None = None
 
@@ -230,7 +231,7 @@ class Prime:
             ArmillaryError: if the file is missing, no model of ours, or of another space or version.
         """
         prime = cls(space=space, device=device)
-        prime.adopt(FittedPrime.load(Path(path), space, torch.device(device)))
+        prime.adopt(FittedPrime.load(Path(path), space, device_of(device)))
         return prime
 
     def _progress_from(self, done: int) -> Progress | None:
@@ -256,7 +257,8 @@ class Prime:
         self, data: Dataset, grid: list[tuple[float, float]], schedule: Schedule, on_progress: Progress | None
     ) -> Trainer:
         contextual = len(data.workloads) > 1
-        return Trainer(
+        trainer = Trainer if self._device.type == "cpu" else DeviceTrainer
+        return trainer(
             shape=Architecture(
                 self.space.cardinalities,
                 contexts=len(data.feature_names) if contextual else 0,
@@ -303,6 +305,23 @@ class Prime:
             ),
             least_area_mm2=data.least_area_mm2,
         )
+
+
+def device_of(name: str) -> torch.device:
+    """Return a device by torch's name for it.
+
+    Raises:
+        ArmillaryError: if it is none to train on, or this machine has none.
+    """
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise ArmillaryError(f"device {name!r} is not allowed; choose cpu, or cuda for a GPU")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ArmillaryError(
+            f"device {name!r}: this PyTorch ({torch.__version__}) sees no GPU; "
+            "install a driver and PyTorch's build for CUDA, or choose cpu"
+        )
+    return torch.device(name)
 
 
 def standard(**options: Any) -> Prime:

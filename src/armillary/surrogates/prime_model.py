@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -108,7 +109,28 @@ def _bias_widths(shape: Architecture) -> dict[str, int]:
     return {"qkv": 3 * shape.width, "out": shape.width, "up": shape.feed_forward, "down": shape.width}
 
 
-def forward(shape: Architecture, weights: Weights, codes: Tensor, contexts: Tensor | None = None) -> tuple[Tensor, ...]:
+class Fixed(NamedTuple):
+    """What the network knows without learning: the first row of each parameter in the table, and the position code."""
+
+    first_rows: Tensor
+    position_code: Tensor
+
+
+@lru_cache(maxsize=64)
+def fixed_of(shape: Architecture, device: torch.device) -> Fixed:
+    """Return what a network of this shape knows without learning, on a device."""
+    with torch.inference_mode(False):  # they outlive the call, and may be trained with
+        first_rows = torch.tensor([0, *shape.cardinalities[:-1]]).cumsum(0)
+        return Fixed(first_rows.to(device), _position_code(len(shape.cardinalities), shape.width).to(device))
+
+
+def forward(
+    shape: Architecture,
+    weights: Weights,
+    codes: Tensor,
+    contexts: Tensor | None = None,
+    fixed: Fixed | None = None,
+) -> tuple[Tensor, ...]:
     """Return what the members predict, in standardised units.
 
     Args:
@@ -117,6 +139,7 @@ def forward(shape: Architecture, weights: Weights, codes: Tensor, contexts: Tens
         codes: value indices, int64 of shape [members, designs, parameters].
         contexts: normalised context of each design, shape [members, designs, features];
             needed exactly when the architecture has contexts.
+        fixed: what `fixed_of` returns; who records the computation makes it beforehand.
 
     Returns:
         The mixed prediction and the spread of the predictors around it, both of shape
@@ -125,7 +148,7 @@ def forward(shape: Architecture, weights: Weights, codes: Tensor, contexts: Tens
     Source: PRIME, Appendix B.1: f(x) = sum_i w_i(x) f_i(x), w from a soft-attention network. The
         contextual product starts at one (1 + W c), so that an untrained context changes nothing.
     """
-    embedding = _embed(shape, weights, codes)
+    embedding = _embed(shape, weights, codes, fixed or fixed_of(shape, codes.device))
     if shape.contexts:
         if contexts is None:
             raise ValueError("a contextual network needs contexts")
@@ -133,15 +156,14 @@ def forward(shape: Architecture, weights: Weights, codes: Tensor, contexts: Tens
     return _mix(shape, weights, embedding)
 
 
-def _embed(shape: Architecture, weights: Weights, codes: Tensor) -> Tensor:
+def _embed(shape: Architecture, weights: Weights, codes: Tensor, fixed: Fixed) -> Tensor:
     """Return the embedding of each design, shape [members, designs, flat]."""
     members, designs, parameters = codes.shape
     table = weights["embed"]
     values = table.shape[1]
-    offsets = torch.tensor([0, *shape.cardinalities[:-1]], device=codes.device).cumsum(0)
-    rows = codes + offsets + values * torch.arange(members, device=codes.device).view(-1, 1, 1)
+    rows = codes + fixed.first_rows + values * torch.arange(members, device=codes.device).view(-1, 1, 1)
     tokens = functional.embedding(rows.view(members, -1), table.reshape(members * values, -1))
-    tokens = tokens.view(members, designs, parameters, -1) + _position_code(parameters, shape.width, table)
+    tokens = tokens.view(members, designs, parameters, -1) + fixed.position_code
     x = tokens.view(members, designs * parameters, shape.width)
     for k in range(shape.layers):  # post-norm transformer layers
         x = _norm(weights, f"norma_{{}}{k}", x + _attend(shape, weights, x, designs, k))
@@ -189,8 +211,7 @@ def _norm(weights: Weights, name: str, x: Tensor) -> Tensor:
     return normal * weights[name.format("scale")].unsqueeze(1) + weights[name.format("shift")].unsqueeze(1)
 
 
-def _position_code(positions: int, width: int, like: Tensor) -> Tensor:
+def _position_code(positions: int, width: int) -> Tensor:
     """Return the sinusoidal position code of transformers, shape [positions, width]."""
     angle = torch.arange(positions).unsqueeze(1) / 10000 ** (torch.arange(0, width, 2) / width)
-    code = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :width]
-    return code.to(like)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :width]

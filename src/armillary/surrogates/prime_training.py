@@ -124,7 +124,7 @@ class Snapshot:
 
 
 @dataclass
-class _Stack:
+class Stack:
     """The members in training: their grid values, weights and optimizer."""
 
     grid: list[tuple[float, float]]
@@ -139,14 +139,14 @@ class _Stack:
             weight.grad = torch.zeros_like(weight)
         device = next(iter(self.weights.values())).device
         self.alpha, self.beta = torch.tensor(self.grid, dtype=torch.float32, device=device).unbind(1)
-        self.adam = torch.optim.Adam(self.weights.values(), lr=1e-4, fused=True)
+        self.adam = torch.optim.Adam(self.weights.values(), lr=1e-4, fused=True, capturable=device.type == "cuda")
 
     def __len__(self) -> int:
         return len(self.grid)
 
-    def keep(self, members: list[int], grid: list[tuple[float, float]]) -> _Stack:
+    def keep(self, members: list[int], grid: list[tuple[float, float]]) -> Stack:
         """Return the stack of these members under these grid values, moments of Adam included."""
-        kept = _Stack(
+        kept = Stack(
             grid,
             {name: w.detach()[members].clone() for name, w in self.weights.items()},
         )
@@ -202,12 +202,12 @@ class Trainer:
             device: where to train.
             on_progress: called with member steps done and in total.
         """
-        self.shape, self._moves, self._data, self._schedule = shape, moves, data, schedule
-        self._grid, self._clip, self._device, self._on_progress = grid, clip, device, on_progress
-        self._contexts = None if contexts is None else contexts.to(device)
-        self._rng = np.random.default_rng(seed)
+        self.shape, self.moves, self._data, self.schedule = shape, moves, data, schedule
+        self._grid, self.clip, self._device, self._on_progress = grid, clip, device, on_progress
+        self.contexts = None if contexts is None else contexts.to(device)
+        self.rng = np.random.default_rng(seed)
         self._generator = torch.Generator().manual_seed(seed)
-        self._pools = [_Pool(rows, len(data.workloads), self._rng) for rows in (data.train, data.infeasible)]
+        self.pools = [Pool(rows, len(data.workloads), self.rng) for rows in (data.train, data.infeasible)]
         self._total = schedule.member_steps(len(grid))
         self._done = 0
         self._steps = sum(rung.steps for rung in schedule.rungs)
@@ -225,7 +225,7 @@ class Trainer:
         stack = self._warm()
         best: list[Snapshot] = []
         step = 0
-        for rung in self._schedule.rungs:
+        for rung in self.schedule.rungs:
             if rung.members < len(stack):
                 best_now = np.argsort([-s.kendall for s in self._last_scores(stack)], kind="stable")
                 members = sorted(int(i) for i in best_now[: rung.members])
@@ -234,32 +234,32 @@ class Trainer:
             for i in range(rung.steps):
                 self._step(stack, step, self._rate(step))
                 step += 1
-                if (i + 1) % self._schedule.checkpoint == 0 or i + 1 == rung.steps:
+                if (i + 1) % self.schedule.checkpoint == 0 or i + 1 == rung.steps:
                     best = self._checkpoint(stack, step, best, keep)
         return best
 
-    def _warm(self) -> _Stack:
+    def _warm(self) -> Stack:
         """Return the whole grid, every member a copy of one network trained with alpha = beta = 0."""
         weights = {n: w.to(self._device) for n, w in initial_weights(self.shape, 1, self._generator).items()}
-        one = _Stack([(0.0, 0.0)], weights)
-        for step in range(self._schedule.warmup):
-            self._step(one, step, self._schedule.learning_rate * min(1.0, (step + 1) / 50))
+        one = Stack([(0.0, 0.0)], weights)
+        for step in range(self.schedule.warmup):
+            self._step(one, step, self.schedule.learning_rate * min(1.0, (step + 1) / 50))
         return one.keep([0] * len(self._grid), self._grid)
 
     def _rate(self, step: int) -> float:
         """Return the learning rate: cosine from the first to the final one."""
-        end = self._schedule.final_rate
-        return self._schedule.learning_rate * (end + (1 - end) * (1 + math.cos(math.pi * step / self._steps)) / 2)
+        end = self.schedule.final_rate
+        return self.schedule.learning_rate * (end + (1 - end) * (1 + math.cos(math.pi * step / self._steps)) / 2)
 
-    def _step(self, stack: _Stack, step: int, rate: float) -> None:
+    def _step(self, stack: Stack, step: int, rate: float) -> None:
         """Take one gradient step of Equation 3 with every member."""
-        batch = self._schedule.batch
-        feasible = self._pools[0].draw(batch, self._rng)
-        infeasible = self._pools[1].draw(batch, self._rng) if stack.beta.any() and len(self._pools[1]) else None
+        batch = self.schedule.batch
+        feasible = self.pools[0].draw(batch, self.rng)
+        infeasible = self.pools[1].draw(batch, self.rng) if stack.beta.any() and len(self.pools[1]) else None
         mined = stack.alpha > 0
-        if mined.any() and step % self._schedule.refresh == 0:
+        if mined.any() and step % self.schedule.refresh == 0:
             self._swarm = self._scatter(len(stack))
-        if mined.any() and (step % self._schedule.mining_period == 0 or self._negatives is None):
+        if mined.any() and (step % self.schedule.mining_period == 0 or self._negatives is None):
             self._negatives = self._mine(stack)
         rows = [feasible] + ([infeasible] if infeasible else [])
         codes = np.concatenate([r.codes for r in rows])
@@ -275,13 +275,9 @@ class Trainer:
         def learn(first: int, last: int) -> None:
             leaves = stack.chunk(first, last)
             value, _ = forward(self.shape, leaves, shared[first:last], self._features(every[first:last]))
-            loss = ((value[:, :batch] - targets) ** 2).mean(dim=1)  # eq. 3, first term
-            bounded = value.clamp(-self._clip, self._clip)
-            if infeasible:
-                loss = loss - stack.beta[first:last] * bounded[:, batch : 2 * batch].mean(dim=1)  # eq. 3
-            if mined.any():
-                loss = loss - stack.alpha[first:last] * bounded[:, len(codes) :].mean(dim=1)  # eq. 2
-            loss.sum().backward()  # type: ignore[no-untyped-call]
+            alpha = stack.alpha[first:last] if mined.any() else None
+            beta = stack.beta[first:last] if infeasible else None
+            loss_of(value, targets, alpha, beta, self.clip).sum().backward()  # type: ignore[no-untyped-call]
 
         self._share(learn, len(stack), shared.shape[1])
         stack.adam.param_groups[0]["lr"] = rate
@@ -297,31 +293,36 @@ class Trainer:
         self._share_out(work, ranges(members, size))
 
     def _features(self, workload: Tensor) -> Tensor | None:
-        return None if self._contexts is None else self._contexts[workload]
+        return None if self.contexts is None else self.contexts[workload]
 
     def _scatter(self, members: int) -> NDArray[np.float64]:
         self._negatives = None
-        return self._moves.scatter((members, population_size(len(self.shape.cardinalities))), self._rng)
+        return self.moves.scatter((members, self.fireflies), self.rng)
+
+    @property
+    def fireflies(self) -> int:
+        """How many mine together."""
+        return population_size(len(self.shape.cardinalities))
 
     @torch.no_grad()
-    def _mine(self, stack: _Stack) -> tuple[Tensor, Tensor]:
+    def _mine(self, stack: Stack) -> tuple[Tensor, Tensor]:
         """Return each member's negative, codes [members, 1, parameters], and its workload [members, 1].
 
         Source: PRIME Algorithm 1, lines 3 to 9: five firefly moves towards the minimum of the member, and
             of all fireflies seen the best. Each round looks at one workload, drawn at random.
         """
-        workload = int(self._rng.integers(len(self._data.workloads)))
+        workload = int(self.rng.integers(len(self._data.workloads)))
         members = np.arange(len(stack))
         best_value = np.full(len(stack), np.inf)
-        best_codes = self._moves.codes(self._swarm[:, 0])
-        for _ in range(self._schedule.mining_steps):
-            codes = self._moves.codes(self._swarm)
+        best_codes = self.moves.codes(self._swarm[:, 0])
+        for _ in range(self.schedule.mining_steps):
+            codes = self.moves.codes(self._swarm)
             value = self.values(stack.weights, codes, np.full(codes.shape[:2], workload))
             least = value.argmin(axis=1)
             better = value[members, least] < best_value
             best_value = np.where(better, value[members, least], best_value)
             best_codes[better] = codes[members, least][better]
-            self._swarm = self._moves.step(self._swarm, value, self._rng)
+            self._swarm = self.moves.step(self._swarm, value, self.rng)
         chosen = torch.from_numpy(best_codes[:, None, :]).to(self._device)
         return chosen, torch.full((len(stack), 1), workload, device=self._device)
 
@@ -342,7 +343,7 @@ class Trainer:
         self._share(predict, members, codes.shape[1])
         return found
 
-    def _checkpoint(self, stack: _Stack, step: int, best: list[Snapshot], keep: int) -> list[Snapshot]:
+    def _checkpoint(self, stack: Stack, step: int, best: list[Snapshot], keep: int) -> list[Snapshot]:
         """Score every member on the validation rows; return the best checkpoints so far."""
         scores = self._scores(stack)
         for member, score in enumerate(scores):
@@ -358,7 +359,7 @@ class Trainer:
             best = sorted([*others, Snapshot(candidate, kept)], key=lambda s: -s.candidate.kendall)[:keep]
         return best
 
-    def _scores(self, stack: _Stack) -> list[float]:
+    def _scores(self, stack: Stack) -> list[float]:
         """Return each member's mean over workloads of Kendall's correlation on the validation rows."""
         valid = self._data.valid
         codes = np.broadcast_to(valid.codes, (len(stack), *valid.codes.shape))
@@ -371,30 +372,59 @@ class Trainer:
             for member in value
         ]
 
-    def _last_scores(self, stack: _Stack) -> list[Candidate]:
+    def _last_scores(self, stack: Stack) -> list[Candidate]:
         return self.candidates[-len(stack) :]
 
 
-class _Pool:
+def loss_of(value: Tensor, targets: Tensor, alpha: Tensor | None, beta: Tensor | None, clip: float) -> Tensor:
+    """Return each member's loss, shape [members].
+
+    Args:
+        value: predictions, shape [members, designs]: of the feasible rows, then of as many infeasible ones if there is
+            a beta, then of the negatives if there is an alpha.
+        targets: of the feasible rows, shape [rows].
+        alpha: weight of the negatives, shape [members].
+        beta: weight of the infeasible rows, shape [members].
+        clip: bound on the values at negatives and infeasible rows.
+
+    Source: PRIME, Equations 2 and 3.
+    """
+    batch = len(targets)
+    loss = ((value[:, :batch] - targets) ** 2).mean(dim=1)
+    bounded, end = value.clamp(-clip, clip), batch
+    if beta is not None:
+        end = 2 * batch
+        loss = loss - beta * bounded[:, batch:end].mean(dim=1)
+    if alpha is not None:
+        loss = loss - alpha * bounded[:, end:].mean(dim=1)
+    return loss
+
+
+class Pool:
     """Rows drawn in random order, each once per round; every workload equally often."""
 
     def __init__(self, rows: Rows, workloads: int, rng: np.random.Generator) -> None:
-        self._rows = rows
+        self.rows = rows
         present = [np.flatnonzero(rows.workload == k) for k in range(workloads)]
         self._groups = [rng.permutation(group) for group in present if len(group)]
         self._taken = [0] * len(self._groups)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def draw(self, n: int, rng: np.random.Generator) -> Rows:
         """Return the next n rows."""
+        index = self.draw_places(n, rng)
+        return Rows(self.rows.codes[index], self.rows.workload[index], self.rows.targets[index])
+
+    def draw_places(self, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return where the next n rows stand."""
         turns = rng.permutation(n) % len(self._groups)
         index = np.empty(n, dtype=np.int64)
         for k in range(len(self._groups)):
             own = np.flatnonzero(turns == k)
             index[own] = self._next(k, len(own), rng)
-        return Rows(self._rows.codes[index], self._rows.workload[index], self._rows.targets[index])
+        return index
 
     def _next(self, k: int, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
         found: list[NDArray[np.int64]] = []
