@@ -274,6 +274,8 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
         (("workloads", "show", "unet", "--dim", "batch"), "write NAME=NUMBER"),
         (("fit", "--log", "nowhere", "--surrogate", "prime", "--out", "m.pt"), "nowhere"),
         (("fit", "--log", "l", "--area", "29", "--out", "m.pt", "--surrogate", "primes"), "did you mean 'prime'"),
+        (("fit", "--log", "l", "--out", "m.pt", "--surrogate", "prime", "--device", "tpu"), "device 'tpu'"),
+        (("fit", "--log", "l", "--out", "m.pt", "--surrogate", "deep-ensemble", "--device", "cuda"), "the CPU alone"),
         (("propose", "--model", "no.pt", "--workload", "unet", "--area", "29"), "no.pt"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else None,

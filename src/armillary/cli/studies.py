@@ -184,6 +184,7 @@ def fit(
     """Fit a surrogate to a log and save it."""
     from armillary.log.store import Log
     from armillary.studies.fit import (
+        check_device,
         check_kind,
         check_savable,
         fit_surrogate,
@@ -196,6 +197,7 @@ def fit(
 
     kind = surrogate or DEFAULT
     check_kind(kind)
+    check_device(kind, device)
     trained = schedule_of(kind, schedule, "full")
     check_savable(out)
     chosen = template_of(template, workload or ())

@@ -55,9 +55,8 @@ def fit_surrogate(
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
     check_kind(kind)
+    check_device(kind, device)
     options = {"schedule": schedule_of(kind, schedule, "full"), "device": device} if kind in SCHEDULED else {}
-    if device != "cpu" and not options:
-        raise ArmillaryError(f"surrogate {kind!r} trains on the CPU alone; leave out --device, or choose prime")
     stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
         space=space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
@@ -75,6 +74,23 @@ def check_kind(kind: str) -> None:
     surrogates.load(kind)  # which tells an unknown name
     if kind not in surrogates.SAVABLE:
         raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {list(surrogates.SAVABLE)}")
+
+
+def check_device(kind: str, device: str) -> None:
+    """Check that a surrogate can train on a device.
+
+    Raises:
+        ArmillaryError: if it trains on the CPU alone, or the device is none or is not there.
+    """
+    if device == "cpu":
+        return
+    if kind not in SCHEDULED:
+        raise ArmillaryError(
+            f"surrogate {kind!r} trains on the CPU alone; leave out --device {device}, or choose --surrogate prime"
+        )
+    from armillary.surrogates.prime import device_of  # torch, which the CPU's users need not wait for here
+
+    device_of(device)
 
 
 def schedule_of(kind: str, schedule: str | None, default: str) -> str:
