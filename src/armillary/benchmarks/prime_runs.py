@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import optimizers, surrogates
-from armillary.benchmarks.edge_tpu_optimum import regret
+from armillary.benchmarks.edge_tpu_optimum import known_optima
 from armillary.benchmarks.prime_paper import APPLICATIONS
 from armillary.benchmarks.prime_scenarios import Task
 from armillary.benchmarks.result import BenchOptions, in_processes, saved_part
@@ -347,15 +347,20 @@ def met(
     values_of: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     small: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
     budget: int,
+    enough: float = -math.inf,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return all that a search evaluates until so many were legal, and the values; it asks none that is too large."""
+    """Return all that a search evaluates until so many were legal or one is good enough, and the values.
+
+    It asks no design that is too large.
+    """
     search.within = small
-    codes, values, legal, asked = [], [], 0, 0
-    while legal < budget and asked < _MOST_ASKED * budget:
+    codes, values, legal, asked, best = [], [], 0, 0, math.inf
+    while legal < budget and asked < _MOST_ASKED * budget and best > enough:
         codes.append(search.ask_codes(min(search.asks_after(legal), budget - legal)))
         values.append(values_of(codes[-1]))
         search.tell_batch(codes[-1], values[-1])
         legal += int(np.isfinite(values[-1]).sum())
+        best = min(best, float(values[-1].min()))
         asked += len(codes[-1])
     return np.concatenate(codes), np.concatenate(values)
 
@@ -366,15 +371,18 @@ def best_so_far(method: str, task: Task, budget: int, seed: int) -> NDArray[np.f
     A search that has met the true optimum ends: nothing that it could still find would be better.
     """
     search: CodedOptimizer = optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed)
-    search.within = lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2
-    met: list[float] = []
-    while len(met) < budget and not regret(task.scenario, min(met, default=math.inf)) <= OPTIMUM:
-        codes = search.ask_codes(search.asks_after(len(met)))
-        values = joint_values(codes, task)
-        search.tell_batch(codes, values)
-        met += values[np.isfinite(values)].tolist()
-    curve = np.minimum.accumulate(met[:budget])
-    return np.pad(curve, (0, budget - len(curve)), mode="edge")
+    optimum = known_optima().get(task.scenario, -math.inf)
+    _, values = met(
+        search,
+        lambda codes: joint_values(codes, task),
+        lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2,
+        budget,
+        enough=OPTIMUM * optimum,
+    )
+    legal = values[np.isfinite(values)]
+    best = np.full(budget, legal.min(initial=np.inf))
+    best[: len(legal)] = np.minimum.accumulate(legal)
+    return best
 
 
 def _summary(codes: NDArray[np.int64], values: NDArray[np.float64]) -> dict[str, Any]:
