@@ -61,13 +61,26 @@ def test_nan_is_the_worst_score():
 
 
 def test_refinement_reaches_the_optimum_that_fireflies_miss():
-    options = {"n": 32, "seed": 1, "swarms": 2, "steps": 10}
+    options = {"n": 32, "seed": 1, "swarms": 2, "steps": 10, "generations": 0}
     plain = rugged(top_designs(rugged, SPACE, refine_rounds=0, **options))[0]
     refined = rugged(top_designs(rugged, SPACE, **options))[0]
     table = np.random.default_rng(5).random((10, 16))
     optimum = sum(table[i, :n].min() for i, n in enumerate(SPACE.cardinalities))
     assert refined == pytest.approx(optimum)
     assert plain > optimum
+
+
+def in_blocks(codes):
+    """Two blocks of three parameters each, of which all three must be right at once."""
+    solved = [(codes[:, first : first + 3] == right).all(axis=1) for first, right in ((0, (3, 4, 2)), (3, (5, 1, 6)))]
+    return 2.0 - sum(block.astype(float) for block in solved) + 1e-3 * rugged(codes)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_recombination_reaches_what_lies_three_parameters_from_all_that_was_met(seed):
+    options = {"n": 128, "seed": seed, "swarms": 16, "steps": 20, "apart": 2}
+    assert in_blocks(top_designs(in_blocks, SPACE, generations=0, **options))[0] > 1.0
+    assert in_blocks(top_designs(in_blocks, SPACE, **options))[0] < 1.0
 
 
 def test_neighbours_differ_in_one_parameter():

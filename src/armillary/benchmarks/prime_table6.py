@@ -39,8 +39,13 @@ SEEDS = 5
 OFFLINE = ("prime", "deep-ensemble")
 ONLINE = ("firefly", "genetic", "prime-online")
 LOG = "best of log"
-_REVISION = 3
-_PRIME_EFFORT = {"swarms": 8, "steps": 60, "refine_rounds": 10}  # a transformer of 106 tokens is slow to ask
+_REVISION = 4
+_PRIME_EFFORT = {
+    "swarms": 8,
+    "steps": 60,
+    "generations": 15,
+    "refine_rounds": 10,
+}  # a transformer of 106 tokens is slow to ask
 _STEPS = {True: (60, 20, 40, 150), False: (300, 60, 150, 800)}  # warm-up, two rungs, refit
 
 

@@ -183,21 +183,12 @@ def fit(
 ) -> None:
     """Fit a surrogate to a log and save it."""
     from armillary.log.store import Log
-    from armillary.studies.fit import (
-        check_device,
-        check_kind,
-        check_savable,
-        fit_surrogate,
-        rows_of,
-        save_atomically,
-        schedule_of,
-    )
+    from armillary.studies.fit import check_kind, check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
     from armillary.surrogates import DEFAULT
     from armillary.types import Objective
 
     kind = surrogate or DEFAULT
-    check_kind(kind)
-    check_device(kind, device)
+    check_kind(kind, device)
     trained = schedule_of(kind, schedule, "full")
     check_savable(out)
     chosen = template_of(template, workload or ())

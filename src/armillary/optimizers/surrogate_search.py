@@ -1,4 +1,4 @@
-"""The best designs by a surrogate: firefly swarms with restarts, then changes of one parameter at a time."""
+"""The best designs by a surrogate: firefly swarms, then recombination, then changes of one parameter at a time."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.optimizers.coded import Keep
+from armillary.optimizers.genetic import children
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
 from armillary.surrogates.fireflies import Moves, population_size
@@ -20,6 +21,7 @@ _START_ROUNDS = 20
 _REFINE_ROUNDS = 20
 _REFINED_AT_ONCE = 20_000
 _CHOICE = 16
+_CHILDREN = 16  # per design wanted, of a generation
 
 
 def top_designs(
@@ -31,6 +33,7 @@ def top_designs(
     keep: Keep | None = None,
     swarms: int = 32,
     steps: int = 60,
+    generations: int = 30,
     refine_rounds: int | None = None,
     apart: int = 1,
 ) -> NDArray[np.int64]:
@@ -47,10 +50,13 @@ def top_designs(
             outside are never scored.
         swarms: independent swarms, each of `population_size` fireflies.
         steps: firefly moves of every swarm; the noise shrinks to a fifth on the way.
+        generations: so often the best designs, as far apart as they shall be in the end, have children that mix two
+            of them. A complement of ours to the paper's firefly: what lies three parameters from everything that the
+            swarms met, no small move reaches.
         refine_rounds: at most so many rounds in which every change of one parameter of the n best
             (of the best of them, where these are tens of thousands) is scored, until none enters the
-            n best. As many as parameters, at least 20, if not given; 0 switches it off. A complement of ours to the
-            paper's firefly: the noise of Equation 5 rarely hits the last step in all parameters.
+            n best. As many as parameters, at least 20, if not given; 0 switches it off. Another complement:
+            the noise of Equation 5 rarely hits the last step in all parameters.
         apart: parameters in which any two of the designs differ at least, as far as the best 16 n that were seen go;
             more such designs than there are come back closer. A parameter that hardly matters would otherwise fill
             the n best with copies of a few designs.
@@ -69,8 +75,10 @@ def top_designs(
             positions = moves.step(positions, values.reshape(positions.shape[:2]), rng, scale)
     if not len(archive.codes):
         raise ArmillaryError(f"no design that was tried in space {space.name} passes the constraint; loosen the bound")
+    for _ in range(generations):
+        archive.visit(children(space, archive.best(n, apart), _CHILDREN * n, rng))
     _refine(archive, n, max(_REFINE_ROUNDS, len(space.parameters)) if refine_rounds is None else refine_rounds)
-    return archive.codes if apart == 1 else archive.codes[spread_out(archive.codes, n, apart)]
+    return archive.best(n, apart)
 
 
 def spread_out(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]:
@@ -159,6 +167,10 @@ class _Archive:
     def __post_init__(self) -> None:
         self.codes = np.empty((0, len(self.space.parameters)), dtype=np.int64)
         self.values = np.empty(0)
+
+    def best(self, n: int, apart: int) -> NDArray[np.int64]:
+        """Return the n best that differ pairwise in so many parameters, the best first; see `spread_out`."""
+        return self.codes if apart == 1 else self.codes[spread_out(self.codes, n, apart)]
 
     def visit(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Score designs, remember the best, and return their values, infinite outside the constraint."""

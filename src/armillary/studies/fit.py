@@ -54,8 +54,7 @@ def fit_surrogate(
     Raises:
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
-    check_kind(kind)
-    check_device(kind, device)
+    check_kind(kind, device)
     options = {"schedule": schedule_of(kind, schedule, "full"), "device": device} if kind in SCHEDULED else {}
     stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
@@ -65,23 +64,15 @@ def fit_surrogate(
     return model
 
 
-def check_kind(kind: str) -> None:
-    """Check that a surrogate can be saved.
+def check_kind(kind: str, device: str = "cpu") -> None:
+    """Check that a surrogate can be saved, and trained on a device.
 
     Raises:
-        ArmillaryError: if it is unknown or has no model file.
+        ArmillaryError: if it is unknown, has no model file, or trains on the CPU alone; if there is no such device.
     """
     surrogates.load(kind)  # which tells an unknown name
     if kind not in surrogates.SAVABLE:
         raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {list(surrogates.SAVABLE)}")
-
-
-def check_device(kind: str, device: str) -> None:
-    """Check that a surrogate can train on a device.
-
-    Raises:
-        ArmillaryError: if it trains on the CPU alone, or the device is none or is not there.
-    """
     if device == "cpu":
         return
     if kind not in SCHEDULED:

@@ -68,7 +68,7 @@ def propose(
         known: designs already evaluated; they are not proposed again.
         keep: designs to consider, as a mask over codes; all, if not given.
         limits: designs that another surrogate expects to exceed its bound, on any workload, are left out.
-        effort: `swarms`, `steps` and `refine_rounds` of `top_designs`, where its own take too long.
+        effort: `swarms`, `steps`, `generations` and `refine_rounds` of `top_designs`, where its own take too long.
 
     Raises:
         ArmillaryError: if there is no context, the bound is not positive, or no design meets it.
