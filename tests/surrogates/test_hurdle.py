@@ -8,6 +8,7 @@ from armillary.spaces.samplers import sample
 from armillary.surrogates import hurdle as module
 from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.hurdle import Hurdle
+from armillary.surrogates.prime_fitted import FittedPrime
 from armillary.surrogates.prime_training import Rung, Schedule
 from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
@@ -80,6 +81,18 @@ def test_save_and_load_predict_the_same(fitted, tmp_path):
         fitted.facts(),
         fitted.reliability,
     )
+
+
+def test_several_unseen_workloads_ask_the_network_once_for_each_that_is_known(rows, monkeypatch):
+    both = InMemoryLog(Evaluations.concat([rows, rows_of("m6_like")]))
+    fitted = hurdle().fit(both, OBJECTIVE)
+    asked, standard = [], FittedPrime.standard
+    monkeypatch.setattr(FittedPrime, "standard", lambda *args: asked.append(args) or standard(*args))
+    unseen = [context_of(zoo.build(name)) for name in ("unet", "m4_like")]
+    first, second = (fitted.predict(CODES, context).mean for context in unseen)
+    assert len(asked) == 2 + len(unseen)
+    assert not np.array_equal(first, second)
+    assert np.allclose(fitted.predict(CODES[::-1], unseen[0]).mean, first[::-1])
 
 
 def test_of_an_unseen_workload_it_leans_on_those_it_knows(rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +22,7 @@ from armillary.surrogates.selection import Selection
 from armillary.types import Objective, Prediction
 
 KIND = "prime"
+_Standard = tuple[NDArray[np.float64], NDArray[np.float64]]
 _DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
 
 
@@ -52,6 +53,7 @@ class FittedPrime:
     feasibility: FeasibilityMap
     selection: Selection
     least_area_mm2: float = float("nan")
+    _last: dict[bytes, dict[bytes, _Standard]] = field(default_factory=dict, repr=False, compare=False)
 
     def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None, lean: float = 0.0) -> Prediction:
         """Predict designs, codes of shape [designs, parameters]; see `Prime.predict`.
@@ -63,17 +65,25 @@ class FittedPrime:
                 in standard units.
         """
         raw = features_of(context, self.feature_names, self.contexts, self.workloads)
-        mean, spread = self.standard(codes, raw)
+        mean, spread = self._once(codes, raw)
         if lean and self.shape.contexts and raw is not None and place_of(raw, self.contexts) is None:
-            known = np.mean([self.standard(codes, own)[0] for own in self.contexts], axis=0)
+            known = np.mean([self._once(codes, own)[0] for own in self.contexts], axis=0)
             mean = (1 - lean) * mean + lean * known
         scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
 
-    def standard(
-        self, codes: NDArray[np.int64], features: NDArray[np.float64] | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _once(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> _Standard:
+        """Return what `standard` does; of the last designs it is remembered, as several workloads ask for the same."""
+        asked, context = codes.tobytes(), b"" if features is None else features.tobytes()
+        if asked not in self._last:
+            self._last.clear()
+        known = self._last.setdefault(asked, {})
+        if context not in known:
+            known[context] = self.standard(codes, features)
+        return known[context]
+
+    def standard(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> _Standard:
         """Return value and deviation in standard units, each of shape [designs].
 
         Args:
