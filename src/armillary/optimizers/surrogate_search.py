@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ Score = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 _START_ROUNDS = 20
 _REFINE_ROUNDS = 20
 _REFINED_AT_ONCE = 20_000
-_CHOICE = 16
+_CHOICE = 32
 _CHILDREN = 16  # per design wanted, of a generation
 
 
@@ -57,7 +56,7 @@ def top_designs(
             (of the best of them, where these are tens of thousands) is scored, until none enters the
             n best. As many as parameters, at least 20, if not given; 0 switches it off. Another complement:
             the noise of Equation 5 rarely hits the last step in all parameters.
-        apart: parameters in which any two of the designs differ at least, as far as the best 16 n that were seen go;
+        apart: parameters in which any two of the designs differ at least, as far as the best 32 n that were seen go;
             more such designs than there are come back closer. A parameter that hardly matters would otherwise fill
             the n best with copies of a few designs.
 
@@ -90,16 +89,13 @@ def spread_out(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]
         apart: parameters in which two differ at least.
     """
     chosen: list[int] = []
-    near: set[bytes] = set()  # chosen designs with apart - 1 parameters blanked; two that share one are too near
-    blanks = np.array(list(combinations(range(codes.shape[1]), apart - 1)), dtype=np.intp)
+    picked = np.empty((min(n, len(codes)), codes.shape[1]), dtype=codes.dtype)
     for place, code in enumerate(codes):
-        if len(chosen) == n:
+        if len(chosen) == len(picked):
             break
-        blanked = np.tile(code, (len(blanks), 1))
-        blanked[np.arange(len(blanks))[:, None], blanks] = -1
-        own = {row.tobytes() for row in blanked}
-        if near.isdisjoint(own):
-            near |= own
+        before = picked[: len(chosen)]
+        if not chosen or (before != code).sum(axis=1).min() >= apart:
+            picked[len(chosen)] = code
             chosen.append(place)
     others = np.setdiff1d(np.arange(len(codes)), chosen)[: n - len(chosen)]
     return np.sort(np.concatenate([np.array(chosen, dtype=np.intp), others]))

@@ -15,7 +15,7 @@ from armillary.studies.bounds import check_positive
 from armillary.types import ArmillaryError, Evaluations, Prediction, Surrogate
 from armillary.workloads.context import Context
 
-_APART = 2
+_APART = 3
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def propose(
 ) -> Proposals:
     """Return the designs within an area that the surrogate ranks best, of close copies the best one.
 
-    Any two differ in two parameters at least, as far as there are such designs: what is verified should not be
+    Any two differ in three parameters at least, as far as there are such designs: what is verified should not be
     spent on parameters that hardly matter. PRIME Section 4 wants its fireflies good and diverse for the same reason.
 
     Args:
