@@ -320,10 +320,7 @@ def _online(
     started = time.perf_counter()
     asked = replace(task, target=task.train) if on_training else task
     budget = budget_factor * budget_of(asked, runs)
-    search = optimizers.load(method)(space=SPACE, objective=objective(asked), seed=seed)
-    codes, values = met(
-        search, lambda c: joint_values(c, asked), lambda c: TEMPLATE.area_mm2(c) <= task.area_mm2, budget
-    )
+    codes, values = _met_by(method, asked, seed, budget)
     evaluations = len(values)
     if on_training:
         codes = codes[np.argsort(values, kind="stable")[:TOP]]
@@ -365,20 +362,26 @@ def met(
     return np.concatenate(codes), np.concatenate(values)
 
 
+def _met_by(
+    method: str, task: Task, seed: int, budget: int, enough: float = -math.inf
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return all that an online method evaluates on a task, and the values; see `met`."""
+    return met(
+        optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed),
+        lambda codes: joint_values(codes, task),
+        lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2,
+        budget,
+        enough,
+    )
+
+
 def best_so_far(method: str, task: Task, budget: int, seed: int) -> NDArray[np.float64]:
     """Return the best runtime after each legal evaluation of an online method, shape [budget].
 
     A search that has met the true optimum ends: nothing that it could still find would be better.
     """
-    search: CodedOptimizer = optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed)
     optimum = known_optima().get(task.scenario, -math.inf)
-    _, values = met(
-        search,
-        lambda codes: joint_values(codes, task),
-        lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2,
-        budget,
-        enough=OPTIMUM * optimum,
-    )
+    _, values = _met_by(method, task, seed, budget, enough=OPTIMUM * optimum)
     legal = values[np.isfinite(values)]
     best = np.full(budget, legal.min(initial=np.inf))
     best[: len(legal)] = np.minimum.accumulate(legal)

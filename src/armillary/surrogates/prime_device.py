@@ -44,9 +44,7 @@ class DeviceTrainer(Trainer):
         if mined and (step % self.schedule.mining_period == 0 or self._steps_of.fresh):
             self._steps_of.mine()
         self._steps_of.learn(rate)
-        self._done += len(stack)
-        if self._on_progress:
-            self._on_progress(self._done, self._total)
+        self._tell(stack)
 
 
 class _Rows:

@@ -283,6 +283,10 @@ class Trainer:
         stack.adam.param_groups[0]["lr"] = rate
         stack.adam.step()
         stack.adam.zero_grad(set_to_none=False)
+        self._tell(stack)
+
+    def _tell(self, stack: Stack) -> None:
+        """Report that every member took a step."""
         self._done += len(stack)
         if self._on_progress:
             self._on_progress(self._done, self._total)
