@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.hardware.templates.edge_tpu import MAX_AREA_MM2, SPACE
 from armillary.surrogates.prime_data import prepare
 from armillary.types import ArmillaryError, Objective
 from surrogates.test_prime import rows_of
@@ -33,6 +33,16 @@ def test_designs_beyond_an_exact_bound_are_learned_from_and_do_not_validate(rows
     assert (areas(rows, data.valid) <= 29.0).all()
     assert len(data.train) + len(data.valid) == rows.feasible.sum()
     assert len(data.infeasible) + len(data.infeasible_held) == (~rows.feasible).sum()
+
+
+def test_what_the_evaluator_refuses_for_its_area_tells_nothing_of_feasibility(rows):
+    area = rows.metrics["area_mm2"]
+    data = prepared(rows, Objective("runtime_s", {"area_mm2": MAX_AREA_MM2}), exact=("area_mm2",))
+    infeasible = np.concatenate([areas(rows, data.infeasible), areas(rows, data.infeasible_held)])
+    assert len(infeasible) == (~rows.feasible & (area <= MAX_AREA_MM2)).sum() > 0
+    assert infeasible.max() <= MAX_AREA_MM2 < area.max()
+    learned = prepared(rows, Objective("runtime_s", {"area_mm2": MAX_AREA_MM2}))
+    assert len(learned.infeasible) + len(learned.infeasible_held) == (~rows.feasible).sum()
 
 
 def test_designs_beyond_a_learned_bound_are_infeasible(rows):

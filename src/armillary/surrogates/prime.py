@@ -147,10 +147,16 @@ class Prime:
             minimum_rows=self._minimum_rows,
             rng=np.random.default_rng([self._seed, 1]),
         )
-        trainer = self._trainer(data, self._grid, self._schedule, self._progress_from(0))
+        last = self._schedule.for_refit(len(data.workloads))
+        done, more = self._schedule.member_steps(len(self._grid)), last.member_steps(1)
+        total = done + self._members * more
+        trainer = self._trainer(data, self._grid, self._schedule, self._progress_from(0, total))
         best = trainer.run(self._members)
-        if self._schedule.refit:
-            best = [self._refitted(data, snapshot, number) for number, snapshot in enumerate(best)]
+        if more:
+            best = [
+                self._refitted(data, chosen, last, self._progress_from(done + number * more, total))
+                for number, chosen in enumerate(best)
+            ]
         self._fitted = self._assemble(objective, data, trainer, best, started)
         return self
 
@@ -234,23 +240,18 @@ class Prime:
         prime.adopt(FittedPrime.load(Path(path), space, device_of(device)))
         return prime
 
-    def _progress_from(self, done: int) -> Progress | None:
+    def _progress_from(self, done: int, total: int) -> Progress | None:
         """Return what reports the steps of one run as part of all, `done` steps having gone before."""
         if self._on_progress is None:
             return None
-        report, total = self._on_progress, self._grid_steps + self._members * self._schedule.refit
+        report = self._on_progress
         return lambda steps, _: report(done + steps, total)
 
-    @property
-    def _grid_steps(self) -> int:
-        return self._schedule.member_steps(len(self._grid))
-
-    def _refitted(self, data: Dataset, chosen: Snapshot, number: int) -> Snapshot:
+    def _refitted(self, data: Dataset, chosen: Snapshot, schedule: Schedule, on_progress: Progress | None) -> Snapshot:
         """Return a network trained as the chosen one was, on all feasible rows."""
         grid = [(chosen.candidate.alpha, chosen.candidate.beta)]
         every = replace(data, train=joined(data.train, data.valid))
-        progress = self._progress_from(self._grid_steps + number * self._schedule.refit)
-        trainer = self._trainer(every, grid, self._schedule.for_refit(), progress)
+        trainer = self._trainer(every, grid, schedule, on_progress)
         return replace(chosen, weights=trainer.run(1)[0].weights)
 
     def _trainer(

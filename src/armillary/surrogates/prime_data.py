@@ -127,14 +127,15 @@ def prepare(
     joins the infeasible pool, as in PRIME's public release. One beyond an exact bound is a feasible row, as in PRIME
     Equation 1, where Area(x) <= alpha and Feasible(x) are apart; only it does not validate, unless fewer than ten
     rows of its workload would. A log need not have the metric of an exact bound.
+    Where no feasible row is beyond an exact bound, as the evaluator refuses what is, infeasible rows beyond it are
+    left out: they tell of the bound, not of Feasible(x), and would make what is close to the bound look infeasible.
     Rows whose evaluation broke (`error`, `timeout`) are left out.
 
     Raises:
         ArmillaryError: if the log has no or too few feasible rows within the learned bounds, lacks a needed
             metric, holds objective values that are not positive numbers, or mixes evaluators.
     """
-    log = log.select(log.feasible | (log.failure_kind == "infeasible"))
-    log = log.with_derived([objective.metric, *objective.upper_bounds])
+    log = _usable(log, objective, exact)
     _check_source(log)
     learned = bounded(objective, lambda name: name not in exact)
     known = bounded(objective, lambda name: name in log.metrics)
@@ -174,6 +175,18 @@ def prepare(
 def bounded(objective: Objective, by: Callable[[str], bool]) -> Objective:
     """Return the objective with those of its bounds whose names pass."""
     return Objective(objective.metric, {name: b for name, b in objective.upper_bounds.items() if by(name)})
+
+
+def _usable(log: Evaluations, objective: Objective, exact: Sequence[str]) -> Evaluations:
+    """Return the rows that ended, without the infeasible ones beyond exact bounds that no feasible one exceeds."""
+    log = log.select(log.feasible | (log.failure_kind == "infeasible"))
+    log = log.with_derived([objective.metric, *objective.upper_bounds])
+    refused = np.zeros(len(log), dtype=bool)
+    for name in set(exact) & set(objective.upper_bounds) & set(log.metrics):
+        beyond = log.metrics[name] > objective.upper_bounds[name]
+        if not (beyond & log.feasible).any():
+            refused |= beyond
+    return log.select(~refused)
 
 
 def _held_out(

@@ -48,7 +48,7 @@ class Schedule:
         mining_period: gradient steps between rounds of negative mining; 1 in the paper.
         mining_steps: firefly moves per round.
         refresh: gradient steps after which the fireflies start anew.
-        refit: steps of a last network, with the chosen alpha and beta and batches twice as large, on
+        refit: steps per workload of a last network, with the chosen alpha and beta and batches twice as large, on
             the rows that validated too; 0 keeps the chosen checkpoint itself, as the paper does. The
             best designs of a log teach most about better ones, once they need not judge any more.
     """
@@ -68,15 +68,16 @@ class Schedule:
         """Return the gradient steps of all members together, for a grid of this size."""
         return self.warmup + sum(min(rung.members, grid) * rung.steps for rung in self.rungs)
 
-    def for_refit(self) -> Schedule:
-        """Return the schedule of the last network."""
+    def for_refit(self, workloads: int) -> Schedule:
+        """Return the schedule of the last network, which sees the rows of one workload as often as of several."""
+        steps = workloads * self.refit
         return replace(
             self,
-            rungs=(Rung(1, self.refit),),
+            rungs=(Rung(1, steps),),
             warmup=0,
             batch=2 * self.batch,
             final_rate=self.final_rate / 5,
-            checkpoint=self.refit,
+            checkpoint=steps,
         )
 
 
