@@ -136,7 +136,6 @@ def prepare(
             metric, holds objective values that are not positive numbers, or mixes evaluators.
     """
     log = _usable(log, objective, exact)
-    _check_source(log)
     learned = bounded(objective, lambda name: name not in exact)
     known = bounded(objective, lambda name: name in log.metrics)
     _check_metrics(log, learned)
@@ -178,7 +177,11 @@ def bounded(objective: Objective, by: Callable[[str], bool]) -> Objective:
 
 
 def _usable(log: Evaluations, objective: Objective, exact: Sequence[str]) -> Evaluations:
-    """Return the rows that ended, without the infeasible ones beyond exact bounds that no feasible one exceeds."""
+    """Return the rows that ended, without the infeasible ones beyond exact bounds that no feasible one exceeds.
+
+    Raises:
+        ArmillaryError: if the log mixes evaluators.
+    """
     log = log.select(log.feasible | (log.failure_kind == "infeasible"))
     log = log.with_derived([objective.metric, *objective.upper_bounds])
     refused = np.zeros(len(log), dtype=bool)
@@ -186,7 +189,9 @@ def _usable(log: Evaluations, objective: Objective, exact: Sequence[str]) -> Eva
         beyond = log.metrics[name] > objective.upper_bounds[name]
         if not (beyond & log.feasible).any():
             refused |= beyond
-    return log.select(~refused)
+    log = log.select(~refused)
+    _check_source(log)
+    return log
 
 
 def _held_out(
