@@ -102,14 +102,26 @@ def test_of_an_unseen_workload_it_leans_on_those_it_knows(rows):
     unseen = [context_of(zoo.build(name)) for name in ("unet", "t_rnn_dec")]
     orders = [np.argsort(fitted.predict(CODES, context).mean) for context in unseen]
     np.testing.assert_array_equal(*orders)  # all lean, no context: only the scales differ
-    standard = np.mean([fitted._value.fitted.standard(CODES, row)[0] for row in fitted._value.fitted.contexts], axis=0)
+    standard = np.mean([fitted._standard(CODES, row)[0] for row in fitted._value.fitted.contexts], axis=0)
     np.testing.assert_array_equal(orders[0], np.argsort(standard))
+    leaning = [fitted.predict(CODES, context).mean for context in [*known, *unseen]]
     fitted._lean = 0.0
-    for context in [*known, *unseen]:
-        np.testing.assert_array_equal(fitted.predict(CODES, context).mean, fitted._value.predict(CODES, context).mean)
-    fitted._lean = 0.5
-    for context in known:
-        np.testing.assert_array_equal(fitted.predict(CODES, context).mean, fitted._value.predict(CODES, context).mean)
+    trusting = [fitted.predict(CODES, context).mean for context in [*known, *unseen]]
+    same = [np.array_equal(*means) for means in zip(leaning, trusting, strict=True)]
+    assert same == [True, True, False, False]
+
+
+def test_of_several_workloads_the_value_is_the_mean_of_both_networks(rows, fitted):
+    both = InMemoryLog(Evaluations.concat([rows, rows_of("mobilenet_edgetpu", 4000)]))
+    several = hurdle(surprise=0.0).fit(both, OBJECTIVE)
+    context = context_of(zoo.build("mobilenet_v2"))
+    features = several._value.fitted.features(context.as_dict())
+    parts = [part.standard(CODES, features)[0] for part in (several._value.fitted, several._chance)]
+    assert not np.allclose(*parts)
+    scale = several._value.fitted.scale(features)
+    np.testing.assert_allclose(several.predict(CODES, context).mean, scale.restore(np.mean(parts, axis=0)))
+    alone, value = fitted.predict(CODES, context), fitted._value.predict(CODES, context)
+    np.testing.assert_allclose(alone.mean, value.mean * alone.p_feasible**-0.2)
 
 
 def test_warnings_are_those_of_its_parts(fitted):

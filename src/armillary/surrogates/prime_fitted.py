@@ -16,7 +16,7 @@ from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.feasibility import FeasibilityMap
-from armillary.surrogates.prime_data import Scale, features_of, place_of, scale_of
+from armillary.surrogates.prime_data import Scale, features_of, scale_of
 from armillary.surrogates.prime_model import Architecture, Weights, forward
 from armillary.surrogates.selection import Selection
 from armillary.types import Objective, Prediction
@@ -55,25 +55,28 @@ class FittedPrime:
     least_area_mm2: float = float("nan")
     _last: dict[bytes, dict[bytes, _Standard]] = field(default_factory=dict, repr=False, compare=False)
 
-    def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None, lean: float = 0.0) -> Prediction:
-        """Predict designs, codes of shape [designs, parameters]; see `Prime.predict`.
-
-        Args:
-            codes: value indices, shape [designs, parameters].
-            context: the workload's features.
-            lean: for a workload that was not trained on, the share of the mean over those that were in the value,
-                in standard units.
-        """
-        raw = features_of(context, self.feature_names, self.contexts, self.workloads)
-        mean, spread = self._once(codes, raw)
-        if lean and self.shape.contexts and raw is not None and place_of(raw, self.contexts) is None:
-            known = np.mean([self._once(codes, own)[0] for own in self.contexts], axis=0)
-            mean = (1 - lean) * mean + lean * known
-        scale = scale_of(raw if self.shape.contexts else None, self.feature_names, self.contexts, self.scales)
+    def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None) -> Prediction:
+        """Predict designs, codes of shape [designs, parameters], of a workload with these features; see `Prime`."""
+        features = self.features(context)
+        mean, spread = self.remembered(codes, features)
+        scale = self.scale(features)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
 
-    def _once(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> _Standard:
+    def features(self, context: Mapping[str, float] | None) -> NDArray[np.float64] | None:
+        """Return what the network is told of a workload, shape [features]; nothing if it serves one only.
+
+        Raises:
+            ArmillaryError: see `prime_data.features_of`.
+        """
+        features = features_of(context, self.feature_names, self.contexts, self.workloads)
+        return features if self.shape.contexts else None
+
+    def scale(self, features: NDArray[np.float64] | None) -> Scale:
+        """Return the scale of the workload with these features; see `prime_data.scale_of`."""
+        return scale_of(features, self.feature_names, self.contexts, self.scales)
+
+    def remembered(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> _Standard:
         """Return what `standard` does; of the last designs it is remembered, as several workloads ask for the same."""
         asked, context = codes.tobytes(), b"" if features is None else features.tobytes()
         if asked not in self._last:
