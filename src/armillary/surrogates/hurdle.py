@@ -103,7 +103,7 @@ class Hurdle:
         """Predict designs given as value indices, shape [designs, parameters].
 
         Returns:
-            `mean`: the value over a power of the chance, which ranks designs; `std`: disagreement of the value's
+            `mean`: the value over a power of the chance, which ranks designs; `std`: disagreement of the network's
             predictors, both in the unit of the metric; `p_feasible`: calibrated probability of being feasible and
             within the bounds that are not exact.
 
