@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +22,6 @@ from armillary.surrogates.selection import Selection
 from armillary.types import Objective, Prediction
 
 KIND = "prime"
-_Standard = tuple[NDArray[np.float64], NDArray[np.float64]]
 _DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
 
 
@@ -53,12 +52,11 @@ class FittedPrime:
     feasibility: FeasibilityMap
     selection: Selection
     least_area_mm2: float = float("nan")
-    _last: dict[bytes, dict[bytes, _Standard]] = field(default_factory=dict, repr=False, compare=False)
 
     def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None) -> Prediction:
         """Predict designs, codes of shape [designs, parameters], of a workload with these features; see `Prime`."""
         features = self.features(context)
-        mean, spread = self.remembered(codes, features)
+        mean, spread = self.standard(codes, features)
         scale = self.scale(features)
         restored = scale.restore(mean)
         return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
@@ -76,17 +74,9 @@ class FittedPrime:
         """Return the scale of the workload with these features; see `prime_data.scale_of`."""
         return scale_of(features, self.feature_names, self.contexts, self.scales)
 
-    def remembered(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> _Standard:
-        """Return what `standard` does; of the last designs it is remembered, as several workloads ask for the same."""
-        asked, context = codes.tobytes(), b"" if features is None else features.tobytes()
-        if asked not in self._last:
-            self._last.clear()
-        known = self._last.setdefault(asked, {})
-        if context not in known:
-            known[context] = self.standard(codes, features)
-        return known[context]
-
-    def standard(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> _Standard:
+    def standard(
+        self, codes: NDArray[np.int64], features: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return value and deviation in standard units, each of shape [designs].
 
         Args:
