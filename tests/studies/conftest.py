@@ -2,7 +2,6 @@ import pytest
 
 from armillary.hardware.templates.edge_tpu import TEMPLATE
 from armillary.surrogates import hurdle, prime_training
-from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.prime_training import Rung, Schedule
 from armillary.workloads import zoo
 
@@ -17,13 +16,6 @@ def workload():
     return zoo.build("mobilenet_v2")
 
 
-class BriefEnsemble(DeepEnsemble):
-    """A deep ensemble of few steps."""
-
-    def __init__(self, **options):
-        super().__init__(**options, steps=100)
-
-
 @pytest.fixture(scope="module")
 def short_schedule():
     """Make the schedule `quick`, and all else that the default surrogate trains, last a few seconds."""
@@ -32,6 +24,6 @@ def short_schedule():
         mining_period=4, refit=60,
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hurdle, "DeepEnsemble", BriefEnsemble)
+        patch.setattr(hurdle, "_SETTING", {"steps": 100})
         patch.setitem(prime_training.SCHEDULES, "quick", short)
         yield

@@ -87,12 +87,12 @@ def test_a_surrogate_without_a_model_file_is_refused(log, template):
 
 
 def test_only_what_trains_as_prime_does_has_a_schedule():
-    assert schedule_of("hurdle", None, "full") == "brief"
-    assert schedule_of("hurdle", "quick", "full") == "quick"
     assert schedule_of("prime", None, "full") == "full"
     assert schedule_of("standard", "brief", "full") == "brief"
-    with pytest.raises(ArmillaryError, match="'deep-ensemble' trains without a schedule; leave out --schedule"):
-        schedule_of("deep-ensemble", "brief", "full")
+    for kind in ("deep-ensemble", "hurdle"):
+        assert schedule_of(kind, None, "full") == "full"
+        with pytest.raises(ArmillaryError, match=f"{kind!r} trains without a schedule; leave out --schedule"):
+            schedule_of(kind, "brief", "full")
 
 
 def test_a_model_of_another_kind_is_refused(model, template, tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,8 @@ from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.log.store import InMemoryLog
 from armillary.optimizers.surrogate_search import top_designs
 from armillary.spaces.samplers import sample
-from armillary.spaces.space import Parameter, Space
-from armillary.surrogates.deep_ensemble import DeepEnsemble, encoded
+from armillary.surrogates.deep_ensemble import DeepEnsemble
+from armillary.surrogates.inputs import encoded
 from armillary.surrogates.tri_mentoring import TriMentoring
 from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
@@ -45,7 +47,7 @@ class TestTriMentoring(SurrogateContract):
 def test_mentoring_makes_three_networks_agree_where_a_search_goes(rows):
     def unanimous(rounds):
         model = TriMentoring(space=SPACE, steps=700, rounds=rounds).fit(InMemoryLog(rows), OBJECTIVE)
-        best = top_designs(lambda codes: model.standard(codes)[0], SPACE, n=200, swarms=4, steps=20, refine_rounds=2)
+        best = top_designs(lambda codes: model.said(codes, None)[0], SPACE, n=200, swarms=4, steps=20, refine_rounds=2)
         with torch.no_grad():
             value = model._fitted.networks.outputs(encoded(SPACE, best))[0].numpy()
         first, second = np.random.default_rng(0).integers(0, len(best), (2, 3000))
@@ -80,7 +82,7 @@ def test_the_probability_of_feasibility_is_calibrated(fitted):
 
 def test_what_is_likely_illegal_ranks_behind(fitted):
     codes = sample(SPACE, 2000, "random", 6)
-    value, spread, chance = fitted.standard(codes)
+    value, spread, chance = fitted.said(codes, None)
     mean = fitted.predict(codes).mean
     like = np.abs(value - np.median(value)) < 0.5
     sure, unsure = like & (chance > 0.5), like & (chance < 0.05)
@@ -110,10 +112,23 @@ def test_several_workloads_need_a_context():
         model.predict(codes)
 
 
-def test_amounts_are_encoded_by_their_logarithm():
-    space = Space("s", (Parameter("n", (1, 2, 16)), Parameter("kind", ("a", "b"), kind="categorical")))
-    x = encoded(space, np.array([[1, 0], [2, 1]]))
-    assert x.tolist() == [[0, 1, 0, 1, 0, 0.25, 0], [0, 0, 1, 0, 1, 1, 1]]
+def test_a_model_of_a_log_without_contexts_is_read_again(rows, tmp_path):
+    bare = replace(rows, context={})
+    model = DeepEnsemble(space=SPACE, derived=True, **SHORT).fit(InMemoryLog(bare), OBJECTIVE)
+    model.save(tmp_path / "model.pt")
+    again = DeepEnsemble.load(tmp_path / "model.pt", space=SPACE)
+    codes = sample(SPACE, 30, "random", 4)
+    np.testing.assert_array_equal(again.predict(codes).mean, model.predict(codes).mean)
+
+
+def test_the_steps_of_a_fit_grow_with_the_workloads(rows):
+    told = []
+    log = InMemoryLog(Evaluations.concat([rows.select(np.arange(3000)), rows_of("unet", 3000)]))
+    options = {"members": 2, "steps": 30, "steps_per_workload": 20}
+    DeepEnsemble(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(log, OBJECTIVE)
+    assert told[-1] == (40, 40)
+    DeepEnsemble(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(InMemoryLog(rows), OBJECTIVE)
+    assert told[-1] == (30, 30)
 
 
 def test_bad_settings_and_early_predictions_are_refused():

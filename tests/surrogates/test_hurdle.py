@@ -1,41 +1,26 @@
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 
 from armillary import surrogates
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.log.store import InMemoryLog
 from armillary.spaces.samplers import sample
-from armillary.surrogates import hurdle as module
 from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.hurdle import Hurdle
-from armillary.surrogates.prime_fitted import FittedPrime
-from armillary.surrogates.prime_training import Rung, Schedule
+from armillary.surrogates.inputs import Inputs
 from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 from surrogates.test_prime import OBJECTIVE, rows_of
 
-SHORT = Schedule(rungs=(Rung(1, 20),), warmup=100, batch=32, learning_rate=1e-3, refit=100)
+SHORT = {"steps": 500, "steps_per_workload": 0, "members": 3}
 CODES = sample(SPACE, 500, "random", 4)
-
-
-class BriefEnsemble(DeepEnsemble):
-    """A deep ensemble of fewer steps."""
-
-    def __init__(self, **options):
-        super().__init__(**options, steps=300)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def brief():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "DeepEnsemble", BriefEnsemble)
-        yield
-
-
-def hurdle(**options):
-    return Hurdle(space=SPACE, schedule=SHORT, **options)
+KNOWN, UNSEEN = (
+    [context_of(zoo.build(name)) for name in names]
+    for names in (("mobilenet_edgetpu", "mobilenet_v2"), ("unet", "t_rnn_dec"))
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,20 +30,27 @@ def rows():
 
 @pytest.fixture(scope="module")
 def fitted(rows):
-    return hurdle().fit(InMemoryLog(rows), OBJECTIVE)
+    return Hurdle(space=SPACE, **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
+
+
+@pytest.fixture(scope="module")
+def several(rows):
+    both = Evaluations.concat([rows, rows_of("mobilenet_edgetpu", 4000)])
+    return Hurdle(space=SPACE, **SHORT).fit(InMemoryLog(both), OBJECTIVE)
 
 
 class TestHurdle(SurrogateContract):
     @pytest.fixture(scope="class")
     @classmethod
     def fit(cls):
-        return lambda log, objective, seed: hurdle(seed=seed).fit(log, objective)
+        return lambda log, objective, seed: Hurdle(space=SPACE, seed=seed, **SHORT).fit(log, objective)
 
 
 def test_a_smaller_chance_makes_a_design_look_worse(rows, fitted):
-    blind = hurdle(surprise=0.0).fit(InMemoryLog(rows), OBJECTIVE)
+    blind = Hurdle(space=SPACE, surprise=0.0, **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
     told, value = fitted.predict(CODES), blind.predict(CODES)
-    np.testing.assert_allclose(told.mean, value.mean * told.p_feasible**-0.2)
+    (scale,) = fitted._fitted.scales
+    np.testing.assert_allclose(told.mean, value.mean * told.p_feasible ** (-0.3 * scale.spread))
     assert (told.mean > value.mean).all()
 
 
@@ -69,83 +61,89 @@ def test_it_tells_feasible_from_infeasible(fitted):
     assert fitted.facts()["seconds"] > 0
 
 
-def test_save_and_load_predict_the_same(fitted, tmp_path):
-    fitted.save(tmp_path / "model.pt")
+def test_save_and_load_predict_the_same(several, tmp_path):
+    several.save(tmp_path / "model.pt")
     loaded = surrogates.read(tmp_path / "model.pt", SPACE)
-    assert isinstance(loaded, Hurdle)
-    assert (loaded._surprise, loaded._lean) == (fitted._surprise, fitted._lean)
+    assert type(loaded) is Hurdle
     for name in ("mean", "std", "p_feasible"):
-        np.testing.assert_array_equal(getattr(loaded.predict(CODES), name), getattr(fitted.predict(CODES), name))
+        for context in (*KNOWN, *UNSEEN):
+            ours, again = (getattr(model.predict(CODES, context), name) for model in (several, loaded))
+            np.testing.assert_array_equal(again, ours)
     assert (loaded.objective, loaded.facts(), loaded.reliability) == (
-        fitted.objective,
-        fitted.facts(),
-        fitted.reliability,
+        several.objective,
+        several.facts(),
+        several.reliability,
     )
+    less = several.leaning(0.25)
+    less.save(tmp_path / "model.pt")
+    again = surrogates.read(tmp_path / "model.pt", SPACE)
+    np.testing.assert_array_equal(again.predict(CODES, UNSEEN[0]).mean, less.predict(CODES, UNSEEN[0]).mean)
 
 
-def test_several_unseen_workloads_ask_the_network_once_for_each_that_is_known(rows, monkeypatch):
-    both = InMemoryLog(Evaluations.concat([rows, rows_of("m6_like")]))
-    fitted = hurdle().fit(both, OBJECTIVE)
-    asked, standard = [], FittedPrime.standard
-    monkeypatch.setattr(FittedPrime, "standard", lambda *args: asked.append(args) or standard(*args))
-    unseen = [context_of(zoo.build(name)) for name in ("unet", "m4_like")]
-    first, second = (fitted.predict(CODES, context).mean for context in unseen)
-    assert len(asked) == 2 + len(unseen)
+def test_told_what_the_space_derives_it_ranks_what_no_row_of_the_log_is_as_good_as(rows):
+    """The log lacks the fast designs, as PRIME's do."""
+    slow = rows.select(~rows.feasible | (rows.metrics["runtime_s"] > np.nanquantile(rows.metrics["runtime_s"], 0.3)))
+    fresh = rows_of("mobilenet_v2", seed=5)
+    fast = fresh.select(fresh.metrics["runtime_s"] < np.nanmin(slow.metrics["runtime_s"]))
+    codes = SPACE.encode_columns(fast.design)
+
+    def kendall(derived):
+        model = Hurdle(space=SPACE, derived=derived, surprise=0.0, **SHORT).fit(InMemoryLog(slow), OBJECTIVE)
+        return kendalltau(model.predict(codes).mean, fast.metrics["runtime_s"]).statistic
+
+    with_it, without = kendall(True), kendall(False)
+    assert with_it > without
+
+
+def test_several_unseen_workloads_ask_the_networks_once_for_each_that_is_known(several, monkeypatch):
+    asked, call = [], Inputs.__call__
+    monkeypatch.setattr(Inputs, "__call__", lambda *args: asked.append(args) or call(*args))
+    model = several.leaning(0.5)  # which remembers nothing yet
+    first, second = (model.predict(CODES, context).mean for context in UNSEEN)
+    assert len(asked) == 2 + len(UNSEEN)
     assert not np.array_equal(first, second)
-    assert np.allclose(fitted.predict(CODES[::-1], unseen[0]).mean, first[::-1])
+    np.testing.assert_allclose(model.predict(CODES[::-1], UNSEEN[0]).mean, first[::-1], rtol=1e-5)
 
 
-def test_of_an_unseen_workload_it_leans_on_those_it_knows(rows):
-    both = InMemoryLog(Evaluations.concat([rows, rows_of("mobilenet_edgetpu", 4000)]))
-    fitted = hurdle(lean=1.0, surprise=0.0).fit(both, OBJECTIVE)
-    known = [context_of(zoo.build(name)) for name in ("mobilenet_v2", "mobilenet_edgetpu")]
-    unseen = [context_of(zoo.build(name)) for name in ("unet", "t_rnn_dec")]
-    orders = [np.argsort(fitted.predict(CODES, context).mean) for context in unseen]
-    np.testing.assert_array_equal(*orders)  # all lean, no context: only the scales differ
-    standard = np.mean([fitted._standard(CODES, row)[0] for row in fitted._value.fitted.contexts], axis=0)
-    np.testing.assert_array_equal(orders[0], np.argsort(standard))
-    leaning = [fitted.predict(CODES, context).mean for context in [*known, *unseen]]
-    fitted._lean = 0.0
-    trusting = [fitted.predict(CODES, context).mean for context in [*known, *unseen]]
-    same = [np.array_equal(*means) for means in zip(leaning, trusting, strict=True)]
-    assert same == [True, True, False, False]
+def test_another_fit_forgets_what_it_remembers(rows):
+    model = Hurdle(space=SPACE, **SHORT)
+    before, after = (model.fit(InMemoryLog(part), OBJECTIVE).predict(CODES).mean for part in (rows, rows_of("unet")))
+    assert not np.allclose(before, after)
 
 
-def test_of_several_workloads_the_value_is_the_mean_of_both_networks(rows, fitted):
-    both = InMemoryLog(Evaluations.concat([rows, rows_of("mobilenet_edgetpu", 4000)]))
-    several = hurdle(surprise=0.0).fit(both, OBJECTIVE)
-    context = context_of(zoo.build("mobilenet_v2"))
-    features = several._value.fitted.features(context.as_dict())
-    parts = [part.standard(CODES, features)[0] for part in (several._value.fitted, several._chance)]
-    assert not np.allclose(*parts)
-    scale = several._value.fitted.scale(features)
-    np.testing.assert_allclose(several.predict(CODES, context).mean, scale.restore(np.mean(parts, axis=0)))
-    alone, value = fitted.predict(CODES, context), fitted._value.predict(CODES, context)
-    np.testing.assert_allclose(alone.mean, value.mean * alone.p_feasible**-0.2)
+def test_of_an_unseen_workload_it_leans_on_those_it_knows(several):
+    trusting, leaning = several.leaning(0.0), several.leaning(1.0)
+    known = [trusting.predict(CODES, context) for context in KNOWN]
+    for context in UNSEEN:
+        value, _, chance = leaning.said(CODES, context.vector())
+        np.testing.assert_allclose(value, np.mean([trusting.said(CODES, c.vector())[0] for c in KNOWN], axis=0))
+        np.testing.assert_allclose(chance, np.sqrt(known[0].p_feasible * known[1].p_feasible))
+        half = several.said(CODES, context.vector())[0]
+        np.testing.assert_allclose(half, (value + trusting.said(CODES, context.vector())[0]) / 2)
+    for context, own in zip(KNOWN, known, strict=True):
+        np.testing.assert_array_equal(leaning.predict(CODES, context).mean, own.mean)
 
 
-def test_warnings_are_those_of_its_parts(fitted):
+def test_warnings_are_those_of_its_log(fitted):
     assert fitted.below_the_log(0.1) is not None
     assert fitted.below_the_log(29.0) is None
     assert fitted.unlike(context_of(zoo.build("mobilenet_v2"))) is None
 
 
-def test_bad_settings_and_other_models_are_refused(fitted, tmp_path):
-    with pytest.raises(ArmillaryError, match=r"surprise=-1 is not allowed"):
-        hurdle(surprise=-1)
+def test_bad_settings_and_other_models_are_refused(fitted, rows, tmp_path):
     with pytest.raises(ArmillaryError, match=r"lean=1.5 is not allowed"):
-        hurdle(lean=1.5)
+        Hurdle(space=SPACE, lean=1.5)
+    with pytest.raises(ArmillaryError, match="'width' is no setting"):
+        Hurdle(space=SPACE, width=3)
     with pytest.raises(ArmillaryError, match="has not been fitted"):
-        hurdle().predict(CODES)
-    fitted._chance.save(tmp_path / "other.pt")
-    with pytest.raises(ArmillaryError, match="holds a model of kind 'deep-ensemble', not 'hurdle'"):
-        Hurdle.load(tmp_path / "other.pt", space=SPACE)
+        Hurdle(space=SPACE).predict(CODES)
+    fitted.save(tmp_path / "hurdle.pt")
+    with pytest.raises(ArmillaryError, match="holds a model of kind 'hurdle', not 'deep-ensemble'"):
+        DeepEnsemble.load(tmp_path / "hurdle.pt", space=SPACE)
 
 
 def test_progress_grows_to_the_end(rows):
     told = []
-    hurdle(on_progress=lambda done, total: told.append((done, total))).fit(InMemoryLog(rows), OBJECTIVE)
-    done = [d for d, _ in told]
-    assert done == sorted(done)
-    assert told[-1] == (1000, 1000)
-    assert {total for _, total in told} == {1000}
+    options = {**SHORT, "steps": 20, "steps_per_workload": 30}
+    Hurdle(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(InMemoryLog(rows), OBJECTIVE)
+    assert told == [(step, 30) for step in range(1, 31)]

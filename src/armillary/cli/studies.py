@@ -47,9 +47,7 @@ def design(
     surrogate: SurrogateName = None,
     schedule: Annotated[
         str | None,
-        typer.Option(
-            help="How long it trains: brief, quick, full or paper; default: brief for the hurdle, quick for PRIME."
-        ),
+        typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: quick."),
     ] = None,
     dim: Dim = None,
     seed: Seed = 0,
@@ -173,9 +171,7 @@ def fit(
     energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(
-            help="How long it trains: brief, quick, full or paper; default: brief for the hurdle, full for PRIME."
-        ),
+        typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: full."),
     ] = None,
     seed: Seed = 0,
     device: Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")] = "cpu",

@@ -21,7 +21,8 @@ from armillary.optimizers.firefly import Firefly
 from armillary.optimizers.model_based import ModelBased, log_expected_improvement
 from armillary.optimizers.surrogate_search import neighbours
 from armillary.spaces.space import Space
-from armillary.surrogates.deep_ensemble import Networks, Setting, encoded
+from armillary.surrogates.deep_ensemble import Networks, Setting
+from armillary.surrogates.inputs import encoded
 from armillary.types import ArmillaryError, Objective
 
 _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -45,12 +45,22 @@ class Parameter:
             raise ArmillaryError(f"{self.name}={value!r} is not allowed; choose one of {list(self.values)}") from None
 
 
+Derive = Callable[[NDArray[np.int64], Mapping[str, NDArray[np.float64]]], NDArray[np.float64]]
+"""From coded designs, shape [designs, parameters], and the features of a workload, each a number or one per design, to
+quantities, shape [designs, quantities]. A feature that is not told counts as one."""
+
+
 @dataclass(frozen=True)
 class Space:
-    """A product of parameters. A design is coded as one value index per parameter."""
+    """A product of parameters. A design is coded as one value index per parameter.
+
+    `derived` is what an expert derives of a design and a workload before anything is evaluated, such as the peak of an
+    array; who learns from designs may be told.
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
+    derived: Derive | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):

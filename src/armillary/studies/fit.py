@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,8 @@ from armillary.studies.progress import OnProgress, silent
 from armillary.surrogates import Savable
 from armillary.types import ArmillaryError, Evaluations, Objective
 
-SCHEDULED: Mapping[str, str | None] = {
-    "hurdle": "brief",
-    "prime": None,
-    "prime-without-infeasible": None,
-    "prime-without-opt": None,
-    "standard": None,
-}
-"""The surrogates that train by one of PRIME's schedules, and which suffices to them where none is given."""
+SCHEDULED = ("prime", "prime-without-infeasible", "prime-without-opt", "standard")
+"""The surrogates that train by one of PRIME's schedules."""
 
 
 def fit_surrogate(
@@ -45,8 +38,8 @@ def fit_surrogate(
         objective: what to predict, and the bounds. Rows beyond that of the area are learned from, but do not validate;
             rows beyond others count as infeasible.
         kind: as the registry names it.
-        schedule: of PRIME, its ablations and the hurdle: `brief`, `quick`, `full` or `paper`; the others have none.
-            Left out, `brief` for the hurdle and `full` for the others.
+        schedule: of PRIME and its ablations: `brief`, `quick`, `full` or `paper`; `full`, if left out. The others have
+            none.
         seed: same seed, rows and machine, same model.
         device: of those that have a schedule: `cpu`, or `cuda` for a GPU.
         on_progress: called with steps done and in total.
@@ -55,7 +48,7 @@ def fit_surrogate(
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
     check_kind(kind, device)
-    options = {"schedule": schedule_of(kind, schedule, "full"), "device": device} if kind in SCHEDULED else {}
+    options = {"schedule": schedule or "full", "device": device} if kind in SCHEDULED else {}
     stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
         space=space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
@@ -85,7 +78,7 @@ def check_kind(kind: str, device: str = "cpu") -> None:
 
 
 def schedule_of(kind: str, schedule: str | None, default: str) -> str:
-    """Return the schedule to train by: the one given, or what suffices to the surrogate, or `default`.
+    """Return the schedule to train by: the one given, or the default.
 
     Raises:
         ArmillaryError: if one is given to a surrogate that has none.
@@ -94,7 +87,7 @@ def schedule_of(kind: str, schedule: str | None, default: str) -> str:
         raise ArmillaryError(
             f"surrogate {kind!r} trains without a schedule; leave out --schedule, or choose --surrogate prime"
         )
-    return schedule or SCHEDULED.get(kind) or default
+    return schedule or default
 
 
 def rows_of(log: Log, space: Space, workloads: list[str]) -> Evaluations:

@@ -105,13 +105,15 @@ def read(path: str | Path, space: Space) -> Savable:
     Raises:
         ArmillaryError: if the file is missing, no model of ours, or of another space or version.
     """
-    from armillary.surrogates import deep_ensemble, hurdle, model_file, prime, prime_fitted
+    from armillary.surrogates import model_file, prime_fitted
+    from armillary.surrogates.deep_ensemble import DeepEnsemble
+    from armillary.surrogates.hurdle import Hurdle
+    from armillary.surrogates.prime import Prime
 
     kind = model_file.read(Path(path), space)[0]["kind"]
     if kind == prime_fitted.KIND:
-        return prime.Prime.load(path, space=space)
-    if kind == deep_ensemble.KIND:
-        return deep_ensemble.DeepEnsemble.load(path, space=space)
-    if kind == hurdle.KIND:
-        return hurdle.Hurdle.load(path, space=space)
+        return Prime.load(path, space=space)
+    for ensemble in (DeepEnsemble, Hurdle):
+        if kind == ensemble.kind:
+            return ensemble.load(path, space=space)
     raise ArmillaryError(f"{path}: holds a model of kind {kind!r}, which this version cannot read")

@@ -35,6 +35,7 @@ from torch.nn import functional
 from armillary.evaluators.workers import ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
+from armillary.surrogates.inputs import Inputs
 from armillary.surrogates.prime_data import (
     Rows,
     Scale,
@@ -51,7 +52,8 @@ from armillary.workloads.context import Context
 
 Loss = Literal["squares", "listnet"]
 LOSSES: tuple[Loss, ...] = ("squares", "listnet")
-KIND = "deep-ensemble"
+Said = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+"""Value and disagreement in standard units, and the chance to be feasible, each of shape [designs]."""
 _HELD = 0.1
 _LEAST_CHANCE = 1e-4
 _AT_ONCE = 4096
@@ -66,6 +68,7 @@ class Setting:
         hidden: width of the two hidden layers.
         steps: gradient steps of a fit; `more_steps` those that follow new rows.
         more_steps: likewise.
+        steps_per_workload: the steps of a fit are so many for each workload of the log, if that is more.
         batch: feasible rows per step, and as many of all kinds for the feasibility.
         learning_rate: of Adam, decaying to a hundredth over a fit.
         decay: of weights.
@@ -77,6 +80,7 @@ class Setting:
     hidden: int = 128
     steps: int = 1500
     more_steps: int = 150
+    steps_per_workload: int = 0
     batch: int = 128
     learning_rate: float = 3e-3
     decay: float = 1e-4
@@ -198,6 +202,7 @@ class Networks:
 @dataclass
 class _Fitted:
     networks: Networks
+    inputs: Inputs
     objective: Objective
     workloads: tuple[str, ...]
     feature_names: tuple[str, ...]
@@ -220,10 +225,13 @@ class DeepEnsemble:
         loss: `squares`, or `listnet`, which learns the order alone and with it the best most.
         exact: bounds that are known without a surrogate and so not learned.
         learn_beyond: learn the values of feasible designs beyond those bounds; else leave them out.
+        derived: tell the networks what the space derives of a design and a workload, too, if it does.
         setting: how the ensemble is built, trained and read.
         on_progress: called during `fit` with steps done and in total.
         options: fields of the setting to change.
     """
+
+    kind = "deep-ensemble"
 
     def __init__(
         self,
@@ -233,6 +241,7 @@ class DeepEnsemble:
         loss: Loss = "squares",
         exact: Sequence[str] = ("area_mm2",),
         learn_beyond: bool = True,
+        derived: bool = False,
         setting: Setting | None = None,
         on_progress: Callable[[int, int], None] | None = None,
         **options: Any,
@@ -243,7 +252,7 @@ class DeepEnsemble:
         if unknown:
             raise ArmillaryError(f"{unknown[0]!r} is no setting; choose some of {list(Setting.__dataclass_fields__)}")
         self.space, self._seed, self._loss = space, seed, loss
-        self._exact, self._learn_beyond = tuple(exact), learn_beyond
+        self._exact, self._learn_beyond, self._derived = tuple(exact), learn_beyond, derived
         self._setting = Setting(**{**vars(setting or Setting()), **options})
         self._on_progress = on_progress
         self._state: _Fitted | None = None
@@ -267,8 +276,10 @@ class DeepEnsemble:
             exact=self._exact,
         )
         good, bad = joined(data.train, data.valid), joined(data.infeasible, data.infeasible_held)
+        inputs = Inputs.of(self.space, data.feature_names, data.contexts, (good, bad), self._derived)
         self._state = _Fitted(
-            Networks(self._inputs(len(data.workloads), len(data.feature_names)), self._setting, self._loss, self._seed),
+            Networks(inputs.width, self._setting, self._loss, self._seed),
+            inputs,
             objective,
             data.workloads,
             data.feature_names,
@@ -307,23 +318,21 @@ class DeepEnsemble:
             ArmillaryError: before `fit`, or if a model of several workloads is not told which.
         """
         fitted, features = self._fitted, self._features(context)
-        value, spread, chance = self.standard(designs, features)
+        value, spread, chance = self.said(designs, features)
         scale = scale_of(features, fitted.feature_names, fitted.contexts, fitted.scales)
         cautious = value + self._setting.caution * spread - self._setting.surprise * np.log(chance)
         mean = scale.restore(cautious)
         return Prediction(mean=mean, std=scale.restore_spread(spread, mean), p_feasible=chance)
 
-    def standard(
-        self, codes: NDArray[np.int64], features: NDArray[np.float64] | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Return value and disagreement in standard units, and the chance to be feasible, each of shape [designs]."""
+    def said(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> Said:
+        """Return what it says of designs, shape [designs, parameters], of a workload with these features."""
         fitted = self._fitted
         value, spread, chance = (np.empty(len(codes)) for _ in range(3))
         slope, offset = fitted.line
 
         def work(first: int, last: int) -> None:
             with torch.inference_mode():
-                out, odds = fitted.networks.outputs(self._encoded(codes[first:last], features))
+                out, odds = fitted.networks.outputs(fitted.inputs(codes[first:last], features))
             value[first:last] = offset + slope * out.mean(dim=0).double().numpy()
             spread[first:last] = abs(slope) * out.std(dim=0).double().numpy()
             chance[first:last] = torch.sigmoid(odds / fitted.temperature).mean(dim=0).double().numpy()
@@ -353,6 +362,7 @@ class DeepEnsemble:
             "loss": self._loss,
             "exact": list(self._exact),
             "learn_beyond": self._learn_beyond,
+            "derived": [fitted.inputs.location.tolist(), fitted.inputs.spread.tolist()],
             "setting": asdict(self._setting),
             "workloads": list(fitted.workloads),
             "feature_names": list(fitted.feature_names),
@@ -369,23 +379,20 @@ class DeepEnsemble:
         cls, content: Mapping[str, Any], weights: Mapping[str, Tensor], objective: Objective, space: Space
     ) -> DeepEnsemble:
         """Return the model that `parts` described."""
-        model = cls(
-            space=space,
-            loss=content["loss"],
-            exact=content["exact"],
-            learn_beyond=content["learn_beyond"],
-            setting=Setting(**content["setting"]),
-        )
+        model = cls(space=space, **cls.options_of(content))
         names = tuple(content["feature_names"])
-        networks = Networks(model._inputs(len(content["workloads"]), len(names)), model._setting, model._loss, 0)
+        contexts = np.array(content["contexts"], dtype=float).reshape(len(content["workloads"]), len(names))
+        inputs = Inputs(space, names, contexts, *(np.array(part) for part in content["derived"]))
+        networks = Networks(inputs.width, model._setting, model._loss, 0)
         networks.adopt(weights)
         line, temperature, brier, reliability = content["calibration"]
         model._state = _Fitted(
             networks=networks,
+            inputs=inputs,
             objective=objective,
             workloads=tuple(content["workloads"]),
             feature_names=names,
-            contexts=np.array(content["contexts"], dtype=float).reshape(-1, len(names)),
+            contexts=contexts,
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             line=(line[0], line[1]),
             temperature=temperature,
@@ -396,10 +403,16 @@ class DeepEnsemble:
         )
         return model
 
+    @classmethod
+    def options_of(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of the model that `parts` described."""
+        told = {name: content[name] for name in ("loss", "exact", "learn_beyond")}
+        return {**told, "derived": bool(content["derived"][0]), "setting": Setting(**content["setting"])}
+
     def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to one file."""
         content, weights = self.parts()
-        model_file.save(target, KIND, self.space, self.objective, content, weights)
+        model_file.save(target, self.kind, self.space, self.objective, content, weights)
 
     @classmethod
     def load(cls, path: str | Path, *, space: Space) -> DeepEnsemble:
@@ -408,7 +421,7 @@ class DeepEnsemble:
         Raises:
             ArmillaryError: if the file is missing, no deep ensemble, or of another space or version.
         """
-        content, weights = model_file.read(Path(path), space, KIND)
+        content, weights = model_file.read(Path(path), space, cls.kind)
         return cls.of(content, weights, content["objective"], space)
 
     @property
@@ -428,9 +441,9 @@ class DeepEnsemble:
         """Train on nine tenths, then bring value and odds to scale on the last one."""
         fitted = self._fitted
         kept = [rng.random(len(rows)) >= _HELD for rows in (good, bad)]
-        x = [self._rows(rows) for rows in (good, bad)]
+        x = [fitted.inputs.of_rows(rows) for rows in (good, bad)]
         targets = torch.from_numpy(good.targets).float()
-        steps = self._setting.steps
+        steps = max(self._setting.steps, self._setting.steps_per_workload * len(fitted.workloads))
 
         def on_step(step: int) -> None:
             if self._on_progress:
@@ -462,46 +475,11 @@ class DeepEnsemble:
             rng: source of chance.
         """
 
-    def _inputs(self, workloads: int, features: int) -> int:
-        return self.space.one_hot_width + len(self.space.parameters) + (features if workloads > 1 else 0)
-
-    def _rows(self, rows: Rows) -> Tensor:
-        if len(self._fitted.workloads) == 1:
-            return self._encoded(rows.codes, None)
-        return self._encoded(rows.codes, self._fitted.contexts[rows.workload])
-
-    def _encoded(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> Tensor:
-        """Return one-hot values, their logarithms where they are amounts, and the context, shape [designs, inputs]."""
-        parts = [encoded(self.space, codes)]
-        if len(self._fitted.workloads) > 1:
-            assert features is not None
-            total = np.abs(self._fitted.contexts).sum(axis=0)
-            normal = np.broadcast_to(features / np.where(total > 0, total, 1.0), (len(codes), features.shape[-1]))
-            parts.append(torch.from_numpy(normal.astype(np.float32)))
-        return torch.cat(parts, dim=1)
-
     def _features(self, context: Context | None) -> NDArray[np.float64] | None:
         fitted = self._fitted
         told = None if context is None else context.as_dict()
         features = features_of(told, fitted.feature_names, fitted.contexts, fitted.workloads)
         return features if len(fitted.workloads) > 1 else None
-
-
-def encoded(space: Space, codes: NDArray[np.int64]) -> Tensor:
-    """Return designs as inputs of a network: one-hot values, and how large each is, shape [designs, inputs].
-
-    Amounts count by their logarithm, ranks by their place, both from 0 to 1.
-    """
-    offsets = np.cumsum([0, *space.cardinalities[:-1]])
-    one_hot = torch.zeros(len(codes), space.one_hot_width).scatter_(1, torch.from_numpy(codes + offsets), 1.0)
-    columns = []
-    for i, parameter in enumerate(space.parameters):
-        size = np.arange(len(parameter.values), dtype=float)
-        if parameter.kind == "cardinal" and min(parameter.values) > 0:  # type: ignore[operator]
-            size = np.log2(np.array(parameter.values, dtype=float))
-        size = size - size[0]
-        columns.append((size / (size[-1] if size[-1] else 1.0))[codes[:, i]])
-    return torch.cat([one_hot, torch.from_numpy(np.stack(columns, axis=1)).float()], dim=1)
 
 
 def _chance(odds: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Objective
 
 FORMAT = "armillary model"
-VERSION = 3
+VERSION = 4
 
 
 def save(

@@ -132,7 +132,7 @@ class FittedPrime:
             weights={name: w.to(device) for name, w in weights.items()},
             workloads=tuple(content["workloads"]),
             feature_names=features,
-            contexts=np.array(content["contexts"], dtype=float).reshape(-1, len(features)),
+            contexts=np.array(content["contexts"], dtype=float).reshape(len(content["workloads"]), len(features)),
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             feasibility=FeasibilityMap(**content["feasibility"]),
             selection=Selection.from_dict(content["selection"]),

@@ -48,7 +48,7 @@ class TriMentoring(DeepEnsemble):
         for _ in range(self._rounds):
             mother = rng.integers(0, len(parents), _POOL)
             codes, owner = self._bred(parents, mother, rng), workload[mother]
-            inputs = self._rows(Rows(codes, owner, np.empty(0)))
+            inputs = self._fitted.inputs.of_rows(Rows(codes, owner, np.empty(0)))
             first, second = rng.integers(0, _POOL, (2, _PAIRS))
             same = owner[first] == owner[second]  # values of two workloads do not compare
             if same.any():

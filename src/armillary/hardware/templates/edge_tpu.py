@@ -41,6 +41,34 @@ from armillary.spaces.space import Parameter, Space
 
 _ARRAY = (1, 2, 4, 6, 8, 10, 12, 14, 16, 32)
 
+
+def _derived(codes: NDArray[np.int64], workload: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Return what follows from designs and the sizes of a workload alone, logarithms of shape [designs, 10].
+
+    First what relates the two: the time of the operations at the array's peak and that of the parameters from DRAM,
+    the two roofs of Williams et al., "Roofline", CACM 2009; and how often the parameters fit into the PE memories and
+    into the core memories. Then what the array has: PEs, peak, PE memory and core memory in all, core memory and lanes
+    of one PE. A size that is not told counts as one.
+    """
+    chips = EdgeTpuChips.of(codes)
+    operations, parameters = (workload.get(name, np.ones(1)) for name in ("compute_ops", "parameter_mb"))
+    pe_memory = chips.pes * chips.columns["pe_memory_bytes"]
+    own_memory = chips.columns["cores"] * chips.columns["core_memory_bytes"]
+    quantities = (
+        operations / chips.macs_per_cycle,
+        parameters / chips.dram_bytes_per_s,
+        pe_memory / parameters,
+        chips.pes * own_memory / parameters,
+        chips.pes,
+        chips.macs_per_cycle,
+        pe_memory,
+        chips.pes * own_memory,
+        own_memory,
+        chips.columns["cores"] * chips.columns["lanes"],
+    )
+    return np.asarray(np.log2(np.stack(quantities, axis=1)))
+
+
 SPACE = Space(
     "edge_tpu",
     (
@@ -55,6 +83,7 @@ SPACE = Space(
         Parameter("parameter_memory_entries", tuple(2**k for k in range(11, 16)), unit="entries"),
         Parameter("dram_bandwidth_gbps", (5, 10, 16, 20, 25, 30), unit="Gbit/s"),
     ),
+    _derived,
 )
 
 CLOCK_HZ = 800e6

@@ -1,0 +1,103 @@
+"""What a network is told of a design and of the workload that it is to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from armillary.spaces.space import Space
+from armillary.surrogates.prime_data import Rows
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a network: the design, the context if there are several workloads, what the space derives of both.
+
+    Attributes:
+        space: of the designs.
+        feature_names: names of the context's features.
+        contexts: features of each workload, shape [workloads, features].
+        location: mean of each derived quantity over the rows that were trained on; empty if none is told.
+        spread: standard deviation of each.
+    """
+
+    space: Space
+    feature_names: tuple[str, ...]
+    contexts: NDArray[np.float64]
+    location: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+    @staticmethod
+    def of(
+        space: Space, feature_names: tuple[str, ...], contexts: NDArray[np.float64], rows: Sequence[Rows], derived: bool
+    ) -> Inputs:
+        """Return the inputs for a network that learns from these rows, with what the space derives or without."""
+        none = np.empty(0)
+        plain = Inputs(space, feature_names, contexts, none, none)
+        if not derived or space.derived is None:
+            return plain
+        told = np.concatenate([plain.derived(part.codes, contexts[part.workload]) for part in rows])
+        spread = told.std(axis=0)
+        return Inputs(space, feature_names, contexts, told.mean(axis=0), np.where(spread > 0, spread, 1.0))
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several workloads."""
+        return len(self.contexts) > 1
+
+    @property
+    def width(self) -> int:
+        """Number of inputs."""
+        context = len(self.feature_names) if self.several else 0
+        return self.space.one_hot_width + len(self.space.parameters) + context + len(self.location)
+
+    def of_rows(self, rows: Rows) -> Tensor:
+        """Return the inputs of rows of a log, shape [rows, width]."""
+        return self(rows.codes, self.contexts[rows.workload] if self.several else None)
+
+    def __call__(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> Tensor:
+        """Return the inputs of designs, shape [designs, width].
+
+        Args:
+            codes: value indices, shape [designs, parameters].
+            features: of the context, shape [features] or one row per design; not looked at if there is one workload.
+        """
+        parts = [encoded(self.space, codes)]
+        told = features if self.several else self.contexts[0]
+        assert told is not None
+        if self.several:
+            total = np.abs(self.contexts).sum(axis=0)
+            normal = np.broadcast_to(told / np.where(total > 0, total, 1.0), (len(codes), told.shape[-1]))
+            parts.append(torch.from_numpy(normal.astype(np.float32)))
+        if len(self.location):
+            standard = (self.derived(codes, told) - self.location) / self.spread
+            parts.append(torch.from_numpy(standard.astype(np.float32)))
+        return torch.cat(parts, dim=1)
+
+    def derived(self, codes: NDArray[np.int64], features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what the space derives, in its own units, shape [designs, quantities]."""
+        assert self.space.derived is not None
+        told = dict(zip(self.feature_names, features.T, strict=True))
+        return self.space.derived(codes, {name: size for name, size in told.items() if np.isfinite(size).all()})
+
+
+def encoded(space: Space, codes: NDArray[np.int64]) -> Tensor:
+    """Return designs as inputs of a network: one-hot values, and how large each is, shape [designs, inputs].
+
+    Amounts count by their logarithm, ranks by their place, both from 0 to 1.
+    """
+    offsets = np.cumsum([0, *space.cardinalities[:-1]])
+    one_hot = torch.zeros(len(codes), space.one_hot_width).scatter_(1, torch.from_numpy(codes + offsets), 1.0)
+    columns = []
+    for i, parameter in enumerate(space.parameters):
+        size = np.arange(len(parameter.values), dtype=float)
+        if parameter.kind == "cardinal" and min(parameter.values) > 0:  # type: ignore[operator]
+            size = np.log2(np.array(parameter.values, dtype=float))
+        size = size - size[0]
+        columns.append((size / (size[-1] if size[-1] else 1.0))[codes[:, i]])
+    return torch.cat([one_hot, torch.from_numpy(np.stack(columns, axis=1)).float()], dim=1)
