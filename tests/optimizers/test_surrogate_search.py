@@ -83,6 +83,29 @@ def test_recombination_reaches_what_lies_three_parameters_from_all_that_was_met(
     assert in_blocks(top_designs(in_blocks, SPACE, **options))[0] < 1.0
 
 
+def tangled(codes):
+    """The sum of twenty hidden tables, each of two parameters."""
+    rng = np.random.default_rng(9)
+    pairs, tables = rng.integers(0, 10, (20, 2)), rng.random((20, 16, 16))
+    return sum(table[codes[:, a], codes[:, b]] for table, (a, b) in zip(tables, pairs, strict=True))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_best_breed_until_they_no_longer_change(seed):
+    options = {"n": 128, "seed": seed, "swarms": 4, "steps": 20, "apart": 3, "refine_rounds": 0}
+    scored = []
+
+    def score(codes):
+        scored.append(len(codes))
+        return tangled(codes)
+
+    found = top_designs(score, SPACE, **options)
+    assert len(scored) < 21 + 200  # it ended by itself
+    needed = len(scored) - 21
+    np.testing.assert_array_equal(top_designs(tangled, SPACE, generations=needed - 2, **options), found)
+    assert tangled(found).mean() < tangled(top_designs(tangled, SPACE, generations=30, **options)).mean()
+
+
 def test_neighbours_differ_in_one_parameter():
     centre = np.array([[3, 4, 1]])
     around = neighbours(SMALL, centre)

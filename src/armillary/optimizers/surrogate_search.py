@@ -21,6 +21,7 @@ _REFINE_ROUNDS = 20
 _REFINED_AT_ONCE = 20_000
 _CHOICE = 32
 _CHILDREN = 16  # per design wanted, of a generation
+_SAME_GENERATIONS = 2  # after which the best are taken for good: few change later, and none by much
 
 
 def top_designs(
@@ -32,7 +33,7 @@ def top_designs(
     keep: Keep | None = None,
     swarms: int = 32,
     steps: int = 60,
-    generations: int = 30,
+    generations: int = 200,
     refine_rounds: int | None = None,
     apart: int = 1,
 ) -> NDArray[np.int64]:
@@ -49,9 +50,9 @@ def top_designs(
             outside are never scored.
         swarms: independent swarms, each of `population_size` fireflies.
         steps: firefly moves of every swarm; the noise shrinks to a fifth on the way.
-        generations: so often the best designs, as far apart as they shall be in the end, have children that mix two
-            of them. A complement of ours to the paper's firefly: what lies three parameters from everything that the
-            swarms met, no small move reaches.
+        generations: at most so often the best designs, as far apart as they shall be in the end, have children that
+            mix two of them, until two generations changed none of the best. A complement of ours to the paper's
+            firefly: what lies three parameters from everything that the swarms met, no small move reaches.
         refine_rounds: at most so many rounds in which every change of one parameter of the n best
             (of the best of them, where these are tens of thousands) is scored, until none enters the
             n best. As many as parameters, at least 20, if not given; 0 switches it off. Another complement:
@@ -74,8 +75,7 @@ def top_designs(
             positions = moves.step(positions, values.reshape(positions.shape[:2]), rng, scale)
     if not len(archive.codes):
         raise ArmillaryError(f"no design that was tried in space {space.name} passes the constraint; loosen the bound")
-    for _ in range(generations):
-        archive.visit(children(space, archive.best(n, apart), _CHILDREN * n, rng))
+    _breed(archive, n, apart, generations, rng)
     _refine(archive, n, max(_REFINE_ROUNDS, len(space.parameters)) if refine_rounds is None else refine_rounds)
     return archive.best(n, apart)
 
@@ -99,6 +99,17 @@ def spread_out(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]
             chosen.append(place)
     others = np.setdiff1d(np.arange(len(codes)), chosen)[: n - len(chosen)]
     return np.sort(np.concatenate([np.array(chosen, dtype=np.intp), others]))
+
+
+def _breed(archive: _Archive, n: int, apart: int, generations: int, rng: np.random.Generator) -> None:
+    """Visit children of the n best designs that are apart, until these no longer change."""
+    best, same = archive.best(n, apart), 0
+    for _ in range(generations):
+        archive.visit(children(archive.space, best, _CHILDREN * n, rng))
+        before, best = best, archive.best(n, apart)
+        same = same + 1 if np.array_equal(before, best) else 0
+        if same == _SAME_GENERATIONS:
+            break
 
 
 def _refine(archive: _Archive, n: int, rounds: int) -> None:
