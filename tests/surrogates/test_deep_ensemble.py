@@ -131,6 +131,17 @@ def test_the_steps_of_a_fit_grow_with_the_workloads(rows):
     assert told[-1] == (30, 30)
 
 
+def test_it_trains_on_one_thread_and_leaves_torch_as_it_was(rows):
+    threads, told = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        model = DeepEnsemble(space=SPACE, on_progress=lambda *_: told.append(torch.get_num_threads()), steps=3)
+        model.fit(InMemoryLog(rows), OBJECTIVE)
+        assert (told, torch.get_num_threads()) == ([1, 1, 1], 2)
+    finally:
+        torch.set_num_threads(threads)
+
+
 def test_bad_settings_and_early_predictions_are_refused():
     with pytest.raises(ArmillaryError, match="loss 'hinge' is unknown"):
         DeepEnsemble(space=SPACE, loss="hinge")

@@ -24,11 +24,20 @@ def workers(device: torch.device) -> Iterator[Share]:
     if device.type != "cpu":
         yield _in_turn
         return
+    with (
+        one_thread() as threads,
+        ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        yield lambda work, ranges: _shared(pool, work, ranges)
+
+
+@contextmanager
+def one_thread() -> Iterator[int]:
+    """Have torch compute on the calling thread alone, for the same reasons; yields how many threads it would use."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield lambda work, ranges: _shared(pool, work, ranges)
+        yield threads
     finally:
         torch.set_num_threads(threads)
 

@@ -32,7 +32,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional
 
-from armillary.evaluators.workers import ranges, workers
+from armillary.evaluators.workers import one_thread, ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.inputs import Inputs
@@ -135,10 +135,11 @@ class Networks:
     ) -> None:
         """Take gradient steps on feasible rows with their targets, and on infeasible rows."""
         draw = self._drawn_loss(good, targets, bad)
-        for step in range(steps):
-            self._step(draw(), 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
-            if on_step:
-                on_step(step + 1)
+        with one_thread():  # products this small are no faster on two
+            for step in range(steps):
+                self._step(draw(), 0.01 + 0.99 * (1 + math.cos(math.pi * step / steps)) / 2)
+                if on_step:
+                    on_step(step + 1)
 
     def mentor(
         self,
