@@ -206,8 +206,6 @@ class _Fitted:
     inputs: Inputs
     objective: Objective
     workloads: tuple[str, ...]
-    feature_names: tuple[str, ...]
-    contexts: NDArray[np.float64]
     scales: tuple[Scale, ...]
     line: tuple[float, float] = (1.0, 0.0)
     temperature: float = 1.0
@@ -283,8 +281,6 @@ class DeepEnsemble:
             inputs,
             objective,
             data.workloads,
-            data.feature_names,
-            data.contexts,
             data.scales,
             least_area_mm2=data.least_area_mm2,
         )
@@ -320,7 +316,7 @@ class DeepEnsemble:
         """
         fitted, features = self._fitted, self._features(context)
         value, spread, chance = self.said(designs, features)
-        scale = scale_of(features, fitted.feature_names, fitted.contexts, fitted.scales)
+        scale = scale_of(features, fitted.inputs.feature_names, fitted.inputs.contexts, fitted.scales)
         cautious = value + self._setting.caution * spread - self._setting.surprise * np.log(chance)
         mean = scale.restore(cautious)
         return Prediction(mean=mean, std=scale.restore_spread(spread, mean), p_feasible=chance)
@@ -345,7 +341,7 @@ class DeepEnsemble:
     def unlike(self, context: Context) -> str | None:
         """Return a warning if a workload is unlike those that were trained on; see `prime_data.unlike`."""
         fitted = self._fitted
-        return unlike(context.as_dict(), fitted.feature_names, fitted.contexts, fitted.workloads)
+        return unlike(context.as_dict(), fitted.inputs.feature_names, fitted.inputs.contexts, fitted.workloads)
 
     def below_the_log(self, area_mm2: float) -> str | None:
         """Return a warning if an area lies below that of every design learned from; see `prime_data.below_the_log`."""
@@ -366,8 +362,8 @@ class DeepEnsemble:
             "derived": [fitted.inputs.location.tolist(), fitted.inputs.spread.tolist()],
             "setting": asdict(self._setting),
             "workloads": list(fitted.workloads),
-            "feature_names": list(fitted.feature_names),
-            "contexts": fitted.contexts.tolist(),
+            "feature_names": list(fitted.inputs.feature_names),
+            "contexts": fitted.inputs.contexts.tolist(),
             "scales": [asdict(scale) for scale in fitted.scales],
             "calibration": [fitted.line, fitted.temperature, fitted.brier, fitted.reliability],
             "seconds": fitted.seconds,
@@ -392,8 +388,6 @@ class DeepEnsemble:
             inputs=inputs,
             objective=objective,
             workloads=tuple(content["workloads"]),
-            feature_names=names,
-            contexts=contexts,
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             line=(line[0], line[1]),
             temperature=temperature,
@@ -479,7 +473,7 @@ class DeepEnsemble:
     def _features(self, context: Context | None) -> NDArray[np.float64] | None:
         fitted = self._fitted
         told = None if context is None else context.as_dict()
-        features = features_of(told, fitted.feature_names, fitted.contexts, fitted.workloads)
+        features = features_of(told, fitted.inputs.feature_names, fitted.inputs.contexts, fitted.workloads)
         return features if len(fitted.workloads) > 1 else None
 
 

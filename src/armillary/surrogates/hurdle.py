@@ -62,15 +62,12 @@ class Hurdle(DeepEnsemble):
 
     def said(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> Said:
         """Return what it says of designs, leaning if the workload is not one that it was trained on."""
-        own, contexts = self._remembered(codes, features), self._fitted.contexts
+        own, contexts = self._remembered(codes, features), self._fitted.inputs.contexts
         if not self._lean or features is None or place_of(features, contexts) is not None:
             return own
-        known = [self._remembered(codes, context) for context in contexts]
-        value, spread, surprise = (
-            (1 - self._lean) * mine + self._lean * np.mean(theirs, axis=0)
-            for mine, *theirs in zip(*(_in_logarithms(said) for said in (own, *known)), strict=True)
-        )
-        return value, spread, np.exp(surprise)
+        known = np.mean([_in_logarithms(self._remembered(codes, context)) for context in contexts], axis=0)
+        value, spread, log_chance = (1 - self._lean) * _in_logarithms(own) + self._lean * known
+        return value, spread, np.exp(log_chance)
 
     def _remembered(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> Said:
         """Return what the networks say; of the last designs it is remembered: all unseen workloads ask for the same."""
@@ -92,6 +89,7 @@ class Hurdle(DeepEnsemble):
         return {**super().options_of(content), "lean": content["lean"]}
 
 
-def _in_logarithms(said: Said) -> Said:
+def _in_logarithms(said: Said) -> NDArray[np.float64]:
+    """Return value, disagreement and the logarithm of the chance, shape [3, designs]."""
     value, spread, chance = said
-    return value, spread, np.log(chance)
+    return np.stack([value, spread, np.log(chance)])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from armillary.spaces.space import Space
 from armillary.surrogates.prime_data import Rows
+from armillary.surrogates.prime_fitted import normalised
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,7 @@ class Inputs:
         told = features if self.several else self.contexts[0]
         assert told is not None
         if self.several:
-            total = np.abs(self.contexts).sum(axis=0)
-            normal = np.broadcast_to(told / np.where(total > 0, total, 1.0), (len(codes), told.shape[-1]))
-            parts.append(torch.from_numpy(normal.astype(np.float32)))
+            parts.append(normalised(told, self.contexts).expand(len(codes), told.shape[-1]))
         if len(self.location):
             standard = (self.derived(codes, told) - self.location) / self.spread
             parts.append(torch.from_numpy(standard.astype(np.float32)))
