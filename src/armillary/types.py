@@ -402,6 +402,15 @@ class Surrogate(Protocol):
         ...
 
 
+@runtime_checkable
+class PredictsForEach(Protocol):
+    """The capability of a surrogate to predict the same designs of several workloads for less than one by one."""
+
+    def predict_each(self, designs: NDArray[np.int64], contexts: Sequence[Context]) -> list[Prediction]:
+        """Return what `predict` says of the designs, shape [designs, parameters], for every context."""
+        ...
+
+
 class Optimizer(Protocol):
     """Ask and tell search over a space."""
 

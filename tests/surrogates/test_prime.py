@@ -144,6 +144,15 @@ def contextual():
     return prime(schedule=schedule, alphas=(0.0,), betas=(0.0,)).fit(log, OBJECTIVE)
 
 
+def test_several_workloads_are_predicted_as_each_alone(contextual):
+    codes = sample(SPACE, 20, "random", 5)
+    contexts = [context_of(zoo.build(name)) for name in ("unet", "mobilenet_v3_large", "mobilenet_v2")]
+    for together, context in zip(contextual.predict_each(codes, contexts), contexts, strict=True):
+        alone = contextual.predict(codes, context)
+        for name in ("mean", "std", "p_feasible"):
+            assert getattr(together, name) == pytest.approx(getattr(alone, name), rel=1e-6)
+
+
 def test_an_unseen_workload_is_as_large_as_its_operations_say(contextual):
     codes = sample(SPACE, 30, "random", 4)
     unet, v3 = (contextual.predict(codes, context_of(zoo.build(n))).mean for n in ("unet", "mobilenet_v3_large"))

@@ -12,7 +12,7 @@ from armillary.hardware.template import Template
 from armillary.optimizers.coded import Keep
 from armillary.optimizers.surrogate_search import keys, top_designs
 from armillary.studies.bounds import check_positive
-from armillary.types import ArmillaryError, Evaluations, Prediction, Surrogate
+from armillary.types import ArmillaryError, Evaluations, Prediction, PredictsForEach, Surrogate
 from armillary.workloads.context import Context
 
 _APART = 3
@@ -120,4 +120,6 @@ def _allowed(
 
 
 def _expected(model: Surrogate, codes: NDArray[np.int64], contexts: Sequence[Context]) -> list[Prediction]:
+    if isinstance(model, PredictsForEach):
+        return model.predict_each(codes, contexts)
     return [model.predict(codes, context) for context in contexts]

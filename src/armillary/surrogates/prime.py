@@ -178,7 +178,15 @@ class Prime:
         Raises:
             ArmillaryError: if the model is not fitted, or not to this workload.
         """
-        return self.fitted.predict(designs, None if context is None else context.as_dict())
+        return self.fitted.predict(designs, [None if context is None else context.as_dict()])[0]
+
+    def predict_each(self, designs: NDArray[np.int64], contexts: Sequence[Context]) -> list[Prediction]:
+        """Return what `predict` says for every context; the network reads the designs once.
+
+        Raises:
+            ArmillaryError: as `predict`.
+        """
+        return self.fitted.predict(designs, [context.as_dict() for context in contexts])
 
     @property
     def fitted(self) -> FittedPrime:

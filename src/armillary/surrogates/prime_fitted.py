@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -17,12 +17,12 @@ from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.feasibility import FeasibilityMap
 from armillary.surrogates.prime_data import Scale, features_of, scale_of
-from armillary.surrogates.prime_model import Architecture, Weights, forward
+from armillary.surrogates.prime_model import Architecture, Weights, embed, mixed
 from armillary.surrogates.selection import Selection
 from armillary.types import Objective, Prediction
 
 KIND = "prime"
-_DESIGNS_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
+_DESIGNS_AT_ONCE = {"cpu": 512, "cuda": 16_384}  # on a CPU, so few that their activations stay in its caches
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,16 @@ class FittedPrime:
     selection: Selection
     least_area_mm2: float = float("nan")
 
-    def predict(self, codes: NDArray[np.int64], context: Mapping[str, float] | None) -> Prediction:
-        """Predict designs, codes of shape [designs, parameters], of a workload with these features; see `Prime`."""
-        features = self.features(context)
-        mean, spread = self.standard(codes, features)
-        scale = self.scale(features)
-        restored = scale.restore(mean)
-        return Prediction(mean=restored, std=scale.restore_spread(spread, restored), p_feasible=self.feasibility(mean))
+    def predict(self, codes: NDArray[np.int64], contexts: Sequence[Mapping[str, float] | None]) -> list[Prediction]:
+        """Predict designs, codes of shape [designs, parameters], of workloads with these features; see `Prime`."""
+        every = [self.features(context) for context in contexts]
+        predictions = []
+        for features, mean, spread in zip(every, *self._standard(codes, every), strict=True):
+            scale = self.scale(features)
+            restored = scale.restore(mean)
+            std = scale.restore_spread(spread, restored)
+            predictions.append(Prediction(mean=restored, std=std, p_feasible=self.feasibility(mean)))
+        return predictions
 
     def features(self, context: Mapping[str, float] | None) -> NDArray[np.float64] | None:
         """Return what the network is told of a workload, shape [features]; nothing if it serves one only.
@@ -74,38 +77,35 @@ class FittedPrime:
         """Return the scale of the workload with these features; see `prime_data.scale_of`."""
         return scale_of(features, self.feature_names, self.contexts, self.scales)
 
-    def standard(
-        self, codes: NDArray[np.int64], features: NDArray[np.float64] | None
+    def _standard(
+        self, codes: NDArray[np.int64], features: Sequence[NDArray[np.float64] | None]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return value and deviation in standard units, each of shape [designs].
+        """Return value and deviation in standard units, each of shape [contexts, designs].
 
         Args:
             codes: value indices, shape [designs, parameters].
-            features: the context's raw features, shape [features] or one row per design; not looked
-                at by a model of one workload.
+            features: each context's raw features, shape [features]; not looked at by a model of one workload.
 
         The deviation is that of the predictors and, with several kept members, of the members.
         """
         device = self.weights["embed"].device
-        kept = len(self.weights["embed"])
-        rows = None
-        if self.shape.contexts:
-            assert features is not None
-            normal = normalised(features, self.contexts).to(device)
-            rows = normal.expand(len(codes), self.shape.contexts)
-        mean, spread = np.empty(len(codes)), np.empty(len(codes))
+        kept, several = len(self.weights["embed"]), bool(self.shape.contexts)
+        rows = [normalised(own, self.contexts).to(device) if several and own is not None else None for own in features]
+        mean, spread = (np.empty((len(features), len(codes))) for _ in range(2))
 
         @torch.inference_mode()
         def predict(first: int, last: int) -> None:
             some = torch.from_numpy(np.ascontiguousarray(codes[first:last])).to(device).expand(kept, -1, -1)
-            known = None if rows is None else rows[first:last].expand(kept, -1, -1)
-            value, within = forward(self.shape, self.weights, some, known)
-            among = value.var(dim=0, correction=0) + (within**2).mean(dim=0)
-            mean[first:last] = value.mean(dim=0).cpu().numpy()
-            spread[first:last] = among.sqrt().cpu().numpy()
+            embedding = embed(self.shape, self.weights, some)
+            for k, row in enumerate(rows):
+                known = None if row is None else row.expand(kept, last - first, -1)
+                value, within = mixed(self.shape, self.weights, embedding, known)
+                among = value.var(dim=0, correction=0) + (within**2).mean(dim=0)
+                mean[k, first:last] = value.mean(dim=0).cpu().numpy()
+                spread[k, first:last] = among.sqrt().cpu().numpy()
 
         with workers(device) as share:
-            share(predict, ranges(len(codes), _DESIGNS_AT_ONCE))
+            share(predict, ranges(len(codes), _DESIGNS_AT_ONCE[device.type]))
         return mean, spread
 
     def parts(self) -> tuple[dict[str, Any], Weights]:

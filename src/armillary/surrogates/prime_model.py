@@ -130,7 +130,7 @@ def forward(
     codes: Tensor,
     contexts: Tensor | None = None,
     fixed: Fixed | None = None,
-) -> tuple[Tensor, ...]:
+) -> tuple[Tensor, Tensor]:
     """Return what the members predict, in standardised units.
 
     Args:
@@ -148,28 +148,35 @@ def forward(
     Source: PRIME, Appendix B.1: f(x) = sum_i w_i(x) f_i(x), w from a soft-attention network. The
         contextual product starts at one (1 + W c), so that an untrained context changes nothing.
     """
-    embedding = _embed(shape, weights, codes, fixed or fixed_of(shape, codes.device))
-    if shape.contexts:
-        if contexts is None:
-            raise ValueError("a contextual network needs contexts")
-        embedding = embedding * (1 + torch.bmm(contexts, weights["context"]))
-    return _mix(shape, weights, embedding)
+    return mixed(shape, weights, embed(shape, weights, codes, fixed), contexts)
 
 
-def _embed(shape: Architecture, weights: Weights, codes: Tensor, fixed: Fixed) -> Tensor:
-    """Return the embedding of each design, shape [members, designs, flat]."""
+def embed(shape: Architecture, weights: Weights, codes: Tensor, fixed: Fixed | None = None) -> Tensor:
+    """Return what the members read of designs, whatever the context, shape [members, designs, flat]; see `forward`."""
+    first_rows, position_code = fixed or fixed_of(shape, codes.device)
     members, designs, parameters = codes.shape
     table = weights["embed"]
     values = table.shape[1]
-    rows = codes + fixed.first_rows + values * torch.arange(members, device=codes.device).view(-1, 1, 1)
+    rows = codes + first_rows + values * torch.arange(members, device=codes.device).view(-1, 1, 1)
     tokens = functional.embedding(rows.view(members, -1), table.reshape(members * values, -1))
-    tokens = tokens.view(members, designs, parameters, -1) + fixed.position_code
+    tokens = tokens.view(members, designs, parameters, -1) + position_code
     x = tokens.view(members, designs * parameters, shape.width)
     for k in range(shape.layers):  # post-norm transformer layers
         x = _norm(weights, f"norma_{{}}{k}", x + _attend(shape, weights, x, designs, k))
         inner = torch.relu(_dense(weights, f"up{{}}{k}", x))
         x = _norm(weights, f"normb_{{}}{k}", x + _dense(weights, f"down{{}}{k}", inner))
     return x.reshape(members, designs, shape.flat)
+
+
+def mixed(
+    shape: Architecture, weights: Weights, embedding: Tensor, contexts: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return what the members predict of embedded designs for their contexts; see `forward`."""
+    if shape.contexts:
+        if contexts is None:
+            raise ValueError("a contextual network needs contexts")
+        embedding = embedding * (1 + torch.bmm(contexts, weights["context"]))
+    return _mix(shape, weights, embedding)
 
 
 def _attend(shape: Architecture, weights: Weights, x: Tensor, designs: int, k: int) -> Tensor:
