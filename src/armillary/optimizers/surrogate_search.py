@@ -89,14 +89,14 @@ def spread_out(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]
         apart: parameters in which two differ at least.
     """
     chosen: list[int] = []
-    picked = np.empty((min(n, len(codes)), codes.shape[1]), dtype=codes.dtype)
-    for place, code in enumerate(codes):
-        if len(chosen) == len(picked):
-            break
-        before = picked[: len(chosen)]
-        if not chosen or (before != code).sum(axis=1).min() >= apart:
-            picked[len(chosen)] = code
-            chosen.append(place)
+    columns = np.ascontiguousarray(codes.T, dtype=np.uint16)
+    free = np.ones(len(codes), dtype=bool)
+    place = 0
+    while len(chosen) < n and place < len(codes):
+        chosen.append(place)
+        later = columns[:, place + 1 :]
+        free[place + 1 :] &= (later != columns[:, place, None]).sum(axis=0, dtype=np.uint16) >= apart
+        place += 1 + int(free[place + 1 :].argmax()) if free[place + 1 :].any() else len(codes)
     others = np.setdiff1d(np.arange(len(codes)), chosen)[: n - len(chosen)]
     return np.sort(np.concatenate([np.array(chosen, dtype=np.intp), others]))
 

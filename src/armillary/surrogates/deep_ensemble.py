@@ -56,7 +56,7 @@ Said = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """Value and disagreement in standard units, and the chance to be feasible, each of shape [designs]."""
 _HELD = 0.1
 _LEAST_CHANCE = 1e-4
-_AT_ONCE = 4096
+_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
 
 
 @dataclass(frozen=True)
