@@ -113,11 +113,18 @@ def test_neighbours_differ_in_one_parameter():
     assert ((around != centre).sum(axis=1) == 1).all()
 
 
-def test_designs_apart_differ_pairwise_and_start_with_the_best():
-    found = top_designs(rugged, SPACE, n=32, seed=1, swarms=4, steps=20, apart=2)
-    different = (found[:, None, :] != found[None, :, :]).sum(axis=2)
-    assert (different[~np.eye(len(found), dtype=bool)] >= 2).all()
+def test_half_of_the_designs_are_apart_and_the_others_the_best_of_the_rest():
+    options = {"seed": 1, "swarms": 4, "steps": 20, "apart": 2}
+    found = top_designs(rugged, SPACE, n=32, **options)
+    wide = spread_out(found, 16, 2)
+    different = (found[wide][:, None, :] != found[wide][None, :, :]).sum(axis=2)
+    assert (different[~np.eye(16, dtype=bool)] >= 2).all()
+    assert (np.diff(rugged(found)) >= 0).all()
     np.testing.assert_array_equal(found[0], top_designs(rugged, SPACE, n=32, seed=1, swarms=4, steps=20)[0])
+    others = np.delete(np.arange(32), wide)
+    seen = top_designs(rugged, SPACE, n=32 * 32, **{**options, "apart": 1})
+    better = seen[rugged(seen) < rugged(found[others]).max()]
+    assert unique_rows(np.concatenate([found, better])) == 32  # no better one was left out
 
 
 @given(st.integers(1, 3), st.integers(1, 60), st.integers(0, 2**32 - 1))

@@ -57,9 +57,10 @@ def top_designs(
             (of the best of them, where these are tens of thousands) is scored, until none enters the
             n best. As many as parameters, at least 20, if not given; 0 switches it off. Another complement:
             the noise of Equation 5 rarely hits the last step in all parameters.
-        apart: parameters in which any two of the designs differ at least, as far as the best 32 n that were seen go;
-            more such designs than there are come back closer. A parameter that hardly matters would otherwise fill
-            the n best with copies of a few designs.
+        apart: parameters in which any two of the first half of the designs differ at least, as far as the best 32 n
+            that were seen go. A parameter that hardly matters would otherwise fill the n best with copies of a few
+            designs. The other half are the best of the rest, however close: where the score errs by little, the
+            truly best design is a close copy of one that it ranks before it.
 
     Raises:
         ArmillaryError: if no design passes `keep`.
@@ -77,7 +78,7 @@ def top_designs(
         raise ArmillaryError(f"no design that was tried in space {space.name} passes the constraint; loosen the bound")
     _breed(archive, n, apart, generations, rng)
     _refine(archive, n, max(_REFINE_ROUNDS, len(space.parameters)) if refine_rounds is None else refine_rounds)
-    return archive.best(n, apart)
+    return archive.codes[_half_apart(archive.codes, n, apart)]
 
 
 def spread_out(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]:
@@ -99,6 +100,13 @@ def spread_out(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]
         place += 1 + int(free[place + 1 :].argmax()) if free[place + 1 :].any() else len(codes)
     others = np.setdiff1d(np.arange(len(codes)), chosen)[: n - len(chosen)]
     return np.sort(np.concatenate([np.array(chosen, dtype=np.intp), others]))
+
+
+def _half_apart(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]:
+    """Return n positions, rising, of designs that come with the best first: half of them apart, then the others."""
+    wide = spread_out(codes, (n + 1) // 2, apart)
+    others = np.setdiff1d(np.arange(len(codes)), wide)[: n - len(wide)]
+    return np.sort(np.concatenate([wide, others]))
 
 
 def _breed(archive: _Archive, n: int, apart: int, generations: int, rng: np.random.Generator) -> None:

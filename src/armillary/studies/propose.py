@@ -51,10 +51,11 @@ def propose(
     keep: Keep | None = None,
     effort: Mapping[str, int] | None = None,
 ) -> Proposals:
-    """Return the designs within an area that the surrogate ranks best, of close copies the best one.
+    """Return the designs within an area that the surrogate ranks best, half of them no close copies of each other.
 
-    Any two differ in three parameters at least, as far as there are such designs: what is verified should not be
-    spent on parameters that hardly matter. PRIME Section 4 wants its fireflies good and diverse for the same reason.
+    Of that half any two differ in three parameters at least, as far as there are such designs: what is verified should
+    not all be spent on parameters that hardly matter. PRIME Section 4 wants its fireflies good and diverse for the
+    same reason. The other half are the best of the rest.
 
     Args:
         surrogate: a fitted surrogate.
