@@ -17,7 +17,13 @@ def measured(monkeypatch):
     latencies = {"prime": 1.0, "hurdle": 1.5, "firefly": 2.0}
 
     def medians(self, method, task, **settings):
-        found = {"runtime_s": latencies.get(method, 3.0), "evaluations": 10_000.0, "feasible_of_top": 0.5}
+        median = latencies.get(method, 3.0)
+        found = {
+            "runtime_s": median,
+            "worst_seed_s": 2 * median,
+            "evaluations": 10_000.0,
+            "feasible_of_top": 0.5,
+        }
         return {**found, "evaluations": 256.0} if method == "prime" else found
 
     monkeypatch.setattr(Runs, "medians", medians)
@@ -40,12 +46,18 @@ def test_every_table_prints_ours_beside_the_published(name, measured, tmp_path):
         for method in table.methods:
             row = rows[task.label, method]
             assert row["over_prime"] > 0
+            assert row["worst_seed"] == pytest.approx((1 if method == "best of log" else 2) * row["over_optimum"])
             published = task.published.get("log" if method == "best of log" else method)
             if published is not None:
                 assert row["published"] == pytest.approx(published / task.published["prime"])
     with (tmp_path / "table.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(rows)
     assert result.checks
+    worst = [row["worst_seed"] for row in result.rows if row["method"] == "prime"]
+    assert any(
+        "worst seeds: prime" in note and f"prime {prime_tables.geometric_mean(worst):.4f}" in note
+        for note in result.notes
+    )
 
 
 def test_the_claims_of_table_3_hold_or_not(measured, tmp_path):
