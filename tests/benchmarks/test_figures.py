@@ -1,6 +1,6 @@
 import pytest
 
-from armillary.benchmarks.figures import _COLOURS, write_bars, write_lines
+from armillary.benchmarks.figures import _COLOURS, write_bars, write_lines, write_regrets
 
 
 @pytest.mark.parametrize(("values", "logarithmic"), [([1.0, 1.85], False), ([1.0, 20.0], True), ([0.0, 20.0], False)])
@@ -29,3 +29,13 @@ def test_a_share_keeps_its_linear_axis(tmp_path):
 def test_every_group_of_bars_has_its_name(tmp_path):
     write_bars({"m": {f"group {i}": 1.0 for i in range(10)}}, tmp_path / "page.html", title="t", y="y")
     assert '"dtick":1' in (tmp_path / "page.html").read_text().split("Plotly.newPlot")[-1]
+
+
+def test_regrets_are_in_percent_from_the_optimum_up(tmp_path):
+    methods = {"met": {"a": (1.0, 1.0)}, "near": {"a": (1.02, 3.0)}, "nothing legal": {"a": (float("inf"),) * 2}}
+    write_regrets(methods, tmp_path / "page.html", title="t")
+    text = (tmp_path / "page.html").read_text().split("Plotly.newPlot")[-1]
+    assert '"ticktext":["the optimum","0.01%","0.1%","1%","10%","100%","1000%"]' in text
+    assert '"y":[0.001]' in text
+    assert '"y":[2.0' in text
+    assert '"scattermode":"group"' in text

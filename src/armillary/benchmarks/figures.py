@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from armillary.reports.theme import axis, blank, spans_decades
 
 _LONG = 1e9
+_NONE = 1e-3  # percent above the optimum that count as none
 _FEW_TICKS = 3.0  # an axis of powers that spans less has one number on it
 _COLOURS = (
     "#8a95a3", "#c77700", "#7a5195", "#2a9d8f", "#bc5090", "#555b6e", "#0067a5", "#d1495b", "#6a994e", "#000000",
@@ -68,6 +70,37 @@ def write_bars(
     figure.update_layout(barmode="group")
     figure.update_xaxes(dtick=1)  # every group has its name, turned where there are many
     write(figure, path, title=title, x="", y=y, logarithmic="y")
+
+
+def write_regrets(groups: Mapping[str, Mapping[str, tuple[float, float]]], path: Path, *, title: str) -> None:
+    """Write a page with how far above the optimum methods end, in percent on a logarithmic axis.
+
+    Args:
+        groups: by method and task the median and the worst over the optimum, at least 1; a whisker leads to the worst.
+            What is not finite is not shown.
+        path: of the page.
+        title: above it.
+    """
+    figure = blank()
+    most = 1.0
+    for number, (name, tasks) in enumerate(groups.items()):
+        ratios = np.array(list(tasks.values()))
+        above = np.maximum(np.where(np.isfinite(ratios), 100 * (ratios - 1), np.nan), _NONE)
+        most = np.fmax(most, np.fmax.reduce(above, axis=None))
+        figure.add_scatter(
+            x=list(tasks),
+            y=above[:, 0].tolist(),
+            name=name,
+            mode="markers",
+            marker={"color": _COLOURS[number % len(_COLOURS)], "size": 9},
+            error_y={"array": (above[:, 1] - above[:, 0]).tolist(), "arrayminus": [0.0] * len(tasks), "thickness": 1},
+        )
+    figure.update_layout(scattermode="group")
+    figure.update_xaxes(type="category", dtick=1)
+    ticks = 10.0 ** np.arange(np.log10(_NONE), np.ceil(np.log10(most)) + 1)
+    figure.update_yaxes(tickvals=ticks.tolist(), ticktext=["the optimum", *(f"{tick:g}%" for tick in ticks[1:])])
+    figure.update_yaxes(range=[np.log10(_NONE) - 0.2, np.log10(ticks[-1])])
+    write(figure, path, title=title, x="", y="Above the optimum", logarithmic="y")
 
 
 def write(figure: go.Figure, path: Path, *, title: str, x: str, y: str, logarithmic: str = "") -> None:
