@@ -31,7 +31,7 @@ WORKLOADS = ("mobilenet_edgetpu", "mobilenet_v2", "m6_like", "t_rnn_enc")
 SEEDS = 5
 PUBLISHED_GAIN = 2.46
 _ASK = 256
-_REVISION = 3  # of what is measured; another one measures anew
+_REVISION = 4  # of what is measured; another one measures anew
 
 
 def run(options: BenchOptions) -> BenchResult:
