@@ -87,18 +87,19 @@ def test_negatives_are_the_best_that_the_fireflies_saw(monkeypatch):
 
     def watched(self, stack, step, rate):
         before = None if self._steps_of is None else self._steps_of._swarm.clone()
+        weights = {name: weight.detach().clone() for name, weight in stack.weights.items()}  # which mine, then learn
         learn(self, stack, step, rate)
         if self._steps_of.mined and before is not None and step == 8:
-            found.append((stack, before, self._steps_of._negative.clone(), self._steps_of))
+            found.append((weights, before, self._steps_of._negative.clone(), self._steps_of))
 
     monkeypatch.setattr(DeviceTrainer, "_step", watched)
     trained(monkeypatch, rows_of("mobilenet_v2"))
-    stack, swarm, negative, steps = found[0]
+    weights, swarm, negative, steps = found[0]
     with torch.no_grad():
-        start = steps._value(stack.weights, steps._moves.codes(swarm), torch.zeros(swarm.shape[:2], dtype=torch.int64))
-        mined = steps._value(stack.weights, negative, torch.zeros(negative.shape[:2], dtype=torch.int64))
-    assert negative.shape == (len(stack), 1, 10)
-    assert (mined[:, 0] <= start.median(dim=1).values).all()
+        start = steps._value(weights, steps._moves.codes(swarm), torch.zeros(swarm.shape[:2], dtype=torch.int64))
+        mined = steps._value(weights, negative, torch.zeros(negative.shape[:2], dtype=torch.int64))
+    assert negative.shape == (len(swarm), 1, 10)
+    assert (mined[:, 0] <= start.min(dim=1).values + 1e-5).all()
 
 
 @pytest.mark.parametrize(
