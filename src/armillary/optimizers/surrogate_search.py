@@ -78,35 +78,30 @@ def top_designs(
         raise ArmillaryError(f"no design that was tried in space {space.name} passes the constraint; loosen the bound")
     _breed(archive, n, apart, generations, rng)
     _refine(archive, n, max(_REFINE_ROUNDS, len(space.parameters)) if refine_rounds is None else refine_rounds)
-    return archive.codes[_half_apart(archive.codes, n, apart)]
+    return archive.codes[spread_out(archive.codes, n, apart, (n + 1) // 2)]
 
 
-def spread_out(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]:
+def spread_out(codes: NDArray[np.int64], n: int, apart: int, wide: int | None = None) -> NDArray[np.intp]:
     """Return n positions, rising: the first designs that differ pairwise in so many parameters, then the first others.
 
     Args:
         codes: designs, shape [designs, parameters], the best first.
         n: how many; all, if there are fewer designs.
         apart: parameters in which two differ at least.
+        wide: how many of the n are to differ so, as far as there are such; all, if not given.
     """
+    wide = n if wide is None else wide
     chosen: list[int] = []
     columns = np.ascontiguousarray(codes.T, dtype=np.uint16)
     free = np.ones(len(codes), dtype=bool)
     place = 0
-    while len(chosen) < n and place < len(codes):
+    while len(chosen) < wide and place < len(codes):
         chosen.append(place)
         later = columns[:, place + 1 :]
         free[place + 1 :] &= (later != columns[:, place, None]).sum(axis=0, dtype=np.uint16) >= apart
         place += 1 + int(free[place + 1 :].argmax()) if free[place + 1 :].any() else len(codes)
     others = np.setdiff1d(np.arange(len(codes)), chosen)[: n - len(chosen)]
     return np.sort(np.concatenate([np.array(chosen, dtype=np.intp), others]))
-
-
-def _half_apart(codes: NDArray[np.int64], n: int, apart: int) -> NDArray[np.intp]:
-    """Return n positions, rising, of designs that come with the best first: half of them apart, then the others."""
-    wide = spread_out(codes, (n + 1) // 2, apart)
-    others = np.setdiff1d(np.arange(len(codes)), wide)[: n - len(wide)]
-    return np.sort(np.concatenate([wide, others]))
 
 
 def _breed(archive: _Archive, n: int, apart: int, generations: int, rng: np.random.Generator) -> None:

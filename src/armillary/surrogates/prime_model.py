@@ -171,12 +171,33 @@ def embed(shape: Architecture, weights: Weights, codes: Tensor, fixed: Fixed | N
 def mixed(
     shape: Architecture, weights: Weights, embedding: Tensor, contexts: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return what the members predict of embedded designs for their contexts; see `forward`."""
+    """Return the weighted mean of the predictors and their weighted spread, each [members, designs]; see `forward`.
+
+    Args:
+        shape: the architecture.
+        weights: tensors of shape [members, ...].
+        embedding: of the designs, as `embed` returns it.
+        contexts: normalised context of each design, shape [members, designs, features].
+    """
     if shape.contexts:
         if contexts is None:
             raise ValueError("a contextual network needs contexts")
         embedding = embedding * (1 + torch.bmm(contexts, weights["context"]))
-    return _mix(shape, weights, embedding)
+    members, designs, _ = embedding.shape
+    m, h = shape.predictors, shape.hidden
+    inner = functional.leaky_relu(_dense(weights, "head1{}", embedding), 0.1)
+    inner = inner.view(members, designs, m, h).transpose(1, 2).reshape(members * m, designs, h)
+    second = weights["head2"].reshape(members * m, h, h)
+    inner = torch.baddbmm(weights["head2_bias"].reshape(members * m, 1, h), inner, second)
+    inner = functional.leaky_relu(inner, 0.1)
+    heads = torch.bmm(inner, weights["head3"].reshape(members * m, h, 1)).view(members, m, designs)
+    heads = heads + weights["head3_bias"].unsqueeze(-1)
+    gate = functional.leaky_relu(_dense(weights, "gate1{}", embedding), 0.1)
+    gate = functional.leaky_relu(_dense(weights, "gate2{}", gate), 0.1)
+    share = torch.softmax(_dense(weights, "gate3{}", gate), dim=-1).transpose(1, 2)
+    mean = (share * heads).sum(dim=1)
+    spread = (share * (heads - mean.unsqueeze(1)) ** 2).sum(dim=1)
+    return mean, spread.clamp_min(0).sqrt()
 
 
 def _attend(shape: Architecture, weights: Weights, x: Tensor, designs: int, k: int) -> Tensor:
@@ -188,25 +209,6 @@ def _attend(shape: Architecture, weights: Weights, x: Tensor, designs: int, k: i
     share = torch.softmax(torch.bmm(q, key.transpose(1, 2)) / math.sqrt(width // heads), dim=-1)
     mixed = torch.bmm(share, v).view(members * designs, heads, own, -1).transpose(1, 2)
     return _dense(weights, f"out{{}}{k}", mixed.reshape(members, tokens, width))
-
-
-def _mix(shape: Architecture, weights: Weights, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the weighted mean of the predictors and their weighted spread, each [members, designs]."""
-    members, designs, _ = x.shape
-    m, h = shape.predictors, shape.hidden
-    inner = functional.leaky_relu(_dense(weights, "head1{}", x), 0.1)
-    inner = inner.view(members, designs, m, h).transpose(1, 2).reshape(members * m, designs, h)
-    second = weights["head2"].reshape(members * m, h, h)
-    inner = torch.baddbmm(weights["head2_bias"].reshape(members * m, 1, h), inner, second)
-    inner = functional.leaky_relu(inner, 0.1)
-    heads = torch.bmm(inner, weights["head3"].reshape(members * m, h, 1)).view(members, m, designs)
-    heads = heads + weights["head3_bias"].unsqueeze(-1)
-    gate = functional.leaky_relu(_dense(weights, "gate1{}", x), 0.1)
-    gate = functional.leaky_relu(_dense(weights, "gate2{}", gate), 0.1)
-    share = torch.softmax(_dense(weights, "gate3{}", gate), dim=-1).transpose(1, 2)
-    mean = (share * heads).sum(dim=1)
-    spread = (share * (heads - mean.unsqueeze(1)) ** 2).sum(dim=1)
-    return mean, spread.clamp_min(0).sqrt()
 
 
 def _dense(weights: Weights, name: str, x: Tensor) -> Tensor:
