@@ -276,6 +276,7 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
         (("fit", "--log", "l", "--area", "29", "--out", "m.pt", "--surrogate", "primes"), "did you mean 'prime'"),
         (("fit", "--log", "l", "--out", "m.pt", "--surrogate", "prime", "--device", "tpu"), "device 'tpu'"),
         (("fit", "--log", "l", "--out", "m.pt", "--surrogate", "deep-ensemble", "--device", "cuda"), "the CPU alone"),
+        (("bench", "prime-table3", "--device", "tpu"), "device 'tpu' is not allowed; choose cpu, or cuda"),
         (("propose", "--model", "no.pt", "--workload", "unet", "--area", "29"), "no.pt"),
     ],
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else None,

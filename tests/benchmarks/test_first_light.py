@@ -1,15 +1,19 @@
-import numpy as np
-
 from armillary.benchmarks import first_light
+from armillary.benchmarks.prime_paper import APPLICATIONS
 from armillary.benchmarks.result import saved_part
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
-from armillary.workloads import zoo
+from armillary.surrogates import prime_training
+from armillary.surrogates.prime_training import Rung, Schedule
 
 
-def test_a_search_stops_at_its_legal_evaluations():
-    workload, evaluator = zoo.build("mobilenet_v2"), EdgeTpuEvaluator()
-    few, many = (first_light._search("random", evaluator, workload, n, seed=0) for n in (20, 400))
-    assert many <= few < np.inf
+def test_an_application_is_measured(monkeypatch):
+    shortest = Schedule(rungs=(Rung(30, 2),), warmup=10, batch=16, learning_rate=1e-3, checkpoint=2, mining_period=2)
+    monkeypatch.setitem(prime_training.SCHEDULES, "brief", shortest)
+    (published,) = [a for a in APPLICATIONS if a.workload == "t_rnn_enc"]
+    found = first_light._measure(published, 10, 0, "cpu")
+    assert found["legal_rows"] == published.log_rows // 10
+    assert found["pool_s"] < found["log_s"]
+    assert found["firefly_s"] < found["log_s"]
+    assert 0 < found["random_s"] < 10 * found["firefly_s"]
 
 
 def test_finished_parts_are_not_measured_again(tmp_path):

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from armillary.benchmarks import prime_runs
 from armillary.benchmarks.edge_tpu_optimum import known_optima
@@ -23,7 +24,7 @@ from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, area_mm2
 from armillary.optimizers.coded import objective_values
 from armillary.spaces.samplers import sample
-from armillary.types import Objective
+from armillary.types import ArmillaryError, Objective
 from armillary.workloads import zoo
 
 TOGETHER = Task((V2, M6), (V2, M6), 29.0)
@@ -157,3 +158,24 @@ def test_runs_on_other_logs_are_other_runs(runs):
     log_best(ALONE, 20, seed=0)
     assert runs.one("random", ALONE, 1)["evaluations"] > 0
     assert not other._path("random", ALONE, 1, {}).exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_prime_trains_where_it_is_told_to_and_others_on_the_cpu(runs):
+    elsewhere = replace(runs, options=replace(runs.options, device="cuda"))
+    with pytest.raises(ArmillaryError, match="sees no GPU"):
+        prime_runs.trained("prime", (V2,), 29.0, elsewhere, 0)
+    prime_runs.trained("deep-ensemble", (V2,), 29.0, elsewhere, 0, steps=50, members=2)
+    assert prime_runs.trained("deep-ensemble", (V2,), 29.0, elsewhere, 0, steps=50, members=2)  # read again
+
+
+def test_bayesian_optimisation_ends_at_the_optimum_as_if_the_rest_were_legal(runs, monkeypatch):
+    best = runs.one("random", ALONE, 0)["runtime_s"]
+    monkeypatch.setattr(prime_runs, "_enough", lambda _: 3 * best)  # what is met at once
+    found = runs.one("bayesian", ALONE, 0)
+    assert found["legal_evaluations"] < budget_of(ALONE, runs) <= found["evaluations"]
+
+
+def test_fewer_designs_can_be_verified(runs):
+    found = runs.one("deep-ensemble", ALONE, 0, steps=50, members=2, top=40)
+    assert found["evaluations"] == 40

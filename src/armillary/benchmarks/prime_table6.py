@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import optimizers, surrogates
-from armillary.benchmarks.prime_runs import TOP, searched, worst_of_pool
+from armillary.benchmarks.prime_runs import TOP, on_device, searched, worst_of_pool
 from armillary.benchmarks.prime_tables import geometric_mean, write_csv
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
 from armillary.evaluators.layerwise import LayerwiseEvaluator, optimum
@@ -170,7 +170,8 @@ def _settings(method: str, quick: bool) -> dict[str, Any]:
 def _offline(row: Row, method: str, seed: int, options: BenchOptions) -> dict[str, Any]:
     started = time.perf_counter()
     problem, log = Problem(row), _log(row, options.quick, options.seed)
-    model = surrogates.load(method)(space=problem.template.space, seed=seed, **_settings(method, options.quick))
+    settings = {**_settings(method, options.quick), **on_device(method, options)}
+    model = surrogates.load(method)(space=problem.template.space, seed=seed, **settings)
     model.fit(InMemoryLog(log), problem.objective)
     fitted = time.perf_counter()
     found = propose(

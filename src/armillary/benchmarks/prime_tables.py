@@ -119,7 +119,7 @@ def _rows_of(task: Task, found: Measured) -> list[dict[str, Any]]:
             "latency_ms": 1e3 * method["runtime_s"],
             "over_optimum": regret(task.scenario, method["runtime_s"]),
             "worst_seed": regret(task.scenario, method["worst_seed_s"]),
-            "legal_of_256": method.get("feasible_of_top", float("nan")),
+            "legal_share": method.get("feasible_of_top", float("nan")),
             "over_prime": method["runtime_s"] / prime,
             "published": _published(task, name),
         }
@@ -154,18 +154,13 @@ def _notes(table: Table, measured: Sequence[Measured]) -> list[str]:
         published = f"; published: {geometric_mean(theirs):.2f}x" if np.isfinite(theirs).all() else ""
         lines.append(f"PRIME over {name}, geometric mean: {geometric_mean(ours):.2f}x{published}.")
         lines += _without_cliffs(table.tasks, name, ours, theirs)
-    offline = [name for name, (method, _) in table.methods.items() if method in OFFLINE]
-    online = [name for name, (method, _) in table.methods.items() if method not in (*OFFLINE, LOG)]
-    if offline or online:
-        calls = [found["prime"]["evaluations"] for found in measured]
-        for name in online:
-            spent = [found[name]["evaluations"] for found in measured]
-            share = np.mean(np.array(calls) / np.array(spent))
-            lines.append(f"Evaluations of PRIME's 256 designs over those of {name}: {share:.1%}.")
-            short = [
-                regret(t.scenario, found[name]["runtime_s"]) for t, found in zip(table.tasks, measured, strict=True)
-            ]
-            lines.append(f"No method can be better than {name} by more than {geometric_mean(short):.4f}x, the optimum.")
+    calls = [found["prime"]["evaluations"] for found in measured]
+    for name in [name for name, (method, _) in table.methods.items() if method not in (*OFFLINE, LOG)]:
+        spent = [found[name]["evaluations"] for found in measured]
+        share = np.mean(np.array(calls) / np.array(spent))
+        lines.append(f"Evaluations of PRIME's 256 designs over those of {name}: {share:.1%}.")
+        short = [regret(t.scenario, found[name]["runtime_s"]) for t, found in zip(table.tasks, measured, strict=True)]
+        lines.append(f"No method can be better than {name} by more than {geometric_mean(short):.4f}x, the optimum.")
     return [*lines, table.note] if table.note else lines
 
 
@@ -224,20 +219,20 @@ def _wins(measured: Sequence[Measured], name: str) -> int:
     return sum(found[name]["runtime_s"] <= _CLOSE * _best_online(found) for found in measured)
 
 
-def _calls(measured: Sequence[Measured], most: float) -> Check:
-    """Return whether PRIME evaluated as few designs as is claimed, beside the firefly's."""
-    spent = [sum(found[name]["evaluations"] for found in measured) for name in ("prime", "firefly")]
+def _calls(measured: Sequence[Measured], most: float, of: str = "prime") -> Check:
+    """Return whether a method evaluated as few designs as is claimed of PRIME, beside the firefly's."""
+    spent = [sum(found[name]["evaluations"] for found in measured) for name in (of, "firefly")]
     share = spent[0] / spent[1]
-    return Check("PRIME's evaluations over the firefly's", share, f"at most {most:.0%}", share <= most)
+    return Check(f"evaluations of {of} over the firefly's", share, f"at most {most:.0%}", share <= most)
 
 
 def _several(tasks: Sequence[Task], measured: Sequence[Measured]) -> list[Check]:
     many = [found for task, found in zip(tasks, measured, strict=True) if len(task.target) >= _MANY]
     what = "scenarios of five or more on which no online method is better than"
-    wins = {name: _wins(many, name) for name in ("prime", "hurdle")}
+    wins = {name: _wins(many, name) for name in ("prime", "hurdle", *_FEWER)}
     return [
         *(Check(f"{what} {name}", n, f"all {len(many)}", n == len(many)) for name, n in wins.items()),
-        _calls(measured, 0.07),
+        *(_calls(measured, 0.01, name) for name in ("prime", *_FEWER)),
     ]
 
 
@@ -260,6 +255,7 @@ _PLAIN: Mapping[str, Any] = {}
 _ABLATIONS = {name: (name, _PLAIN) for name in ("prime-without-opt", "prime-without-infeasible", "standard")}
 _ONLINE = {name: (name, _PLAIN) for name in ("bayesian", "firefly", "mbo")}
 _OURS = {name: (name, _PLAIN) for name in ("hurdle", "deep-ensemble")}
+_FEWER = {f"{name}, 100 designs": (name, {"top": 100}) for name in ("prime", "hurdle")}
 _IN_LOG = {_BEST_LOG: (LOG, _PLAIN)}
 _FIREFLY = {"firefly": ("firefly", _PLAIN)}
 _SEARCHES = {name: (name, _PLAIN) for name in ("bayesian", "firefly")}
@@ -279,7 +275,12 @@ _AT_29: Mapping[str, Any] = {"trained_at_mm2": AREA_MM2}
 
 TABLES = {
     "prime-table3": Table(TABLE_3, {**_OURS, **_ONLINE, **_IN_LOG}, _single),
-    "prime-table4": Table(TABLE_4, {**_OURS, **{name: _ONLINE[name] for name in ("firefly", "mbo")}}, _several),
+    "prime-table4": Table(
+        TABLE_4,
+        {**_OURS, **_FEWER, **{name: _ONLINE[name] for name in ("firefly", "mbo")}},
+        _several,
+        note="The paper's 1% of the evaluations are some 100 designs where a search may take such budgets.",
+    ),
     "prime-table5": Table(TABLE_5, _ZERO_SHOT, _unseen, note=_TRANSFER_NOTE),
     "prime-table7": Table(
         TABLE_7, {"coms": ("coms", _PLAIN), "standard": ("standard", _PLAIN)}, _gain_check("coms", 1.0)

@@ -45,7 +45,7 @@ class BenchOptions:
     """What every benchmark may be told.
 
     `data` is the folder of reference rows, `out` where long benchmarks keep finished parts,
-    `on_progress` receives (what, done, total).
+    `on_progress` receives (what, done, total), `device` is where PRIME's networks train and predict.
     """
 
     data: Path | None
@@ -53,6 +53,7 @@ class BenchOptions:
     seed: int
     out: Path
     on_progress: Callable[[str, int, int], None]
+    device: str = "cpu"
 
     def quiet(self) -> BenchOptions:
         """Return the same without progress, as other processes need them."""

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from armillary.cli.shared import (
-    Json,
-    Seed,
-    app,
-    command_line,
-)
+from armillary.cli.shared import Device, Json, Seed, app, command_line
 from armillary.console import print_result, print_table, progress_bars
 
 if TYPE_CHECKING:
@@ -27,6 +22,7 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="A smaller run, in minutes.")] = False,
     out: Annotated[Path, typer.Option(help="Where long benchmarks keep finished parts.")] = Path("out/bench"),
     seed: Seed = 0,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Print a published table beside our figures, and check the claims; exit 1 if one does not hold."""
@@ -36,10 +32,12 @@ def bench(
         print_result(BENCHES.names(), as_json, lambda: print("\n".join(BENCHES.names())))
         return
     from armillary.benchmarks.result import BenchOptions, machine
+    from armillary.studies.fit import check_device
 
+    check_device(device)
     run = BENCHES.load(name)
     with progress_bars() as on_progress:
-        result: BenchResult = run(BenchOptions(data, quick, seed, out / name, on_progress))
+        result: BenchResult = run(BenchOptions(data, quick, seed, out / name, on_progress, device))
     content = {
         "bench": name,
         "command": command_line(),

@@ -31,6 +31,7 @@ app.add_typer(rtl_app, name="rtl")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0)]
 Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimension, e.g. batch=1. Repeatable.")]
+Device = Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")]
 TemplateName = Annotated[str, typer.Option("--template", help="A name from `armillary templates`.")]
 LogPath = Annotated[str, typer.Option("--log", help="Folder or fsspec address of the log.")]
 Area = Annotated[float, typer.Option(help="Upper bound of the chip area, in mm2.")]

@@ -9,6 +9,7 @@ import typer
 
 from armillary.cli.shared import (
     Area,
+    Device,
     Dim,
     Json,
     LogPath,
@@ -174,7 +175,7 @@ def fit(
         typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: full."),
     ] = None,
     seed: Seed = 0,
-    device: Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")] = "cpu",
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Fit a surrogate to a log and save it."""

@@ -57,6 +57,18 @@ def fit_surrogate(
     return model
 
 
+def check_device(name: str) -> None:
+    """Check that this machine has a device.
+
+    Raises:
+        ArmillaryError: if it has not.
+    """
+    if name != "cpu":
+        from armillary.surrogates.prime import device_of  # torch, which the CPU's users need not wait for here
+
+        device_of(name)
+
+
 def check_kind(kind: str, device: str = "cpu") -> None:
     """Check that a surrogate can be saved, and trained on a device.
 
@@ -66,15 +78,11 @@ def check_kind(kind: str, device: str = "cpu") -> None:
     surrogates.load(kind)  # which tells an unknown name
     if kind not in surrogates.SAVABLE:
         raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {list(surrogates.SAVABLE)}")
-    if device == "cpu":
-        return
-    if kind not in SCHEDULED:
+    if device != "cpu" and kind not in SCHEDULED:
         raise ArmillaryError(
             f"surrogate {kind!r} trains on the CPU alone; leave out --device {device}, or choose --surrogate prime"
         )
-    from armillary.surrogates.prime import device_of  # torch, which the CPU's users need not wait for here
-
-    device_of(device)
+    check_device(device)
 
 
 def schedule_of(kind: str, schedule: str | None, default: str) -> str:

@@ -99,8 +99,13 @@ SAVABLE = (
 """The surrogates that are `Savable`."""
 
 
-def read(path: str | Path, space: Space) -> Savable:
+def read(path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
     """Return the fitted surrogate of a model file.
+
+    Args:
+        path: of the file.
+        space: that the model must be of.
+        device: where PRIME's networks predict: `cpu`, or `cuda` for a GPU.
 
     Raises:
         ArmillaryError: if the file is missing, no model of ours, or of another space or version.
@@ -112,7 +117,7 @@ def read(path: str | Path, space: Space) -> Savable:
 
     kind = model_file.read(Path(path), space)[0]["kind"]
     if kind == prime_fitted.KIND:
-        return Prime.load(path, space=space)
+        return Prime.load(path, space=space, device=device)
     for ensemble in (DeepEnsemble, Hurdle):
         if kind == ensemble.kind:
             return ensemble.load(path, space=space)

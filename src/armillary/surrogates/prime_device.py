@@ -8,6 +8,7 @@ bits of mantissa (TF32).
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from armillary.surrogates.prime_model import Weights, fixed_of, forward
 from armillary.surrogates.prime_training import Pool, Snapshot, Stack, Trainer, loss_of
 
 _DRAWN_AHEAD = 1000  # steps whose rows are drawn and sent together
+_WORTH_COMPILING = 20_000  # steps; it takes a minute or so
 _UNRECORDED = 3  # steps before the recording, in which libraries allocate what they need
 
 
@@ -89,7 +91,8 @@ class _Steps:
         self._negative_workload = torch.zeros((len(stack), 1), dtype=torch.int64, device=device)
         self._rate = torch.tensor(schedule.learning_rate, device=device)
         stack.adam.param_groups[0]["lr"] = self._rate
-        fused = torch.compile if device.type == "cuda" else _as_is
+        long = sum(rung.steps for rung in schedule.rungs) >= _WORTH_COMPILING
+        fused = torch.compile if device.type == "cuda" and long else _as_is
         self._loss, self._value, self._moved = fused(self._loss_of), fused(self._value_of), fused(self._moved_of)
         self._replayed = {
             "mine": _Replayed(self._mine, device, self._generator),
@@ -237,9 +240,20 @@ class _Replayed:
             self._graph = torch.cuda.CUDAGraph()
             if self._generator is not None:
                 self._graph.register_generator_state(self._generator)
-            with torch.cuda.graph(self._graph):
+            with _nothing_freed(), torch.cuda.graph(self._graph):
                 self._work()
         self._graph.replay()
+
+
+@contextmanager
+def _nothing_freed() -> Iterator[None]:
+    """Keep the garbage collector from destroying an earlier recording, which would break one that is being made."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _as_is(function: Callable[..., Any]) -> Callable[..., Any]:
