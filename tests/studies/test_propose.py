@@ -46,3 +46,16 @@ def test_designs_beyond_a_limit_are_left_out():
 def test_no_workload_is_refused():
     with pytest.raises(ArmillaryError, match="no workload to propose designs for"):
         propose(Bowl({}), TEMPLATE, [], area_mm2=29.0)
+
+
+def test_few_designs_are_sought_as_well_as_many():
+    def rugged(codes, _):
+        value = 2.0 + np.sin(codes @ np.arange(3, 13)) + ((codes - MIDDLE) ** 2).sum(axis=1) / 50
+        return Prediction(mean=value, std=np.zeros(len(codes)), p_feasible=np.ones(len(codes)))
+
+    model = Bowl({})
+    model.predict = rugged
+    few, many = (propose(model, TEMPLATE, FIRST, area_mm2=98.0, top=top) for top in (10, 256))
+    np.testing.assert_array_equal(few.codes[0], many.codes[0])
+    assert len(few.codes) == 10
+    assert {tuple(c) for c in few.codes} < {tuple(c) for c in many.codes}
