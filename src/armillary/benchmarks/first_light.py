@@ -61,7 +61,7 @@ def run(options: BenchOptions) -> BenchResult:
 
 def _measure(published: PublishedApplication, scale: int, seed: int, device: str) -> dict[str, Any]:
     workload = zoo.build(published.workload)
-    evaluator = EdgeTpuEvaluator(seed=seed)
+    evaluator, legal = EdgeTpuEvaluator(seed=seed), published.log_rows // scale
 
     def values(codes: NDArray[np.int64]) -> NDArray[np.float64]:
         return objective_values(evaluator.evaluate_codes(codes, workload), OBJECTIVE)
@@ -71,7 +71,6 @@ def _measure(published: PublishedApplication, scale: int, seed: int, device: str
         found = searched(asked, values, lambda codes: TEMPLATE.area_mm2(codes) <= AREA_MM2, legal)
         return float(found["runtime_s"])
 
-    legal = published.log_rows // scale
     pool = random_pool(SPACE, lambda codes: evaluator.evaluate_codes(codes, workload), OBJECTIVE, legal, seed)
     log = worst_of(pool, OBJECTIVE, legal, INFEASIBLE_ROWS)
     prime = Prime(space=SPACE, seed=seed, schedule="brief", device=device).fit(InMemoryLog(log), OBJECTIVE)
