@@ -112,7 +112,7 @@ def _checks(means: Mapping[str, list[float]], budgets: tuple[int, ...]) -> list[
 
 def _notes(seeds: int) -> list[str]:
     return [
-        "Geometric means over nine applications of the median over "
-        f"{seeds} seeds of the best latency found, over the true optimum. "
+        "Geometric means over nine applications of the best latency found, the median of the seeds, over the true "
+        f"optimum; seeds: {seeds}. "
         "Then the mean over the budgets, and the share of the searches that met the optimum."
     ]

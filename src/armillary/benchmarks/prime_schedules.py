@@ -100,7 +100,7 @@ def _notes(seeds: int) -> list[str]:
     paper = SCHEDULES["paper"]
     hours = paper.member_steps(30) * _seconds_per_step(2 * paper.batch) / 3600
     return [
-        f"Medians of {seeds} seeds, one thread per training. The paper's own schedule takes {paper.member_steps(30):,} "
+        f"Medians, seeds: {seeds}; one thread per training. The paper's own schedule takes {paper.member_steps(30):,} "
         f"steps of {2 * paper.batch} rows: about {hours:,.0f} hours on one core of this machine. "
         "`armillary fit --surrogate prime --schedule paper --device cuda` runs it.",
         f"`{PAPER}`: one training per application on an H200, its matrix products in bfloat16, stopped when the GPU's "

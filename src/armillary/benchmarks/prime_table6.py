@@ -218,6 +218,6 @@ def _notes(rows: Sequence[Mapping[str, Any]], quick: bool, seeds: int) -> list[s
     }
     return [
         "Delay over the optimum, geometric means: " + ", ".join(f"{m} {value:.2f}" for m, value in means.items()) + ".",
-        f"Logs and budgets of {LEGAL_ROWS // (10 if quick else 1):,} legal designs, {seeds} seeds; area at most "
+        f"Logs and budgets of {LEGAL_ROWS // (10 if quick else 1):,} legal designs; seeds: {seeds}; area at most "
         f"{AREA_SHARE:.0%} of the largest design. The optimum is that of an integer program, exact.",
     ]

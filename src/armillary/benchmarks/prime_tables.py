@@ -175,7 +175,7 @@ def _without_cliffs(tasks: Sequence[Task], name: str, ours: Sequence[float], the
 
 def _settings(runs: Runs) -> list[str]:
     return [
-        f"Logs and budgets are the paper's, {len(runs.seeds)} seeds, schedule {runs.schedule} for PRIME; "
+        f"Logs and budgets are the paper's; seeds: {len(runs.seeds)}; schedule of PRIME: {runs.schedule}; "
         "latencies in ms of our own evaluator. The optimum is that of all 452,760,000 designs."
     ]
 
