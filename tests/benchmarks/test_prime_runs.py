@@ -69,8 +69,9 @@ def test_values_of_several_are_their_mean_where_all_are_legal():
 
 @pytest.mark.parametrize("method", sorted(set(ONLINE) - {"bayesian"}))
 def test_a_search_spends_its_budget_of_legal_designs(method, runs):
+    runs = replace(runs, scale=60)
     found = runs.one(method, TOGETHER, 0)
-    assert found["legal_evaluations"] == budget_of(TOGETHER, runs)
+    assert found["legal_evaluations"] == budget_of(TOGETHER, runs) > 200
     assert found["evaluations"] >= found["legal_evaluations"]
     assert joint_values(np.array([found["codes"]]), TOGETHER)[0] == pytest.approx(found["runtime_s"])
 
