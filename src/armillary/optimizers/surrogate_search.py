@@ -29,6 +29,7 @@ def top_designs(
     space: Space,
     *,
     n: int = 256,
+    bred: int = 0,
     seed: int = 0,
     keep: Keep | None = None,
     swarms: int = 32,
@@ -45,6 +46,7 @@ def top_designs(
         score: what to minimise: codes [designs, parameters] to values [designs]; NaN counts as worst.
         space: the space to search.
         n: how many designs.
+        bred: designs that are bred and refined, if more than n: a search for few is then as thorough as one for many.
         seed: same seed and score, same designs.
         keep: a constraint known exactly, such as the template's area: codes to a mask; designs
             outside are never scored.
@@ -65,7 +67,8 @@ def top_designs(
     Raises:
         ArmillaryError: if no design passes `keep`.
     """
-    archive = _Archive(space, score, keep, n if apart == 1 else _CHOICE * n)
+    bred = max(n, bred)
+    archive = _Archive(space, score, keep, bred if apart == 1 else _CHOICE * bred)
     moves = Moves(space)
     rng = np.random.default_rng(seed)
     positions = moves.positions(_start(space, (swarms, population_size(len(space.parameters))), keep, seed))
@@ -76,8 +79,8 @@ def top_designs(
             positions = moves.step(positions, values.reshape(positions.shape[:2]), rng, scale)
     if not len(archive.codes):
         raise ArmillaryError(f"no design that was tried in space {space.name} passes the constraint; loosen the bound")
-    _breed(archive, n, apart, generations, rng)
-    _refine(archive, n, max(_REFINE_ROUNDS, len(space.parameters)) if refine_rounds is None else refine_rounds)
+    _breed(archive, bred, apart, generations, rng)
+    _refine(archive, bred, max(_REFINE_ROUNDS, len(space.parameters)) if refine_rounds is None else refine_rounds)
     return archive.codes[spread_out(archive.codes, n, apart, (n + 1) // 2)]
 
 

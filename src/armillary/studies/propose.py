@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from armillary.hardware.template import Template
 from armillary.optimizers.coded import Keep
-from armillary.optimizers.surrogate_search import keys, spread_out, top_designs
+from armillary.optimizers.surrogate_search import keys, top_designs
 from armillary.studies.bounds import check_positive
 from armillary.types import ArmillaryError, Evaluations, Prediction, PredictsForEach, Surrogate
 from armillary.workloads.context import Context
 
 _APART = 3
-_SOUGHT = 256  # designs that are sought at least: a search for few ends in the first valley
+_BRED = 256  # designs that the search keeps and breeds at least: of few it ends in the first valley
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,8 @@ def propose(
         return np.asarray(np.mean([p.mean for p in _expected(surrogate, codes, every)], axis=0))
 
     allowed = _allowed(template, bound, every, known, limits, keep)
-    sought = max(top, _SOUGHT)
-    codes = top_designs(score, template.space, n=sought, seed=seed, keep=allowed, apart=_APART, **(effort or {}))
-    codes = codes[spread_out(codes, top, _APART, (top + 1) // 2)]
+    search = {"bred": _BRED, "apart": _APART, **(effort or {})}
+    codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed, **search)
     predictions = _expected(surrogate, codes, every)
     return Proposals(
         codes=codes,
