@@ -334,8 +334,9 @@ class Trainer:
     @torch.no_grad()
     def values(self, weights: Weights, codes: NDArray[np.int64], workload: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return predictions of codes [members, designs, parameters], shape [members, designs]."""
-        members = len(codes)
         found = np.empty(codes.shape[:2])
+        if not found.size:
+            return found
 
         def predict(first: int, last: int) -> None:
             some = torch.from_numpy(codes[first:last]).to(self._device)
@@ -345,7 +346,7 @@ class Trainer:
                 value = forward(self.shape, part, some, self._features(kind))[0]
             found[first:last] = value.double().cpu().numpy()
 
-        self._share(predict, members, codes.shape[1])
+        self._share(predict, *found.shape)
         return found
 
     def _checkpoint(self, stack: Stack, step: int, best: list[Snapshot], keep: int) -> list[Snapshot]:

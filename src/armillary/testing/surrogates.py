@@ -89,6 +89,13 @@ class SurrogateContract:
         again = fit(log, objective, 7).predict(codes, context).mean
         assert again == pytest.approx(fitted.predict(codes, context).mean, rel=1e-6)
 
+    def test_learns_from_feasible_rows_alone(
+        self, fit: Fit, log: InMemoryLog, objective: Objective, context: Context
+    ) -> None:
+        rows = log.evaluations(SPACE.name)
+        fitted = fit(InMemoryLog(rows.select(rows.feasible)), objective, 7)
+        assert np.isfinite(fitted.predict(sample(SPACE, 4, "random", 4), context).mean).all()
+
     def test_refuses_a_log_without_a_feasible_row(self, fit: Fit, log: InMemoryLog, objective: Objective) -> None:
         rows = log.evaluations(SPACE.name)
         with pytest.raises(ArmillaryError, match="feasible"):
