@@ -17,14 +17,14 @@ from armillary.workloads.context import context_of
 
 OBJECTIVE = Objective("runtime_s", {"area_mm2": 29.0})
 SHORT = Schedule(
-    rungs=(Rung(4, 40), Rung(1, 60)),
-    warmup=200,
+    rungs=(Rung(4, 20), Rung(1, 40)),
+    warmup=100,
     batch=64,
     learning_rate=1e-3,
     final_rate=0.1,
-    checkpoint=40,
+    checkpoint=20,
     mining_period=4,
-    refit=400,
+    refit=200,
 )
 
 
