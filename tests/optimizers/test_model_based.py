@@ -55,8 +55,8 @@ class TestP3bo(OptimizerContract):
 
 @pytest.mark.parametrize("kind", [Bayesian, Genetic, Mbo, P3bo, PrimeOnline])
 def test_beats_random_search_on_a_smooth_function(kind):
-    found = best_after(kind(space=SPACE, objective=OBJECTIVE, seed=1), 600)
-    chance = best_after(RandomSearch(space=SPACE, objective=OBJECTIVE, seed=1), 600)
+    found = best_after(kind(space=SPACE, objective=OBJECTIVE, seed=1), 300)
+    chance = best_after(RandomSearch(space=SPACE, objective=OBJECTIVE, seed=1), 300)
     assert found < 0.8 * chance
 
 
@@ -100,7 +100,7 @@ def test_a_batch_does_not_spend_itself_on_one_place():
 
 def test_p3bo_gives_more_to_who_improves():
     p3bo = P3bo(space=SPACE, objective=OBJECTIVE, seed=0)
-    best_after(p3bo, 600)
+    best_after(p3bo, 300)
     assert p3bo.credit.max() > 0
     shares = np.mean([p3bo._shares(100) for _ in range(20)], axis=0)
     assert shares[p3bo.credit.argmax()] == shares.max()

@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 OBJECTIVE = Objective("runtime_s", {"area_mm2": 29.0})
 MIXED = Space("mixed", (Parameter("size", (1, 2, 4, 8)), Parameter("kind", ("a", "b", "c"), kind="categorical")))
 SHORT = Schedule(
-    rungs=(Rung(4, 80), Rung(1, 60)), warmup=200, batch=64, learning_rate=1e-3, checkpoint=40, mining_period=4
+    rungs=(Rung(4, 40), Rung(1, 40)), warmup=100, batch=64, learning_rate=1e-3, checkpoint=40, mining_period=4
 )
 
 

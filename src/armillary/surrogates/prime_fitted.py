@@ -17,12 +17,11 @@ from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.feasibility import FeasibilityMap
 from armillary.surrogates.prime_data import Scale, features_of, scale_of
-from armillary.surrogates.prime_model import Architecture, Weights, embed, mixed
+from armillary.surrogates.prime_model import TOKENS_AT_ONCE, Architecture, Weights, embed, mixed
 from armillary.surrogates.selection import Selection
 from armillary.types import Objective, Prediction
 
 KIND = "prime"
-_DESIGNS_AT_ONCE = {"cpu": 512, "cuda": 16_384}  # on a CPU, so few that their activations stay in its caches
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class FittedPrime:
                 spread[k, first:last] = among.sqrt().cpu().numpy()
 
         with workers(device) as share:
-            share(predict, ranges(len(codes), _DESIGNS_AT_ONCE[device.type]))
+            share(predict, ranges(len(codes), max(1, TOKENS_AT_ONCE[device.type] // codes.shape[1])))
         return mean, spread
 
     def parts(self) -> tuple[dict[str, Any], Weights]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from armillary.evaluators.workers import Share, ranges, workers
 from armillary.surrogates.fireflies import Moves, population_size
 from armillary.surrogates.prime_data import Dataset, Rows
-from armillary.surrogates.prime_model import Architecture, Weights, forward, initial_weights
+from armillary.surrogates.prime_model import TOKENS_AT_ONCE, Architecture, Weights, forward, initial_weights
 from armillary.surrogates.selection import Candidate, kendall
 
 Progress = Callable[[int, int], None]
@@ -294,7 +294,8 @@ class Trainer:
 
     def _share(self, work: Callable[[int, int], None], members: int, designs: int) -> None:
         """Do the work for ranges of members: on a CPU as many as stay in its caches, on a GPU all."""
-        size = members if self._device.type != "cpu" else max(1, 512 // designs)
+        tokens = designs * len(self.shape.cardinalities)
+        size = members if self._device.type != "cpu" else max(1, TOKENS_AT_ONCE["cpu"] // tokens)
         self._share_out(work, ranges(members, size))
 
     def _features(self, workload: Tensor) -> Tensor | None:
@@ -346,7 +347,7 @@ class Trainer:
                 value = forward(self.shape, part, some, self._features(kind))[0]
             found[first:last] = value.double().cpu().numpy()
 
-        self._share(predict, *found.shape)
+        self._share(predict, len(codes), codes.shape[1])
         return found
 
     def _checkpoint(self, stack: Stack, step: int, best: list[Snapshot], keep: int) -> list[Snapshot]:
