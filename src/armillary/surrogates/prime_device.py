@@ -248,12 +248,14 @@ class _Replayed:
 @contextmanager
 def _nothing_freed() -> Iterator[None]:
     """Keep the garbage collector from destroying an earlier recording, which would break one that is being made."""
+    collects = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        gc.enable()
+        if collects:
+            gc.enable()
 
 
 def _as_is(function: Callable[..., Any]) -> Callable[..., Any]:
