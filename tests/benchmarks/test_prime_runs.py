@@ -90,6 +90,13 @@ def test_a_tighter_bound_can_come_after_the_training(runs):
     assert area_mm2(np.array([found["codes"]]))[0] <= 18.0
 
 
+def test_what_is_compared_with_a_tighter_bound_follows_the_log_of_the_training(runs):
+    task, log = Task((EDGE,), (EDGE,), 18.0), offline_log(EDGE, 29.0, 20, 0)
+    small = log.feasible & (log.metrics["area_mm2"] <= 18.0)
+    assert log_best(task, 20, trained_at_mm2=29.0) == log.metrics["runtime_s"][small].min()
+    assert budget_of(task, runs, trained_at_mm2=29.0) == log.feasible.sum() != budget_of(task, runs)
+
+
 def test_medians_are_over_the_seeds(runs):
     each = [runs.one("random", ALONE, seed)["runtime_s"] for seed in (0, 1)]
     found = runs.medians("random", ALONE)

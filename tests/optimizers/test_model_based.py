@@ -13,6 +13,7 @@ from armillary.optimizers.model_based import log_expected_improvement
 from armillary.optimizers.p3bo import P3bo
 from armillary.optimizers.prime_online import PrimeOnline
 from armillary.optimizers.random_search import RandomSearch
+from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.deep_ensemble import Setting
 from armillary.testing.optimizers import OptimizerContract
 from armillary.types import ArmillaryError, Objective
@@ -155,3 +156,12 @@ def test_prime_online_learns_on_from_a_log():
 def test_prime_online_needs_members_that_can_disagree():
     with pytest.raises(ArmillaryError, match="members=1 must be at least 2"):
         PrimeOnline(space=SPACE, objective=Objective(), setting=Setting(members=1))
+
+
+def test_an_exhausted_space_is_not_searched_again(monkeypatch):
+    tiny = Space("tiny", (Parameter("x", (1, 2, 3)), Parameter("y", (1, 2))))
+    search = PrimeOnline(space=tiny, objective=OBJECTIVE, seed=0, initial=10, setting=SMALL)
+    every = tiny.at(np.arange(tiny.size))
+    search.tell_batch(every, every.sum(axis=1) + 1.0)
+    monkeypatch.setattr(search, "_propose", None)
+    assert len(search.ask_codes(5)) == 5

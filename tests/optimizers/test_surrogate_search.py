@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.optimizers.surrogate_search import neighbours, spread_out, top_designs
 from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError
@@ -145,3 +145,13 @@ def test_where_too_few_designs_are_apart_close_ones_fill_up():
     assert len(chosen) == 30
     assert (np.diff(chosen) > 0).all()
     assert len(spread_out(codes, 100, 2)) == 40
+
+
+def test_starts_within_a_bound_that_next_to_no_design_meets():
+    found = top_designs(rugged, SPACE, n=8, keep=lambda c: TEMPLATE.area_mm2(c) <= 0.25, swarms=2, steps=5)
+    assert (TEMPLATE.area_mm2(found) <= 0.25).all()
+
+
+def test_a_space_of_one_design_is_searched():
+    one = Space("one", (Parameter("x", (3,)), Parameter("y", (4,))))
+    assert top_designs(rugged, one, n=4, swarms=1, steps=2).tolist() == [[0, 0]]

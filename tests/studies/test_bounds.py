@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from armillary.evaluators import for_template
+from armillary.spaces.space import Parameter, Space
 from armillary.studies.bounds import check_area, smallest_legal_area_mm2
 from armillary.types import ArmillaryError, Fidelity
 from armillary.workloads import zoo
@@ -38,3 +41,11 @@ def test_refuses_an_area_that_is_not_positive(template, evaluator, workload, are
 def test_gives_up_where_nothing_is_legal(template, evaluator):
     endless = Workload("endless", (LayerUse(Layer("l", "gemm", K=1, C=10**9)),))
     assert smallest_legal_area_mm2(template, evaluator, endless, 29.0) is None
+
+
+def test_designs_are_met_in_order_of_area():
+    space = Space("two", (Parameter("a", tuple(range(10))), Parameter("b", tuple(range(10)))))
+    template = SimpleNamespace(space=space, area_mm2=lambda codes: 1.0 + codes @ [10.0, 1.0], max_area_mm2=100.0)
+    legal = lambda codes: (codes[:, 0] == 1) | (codes[:, 1] == 2)  # noqa: E731
+    evaluator = SimpleNamespace(evaluate_codes=lambda codes, _: SimpleNamespace(feasible=legal(codes)))
+    assert smallest_legal_area_mm2(template, evaluator, None, 5.0) == 3.0

@@ -149,3 +149,15 @@ def test_bad_settings_and_early_predictions_are_refused():
         DeepEnsemble(space=SPACE, width=3)
     with pytest.raises(ArmillaryError, match="has not been fitted"):
         DeepEnsemble(space=SPACE).predict(sample(SPACE, 1, "random", 0))
+
+
+def test_one_member_alone_is_refused():
+    with pytest.raises(ArmillaryError, match="members=1 must be at least 2"):
+        DeepEnsemble(space=SPACE, members=1)
+
+
+def test_a_log_without_the_area_can_be_learned_from(rows):
+    metrics = {name: column for name, column in rows.metrics.items() if name != "area_mm2"}
+    log = InMemoryLog(replace(rows, metrics=metrics))
+    model = DeepEnsemble(space=SPACE, learn_beyond=False, steps=5).fit(log, OBJECTIVE)
+    assert np.isfinite(model.predict(sample(SPACE, 3, "random", 0)).mean).all()

@@ -6,7 +6,7 @@ from armillary import surrogates
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.log.store import InMemoryLog
 from armillary.spaces.samplers import sample
-from armillary.surrogates.deep_ensemble import DeepEnsemble
+from armillary.surrogates.deep_ensemble import DeepEnsemble, Setting
 from armillary.surrogates.hurdle import Hurdle
 from armillary.surrogates.inputs import Inputs
 from armillary.testing.surrogates import SurrogateContract
@@ -147,3 +147,11 @@ def test_progress_grows_to_the_end(rows):
     options = {**SHORT, "steps": 20, "steps_per_workload": 30}
     Hurdle(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(InMemoryLog(rows), OBJECTIVE)
     assert told == [(step, 30) for step in range(1, 31)]
+
+
+def test_a_setting_of_its_own_is_kept(rows, tmp_path):
+    model = Hurdle(space=SPACE, caution=1.0, **{**SHORT, "steps": 20}).fit(InMemoryLog(rows), OBJECTIVE)
+    model.save(tmp_path / "m.model")
+    again = surrogates.read(tmp_path / "m.model", SPACE)
+    np.testing.assert_allclose(again.predict(CODES).mean, model.predict(CODES).mean)
+    assert Hurdle(space=SPACE, setting=Setting(caution=0.2))._setting == Setting(caution=0.2)

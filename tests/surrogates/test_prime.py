@@ -196,3 +196,18 @@ def test_reports_progress_to_the_end(rows):
     model.fit(InMemoryLog(rows), OBJECTIVE)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1][0] == seen[-1][1]
+
+
+def test_a_model_of_another_order_of_parameters_is_refused(fitted, tmp_path):
+    fitted.save(tmp_path / "model.pt")
+    with pytest.raises(ArmillaryError, match="another order"):
+        Prime.load(tmp_path / "model.pt", space=Space(SPACE.name, SPACE.parameters[::-1]))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"alphas": ()}, "must each hold a value"), ({"minimum_rows": 1}, "minimum_rows=1 must be at least 4")],
+)
+def test_settings_that_cannot_train_are_refused(options, message):
+    with pytest.raises(ArmillaryError, match=message):
+        prime(**options)

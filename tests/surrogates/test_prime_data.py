@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from armillary.hardware.templates.edge_tpu import MAX_AREA_MM2, SPACE
-from armillary.surrogates.prime_data import prepare
-from armillary.types import ArmillaryError, Objective
+from armillary.surrogates.prime_data import prepare, unlike
+from armillary.types import ArmillaryError, Evaluations, Objective
 from surrogates.test_prime import rows_of
 
 BOUND = Objective("runtime_s", {"area_mm2": 29.0})
@@ -73,3 +73,25 @@ def test_a_log_need_not_have_the_metric_of_an_exact_bound(rows):
     assert np.isnan(data.least_area_mm2)
     with pytest.raises(ArmillaryError, match="the log has no metric 'area_mm2'"):
         prepared(blind)
+
+
+def test_two_networks_of_one_name_are_refused(rows):
+    other = rows_of("unet", 500)
+    renamed = replace(other, workload=np.full(len(other), "mobilenet_v2", dtype=object))
+    with pytest.raises(ArmillaryError, match="two networks of the name 'mobilenet_v2': their "):
+        prepared(Evaluations.concat([rows, renamed]))
+
+
+def test_a_network_without_parameters_is_unlike_others():
+    names, trained = ("compute_ops", "parameter_mb"), np.array([[1e9, 4.0], [2e9, 3.0]])
+    assert unlike({"compute_ops": 1e9, "parameter_mb": 4.0}, names, trained, ("a", "b")) is None
+    warning = unlike({"compute_ops": 1e9, "parameter_mb": 0.0}, names, trained, ("a", "b"))
+    assert warning.startswith("the workload computes inf operations per MB")
+
+
+def test_some_rows_are_left_to_train_on(rows):
+    few = rows.select(np.flatnonzero(rows.feasible)[:50])
+    rng = np.random.default_rng(0)
+    free = Objective("runtime_s")
+    data = prepare(SPACE, few, free, transform="log", validation_share=0.99, minimum_rows=4, rng=rng)
+    assert (len(data.train), len(data.valid)) == (2, 48)

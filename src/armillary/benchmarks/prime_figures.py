@@ -202,7 +202,7 @@ def _curve(options: BenchOptions, method: str, task: Task) -> NDArray[np.float64
 
 def _curve_path(options: BenchOptions, method: str, task: Task) -> Path:
     of_task = f"{len(task.target)}-{task.target[0]}"
-    return options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{_REVISION}.json"
+    return options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{EdgeTpuEvaluator.version}-{_REVISION}.json"
 
 
 def _cost(options: BenchOptions, task: Task, name: str, what: str, published: float) -> Check:
@@ -264,7 +264,7 @@ def _calibration(options: BenchOptions, method: str, name: str, title: str) -> f
         log_best = float(objective_values(known, objective(_ALONE)).min())
         return {"predicted_s": found.predicted.tolist(), "measured_s": values.tolist(), "log_best_s": log_best}
 
-    name_of_run = f"{method}-calibration-{runs.schedule}-{runs.of_logs}-{_REVISION}.json"
+    name_of_run = f"{method}-calibration-{runs.schedule}-{runs.of_logs}-{EdgeTpuEvaluator.version}-{_REVISION}.json"
     part = saved_part(options.out / "curves" / name_of_run, measure)
     predicted, measured = 1e3 * np.array(part["predicted_s"]), 1e3 * np.array(part["measured_s"])
     legal = np.isfinite(measured)
@@ -276,7 +276,8 @@ def _calibration(options: BenchOptions, method: str, name: str, title: str) -> f
         name="proposals",
         marker={"color": ROLE_COLOURS["winner"]},
     )
-    ends = [float(min(measured[legal].min(), predicted.min())), float(max(measured[legal].max(), predicted.max()))]
+    shown = np.concatenate([measured[legal], predicted])
+    ends = [float(shown.min()), float(shown.max())]
     line = {"dash": "dot", "color": "#8a95a3"}
     figure.add_scatter(x=ends, y=ends, mode="lines", name="predicted = measured", line=line)
     columns = {"measured_ms": measured, "predicted_ms": predicted}

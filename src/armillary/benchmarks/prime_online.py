@@ -103,7 +103,7 @@ def _checks(means: Mapping[str, list[float]], budgets: tuple[int, ...]) -> list[
     for place, budget in enumerate(budgets):
         rival = min(others, key=lambda method: others[method][place])
         best, ours = others[rival][place], means[OURS][place]
-        goal = f"at most {best:.4f}, {rival}"
+        goal = f"at most {_SAME:g} times {best:.4f}, {rival}"
         checks.append(Check(f"{OURS} after {budget:,} evaluations", ours, goal, ours <= best * _SAME))
     rival = min(others, key=lambda method: _area(others[method]))
     ours, best = _area(means[OURS]), _area(others[rival])

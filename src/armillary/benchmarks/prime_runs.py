@@ -141,9 +141,16 @@ def objective(task: Task) -> Objective:
     return Objective("runtime_s", {"area_mm2": task.area_mm2})
 
 
-def log_best(task: Task, scale: int, seed: int = 0) -> float:
-    """Return the best mean runtime of designs that every target's log has, or could have: see `joint_values`."""
-    logs = [offline_log(name, task.area_mm2, scale, seed) for name in task.target]
+def log_best(task: Task, scale: int, seed: int = 0, trained_at_mm2: float | None = None) -> float:
+    """Return the best mean runtime of designs that every target's log has, or could have: see `joint_values`.
+
+    Args:
+        task: what is asked.
+        scale: by how much the log is smaller than the paper's.
+        seed: of the log.
+        trained_at_mm2: the area bound of the log, if it is another than the task's.
+    """
+    logs = [offline_log(name, trained_at_mm2 or task.area_mm2, scale, seed) for name in task.target]
     codes = np.concatenate([SPACE.encode_columns(rows.design)[objective(task).satisfied(rows)] for rows in logs])
     return float(joint_values(np.unique(codes, axis=0), task).min())
 
@@ -312,14 +319,22 @@ def _generated(runs: Runs, task: Task, seed: int) -> dict[str, Any]:
     }
 
 
-def budget_of(task: Task, runs: Runs) -> int:
+def budget_of(task: Task, runs: Runs, trained_at_mm2: float | None = None) -> int:
     """Return how many legal designs a search may evaluate: the feasible rows of a target's log, on average."""
-    logs = [offline_log(name, task.area_mm2, runs.scale, runs.options.seed) for name in task.target]
+    area = trained_at_mm2 or task.area_mm2
+    logs = [offline_log(name, area, runs.scale, runs.options.seed) for name in task.target]
     return round(float(np.mean([log.feasible.sum() for log in logs])))
 
 
 def _online(
-    runs: Runs, method: str, task: Task, seed: int, *, budget_factor: int = 1, on_training: bool = False
+    runs: Runs,
+    method: str,
+    task: Task,
+    seed: int,
+    *,
+    budget_factor: int = 1,
+    on_training: bool = False,
+    trained_at_mm2: float | None = None,
 ) -> dict[str, Any]:
     """Search the evaluator within the budget.
 
@@ -331,10 +346,11 @@ def _online(
         budget_factor: times the budget.
         on_training: search on the training applications, and verify the 256 best designs found there on the
             targets, as the first protocol of the paper's Appendix A.5.
+        trained_at_mm2: the area bound of the log that says the budget, if it is another than that of the search.
     """
     started = time.perf_counter()
     asked = replace(task, target=task.train) if on_training else task
-    budget = budget_factor * budget_of(asked, runs)
+    budget = budget_factor * budget_of(asked, runs, trained_at_mm2)
     enough = _enough(asked) if method == "bayesian" else -math.inf
     codes, values = _met_by(method, asked, seed, budget, enough)
     unspent = budget - int(np.isfinite(values).sum()) if values.min() <= enough else 0

@@ -77,7 +77,7 @@ class Table:
             found: dict[str, Mapping[str, float]] = {}
             for name, (method, settings) in columns.items():
                 if method == LOG:
-                    best = log_best(task, runs.scale, options.seed)
+                    best = log_best(task, runs.scale, options.seed, **settings)
                     found[name] = {"runtime_s": best, "worst_seed_s": best}
                 else:
                     found[name] = runs.medians(method, task, **settings)
@@ -247,8 +247,8 @@ def _unseen(tasks: Sequence[Task], measured: Sequence[Measured]) -> list[Check]:
 
 
 def _splits(_: Sequence[Task], measured: Sequence[Measured]) -> list[Check]:
-    finite = all(np.isfinite(m["runtime_s"]) for found in measured for m in found.values())
-    return [Check("every split finds legal designs", "yes" if finite else "no", "yes", finite)]
+    finite = all(np.isfinite(m["worst_seed_s"]) for found in measured for m in found.values())
+    return [Check("every split finds legal designs with every seed", "yes" if finite else "no", "yes", finite)]
 
 
 _PLAIN: Mapping[str, Any] = {}
@@ -289,10 +289,11 @@ TABLES = {
     "prime-table9": Table(TABLE_9, {**_ABLATIONS, **_SEARCHES, **_IN_LOG}, _gain_check(_BEST_LOG, 1.0)),
     "prime-table10": Table(
         TABLE_10,
-        {**{name: (name, _AT_29) for name in _ABLATIONS}, **_SEARCHES, **_IN_LOG},
+        {**{name: (name, _AT_29) for name in (*_ABLATIONS, *_SEARCHES)}, _BEST_LOG: (LOG, _AT_29)},
         _gain_check(_BEST_LOG, 1.0),
         _AT_29,
-        "Surrogates were trained with the bound of 29 mm2 and see the one of 18 mm2 only when they are optimised.",
+        "Surrogates were trained with the bound of 29 mm2 and see the one of 18 mm2 only when they are optimised. "
+        f"{_BEST_LOG}: of the rows of that log that are no larger than 18 mm2.",
     ),
     "prime-table13": Table(
         TABLE_13,
@@ -344,7 +345,12 @@ def table11_12(options: BenchOptions) -> BenchResult:
     return BenchResult(
         rows=rows,
         checks=[
-            Check("firefly's mean latency over PRIME's", mean[1] / mean[0], "at least 1", mean[1] >= mean[0] / _CLOSE)
+            Check(
+                "firefly's mean latency over PRIME's",
+                mean[1] / mean[0],
+                f"at least {1 / _CLOSE:.3f}",
+                mean[1] >= mean[0] / _CLOSE,
+            )
         ],
         notes=[f"PRIME over the optimum: {regret(task.scenario, mean[0]):.3f}.", *_settings(runs)],
     )

@@ -95,8 +95,11 @@ def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[i
     before = len(jobs) - len(missing)
     on_done(before, len(jobs))
     if len(missing) < 2:
-        for job in missing:
-            job()
+        from armillary.evaluators.workers import one_thread
+
+        with one_thread():
+            for job in missing:
+                job()
         on_done(len(jobs), len(jobs))
         return
     processes = min(os.cpu_count() or 1, len(missing))

@@ -124,7 +124,7 @@ class CodedOptimizer(ABC):
             raise ArmillaryError(f"asked for {n} designs; ask for at least 1")
         found: list[NDArray[np.int64]] = []
         for _ in range(_TRIES):
-            if not n:
+            if not n or len(self._met) >= self.space.size:
                 break
             proposed = self._propose(n)
             slots = self._fresh(proposed)
@@ -186,16 +186,7 @@ class CodedOptimizer(ABC):
         """Return n random designs that meet the constraint, shape [n, parameters]."""
         if self.within is None or not n:
             return random_codes(self.space, n, self._rng)
-        found = np.empty((0, len(self.space.parameters)), dtype=np.int64)
-        for attempt in range(_DRAWS):
-            # where next to none meets it, the first values of all parameters do: they are the smallest
-            most = np.maximum(
-                np.ceil(np.array(self.space.cardinalities) * _SHRINK ** max(0, attempt - _WHOLE)), 1
-            ).astype(np.int64)
-            drawn = self._rng.integers(0, most, size=(max(_DRAWN, n), len(most)))
-            found = np.concatenate([found, drawn[self.within(drawn)]])
-            if len(found) >= n:
-                return found[:n]
+        found = drawn_within(self.space, n, self.within, self._rng)
         if not len(found):
             raise ArmillaryError(
                 f"no design of space {self.space.name} was found that meets the bounds known without evaluating; "
@@ -207,6 +198,19 @@ class CodedOptimizer(ABC):
         """Return which designs were never met and meet the constraint."""
         unmet = np.array([key not in self._met for key in keys(codes)], dtype=bool)
         return unmet if self.within is None else unmet & self.within(codes)
+
+
+def drawn_within(space: Space, n: int, keep: Keep, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return random designs that meet a constraint, shape [at most n, parameters]: fewer where few were met."""
+    found = np.empty((0, len(space.parameters)), dtype=np.int64)
+    for attempt in range(_DRAWS):
+        # where next to none meets it, the first values of all parameters do: they are the smallest
+        most = np.maximum(np.ceil(np.array(space.cardinalities) * _SHRINK ** max(0, attempt - _WHOLE)), 1)
+        drawn = rng.integers(0, most.astype(np.int64), size=(max(_DRAWN, n), len(most)))
+        found = np.concatenate([found, drawn[keep(drawn)]])
+        if len(found) >= n:
+            break
+    return found[:n]
 
 
 def random_codes(space: Space, n: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.optimizers.coded import Keep
+from armillary.optimizers.coded import Keep, drawn_within
 from armillary.optimizers.genetic import children
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
@@ -124,7 +124,7 @@ def _refine(archive: _Archive, n: int, rounds: int) -> None:
     done = np.empty(0, dtype=keys(archive.codes).dtype)
     for _ in range(rounds):
         known = keys(archive.codes[:n])
-        open_ = np.flatnonzero(~np.isin(known, done))[: max(1, _REFINED_AT_ONCE // changes)]
+        open_ = np.flatnonzero(~np.isin(known, done))[: max(1, _REFINED_AT_ONCE // max(1, changes))]
         if not len(open_):
             break
         done = np.concatenate([done, known[open_]])
@@ -161,6 +161,8 @@ def _start(space: Space, shape: tuple[int, int], keep: Keep | None, seed: int) -
         found = np.concatenate([found, drawn if keep is None else drawn[keep(drawn)]])
         if len(found) >= wanted:
             break
+    if keep is not None and not len(found):
+        found = drawn_within(space, wanted, keep, np.random.default_rng(seed))
     if len(found) < wanted:
         found = np.concatenate([found, sample(space, wanted - len(found), "random", seed)])
     return found[:wanted].reshape(*shape, -1)

@@ -53,18 +53,19 @@ def smallest_legal_area_mm2(
     origin = (0,) * len(space.parameters)
     queue = [(float(template.area_mm2(np.array([origin]))[0]), origin)]
     seen = {origin}
-    met = 0
+    met, smallest = 0, math.inf
     while queue and met < _LIMIT:
+        if smallest <= queue[0][0]:  # a batch holds designs that are larger than some not yet queued
+            return smallest
         batch = [heapq.heappop(queue) for _ in range(min(_BATCH, len(queue)))]
         met += len(batch)
         codes = np.array([code for _, code in batch])
         feasible = evaluate_codes(evaluator, space, codes, workload).feasible
-        if feasible.any():
-            return batch[int(np.argmax(feasible))][0]
+        smallest = min([smallest, *(area for (area, _), legal in zip(batch, feasible, strict=True) if legal)])
         if batch[0][0] > enough_mm2 and batch[0][0] > template.max_area_mm2:
             return None
         _push_larger(template, queue, seen, codes)
-    return None
+    return smallest if math.isfinite(smallest) and not queue else None
 
 
 def _push_larger(

@@ -161,6 +161,8 @@ def load_study(folder: StudyFolder, template: Template) -> DesignStudy:
     rows = Log(asked.log or folder.log).evaluations(template.space.name)
     rows = rows.select(rows.workload == workload)
     verified = Log(folder.path / "verified").evaluations(template.space.name)
+    if len(verified):  # a log may hold rows of other evaluators, which the study did not learn from
+        rows = rows.select((rows.evaluator == verified.evaluator[0]) & (rows.version == verified.version[0]))
     contenders = {name: Contender.from_dict(results[name], template.space) for name in _CONTENDERS}
     return DesignStudy(
         request=asked,

@@ -253,6 +253,10 @@ class DeepEnsemble:
         self.space, self._seed, self._loss = space, seed, loss
         self._exact, self._learn_beyond, self._derived = tuple(exact), learn_beyond, derived
         self._setting = Setting(**{**vars(setting or Setting()), **options})
+        if self._setting.members < 2:
+            raise ArmillaryError(
+                f"members={self._setting.members} must be at least 2: one has nothing to disagree with"
+            )
         self._on_progress = on_progress
         self._state: _Fitted | None = None
 
@@ -429,7 +433,7 @@ class DeepEnsemble:
         """Return the rows, without feasible ones beyond the exact bounds if those are not learned."""
         if self._learn_beyond:
             return rows
-        exact = bounded(objective, self._exact.__contains__)
+        exact = bounded(objective, lambda name: name in self._exact and name in rows.metrics)
         return rows.select(~rows.feasible | exact.satisfied(rows))
 
     def _learn(self, good: Rows, bad: Rows, rng: np.random.Generator) -> None:

@@ -40,7 +40,7 @@ class Hurdle(DeepEnsemble):
     def __init__(self, *, lean: float = 0.5, **options: Any) -> None:
         if not 0 <= lean <= 1:
             raise ArmillaryError(f"lean={lean} is not allowed; it lies between 0 and 1")
-        super().__init__(**{"derived": True, **_SETTING, **options})
+        super().__init__(**{"derived": True, **({} if options.get("setting") else _SETTING), **options})
         self._lean = lean
         self._last: dict[bytes, dict[bytes, Said]] = {}
 

@@ -68,8 +68,10 @@ def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, A
         )
     if metadata["space"] != space.name:
         raise ArmillaryError(f"{path}: the model is of space {metadata['space']!r}, not of {space.name!r}")
-    if metadata["parameters"] != _parameters(space):
-        theirs, ours = metadata["parameters"], _parameters(space)
+    theirs, ours = metadata["parameters"], _parameters(space)
+    if theirs == ours and list(theirs) != list(ours):
+        raise ArmillaryError(f"{path}: the model was fitted when space {space.name!r} had another order; fit it anew")
+    if theirs != ours:
         differ = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
         raise ArmillaryError(
             f"{path}: the model was fitted when space {space.name!r} had other values of {differ}; fit it anew"

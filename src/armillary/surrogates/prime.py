@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 ALPHAS = (0.0, 0.01, 0.1, 0.5, 1.0, 5.0)
 BETAS = (0.0, 0.01, 0.1, 1.0, 5.0)
+_LEAST_ROWS = 4
 
 
 class Prime:
@@ -105,6 +106,8 @@ class Prime:
             schedule = SCHEDULES[schedule]
         if transform not in TRANSFORMS:
             raise ArmillaryError(f"transform {transform!r} is unknown; choose one of {list(TRANSFORMS)}")
+        if not len(alphas) or not len(betas):
+            raise ArmillaryError(f"alphas={alphas}, betas={betas} must each hold a value")
         if min(*alphas, *betas, 0.0) < 0 or not clip > 0 or members < 1:
             raise ArmillaryError(
                 f"alphas={alphas}, betas={betas} must be >= 0, clip={clip} > 0, members={members} >= 1"
@@ -116,6 +119,10 @@ class Prime:
             )
         if not 0 < validation_share < 1:
             raise ArmillaryError(f"validation_share={validation_share} is not allowed; it lies between 0 and 1")
+        if minimum_rows < _LEAST_ROWS:
+            raise ArmillaryError(
+                f"minimum_rows={minimum_rows} must be at least {_LEAST_ROWS}: some train, some validate"
+            )
         if validation not in VALIDATIONS:
             raise ArmillaryError(f"validation {validation!r} is unknown; choose one of {list(VALIDATIONS)}")
         self.space = space

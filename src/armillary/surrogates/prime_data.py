@@ -203,7 +203,7 @@ def _held_out(
 ) -> NDArray[np.int64]:
     rows = np.flatnonzero(within if round(share * within.sum()) >= _FEWEST_VALIDATING else good)
     rows = rows[np.argsort(values[rows] * (1 if validation == "best" else -1), kind="stable")]
-    return rows[: max(2, round(share * len(rows)))]
+    return rows[: min(max(2, round(share * len(rows))), max(2, int(good.sum()) - 2))]
 
 
 def _least_area_mm2(log: Evaluations) -> float:
@@ -268,7 +268,21 @@ def _contexts(log: Evaluations, workloads: Sequence[str]) -> tuple[tuple[str, ..
             str(w) for w, row in zip(workloads, table, strict=True) if not len(row) or not np.isfinite(row).all()
         ]
         raise ArmillaryError(f"the log has no complete context for workloads {missing}; evaluate them anew")
+    for workload, row in zip(workloads, table, strict=True):
+        _check_one_network(log, workload, dict(zip(names, row, strict=True)))
     return names, table
+
+
+def _check_one_network(log: Evaluations, workload: str, context: Mapping[str, float]) -> None:
+    of_it = log.workload == workload
+    for name, value in context.items():
+        own = np.asarray(log.context[name][of_it], dtype=float)
+        if not np.allclose(own, value, rtol=1e-9, atol=0, equal_nan=True):
+            other = own[~np.isclose(own, value, rtol=1e-9, atol=0)][0]
+            raise ArmillaryError(
+                f"the log holds two networks of the name {workload!r}: their {name} are {value:g} and {other:g}; fit "
+                "on the rows of one, or log the other under another name"
+            )
 
 
 def feature_vector(names: Sequence[str], context: Mapping[str, float]) -> NDArray[np.float64]:
@@ -365,8 +379,9 @@ def unlike(
     if not {OPS, _PARAMETERS} <= set(names):
         return None
     ops, parameters = (contexts[:, list(names).index(name)] for name in (OPS, _PARAMETERS))
-    ratios = ops / parameters
-    ratio = context[OPS] / context[_PARAMETERS]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a network without parameters: infinitely many per MB
+        ratios = ops / parameters
+        ratio = float(np.float64(context[OPS]) / context[_PARAMETERS])
     if ratios.min() / _ALIKE <= ratio <= ratios.max() * _ALIKE:
         return None
     return (
