@@ -17,7 +17,7 @@ from onnx import TensorProto, helper
 
 from armillary.cli import main
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
-from armillary.surrogates import prime_training
+from armillary.surrogates import hurdle, prime_training
 from armillary.surrogates.prime_training import Rung, Schedule
 
 ARMILLARY = [sys.executable, "-c", "from armillary.cli import main; main()"]
@@ -193,6 +193,7 @@ def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
     short = Schedule(rungs=(Rung(30, 2),), warmup=30, batch=64, learning_rate=1e-3, checkpoint=2, refit=20)
     for name in ("brief", "quick"):
         monkeypatch.setitem(prime_training.SCHEDULES, name, short)
+    monkeypatch.setattr(hurdle, "_SETTING", {"steps": 300, "caution": 0.0})
     log = tmp_path / "log"
     answer("collect", "--workload", "mobilenet_v2", "--samples", "1500", "--log", log)
     fit = ("fit", "--log", log, "--area", "29")
@@ -330,7 +331,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
 
 
 SHORT = """
-from armillary.surrogates import prime_training as t
+from armillary.surrogates import hurdle, prime_training as t
 t.SCHEDULES["brief"] = t.Schedule(rungs=(t.Rung(30, 2),), warmup=30, batch=64, checkpoint=2, refit=20)
 """
 
