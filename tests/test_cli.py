@@ -331,7 +331,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
 
 
 SHORT = """
-from armillary.surrogates import hurdle, prime_training as t
+from armillary.surrogates import prime_training as t
 t.SCHEDULES["brief"] = t.Schedule(rungs=(t.Rung(30, 2),), warmup=30, batch=64, checkpoint=2, refit=20)
 """
 

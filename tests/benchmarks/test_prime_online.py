@@ -30,8 +30,8 @@ def test_every_budget_is_compared(options, monkeypatch):
     assert run(options).checks[-1].ok is False
 
 
-@pytest.mark.parametrize(("method", "most"), [("firefly", 128), ("prime-online", 64)])
-def test_a_curve_falls_towards_the_optimum_and_is_kept(method, most, options):
-    curve = prime_online._one(method, "m6_like", 0, most, options)
-    assert curve["64"] >= curve[str(most)] >= 1.0
-    assert prime_online._one(method, "m6_like", 0, most, options) == curve
+@pytest.mark.parametrize("method", ["firefly", "prime-online"])
+def test_a_curve_falls_towards_the_optimum_and_is_kept(method, options):
+    curve = prime_online._one(method, "m6_like", 0, 128, options)
+    assert curve["64"] >= curve["128"] >= 1.0
+    assert prime_online._one(method, "m6_like", 0, 128, options) == curve

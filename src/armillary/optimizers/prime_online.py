@@ -23,7 +23,7 @@ from armillary.optimizers.surrogate_search import neighbours
 from armillary.spaces.space import Space
 from armillary.surrogates.deep_ensemble import Networks, Setting
 from armillary.surrogates.inputs import encoded
-from armillary.types import ArmillaryError, Objective
+from armillary.types import Objective
 
 _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)
 _AROUND = 10
@@ -55,8 +55,6 @@ class PrimeOnline(ModelBased):
         setting: Setting = _SETTING,
     ) -> None:
         super().__init__(space=space, objective=objective, seed=seed, initial=initial, refit=refit)
-        if setting.members < 2:
-            raise ArmillaryError(f"members={setting.members} must be at least 2: their disagreement guides the search")
         self._setting, self._seed = setting, seed
         self._networks: Networks | None = None
         self._firefly = Firefly(space=space, objective=objective, seed=seed)

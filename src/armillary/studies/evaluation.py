@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from armillary.log.store import Log
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, EvaluatesBatches, Evaluations, Evaluator
-from armillary.workloads.context import context_of
+from armillary.workloads.context import context_of, difference
 from armillary.workloads.layer import Workload
 
 
@@ -40,13 +40,14 @@ def logged(log: Log, space: Space, workload: Workload, evaluator: Evaluator | No
     if not chosen.any():
         return None
     rows = rows.select(chosen)
-    for name, value in context_of(workload).as_dict().items():
-        column = rows.context.get(name, np.array([np.nan]))
-        if not np.allclose(column, value, rtol=1e-9, equal_nan=True):
-            raise ArmillaryError(
-                f"{log.path}: holds another workload named {workload.name!r}: its {name} is {column[0]:,.6g}, "
-                f"that of this one {value:,.6g}; rename the file or use another log"
-            )
+    context = context_of(workload).as_dict()
+    differs = difference(context, rows.context)
+    if differs:
+        name, other = differs
+        raise ArmillaryError(
+            f"{log.path}: holds another workload named {workload.name!r}: its {name} is {other:,.6g}, "
+            f"that of this one {context[name]:,.6g}; rename the file or use another log"
+        )
     return rows
 
 

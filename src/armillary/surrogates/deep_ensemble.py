@@ -87,6 +87,10 @@ class Setting:
     caution: float = 0.3
     surprise: float = 0.3
 
+    def __post_init__(self) -> None:
+        if self.members < 2:
+            raise ArmillaryError(f"members={self.members} must be at least 2: it is their disagreement that is read")
+
 
 class Networks:
     """The members: tensors whose first axis is the member; warm from one training to the next."""
@@ -253,10 +257,6 @@ class DeepEnsemble:
         self.space, self._seed, self._loss = space, seed, loss
         self._exact, self._learn_beyond, self._derived = tuple(exact), learn_beyond, derived
         self._setting = Setting(**{**vars(setting or Setting()), **options})
-        if self._setting.members < 2:
-            raise ArmillaryError(
-                f"members={self._setting.members} must be at least 2: one has nothing to disagree with"
-            )
         self._on_progress = on_progress
         self._state: _Fitted | None = None
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Evaluations, Objective
+from armillary.workloads.context import difference
 
 Transform = Literal["log", "linear"]
 TRANSFORMS: tuple[Transform, ...] = ("log", "linear")
@@ -203,7 +204,7 @@ def _held_out(
 ) -> NDArray[np.int64]:
     rows = np.flatnonzero(within if round(share * within.sum()) >= _FEWEST_VALIDATING else good)
     rows = rows[np.argsort(values[rows] * (1 if validation == "best" else -1), kind="stable")]
-    return rows[: min(max(2, round(share * len(rows))), max(2, int(good.sum()) - 2))]
+    return rows[: int(np.clip(round(share * len(rows)), 2, good.sum() - 2))]
 
 
 def _least_area_mm2(log: Evaluations) -> float:
@@ -275,14 +276,13 @@ def _contexts(log: Evaluations, workloads: Sequence[str]) -> tuple[tuple[str, ..
 
 def _check_one_network(log: Evaluations, workload: str, context: Mapping[str, float]) -> None:
     of_it = log.workload == workload
-    for name, value in context.items():
-        own = np.asarray(log.context[name][of_it], dtype=float)
-        if not np.allclose(own, value, rtol=1e-9, atol=0, equal_nan=True):
-            other = own[~np.isclose(own, value, rtol=1e-9, atol=0)][0]
-            raise ArmillaryError(
-                f"the log holds two networks of the name {workload!r}: their {name} are {value:g} and {other:g}; fit "
-                "on the rows of one, or log the other under another name"
-            )
+    differs = difference(context, {name: column[of_it] for name, column in log.context.items()})
+    if differs:
+        name, other = differs
+        raise ArmillaryError(
+            f"the log holds two networks of the name {workload!r}: their {name} are {context[name]:g} and {other:g}; "
+            "fit on the rows of one, or log the other under another name"
+        )
 
 
 def feature_vector(names: Sequence[str], context: Mapping[str, float]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -55,3 +56,18 @@ def context_of(workload: Workload) -> Context:
         instruction_bytes=sum(INSTRUCTION_BYTES[kind] * n for kind, n in counts.items()),
         compute_ops=2 * workload.macs,
     )
+
+
+def difference(context: Mapping[str, float], columns: Mapping[str, NDArray[np.float64]]) -> tuple[str, float] | None:
+    """Return the first feature whose logged column has another value than a context, and that value; None if none has.
+
+    Args:
+        context: features by name.
+        columns: what was logged of them, each of shape [rows]; a feature that was not is NaN.
+    """
+    for name, value in context.items():
+        column = np.asarray(columns.get(name, np.array([np.nan])), dtype=float)
+        same = np.isclose(column, value, rtol=1e-9, equal_nan=True)
+        if not same.all():
+            return name, float(column[~same][0])
+    return None
