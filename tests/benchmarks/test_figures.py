@@ -26,6 +26,13 @@ def test_a_share_keeps_its_linear_axis(tmp_path):
         assert text.count('"type":"log"') == count
 
 
+@pytest.mark.parametrize("logarithmic", [True, False])
+def test_bars_may_start_at_zero(tmp_path, logarithmic):
+    write_bars({"m": {"a": 1.0, "b": 20.0}}, tmp_path / "page.html", title="t", y="y", logarithmic=logarithmic)
+    text = (tmp_path / "page.html").read_text().split("Plotly.newPlot")[-1]
+    assert ('"type":"log"' in text) is logarithmic
+
+
 def test_every_group_of_bars_has_its_name(tmp_path):
     write_bars({"m": {f"group {i}": 1.0 for i in range(10)}}, tmp_path / "page.html", title="t", y="y")
     assert '"dtick":1' in (tmp_path / "page.html").read_text().split("Plotly.newPlot")[-1]

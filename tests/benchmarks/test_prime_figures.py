@@ -76,3 +76,18 @@ def test_a_standard_surrogate_promises_too_much(options, monkeypatch):
     assert prime_figures.overestimation(options).value == 1.0
     for row in columns(options, "figure13"):
         assert float(row["measured_ms"]) == pytest.approx(2 * float(row["predicted_ms"]))
+
+
+def test_prime_is_also_shown_with_the_published_alpha_and_beta(options, monkeypatch):
+    asked = []
+
+    def trained(*_, **settings):
+        asked.append(settings)
+        return Optimist(), 0.0
+
+    monkeypatch.setattr(prime_figures, "trained", trained)
+    prime_figures.conservatism(options)
+    prime_figures.conservatism_as_published(options)
+    assert asked == [{}, {"alphas": (0.01,), "betas": (5.0,)}]
+    assert (options.out / "figure14-published.html").exists()
+    assert (options.out / "figure14.html").exists()

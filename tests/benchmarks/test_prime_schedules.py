@@ -12,7 +12,8 @@ def trained_for(monkeypatch):
     seconds = {"brief": 60.0, "quick": 150.0, "full": 500.0}
 
     def medians(self, method, task, **settings):
-        return {"runtime_s": 2e-3 - 1e-6 * seconds[self.schedule], "training_seconds": seconds[self.schedule]}
+        runtime = 2e-3 - 1e-6 * seconds[self.schedule]
+        return {"runtime_s": runtime, "worst_seed_s": 2 * runtime, "training_seconds": seconds[self.schedule]}
 
     monkeypatch.setattr(Runs, "medians", medians)
     monkeypatch.setattr(Runs, "prepare", lambda *_: None)
@@ -33,6 +34,8 @@ def test_every_schedule_is_compared(trained_for, tmp_path):
     shorter_is_worse = [check for check in result.checks if "`full`" in check.name]
     assert [check.ok for check in shorter_is_worse] == [False, False]
     assert result.checks[0].ok
+    assert result.rows[0]["worst_seed"] == pytest.approx(2 * result.rows[0]["over_optimum"])
+    assert (tmp_path / "figure.html").exists()
     assert "hours on one core" in result.notes[0]
 
 

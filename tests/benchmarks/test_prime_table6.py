@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from armillary.benchmarks import prime_table6
@@ -24,6 +26,14 @@ def test_every_row_stands_beside_the_published_ones(options, monkeypatch):
     assert all(r["over_optimum"] > 1 for r in result.rows)
     assert [check.ok for check in result.checks] == [False, True]
     assert (options.out / "table.csv").exists()
+    assert "resnet50, nvdla" in (options.out / "figure.html").read_text()
+
+
+def test_the_worst_seed_stands_beside_the_median(options, monkeypatch):
+    monkeypatch.setattr(prime_table6, "in_processes", lambda *_: None)
+    monkeypatch.setattr(prime_table6, "_one", lambda row, method, seed, _: {"runtime_s": 1e9 * (1 + seed)})
+    rows = [r for r in run(replace(options, quick=False)).rows if r["method"] == "genetic"]
+    assert [r["worst_seed"] / r["over_optimum"] for r in rows] == pytest.approx([5 / 3] * 6)
 
 
 def test_published_figures_agree_with_the_papers_own_means():

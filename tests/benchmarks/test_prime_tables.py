@@ -115,9 +115,11 @@ def test_two_designs_are_taken_apart(one_design, tmp_path):
     assert (rows["dram_bandwidth_gbps"]["PRIME"], rows["dram_bandwidth_gbps"]["firefly"]) == (30, 25)
     assert rows["area_mm2"]["firefly/PRIME"] == 1
     assert result.ok
+    assert "t_rnn_enc" in (tmp_path / "figure.html").read_text()
 
 
 def test_a_design_is_held_against_the_edge_tpu(one_design, tmp_path):
     result = prime_tables.table14(options(tmp_path))
     assert [row["area, Edge TPU/PRIME"] for row in result.rows] == [1.0] * 9
     assert result.rows[-1]["Edge TPU/PRIME"] > 1
+    assert "t_rnn_enc" in (tmp_path / "figure.html").read_text()

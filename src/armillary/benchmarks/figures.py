@@ -49,10 +49,11 @@ def write_bars(
     title: str,
     y: str,
     spans: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
+    logarithmic: bool = True,
 ) -> None:
     """Write a page with bars: one colour per name of the outer mapping, one group per name of the inner.
 
-    `spans` has the least and the most of each bar, drawn as a whisker.
+    `spans` has the least and the most of each bar, drawn as a whisker. `logarithmic` as in `write`.
     """
     figure = blank()
     for number, (name, bars) in enumerate(groups.items()):
@@ -69,7 +70,7 @@ def write_bars(
         )
     figure.update_layout(barmode="group")
     figure.update_xaxes(dtick=1)  # every group has its name, turned where there are many
-    write(figure, path, title=title, x="", y=y, logarithmic="y")
+    write(figure, path, title=title, x="", y=y, logarithmic="y" if logarithmic else "")
 
 
 def write_regrets(groups: Mapping[str, Mapping[str, tuple[float, float]]], path: Path, *, title: str) -> None:
@@ -118,6 +119,7 @@ def write(figure: go.Figure, path: Path, *, title: str, x: str, y: str, logarith
         title={"text": title, "x": 0.01, "y": 0.97, "yanchor": "top"},
         margin={"t": 120, "l": 80, "r": 30, "b": 100},
         height=640,
+        colorway=_COLOURS[1:],
         showlegend=figure.layout.meta["legend"] != "none",
         legend={"y": 1.02, "yanchor": "bottom"},  # below, long names of groups would cross it
     )

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from armillary.benchmarks.edge_tpu_optimum import regret
+from armillary.benchmarks.figures import write_regrets
 from armillary.benchmarks.prime_runs import Runs, joint_values, trained
 from armillary.benchmarks.prime_scenarios import M4, TABLE_3, V2, Task
-from armillary.benchmarks.prime_tables import write_csv
+from armillary.benchmarks.prime_tables import regrets_of, write_csv
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.evaluators.workers import one_thread
 from armillary.hardware.templates.edge_tpu import SPACE
@@ -57,11 +58,15 @@ def run(options: BenchOptions) -> BenchResult:
                     "alpha": float(np.median([facts["alpha"] for facts in chosen])),
                     "beta": float(np.median([facts["beta"] for facts in chosen])),
                     "over_optimum": regret(task.scenario, found["runtime_s"]),
+                    "worst_seed": regret(task.scenario, found["worst_seed_s"]),
                     "training_s": found["training_seconds"],
                 }
             )
     rows += [_recorded(task) for task in tasks]
     write_csv(rows, options)
+    shown = [{"method": row["schedule"], "task": row["application"], **row} for row in rows]
+    title = "Latency of PRIME's best design above the true optimum by schedule: median, and worst seed"
+    write_regrets(regrets_of(shown), options.out / "figure.html", title=title)
     return BenchResult(rows=rows, checks=_checks(rows, schedules), notes=_notes(len(Runs.of(options).seeds)))
 
 
@@ -75,12 +80,14 @@ def _recorded(task: Task) -> dict[str, Any]:
     """Return what the paper's schedule chose for an application, the best of its proposals evaluated anew."""
     every = json.loads(resources.files(__package__).joinpath(_RECORD).read_text())
     (run,) = [run for run in every if run["application"] == task.target[0]]
+    searched = joint_values(np.array(run["best_codes"]), task)
     return {
         "application": task.target[0],
         "schedule": PAPER,
         "member_steps": 30 * run["steps"],
         **{name: run[name] for name in ("kendall", "alpha", "beta")},
-        "over_optimum": regret(task.scenario, float(np.median(joint_values(np.array(run["best_codes"]), task)))),
+        "over_optimum": regret(task.scenario, float(np.median(searched))),
+        "worst_seed": regret(task.scenario, float(searched.max())),
         "training_s": run["seconds"],
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from armillary.benchmarks.edge_tpu_optimum import regret
-from armillary.benchmarks.figures import write_regrets
+from armillary.benchmarks.figures import write_bars, write_regrets
 from armillary.benchmarks.prime_paper import APPLICATIONS, EDGE_TPU_AREA_MM2, TABLE_12_AREA_MM2, TABLE_14_MS
 from armillary.benchmarks.prime_runs import OFFLINE, Runs, joint_values, log_best
 from armillary.benchmarks.prime_scenarios import (
@@ -84,11 +84,8 @@ class Table:
             measured.append(found)
         rows = [row for task, found in zip(self.tasks, measured, strict=True) for row in _rows_of(task, found)]
         write_csv(rows, options)
-        shown: dict[str, dict[str, tuple[float, float]]] = {name: {} for name in measured[0]}
-        for row in rows:
-            shown[row["method"]][row["task"]] = row["over_optimum"], row["worst_seed"]
         title = "Latency of the best verified design above the true optimum: median, and worst seed"
-        write_regrets(shown, options.out / "figure.html", title=title)
+        write_regrets(regrets_of(rows), options.out / "figure.html", title=title)
         return BenchResult(
             rows=rows,
             checks=list(self.claim(self.tasks, measured)),
@@ -130,6 +127,14 @@ def _rows_of(task: Task, found: Measured) -> list[dict[str, Any]]:
 def _published(task: Task, name: str) -> float:
     """Return a method's latency over PRIME's as published, NaN if it was not."""
     return task.published.get("log" if name == _BEST_LOG else name, float("nan")) / task.published["prime"]
+
+
+def regrets_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return by method and task the median and the worst seed over the optimum, as a figure shows them."""
+    shown: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in rows:
+        shown.setdefault(row["method"], {})[row["task"]] = row["over_optimum"], row["worst_seed"]
+    return shown
 
 
 def geometric_mean(values: Sequence[float]) -> float:
@@ -342,6 +347,9 @@ def table11_12(options: BenchOptions) -> BenchResult:
     rows.append(_pair("area_mm2", small, large, TABLE_12_AREA_MM2["Evolutionary"] / TABLE_12_AREA_MM2["PRIME"]))
     mean = [float(joint_values(codes, task)[0]) for codes in found.values()]
     write_csv(rows, options)
+    bars = {name: {row["what"]: row[name] for row in rows[: len(APPLICATIONS)]} for name in ("PRIME", "firefly")}
+    title = "Latency of one design for all nine applications at 100 mm2"
+    write_bars(bars, options.out / "figure.html", title=title, y="Latency, ms")
     return BenchResult(
         rows=rows,
         checks=[
@@ -390,6 +398,10 @@ def table14(options: BenchOptions) -> BenchResult:
     gain = geometric_mean([row["Edge TPU/PRIME"] for row in rows])
     smaller = geometric_mean([row["area, Edge TPU/PRIME"] for row in rows])
     write_csv(rows, options)
+    columns = {"ours": "Edge TPU/PRIME", "published": "published"}
+    bars = {name: {row["application"]: row[column] for row in rows} for name, column in columns.items()}
+    title = "Latency of the Edge TPU over that of PRIME's design for one application"
+    write_bars(bars, options.out / "figure.html", title=title, y="Edge TPU over PRIME", logarithmic=False)
     return BenchResult(
         rows=rows,
         checks=[

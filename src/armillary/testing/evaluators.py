@@ -50,7 +50,7 @@ class EvaluatorContract:
             assert answer.feasible == (answer.failure is None)
 
     def test_infeasible_designs_say_what_lacks(self, evaluator: Evaluator, space: Space, workload: Workload) -> None:
-        answers = evaluator.evaluate(space.designs(sample(space, _DESIGNS, "random", 2)), workload)
+        answers = evaluator.evaluate(space.designs(sample(space, _DESIGNS, "random", 1)), workload)
         for failure in (a.failure for a in answers if a.failure is not None):
             assert failure.kind == "infeasible"
             assert failure.resource
@@ -58,7 +58,7 @@ class EvaluatorContract:
             assert failure.needed > failure.available
 
     def test_metrics_are_known_and_positive(self, evaluator: Evaluator, space: Space, workload: Workload) -> None:
-        for answer in evaluator.evaluate(space.designs(sample(space, _DESIGNS, "random", 3)), workload):
+        for answer in evaluator.evaluate(space.designs(sample(space, _DESIGNS, "random", 1)), workload):
             for name, value in answer.metrics.items():
                 assert name in METRICS
                 assert np.isfinite(value)
