@@ -13,6 +13,7 @@ from armillary.optimizers.model_based import log_expected_improvement
 from armillary.optimizers.p3bo import P3bo
 from armillary.optimizers.prime_online import PrimeOnline
 from armillary.optimizers.random_search import RandomSearch
+from armillary.optimizers.surrogate_search import neighbours
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.deep_ensemble import Setting
 from armillary.testing.optimizers import OptimizerContract
@@ -151,6 +152,20 @@ def test_prime_online_learns_on_from_a_log():
     asked = prime.ask_codes(60)
     assert np.isfinite(walled(asked)).mean() > 0.8
     assert np.median(walled(asked)) < np.quantile(walled(known)[np.isfinite(walled(known))], 0.05)
+
+
+def test_prime_online_asks_what_a_network_ranks_first_however_far_from_all_that_is_known():
+    prime = PrimeOnline(space=SPACE, objective=OBJECTIVE, seed=0, setting=SMALL)
+    known = RandomSearch(space=SPACE, objective=OBJECTIVE, seed=3).ask_codes(200)
+    prime.tell_batch(known, walled(known))
+    prime.ask_codes(8)  # trains
+    first = prime._best_of(1)
+    assert prime._unmet(first).all()
+    rank = prime._alone(first, 1)
+    assert (np.diff(rank) <= 1e-6).all()
+    assert rank[0] >= prime._alone(neighbours(SPACE, first[:1]), 1).max()
+    nearby = prime._promising(lambda codes: prime._alone(codes, 1))
+    assert rank[19] > prime._alone(nearby[19:20], 1)[0]
 
 
 def test_prime_online_needs_members_that_can_disagree():

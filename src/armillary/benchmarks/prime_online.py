@@ -29,7 +29,7 @@ METHODS = ("random", "firefly", "genetic", "p3bo", "mbo", "bayesian", OURS)
 BUDGETS = (64, 128, 256, 512, 1024, 2048, 4096, 8000)
 _QUICK = BUDGETS[:4]
 SEEDS = 5
-_REVISION = 5
+_REVISION = 6
 _LEAST_SHOWN = 0.01  # percent: a logarithmic axis has no zero
 _SAME = 1.0005  # two latencies that differ less are the same
 

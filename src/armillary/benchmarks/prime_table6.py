@@ -40,7 +40,7 @@ SEEDS = 5
 OFFLINE = ("prime", "deep-ensemble")
 ONLINE = ("firefly", "genetic", "prime-online")
 LOG = "best of log"
-_REVISION = 5
+_REVISION = 6
 _PRIME_EFFORT = {
     "swarms": 8,
     "steps": 60,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -58,14 +58,6 @@ class BenchOptions:
     def quiet(self) -> BenchOptions:
         """Return the same without progress, as other processes need them."""
         return replace(self, on_progress=_silent)
-
-
-class Bench(Protocol):
-    """A benchmark: a function of its options."""
-
-    def __call__(self, options: BenchOptions) -> BenchResult:
-        """Measure."""
-        ...
 
 
 def saved_part(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:

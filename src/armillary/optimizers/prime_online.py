@@ -19,13 +19,14 @@ from scipy.special import expit
 from armillary.optimizers.bayesian import Bayesian
 from armillary.optimizers.firefly import Firefly
 from armillary.optimizers.model_based import ModelBased, log_expected_improvement
-from armillary.optimizers.surrogate_search import neighbours
+from armillary.optimizers.surrogate_search import neighbours, top_designs
 from armillary.spaces.space import Space
 from armillary.surrogates.deep_ensemble import Networks, Setting
 from armillary.surrogates.inputs import encoded
 from armillary.types import Objective
 
 _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)
+_SWARMS, _STEPS = 8, 30  # what they meet recombines, so few suffice
 _AROUND = 10
 _KNOWN = 64  # results after which models know more than that neighbours of the best are good
 _LEAST_SPREAD = 1e-3
@@ -114,12 +115,24 @@ class PrimeOnline(ModelBased):
         """Return what single members find best, each a share, so that they need not agree (Thompson sampling)."""
         members = self._rng.permutation(self._setting.members)
         shares = [len(part) for part in np.array_split(np.arange(n), len(members))]
-        found = [
-            self._promising(lambda codes, m=member: self._alone(codes, m))[:share]  # type: ignore[misc]
-            for member, share in zip(members, shares, strict=True)
-            if share
-        ]
+        found = [self._best_of(member)[:share] for member, share in zip(members, shares, strict=True) if share]
         return np.concatenate([*found, self._drawn(n - sum(map(len, found)))])
+
+    def _best_of(self, member: int) -> NDArray[np.int64]:
+        """Return the unmet designs among the best by one member, searched to the end.
+
+        What a short search meets are neighbours of the designs that are known to be good; a member ranks others
+        before them, and is wrong once about each, as all hear the result.
+        """
+        found = top_designs(
+            lambda codes: -self._alone(codes, member),
+            self.space,
+            seed=int(self._rng.integers(np.iinfo(np.int32).max)),
+            keep=self.within,
+            swarms=_SWARMS,
+            steps=_STEPS,
+        )
+        return found[self._unmet(found)]
 
     def _alone(self, codes: NDArray[np.int64], member: int) -> NDArray[np.float64]:
         """Return how promising one member finds designs."""

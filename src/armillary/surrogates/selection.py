@@ -67,15 +67,6 @@ class Selection:
     chosen: tuple[Candidate, ...]
     seconds: float
 
-    def best_per_member(self) -> list[Candidate]:
-        """Return each grid member's best checkpoint, the best member first."""
-        best: dict[tuple[float, float], Candidate] = {}
-        for candidate in self.candidates:
-            key = (candidate.alpha, candidate.beta)
-            if key not in best or candidate.kendall > best[key].kendall:
-                best[key] = candidate
-        return sorted(best.values(), key=lambda c: -c.kendall)
-
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, JSON-ready."""
         return asdict(self)

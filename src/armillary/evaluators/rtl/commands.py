@@ -17,7 +17,6 @@ Integers = NDArray[np.int64]
 LOAD, EXECUTE, STORE = 1, 2, 3
 HEADER = 8
 MOST_LOOPS = 12
-MOST_MOVE_LOOPS = 4
 _BITS = 18
 _MASK = (1 << _BITS) - 1
 LIMIT = 1 << (_BITS - 1)

@@ -52,17 +52,6 @@ class Net:
         """Add a depthwise convolution with bias."""
         return self._filter("depthwise", self.channels, kernel, stride, self.channels, False)
 
-    def up_conv(self, outputs: int, factor: int = 2) -> Net:
-        """Add a transposed convolution whose filter and stride are `factor`, as its GEMM."""
-        taps = factor * factor
-        self._add(
-            Layer(
-                "up_conv", "conv", K=outputs * taps, C=self.channels, P=self.height, Q=self.width, bias=True,
-                outputs_per_bias=taps,
-            )
-        )  # fmt: skip
-        return self.at((outputs, self.height * factor, self.width * factor))
-
     def dense(self, outputs: int, *, rows: int = 1, bias: bool = True) -> Net:
         """Add a fully connected layer that reads the current tensor as `rows` vectors."""
         inputs = self.size // rows
