@@ -11,6 +11,8 @@ is the neighbour of the best designs that the networks find most promising. All 
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -29,6 +31,7 @@ _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, l
 _SWARMS, _STEPS = 8, 30  # what they meet recombines, so few suffice
 _AROUND = 10
 _KNOWN = 64  # results after which models know more than that neighbours of the best are good
+_TRUSTED = 256  # results after which a network is worth searching far from what is known
 _LEAST_SPREAD = 1e-3
 _FAR = 4.0  # standard units above the median; all that is worse is equally bad
 
@@ -119,13 +122,16 @@ class PrimeOnline(ModelBased):
         return np.concatenate([*found, self._drawn(n - sum(map(len, found)))])
 
     def _best_of(self, member: int) -> NDArray[np.int64]:
-        """Return the unmet designs among the best by one member, searched to the end.
+        """Return unmet designs that one member finds best, the best first.
 
-        What a short search meets are neighbours of the designs that are known to be good; a member ranks others
-        before them, and is wrong once about each, as all hear the result.
+        Near the best that are known, at first. Later the search goes to the end: a member ranks others before what
+        lies near, and is wrong once about each, as all hear the result.
         """
+        alone = partial(self._alone, member=member)
+        if len(self._values) < _TRUSTED:
+            return self._promising(alone)
         found = top_designs(
-            lambda codes: -self._alone(codes, member),
+            lambda codes: -alone(codes),
             self.space,
             seed=int(self._rng.integers(np.iinfo(np.int32).max)),
             keep=self.within,
