@@ -12,6 +12,7 @@ is the neighbour of the best designs that the networks find most promising. All 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +29,11 @@ from armillary.surrogates.inputs import encoded
 from armillary.types import Objective
 
 _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)
-_SWARMS, _STEPS = 8, 30  # what they meet recombines, so few suffice
+_EFFORT: dict[str, Any] = {"swarms": 8, "steps": 30, "generations": 60, "refine_rounds": 5}
+"""Of a search for what one network ranks first: enough to come to its end in ten parameters, minutes in a hundred."""
 _AROUND = 10
 _KNOWN = 64  # results after which models know more than that neighbours of the best are good
-_TRUSTED = 256  # results after which a network is worth searching far from what is known
+_TRUSTED = 25  # results per parameter after which a network is worth searching far from what is known
 _LEAST_SPREAD = 1e-3
 _FAR = 4.0  # standard units above the median; all that is worse is equally bad
 
@@ -128,15 +130,14 @@ class PrimeOnline(ModelBased):
         lies near, and is wrong once about each, as all hear the result.
         """
         alone = partial(self._alone, member=member)
-        if len(self._values) < _TRUSTED:
+        if len(self._values) < _TRUSTED * len(self.space.parameters):
             return self._promising(alone)
         found = top_designs(
             lambda codes: -alone(codes),
             self.space,
             seed=int(self._rng.integers(np.iinfo(np.int32).max)),
             keep=self.within,
-            swarms=_SWARMS,
-            steps=_STEPS,
+            **_EFFORT,
         )
         return found[self._unmet(found)]
 
