@@ -3,10 +3,11 @@
 The paper closes with this idea (Section 7). Every batch of results is appended to what is known, and
 networks continue from their last weights: values from feasible designs, feasibility from all, as
 `armillary.surrogates.deep_ensemble` has them. Being able to verify, it can afford what the offline
-method cannot. Of every eight designs of a batch, one is what a single network finds best (Thompson sampling), six
-have the greatest expected improvement by a Gaussian process, which needs fewer results than networks do, and one
-is a move of a firefly swarm, so that no error of a model is final. While next to nothing is known, one of the six
-is the neighbour of the best designs that the networks find most promising. All of them hear all results.
+method cannot. Of every eight designs of a batch, one is what a single network finds best (Thompson sampling), near
+the best that are known at first, anywhere later; six have the greatest expected improvement by a Gaussian process,
+which needs fewer results than networks do, and one is a move of a firefly swarm, so that no error of a model is
+final. While next to nothing is known, one of the six is the neighbour of the best designs that the networks find most
+promising. All of them hear all results.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from armillary.types import Objective
 
 _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)
 _EFFORT: dict[str, Any] = {"swarms": 8, "steps": 30, "generations": 60, "refine_rounds": 5}
-"""Of a search for what one network ranks first: enough to come to its end in ten parameters, minutes in a hundred."""
+"""Of a search for what one network ranks first: comes to its end in ten parameters, takes seconds in a hundred."""
 _AROUND = 10
 _KNOWN = 64  # results after which models know more than that neighbours of the best are good
 _TRUSTED = 25  # results per parameter after which a network is worth searching far from what is known
