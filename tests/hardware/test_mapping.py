@@ -11,10 +11,11 @@ TEXT = "L3[WIO] K8 Q28 - L2[WI] N1 K4X - L1[O] K2 S7 R7 Q4 P7 C3X - L0[W] P16"
 
 
 @st.composite
-def loops(draw, axis, cut):
-    """Loops over different dimensions; those over a dimension in `cut` may have a remainder."""
+def loops(draw, axis, cut, used=frozenset()):
+    """Loops over different dimensions, none of `used`; those over a dimension in `cut` may have a remainder."""
     found = []
-    for d in draw(st.lists(st.sampled_from(DIMENSIONS), max_size=5, unique=True)):
+    free = [d for d in DIMENSIONS if d not in used]
+    for d in draw(st.lists(st.sampled_from(free), max_size=5, unique=True)):
         factor = draw(st.integers(1, 64))
         residual = draw(st.integers(0, factor - 1)) if d in cut else 0
         cut |= {d} if factor > 1 else set()
@@ -29,8 +30,7 @@ def mappings(draw):
     for _ in range(draw(st.integers(1, 5))):
         temporal = draw(loops("", outside))
         across = draw(loops("X", outside))
-        used = {loop.dimension for loop in across}
-        down = tuple(loop for loop in draw(loops("Y", outside)) if loop.dimension not in used)
+        down = draw(loops("Y", outside, {loop.dimension for loop in across}))
         keeps = "".join(draw(st.permutations("WIO"))[: draw(st.integers(0, 3))])
         levels.append(LevelMapping(keeps, temporal, (*across, *down)))
     return Mapping(tuple(levels))
