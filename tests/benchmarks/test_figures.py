@@ -26,9 +26,9 @@ def test_a_share_keeps_its_linear_axis(tmp_path):
         assert text.count('"type":"log"') == count
 
 
-@pytest.mark.parametrize("logarithmic", [True, False])
-def test_bars_may_start_at_zero(tmp_path, logarithmic):
-    write_bars({"m": {"a": 1.0, "b": 20.0}}, tmp_path / "page.html", title="t", y="y", logarithmic=logarithmic)
+@pytest.mark.parametrize(("axes", "logarithmic"), [("y", True), ("", False)])
+def test_bars_may_start_at_zero(tmp_path, axes, logarithmic):
+    write_bars({"m": {"a": 1.0, "b": 20.0}}, tmp_path / "page.html", title="t", y="y", logarithmic=axes)
     text = (tmp_path / "page.html").read_text().split("Plotly.newPlot")[-1]
     assert ('"type":"log"' in text) is logarithmic
 

@@ -49,7 +49,7 @@ def write_bars(
     title: str,
     y: str,
     spans: Mapping[str, Mapping[str, tuple[float, float]]] | None = None,
-    logarithmic: bool = True,
+    logarithmic: str = "y",
 ) -> None:
     """Write a page with bars: one colour per name of the outer mapping, one group per name of the inner.
 
@@ -70,7 +70,7 @@ def write_bars(
         )
     figure.update_layout(barmode="group")
     figure.update_xaxes(dtick=1)  # every group has its name, turned where there are many
-    write(figure, path, title=title, x="", y=y, logarithmic="y" if logarithmic else "")
+    write(figure, path, title=title, x="", y=y, logarithmic=logarithmic)
 
 
 def write_regrets(groups: Mapping[str, Mapping[str, tuple[float, float]]], path: Path, *, title: str) -> None:

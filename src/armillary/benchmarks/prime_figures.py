@@ -45,7 +45,6 @@ _SEVEN = TABLE_4[4]
 _SAMPLES = 50_000
 _SHOWN = 1500  # points of a t-SNE map
 _CURVE_SEARCHES = ("firefly", "mbo", "bayesian")
-_STEPS = {"shape": "hv"}
 _REVISION = 5
 
 
@@ -117,8 +116,8 @@ def plateaus(options: BenchOptions) -> Check:
     figure, columns, late = blank(), {}, []
     for name in ALL:
         curve = _curve(options, "firefly", Task((name,), (name,), AREA_MM2))
-        figure.add_scatter(x=np.arange(1, len(curve) + 1), y=1e3 * curve, name=name, mode="lines", line=_STEPS)
         columns[name] = 1e3 * curve
+        _add_steps(figure, name, columns[name])
         late.append(curve[-max(2, len(curve) // 8)] / curve[-1] - 1)
     width = max(len(column) for column in columns.values())
     padded = {name: np.pad(c, (0, width - len(c)), constant_values=np.nan) for name, c in columns.items()}
@@ -219,7 +218,7 @@ def _cost(options: BenchOptions, task: Task, name: str, what: str, published: fl
     figure, columns = blank(), {}
     for method in _CURVE_SEARCHES:
         curve = 1e3 * _curve(options, method, task)
-        figure.add_scatter(x=np.arange(1, len(curve) + 1), y=curve, name=method, mode="lines", line=_STEPS)
+        _add_steps(figure, method, curve)
         columns[method] = curve
     point = {"x": [prime["evaluations"]], "y": [1e3 * prime["runtime_s"]]}
     figure.add_scatter(**point, name="PRIME", mode="markers", marker={"symbol": "star", "size": 16})
@@ -232,6 +231,11 @@ def _cost(options: BenchOptions, task: Task, name: str, what: str, published: fl
         f"at most {published:.0%}",
         share <= published,
     )
+
+
+def _add_steps(figure: go.Figure, name: str, curve: NDArray[np.float64]) -> None:
+    """Add the best latency after each legal evaluation, which holds until a better one is met."""
+    figure.add_scatter(x=np.arange(1, len(curve) + 1), y=curve, name=name, mode="lines", line={"shape": "hv"})
 
 
 def _map(

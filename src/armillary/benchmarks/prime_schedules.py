@@ -64,9 +64,9 @@ def run(options: BenchOptions) -> BenchResult:
             )
     rows += [_recorded(task) for task in tasks]
     write_csv(rows, options)
-    shown = [{"method": row["schedule"], "task": row["application"], **row} for row in rows]
+    shown = regrets_of(rows, method="schedule", task="application")
     title = "Latency of PRIME's best design above the true optimum by schedule: median, and worst seed"
-    write_regrets(regrets_of(shown), options.out / "figure.html", title=title)
+    write_regrets(shown, options.out / "figure.html", title=title)
     return BenchResult(rows=rows, checks=_checks(rows, schedules), notes=_notes(len(Runs.of(options).seeds)))
 
 

@@ -23,7 +23,7 @@ from armillary.benchmarks.edge_tpu_optimum import regret
 from armillary.benchmarks.figures import write_regrets
 from armillary.benchmarks.prime_runs import TOP, Runs, joint_values, offline_log, trained
 from armillary.benchmarks.prime_scenarios import TABLE_3, Task
-from armillary.benchmarks.prime_tables import geometric_mean, write_csv
+from armillary.benchmarks.prime_tables import geometric_mean, regrets_of, write_csv
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
@@ -67,9 +67,7 @@ def run(options: BenchOptions) -> BenchResult:
     in_processes({_path(*job, runs): partial(_one, *job, quiet) for job in jobs}, partial(options.on_progress, what))
     rows = [_row(task, name, _one(name, task, runs)) for name, task in jobs]
     write_csv(rows, options)
-    found = {
-        name: {r["application"]: 2 * (r["over_optimum"],) for r in rows if r["surrogate"] == name} for name in METHODS
-    }
+    found = regrets_of(rows, method="surrogate", task="application", worst="over_optimum")
     title = "Latency of the best of 256 designs that a surrogate ranks first, above the true optimum"
     write_regrets(found, options.out / "figure.html", title=title)
     means = [_mean_row(name, [r for r in rows if r["surrogate"] == name]) for name in METHODS]

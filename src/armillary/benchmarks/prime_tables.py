@@ -129,11 +129,16 @@ def _published(task: Task, name: str) -> float:
     return task.published.get("log" if name == _BEST_LOG else name, float("nan")) / task.published["prime"]
 
 
-def regrets_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return by method and task the median and the worst seed over the optimum, as a figure shows them."""
+def regrets_of(
+    rows: Sequence[Mapping[str, Any]], *, method: str = "method", task: str = "task", worst: str = "worst_seed"
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return by method and task the median and the worst over the optimum, as a figure shows them.
+
+    `method`, `task` and `worst` are the columns that hold them.
+    """
     shown: dict[str, dict[str, tuple[float, float]]] = {}
     for row in rows:
-        shown.setdefault(row["method"], {})[row["task"]] = row["over_optimum"], row["worst_seed"]
+        shown.setdefault(row[method], {})[row[task]] = row["over_optimum"], row[worst]
     return shown
 
 
@@ -404,7 +409,7 @@ def table14(options: BenchOptions) -> BenchResult:
     columns = {"ours": "Edge TPU/PRIME", "published": "published"}
     bars = {name: {row["application"]: row[column] for row in rows} for name, column in columns.items()}
     title = "Latency of the Edge TPU over that of PRIME's design for one application"
-    write_bars(bars, options.out / "figure.html", title=title, y="Edge TPU over PRIME", logarithmic=False)
+    write_bars(bars, options.out / "figure.html", title=title, y="Edge TPU over PRIME", logarithmic="")
     return BenchResult(
         rows=rows,
         checks=[
