@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,15 +6,14 @@ import pytest
 
 from armillary import surrogates
 from armillary.benchmarks import prime_surrogates
-from armillary.benchmarks.prime_surrogates import METHODS, scored_best
+from armillary.benchmarks.prime_surrogates import METHODS, positions_within, scored_best, unmet
 from armillary.benchmarks.result import BenchOptions
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
-from armillary.optimizers.surrogate_search import keys
 from armillary.spaces.samplers import sample
 from armillary.types import Prediction
 
 
-class ByLanes:
+class BySmallness:
     """A surrogate that likes small areas."""
 
     def fit(self, _log, _objective):
@@ -34,19 +34,24 @@ def test_the_best_of_everything_scored_are_kept(monkeypatch):
     every = np.unique(SPACE.index(sample(SPACE, 5000, "random", 0)))
     area = TEMPLATE.area_mm2(SPACE.at(every))
     inside = np.sort(area[area <= 29])
-    known = keys(SPACE.at(every[np.argsort(area, kind="stable")[:3]]))
-    codes, scored = scored_best(ByLanes(), {}, 29.0, options(), known)
-    assert scored == len(inside) - 3
+    known = SPACE.at(every[np.argsort(area, kind="stable")[:3]])
+    positions = unmet(positions_within(29.0, options()), known)
+    assert len(positions) == len(inside) - 3
+    codes = scored_best(BySmallness(), {}, positions)
     assert np.array_equal(TEMPLATE.area_mm2(codes), inside[3 : 3 + 256])
 
 
-def test_without_quick_the_whole_space_is_scored(monkeypatch):
-    monkeypatch.setattr(prime_surrogates, "_CHUNK", SPACE.size // 4 + 1)
-    monkeypatch.setattr(np, "arange", range)
-    monkeypatch.setattr(type(SPACE), "at", lambda self, index: index)
-    parts = list(prime_surrogates._designs(options(quick=False)))
-    assert [part[0] for part in parts[1:]] == [part[-1] + 1 for part in parts[:-1]]
-    assert (parts[0][0], parts[-1][-1] + 1) == (0, SPACE.size)
+def test_without_quick_every_design_within_the_area_is_scored(monkeypatch, tmp_path):
+    few = replace(SPACE, parameters=tuple(replace(p, values=p.values[:3]) for p in SPACE.parameters))
+    monkeypatch.setattr(prime_surrogates, "SPACE", few)
+    monkeypatch.setattr(prime_surrogates, "_CHUNK", 7000)
+    every = np.arange(few.size)
+    expected = every[TEMPLATE.area_mm2(few.at(every)) <= 4.0]
+    assert 0 < len(expected) < few.size
+    full = replace(options(quick=False), out=tmp_path / "prime-surrogates")
+    for write in prime_surrogates._parts(4.0, full).values():
+        write()
+    np.testing.assert_array_equal(positions_within(4.0, full), expected)
 
 
 @pytest.mark.parametrize("name", METHODS)

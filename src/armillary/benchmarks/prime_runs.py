@@ -238,8 +238,8 @@ def trained(
 
 
 def on_device(method: str, options: BenchOptions) -> dict[str, str]:
-    """Return the settings that put a method where the benchmark is told to; only PRIME's networks can be elsewhere."""
-    return {"device": options.device} if method in SCHEDULED else {}
+    """Return the settings that put a surrogate where the benchmark is told to; a generator of designs stays."""
+    return {"device": options.device} if method in surrogates.names() else {}
 
 
 def _offline(

@@ -22,7 +22,7 @@ from armillary.benchmarks.figures import write_regrets
 from armillary.benchmarks.prime_runs import Runs, joint_values, trained
 from armillary.benchmarks.prime_scenarios import M4, TABLE_3, V2, Task
 from armillary.benchmarks.prime_tables import regrets_of, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, saved_part
 from armillary.evaluators.workers import one_thread
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.surrogates.prime import Prime
@@ -71,9 +71,15 @@ def run(options: BenchOptions) -> BenchResult:
 
 
 def _facts(task: Task, runs: Runs, seed: int) -> Mapping[str, float]:
-    model, _ = trained("prime", task.train, task.area_mm2, runs, seed)
-    assert isinstance(model, Prime)
-    return model.facts()
+    """Return what a run's training chose; kept beside the run, whose model may have been trained elsewhere."""
+
+    def told() -> dict[str, float]:
+        model, _ = trained("prime", task.train, task.area_mm2, runs, seed)
+        assert isinstance(model, Prime)
+        return model.facts()
+
+    name = f"{task.target[0]}-{runs.schedule}-{runs.of_logs}-seed{seed}.json"
+    return saved_part(runs.folder("offline") / "schedules" / name, told)
 
 
 def _recorded(task: Task) -> dict[str, Any]:

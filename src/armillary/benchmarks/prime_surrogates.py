@@ -8,7 +8,7 @@ stands beside it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,6 @@ from armillary.benchmarks.prime_tables import geometric_mean, regrets_of, write_
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
-from armillary.optimizers.surrogate_search import keys
 from armillary.spaces.samplers import sample
 from armillary.studies.propose import propose
 from armillary.types import Surrogate
@@ -64,6 +63,9 @@ def run(options: BenchOptions) -> BenchResult:
     quiet = replace(runs, options=options.quiet())
     jobs = [(name, task) for task in TABLE_3 for name in METHODS]
     what = "surrogates trained and every design scored"
+    if not options.quick:
+        for area_mm2 in sorted({task.area_mm2 for task in TABLE_3}):
+            in_processes(_parts(area_mm2, options), partial(options.on_progress, "parts of the space, areas computed"))
     in_processes({_path(*job, runs): partial(_one, *job, quiet) for job in jobs}, partial(options.on_progress, what))
     rows = [_row(task, name, _one(name, task, runs)) for name, task in jobs]
     write_csv(rows, options)
@@ -92,7 +94,8 @@ def _measured(name: str, task: Task, runs: Runs) -> dict[str, Any]:
     context = context_of(zoo.build(task.target[0]))
     log = offline_log(task.target[0], task.area_mm2, runs.scale, seed)
     started = time.perf_counter()
-    best, designs = scored_best(model, context, task.area_mm2, runs.options, keys(SPACE.encode_columns(log.design)))
+    unknown = unmet(positions_within(task.area_mm2, runs.options), SPACE.encode_columns(log.design))
+    best = scored_best(model, context, unknown)
     scoring = time.perf_counter() - started
     searched = propose(model, TEMPLATE, context, area_mm2=task.area_mm2, top=TOP, seed=seed, known=log).codes
     verified, found = joint_values(best, task), joint_values(searched, task)
@@ -104,41 +107,69 @@ def _measured(name: str, task: Task, runs: Runs) -> dict[str, Any]:
         **_judged(model, context, task, seed),
         "training_seconds": training,
         "scoring_seconds": scoring,
-        "designs": designs,
+        "designs": len(unknown),
     }
 
 
-def scored_best(
-    model: Surrogate, context: Context, area_mm2: float, options: BenchOptions, known: NDArray[np.void]
-) -> tuple[NDArray[np.int64], int]:
-    """Return the designs that a surrogate scores best, the best first, shape [256, parameters], and how many it scored.
+def scored_best(model: Surrogate, context: Context, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the designs that a surrogate scores best, the best first, shape [256, parameters].
 
     Args:
         model: a fitted surrogate.
         context: of the workload.
-        area_mm2: larger designs are not scored.
-        options: `quick` scores a random sample.
-        known: keys of designs that are left out.
+        positions: of the designs to score, in the enumeration of the space; of equal scores the first counts.
     """
-    best, scores, count = np.empty((0, len(SPACE.names)), dtype=np.int64), np.empty(0), 0
-    for codes in _designs(options):
-        codes = codes[TEMPLATE.area_mm2(codes) <= area_mm2]
-        codes = codes[~np.isin(keys(codes), known)]
-        count += len(codes)
-        own = model.predict(codes, context).mean
-        best, scores = np.concatenate([best, codes]), np.concatenate([scores, own])
+    best, scores = np.empty(0, dtype=np.int64), np.empty(0)
+    for start in range(0, len(positions), _CHUNK):
+        chunk = positions[start : start + _CHUNK]
+        own = model.predict(SPACE.at(chunk), context).mean
+        if len(best) == TOP:  # few of a chunk are, so that sorting takes no time
+            better = own < scores[-1]
+            chunk, own = chunk[better], own[better]
+        best, scores = np.concatenate([best, chunk]), np.concatenate([scores, own])
         first = np.argsort(scores, kind="stable")[:TOP]
         best, scores = best[first], scores[first]
-    return best, count
+    return SPACE.at(best)
 
 
-def _designs(options: BenchOptions) -> Iterator[NDArray[np.int64]]:
+def positions_within(area_mm2: float, options: BenchOptions) -> NDArray[np.int64]:
+    """Return where in the enumeration of the space the designs within an area are, rising, shape [designs].
+
+    With `quick` of a random sample; else of all, one part per value of the first parameter, each kept in a file.
+    """
     if options.quick:
-        chosen = np.unique(SPACE.index(sample(SPACE, _QUICK_DESIGNS, "random", options.seed)))
-        yield from (SPACE.at(chosen[start : start + _CHUNK]) for start in range(0, len(chosen), _CHUNK))
-        return
-    for start in range(0, SPACE.size, _CHUNK):
-        yield SPACE.at(np.arange(start, min(start + _CHUNK, SPACE.size)))
+        return _within(area_mm2, np.unique(SPACE.index(sample(SPACE, _QUICK_DESIGNS, "random", options.seed))))
+    return np.concatenate([np.load(path) for path in _parts(area_mm2, options)])
+
+
+def unmet(positions: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rising positions without those of known designs, whose codes are of shape [designs, parameters]."""
+    wanted = SPACE.index(known).astype(positions.dtype)
+    place = np.searchsorted(positions, wanted).clip(0, len(positions) - 1)
+    kept = np.ones(len(positions), dtype=bool)
+    kept[place[positions[place] == wanted]] = False
+    return positions[kept]
+
+
+def _parts(area_mm2: float, options: BenchOptions) -> dict[Path, Callable[[], None]]:
+    """Return the files that hold every position within an area, in order, and what writes each."""
+    parts, folder = SPACE.cardinalities[0], options.out.parent / "edge-tpu-designs"
+    files = [folder / f"within-{area_mm2}-{part:02}.npy" for part in range(parts)]
+    return {path: partial(_write_part, path, area_mm2, part) for part, path in enumerate(files)}
+
+
+def _write_part(path: Path, area_mm2: float, part: int) -> None:
+    size = SPACE.size // SPACE.cardinalities[0]
+    starts = range(part * size, (part + 1) * size, _CHUNK)
+    within = [_within(area_mm2, np.arange(start, min(start + _CHUNK, (part + 1) * size))) for start in starts]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished.npy")
+    np.save(unfinished, np.concatenate(within).astype(np.int32))
+    unfinished.replace(path)
+
+
+def _within(area_mm2: float, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+    return positions[TEMPLATE.area_mm2(SPACE.at(positions)) <= area_mm2]
 
 
 def _judged(model: Surrogate, context: Context, task: Task, seed: int) -> dict[str, float]:

@@ -44,8 +44,8 @@ class BenchResult:
 class BenchOptions:
     """What every benchmark may be told.
 
-    `data` is the folder of reference rows, `out` where long benchmarks keep finished parts,
-    `on_progress` receives (what, done, total), `device` is where PRIME's networks train and predict.
+    `data` is the folder of reference rows, `out` where long benchmarks keep finished parts, `on_progress`
+    receives (what, done, total), `device` is where PRIME's networks train and where all surrogates predict.
     """
 
     data: Path | None

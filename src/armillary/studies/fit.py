@@ -64,7 +64,7 @@ def check_device(name: str) -> None:
         ArmillaryError: if it has not.
     """
     if name != "cpu":
-        from armillary.surrogates.prime import device_of  # torch, which the CPU's users need not wait for here
+        from armillary.surrogates.devices import device_of  # torch, which the CPU's users need not wait for here
 
         device_of(name)
 

@@ -105,7 +105,7 @@ def read(path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
     Args:
         path: of the file.
         space: that the model must be of.
-        device: where PRIME's networks predict: `cpu`, or `cuda` for a GPU.
+        device: where the networks predict: `cpu`, or `cuda` for a GPU.
 
     Raises:
         ArmillaryError: if the file is missing, no model of ours, or of another space or version.
@@ -120,5 +120,5 @@ def read(path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
         return Prime.load(path, space=space, device=device)
     for ensemble in (DeepEnsemble, Hurdle):
         if kind == ensemble.kind:
-            return ensemble.load(path, space=space)
+            return ensemble.load(path, space=space, device=device)
     raise ArmillaryError(f"{path}: holds a model of kind {kind!r}, which this version cannot read")

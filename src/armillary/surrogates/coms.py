@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from armillary.spaces.space import Space
+from armillary.surrogates.devices import device_of
 from armillary.surrogates.prime_data import Scale, prepare
 from armillary.types import ArmillaryError, Log, Objective, Prediction
 from armillary.workloads.context import Context
@@ -50,6 +51,7 @@ class Coms:
         ascent_rate: their step, times the square root of the input's length; the paper has 2 on its scale.
         tau: optimism at negatives that is allowed, in standard units.
         exact: bounds that are known without evaluating; designs beyond them are learned from like any other.
+        device: where it predicts: `cpu`, or `cuda` for a GPU; it trains on the CPU.
         on_progress: called with steps done and in total.
     """
 
@@ -66,6 +68,7 @@ class Coms:
         ascent_rate: float = 0.05,
         tau: float = 2.0,
         exact: Sequence[str] = ("area_mm2",),
+        device: str = "cpu",
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
         if min(steps, batch, hidden, ascent_steps) < 1 or not min(learning_rate, ascent_rate, tau) > 0:
@@ -77,7 +80,7 @@ class Coms:
         self._steps, self._batch, self._hidden, self._learning_rate = steps, batch, hidden, learning_rate
         self._ascent_steps, self._tau, self._exact = ascent_steps, tau, tuple(exact)
         self._ascent_rate = ascent_rate * math.sqrt(space.one_hot_width)
-        self._on_progress = on_progress
+        self._device, self._on_progress = device_of(device), on_progress
         self._fitted: _Fitted | None = None
 
     def fit(self, log: Log, objective: Objective) -> Coms:
@@ -103,7 +106,7 @@ class Coms:
         codes = np.concatenate([data.train.codes, data.valid.codes])
         # the paper maximises
         gain = torch.from_numpy(-np.concatenate([data.train.targets, data.valid.targets])).float()
-        network = self._train(self._one_hot(codes), gain, rng)
+        network = self._train(self._one_hot(codes), gain, rng).to(self._device)
         self._fitted = _Fitted(network, data.scales[0], data.feasible_share, time.perf_counter() - started)
         return self
 
@@ -120,7 +123,8 @@ class Coms:
         if self._fitted is None:
             raise ArmillaryError("this COMs has not been fitted; call fit(log, objective) first")
         with torch.inference_mode():
-            gain = self._fitted.network(self._one_hot(designs)).squeeze(-1).double().numpy()
+            x = self._one_hot(designs).to(self._device)
+            gain = self._fitted.network(x).squeeze(-1).double().cpu().numpy()
         mean = self._fitted.scale.restore(-gain)
         return Prediction(mean, np.zeros(len(mean)), np.full(len(mean), self._fitted.feasible_share))
 

@@ -21,6 +21,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -35,6 +36,7 @@ from torch.nn import functional
 from armillary.evaluators.workers import one_thread, ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
+from armillary.surrogates.devices import device_of
 from armillary.surrogates.inputs import Inputs
 from armillary.surrogates.prime_data import (
     Rows,
@@ -56,7 +58,7 @@ Said = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 """Value and disagreement in standard units, and the chance to be feasible, each of shape [designs]."""
 _HELD = 0.1
 _LEAST_CHANCE = 1e-4
-_AT_ONCE = 512  # keeps the activations of a batch in the CPU's caches
+_AT_ONCE = {"cpu": 512, "cuda": 1 << 18}  # designs; on a CPU, so few that their activations stay in its caches
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,12 @@ class Networks:
     def outputs(self, x: Tensor, members: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Return value and log-odds, [members, rows], of inputs [rows, inputs] or [members, rows, inputs]."""
         layers = [(bias[members], weight[members]) for bias, weight in zip(self._biases, self._weights, strict=True)]
-        x = x.expand(len(layers[0][0]), *x.shape[-2:])
-        for bias, weight in layers[:-1]:
-            x = functional.silu(torch.baddbmm(bias, x, weight))
-        value, odds = torch.baddbmm(layers[-1][0], x, layers[-1][1]).unbind(-1)
-        return value, odds
+        return _outputs(layers, x)
+
+    def on(self, device: torch.device) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """Return `outputs` of the members as they are now, for inputs on a device; it is not trained through."""
+        pairs = zip(self._biases, self._weights, strict=True)
+        return partial(_outputs, [(bias.detach().to(device), weight.detach().to(device)) for bias, weight in pairs])
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the weights by name."""
@@ -204,6 +207,15 @@ class Networks:
         return -(torch.softmax(-target, dim=1) * torch.log_softmax(-value, dim=1)).sum(dim=1)
 
 
+def _outputs(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return value and log-odds, each [members, rows]; see `Networks.outputs`."""
+    x = x.expand(len(layers[0][0]), *x.shape[-2:])
+    for bias, weight in layers[:-1]:
+        x = functional.silu(torch.baddbmm(bias, x, weight))
+    value, odds = torch.baddbmm(layers[-1][0], x, layers[-1][1]).unbind(-1)
+    return value, odds
+
+
 @dataclass
 class _Fitted:
     networks: Networks
@@ -230,6 +242,7 @@ class DeepEnsemble:
         learn_beyond: learn the values of feasible designs beyond those bounds; else leave them out.
         derived: tell the networks what the space derives of a design and a workload, too, if it does.
         setting: how the ensemble is built, trained and read.
+        device: where it predicts: `cpu`, or `cuda` for a GPU; it trains on the CPU.
         on_progress: called during `fit` with steps done and in total.
         options: fields of the setting to change.
     """
@@ -246,6 +259,7 @@ class DeepEnsemble:
         learn_beyond: bool = True,
         derived: bool = False,
         setting: Setting | None = None,
+        device: str = "cpu",
         on_progress: Callable[[int, int], None] | None = None,
         **options: Any,
     ) -> None:
@@ -257,7 +271,7 @@ class DeepEnsemble:
         self.space, self._seed, self._loss = space, seed, loss
         self._exact, self._learn_beyond, self._derived = tuple(exact), learn_beyond, derived
         self._setting = Setting(**{**vars(setting or Setting()), **options})
-        self._on_progress = on_progress
+        self._device, self._on_progress = device_of(device), on_progress
         self._state: _Fitted | None = None
 
     def fit(self, log: Log, objective: Objective) -> DeepEnsemble:
@@ -331,15 +345,18 @@ class DeepEnsemble:
         value, spread, chance = (np.empty(len(codes)) for _ in range(3))
         slope, offset = fitted.line
 
+        outputs = fitted.networks.on(self._device)
+
         def work(first: int, last: int) -> None:
             with torch.inference_mode():
-                out, odds = fitted.networks.outputs(fitted.inputs(codes[first:last], features))
-            value[first:last] = offset + slope * out.mean(dim=0).double().numpy()
-            spread[first:last] = abs(slope) * out.std(dim=0).double().numpy()
-            chance[first:last] = torch.sigmoid(odds / fitted.temperature).mean(dim=0).double().numpy()
+                out, odds = outputs(fitted.inputs(codes[first:last], features, self._device))
+                likely = torch.sigmoid(odds / fitted.temperature).mean(dim=0)
+                mean, std, likely = torch.stack([out.mean(dim=0), out.std(dim=0), likely]).double().cpu().numpy()
+            value[first:last], spread[first:last] = offset + slope * mean, abs(slope) * std
+            chance[first:last] = likely
 
-        with workers(torch.device("cpu")) as share:
-            share(work, ranges(len(codes), _AT_ONCE))
+        with workers(self._device) as share:
+            share(work, ranges(len(codes), _AT_ONCE[self._device.type]))
         return value, spread, np.clip(chance, _LEAST_CHANCE, 1 - _LEAST_CHANCE)
 
     def unlike(self, context: Context) -> str | None:
@@ -377,10 +394,15 @@ class DeepEnsemble:
 
     @classmethod
     def of(
-        cls, content: Mapping[str, Any], weights: Mapping[str, Tensor], objective: Objective, space: Space
+        cls,
+        content: Mapping[str, Any],
+        weights: Mapping[str, Tensor],
+        objective: Objective,
+        space: Space,
+        device: str = "cpu",
     ) -> DeepEnsemble:
         """Return the model that `parts` described."""
-        model = cls(space=space, **cls.options_of(content))
+        model = cls(space=space, device=device, **cls.options_of(content))
         names = tuple(content["feature_names"])
         contexts = np.array(content["contexts"], dtype=float).reshape(len(content["workloads"]), len(names))
         inputs = Inputs(space, names, contexts, *(np.array(part) for part in content["derived"]))
@@ -414,14 +436,14 @@ class DeepEnsemble:
         model_file.save(target, self.kind, self.space, self.objective, content, weights)
 
     @classmethod
-    def load(cls, path: str | Path, *, space: Space) -> DeepEnsemble:
+    def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> DeepEnsemble:
         """Read a fitted model.
 
         Raises:
             ArmillaryError: if the file is missing, no deep ensemble, or of another space or version.
         """
         content, weights = model_file.read(Path(path), space, cls.kind)
-        return cls.of(content, weights, content["objective"], space)
+        return cls.of(content, weights, content["objective"], space, device)
 
     @property
     def _fitted(self) -> _Fitted:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from armillary.spaces.space import Space
 from armillary.surrogates.prime_data import Rows
 from armillary.surrogates.prime_fitted import normalised
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -61,21 +64,24 @@ class Inputs:
         """Return the inputs of rows of a log, shape [rows, width]."""
         return self(rows.codes, self.contexts[rows.workload] if self.several else None)
 
-    def __call__(self, codes: NDArray[np.int64], features: NDArray[np.float64] | None) -> Tensor:
+    def __call__(
+        self, codes: NDArray[np.int64], features: NDArray[np.float64] | None, device: torch.device = _CPU
+    ) -> Tensor:
         """Return the inputs of designs, shape [designs, width].
 
         Args:
             codes: value indices, shape [designs, parameters].
             features: of the context, shape [features] or one row per design; not looked at if there is one workload.
+            device: where they are wanted.
         """
-        parts = [encoded(self.space, codes)]
+        parts = [encoded(self.space, codes, device)]
         told = features if self.several else self.contexts[0]
         assert told is not None
         if self.several:
-            parts.append(normalised(told, self.contexts).expand(len(codes), told.shape[-1]))
+            parts.append(normalised(told, self.contexts).to(device).expand(len(codes), told.shape[-1]))
         if len(self.location):
             standard = (self.derived(codes, told) - self.location) / self.spread
-            parts.append(torch.from_numpy(standard.astype(np.float32)))
+            parts.append(torch.from_numpy(standard.astype(np.float32)).to(device))
         return torch.cat(parts, dim=1)
 
     def derived(self, codes: NDArray[np.int64], features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -85,18 +91,27 @@ class Inputs:
         return self.space.derived(codes, {name: size for name, size in told.items() if np.isfinite(size).all()})
 
 
-def encoded(space: Space, codes: NDArray[np.int64]) -> Tensor:
+def encoded(space: Space, codes: NDArray[np.int64], device: torch.device = _CPU) -> Tensor:
     """Return designs as inputs of a network: one-hot values, and how large each is, shape [designs, inputs].
 
     Amounts count by their logarithm, ranks by their place, both from 0 to 1.
     """
-    offsets = np.cumsum([0, *space.cardinalities[:-1]])
-    one_hot = torch.zeros(len(codes), space.one_hot_width).scatter_(1, torch.from_numpy(codes + offsets), 1.0)
-    columns = []
-    for i, parameter in enumerate(space.parameters):
+    offsets, sizes = _columns(space, device)
+    places = torch.from_numpy(np.ascontiguousarray(codes)).to(device) + offsets
+    one_hot = torch.zeros(len(codes), space.one_hot_width, device=device).scatter_(1, places, 1.0)
+    return torch.cat([one_hot, sizes[places]], dim=1)
+
+
+@lru_cache(maxsize=64)
+def _columns(space: Space, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the one-hot column of each parameter's first value, and for every column how large its value is."""
+    sizes = []
+    for parameter in space.parameters:
         size = np.arange(len(parameter.values), dtype=float)
         if parameter.kind == "cardinal" and min(parameter.values) > 0:  # type: ignore[operator]
             size = np.log2(np.array(parameter.values, dtype=float))
         size = size - size[0]
-        columns.append((size / (size[-1] if size[-1] else 1.0))[codes[:, i]])
-    return torch.cat([one_hot, torch.from_numpy(np.stack(columns, axis=1)).float()], dim=1)
+        sizes.append(size / (size[-1] if size[-1] else 1.0))
+    with torch.inference_mode(False):  # they outlive the call, and may be trained with
+        offsets = torch.from_numpy(np.cumsum([0, *space.cardinalities[:-1]]))
+        return offsets.to(device), torch.from_numpy(np.concatenate(sizes)).float().to(device)

@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from armillary.spaces.space import Space
+from armillary.surrogates.devices import device_of
 from armillary.surrogates.feasibility import fit_feasibility
 from armillary.surrogates.fireflies import Moves
 from armillary.surrogates.prime_data import (
@@ -321,23 +322,6 @@ class Prime:
             ),
             least_area_mm2=data.least_area_mm2,
         )
-
-
-def device_of(name: str) -> torch.device:
-    """Return a device by torch's name for it.
-
-    Raises:
-        ArmillaryError: if it is none to train on, or this machine has none.
-    """
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise ArmillaryError(f"device {name!r} is not allowed; choose cpu, or cuda for a GPU")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ArmillaryError(
-            f"device {name!r}: this PyTorch ({torch.__version__}) sees no GPU; "
-            "install a driver and PyTorch's build for CUDA, or choose cpu"
-        )
-    return torch.device(name)
 
 
 def standard(**options: Any) -> Prime:
