@@ -169,12 +169,15 @@ def test_runs_on_other_logs_are_other_runs(runs):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_prime_trains_where_it_is_told_to_and_others_on_the_cpu(runs):
+def test_surrogates_are_where_they_are_told_to_be(runs):
     elsewhere = replace(runs, options=replace(runs.options, device="cuda"))
     with pytest.raises(ArmillaryError, match="sees no GPU"):
         prime_runs.trained("prime", (V2,), 29.0, elsewhere, 0)
-    prime_runs.trained("deep-ensemble", (V2,), 29.0, elsewhere, 0, steps=50, members=2)
-    assert prime_runs.trained("deep-ensemble", (V2,), 29.0, elsewhere, 0, steps=50, members=2)  # read again
+    prime_runs.trained("deep-ensemble", (V2,), 29.0, runs, 0, steps=50, members=2)
+    assert prime_runs.trained("deep-ensemble", (V2,), 29.0, runs, 0, steps=50, members=2)  # read again
+    with pytest.raises(ArmillaryError, match="sees no GPU"):
+        prime_runs.trained("deep-ensemble", (V2,), 29.0, elsewhere, 0, steps=50, members=2)
+    assert prime_runs.on_device("mins", elsewhere.options) == {}
 
 
 def test_bayesian_optimisation_ends_at_the_optimum_as_if_the_rest_were_legal(runs, monkeypatch):

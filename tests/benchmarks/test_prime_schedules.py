@@ -16,7 +16,7 @@ def trained_for(monkeypatch):
         return {"runtime_s": runtime, "worst_seed_s": 2 * runtime, "training_seconds": seconds[self.schedule]}
 
     monkeypatch.setattr(Runs, "medians", medians)
-    monkeypatch.setattr(Runs, "prepare", lambda *_: None)
+    monkeypatch.setattr(Runs, "one", lambda *_: None)
     monkeypatch.setattr(prime_schedules, "_facts", lambda *_: {"kendall": 0.5, "alpha": 0.1, "beta": 0.0})
     return seconds
 
