@@ -4,7 +4,7 @@ The protocol is that of the other tables: a log of the worst 80% of a random poo
 too large, the top 256 verified, as many legal evaluations for the searches as the log has legal rows. The paper
 does not state its area bound; ours is a fifth of the largest design, which 18 to 35% of random designs meet. PRIME's
 grid is what its Table 19 lists for these rows, alpha 0 or 0.01 and beta 0.1 or 1. The optimum is exact. `prime-online`
-is run with `--quick` alone: with budgets of 8,000 its thirty runs would take a day.
+is run with `--quick` alone: searching its networks to the end before every batch takes hours with budgets of 8,000.
 """
 
 from __future__ import annotations
