@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from armillary.benchmarks.prime_scenarios import AREA_MM2, ENC, M6, V2, label, scenarios
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, finished
 from armillary.evaluators.edge_tpu.enumeration import Enumeration, Optimum, Scenario
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE
@@ -63,10 +63,8 @@ def _part(space: Enumeration, number: int, folder: Path) -> tuple[list[Optimum],
         columns: dict[str, Any] = {
             f"{i}-{name}": np.asarray(value) for i, optimum in enumerate(found) for name, value in vars(optimum).items()
         }
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished.npz")
-        np.savez_compressed(unfinished, seconds=time.perf_counter() - start, **columns)
-        unfinished.replace(path)
+        with finished(path) as unfinished:
+            np.savez_compressed(unfinished, seconds=time.perf_counter() - start, **columns)
     with np.load(path) as saved:
         optima = [
             Optimum(

@@ -24,7 +24,7 @@ from armillary.benchmarks.figures import write_regrets
 from armillary.benchmarks.prime_runs import TOP, Runs, joint_values, offline_log, trained
 from armillary.benchmarks.prime_scenarios import TABLE_3, Task
 from armillary.benchmarks.prime_tables import geometric_mean, regrets_of, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, finished, in_processes, saved_part
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.spaces.samplers import sample
@@ -160,10 +160,8 @@ def _write_part(path: Path, area_mm2: float, part: int) -> None:
     size = SPACE.size // SPACE.cardinalities[0]
     starts = range(part * size, (part + 1) * size, _CHUNK)
     within = [_within(area_mm2, np.arange(start, min(start + _CHUNK, (part + 1) * size))) for start in starts]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".unfinished.npy")
-    np.save(unfinished, np.concatenate(within).astype(np.int32))
-    unfinished.replace(path)
+    with finished(path) as unfinished:
+        np.save(unfinished, np.concatenate(within).astype(np.int32))
 
 
 def _within(area_mm2: float, positions: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from armillary.hardware import templates
 from armillary.log.store import InMemoryLog
 from armillary.optimizers.coded import objective_values
 from armillary.studies.propose import propose
-from armillary.surrogates.prime_training import Rung, Schedule
+from armillary.surrogates.prime_training import SCHEDULES, Rung
 from armillary.types import Evaluations, Objective
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
@@ -49,16 +49,7 @@ _PRIME_EFFORT = {
     "generations": 15,
     "refine_rounds": 10,
 }  # a transformer of 106 tokens is slow to ask
-_SCHEDULE = Schedule(
-    rungs=(Rung(4, 20), Rung(2, 40)),
-    warmup=60,
-    batch=64,
-    learning_rate=1e-3,
-    final_rate=0.05,
-    checkpoint=40,
-    mining_period=4,
-    refit=150,
-)
+_SCHEDULE = replace(SCHEDULES["brief"], rungs=(Rung(4, 20), Rung(2, 40)), warmup=60, checkpoint=40, refit=150)
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "prime": {"schedule": _SCHEDULE, "alphas": (0.0, 0.01), "betas": (0.1, 1.0)}
 }

@@ -351,9 +351,10 @@ class DeepEnsemble:
             with torch.inference_mode():
                 out, odds = outputs(fitted.inputs(codes[first:last], features, self._device))
                 likely = torch.sigmoid(odds / fitted.temperature).mean(dim=0)
-                mean, std, likely = torch.stack([out.mean(dim=0), out.std(dim=0), likely]).double().cpu().numpy()
-            value[first:last], spread[first:last] = offset + slope * mean, abs(slope) * std
-            chance[first:last] = likely
+                told = torch.stack([out.mean(dim=0), out.std(dim=0), likely]).double().cpu().numpy()
+            value[first:last] = offset + slope * told[0]
+            spread[first:last] = abs(slope) * told[1]
+            chance[first:last] = told[2]
 
         with workers(self._device) as share:
             share(work, ranges(len(codes), _AT_ONCE[self._device.type]))
