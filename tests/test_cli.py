@@ -17,8 +17,9 @@ from onnx import TensorProto, helper
 
 from armillary.cli import main
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
-from armillary.surrogates import hurdle, prime_training
-from armillary.surrogates.prime_training import Rung, Schedule
+from armillary.surrogates import hurdle
+from armillary.surrogates.prime import training as prime_training
+from armillary.surrogates.prime.training import Rung, Schedule
 
 ARMILLARY = [sys.executable, "-c", "from armillary.cli import main; main()"]
 
@@ -331,7 +332,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
 
 
 SHORT = """
-from armillary.surrogates import prime_training as t
+from armillary.surrogates.prime import training as t
 t.SCHEDULES["brief"] = t.Schedule(rungs=(t.Rung(30, 2),), warmup=30, batch=64, checkpoint=2, refit=20)
 """
 

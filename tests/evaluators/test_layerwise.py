@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
+from armillary.cost_model.cost import evaluate
 from armillary.evaluators import for_template
-from armillary.evaluators.analytical.cost import evaluate
 from armillary.evaluators.layerwise import optimum, tables_of
 from armillary.hardware import templates
 from armillary.hardware.templates.layerwise import FILTERS, PES, slots

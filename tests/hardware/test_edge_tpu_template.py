@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armillary.benchmarks.prime_paper import TABLE_12, TABLE_12_AREA_MM2
+from armillary.benchmarks.prime.paper import TABLE_12, TABLE_12_AREA_MM2
 from armillary.hardware import library, templates
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, MAX_AREA_MM2, SPACE, EdgeTpuChips, area_mm2
 from armillary.types import ArmillaryError

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from armillary.evaluators.analytical.cost import evaluate
+from armillary.cost_model.cost import evaluate
 from armillary.hardware import templates
 from armillary.hardware.mapping import loop_bounds
 from armillary.hardware.templates.layerwise import FILTERS, PES, buffer_bytes, slots

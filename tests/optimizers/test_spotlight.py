@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from armillary import optimizers
-from armillary.evaluators.spotlight.evaluator import SpotlightEvaluator
-from armillary.evaluators.spotlight.roofline import Roofline
-from armillary.evaluators.spotlight.search import Mapper
+from armillary.evaluators.spotlight import SpotlightEvaluator
 from armillary.hardware import templates
 from armillary.hardware.templates.spotlight import EDGE, TEMPLATE, chip_of
 from armillary.log.store import Log
+from armillary.mapping.spotlight.roofline import Roofline
+from armillary.mapping.spotlight.search import Mapper
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
 from armillary.studies.design_file import read_design

@@ -1,9 +1,9 @@
 from xml.etree import ElementTree
 
-from armillary.evaluators.analytical.explain import explain
+from armillary.cost_model.explain import explain
 from armillary.reports.nest_picture import nest_picture
-from evaluators.analytical.test_cost import THREE_LEVELS
-from evaluators.analytical.test_explain import LAYER, MAPPING
+from cost_model.test_cost import THREE_LEVELS
+from cost_model.test_explain import LAYER, MAPPING
 
 
 def test_the_picture_shows_levels_loops_and_traffic():

@@ -1,8 +1,9 @@
 import pytest
 
 from armillary.hardware.templates.edge_tpu import TEMPLATE
-from armillary.surrogates import hurdle, prime_training
-from armillary.surrogates.prime_training import Rung, Schedule
+from armillary.surrogates import hurdle
+from armillary.surrogates.prime import training as prime_training
+from armillary.surrogates.prime.training import Rung, Schedule
 from armillary.workloads import zoo
 
 

@@ -10,7 +10,7 @@ from armillary.studies.collect import collect
 from armillary.studies.fit import check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
 from armillary.studies.propose import propose
 from armillary.surrogates.deep_ensemble import DeepEnsemble
-from armillary.surrogates.prime import Prime
+from armillary.surrogates.prime.surrogate import Prime
 from armillary.types import ArmillaryError, Objective
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from armillary.cli import app
-from armillary.evaluators.rtl.compiler import RefusedError
+from armillary.hardware.rtl.gemmini.compiler import RefusedError
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.studies.rtl import read_accelerator, trace, write_rtl
 from armillary.types import ArmillaryError

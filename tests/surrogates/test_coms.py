@@ -7,7 +7,7 @@ from armillary.spaces.samplers import sample
 from armillary.surrogates.coms import Coms
 from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
-from surrogates.test_prime import OBJECTIVE, rows_of
+from surrogates.prime.test_surrogate import OBJECTIVE, rows_of
 
 
 def coms(seed=0, **options):

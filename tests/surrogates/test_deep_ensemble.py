@@ -15,7 +15,7 @@ from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
-from surrogates.test_prime import OBJECTIVE, rows_of
+from surrogates.prime.test_surrogate import OBJECTIVE, rows_of
 
 SHORT = {"steps": 700, "members": 3}
 

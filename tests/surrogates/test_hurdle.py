@@ -13,7 +13,7 @@ from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
-from surrogates.test_prime import OBJECTIVE, rows_of
+from surrogates.prime.test_surrogate import OBJECTIVE, rows_of
 
 SHORT = {"steps": 500, "steps_per_workload": 0, "members": 3}
 CODES = sample(SPACE, 500, "random", 4)

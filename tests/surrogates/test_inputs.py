@@ -5,7 +5,7 @@ from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.inputs import Inputs, encoded
-from armillary.surrogates.prime_data import Rows
+from armillary.surrogates.rows import Rows
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 

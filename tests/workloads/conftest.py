@@ -11,7 +11,7 @@ import pytest
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from armillary.workloads.layer import Workload
-from armillary.workloads.onnx_import import import_onnx
+from armillary.workloads.onnx.importer import import_onnx
 
 
 @pytest.fixture(scope="session")

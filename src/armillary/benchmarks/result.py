@@ -94,7 +94,7 @@ def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[i
     before = len(jobs) - len(missing)
     on_done(before, len(jobs))
     if len(missing) < 2:
-        from armillary.evaluators.workers import one_thread
+        from armillary.cores import one_thread
 
         with one_thread():
             for job in missing:

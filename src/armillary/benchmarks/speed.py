@@ -20,7 +20,7 @@ from armillary.log.store import Log
 from armillary.spaces.samplers import sample
 from armillary.types import Evaluations
 from armillary.workloads import zoo
-from armillary.workloads.onnx_import import import_onnx
+from armillary.workloads.onnx.importer import import_onnx
 
 DESIGNS_PER_S = 20_000
 ROWS_PER_S = 200_000

@@ -234,7 +234,7 @@ def explain(
     """Print a mapping's loop nest, with tile sizes beside each loop and accesses beside each level."""
     from dataclasses import asdict
 
-    from armillary.evaluators.analytical.explain import as_text
+    from armillary.cost_model.explain import as_text
     from armillary.reports.nest_picture import nest_picture
     from armillary.studies.map_network import explain_layer, read_hierarchy
 

@@ -10,12 +10,12 @@ EVALUATORS = Registry(
     "armillary.evaluators",
     {
         "edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:EdgeTpuEvaluator",
-        "gemmini.analytical": "armillary.evaluators.gemmini:GemminiEvaluator",
-        "gemmini.rtl": "armillary.evaluators.rtl.evaluator:RtlEvaluator",
+        "gemmini.analytical": "armillary.evaluators.gemmini.analytical:GemminiEvaluator",
+        "gemmini.rtl": "armillary.evaluators.gemmini.rtl:RtlEvaluator",
         "nvdla.analytical": "armillary.evaluators.layerwise:nvdla",
         "shidiannao.analytical": "armillary.evaluators.layerwise:shidiannao",
-        "spotlight.analytical": "armillary.evaluators.spotlight.evaluator:edge",
-        "spotlight_cloud.analytical": "armillary.evaluators.spotlight.evaluator:cloud",
+        "spotlight.analytical": "armillary.evaluators.spotlight:edge",
+        "spotlight_cloud.analytical": "armillary.evaluators.spotlight:cloud",
     },
 )
 

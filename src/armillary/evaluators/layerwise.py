@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
-from armillary.evaluators.analytical.cost import evaluate
+from armillary.cost_model.cost import evaluate
 from armillary.hardware import templates
 from armillary.hardware.template import Template
 from armillary.hardware.templates.layerwise import CLOCK_GHZ, FILTERS, PES, Layerwise, slots

@@ -14,12 +14,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.evaluators.spotlight.fixed import FixedSpace
-from armillary.evaluators.spotlight.mapspace import NVDLA
-from armillary.evaluators.spotlight.search import RANDOM, Mapper
+from armillary.mapping.spotlight.dabo import DomainModel
+from armillary.mapping.spotlight.features import RAW_HW
+from armillary.mapping.spotlight.fixed import FixedSpace
+from armillary.mapping.spotlight.mapspace import NVDLA
+from armillary.mapping.spotlight.search import RANDOM, Mapper
 from armillary.optimizers.coded import CodedOptimizer
-from armillary.optimizers.dabo import DomainModel
-from armillary.optimizers.features import RAW_HW
 from armillary.optimizers.genetic import children
 from armillary.optimizers.spotlight import Spotlight, check_space
 from armillary.spaces.space import Space

@@ -1,7 +1,7 @@
 """Firefly on an evaluator: PRIME's online evolutionary baseline.
 
 Source: Yang, "Firefly algorithms for multimodal optimization", 2009; PRIME Equation 5 and Appendix B.1.
-    The moves are those of `armillary.surrogates.fireflies`. What Equation 5 leaves open, and how it
+    The moves are those of `armillary.spaces.moves`. What Equation 5 leaves open, and how it
     is settled here for spaces where three designs of four are infeasible:
 
     * a firefly stays where it is unless the move improves it, so that it is not lost in the
@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.optimizers.coded import CodedOptimizer, keys
+from armillary.spaces.moves import Moves, population_size
 from armillary.spaces.space import Space
-from armillary.surrogates.fireflies import Moves, population_size
 from armillary.types import ArmillaryError, Objective
 
 _COVERAGE = 750

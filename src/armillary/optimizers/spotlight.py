@@ -24,14 +24,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.evaluators.spotlight.fixed import FixedSpace
-from armillary.evaluators.spotlight.local import DISTINCT, LocalMaps, Memory
-from armillary.evaluators.spotlight.roofline import Roofline
-from armillary.evaluators.spotlight.search import GENETIC, RANDOM, Mapper
 from armillary.hardware.templates.spotlight import EDGE, Chip, chip_of
+from armillary.mapping.spotlight.dabo import DaboMaps, DomainModel
+from armillary.mapping.spotlight.features import RAW_HW, RAW_SW, SPOTLIGHT_HW, SPOTLIGHT_SW, FeatureSpace, union
+from armillary.mapping.spotlight.fixed import FixedSpace
+from armillary.mapping.spotlight.local import DISTINCT, LocalMaps, Memory
+from armillary.mapping.spotlight.roofline import Roofline
+from armillary.mapping.spotlight.search import GENETIC, RANDOM, Mapper
 from armillary.optimizers.coded import CodedOptimizer
-from armillary.optimizers.dabo import DaboMaps, DomainModel
-from armillary.optimizers.features import RAW_HW, RAW_SW, SPOTLIGHT_HW, SPOTLIGHT_SW, FeatureSpace, union
 from armillary.optimizers.genetic import Genetic
 from armillary.optimizers.random_search import RandomSearch
 from armillary.optimizers.surrogate_search import neighbours

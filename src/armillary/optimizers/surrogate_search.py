@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from armillary.optimizers.coded import Keep, drawn_within
 from armillary.optimizers.genetic import children
+from armillary.spaces.moves import Moves, population_size
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
-from armillary.surrogates.fireflies import Moves, population_size
 from armillary.types import ArmillaryError
 
 Score = Callable[[NDArray[np.int64]], NDArray[np.float64]]

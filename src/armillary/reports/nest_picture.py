@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from armillary.evaluators.analytical.explain import ExplainedLevel, ExplainedMapping, loop_range
+from armillary.cost_model.explain import ExplainedLevel, ExplainedMapping, loop_range
 from armillary.hardware.hierarchy import TENSORS
 
 _WIDTH, _LEFT, _ROW, _GAP, _HEAD = 860, 24, 22, 64, 74

@@ -34,7 +34,7 @@ from armillary.studies.progress import OnProgress, silent
 from armillary.studies.propose import propose
 from armillary.studies.study_folder import StudyFolder
 from armillary.surrogates import Savable, TellsReliability
-from armillary.surrogates.prime import Prime
+from armillary.surrogates.prime.surrogate import Prime
 from armillary.types import ArmillaryError, Evaluation, Evaluations, Evaluator, Fidelity, Objective
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import NotMapped, Workload

@@ -8,13 +8,13 @@ from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from pathlib import Path
 
-from armillary.evaluators.analytical import Costs, evaluate
-from armillary.evaluators.analytical.explain import ExplainedMapping, explain
-from armillary.evaluators.analytical.search import Goal, Method, NoLegalMappingError, search
+from armillary.cost_model import Costs, evaluate
+from armillary.cost_model.explain import ExplainedMapping, explain
 from armillary.hardware.accelergy import with_reference
 from armillary.hardware.hierarchy import Hierarchy, load_hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.timeloop import load_architecture, load_mapping, load_problem
+from armillary.mapping.search import Goal, Method, NoLegalMappingError, search
 from armillary.types import ArmillaryError, Failure
 from armillary.workloads.layer import LayerUse, Workload
 from armillary.yaml_file import read_yaml

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from armillary.evaluators.gemmini import best_mapping, packed
-from armillary.evaluators.rtl.build import BuildError, Trace, simulator
-from armillary.evaluators.rtl.compiler import Padding, Requantization, compile_layer
-from armillary.evaluators.rtl.generator import generate
-from armillary.evaluators.rtl.simulation import Job, Simulated, SimulationError, simulate
-from armillary.evaluators.rtl.tensors import convolved, from_dram, into_dram, random_tensors
+from armillary.evaluators.gemmini.analytical import best_mapping, packed
+from armillary.evaluators.gemmini.build import BuildError, Trace, simulator
+from armillary.evaluators.gemmini.simulation import Job, Simulated, SimulationError, simulate
+from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
 from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization, compile_layer
+from armillary.hardware.rtl.gemmini.generator import generate
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer, Workload

@@ -10,12 +10,12 @@ import yaml
 
 from armillary import optimizers
 from armillary.evaluators import for_template
-from armillary.evaluators.analytical.search import Goal
-from armillary.evaluators.spotlight.evaluator import SearchesMappings
-from armillary.evaluators.spotlight.search import Mapper
+from armillary.evaluators.spotlight import SearchesMappings
 from armillary.hardware.template import Template
 from armillary.hardware.templates.spotlight import chip_of
 from armillary.log.store import Log
+from armillary.mapping.search import Goal
+from armillary.mapping.spotlight.search import Mapper
 from armillary.optimizers.coded import AsksCodes, CodedOptimizer, KnowsWorkload, objective_values
 from armillary.studies.bounds import check_area
 from armillary.studies.evaluation import evaluate_codes, logged

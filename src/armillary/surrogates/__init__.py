@@ -21,12 +21,12 @@ REGISTRY = Registry(
         "coms": "armillary.surrogates.coms:Coms",
         "deep-ensemble": "armillary.surrogates.deep_ensemble:DeepEnsemble",
         "hurdle": "armillary.surrogates.hurdle:Hurdle",
-        "prime": "armillary.surrogates.prime:Prime",
-        "prime-without-infeasible": "armillary.surrogates.prime:without_infeasible",
-        "prime-without-opt": "armillary.surrogates.prime:without_opt",
+        "prime": "armillary.surrogates.prime.surrogate:Prime",
+        "prime-without-infeasible": "armillary.surrogates.prime.surrogate:without_infeasible",
+        "prime-without-opt": "armillary.surrogates.prime.surrogate:without_opt",
         "ram-listnet": "armillary.surrogates.deep_ensemble:ranking",
         "tri-mentoring": "armillary.surrogates.tri_mentoring:TriMentoring",
-        "standard": "armillary.surrogates.prime:standard",
+        "standard": "armillary.surrogates.prime.surrogate:standard",
     },
 )
 
@@ -110,10 +110,11 @@ def read(path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
     Raises:
         ArmillaryError: if the file is missing, no model of ours, or of another space or version.
     """
-    from armillary.surrogates import model_file, prime_fitted
+    from armillary.surrogates import model_file
     from armillary.surrogates.deep_ensemble import DeepEnsemble
     from armillary.surrogates.hurdle import Hurdle
-    from armillary.surrogates.prime import Prime
+    from armillary.surrogates.prime import fitted as prime_fitted
+    from armillary.surrogates.prime.surrogate import Prime
 
     kind = model_file.read(Path(path), space)[0]["kind"]
     if kind == prime_fitted.KIND:

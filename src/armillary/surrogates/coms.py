@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from armillary.spaces.space import Space
 from armillary.surrogates.devices import device_of
-from armillary.surrogates.prime_data import Scale, prepare
+from armillary.surrogates.rows import Scale, prepare
 from armillary.types import ArmillaryError, Log, Objective, Prediction
 from armillary.workloads.context import Context
 

@@ -33,12 +33,12 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional
 
-from armillary.evaluators.workers import one_thread, ranges, workers
+from armillary.cores import one_thread, ranges, workers
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.inputs import Inputs
-from armillary.surrogates.prime_data import (
+from armillary.surrogates.rows import (
     Rows,
     Scale,
     below_the_log,
@@ -361,12 +361,12 @@ class DeepEnsemble:
         return value, spread, np.clip(chance, _LEAST_CHANCE, 1 - _LEAST_CHANCE)
 
     def unlike(self, context: Context) -> str | None:
-        """Return a warning if a workload is unlike those that were trained on; see `prime_data.unlike`."""
+        """Return a warning if a workload is unlike those that were trained on; see `rows.unlike`."""
         fitted = self._fitted
         return unlike(context.as_dict(), fitted.inputs.feature_names, fitted.inputs.contexts, fitted.workloads)
 
     def below_the_log(self, area_mm2: float) -> str | None:
-        """Return a warning if an area lies below that of every design learned from; see `prime_data.below_the_log`."""
+        """Return a warning if an area lies below that of every design learned from; see `rows.below_the_log`."""
         return below_the_log(area_mm2, self._fitted.least_area_mm2)
 
     def facts(self) -> dict[str, float]:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.surrogates.deep_ensemble import DeepEnsemble, Said
-from armillary.surrogates.prime_data import place_of
+from armillary.surrogates.rows import place_of
 from armillary.types import ArmillaryError, Log, Objective
 
 _SETTING: Mapping[str, Any] = {"steps": 8000, "steps_per_workload": 1500, "caution": 0.0}

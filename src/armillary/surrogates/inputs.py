@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from armillary.spaces.space import Space
-from armillary.surrogates.prime_data import Rows
-from armillary.surrogates.prime_fitted import normalised
+from armillary.surrogates.prime.fitted import normalised
+from armillary.surrogates.rows import Rows
 
 _CPU = torch.device("cpu")
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from armillary.surrogates.deep_ensemble import DeepEnsemble
-from armillary.surrogates.prime_data import Rows
+from armillary.surrogates.rows import Rows
 
 _MEMBERS = 3
 _SURPRISE = 1.0  # networks that were made to agree no longer doubt each other where all is infeasible

@@ -25,7 +25,7 @@ def load(name_or_path: str, dims: Mapping[str, int] | None = None) -> Workload:
         raise ArmillaryError("the workload's name is empty; give one of `armillary workloads`, or an ONNX file")
     path = Path(name_or_path)
     if path.exists():
-        from armillary.workloads.onnx_import import import_onnx
+        from armillary.workloads.onnx.importer import import_onnx
 
         return import_onnx(path, dims)
     if path.suffix or len(path.parts) > 1:

@@ -18,7 +18,7 @@ from armillary.hardware.timeloop import (
 from armillary.hardware.timeloop.document import dump
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
-from evaluators.analytical.test_cost import cases
+from cost_model.test_cost import cases
 
 TREE = """
 architecture:

@@ -9,7 +9,7 @@ import pytest
 from armillary.types import ArmillaryError
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
-from armillary.workloads.onnx_import import import_onnx
+from armillary.workloads.onnx.importer import import_onnx
 
 # PRIME (Kumar et al., ICLR 2022), Table 2: convolutions, depthwise ones, feed-forward operators,
 # parameter MB, compute operations.

@@ -1,0 +1,1 @@
+"""The cost model beside other people's."""

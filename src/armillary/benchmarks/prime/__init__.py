@@ -1,0 +1,1 @@
+"""PRIME's tables and figures."""

@@ -1,0 +1,309 @@
+"""PRIME's figures 3, 5, 6, 8, 9 and 11 to 14, drawn from our evaluator: a page and a CSV file each.
+
+Figures 3 and 11 to 14 show MobileNetEdgeTPU, 8 all nine applications; 5 and 6 the cost of searches beside PRIME's, for
+one application and for seven at 100 mm2; 9 and 12 where feasible designs lie.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from sklearn.manifold import TSNE
+
+from armillary.benchmarks.figures import write
+from armillary.benchmarks.prime.runs import (
+    TOP,
+    Runs,
+    best_so_far,
+    budget_of,
+    joint_values,
+    objective,
+    offline_log,
+    trained,
+)
+from armillary.benchmarks.prime.scenarios import ALL, AREA_MM2, EDGE, TABLE_4, Task
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
+from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE, area_mm2
+from armillary.optimizers.coded import objective_values
+from armillary.reports.theme import INFEASIBLE, LEGAL, ROLE_COLOURS, blank
+from armillary.spaces.samplers import sample
+from armillary.studies.propose import propose
+from armillary.workloads import zoo
+from armillary.workloads.context import context_of
+
+Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
+_ALONE = Task((EDGE,), (EDGE,), AREA_MM2)
+_SEVEN = TABLE_4[4]
+_SAMPLES = 50_000
+_SHOWN = 1500  # points of a t-SNE map
+_CURVE_SEARCHES = ("firefly", "mbo", "bayesian")
+_REVISION = 5
+
+
+def run(options: BenchOptions) -> BenchResult:
+    """Draw every figure; what took long is kept and read again."""
+    steps: Mapping[str, Callable[[BenchOptions], Check]] = {
+        "figure3": latencies,
+        "figure5": cost_alone,
+        "figure6": cost_of_seven,
+        "figure8": plateaus,
+        "figure9": map_of_joint_designs,
+        "figure11": core_memory,
+        "figure12": map_of_designs,
+        "figure13": overestimation,
+        "figure14": conservatism,
+        "figure14-published": conservatism_as_published,
+    }
+    _curves(options)
+    checks = []
+    for done, step in enumerate(steps.values()):
+        options.on_progress("figures", done, len(steps))
+        checks.append(step(options))
+    options.on_progress("figures", len(steps), len(steps))
+    rows = [
+        {"figure": name, "page": str(options.out / f"{name}.html"), "data": str(options.out / f"{name}.csv")}
+        for name in steps
+    ]
+    return BenchResult(rows=rows, checks=checks, notes=["Latencies are of our own evaluator, searches of one seed."])
+
+
+def latencies(options: BenchOptions) -> Check:
+    """Figure 3: latencies of feasible designs, and how many are not."""
+    rows = _random_designs(options)
+    feasible = rows.feasible
+    runtime = 1e3 * rows.metrics["runtime_s"][feasible]
+    figure = blank()
+    bins = np.geomspace(runtime.min(), runtime.max(), 60)
+    counts, edges = np.histogram(runtime, bins)
+    met = counts > 0  # a logarithmic axis has no zero
+    middles, widths = np.sqrt(edges[1:] * edges[:-1]), np.diff(edges)
+    figure.add_bar(x=middles[met], y=counts[met], width=widths[met], name="feasible", marker={"color": LEGAL})
+    infeasible = int((~feasible).sum())
+    figure.add_bar(
+        x=[3 * runtime.max()],
+        y=[infeasible],
+        width=[runtime.max()],
+        name=f"infeasible, {infeasible / len(feasible):.0%}",
+        marker={"color": INFEASIBLE},
+    )
+    title = f"Figure 3: {len(feasible):,} random designs on MobileNetEdgeTPU; infeasible ones stand on the right"
+    columns = {"latency_ms": edges[:-1], "designs": counts}
+    _keep(options, "figure3", figure, columns, title, "Latency, ms", "Designs", "xy")
+    share = infeasible / len(feasible)
+    return Check("share of infeasible designs, Figure 3", share, "0.6 to 0.9; the dataset: 0.77", 0.6 <= share <= 0.9)
+
+
+def cost_alone(options: BenchOptions) -> Check:
+    """Figure 5: evaluations that a search needs beside PRIME's 256, one application."""
+    return _cost(options, _ALONE, "figure5", "MobileNetEdgeTPU", 0.07)
+
+
+def cost_of_seven(options: BenchOptions) -> Check:
+    """Figure 6: the same for seven applications together at 100 mm2."""
+    return _cost(options, _SEVEN, "figure6", "seven applications at 100 mm2", 0.07)
+
+
+def plateaus(options: BenchOptions) -> Check:
+    """Figure 8: how the firefly converges on each application."""
+    figure, columns, late = blank(), {}, []
+    for name in ALL:
+        curve = _curve(options, "firefly", Task((name,), (name,), AREA_MM2))
+        columns[name] = 1e3 * curve
+        _add_steps(figure, name, columns[name])
+        late.append(curve[-max(2, len(curve) // 8)] / curve[-1] - 1)
+    width = max(len(column) for column in columns.values())
+    padded = {name: np.pad(c, (0, width - len(c)), constant_values=np.nan) for name, c in columns.items()}
+    title = "Figure 8: best latency of the firefly search on nine applications"
+    _keep(options, "figure8", figure, padded, title, "Legal evaluations", "Best latency, ms", "xy")
+    worst = float(max(late))
+    return Check("gain of the last eighth of a firefly search, at most", worst, "below 5%: a plateau", worst < 0.05)
+
+
+def map_of_joint_designs(options: BenchOptions) -> Check:
+    """Figure 9: designs that are legal for all applications among infeasible ones, and the best known."""
+    task = TABLE_4[-1]
+    codes = sample(SPACE, 20_000, "random", options.seed)
+    legal = np.isfinite(joint_values(codes, task))
+    best = np.array([Runs.of(options).one("firefly", task, options.seed)["codes"]])
+    good, bad = codes[legal][:_SHOWN], codes[~legal][:_SHOWN]
+    title = "Figure 9: t-SNE of designs, legal for all nine applications or not; the star is the best found"
+    return _map(options, "figure9", good, bad, title, best, float(legal.mean()))
+
+
+def core_memory(options: BenchOptions) -> Check:
+    """Figure 11: how the latency answers to the size of the core memory."""
+    rows = _random_designs(options)
+    size = rows.design["core_memory_bytes"].astype(float)
+    figure, means = blank("none"), []
+    sizes = np.unique(size)
+    for value in sizes:
+        chosen = rows.feasible & (size == value)
+        runtime = 1e3 * rows.metrics["runtime_s"][chosen]
+        figure.add_box(y=runtime, name=f"{value / 1024:g} KiB", marker={"color": LEGAL}, boxpoints=False)
+        means.append(float(np.median(runtime)) if len(runtime) else float("nan"))
+    title = "Figure 11: latency of random feasible designs on MobileNetEdgeTPU by the size of their core memory"
+    _keep(options, "figure11", figure, {"bytes": sizes, "median_ms": means}, title, "Core memory", "Latency, ms", "y")
+    span = float(np.nanmax(means) / np.nanmin(means))
+    return Check("median latencies over the sizes of the core memory, largest over smallest", span, "above 1", span > 1)
+
+
+def map_of_designs(options: BenchOptions) -> Check:
+    """Figure 12: feasible designs in a sea of infeasible ones."""
+    rows = _random_designs(options)
+    codes = SPACE.encode_columns(rows.design)
+    share = float(rows.feasible.mean())
+    shown = round(2 * _SHOWN * share)
+    title = "Figure 12: t-SNE of random designs on MobileNetEdgeTPU"
+    good, bad = codes[rows.feasible][:shown], codes[~rows.feasible][: 2 * _SHOWN - shown]
+    return _map(options, "figure12", good, bad, title, None, share)
+
+
+def overestimation(options: BenchOptions) -> Check:
+    """Figure 13: what a standard surrogate promises of its best designs, and what they hold."""
+    below = _calibration(options, "standard", "figure13", "Figure 13: the best 256 designs by a standard surrogate")
+    return Check("standard: best designs that are worse than predicted", below, "above 0.5", below > 0.5)
+
+
+def conservatism(options: BenchOptions) -> Check:
+    """Figure 14: the same of PRIME, which should promise too little."""
+    below = _calibration(options, "prime", "figure14", "Figure 14: the best 256 designs by PRIME")
+    return Check("PRIME: best designs that are worse than predicted", below, "below 0.5", below < 0.5)
+
+
+def conservatism_as_published(options: BenchOptions) -> Check:
+    """Figure 14 with the alpha and beta that Table 19 has for this application, instead of those chosen here."""
+    title = "Figure 14: the best 256 designs by PRIME, alpha 0.01 and beta 5 as in Table 19"
+    below = _calibration(options, "prime", "figure14-published", title, alphas=(0.01,), betas=(5.0,))
+    return Check("PRIME as in Table 19: best designs that are worse than predicted", below, "below 0.5", below < 0.5)
+
+
+def _random_designs(options: BenchOptions) -> Any:
+    codes = sample(SPACE, _SAMPLES, "random", options.seed)
+    return EdgeTpuEvaluator().evaluate_codes(codes, zoo.build(EDGE))
+
+
+def _curves(options: BenchOptions) -> None:
+    """Run the searches that the figures show and that were not run before, on all cores."""
+    shown = [(method, task) for task in (_ALONE, _SEVEN) for method in _CURVE_SEARCHES]
+    shown += [("firefly", Task((name,), (name,), AREA_MM2)) for name in ALL]
+    jobs = {_curve_path(options, *job): partial(_curve, options.quiet(), *job) for job in shown}
+    in_processes(jobs, partial(options.on_progress, "searches"))
+
+
+def _curve(options: BenchOptions, method: str, task: Task) -> NDArray[np.float64]:
+    """Return the best latency after each legal evaluation of a search, as many as the log has rows."""
+
+    def measure() -> dict[str, Any]:
+        budget = budget_of(task, Runs.of(options))
+        return {"best_s": best_so_far(method, task, budget, options.seed).tolist()}
+
+    return np.array(saved_part(_curve_path(options, method, task), measure)["best_s"])
+
+
+def _curve_path(options: BenchOptions, method: str, task: Task) -> Path:
+    of_task = f"{len(task.target)}-{task.target[0]}"
+    return options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{EdgeTpuEvaluator.version}-{_REVISION}.json"
+
+
+def _cost(options: BenchOptions, task: Task, name: str, what: str, published: float) -> Check:
+    prime = Runs.of(options).one("prime", task, options.seed)
+    figure, columns = blank(), {}
+    for method in _CURVE_SEARCHES:
+        curve = 1e3 * _curve(options, method, task)
+        _add_steps(figure, method, curve)
+        columns[method] = curve
+    point = {"x": [prime["evaluations"]], "y": [1e3 * prime["runtime_s"]]}
+    figure.add_scatter(**point, name="PRIME", mode="markers", marker={"symbol": "star", "size": 16})
+    title = f"{name.replace('figure', 'Figure ')}: best latency by evaluations, {what}"
+    _keep(options, name, figure, columns, title, "Legal evaluations", "Best latency, ms", "xy")
+    share = prime["evaluations"] / len(columns["firefly"])
+    return Check(
+        f"PRIME's evaluations over the firefly's full budget, {what}",
+        share,
+        f"at most {published:.0%}",
+        share <= published,
+    )
+
+
+def _add_steps(figure: go.Figure, name: str, curve: NDArray[np.float64]) -> None:
+    """Add the best latency after each legal evaluation, which holds until a better one is met."""
+    figure.add_scatter(x=np.arange(1, len(curve) + 1), y=curve, name=name, mode="lines", line={"shape": "hv"})
+
+
+def _map(
+    options: BenchOptions,
+    name: str,
+    good: NDArray[np.int64],
+    bad: NDArray[np.int64],
+    title: str,
+    best: NDArray[np.int64] | None,
+    share: float,
+) -> Check:
+    """Draw designs in the plane such that neighbours stay neighbours."""
+    parts = [good, bad] + ([] if best is None else [best])
+    unit = np.concatenate(parts) / (np.array(SPACE.cardinalities) - 1)
+    place = TSNE(n_components=2, random_state=options.seed, init="pca", perplexity=30).fit_transform(unit)
+    kinds = np.repeat(["legal", "illegal", "best"][: len(parts)], [len(part) for part in parts])
+    figure = blank()
+    for kind, colour, size in (("illegal", INFEASIBLE, 4), ("legal", LEGAL, 5), ("best", ROLE_COLOURS["winner"], 16)):
+        chosen = kinds == kind
+        if chosen.any():
+            symbol = "star" if kind == "best" else "circle"
+            marker = {"color": colour, "size": size, "symbol": symbol, "opacity": 0.75}
+            figure.add_scatter(x=place[chosen, 0], y=place[chosen, 1], name=kind, mode="markers", marker=marker)
+    _keep(options, name, figure, {"x": place[:, 0], "y": place[:, 1], "kind": kinds}, title, "t-SNE 1", "t-SNE 2", "")
+    return Check(f"share of random designs that are legal, {name}", share, "above 0 and below 0.5", 0 < share < 0.5)
+
+
+def _calibration(options: BenchOptions, method: str, name: str, title: str, **settings: tuple[float, ...]) -> float:
+    """Draw predicted against measured latencies of proposals; return the share measured above the prediction."""
+    runs = Runs.of(options)
+
+    def measure() -> dict[str, Any]:
+        model, _ = trained(method, (EDGE,), AREA_MM2, runs, options.seed, **settings)
+        known = offline_log(EDGE, AREA_MM2, runs.scale, options.seed)
+        context = context_of(zoo.build(EDGE))
+        found = propose(model, TEMPLATE, context, area_mm2=AREA_MM2, top=TOP, seed=options.seed, known=known)
+        values = joint_values(found.codes, Task((EDGE,), (EDGE,), TEMPLATE.max_area_mm2))
+        assert (area_mm2(found.codes) <= AREA_MM2).all()
+        log_best = float(objective_values(known, objective(_ALONE)).min())
+        return {"predicted_s": found.predicted.tolist(), "measured_s": values.tolist(), "log_best_s": log_best}
+
+    of = "-".join([method, *(f"{what}{value:g}" for what, (value,) in settings.items())])
+    name_of_run = f"{of}-calibration-{runs.schedule}-{runs.of_logs}-{EdgeTpuEvaluator.version}-{_REVISION}.json"
+    part = saved_part(options.out / "curves" / name_of_run, measure)
+    predicted, measured = 1e3 * np.array(part["predicted_s"]), 1e3 * np.array(part["measured_s"])
+    legal = np.isfinite(measured)
+    figure = blank()
+    figure.add_scatter(
+        x=measured[legal],
+        y=predicted[legal],
+        mode="markers",
+        name="proposals",
+        marker={"color": ROLE_COLOURS["winner"]},
+    )
+    shown = np.concatenate([measured[legal], predicted])
+    ends = [float(shown.min()), float(shown.max())]
+    line = {"dash": "dot", "color": "#8a95a3"}
+    figure.add_scatter(x=ends, y=ends, mode="lines", name="predicted = measured", line=line)
+    columns = {"measured_ms": measured, "predicted_ms": predicted}
+    _keep(options, name, figure, columns, title, "Measured latency, ms", "Predicted latency, ms", "xy")
+    return float((measured > predicted).mean())  # an illegal design is infinitely worse
+
+
+def _keep(
+    options: BenchOptions, name: str, figure: go.Figure, columns: Columns, title: str, x: str, y: str, logarithmic: str
+) -> None:
+    write(figure, options.out / f"{name}.html", title=title, x=x, y=y, logarithmic=logarithmic)
+    with (options.out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=False))

@@ -1,0 +1,434 @@
+"""One method on one task of PRIME's experiments: run once, kept in a file, shared by all tables.
+
+The protocol is the paper's (Section 3): offline methods learn from the worst 80% of a random pool's
+legal designs, as many as Table 17, and up to 25,000 others, which are infeasible or too large, the same rows in
+every run; their top 256 are verified and the best counts. Online methods may evaluate as many legal designs as the
+log has feasible ones, the too large among them; designs that the area alone excludes cost nothing. Bayesian
+optimisation, the slowest, ends when it has met the true optimum, as nothing that it could still find would be better;
+the rest of its budget is then counted as if all of it were legal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary import optimizers, surrogates
+from armillary.benchmarks.prime.edge_tpu_optimum import known_optima
+from armillary.benchmarks.prime.paper import APPLICATIONS
+from armillary.benchmarks.prime.scenarios import Task
+from armillary.benchmarks.result import BenchOptions, in_processes, saved_part
+from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
+from armillary.log.store import InMemoryLog
+from armillary.optimizers.coded import CodedOptimizer, objective_values
+from armillary.spaces.samplers import sample
+from armillary.spaces.space import Space
+from armillary.studies.fit import SCHEDULED, save_atomically
+from armillary.studies.propose import propose
+from armillary.surrogates.hurdle import Hurdle
+from armillary.types import Evaluations, Objective, Surrogate
+from armillary.workloads import zoo
+from armillary.workloads.context import context_of
+
+TOP = 256
+SEEDS = 5
+INFEASIBLE_ROWS = 25_000
+LOG_SHARE = 0.8
+OFFLINE = (
+    "prime",
+    "prime-without-opt",
+    "prime-without-infeasible",
+    "standard",
+    "hurdle",
+    "coms",
+    "deep-ensemble",
+    "ram-listnet",
+    "mins",
+)
+ONLINE = ("bayesian", "firefly", "genetic", "mbo", "p3bo", "prime-online", "random")
+_POOL_CHUNK = 10_000
+_MOST_ASKED = 100  # evaluations per legal one, after which a search that finds none ends
+_FEWEST_ROWS = 200
+OPTIMUM = 1 + 1e-9
+"""Regret up to which a design is as good as the best there is."""
+_LOG_ROWS = {a.workload: a.log_rows for a in APPLICATIONS}
+_REVISIONS = {"offline": 9, "online": 4}  # of what this module measures; another one makes the runs anew
+
+Job = tuple[str, Task, Mapping[str, Any]]
+"""A method, what it is asked, and its settings."""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The settings that all runs of a benchmark share.
+
+    Attributes:
+        options: of the benchmark.
+        scale: by how much logs and budgets are smaller than the paper's.
+        seeds: of the runs; the median counts.
+        schedule: of PRIME's training.
+    """
+
+    options: BenchOptions
+    scale: int
+    seeds: tuple[int, ...]
+    schedule: str = "brief"
+
+    @staticmethod
+    def of(options: BenchOptions) -> Runs:
+        """Return the paper's sizes and five seeds; with `--quick` one seed.
+
+        The logs stay whole: from a tenth of them PRIME learns little, whatever its training. Longer training than the
+        brief one did not help: see `bench prime-schedules`.
+        """
+        return Runs(options, 1, tuple(range(options.seed, options.seed + (1 if options.quick else SEEDS))))
+
+    def prepare(self, jobs: Sequence[Job], what: str = "runs") -> None:
+        """Do what was not done before of these jobs, every seed of each, on all cores."""
+        quiet = replace(self, options=self.options.quiet())
+        every = {
+            self._path(method, task, seed, settings): partial(quiet.one, method, task, seed, **settings)
+            for seed in self.seeds
+            for method, task, settings in jobs
+        }
+        in_processes(every, partial(self.options.on_progress, what))
+
+    def medians(self, method: str, task: Task, **settings: Any) -> dict[str, float]:
+        """Return the median over the seeds of each number that a method's runs measured, and the longest runtime."""
+        runs = [self.one(method, task, seed, **settings) for seed in self.seeds]
+        found = {name: float(np.median([run[name] for run in runs])) for name in runs[0] if name != "codes"}
+        return {**found, "worst_seed_s": float(max(run["runtime_s"] for run in runs))}
+
+    def one(self, method: str, task: Task, seed: int, **settings: Any) -> dict[str, Any]:
+        """Return what one run measured, running it if it was not run before."""
+        measure = _offline if method in OFFLINE else _online
+        path = self._path(method, task, seed, settings)
+        return saved_part(path, lambda: measure(self, method, task, seed, **settings))
+
+    def _path(self, method: str, task: Task, seed: int, settings: Mapping[str, Any]) -> Path:
+        schedule = self.schedule if method in SCHEDULED else ""
+        name = digest(method, task.train, task.target, task.area_mm2, schedule, sorted(settings.items()))
+        kind = "offline" if method in OFFLINE else "online"
+        return self.folder(kind) / f"{method}-{name}-{self.of_logs}-seed{seed}.json"
+
+    @property
+    def of_logs(self) -> str:
+        """What tells logs apart, for the names of files."""
+        return f"scale{self.scale}-log{self.options.seed}"
+
+    def folder(self, kind: str) -> Path:
+        """Return where the offline or the online runs are kept."""
+        return self.options.out.parent / f"prime-runs-{EdgeTpuEvaluator.version}-{_REVISIONS[kind]}"
+
+
+def digest(*key: object) -> str:
+    """Return a short name of what distinguishes a run."""
+    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
+
+
+def objective(task: Task) -> Objective:
+    """Return the runtime under the task's area bound."""
+    return Objective("runtime_s", {"area_mm2": task.area_mm2})
+
+
+def log_best(task: Task, scale: int, seed: int = 0, trained_at_mm2: float | None = None) -> float:
+    """Return the best mean runtime of designs that every target's log has, or could have: see `joint_values`.
+
+    Args:
+        task: what is asked.
+        scale: by how much the log is smaller than the paper's.
+        seed: of the log.
+        trained_at_mm2: the area bound of the log, if it is another than the task's.
+    """
+    logs = [offline_log(name, trained_at_mm2 or task.area_mm2, scale, seed) for name in task.target]
+    codes = np.concatenate([SPACE.encode_columns(rows.design)[objective(task).satisfied(rows)] for rows in logs])
+    return float(joint_values(np.unique(codes, axis=0), task).min())
+
+
+@lru_cache(maxsize=16)
+def offline_log(name: str, area_mm2: float, scale: int, seed: int) -> Evaluations:
+    """Return an application's log: the worst legal designs of a random pool, and some illegal ones."""
+    evaluator, workload = EdgeTpuEvaluator(seed=seed), zoo.build(name)
+    bound = Objective("runtime_s", {"area_mm2": area_mm2})
+    rows = legal_rows(name, scale), INFEASIBLE_ROWS // scale
+    return worst_of_pool(SPACE, lambda codes: evaluator.evaluate_codes(codes, workload), bound, *rows, seed)
+
+
+def legal_rows(name: str, scale: int) -> int:
+    """Return how many legal designs an application's log holds: as many as Table 17, or that over the scale.
+
+    A scaled log keeps at least `_FEWEST_ROWS`: U-Net's 557 rows over ten would teach nothing.
+    """
+    return _LOG_ROWS[name] if scale == 1 else max(_LOG_ROWS[name] // scale, _FEWEST_ROWS)
+
+
+def worst_of_pool(
+    space: Space,
+    evaluate: Callable[[NDArray[np.int64]], Evaluations],
+    bound: Objective,
+    wanted: int,
+    illegal_rows: int,
+    seed: int,
+) -> Evaluations:
+    """Return the worst legal designs of a random pool, of which they are `LOG_SHARE`, and the first illegal ones."""
+    return worst_of(random_pool(space, evaluate, bound, wanted, seed), bound, wanted, illegal_rows)
+
+
+def random_pool(
+    space: Space, evaluate: Callable[[NDArray[np.int64]], Evaluations], bound: Objective, wanted: int, seed: int
+) -> Evaluations:
+    """Return random designs, so many that `LOG_SHARE` of the legal ones are as many as wanted."""
+    batches: list[Evaluations] = []
+    missing = math.ceil(wanted / LOG_SHARE)
+    while missing > 0:
+        codes = sample(space, _POOL_CHUNK, "random", seed * 1_000_003 + len(batches))
+        batch = evaluate(codes)
+        last = np.flatnonzero(bound.satisfied(batch))[:missing]
+        missing -= len(last)
+        batches.append(batch.select(np.arange(len(batch) if missing else last[-1] + 1)))
+    return Evaluations.concat(batches)
+
+
+def worst_of(pool: Evaluations, bound: Objective, wanted: int, illegal_rows: int) -> Evaluations:
+    """Return the worst legal designs of a pool and the first illegal ones."""
+    values = objective_values(pool, bound)
+    legal, illegal = np.flatnonzero(np.isfinite(values)), np.flatnonzero(np.isinf(values))
+    worst = legal[np.argsort(-values[legal], kind="stable")[:wanted]]
+    return pool.select(np.concatenate([worst, illegal[:illegal_rows]]))
+
+
+def joint_values(codes: NDArray[np.int64], task: Task) -> NDArray[np.float64]:
+    """Return mean runtimes over the targets, infinite where one is illegal or the area too large, shape [designs]."""
+    evaluator, bound = EdgeTpuEvaluator(), objective(task)
+    every = [objective_values(evaluator.evaluate_codes(codes, zoo.build(name)), bound) for name in task.target]
+    return np.asarray(np.mean(every, axis=0))
+
+
+def trained(
+    method: str, train: Sequence[str], area_mm2: float, runs: Runs, seed: int, **settings: Any
+) -> tuple[Surrogate, float]:
+    """Return an offline method fitted to the logs of some applications, and the seconds that took.
+
+    What has a model file is kept: tables that reuse a model for another bound or other applications train none.
+    """
+    if method in SCHEDULED:
+        settings = {"schedule": runs.schedule, **settings}
+    name = digest(method, tuple(train), area_mm2, sorted(settings.items()))
+    path = runs.folder("offline") / "models" / f"{method}-{name}-{runs.of_logs}-seed{seed}.model"
+    if path.exists():
+        kept = surrogates.read(path, SPACE, device=runs.options.device)
+        return kept, kept.facts()["seconds"]
+    started = time.perf_counter()
+    logs = [offline_log(name, area_mm2, runs.scale, runs.options.seed) for name in train]
+    model = surrogates.load(method)(space=SPACE, seed=seed, **settings, **on_device(method, runs.options))
+    model.fit(InMemoryLog(Evaluations.concat(logs)), Objective("runtime_s", {"area_mm2": area_mm2}))
+    if method in surrogates.SAVABLE:
+        save_atomically(model, path)
+    return model, time.perf_counter() - started
+
+
+def on_device(method: str, options: BenchOptions) -> dict[str, str]:
+    """Return the settings that put a surrogate where the benchmark is told to; a generator of designs stays."""
+    return {"device": options.device} if method in surrogates.names() else {}
+
+
+def _offline(
+    runs: Runs,
+    method: str,
+    task: Task,
+    seed: int,
+    *,
+    trained_at_mm2: float | None = None,
+    most_gbps: float = float("inf"),
+    lean: float | None = None,
+    top: int = TOP,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Train, propose designs, verify them.
+
+    Args:
+        runs: what all runs share.
+        method: an offline method.
+        task: what it is asked.
+        seed: of the run.
+        trained_at_mm2: the area bound of the training, if it is another than that of the proposals.
+        most_gbps: DRAM bandwidth that a proposal may have.
+        lean: of the hurdle, if another than its own.
+        top: how many designs.
+        settings: of the method.
+    """
+    if method == "mins":
+        return _generated(runs, task, seed)
+    model, training_seconds = trained(method, task.train, trained_at_mm2 or task.area_mm2, runs, seed, **settings)
+    if lean is not None:
+        assert isinstance(model, Hurdle)
+        model = model.leaning(lean)
+    fitted = time.perf_counter()
+    logs = [offline_log(name, trained_at_mm2 or task.area_mm2, runs.scale, runs.options.seed) for name in task.train]
+    found = propose(
+        model,
+        TEMPLATE,
+        [context_of(zoo.build(name)) for name in task.target],
+        area_mm2=task.area_mm2,
+        top=top,
+        seed=seed,
+        known=logs[0] if len(task.train) == 1 else None,
+        keep=lambda codes: SPACE.columns(codes)["dram_bandwidth_gbps"] <= most_gbps,
+    )
+    proposed = time.perf_counter()
+    values = joint_values(found.codes, task)
+    return {
+        "runtime_s": float(values.min()),
+        "feasible_of_top": float(np.isfinite(values).mean()),
+        "legal_evaluations": float(np.isfinite(values).sum()),
+        "evaluations": float(len(values)),
+        "training_seconds": training_seconds,
+        "proposing_seconds": proposed - fitted,
+        "codes": found.codes[int(values.argmin())].tolist(),
+    }
+
+
+def _generated(runs: Runs, task: Task, seed: int) -> dict[str, Any]:
+    """Tell a generative method the log of the one application, verify 256 designs that it generates."""
+    started = time.perf_counter()
+    (name,) = task.target
+    log = offline_log(name, task.area_mm2, runs.scale, runs.options.seed)
+    search = optimizers.load("mins")(space=SPACE, objective=objective(task), seed=seed)
+    search.within = lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2
+    search.tell_batch(SPACE.encode_columns(log.design), objective_values(log, objective(task)))
+    codes = search.ask_codes(TOP)
+    values = joint_values(codes, task)
+    return {
+        "runtime_s": float(values.min()),
+        "feasible_of_top": float(np.isfinite(values).mean()),
+        "legal_evaluations": float(np.isfinite(values).sum()),
+        "evaluations": float(len(values)),
+        "training_seconds": time.perf_counter() - started,
+        "proposing_seconds": 0.0,
+        "codes": codes[int(values.argmin())].tolist(),
+    }
+
+
+def budget_of(task: Task, runs: Runs, trained_at_mm2: float | None = None) -> int:
+    """Return how many legal designs a search may evaluate: the feasible rows of a target's log, on average."""
+    area = trained_at_mm2 or task.area_mm2
+    logs = [offline_log(name, area, runs.scale, runs.options.seed) for name in task.target]
+    return round(float(np.mean([log.feasible.sum() for log in logs])))
+
+
+def _online(
+    runs: Runs,
+    method: str,
+    task: Task,
+    seed: int,
+    *,
+    budget_factor: int = 1,
+    on_training: bool = False,
+    trained_at_mm2: float | None = None,
+) -> dict[str, Any]:
+    """Search the evaluator within the budget.
+
+    Args:
+        runs: what all runs share.
+        method: an online method.
+        task: what it is asked.
+        seed: of the run.
+        budget_factor: times the budget.
+        on_training: search on the training applications, and verify the 256 best designs found there on the
+            targets, as the first protocol of the paper's Appendix A.5.
+        trained_at_mm2: the area bound of the log that says the budget, if it is another than that of the search.
+    """
+    started = time.perf_counter()
+    asked = replace(task, target=task.train) if on_training else task
+    budget = budget_factor * budget_of(asked, runs, trained_at_mm2)
+    enough = _enough(asked) if method == "bayesian" else -math.inf
+    codes, values = _met_by(method, asked, seed, budget, enough)
+    unspent = budget - int(np.isfinite(values).sum()) if values.min() <= enough else 0
+    evaluations = len(values) + unspent
+    if on_training:
+        codes = codes[np.argsort(values, kind="stable")[:TOP]]
+        values = joint_values(codes, task)
+        evaluations += len(values)
+    return {**_summary(codes, values), "evaluations": float(evaluations), "seconds": time.perf_counter() - started}
+
+
+def searched(
+    search: CodedOptimizer,
+    values_of: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    small: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
+    budget: int,
+) -> dict[str, Any]:
+    """Return the best that a search meets within so many legal evaluations; see `met`."""
+    return _summary(*met(search, values_of, small, budget))
+
+
+def met(
+    search: CodedOptimizer,
+    values_of: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    small: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
+    budget: int,
+    enough: float = -math.inf,
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return all that a search evaluates until so many were legal or one is good enough, and the values.
+
+    It asks no design that is too large.
+    """
+    search.within = small
+    codes, values, legal, asked, best = [], [], 0, 0, math.inf
+    while legal < budget and asked < _MOST_ASKED * budget and best > enough:
+        codes.append(search.ask_codes(min(search.asks_after(legal), budget - legal)))
+        values.append(values_of(codes[-1]))
+        search.tell_batch(codes[-1], values[-1])
+        legal += int(np.isfinite(values[-1]).sum())
+        best = min(best, float(values[-1].min()))
+        asked += len(codes[-1])
+    return np.concatenate(codes), np.concatenate(values)
+
+
+def _met_by(
+    method: str, task: Task, seed: int, budget: int, enough: float = -math.inf
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return all that an online method evaluates on a task, and the values; see `met`."""
+    return met(
+        optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed),
+        lambda codes: joint_values(codes, task),
+        lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2,
+        budget,
+        enough,
+    )
+
+
+def best_so_far(method: str, task: Task, budget: int, seed: int) -> NDArray[np.float64]:
+    """Return the best runtime after each legal evaluation of an online method, shape [budget].
+
+    A search that has met the true optimum ends: nothing that it could still find would be better.
+    """
+    _, values = _met_by(method, task, seed, budget, _enough(task))
+    legal = values[np.isfinite(values)]
+    best = np.full(budget, legal.min(initial=np.inf))
+    best[: len(legal)] = np.minimum.accumulate(legal)
+    return best
+
+
+def _enough(task: Task) -> float:
+    """Return the runtime that nothing is better than; minus infinity, where it is not known."""
+    return OPTIMUM * known_optima().get(task.scenario, -math.inf)
+
+
+def _summary(codes: NDArray[np.int64], values: NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "runtime_s": float(values.min()),
+        "legal_evaluations": float(np.isfinite(values).sum()),
+        "evaluations": float(len(values)),
+        "codes": codes[int(values.argmin())].tolist(),
+    }

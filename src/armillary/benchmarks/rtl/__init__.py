@@ -1,0 +1,1 @@
+"""The RTL beside the cost model."""

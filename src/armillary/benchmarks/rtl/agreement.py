@@ -1,0 +1,267 @@
+"""The RTL evaluator: how soon it is built, how fast it runs, and how the cost model agrees with it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from armillary.benchmarks.figures import write
+from armillary.benchmarks.prime.tables import geometric_mean, write_csv
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, saved_part
+from armillary.cost_model.cost import evaluate
+from armillary.evaluators.gemmini.analytical import distinct, mapped, packed
+from armillary.evaluators.gemmini.build import simulator
+from armillary.evaluators.gemmini.rtl import RtlEvaluator
+from armillary.evaluators.gemmini.sampling import random_sample
+from armillary.evaluators.gemmini.simulation import Job, Simulated, simulate, simulate_all
+from armillary.hardware.mapping import Mapping as LoopMapping
+from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.templates.gemmini import SPACE, Accelerator, accelerator_of
+from armillary.reports.theme import blank
+from armillary.spaces.samplers import sample
+from armillary.types import ArmillaryError
+from armillary.workloads import zoo
+from armillary.workloads.layer import Layer
+
+NETWORKS = ("resnet50", "mobilenet_v2", "unet", "bert")
+SAMPLED = ("resnet50", "retinanet", "bert", "unet")
+GEMM = Layer("gemm_1024", "gemm", K=1024, C=1024, P=1024)
+GEMM_MAPPING = "L3[WIO] P16 K8 C4 - L2[WI] N1 K16X - L1[O] K8 C16 C16X - L0[W] P64"
+_REVISION = 1
+_MOST_CYCLES = 10_000_000
+_SAMPLES, _CONFIGURATIONS = 1_000, 100
+
+
+def run(options: BenchOptions) -> BenchResult:
+    """Time builds and simulations at DIM 16, run four networks, and compare random mappings with the cost model.
+
+    1,000 random mappings on 100 random designs of the whole template; `--quick`: 120 on 12. They are of layers of the
+    four networks that the dissertation samples.
+    """
+    builds, checks = _builds()
+    speeds, more = _speeds()
+    networks = [_network(name, options) for name in NETWORKS]
+    samples = _samples(options)
+    write_csv(samples, options)
+    _draw(samples, options)
+    checks += [*more, *_network_checks(networks), *_sample_checks(samples)]
+    return BenchResult(rows=[*builds, *speeds, *map(_network_row, networks)], checks=checks, notes=_notes(samples))
+
+
+def _row(what: str, value: float, unit: str, detail: str = "") -> dict[str, Any]:
+    return {"what": what, "value": value, "unit": unit, "detail": detail}
+
+
+@contextmanager
+def _empty_cache() -> Iterator[None]:
+    """Build as on a machine where nothing was built before."""
+    before = os.environ.get("ARMILLARY_CACHE")
+    with tempfile.TemporaryDirectory(prefix="armillary-bench-") as folder:
+        os.environ["ARMILLARY_CACHE"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["ARMILLARY_CACHE"]
+            else:
+                os.environ["ARMILLARY_CACHE"] = before
+
+
+def _seconds(accelerator: Accelerator, *, full: bool) -> float:
+    started = time.perf_counter()
+    simulator(accelerator, full=full)
+    return time.perf_counter() - started
+
+
+def _builds() -> tuple[list[dict[str, Any]], list[Check]]:
+    with _empty_cache():
+        first = _seconds(Accelerator(dim=4, bus_bytes=4), full=False)
+        full, fast = (_seconds(Accelerator(), full=kind) for kind in (True, False))
+        again = _seconds(Accelerator(), full=True)
+    rows = [
+        _row("first build, DIM 4", first, "s", "with Verilator's library, once per machine"),
+        _row("build, DIM 16, full", full, "s"),
+        _row("build, DIM 16, fast", fast, "s"),
+        _row("second time", again, "s"),
+    ]
+    checks = [
+        Check("build of every multiplier at DIM 16, seconds", full, "under 15", full < 15),
+        Check("build with the array's model at DIM 16, seconds", fast, "under 8", fast < 8),
+        Check("second time, seconds", again, "under 0.1", again < 0.1),
+    ]
+    return rows, checks
+
+
+def _speeds() -> tuple[list[dict[str, Any]], list[Check]]:
+    accelerator = Accelerator()
+    mapping = LoopMapping.parse(GEMM_MAPPING)
+    job = Job(accelerator, compile_layer(GEMM, mapping, accelerator))
+    rows, rates = [], {}
+    for kind in ("fast", "full"):
+        program = simulator(accelerator, full=kind == "full")
+        started = time.perf_counter()
+        result = simulate(program, job)
+        rates[kind] = result.cycles / (time.perf_counter() - started) / 1e6
+        rows.append(
+            _row(f"GEMM 1024 x 1024 x 1024, {kind}", rates[kind], "million cycles/s", f"{result.cycles:,} cycles")
+        )
+    analytical = float(evaluate(accelerator.hierarchy(), GEMM, mapping).delay_cycles)
+    used = GEMM.macs / result.cycles / accelerator.dim**2
+    above = result.cycles / analytical
+    rows.append(_row("GEMM, utilization", used, "of the peak", GEMM_MAPPING))
+    rows.append(_row("GEMM, RTL over the cost model", above, "x", f"{analytical:,.0f} cycles by the model"))
+    return rows, [
+        Check("simulated cycles per second, fast, millions", rates["fast"], "at least 4", rates["fast"] >= 4),
+        Check("utilization of a large GEMM", used, "at least 0.9", used >= 0.9),
+        Check("its RTL delay over the cost model's", above, "1 to 1.25", 1 <= above <= 1.25),
+    ]
+
+
+def _network(name: str, options: BenchOptions) -> dict[str, Any]:
+    """Return cycles and seconds of a network at DIM 16, nothing kept from before but the build."""
+    options.on_progress(f"{name} at DIM 16", 0, 1)
+    accelerator, evaluator = Accelerator(), RtlEvaluator(seed=options.seed)
+    simulator(accelerator)
+    started = time.perf_counter()
+    runs = mapped(accelerator, zoo.build(name), seed=options.seed)
+    search = time.perf_counter() - started
+    started = time.perf_counter()
+    layers = evaluator.simulated(accelerator, runs)
+    simulation = time.perf_counter() - started
+    options.on_progress(f"{name} at DIM 16", 1, 1)
+    hierarchy = accelerator.hierarchy()
+    cycles = sum(run.count * layer.cycles for run, layer in zip(runs, layers, strict=True))
+    by_model = sum(run.count * float(evaluate(hierarchy, run.layer, run.mapping).delay_cycles) for run in runs)
+    work = sum(run.count * run.macs for run in runs)
+    return {
+        "name": name,
+        "layers": len(runs),
+        "search_s": search,
+        "simulation_s": simulation,
+        "cycles": cycles,
+        "over_model": cycles / by_model,
+        "utilization": work / cycles / accelerator.dim**2,
+    }
+
+
+def _network_row(found: Mapping[str, Any]) -> dict[str, Any]:
+    detail = (
+        f"{found['layers']} different layers, {found['cycles']:,} cycles, {found['over_model']:.2f}x the cost model's, "
+        f"utilization {found['utilization']:.2f}, {found['search_s']:.0f} s to map"
+    )
+    return _row(f"{found['name']}, simulated", found["simulation_s"], "s", detail)
+
+
+def _network_checks(networks: Sequence[Mapping[str, Any]]) -> list[Check]:
+    whole = next(n["simulation_s"] + n["search_s"] for n in networks if n["name"] == "resnet50")
+    return [Check("ResNet-50 at DIM 16, mapped and simulated, seconds", whole, "under 60", whole < 60)]
+
+
+def _samples(options: BenchOptions) -> list[dict[str, Any]]:
+    """Return what was measured of every random mapping, design by design."""
+    designs = 12 if options.quick else _CONFIGURATIONS
+    folder = options.out.parent / f"rtl-samples-{RtlEvaluator.version}-{_REVISION}"
+    rows: list[dict[str, Any]] = []
+    for number, accelerator in enumerate(_accelerators(designs, options.seed)):
+        options.on_progress("designs", number, designs)
+        path = folder / f"seed{options.seed}-{number}.json"
+        part = saved_part(path, partial(_sampled, accelerator, [options.seed, number]))
+        rows += [{**row, "seconds": part["seconds"] / len(part["rows"])} for row in part["rows"]]
+    options.on_progress("designs", designs, designs)
+    return rows
+
+
+def _accelerators(n: int, seed: int) -> list[Accelerator]:
+    """Return random designs of the template that can be built."""
+    found: list[Accelerator] = []
+    for design in SPACE.designs(sample(SPACE, 4 * n + 16, "sobol", seed)):
+        try:
+            found.append(accelerator_of(design))
+        except ArmillaryError:
+            continue
+    return found[:n]
+
+
+def _sampled(accelerator: Accelerator, seed: list[int]) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    layers = [packed(layer, accelerator.dim) for name in SAMPLED for layer in distinct(zoo.build(name))]
+    started = time.perf_counter()
+    samples = [random_sample(accelerator, layers, _MOST_CYCLES, rng) for _ in range(_SAMPLES // _CONFIGURATIONS)]
+    program = simulator(accelerator)
+    results = simulate_all(lambda _: program, [Job(accelerator, s.program) for s in samples])
+    rows = []
+    for one, result in zip(samples, results, strict=True):
+        if isinstance(result, Exception):
+            raise result
+        rows.append(
+            {
+                **asdict(accelerator),
+                "layer": one.layer.name,
+                "mapping": str(one.mapping),
+                "model_cycles": one.delay_cycles,
+                **_measured(result),
+            }
+        )
+    return {"rows": rows, "seconds": time.perf_counter() - started}
+
+
+def _measured(result: Simulated) -> dict[str, Any]:
+    return {
+        "rtl_cycles": result.cycles,
+        "busy_cycles": result.busy,
+        **{f"{cause}_stall_cycles": cycles for cause, cycles in result.stalls.items()},
+        "dram_bytes": result.read_bytes + result.written_bytes,
+    }
+
+
+def _draw(samples: Sequence[Mapping[str, Any]], options: BenchOptions) -> None:
+    figure = blank()
+    for dataflow in dict.fromkeys(row["dataflow"] for row in samples):
+        own = [row for row in samples if row["dataflow"] == dataflow]
+        figure.add_scatter(
+            x=[row["model_cycles"] for row in own],
+            y=[row["rtl_cycles"] for row in own],
+            text=[f"{row['layer']}, DIM {row['dim']}<br>{row['mapping']}" for row in own],
+            mode="markers",
+            marker={"size": 5, "opacity": 0.6},
+            name=dataflow.replace("_", " "),
+        )
+    least, most = min(row["model_cycles"] for row in samples), max(row["rtl_cycles"] for row in samples)
+    figure.add_scatter(x=[least, most], y=[least, most], mode="lines", name="equal", line={"color": "#8a95a3"})
+    title = f"{len(samples)} random mappings: the cost model and the RTL"
+    write(figure, options.out / "figure.html", title=title, x="Cost model, cycles", y="RTL, cycles", logarithmic="xy")
+
+
+def _sample_checks(samples: Sequence[Mapping[str, Any]]) -> list[Check]:
+    rank = float(spearmanr([r["model_cycles"] for r in samples], [r["rtl_cycles"] for r in samples]).statistic)
+    hours = sum(row["seconds"] for row in samples) / len(samples) * _SAMPLES / 3600
+    return [
+        Check(f"rank correlation over {len(samples)} random mappings", rank, "at least 0.95", rank >= 0.95),
+        Check("hours for 1,000 samples on 100 designs", hours, "under 1", hours < 1),
+    ]
+
+
+def _notes(samples: Sequence[Mapping[str, Any]]) -> list[str]:
+    ratios = [row["rtl_cycles"] / row["model_cycles"] for row in samples]
+    worst = sorted(samples, key=lambda row: row["rtl_cycles"] / row["model_cycles"])[-3:][::-1]
+    notes = [
+        f"RTL over the cost model: geometric mean {geometric_mean(ratios):.2f}, "
+        f"{np.quantile(ratios, 0.05):.2f} to {np.quantile(ratios, 0.95):.2f} for nine of ten."
+    ]
+    for row in worst:
+        waits = {n.removesuffix("_stall_cycles"): row[n] for n in row if n.endswith("_stall_cycles")}
+        cause = max(waits, key=lambda name: waits[name])
+        notes.append(
+            f"{row['rtl_cycles'] / row['model_cycles']:.1f}x: {row['layer']} on DIM {row['dim']} {row['dataflow']}, "
+            f"{row['mapping']}; waits for {cause} in {waits[cause] / row['rtl_cycles']:.0%} of the cycles."
+        )
+    return notes

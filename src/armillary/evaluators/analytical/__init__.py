@@ -1,5 +1,0 @@
-"""The analytical cost model: delay, energy, area and accesses of batches of mappings."""
-
-from armillary.evaluators.analytical.cost import Costs, Summary, batch_costs, evaluate, summary
-
-__all__ = ["Costs", "Summary", "batch_costs", "evaluate", "summary"]

@@ -1,0 +1,1 @@
+"""The evaluators of the template `gemmini`: analytical and RTL."""

@@ -1,0 +1,188 @@
+"""Running programs on simulated accelerators, one thread per simulation, as many at once as there are cores."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.hardware.rtl.gemmini.compiler import Program
+from armillary.hardware.rtl.gemmini.generator import ELABORATED
+from armillary.hardware.templates.gemmini import Accelerator
+from armillary.types import STALLS
+
+Bytes = NDArray[np.uint8]
+MOST_CYCLES = 2_000_000_000
+UNITS = ("load", "execute", "store")
+_MAGIC = 0x4152544C31
+_COUNTERS = 9
+_FIXED_POINT = 1024
+
+
+class SimulationError(Exception):
+    """A simulation that ended without a result: it left its memory, or crashed."""
+
+
+class TooLongError(SimulationError, TimeoutError):
+    """A simulation that passed its bound of cycles."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A command's way through its unit, `first` and `last` cycle."""
+
+    unit: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a simulation measured.
+
+    Attributes:
+        cycles: from reset to the last beat written.
+        busy: cycles in which a row entered the array.
+        stalls: the other cycles by cause, see `STALLS`; with `busy` they sum to `cycles`.
+        read_bytes: over the bus, from DRAM.
+        written_bytes: likewise to DRAM.
+        elaborated: the hardware's parameters, as it tells them.
+        events: commands, if asked for.
+        dram: its bytes afterwards, if asked for.
+    """
+
+    cycles: int
+    busy: int
+    stalls: dict[str, int]
+    read_bytes: int
+    written_bytes: int
+    elaborated: dict[str, int]
+    events: tuple[Event, ...]
+    dram: Bytes
+
+
+@dataclass(frozen=True)
+class Job:
+    """A program for an accelerator.
+
+    Attributes:
+        accelerator: whose DRAM answers.
+        program: what to run.
+        dram: its first bytes; the rest is zero.
+        most_cycles: after which the run has failed.
+        wants_dram: give back the bytes of DRAM.
+        wants_events: give back when commands ran.
+    """
+
+    accelerator: Accelerator
+    program: Program
+    dram: Bytes | None = None
+    most_cycles: int = MOST_CYCLES
+    wants_dram: bool = False
+    wants_events: bool = False
+
+
+def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulated:
+    """Run a job.
+
+    Args:
+        simulator: of the job's accelerator.
+        job: what to run.
+        trace: where the simulator writes what it traces, if it does.
+
+    Raises:
+        SimulationError: says what happened.
+    """
+    with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
+        path = Path(folder) / "job"
+        _write(path, job)
+        environment = {**os.environ, **({"ARMILLARY_TRACE": str(trace)} if trace else {})}
+        done = subprocess.run([str(simulator), str(path)], capture_output=True, text=True, env=environment)
+        if done.returncode:
+            raise SimulationError(f"the simulator ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
+        return _read(path.with_name("job.out"), job)
+
+
+def simulate_all(
+    simulator_of: Callable[[Job], Path], jobs: Sequence[Job], on_done: Callable[[int], None] | None = None
+) -> list[Simulated | Exception]:
+    """Run jobs, as many at once as there are cores, and return their results or why there is none, in order.
+
+    Args:
+        simulator_of: builds or finds a job's simulator.
+        jobs: what to run.
+        on_done: is told after each how many are done.
+    """
+    results: list[Simulated | Exception | None] = [None] * len(jobs)
+
+    def run(number: int) -> int:
+        try:
+            results[number] = simulate(simulator_of(jobs[number]), jobs[number])
+        except Exception as fault:  # a failed candidate is data; who asked decides
+            results[number] = fault
+        return number
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for done, _ in enumerate(pool.map(run, range(len(jobs))), start=1):
+            if on_done:
+                on_done(done)
+    return [result for result in results if result is not None]
+
+
+def _write(path: Path, job: Job) -> None:
+    program, accelerator = job.program, job.accelerator
+    given = job.dram if job.dram is not None else np.zeros(0, dtype=np.uint8)
+    head = [
+        _MAGIC,
+        len(program.words),
+        program.dram_bytes,
+        len(given),
+        accelerator.dram_latency,
+        min(accelerator.dram_bytes_per_cycle, accelerator.bus_bytes) * _FIXED_POINT,
+        job.most_cycles,
+        int(job.wants_dram),
+        int(job.wants_events),
+    ]
+    with path.open("wb") as file:
+        file.write(np.array(head, dtype=np.int64).tobytes())
+        file.write(program.words.tobytes())
+        file.write(given.tobytes())
+
+
+def _read(path: Path, job: Job) -> Simulated:
+    raw = np.fromfile(path, dtype=np.uint8)
+    head = 8 * (1 + _COUNTERS + len(ELABORATED) + 1)
+    numbers = raw[:head].view(np.int64).tolist()
+    status, counters = numbers[0], numbers[1 : 1 + _COUNTERS]
+    if status == 1:
+        raise TooLongError(f"not done after {job.most_cycles} cycles")
+    if status == 2:
+        raise SimulationError(f"a command left the {job.program.dram_bytes} bytes of DRAM")
+    events = raw[head : head + 24 * numbers[-1]].view(np.int64).reshape(-1, 3)
+    return Simulated(
+        cycles=counters[0],
+        busy=counters[1],
+        stalls=dict(zip(STALLS, counters[2:7], strict=True)),
+        read_bytes=counters[7],
+        written_bytes=counters[8],
+        elaborated=dict(zip(ELABORATED, numbers[1 + _COUNTERS : -1], strict=True)),
+        events=_paired(events),
+        dram=raw[head + events.nbytes :],
+    )
+
+
+def _paired(events: NDArray[np.int64]) -> tuple[Event, ...]:
+    """Return commands of their starts and ends: each unit's go in order."""
+    found = []
+    for number, unit in enumerate(UNITS):
+        own = events[events[:, 1] == number]
+        starts, ends = (own[own[:, 2] == kind, 0].tolist() for kind in (0, 1))
+        found += [Event(unit, first, last) for first, last in zip(starts, ends, strict=True)]
+    return tuple(sorted(found, key=lambda event: event.first))

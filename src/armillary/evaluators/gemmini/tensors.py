@@ -1,0 +1,82 @@
+"""Tensors as a program expects them in DRAM, and back; and what a layer computes, by NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.hardware.rtl.gemmini.compiler import Padding, Program, Requantization
+from armillary.workloads.layer import Layer
+
+Tensor = NDArray[np.int8]
+Bytes = NDArray[np.uint8]
+
+
+def into_dram(program: Program, inputs: Tensor, weights: Tensor) -> Bytes:
+    """Return the first bytes of DRAM.
+
+    Args:
+        program: whose tensors these are.
+        inputs: shape [N, C, height, width], without the padding that the program makes up.
+        weights: shape [K, C of a group, R, S].
+    """
+    dram = np.zeros(program.weights.end, dtype=np.uint8)
+    groups, blocks, n, height, width = program.inputs.counts
+    rows = inputs.reshape(n, groups, blocks, program.channel_block, height, width).transpose(1, 2, 0, 4, 5, 3)
+    dram[program.inputs.address : program.inputs.end] = _padded(rows, program.inputs.row_bytes)
+    groups, blocks, r, s, c = program.weights.counts
+    rows = weights.reshape(groups, blocks, program.output_block, c, r, s).transpose(0, 1, 4, 5, 3, 2)
+    dram[program.weights.address : program.weights.end] = _padded(rows, program.weights.row_bytes)
+    return dram
+
+
+def from_dram(program: Program, dram: Bytes) -> Tensor:
+    """Return the outputs, shape [N, K, P, Q]."""
+    shape = program.outputs
+    rows = dram[shape.address : shape.end].view(np.int8).reshape(*shape.counts, shape.row_bytes)
+    found = rows[..., : program.output_block].transpose(2, 0, 1, 5, 3, 4)
+    n, groups, blocks, width, p, q = found.shape
+    return found.reshape(n, groups * blocks * width, p, q)
+
+
+def _padded(rows: NDArray[np.int8], row_bytes: int) -> Bytes:
+    wide = np.zeros((*rows.shape[:-1], row_bytes), dtype=np.int8)
+    wide[..., : rows.shape[-1]] = rows
+    return wide.view(np.uint8).reshape(-1)
+
+
+def random_tensors(layer: Layer, padding: Padding, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return random inputs and weights of a layer, of all values that a byte has."""
+    height = layer.input_height - padding.top - padding.bottom
+    width = layer.input_width - padding.left - padding.right
+    shapes = (layer.N, layer.C, height, width), (layer.K, layer.channels_per_group, layer.R, layer.S)
+    inputs, weights = (rng.integers(-128, 128, size=shape).astype(np.int8) for shape in shapes)
+    return inputs, weights
+
+
+def convolved(
+    layer: Layer, inputs: Tensor, weights: Tensor, padding: Padding, requantization: Requantization
+) -> Tensor:
+    """Return what a layer computes, bit for bit: 32-bit sums, requantised; shape [N, K, P, Q]."""
+    sides = ((0, 0), (0, 0), (padding.top, padding.bottom), (padding.left, padding.right))
+    padded = np.pad(inputs.astype(np.int64), sides)
+    outputs, channels = layer.K // layer.groups, layer.channels_per_group
+    sums = np.zeros((layer.N, layer.groups, outputs, layer.P, layer.Q), dtype=np.int64)
+    for r in range(layer.R):
+        for s in range(layer.S):
+            y, x = r * layer.dilation_h, s * layer.dilation_w
+            seen = padded[
+                :, :, y : y + (layer.P - 1) * layer.stride_h + 1 : layer.stride_h,
+                x : x + (layer.Q - 1) * layer.stride_w + 1 : layer.stride_w,
+            ]  # fmt: skip
+            seen = seen.reshape(layer.N, layer.groups, channels, layer.P, layer.Q)
+            tap = weights[:, :, r, s].reshape(layer.groups, outputs, channels).astype(np.int64)
+            sums += np.einsum("ngcpq,gkc->ngkpq", seen, tap)
+    return requantized(sums.reshape(layer.N, layer.K, layer.P, layer.Q), requantization)
+
+
+def requantized(sums: NDArray[np.int64], how: Requantization) -> Tensor:
+    """Return sums as bytes: scaled, rounded half up, saturated."""
+    products = sums.astype(np.int32).astype(np.int64) * how.scale
+    rounded = (products + (1 << how.shift >> 1)) >> how.shift
+    return rounded.clip(0 if how.relu else -128, 127).astype(np.int8)

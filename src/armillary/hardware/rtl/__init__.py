@@ -1,0 +1,1 @@
+"""Hardware that is generated: sources and generators, a folder a platform."""

@@ -1,0 +1,523 @@
+"""The command compiler: a layer and its mapping become commands for the accelerator.
+
+The mapping is the cost model's, on the hierarchy of the `gemmini` template. Its loops at DRAM and in the scratchpad
+become commands, one execute command per tile of the accumulator; its loops inside become the hardware's loop nest.
+
+Tensors lie in DRAM as rows of one array width, in the order of these dimensions, outer first:
+
+    inputs   groups, channel blocks, batch, height, width     a row has the channels of one pixel
+    weights  groups, output blocks, R, S, channels            a row has the outputs of one channel
+    outputs  groups, output blocks, batch, P, Q               a row has the outputs of one pixel
+
+A block is as wide as the mapping unrolls its dimension; the rest of a row is zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from armillary.hardware.hierarchy import DIMENSIONS
+from armillary.hardware.mapping import RELEVANT, Loop, Mapping, loop_bounds
+from armillary.hardware.rtl.gemmini.commands import (
+    LIMIT,
+    LOAD,
+    MOST_LOOPS,
+    STORE,
+    Executes,
+    Integers,
+    NestLoop,
+    Words,
+    executes,
+    merged,
+    moves,
+)
+from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer
+
+MOST_TILES = 1 << 19
+_REDUCED = "CRS"
+_TO_ACCUMULATOR, _RAW, _RELU = 1, 1, 2
+
+
+class RefusedError(TooSmallError):
+    """A mapping that the accelerator cannot run: says what is too small for which layer."""
+
+    def __init__(self, layer: Layer, resource: str, needed: int, available: int, detail: str = "") -> None:
+        why = f" ({detail})" if detail else ""
+        message = f"layer {layer.name}: {resource} overflow: {needed:,} needed, {available:,} there{why}"
+        super().__init__(message, resource, needed, available, layer.name)
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Zeros around the input that are not in memory, per side, in pixels."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+
+
+@dataclass(frozen=True)
+class Requantization:
+    """How sums become bytes: sum * scale / 2^shift, rounded half up, saturated, at least 0 with `relu`."""
+
+    scale: int = 1
+    shift: int = 0
+    relu: bool = False
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a tensor lies in DRAM: counts by dimension, the outermost first, and the bytes of a row.
+
+    Attributes:
+        address: of the first row, bytes.
+        counts: rows along each dimension.
+        row_bytes: from one row to the next.
+    """
+
+    address: int
+    counts: tuple[int, ...]
+    row_bytes: int
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from one index of each dimension to the next."""
+        return tuple(self.row_bytes * prod(self.counts[i + 1 :]) for i in range(len(self.counts)))
+
+    @property
+    def end(self) -> int:
+        """Address behind the last row."""
+        return self.address + self.row_bytes * prod(self.counts)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What runs on the accelerator.
+
+    Attributes:
+        words: the command stream.
+        inputs: where they lie in DRAM.
+        weights: likewise.
+        outputs: likewise.
+        dram_bytes: that the program touches.
+        channel_block: input channels per row.
+        output_block: outputs per row.
+        tiles: execute commands.
+    """
+
+    words: Words
+    inputs: Shape
+    weights: Shape
+    outputs: Shape
+    dram_bytes: int
+    channel_block: int
+    output_block: int
+    tiles: int
+
+
+def compile_layer(
+    layer: Layer,
+    mapping: Mapping,
+    accelerator: Accelerator,
+    *,
+    padding: Padding | None = None,
+    requantization: Requantization | None = None,
+) -> Program:
+    """Return the commands of a layer.
+
+    Args:
+        layer: its input includes the padding, unless that is given.
+        mapping: onto `accelerator.hierarchy()`.
+        accelerator: whose memories the tiles must fit.
+        padding: zeros around the input that the accelerator makes up.
+        requantization: of the outputs.
+
+    Raises:
+        RefusedError: if a memory, the array or the loop nest is too small; names it, and what is needed.
+        ArmillaryError: if this is no mapping of the layer onto the hierarchy.
+    """
+    hierarchy = accelerator.hierarchy()
+    faults = list(mapping.faults(hierarchy, layer))
+    if faults:
+        raise ArmillaryError(f"layer {layer.name}: {faults[0]}")
+    if mapping.imperfect:
+        raise ArmillaryError(f"layer {layer.name}: {mapping} has remainders; the accelerator runs perfect factors only")
+    return _Compiler(layer, mapping, accelerator, padding or Padding(), requantization or Requantization()).program()
+
+
+class _Compiler:
+    def __init__(
+        self,
+        layer: Layer,
+        mapping: Mapping,
+        accelerator: Accelerator,
+        padding: Padding,
+        requantization: Requantization,
+    ) -> None:
+        self.layer, self.mapping, self.accelerator = layer, mapping, accelerator
+        self.padding, self.requantization = padding, requantization
+        self.dram, self.scratchpad, self.accumulator, self.registers = mapping.levels
+        self.bounds = loop_bounds(layer)
+        self._check_array()
+        self.kx = _unrolled(self.scratchpad.spatial)
+        self.cx = self._channel_block()
+        self.inner = _extents([*self.accumulator.loops, *self.registers.loops, *self.scratchpad.spatial])
+        self.held = _extents(self.scratchpad.temporal, self.inner)
+        self.height = (self.held["P"] - 1) * layer.stride_h + (self.held["R"] - 1) * layer.dilation_h + 1
+        self.width = (self.held["Q"] - 1) * layer.stride_w + (self.held["S"] - 1) * layer.dilation_w + 1
+        self._lay_out()
+        self._count_rows()
+
+    def _check_array(self) -> None:
+        dim = self.accelerator.dim
+        for level, name in ((self.scratchpad, "columns"), (self.accumulator, "rows"), (self.registers, "lanes")):
+            used = prod(loop.factor for loop in level.spatial)
+            most = 1 if name == "lanes" else dim
+            if used > most:
+                raise RefusedError(self.layer, f"array {name}", used, most)
+        indexing = RELEVANT[self.accelerator.stationary]
+        outside = [loop for loop in self.registers.temporal if loop.dimension in indexing and loop.factor > 1]
+        if outside:
+            what = f"loop {outside[0]} at the registers, an element of the array holds one value"
+            raise RefusedError(
+                self.layer, f"register values of {self.accelerator.stationary}", outside[0].factor, 1, what
+            )
+
+    def _channel_block(self) -> int:
+        """Return the input channels of a row: those on the array's rows, or those that a register takes in a step."""
+        if self.accelerator.stationary == "W":
+            return _unrolled(self.accumulator.spatial)
+        turning = prod(loop.factor for loop in self.registers.temporal if loop.dimension == "C")
+        return max(d for d in range(1, self.accelerator.dim + 1) if turning % d == 0)
+
+    def _lay_out(self) -> None:
+        """Place the tensors in DRAM, and the sums that have to wait there."""
+        layer, bounds, pitch = self.layer, self.bounds, self.accelerator.pitch
+        rows = layer.input_height - self.padding.top - self.padding.bottom
+        columns = layer.input_width - self.padding.left - self.padding.right
+        if rows < 1 or columns < 1:
+            raise ArmillaryError(f"layer {layer.name}: {self.padding} leaves no input")
+        c_blocks, k_blocks = bounds["C"] // self.cx, bounds["K"] // self.kx
+        self.inputs = Shape(0, (bounds["G"], c_blocks, bounds["N"], rows, columns), pitch)
+        counts = (bounds["G"], k_blocks, bounds["R"], bounds["S"], bounds["C"])
+        self.weights = Shape(self.inputs.end, counts, pitch)
+        counts = (bounds["G"], k_blocks, bounds["N"], bounds["P"], bounds["Q"])
+        self.outputs = Shape(_aligned(self.weights.end, 4 * pitch), counts, pitch)
+        self.partial = Shape(_aligned(self.outputs.end, 4 * pitch), counts, 4 * pitch)
+
+    def _count_rows(self) -> None:
+        """Give every tensor its rows in the memories: twice, where there is room, to load while the array works."""
+        held, inner = self.held, self.inner
+        self.input_counts = (held["G"], held["C"] // self.cx, held["N"], self.height, self.width)
+        self.weight_counts = (held["G"], held["K"] // self.kx, held["R"], held["S"], held["C"])
+        self.output_counts = (inner["G"], inner["K"] // self.kx, inner["N"], inner["P"], inner["Q"])
+        rows_i, rows_w, rows_o = map(prod, (self.input_counts, self.weight_counts, self.output_counts))
+        longest = max(self.inputs.counts[3:])
+        if longest >= LIMIT:
+            raise RefusedError(self.layer, "pixels along an axis", longest, LIMIT - 1)
+        room, sums = self.accelerator.scratchpad_rows, self.accelerator.accumulator_rows
+        if rows_i + rows_w > room:
+            what = f"{rows_i:,} of inputs and {rows_w:,} of weights"
+            raise RefusedError(self.layer, "scratchpad rows", rows_i + rows_w, room, what)
+        if rows_o > sums:
+            raise RefusedError(self.layer, "accumulator rows", rows_o, sums)
+        changes = {t: any(loop.factor > 1 and loop.dimension in RELEVANT[t] for loop in self.dram.loops) for t in "WI"}
+        wanted = [(1 + changes["I"], 1 + changes["W"]), (1, 1 + changes["W"]), (1 + changes["I"], 1), (1, 1)]
+        self.input_buffers, self.weight_buffers = next((i, w) for i, w in wanted if i * rows_i + w * rows_w <= room)
+        self.output_buffers = 2 if 2 * rows_o <= sums else 1
+        self.input_rows, self.weight_rows, self.output_rows = rows_i, rows_w, rows_o
+
+    def program(self) -> Program:
+        """Return the commands."""
+        outer = [(loop, "dram") for loop in self.dram.temporal] + [(loop, "sp") for loop in self.scratchpad.temporal]
+        tiles = prod(loop.factor for loop, _ in outer)
+        if tiles > MOST_TILES:
+            raise RefusedError(self.layer, "execute commands", tiles, MOST_TILES, "a tile of the accumulator each")
+        sequence = _Sequence(self, outer, tiles)
+        return Program(
+            words=sequence.words(),
+            inputs=self.inputs,
+            weights=self.weights,
+            outputs=self.outputs,
+            dram_bytes=_aligned(self.partial.end if sequence.spills else self.outputs.end, 64),
+            channel_block=self.cx,
+            output_block=self.kx,
+            tiles=tiles,
+        )
+
+    def nest(self) -> tuple[list[NestLoop], list[int]]:
+        """Return the loops of an execute command, the innermost first, and their masks."""
+        loops: list[tuple[str, NestLoop]] = []
+        step = {**dict.fromkeys(DIMENSIONS, 1), "K": self.kx, "C": self.cx}
+        for loop in self.accumulator.spatial:
+            if loop.dimension != "C" and loop.factor > 1:
+                loops.append((loop.dimension, NestLoop(loop.factor, self._deltas(loop.dimension, 1))))
+                step[loop.dimension] = loop.factor
+        block = len(loops)
+        rows_done = self.cx if self.accelerator.stationary == "O" else 1
+        for level in (self.registers, self.accumulator):
+            for loop in reversed(level.temporal):
+                d = loop.dimension
+                factor = loop.factor // rows_done if d == "C" and level is self.registers else loop.factor
+                if factor > 1:
+                    loops.append((d, NestLoop(factor, self._deltas(d, step[d]))))
+                step[d] *= factor
+        joined: list[tuple[str, NestLoop]] = []
+        for number, (d, turning) in enumerate(loops):
+            joins = number != block and joined and joined[-1][0] == d
+            pair = merged([joined[-1][1], turning]) if joins else []
+            if len(pair) == 1:
+                joined[-1] = d, pair[0]
+            else:
+                joined.append((d, turning))
+        if len(joined) > MOST_LOOPS:
+            raise RefusedError(self.layer, "hardware loops", len(joined), MOST_LOOPS)
+        names = [d for d, _ in joined]
+        indexing = RELEVANT[self.accelerator.stationary]
+        resting = next((i for i, d in enumerate(names) if i >= block and d in indexing), MOST_LOOPS)
+        reduces = sum(1 << i for i, d in enumerate(names) if d in _REDUCED)
+        return [turning for _, turning in joined], [(1 << resting) - 1, reduces, (1 << block) - 1]
+
+    def _deltas(self, d: str, step: int) -> dict[str, int]:
+        layer, row = self.layer, self.width
+        k_o, k_w = prod(self.output_counts[2:]), prod(self.weight_counts[2:])
+        image = self.height * row
+        c_i = self.held["N"] * image
+        none = dict.fromkeys(("weight", "input", "output", "y", "x"), 0)
+        moved = {
+            "K": {"weight": step // self.kx * k_w, "output": step // self.kx * k_o},
+            "C": {"weight": step, "input": step // self.cx * c_i},
+            "R": {
+                "weight": step * self.held["S"] * self.held["C"],
+                "input": step * layer.dilation_h * row,
+                "y": step * layer.dilation_h,
+            },
+            "S": {"weight": step * self.held["C"], "input": step * layer.dilation_w, "x": step * layer.dilation_w},
+            "P": {
+                "input": step * layer.stride_h * row,
+                "y": step * layer.stride_h,
+                "output": step * self.inner["Q"],
+            },
+            "Q": {"input": step * layer.stride_w, "x": step * layer.stride_w, "output": step},
+            "N": {"input": step * image, "output": step * self.inner["P"] * self.inner["Q"]},
+            "G": {
+                "weight": step * prod(self.weight_counts[1:]),
+                "input": step * prod(self.input_counts[1:]),
+                "output": step * prod(self.output_counts[1:]),
+            },
+        }[d]
+        return {**none, **moved}
+
+
+class _Sequence:
+    """The tiles of the accumulator one after another, and what has to move between them."""
+
+    def __init__(self, compiler: _Compiler, outer: Sequence[tuple[Loop, str]], tiles: int) -> None:
+        self.c, self.n = compiler, tiles
+        counts = [loop.factor for loop, _ in outer]
+        indices = np.indices(counts).reshape(len(counts), -1) if counts else np.zeros((0, 1), dtype=np.int64)
+        zero = np.zeros(tiles, dtype=np.int64)
+        self.dram, self.sp = dict.fromkeys(DIMENSIONS, zero), dict.fromkeys(DIMENSIONS, zero)
+        for (loop, level), index in zip(outer, indices, strict=True):
+            (self.dram if level == "dram" else self.sp)[loop.dimension] = index
+        # Where each tile begins, in elements: in the whole layer, and in what the scratchpad holds.
+        self.origin = {d: self.dram[d] * compiler.held[d] for d in DIMENSIONS}
+        self.inside = {d: self.sp[d] * compiler.inner[d] for d in DIMENSIONS}
+        self._find_changes()
+
+    def _find_changes(self) -> None:
+        held_i, held_w = (_number([self.dram[d] for d in RELEVANT[t]]) for t in "IW")
+        outputs = _number([x for d in RELEVANT["O"] for x in (self.dram[d], self.sp[d])])
+        self.loads_i, self.loads_w, self.enters = map(_changes, (held_i, held_w, outputs))
+        c = self.c
+        self.buffer_i, self.buffer_w, self.buffer_o = (
+            (np.cumsum(changes) - 1) % buffers
+            for changes, buffers in (
+                (self.loads_i, c.input_buffers),
+                (self.loads_w, c.weight_buffers),
+                (self.enters, c.output_buffers),
+            )
+        )
+        self.leaves = np.append(self.enters[1:], True)
+        entered = outputs[self.enters]
+        first, last = np.zeros(len(entered), dtype=bool), np.zeros(len(entered), dtype=bool)
+        first[np.unique(entered, return_index=True)[1]] = True
+        last[len(entered) - 1 - np.unique(entered[::-1], return_index=True)[1]] = True
+        visit = np.cumsum(self.enters) - 1
+        self.first_visit, self.last_visit = first[visit], last[visit]
+        self.spills = bool((~first).any())
+
+    def words(self) -> Words:
+        """Return the command stream: the commands of each tile in turn, then the end."""
+        parts = [*self._load_inputs(), *self._load_weights(), *self._load_sums(), *self._execute(), *self._store()]
+        keys = np.concatenate([key for key, _ in parts])
+        order = np.argsort(keys, kind="stable")
+        lengths = np.concatenate([np.full(len(key), words.shape[1]) for key, words in parts])
+        starts = np.concatenate([[0], np.cumsum(lengths[order])])
+        stream = np.zeros(starts[-1] + 1, dtype=np.uint64)
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = starts[:-1]
+        done = 0
+        for key, words in parts:
+            where = place[done : done + len(key)]
+            stream[where[:, None] + np.arange(words.shape[1])] = words
+            done += len(key)
+        return stream
+
+    def _input_origin(self) -> tuple[Integers, Integers]:
+        """Return the pixel of the stored input where the scratchpad's begin; negative in the padding."""
+        layer, padding = self.c.layer, self.c.padding
+        y = self.origin["P"] * layer.stride_h + self.origin["R"] * layer.dilation_h - padding.top
+        x = self.origin["Q"] * layer.stride_w + self.origin["S"] * layer.dilation_w - padding.left
+        return y, x
+
+    def _load_inputs(self) -> list[tuple[Integers, Words]]:
+        c, which = self.c, np.flatnonzero(self.loads_i)
+        rows, columns = c.inputs.counts[3:]
+        y, x = (a[which] for a in self._input_origin())
+        top, left = np.maximum(-y, 0), np.maximum(-x, 0)
+        heights = np.minimum(y + c.height, rows) - y - top
+        widths = np.minimum(x + c.width, columns) - x - left
+        base = self.buffer_i[which] * c.input_rows
+        g, cb, n, h, w = c.inputs.strides
+        address = (
+            c.inputs.address + self.origin["G"][which] * g + self.origin["C"][which] // c.cx * cb
+            + self.origin["N"][which] * n + (y + top) * h + (x + left) * w
+        )  # fmt: skip
+        found = []
+        for height, width in sorted(set(zip(heights.tolist(), widths.tolist(), strict=True))):
+            some = np.flatnonzero((heights == height) & (widths == width))
+            if height <= 0 or width <= 0:
+                continue  # all of it is padding
+            counts = (*c.input_counts[:3], height, width)
+            loops, run = _moved(counts, (g, cb, n, h, w), c.input_counts)
+            to = base[some] + top[some] * c.width + left[some]
+            ranges = [(base[some], base[some] + c.input_rows), _none(some), _none(some)]
+            found.append((which[some] * 8, moves(LOAD, loops, run, to, address[some], ranges)))
+        return found
+
+    def _load_weights(self) -> list[tuple[Integers, Words]]:
+        c, which = self.c, np.flatnonzero(self.loads_w)
+        base = c.input_buffers * c.input_rows + self.buffer_w[which] * c.weight_rows
+        g, kb, r, s, ch = c.weights.strides
+        address = (
+            c.weights.address + self.origin["G"][which] * g + self.origin["K"][which] // c.kx * kb
+            + self.origin["R"][which] * r + self.origin["S"][which] * s + self.origin["C"][which] * ch
+        )  # fmt: skip
+        loops, run = _moved(c.weight_counts, c.weights.strides, c.weight_counts)
+        ranges = [(base, base + c.weight_rows), _none(which), _none(which)]
+        return [(which * 8 + 1, moves(LOAD, loops, run, base, address, ranges))]
+
+    def _sums(
+        self, shape: Shape, which: Integers
+    ) -> tuple[list[NestLoop], int, Integers, Integers, list[tuple[Integers, Integers]]]:
+        """Return loops, run, rows, addresses and ranges to move tiles between the accumulator and DRAM."""
+        c = self.c
+        base = self.buffer_o[which] * c.output_rows
+        at = {d: self.origin[d][which] + self.inside[d][which] for d in RELEVANT["O"]}
+        g, kb, n, p, q = shape.strides
+        address = shape.address + at["G"] * g + at["K"] // c.kx * kb + at["N"] * n + at["P"] * p + at["Q"] * q
+        loops, run = _moved(c.output_counts, shape.strides, c.output_counts)
+        return loops, run, base, address, [_none(which), _none(which), (base, base + c.output_rows)]
+
+    def _load_sums(self) -> list[tuple[Integers, Words]]:
+        which = np.flatnonzero(self.enters & ~self.first_visit)
+        if not len(which):
+            return []
+        loops, run, rows, addresses, ranges = self._sums(self.c.partial, which)
+        return [(which * 8 + 2, moves(LOAD, loops, run, rows, addresses, ranges, _TO_ACCUMULATOR))]
+
+    def _execute(self) -> list[tuple[Integers, Words]]:
+        c, inside = self.c, self.inside
+        layer = c.layer
+        loops, masks = c.nest()
+        y, x = self._input_origin()
+        rows, columns = c.inputs.counts[3:]
+        image = c.height * c.width
+        base_i = self.buffer_i * c.input_rows
+        base_w = c.input_buffers * c.input_rows + self.buffer_w * c.weight_rows
+        base_o = self.buffer_o * c.output_rows
+        dy = inside["P"] * layer.stride_h + inside["R"] * layer.dilation_h
+        dx = inside["Q"] * layer.stride_w + inside["S"] * layer.dilation_w
+        inputs = base_i + dy * c.width + dx + inside["N"] * image
+        inputs = inputs + inside["C"] // c.cx * (c.held["N"] * image) + inside["G"] * prod(c.input_counts[1:])
+        weights = base_w + inside["G"] * prod(c.weight_counts[1:]) + inside["K"] // c.kx * prod(c.weight_counts[2:])
+        weights = weights + (inside["R"] * c.held["S"] + inside["S"]) * c.held["C"] + inside["C"]
+        begins = np.ones(self.n, dtype=bool)
+        for d in _REDUCED:
+            begins &= (self.dram[d] == 0) & (self.sp[d] == 0)
+        these = Executes(
+            inputs, weights, base_o, y + dy, x + dx, np.full(self.n, rows), np.full(self.n, columns), begins
+        )
+        ranges = [
+            (base_i, base_i + c.input_rows),
+            (base_w, base_w + c.weight_rows),
+            (base_o, base_o + c.output_rows),
+        ]
+        return [(np.arange(self.n) * 8 + 3, executes(loops, masks, c.cx, these, ranges))]
+
+    def _store(self) -> list[tuple[Integers, Words]]:
+        q, found = self.c.requantization, []
+        done = (_RELU if q.relu else 0) | q.shift << 8 | q.scale << 24
+        for last, shape, flags in ((True, self.c.outputs, done), (False, self.c.partial, _RAW)):
+            which = np.flatnonzero(self.leaves & (self.last_visit == last))
+            if len(which):
+                loops, run, rows, addresses, ranges = self._sums(shape, which)
+                found.append((which * 8 + 4, moves(STORE, loops, run, rows, addresses, ranges, flags)))
+        return found
+
+
+def _none(which: Integers) -> tuple[Integers, Integers]:
+    return np.zeros(len(which), dtype=np.int64), np.zeros(len(which), dtype=np.int64)
+
+
+def _moved(counts: Sequence[int], strides: Sequence[int], places: Sequence[int]) -> tuple[list[NestLoop], int]:
+    """Return the loops that move rows, and the rows of a run.
+
+    Args:
+        counts: rows along each dimension, the outermost first.
+        strides: bytes in DRAM along each.
+        places: rows that the memory on chip sets aside along each.
+    """
+    loops = [
+        NestLoop(count, {"row": prod(places[i + 1 :]), "address": stride})
+        for i, (count, stride) in enumerate(zip(counts, strides, strict=True))
+    ][::-1]
+    found = merged(loops)
+    if found and found[0].deltas == {"row": 1, "address": strides[-1]}:
+        return found[1:], found[0].count
+    return found, 1
+
+
+def _unrolled(loops: Sequence[Loop]) -> int:
+    return prod(loop.factor for loop in loops)
+
+
+def _extents(loops: Sequence[Loop], inside: dict[str, int] | None = None) -> dict[str, int]:
+    found = dict(inside or dict.fromkeys(DIMENSIONS, 1))
+    for loop in loops:
+        found[loop.dimension] *= loop.factor
+    return found
+
+
+def _number(columns: Sequence[Integers]) -> Integers:
+    """Return a number per row that is the same where all columns are."""
+    found = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        found = found * (int(column.max()) + 1) + column
+    return found
+
+
+def _changes(numbers: Integers) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.append(True, numbers[1:] != numbers[:-1])
+
+
+def _aligned(value: int, to: int) -> int:
+    return -(-value // to) * to

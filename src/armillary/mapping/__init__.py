@@ -1,0 +1,1 @@
+"""Mappings: the spaces of them, and the searches."""

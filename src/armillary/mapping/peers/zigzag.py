@@ -1,0 +1,198 @@
+"""ZigZag (Mei et al., IEEE Transactions on Computers 2021; `zigzag-dse` on PyPI) on our hierarchies and layers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from armillary.hardware.hierarchy import Hierarchy, Level
+from armillary.hardware.mapping import loop_bounds
+from armillary.hardware.technology import access_energy, level_area_mm2, mac_energy_pj
+from armillary.mapping.peers.answer import PeerAnswer, start
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer
+
+DISTRIBUTION = "zigzag-dse"
+_OPERANDS = {"W": "I2", "I": "I1", "O": "O"}
+_LOOPS = {"N": "B", "K": "K", "C": "C", "P": "OY", "Q": "OX", "R": "FY", "S": "FX", "G": "G"}
+_EQUATION = "O[b][g][k][oy][ox]+=W[g][k][c][fy][fx]*I[b][g][c][iy][ix]"
+_UNLIMITED_BITS = 1 << 34
+_UNLIMITED_WORDS_PER_CYCLE = 1 << 10
+_DRIVER = """
+import io, json, sys
+from contextlib import redirect_stdout
+from zigzag.api import get_hardware_performance_zigzag
+from zigzag.cost_model import cost_model
+
+given = json.load(sys.stdin)
+count = 0
+plain = cost_model.CostModelEvaluation.__init__
+
+def counting(self, *args, **kwargs):
+    global count
+    count += 1
+    plain(self, *args, **kwargs)
+
+cost_model.CostModelEvaluation.__init__ = counting
+with redirect_stdout(io.StringIO()):
+    energy, latency, _ = get_hardware_performance_zigzag(
+        workload="workload.yaml", accelerator="accelerator.yaml", mapping="mapping.yaml", opt="EDP",
+        dump_folder="out", lpf_limit=given["lpf_limit"], loma_show_progress_bar=False,
+    )
+print(json.dumps({"energy_pj": float(energy), "delay_cycles": float(latency), "evaluated": count}))
+"""
+
+
+def installed() -> str | None:
+    """Return ZigZag's version in this Python, None if it is not there."""
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def best_mapping(
+    hierarchy: Hierarchy, layer: Layer, *, python: str = sys.executable, time_limit_s: float = 600.0, lpf_limit: int = 6
+) -> PeerAnswer:
+    """Let ZigZag look for the mapping of least energy times delay.
+
+    Spatial dimensions are those that the hierarchy's rules fix, as ZigZag unrolls them before it searches.
+
+    Args:
+        hierarchy: whose fan-outs each have one dimension in their rules.
+        layer: to be mapped.
+        python: the interpreter that ZigZag is installed for.
+        time_limit_s: after which it is stopped.
+        lpf_limit: ZigZag's setting of how finely loops are cut.
+
+    Raises:
+        ArmillaryError: if the hierarchy has what ZigZag cannot be told.
+    """
+    program = f"ZigZag {installed() or ''}".strip()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for part, content in (
+            ("accelerator", accelerator(hierarchy)),
+            ("mapping", mapping(hierarchy, layer)),
+            ("workload", workload(layer)),
+        ):
+            # JSON is YAML, and ZigZag opens these names only.
+            (folder / f"{part}.yaml").write_text(json.dumps(content), encoding="utf-8")
+        given = json.dumps({"lpf_limit": lpf_limit})
+        ended = start([python, "-c", _DRIVER], folder, given=given, time_limit_s=time_limit_s)
+    if ended.failure:
+        return PeerAnswer.failed(program, ended.failure, ended.seconds)
+    return PeerAnswer(program, seconds=ended.seconds, **json.loads(ended.output.strip().splitlines()[-1]))
+
+
+def accelerator(hierarchy: Hierarchy) -> dict[str, Any]:
+    """Return the hierarchy as ZigZag's accelerator.
+
+    Raises:
+        ArmillaryError: if a fan-out has not exactly one dimension in its rules.
+    """
+    spread = list(_spread(hierarchy))
+    inner_first = hierarchy.inner_first
+    return {
+        "name": hierarchy.name,
+        "operational_array": {
+            "unit_energy": mac_energy_pj(hierarchy),
+            "unit_area": 0.0,
+            "dimensions": [f"D{i + 1}" for i in range(len(spread))],
+            "sizes": [size for _, _, size in spread],
+        },
+        "memories": {
+            level.name: _memory(
+                hierarchy,
+                level,
+                [f"D{i + 1}" for i, (below, _, _) in enumerate(spread) if below <= number],
+                outermost=number + 1 == len(inner_first),
+            )
+            for number, level in enumerate(inner_first)
+        },
+    }
+
+
+def _spread(hierarchy: Hierarchy) -> Iterator[tuple[int, str, int]]:
+    """Yield level, dimension and size of every fan-out, innermost first."""
+    for number, level in enumerate(hierarchy.inner_first):
+        for axis, size in zip("xy", level.fanout, strict=True):
+            if size == 1:
+                continue
+            allowed = level.rules.spatial_x if axis == "x" else level.rules.spatial_y
+            if allowed is None or len(allowed) != 1:
+                raise ArmillaryError(
+                    f"{hierarchy.name}: level {level.name}: ZigZag unrolls one dimension per axis before it searches; "
+                    f"rules.spatial_{axis} must name one, got {allowed!r}"
+                )
+            yield number, allowed, size
+
+
+def _memory(hierarchy: Hierarchy, level: Level, served: list[str], *, outermost: bool) -> dict[str, Any]:
+    energy = access_energy(hierarchy, level)
+    held = "WIO" if outermost else level.keeps
+    rate = level.shared_bandwidth or level.read_bandwidth or _UNLIMITED_WORDS_PER_CYCLE
+    bits = max(level.word_bits, int(rate * level.word_bits))
+    words = bits / level.word_bits
+    directions = {"W": ("fh", "tl"), "I": ("fh", "tl"), "O": ("fh", "tl", "fl", "th")}
+    capacity = level.tile_words
+    return {
+        "size": int(min(capacity, _UNLIMITED_BITS) * level.word_bits),
+        # Costs are per access of the port's full width.
+        "r_cost": energy.read_pj / level.block_words * words,
+        "w_cost": energy.fill_pj / level.block_words * words,
+        "area": level_area_mm2(hierarchy, level),
+        "latency": 1,
+        "operands": [_OPERANDS[t] for t in "WIO" if t in held],
+        "ports": [
+            {
+                "name": "rw_port_1",
+                "type": "read_write",
+                "bandwidth_min": level.word_bits,
+                "bandwidth_max": bits,
+                "allocation": [f"{_OPERANDS[t]}, {d}" for t in "WIO" if t in held for d in directions[t]],
+            }
+        ],
+        "served_dimensions": served,
+    }
+
+
+def mapping(hierarchy: Hierarchy, layer: Layer) -> list[dict[str, Any]]:
+    """Return what ZigZag is told of the mapping: the spatial loops, as wide as array and layer allow."""
+    bounds = loop_bounds(layer)
+    unrolled = {
+        f"D{i + 1}": [f"{_LOOPS[d]}, {min(size, bounds[d])}"] for i, (_, d, size) in enumerate(_spread(hierarchy))
+    }
+    return [
+        {
+            "name": "default",
+            "spatial_mapping": unrolled,
+            "memory_operand_links": {"O": "O", "W": "I2", "I": "I1"},
+        }
+    ]
+
+
+def workload(layer: Layer) -> list[dict[str, Any]]:
+    """Return the layer as ZigZag's workload of one."""
+    bounds = loop_bounds(layer)
+    return [
+        {
+            "id": 0,
+            "name": layer.name,
+            "operator_type": "Conv",
+            "equation": _EQUATION,
+            "dimension_relations": [
+                f"iy={layer.stride_h}*oy+{layer.dilation_h}*fy",
+                f"ix={layer.stride_w}*ox+{layer.dilation_w}*fx",
+            ],
+            "loop_dims": list(_LOOPS.values()),
+            "loop_sizes": [bounds[d] for d in _LOOPS],
+            "operand_precision": {"W": 8, "I": 8, "O": 32, "O_final": 8},
+            "operand_source": {"W": 0, "I": 0},
+        }
+    ]

@@ -1,0 +1,1 @@
+"""PRIME: conservative objective models."""

@@ -1,0 +1,22 @@
+from armillary.benchmarks.prime import first_light
+from armillary.benchmarks.prime.paper import APPLICATIONS
+from armillary.benchmarks.result import saved_part
+from armillary.surrogates.prime import training as prime_training
+from armillary.surrogates.prime.training import Rung, Schedule
+
+
+def test_an_application_is_measured(monkeypatch):
+    shortest = Schedule(rungs=(Rung(30, 2),), warmup=10, batch=16, learning_rate=1e-3, checkpoint=2, mining_period=2)
+    monkeypatch.setitem(prime_training.SCHEDULES, "brief", shortest)
+    (published,) = [a for a in APPLICATIONS if a.workload == "t_rnn_enc"]
+    found = first_light._measure(published, 10, 0, "cpu")
+    assert found["legal_rows"] == published.log_rows // 10
+    assert found["pool_s"] < found["log_s"]
+    assert found["firefly_s"] < found["log_s"]
+    assert 0 < found["random_s"] < 10 * found["firefly_s"]
+
+
+def test_finished_parts_are_not_measured_again(tmp_path):
+    path = tmp_path / "parts" / "a.json"
+    assert saved_part(path, lambda: {"x": 1.5}) == {"x": 1.5}
+    assert saved_part(path, lambda: 1 / 0) == {"x": 1.5}

@@ -1,0 +1,192 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from armillary.benchmarks.prime import runs as prime_runs
+from armillary.benchmarks.prime.edge_tpu_optimum import known_optima
+from armillary.benchmarks.prime.runs import (
+    ONLINE,
+    Runs,
+    budget_of,
+    joint_values,
+    legal_rows,
+    log_best,
+    objective,
+    offline_log,
+    random_pool,
+    worst_of,
+)
+from armillary.benchmarks.prime.scenarios import EDGE, ENC, M6, UNET, V2, Task
+from armillary.benchmarks.result import BenchOptions
+from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.hardware.templates.edge_tpu import SPACE, area_mm2
+from armillary.optimizers.coded import objective_values
+from armillary.spaces.samplers import sample
+from armillary.types import ArmillaryError, Objective
+from armillary.workloads import zoo
+
+TOGETHER = Task((V2, M6), (V2, M6), 29.0)
+ALONE = Task((V2,), (V2,), 29.0)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(BenchOptions(None, True, 0, tmp_path / "table", lambda *_: None), scale=20, seeds=(0, 1))
+
+
+def test_the_log_leaves_a_fifth_of_the_pool_s_legal_designs_out():
+    bound, workload = Objective("runtime_s", {"area_mm2": 29.0}), zoo.build(V2)
+    pool = random_pool(SPACE, lambda codes: EdgeTpuEvaluator().evaluate_codes(codes, workload), bound, 400, 0)
+    every = objective_values(pool, bound)
+    assert np.isfinite(every[-1])  # nothing is drawn after the last legal one
+    logged = objective_values(worst_of(pool, bound, 400, 3000), bound)
+    assert np.isinf(logged).sum() == 3000
+    np.testing.assert_allclose(np.sort(logged[np.isfinite(logged)]), np.sort(every[np.isfinite(every)])[100:])
+    assert np.isfinite(every).sum() == 500
+
+
+def test_a_log_is_the_worst_of_a_pool():
+    log = offline_log(M6, 29.0, 20, 0)
+    legal = objective(TOGETHER).satisfied(log)
+    assert legal.sum() == 7529 // 20
+    assert (~legal).sum() <= 25_000 // 20
+    pool_best = known_optima()[Task((M6,), (M6,), 29.0).scenario]
+    assert log.metrics["runtime_s"][legal].min() > 1.1 * pool_best
+
+
+def test_values_of_several_are_their_mean_where_all_are_legal():
+    codes = sample(SPACE, 3000, "random", 1)
+    both = joint_values(codes, TOGETHER)
+    each = [joint_values(codes, Task((name,), (name,), 29.0)) for name in (V2, M6)]
+    legal = np.isfinite(both)
+    assert legal.any()
+    assert (legal == np.isfinite(each).all(axis=0)).all()
+    assert both[legal] == pytest.approx(np.mean(each, axis=0)[legal])
+    assert (area_mm2(codes[legal]) <= 29.0).all()
+
+
+@pytest.mark.parametrize("method", sorted(set(ONLINE) - {"bayesian"}))
+def test_a_search_spends_its_budget_of_legal_designs(method, runs):
+    runs = replace(runs, scale=60)
+    found = runs.one(method, TOGETHER, 0)
+    assert found["legal_evaluations"] == budget_of(TOGETHER, runs) > 200
+    assert found["evaluations"] >= found["legal_evaluations"]
+    assert joint_values(np.array([found["codes"]]), TOGETHER)[0] == pytest.approx(found["runtime_s"])
+
+
+def test_an_offline_run_verifies_its_proposals_and_is_kept(runs, monkeypatch):
+    found = runs.one("deep-ensemble", ALONE, 0, steps=150, members=2)
+    assert found["evaluations"] == 256
+    assert joint_values(np.array([found["codes"]]), ALONE)[0] == pytest.approx(found["runtime_s"])
+    monkeypatch.setattr(prime_runs, "_offline", None)  # it is read again
+    assert runs.one("deep-ensemble", ALONE, 0, steps=150, members=2) == found
+
+
+def test_a_tighter_bound_can_come_after_the_training(runs):
+    task = Task((EDGE,), (EDGE,), 18.0)
+    found = runs.one("deep-ensemble", task, 0, steps=150, members=2, trained_at_mm2=29.0)
+    assert area_mm2(np.array([found["codes"]]))[0] <= 18.0
+
+
+def test_what_is_compared_with_a_tighter_bound_follows_the_log_of_the_training(runs):
+    task, log = Task((EDGE,), (EDGE,), 18.0), offline_log(EDGE, 29.0, 20, 0)
+    small = log.feasible & (log.metrics["area_mm2"] <= 18.0)
+    assert log_best(task, 20, trained_at_mm2=29.0) == log.metrics["runtime_s"][small].min()
+    assert budget_of(task, runs, trained_at_mm2=29.0) == log.feasible.sum() != budget_of(task, runs)
+
+
+def test_medians_are_over_the_seeds(runs):
+    each = [runs.one("random", ALONE, seed)["runtime_s"] for seed in (0, 1)]
+    found = runs.medians("random", ALONE)
+    assert found["runtime_s"] == pytest.approx(np.median(each))
+    assert found["worst_seed_s"] == max(each)
+
+
+def test_the_best_of_the_logs_runs_every_target():
+    task = Task((V2, ENC), (V2, ENC), 29.0)
+    best = log_best(task, 20)
+    assert known_optima()[Task((V2,), (V2,), 29.0).scenario] / 2 < best < 1.0
+
+
+def test_small_logs_are_not_cut_to_nothing():
+    assert [legal_rows(UNET, scale) for scale in (1, 10)] == [557, 200]
+    assert [legal_rows(V2, scale) for scale in (1, 10)] == [7620, 762]
+
+
+def test_settings_are_the_papers_unless_quick():
+    def of(quick):
+        return Runs.of(BenchOptions(None, quick, 3, None, lambda *_: None))
+
+    assert (of(False).scale, of(False).seeds) == (1, (3, 4, 5, 6, 7))
+    assert (of(True).scale, of(True).seeds, of(True).schedule) == (1, (3,), "brief")
+
+
+def test_searches_may_evaluate_as_many_as_the_log_has_feasible_rows(runs):
+    feasible = [offline_log(name, 29.0, 20, 0).feasible.sum() for name in (V2, M6)]
+    assert budget_of(TOGETHER, runs) == round(np.mean(feasible)) > (7620 + 7529) // 40
+
+
+def test_a_model_is_trained_once_and_reused_for_another_bound(runs, monkeypatch):
+    runs.one("deep-ensemble", replace(ALONE, area_mm2=20.0), 0, steps=50, members=2, trained_at_mm2=29.0)
+    monkeypatch.setattr(prime_runs.surrogates, "load", None)
+    found = runs.one("deep-ensemble", replace(ALONE, area_mm2=24.0), 0, steps=50, members=2, trained_at_mm2=29.0)
+    assert found["training_seconds"] > 0
+
+
+def test_designs_of_the_training_applications_are_verified_on_the_targets(runs):
+    unseen = Task((V2,), (M6,), 29.0)
+    found = runs.one("firefly", unseen, 0, on_training=True)
+    alone = runs.one("firefly", replace(unseen, target=(V2,)), 0)
+    assert found["evaluations"] == alone["evaluations"] + 256
+    best = runs.one("firefly", replace(unseen, train=(M6,)), 0)["runtime_s"]
+    assert best < found["runtime_s"] < 2 * best
+
+
+def test_jobs_are_done_once_in_processes(runs):
+    told = []
+    loud = replace(runs, options=replace(runs.options, on_progress=lambda *what: told.append(what)))
+    loud.prepare([("random", ALONE, {}), ("random", TOGETHER, {})])
+    assert told[-1] == ("runs", 4, 4)
+    kept = {path.name: path.stat().st_mtime_ns for path in loud.folder("online").iterdir()}
+    assert len(kept) == 4
+    loud.prepare([("random", ALONE, {}), ("random", TOGETHER, {})])
+    assert {path.name: path.stat().st_mtime_ns for path in loud.folder("online").iterdir()} == kept
+
+
+def test_a_job_that_fails_is_told(runs):
+    with pytest.raises(TypeError, match="surprise"):
+        runs.prepare([("random", ALONE, {"surprise": 1})])
+
+
+def test_runs_on_other_logs_are_other_runs(runs):
+    other = replace(runs, options=replace(runs.options, seed=1))
+    assert runs._path("prime", ALONE, 1, {}) != other._path("prime", ALONE, 1, {})
+    log_best(ALONE, 20, seed=0)
+    assert runs.one("random", ALONE, 1)["evaluations"] > 0
+    assert not other._path("random", ALONE, 1, {}).exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_surrogates_are_where_they_are_told_to_be(runs):
+    elsewhere = replace(runs, options=replace(runs.options, device="cuda"))
+    with pytest.raises(ArmillaryError, match="sees no GPU"):
+        prime_runs.trained("prime", (V2,), 29.0, elsewhere, 0)
+    prime_runs.trained("deep-ensemble", (V2,), 29.0, runs, 0, steps=50, members=2)
+    assert prime_runs.trained("deep-ensemble", (V2,), 29.0, runs, 0, steps=50, members=2)  # read again
+    with pytest.raises(ArmillaryError, match="sees no GPU"):
+        prime_runs.trained("deep-ensemble", (V2,), 29.0, elsewhere, 0, steps=50, members=2)
+    assert prime_runs.on_device("mins", elsewhere.options) == {}
+
+
+def test_bayesian_optimisation_ends_at_the_optimum_as_if_the_rest_were_legal(runs, monkeypatch):
+    best = runs.one("random", ALONE, 0)["runtime_s"]
+    monkeypatch.setattr(prime_runs, "_enough", lambda _: 3 * best)  # what is met at once
+    found = runs.one("bayesian", ALONE, 0)
+    assert found["legal_evaluations"] < budget_of(ALONE, runs) <= found["evaluations"]
+
+
+def test_fewer_designs_can_be_verified(runs):
+    found = runs.one("deep-ensemble", ALONE, 0, steps=50, members=2, top=40)
+    assert found["evaluations"] == 40

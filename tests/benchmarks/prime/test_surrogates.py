@@ -1,0 +1,60 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from armillary import surrogates
+from armillary.benchmarks.prime import surrogates as prime_surrogates
+from armillary.benchmarks.prime.surrogates import METHODS, positions_within, scored_best, unmet
+from armillary.benchmarks.result import BenchOptions
+from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
+from armillary.spaces.samplers import sample
+from armillary.types import Prediction
+
+
+class BySmallness:
+    """A surrogate that likes small areas."""
+
+    def fit(self, _log, _objective):
+        return self
+
+    def predict(self, designs, _context):
+        area = TEMPLATE.area_mm2(designs)
+        return Prediction(area, np.zeros(len(area)), np.ones(len(area)))
+
+
+def options(quick=True):
+    return BenchOptions(None, quick, 0, Path("unused"), lambda *_: None)
+
+
+def test_the_best_of_everything_scored_are_kept(monkeypatch):
+    monkeypatch.setattr(prime_surrogates, "_QUICK_DESIGNS", 5000)
+    monkeypatch.setattr(prime_surrogates, "_CHUNK", 700)
+    every = np.unique(SPACE.index(sample(SPACE, 5000, "random", 0)))
+    area = TEMPLATE.area_mm2(SPACE.at(every))
+    inside = np.sort(area[area <= 29])
+    known = SPACE.at(every[np.argsort(area, kind="stable")[:3]])
+    positions = unmet(positions_within(29.0, options()), known)
+    assert len(positions) == len(inside) - 3
+    codes = scored_best(BySmallness(), {}, positions)
+    assert np.array_equal(TEMPLATE.area_mm2(codes), inside[3 : 3 + 256])
+
+
+def test_without_quick_every_design_within_the_area_is_scored(monkeypatch, tmp_path):
+    few = replace(SPACE, parameters=tuple(replace(p, values=p.values[:3]) for p in SPACE.parameters))
+    monkeypatch.setattr(prime_surrogates, "SPACE", few)
+    monkeypatch.setattr(prime_surrogates, "_CHUNK", 7000)
+    every = np.arange(few.size)
+    expected = every[TEMPLATE.area_mm2(few.at(every)) <= 4.0]
+    assert 0 < len(expected) < few.size
+    full = replace(options(quick=False), out=tmp_path / "prime-surrogates")
+    for write in prime_surrogates._parts(4.0, full).values():
+        write()
+    np.testing.assert_array_equal(positions_within(4.0, full), expected)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_surrogate_compared_exists(name):
+    method, settings = METHODS[name]
+    assert surrogates.load(method)(space=SPACE, seed=0, **settings)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from armillary.benchmarks.result import BenchOptions
+from armillary.benchmarks.rtl import agreement as rtl
+from armillary.evaluators.gemmini.sampling import map_space, random_sample, widest
+from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.templates.gemmini import Accelerator
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer
+
+LAYERS = [Layer("conv", "conv", K=16, C=8, P=8, Q=8, R=3, S=3), Layer("gemm", "gemm", K=32, C=24, P=16)]
+SMALL = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4)
+
+
+@pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
+def test_samples_run_and_fill_the_array(dataflow):
+    accelerator = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4, dataflow=dataflow)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        found = random_sample(accelerator, LAYERS, 1e6, rng)
+        assert compile_layer(found.layer, found.mapping, accelerator).tiles == found.program.tiles
+        assert found.mapping.levels[1].unrolled("X") == 4
+        assert found.delay_cycles <= 1e6
+
+
+def test_the_widest_splits_unroll_as_far_as_any():
+    space = map_space(SMALL, LAYERS[0])
+    for splits, wide in zip(space.splits, widest(space), strict=True):
+        across = [i for i, slot in enumerate(splits.slots) if slot.kind != 0]
+        used = splits.factors[:, across].prod(axis=1)
+        assert (used[wide] == used.max()).all()
+
+
+def test_no_sample_within_too_few_cycles_is_an_error(monkeypatch):
+    monkeypatch.setattr("armillary.evaluators.gemmini.sampling._ROUNDS", 2)
+    with pytest.raises(ArmillaryError, match="runs within 1 cycles"):
+        random_sample(SMALL, LAYERS, 1, np.random.default_rng(0))
+
+
+def test_the_bench_compares_and_resumes(tmp_path, monkeypatch):
+    monkeypatch.setattr(rtl, "_accelerators", lambda n, seed: [SMALL])
+    monkeypatch.setattr(rtl, "SAMPLED", ("mobilenet_v2",))
+    monkeypatch.setattr(rtl, "_MOST_CYCLES", 200_000)
+    monkeypatch.setattr(rtl, "_SAMPLES", 400)
+    monkeypatch.setattr(rtl, "NETWORKS", ("resnet50",))
+    network = {"layers": 1, "search_s": 1.0, "simulation_s": 2.0, "cycles": 10, "over_model": 1.1, "utilization": 0.5}
+    monkeypatch.setattr(rtl, "_network", lambda name, _: {"name": name, **network})
+    monkeypatch.setattr(rtl, "_builds", lambda: ([], []))
+    monkeypatch.setattr(rtl, "_speeds", lambda: ([], []))
+    options = BenchOptions(None, True, 0, tmp_path / "rtl", lambda *_: None)
+    first = rtl.run(options)
+    names = [check.name for check in first.checks]
+    assert names[1] == "rank correlation over 4 random mappings"
+    assert (tmp_path / "rtl" / "figure.html").exists()
+    assert (tmp_path / "rtl" / "table.csv").read_text().count("\n") == 5
+    monkeypatch.setattr(rtl, "_sampled", lambda *_: pytest.fail("ran again"))
+    assert rtl.run(options).rows == first.rows

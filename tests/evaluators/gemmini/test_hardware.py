@@ -1,0 +1,56 @@
+"""The hardware computes what NumPy computes, and both simulators take the same cycles."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from armillary.evaluators.gemmini.build import simulator
+from armillary.evaluators.gemmini.simulation import Job, simulate
+from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
+from armillary.hardware.rtl.gemmini.compiler import RefusedError, compile_layer
+from evaluators.gemmini.random_programs import ACCELERATORS, cases
+
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+def programs(accelerator):
+    return [simulator(accelerator, full=full) for full in (False, True)]
+
+
+@pytest.mark.parametrize("accelerator", ACCELERATORS, ids=lambda a: f"{a.dataflow}-{a.dim}-{a.bus_bytes}")
+def test_both_builds_compute_what_numpy_does_in_the_same_cycles(accelerator):
+    fast, full = programs(accelerator)
+    ran = 0
+
+    @MANY
+    @given(
+        case=cases(accelerator),
+        latency=st.sampled_from([0, 7, 60]),
+        bandwidth=st.sampled_from([1, 2, 8]),
+        seed=st.integers(0, 1000),
+    )
+    def check(case, latency, bandwidth, seed):
+        nonlocal ran
+        slower = replace(accelerator, dram_latency=latency, dram_bytes_per_cycle=bandwidth)
+        try:
+            program = compile_layer(
+                case.layer, case.mapping, slower, padding=case.padding, requantization=case.requantization
+            )
+        except RefusedError:
+            return
+        inputs, weights = random_tensors(case.layer, case.padding, np.random.default_rng(seed))
+        job = Job(slower, program, into_dram(program, inputs, weights), most_cycles=10_000_000, wants_dram=True)
+        results = [simulate(path, job) for path in (fast, full)]
+        expected = convolved(case.layer, inputs, weights, case.padding, case.requantization)
+        for result in results:
+            np.testing.assert_array_equal(from_dram(program, result.dram), expected)
+            assert result.busy + sum(result.stalls.values()) == result.cycles
+        assert results[0].cycles == results[1].cycles
+        assert results[0].stalls == results[1].stalls
+        ran += 1
+
+    check()
+    assert ran >= 50

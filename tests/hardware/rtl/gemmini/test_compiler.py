@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from armillary.evaluators.gemmini.tensors import from_dram, into_dram
+from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl.gemmini.compiler import Padding, RefusedError, compile_layer
+from armillary.hardware.templates.gemmini import Accelerator
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer
+
+LAYER = Layer("conv", "conv", K=32, C=32, P=8, Q=8, R=3, S=3)
+WHOLE = "L3[WIO] N1 - L2[WI] N1 K16X - L1[O] K2 C2 R3 S3 C16X - L0[W] P8 Q8"
+SMALL = Accelerator(scratchpad_kib=8, accumulator_kib=8)
+
+
+def compiled(text, layer=LAYER, accelerator=None, **options):
+    return compile_layer(layer, Mapping.parse(text), accelerator or Accelerator(), **options)
+
+
+@pytest.mark.parametrize(
+    ("text", "accelerator", "resource", "needed", "available"),
+    [
+        (WHOLE, SMALL, "scratchpad rows", 776, 512),
+        (WHOLE.replace("N1 - L2", "K2 C2 - L2").replace("K2 C2 R3", "R3").replace("C16X - L0", "C16X - L0"),
+         Accelerator(accumulator_kib=2), "accumulator rows", 64, 32),
+        (WHOLE.replace("K16X", "K32X").replace("K2 C2", "C2"), None, "array columns", 32, 16),
+        (WHOLE.replace("C16X", "C32X").replace("K2 C2", "K2"), None, "array rows", 32, 16),
+        (WHOLE.replace("K2 C2 R3 S3", "K2 C2 R3").replace("P8 Q8", "S3 P8 Q8"), None, "register values of W", 3, 1),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_by_name(text, accelerator, resource, needed, available):
+    with pytest.raises(RefusedError) as fault:
+        compiled(text, accelerator=accelerator)
+    assert (fault.value.resource, fault.value.needed, fault.value.available) == (resource, needed, available)
+    assert fault.value.layer == "conv"
+    assert f"{needed} needed, {available} there" in str(fault.value)
+
+
+def test_a_mapping_of_another_layer_is_an_error():
+    with pytest.raises(ArmillaryError, match="the factors of K multiply to 32, layer other has K=64"):
+        compiled(WHOLE, Layer("other", "conv", K=64, C=32, P=8, Q=8, R=3, S=3))
+
+
+def test_remainders_are_refused():
+    text = "L3[WIO] K2 - L2[WI] K2,1 K16X - L1[O] C2 R3 S3 C16X - L0[W] P8 Q8"
+    with pytest.raises(ArmillaryError, match="perfect factors only"):
+        compiled(text, Layer("conv", "conv", K=48, C=32, P=8, Q=8, R=3, S=3))
+
+
+def test_padding_must_leave_something():
+    with pytest.raises(ArmillaryError, match="leaves no input"):
+        compiled(WHOLE, padding=Padding(5, 0, 5, 0))
+
+
+def test_each_tensor_is_loaded_as_often_as_its_tile_changes():
+    opcodes = opcodes_of(compiled("L3[WIO] K2 C2 P2 - L2[WI] N1 K16X - L1[O] R3 S3 C16X - L0[W] P4 Q8"))
+    # every one of 8 tiles has its own inputs; the weights change with K and C alone; sums wait in DRAM for C's
+    # second round: 4 tiles of outputs, each stored and loaded once more
+    assert opcodes.count(2) == 8
+    assert opcodes.count(1) == 8 + 4 + 4
+    assert opcodes.count(3) == 8
+    inside = opcodes_of(compiled("L3[WIO] K2 P2 C2 - L2[WI] N1 K16X - L1[O] R3 S3 C16X - L0[W] P4 Q8"))
+    assert inside.count(3) == 4
+    assert inside.count(1) == 8 + 8
+
+
+def opcodes_of(program):
+    found, at = [], 0
+    words = program.words.tolist()
+    while words[at] & 15:
+        found.append(words[at] & 15)
+        at += 8 + 2 * (words[at] >> 4 & 15)
+    assert at == len(words) - 1
+    return found
+
+
+def test_tensors_come_back_from_where_they_were_put():
+    program = compiled(WHOLE)
+    assert (program.channel_block, program.output_block) == (16, 16)
+    rng = np.random.default_rng(0)
+    inputs = rng.integers(-128, 128, (1, 32, 10, 10)).astype(np.int8)
+    weights = rng.integers(-128, 128, (32, 32, 3, 3)).astype(np.int8)
+    dram = into_dram(program, inputs, weights)
+    row = program.inputs.address + ((1 * 10 + 2) * 10 + 3) * 16  # second block of channels, pixel (2, 3)
+    np.testing.assert_array_equal(dram[row : row + 16].view(np.int8), inputs[0, 16:, 2, 3])
+    whole = np.zeros(program.dram_bytes, dtype=np.uint8)
+    outputs = rng.integers(0, 256, program.outputs.end - program.outputs.address)
+    whole[program.outputs.address : program.outputs.end] = outputs
+    found = from_dram(program, whole)
+    assert found.shape == (1, 32, 8, 8)
+    first = program.outputs.address + (8 * 8 + 3 * 8 + 5) * 16 + 7
+    assert found[0, 16 + 7, 3, 5] == whole[first : first + 1].view(np.int8)[0]

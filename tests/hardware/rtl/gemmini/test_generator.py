@@ -1,0 +1,109 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from armillary.evaluators.gemmini.build import simulator, tools
+from armillary.evaluators.gemmini.simulation import Job, simulate
+from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.rtl.gemmini.generator import ELABORATED, PARAMETERS, generate, sources
+from armillary.hardware.templates.gemmini import Accelerator
+from armillary.workloads.layer import Layer
+
+BASE = Accelerator(
+    dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4, outstanding=2, burst_rows=4, queue_depth=2,
+    dram_bytes_per_cycle=4, dram_latency=40,
+)  # fmt: skip
+# Every knob, and the other value that is compared with BASE's.
+KNOBS = {
+    "dim": 8,
+    "scratchpad_kib": 16,
+    "accumulator_kib": 16,
+    "dataflow": "output_stationary",
+    "bus_bytes": 2,
+    "scratchpad_banks": 2,
+    "accumulator_banks": 4,
+    "burst_rows": 16,
+    "outstanding": 8,
+    "queue_depth": 1,
+    "dram_latency": 80,
+    "dram_bytes_per_cycle": 2,
+}
+LAYER = Layer("conv", "conv", K=16, C=16, P=32, Q=8, R=3, S=3, stride_w=2)
+LAYERS = {
+    "accumulator_kib": Layer("wide", "conv", K=64, C=8, P=32, Q=8),
+    "accumulator_banks": Layer("spilled", "conv", K=64, C=4, P=8, Q=8, S=2),
+}
+TILES = "L3[WIO] K4 P16 C2 - L2[WI] N1 K4X - L1[O] C2 R3 S3 Q2 C4X - L0[W] P2 Q4"
+# Where the usual tiles do not meet what a knob decides: the two mappings compared, or the one, and the layer.
+MAPPINGS = {
+    "dim": (TILES, TILES.replace("K4 P16 C2", "K2 P16").replace("K4X", "K8X").replace("C4X", "C8X")),
+    "dataflow": (TILES, "L3[WIO] K4 P16 C2 - L2[WI] N1 K4X - L1[O] Q2 P2 Q4X - L0[O] R3 S3 C8"),
+    # a memory that holds one tile, and one that holds two
+    "scratchpad_kib": ("L3[WIO] K4 Q2 - L2[WI] N1 K4X - L1[O] C4 R3 S3 C4X - L0[W] P32 Q4",) * 2,
+    "accumulator_kib": ("L3[WIO] K8 - L2[WI] N1 K4X - L1[O] K2 C2 C4X - L0[W] P32 Q8",) * 2,
+    # sums that are stored and loaded while others are added, by columns
+    "accumulator_banks": ("L3[WIO] S2 K16 - L2[WI] N1 K4X - L1[O] C4X - L0[W] Q8 P8",) * 2,
+}
+
+
+@pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
+@pytest.mark.parametrize("dim", [4, 6, 16])
+def test_verilator_finds_nothing_to_warn_of(tmp_path, dataflow, dim):
+    accelerator = Accelerator(dim=dim, bus_bytes=4, dataflow=dataflow, scratchpad_kib=24, accumulator_kib=40)
+    generate(accelerator, tmp_path)
+    files = sorted(path.name for path in tmp_path.glob("*.sv"))
+    command = [str(tools().verilator), "--lint-only", "-Wall", "--top-module", "accelerator", *files]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env={"VERILATOR_ROOT": str(tools().root)}
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
+def test_yosys_elaborates_it(tmp_path, dataflow):
+    generate(Accelerator(dim=4, bus_bytes=4, dataflow=dataflow, scratchpad_kib=8, accumulator_kib=8), tmp_path)
+    files = " ".join(str(path) for path in sorted(tmp_path.glob("*.sv")))
+    script = (
+        "import sys; import pyosys.libyosys as ys; d = ys.Design()\n"
+        f"for step in ['read_verilog -sv {files}', 'hierarchy -check -top accelerator', 'proc', 'check -assert']:\n"
+        "    ys.run_pass(step, d)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]
+
+
+def test_the_header_names_every_parameter(tmp_path):
+    generate(BASE, tmp_path)
+    header = (tmp_path / "accelerator.sv").read_text().split("module")[0]
+    for name in KNOBS:
+        assert f"//   {name}" in header
+    assert "//   outstanding           2" in header
+
+
+def test_the_output_stationary_array_sums_in_32_bits():
+    assert (
+        "parameter int PSUM              = 32" in sources(replace(BASE, dataflow="output_stationary"))["accelerator.sv"]
+    )
+    assert "parameter int PSUM              = 16 + $clog2(DIM)" in sources(BASE)["accelerator.sv"]
+
+
+@pytest.mark.parametrize("knob", KNOBS)
+def test_every_knob_changes_the_hardware_and_the_cycles(knob):
+    pair = BASE, replace(BASE, **{knob: KNOBS[knob]})
+    found = []
+    for accelerator, mapping in zip(pair, MAPPINGS.get(knob, (TILES, TILES)), strict=True):
+        program = compile_layer(LAYERS.get(knob, LAYER), Mapping.parse(mapping), accelerator)
+        found.append(simulate(simulator(accelerator), Job(accelerator, program, most_cycles=1_000_000)))
+        assert found[-1].elaborated == {name: getattr(accelerator, name) for name in ELABORATED}
+    assert found[0].cycles != found[1].cycles
+    assert (sources(pair[0]) != sources(pair[1])) == (knob in PARAMETERS or knob == "dataflow")
+
+
+def test_files_are_those_of_the_dataflow():
+    weights, outputs = sources(BASE), sources(replace(BASE, dataflow="output_stationary"))
+    assert set(weights) == set(outputs)
+    different = {name for name in weights if weights[name] != outputs[name]}
+    assert different == {"accelerator.sv", "execute.sv", "pe.sv", "systolic_array.sv"}

@@ -1,0 +1,33 @@
+import numpy as np
+import torch
+
+from armillary.mapping.gradient import _logits, _relaxed, _rounded
+from armillary.mapping.mapspace import MapSpace
+from armillary.mapping.search import search
+from armillary.workloads.layer import Layer
+from mapping.test_mapspace import LAYER, hierarchy
+
+
+def test_relaxed_factors_always_multiply_to_the_bounds():
+    space = MapSpace(hierarchy(), LAYER)
+    codes = space.random(16, np.random.default_rng(0))
+    logits = [torch.randn(len(s.slots), 16, dtype=torch.float64) for s in space.splits]
+    relaxed = _relaxed(space, logits, space.decode(codes))
+    products = (relaxed.temporal * relaxed.spatial).prod(dim=0)
+    bounds = torch.tensor([1.0, 12, 4, 6, 5, 3, 1, 1], dtype=torch.float64)
+    torch.testing.assert_close(products, bounds[:, None].expand(-1, 16), rtol=1e-9, atol=0)
+
+
+def test_a_mapping_that_is_not_moved_rounds_to_itself():
+    space = MapSpace(hierarchy(), LAYER)
+    codes = space.random(64, np.random.default_rng(1))
+    shares = [torch.softmax(_logits(s.factors[codes[:, d]]), dim=0) for d, s in enumerate(space.splits)]
+    assert (_rounded(space, shares, codes) == codes).all()
+
+
+def test_descent_beats_its_random_starts():
+    layer = Layer("conv", "conv", K=64, C=32, P=14, Q=14, R=3, S=3)
+    gradient, random = (
+        search(hierarchy(), layer, method=m, budget=4_000, seed=0).value for m in ("gradient", "random")
+    )
+    assert gradient < random

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from armillary.hardware.templates.edge_tpu import MAX_AREA_MM2, SPACE
+from armillary.surrogates.rows import prepare, unlike
+from armillary.types import ArmillaryError, Evaluations, Objective
+from surrogates.prime.test_surrogate import rows_of
+
+BOUND = Objective("runtime_s", {"area_mm2": 29.0})
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return rows_of("mobilenet_v2", 4000)
+
+
+def prepared(rows, bound=BOUND, **options):
+    rng = np.random.default_rng(0)
+    return prepare(SPACE, rows, bound, transform="log", validation_share=0.2, minimum_rows=20, rng=rng, **options)
+
+
+def areas(rows, part):
+    """Return the areas of the rows of a part of the data, found again by their designs."""
+    known = dict(zip(map(bytes, SPACE.encode_columns(rows.design)), rows.metrics["area_mm2"], strict=True))
+    return np.array([known[bytes(codes)] for codes in part.codes])
+
+
+def test_designs_beyond_an_exact_bound_are_learned_from_and_do_not_validate(rows):
+    data = prepared(rows, exact=("area_mm2",))
+    assert (areas(rows, data.train) > 29.0).any()
+    assert (areas(rows, data.valid) <= 29.0).all()
+    assert len(data.train) + len(data.valid) == rows.feasible.sum()
+    assert len(data.infeasible) + len(data.infeasible_held) == (~rows.feasible).sum()
+
+
+def test_what_the_evaluator_refuses_for_its_area_tells_nothing_of_feasibility(rows):
+    area = rows.metrics["area_mm2"]
+    data = prepared(rows, Objective("runtime_s", {"area_mm2": MAX_AREA_MM2}), exact=("area_mm2",))
+    infeasible = np.concatenate([areas(rows, data.infeasible), areas(rows, data.infeasible_held)])
+    assert len(infeasible) == (~rows.feasible & (area <= MAX_AREA_MM2)).sum() > 0
+    assert infeasible.max() <= MAX_AREA_MM2 < area.max()
+    learned = prepared(rows, Objective("runtime_s", {"area_mm2": MAX_AREA_MM2}))
+    assert len(learned.infeasible) + len(learned.infeasible_held) == (~rows.feasible).sum()
+
+
+def test_designs_beyond_a_learned_bound_are_infeasible(rows):
+    data = prepared(rows)
+    legal = int(BOUND.satisfied(rows).sum())
+    assert len(data.train) + len(data.valid) == legal < rows.feasible.sum()
+    assert len(data.infeasible) + len(data.infeasible_held) == len(rows) - legal
+    assert (areas(rows, data.train) <= 29.0).all()
+
+
+def test_the_best_legal_rows_validate_in_both(rows):
+    both = [prepared(rows, exact=exact).valid.codes for exact in ((), ("area_mm2",))]
+    assert {bytes(c) for c in both[0]} == {bytes(c) for c in both[1]}
+
+
+@pytest.mark.parametrize("within", [0, 1, 12, 45])
+def test_where_too_few_rows_within_the_exact_bound_would_validate_any_may(rows, within):
+    least = np.sort(rows.metrics["area_mm2"][rows.feasible])
+    bound = float(least[within - 1]) if within else 0.1
+    data = prepared(rows, Objective("runtime_s", {"area_mm2": bound}), exact=("area_mm2",))
+    assert len(data.valid) == round(0.2 * rows.feasible.sum())
+
+
+def test_a_log_need_not_have_the_metric_of_an_exact_bound(rows):
+    blind = replace(rows, metrics={"runtime_s": rows.metrics["runtime_s"]})
+    data = prepared(blind, exact=("area_mm2",))
+    assert len(data.train) + len(data.valid) == rows.feasible.sum()
+    assert np.isnan(data.least_area_mm2)
+    with pytest.raises(ArmillaryError, match="the log has no metric 'area_mm2'"):
+        prepared(blind)
+
+
+def test_two_networks_of_one_name_are_refused(rows):
+    other = rows_of("unet", 500)
+    renamed = replace(other, workload=np.full(len(other), "mobilenet_v2", dtype=object))
+    with pytest.raises(ArmillaryError, match="two networks of the name 'mobilenet_v2': their "):
+        prepared(Evaluations.concat([rows, renamed]))
+
+
+def test_a_network_without_parameters_is_unlike_others():
+    names, trained = ("compute_ops", "parameter_mb"), np.array([[1e9, 4.0], [2e9, 3.0]])
+    assert unlike({"compute_ops": 1e9, "parameter_mb": 4.0}, names, trained, ("a", "b")) is None
+    warning = unlike({"compute_ops": 1e9, "parameter_mb": 0.0}, names, trained, ("a", "b"))
+    assert warning.startswith("the workload computes inf operations per MB")
+
+
+def test_some_rows_are_left_to_train_on(rows):
+    few = rows.select(np.flatnonzero(rows.feasible)[:50])
+    rng = np.random.default_rng(0)
+    free = Objective("runtime_s")
+    data = prepare(SPACE, few, free, transform="log", validation_share=0.99, minimum_rows=4, rng=rng)
+    assert (len(data.train), len(data.valid)) == (2, 48)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Workload
+from armillary.workloads.onnx.shapes import element_bits
+
+Import = Callable[..., Workload]
+Model = Callable[..., onnx.ModelProto]
+
+
+def floats(*shape: int) -> np.ndarray:
+    return np.ones(shape, dtype=np.float32)
+
+
+def product() -> list[onnx.NodeProto]:
+    return [helper.make_node("MatMul", ["x", "w"], ["y"])]
+
+
+def test_symbolic_dimensions_take_the_values_given(imported: Import) -> None:
+    workload = imported(product(), {"x": ["batch", "tokens", 8]}, {"w": floats(8, 4)}, dims={"batch": 2, "tokens": 5})
+    assert workload.macs == 2 * 5 * 8 * 4
+
+
+def test_a_dimension_without_a_name_goes_by_input_and_axis(imported: Import) -> None:
+    workload = imported(product(), {"x": [None, 8]}, {"w": floats(8, 4)}, dims={"x[0]": 3})
+    assert workload.macs == 3 * 8 * 4
+
+
+@pytest.mark.parametrize(
+    ("shape", "dims", "message"),
+    [
+        (["batch", 8], {}, r"dimension 'batch' of input 'x' is open; set it, e\.g\. --dim batch=1"),
+        ([None, 8], {}, r"dimension 'x\[0\]' of input 'x' is open; set it, e\.g\. --dim x\[0\]=1"),
+        ([-1, 8], {}, r"dimension 'x\[0\]' of input 'x' is open"),
+        (["batch", 8], {"bacth": 1}, r"no open dimension 'bacth'; did you mean 'batch'\?; dimension 'batch' of input"),
+        ([2, 8], {"batch": 1}, r"no open dimension 'batch'; all are fixed"),
+        (["n", 8], {"n": 1, "other": 1}, r"no open dimension 'other'; open are \['n'\]"),
+        (["batch", 8], {"batch": 0}, r"dimension batch=0 is not allowed; it must be a positive integer"),
+        (["batch", 8], {"batch": "one"}, r"dimension batch='one' is not allowed"),
+        (["batch", 8], {"batch": True}, r"dimension batch=True is not allowed"),
+        (None, {}, r"input 'x' has no shape; give it one"),
+    ],
+)
+def test_open_and_unknown_dimensions_are_refused(
+    shape: list[int | str | None] | None, dims: dict[str, int], message: str, imported: Import
+) -> None:
+    with pytest.raises(ArmillaryError, match=message):
+        imported(product(), {"x": shape}, {"w": floats(8, 4)}, dims=dims)
+
+
+def test_an_initialised_input_is_no_open_input(imported: Import, model: Model) -> None:
+    made = model(product(), {"x": [2, 8], "w": ["in", "out"]}, {"w": floats(8, 4)}, ir_version=3)
+    assert imported(made).parameters == 32
+
+
+def external(name: str, *shape: int, kind: int = TensorProto.FLOAT) -> TensorProto:
+    """A tensor whose data is in a file that is not there."""
+    tensor = TensorProto(name=name, data_type=kind, dims=shape, data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="missing.bin")
+    return tensor
+
+
+def test_weights_in_files_that_are_missing_are_not_needed(imported: Import) -> None:
+    workload = imported(product(), {"x": [2, 8]}, {"w": external("w", 8, 4)})
+    assert (workload.macs, workload.parameters) == (64, 32)
+
+
+def test_a_shape_in_a_file_that_is_missing_is_refused_by_name(imported: Import) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "to"], ["r"], name="view"),
+        helper.make_node("MatMul", ["r", "w"], ["y"]),
+    ]
+    constants = {"to": external("to", 2, kind=TensorProto.INT64), "w": floats(8, 4)}
+    with pytest.raises(ArmillaryError, match=r"tensor 'r' at MatMul node 'y'.*lost at Reshape node 'view'"):
+        imported(nodes, {"x": [2, 2, 4]}, constants)
+
+
+def test_shapes_computed_by_division_and_comparison_are_followed(imported: Import) -> None:
+    """What exporters write for x.view(n, -1, c // heads) and expand; ONNX's own inference stops there."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"], start=2),
+        helper.make_node("Div", ["s", "heads"], ["width"]),
+        helper.make_node("Concat", ["four", "minus", "width"], ["to"], axis=0),
+        helper.make_node("Equal", ["to", "minus"], ["open"]),
+        helper.make_node("Where", ["open", "rows", "to"], ["closed"]),
+        helper.make_node("Reshape", ["x", "closed"], ["split"]),
+        helper.make_node("MatMul", ["split", "w"], ["y"]),
+    ]
+    constants = {
+        "heads": np.array([2]), "four": np.array([4]), "minus": np.array([-1]), "rows": np.array([6]),
+        "w": floats(8, 3),
+    }  # fmt: skip
+    workload = imported(nodes, {"x": ["batch", 4, 16]}, constants, dims={"batch": 3})
+    assert workload.macs == 4 * 6 * 8 * 3
+
+
+def test_an_output_that_depends_on_the_data_is_counted_as_unsized(imported: Import) -> None:
+    nodes = [*product(), helper.make_node("NonZero", ["y"], ["where"])]
+    workload = imported(nodes, {"x": [2, 8]}, {"w": floats(8, 4)}, outputs=["y", "where"])
+    (row,) = workload.not_mapped
+    assert (row.op_type, row.bytes_moved, row.unsized) == ("NonZero", 32, 1)
+
+
+def test_recorded_shapes_of_an_export_with_open_dimensions_do_not_get_in_the_way(
+    imported: Import, model: Model
+) -> None:
+    made = model([*product(), helper.make_node("Relu", ["y"], ["z"])], {"x": ["n", 8]}, {"w": floats(8, 4)})
+    made.graph.value_info.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["something", 4]))
+    made.graph.output[0].CopyFrom(helper.make_tensor_value_info("z", TensorProto.FLOAT, ["another", 4]))
+    assert imported(made, dims={"n": 7}).macs == 7 * 8 * 4
+
+
+def test_random_values_are_no_constants(imported: Import) -> None:
+    nodes = [helper.make_node("RandomNormal", [], ["w"], shape=[8, 4]), *product()]
+    workload = imported(nodes, {"x": [2, 8]})
+    assert workload.parameters == 0
+
+
+def test_large_weights_inside_the_file_do_not_change_the_result(imported: Import) -> None:
+    constants = {"w": floats(256, 256)}
+    assert imported(product(), {"x": [2, 256]}, constants).parameters == 256 * 256
+    constants = {"w": numpy_helper.from_array(floats(256, 256), "w")}
+    constants["w"].ClearField("raw_data")
+    constants["w"].float_data.extend([0.0] * 256 * 256)
+    assert imported(product(), {"x": [2, 256]}, constants).parameters == 256 * 256
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits"),
+    [
+        ("FLOAT", 32), ("DOUBLE", 64), ("FLOAT16", 16), ("BFLOAT16", 16), ("FLOAT8E4M3FN", 8), ("FLOAT4E2M1", 4),
+        ("INT8", 8), ("UINT8", 8), ("INT64", 64), ("UINT4", 4), ("INT4", 4), ("BOOL", 8), ("COMPLEX64", 64),
+        ("STRING", None), ("UNDEFINED", None),
+    ],
+)  # fmt: skip
+def test_element_types_have_their_sizes(kind: str, bits: int | None) -> None:
+    assert element_bits(TensorProto.DataType.Value(kind)) == bits
