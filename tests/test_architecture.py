@@ -13,7 +13,7 @@ import armillary
 
 ROOT = Path(armillary.__file__).parent
 ORDER = (
-    "types", "registry", "yaml_file", "cores", "workloads", "spaces", "problems", "hardware", "cost_model", "mapping",
+    "types", "registry", "yaml_file", "cores", "metrics", "workloads", "spaces", "problems", "hardware", "cost_model", "mapping",
     "tools", "evaluators", "log", "execution", "surrogates", "optimizers", "studies", "reports", "benchmarks",
     "console", "cli", "testing",
 )  # fmt: skip

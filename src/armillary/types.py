@@ -6,8 +6,8 @@ Values are frozen. One design is a `Design`, one result an `Evaluation`; many re
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from armillary.problems.outcomes import Outcomes
+    from armillary.problems.problem import Problem
     from armillary.workloads.context import Context
-    from armillary.workloads.layer import Workload
+    from armillary.workloads.layer import Layer, Workload
 
 Value = int | float | str
 
@@ -27,45 +29,73 @@ class ArmillaryError(Exception):
     """The request was wrong; the message says what, where, and what is allowed."""
 
 
+class AccidentError(Exception):
+    """A tool was ended by a signal, say by the out-of-memory killer: an accident of the machine.
+
+    It says nothing about the design. The evaluation may be tried again; it is never kept as the design's answer.
+    """
+
+
 class Fidelity(StrEnum):
-    """How true an evaluator is, from the cheapest to the truest; `external` is somebody else's tool."""
+    """How true an evaluator is; a truer one is greater. `external` is somebody else's tool and has no rank."""
 
     ANALYTICAL = "analytical"
     RTL = "rtl"
     PHYSICAL = "physical"
     EXTERNAL = "external"
 
+    @property
+    def rank(self) -> int | None:
+        """The place from the cheapest to the truest; None for `external`."""
+        return None if self is Fidelity.EXTERNAL else list(Fidelity).index(self)
+
+    def __lt__(self, other: object) -> bool:
+        return _ranks(self, other)[0] < _ranks(self, other)[1]
+
+    def __le__(self, other: object) -> bool:
+        return _ranks(self, other)[0] <= _ranks(self, other)[1]
+
+    def __gt__(self, other: object) -> bool:
+        return _ranks(self, other)[0] > _ranks(self, other)[1]
+
+    def __ge__(self, other: object) -> bool:
+        return _ranks(self, other)[0] >= _ranks(self, other)[1]
+
+
+def _ranks(one: Fidelity, other: object) -> tuple[int, int]:
+    ranks = one.rank, other.rank if isinstance(other, Fidelity) else None
+    if ranks[0] is None or ranks[1] is None:
+        raise TypeError(f"{one!r} and {other!r} have no order; compare two of analytical, rtl and physical")
+    return ranks[0], ranks[1]
+
+
+class Cost(StrEnum):
+    """What an evaluation takes, which decides how it is run.
+
+    `batch`: less than a millisecond, thousands at once in this process. `seconds`: one after another in this process.
+    `minutes`: in a process of its own, which can be ended.
+    """
+
+    BATCH = "batch"
+    SECONDS = "seconds"
+    MINUTES = "minutes"
+
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured quantity: its unit and how values of several layers combine."""
+    """One measured quantity.
+
+    Attributes:
+        unit: as it is printed; `1` for a plain number.
+        over_layers: how the runs of a network's layers combine: from the values of one run of each layer, shape
+            [..., layers], and how often each runs, shape [layers], to those of the network, shape [...]. None if they
+            do not.
+        derive: the value from other metrics, where it follows from them.
+    """
 
     unit: str
-    over_layers: Callable[[Sequence[float]], float] | None = None
+    over_layers: Callable[[Any, Any], Any] | None = None
     derive: Callable[[Mapping[str, Any]], Any] | None = None
-
-
-STALLS = ("dram", "scratchpad_bank", "accumulator", "dependency", "command")
-"""What the array of a simulated accelerator waits for in cycles in which nothing enters it.
-
-`dram`: a load, or the last stores. `scratchpad_bank`: another access to the bank. `accumulator`: a store that has to
-make room. `dependency`: its own weights, or its own last sums. `command`: the next command.
-"""
-
-METRICS: Mapping[str, Metric] = {
-    "delay_cycles": Metric("cycles", over_layers=sum),
-    "runtime_s": Metric("s", over_layers=sum),
-    "energy_pj": Metric("pJ", over_layers=sum),
-    "area_mm2": Metric("mm2", over_layers=max),
-    "utilization": Metric("1"),
-    "dram_bytes": Metric("bytes", over_layers=sum),
-    "onchip_bytes": Metric("bytes", over_layers=sum),
-    "busy_cycles": Metric("cycles", over_layers=sum),
-    **{f"{cause}_stall_cycles": Metric("cycles", over_layers=sum) for cause in STALLS},
-    "edp_pj_cycles": Metric("pJ*cycles", derive=lambda m: m["energy_pj"] * m["delay_cycles"]),
-    "power_mw": Metric("mW", derive=lambda m: m["energy_pj"] * 1e-9 / m["runtime_s"]),
-    "runtime_area_s_mm2": Metric("s*mm2", derive=lambda m: m["runtime_s"] * m["area_mm2"]),
-}
 
 
 @dataclass(frozen=True)
@@ -84,6 +114,34 @@ class Design:
     def as_dict(self) -> dict[str, Value]:
         """Return the parameter values by name."""
         return dict(self.items)
+
+
+@dataclass(frozen=True)
+class MappingSearch:
+    """How an evaluator is to find the mappings of a candidate.
+
+    Attributes:
+        mapper: the search, by the name under which it is registered.
+        starts: by layer name, mappings to begin with, as text; of another design perhaps.
+    """
+
+    mapper: str
+    starts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is evaluated: a design, with the mapping of each layer or without.
+
+    Attributes:
+        design: the hardware.
+        mappings: by layer name, as text; None leaves them to the evaluator.
+        search: how the evaluator is to find them; None leaves that to the evaluator, too.
+    """
+
+    design: Design
+    mappings: Mapping[str, str] | None = None
+    search: MappingSearch | None = None
 
 
 @dataclass(frozen=True)
@@ -112,8 +170,27 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class LayerRun:
+    """One run of one layer on one design under one mapping, as one evaluator saw it.
+
+    `mapping` is empty where the evaluator has none to tell; metrics are those that are known, all of them where the
+    run did not fail.
+    """
+
+    design: Design
+    layer: Layer
+    mapping: str
+    metrics: Mapping[str, float]
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """One result: a design on a workload, seen by one evaluator."""
+    """One result: a design on a workload, seen by one evaluator.
+
+    `options` are the evaluator's. `layers` are the runs that were added up, one per use of a layer in the order of the
+    workload, where the evaluator tells them.
+    """
 
     design: Design
     workload: str
@@ -127,6 +204,8 @@ class Evaluation:
     seconds: float
     seed: int
     time: datetime
+    options: Mapping[str, Value] = field(default_factory=dict)
+    layers: tuple[LayerRun, ...] = ()
 
     def __post_init__(self) -> None:
         if self.feasible and self.failure is not None:
@@ -141,7 +220,8 @@ class Evaluations:
 
     `design`, `context` and `metrics` map a name to its column. Metrics of infeasible rows are NaN
     where the evaluator could not know them. Text columns are object arrays; the failure columns
-    hold "" (text) and NaN (numbers) where there is no failure.
+    hold "" (text) and NaN (numbers) where there is no failure. `options` are those of the evaluator as `options_text`
+    writes them. Runs of layers are a table of their own.
     """
 
     space: str
@@ -162,10 +242,11 @@ class Evaluations:
     seconds: NDArray[np.float64]
     seed: NDArray[np.int64]
     time: NDArray[np.datetime64]
+    options: NDArray[np.object_]
 
     PLAIN_COLUMNS = (
         "workload", "evaluator", "version", "fidelity", "feasible", "failure_kind", "failure_resource",
-        "failure_layer", "failure_needed", "failure_available", "failure_detail", "seconds", "seed", "time",
+        "failure_layer", "failure_needed", "failure_available", "failure_detail", "seconds", "seed", "time", "options",
     )  # fmt: skip
     NAMED_COLUMNS = ("design", "context", "metrics")
 
@@ -185,15 +266,13 @@ class Evaluations:
             for name, column in getattr(self, group).items():
                 yield f"{group}.{name}", column
 
-    def with_derived(self, names: Sequence[str]) -> Evaluations:
-        """Return the rows with those of the named metrics that are missing but follow from others."""
-        added = {}
-        for name in names:
-            derive = METRICS[name].derive if name not in self.metrics and name in METRICS else None
-            if derive is not None:
-                with contextlib.suppress(KeyError):
-                    added[name] = derive(self.metrics)
-        return replace(self, metrics={**self.metrics, **added}) if added else self
+    def with_metrics(self, added: Mapping[str, NDArray[np.float64]]) -> Evaluations:
+        """Return the rows with more metrics."""
+        return replace(self, metrics={**self.metrics, **added})
+
+    def settled(self) -> NDArray[np.bool_]:
+        """Return which rows tell about their designs, shape [rows]; where the evaluation broke they do not."""
+        return self.feasible | (self.failure_kind == "infeasible")
 
     def select(self, rows: NDArray[Any] | slice) -> Evaluations:
         """Return the chosen rows (boolean mask, indices or slice), in that order."""
@@ -230,6 +309,7 @@ class Evaluations:
             seconds=float(self.seconds[row]),
             seed=int(self.seed[row]),
             time=self.time[row].astype("datetime64[us]").astype(datetime),
+            options=options_from(str(self.options[row])),
         )
 
     def to_list(self) -> list[Evaluation]:
@@ -265,6 +345,7 @@ class Evaluations:
             seconds=np.array([e.seconds for e in evaluations], dtype=float),
             seed=np.array([e.seed for e in evaluations], dtype=np.int64),
             time=np.array([e.time for e in evaluations], dtype="datetime64[us]"),
+            options=_text([options_text(e.options) for e in evaluations]),
         )
 
     @staticmethod
@@ -286,6 +367,16 @@ class Evaluations:
             metrics=_joined([p.metrics for p in parts], [len(p) for p in parts]),
             **{name: np.concatenate([getattr(p, name) for p in parts]) for name in Evaluations.PLAIN_COLUMNS},
         )
+
+
+def options_text(options: Mapping[str, Value]) -> str:
+    """Return the options of an evaluator as one text, equal for equal options; empty for none."""
+    return json.dumps(dict(options), sort_keys=True) if options else ""
+
+
+def options_from(text: str) -> dict[str, Value]:
+    """Return the options that `options_text` wrote."""
+    return dict(json.loads(text)) if text else {}
 
 
 def _plain(value: Any) -> Value:
@@ -325,31 +416,6 @@ def _joined(
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What to minimise, under upper bounds on other metrics, e.g. `{"area_mm2": 29.0}`."""
-
-    metric: str = "runtime_s"
-    upper_bounds: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        unknown = [name for name in (self.metric, *self.upper_bounds) if name not in METRICS]
-        if unknown:
-            raise ArmillaryError(f"unknown metric {unknown[0]!r}; choose one of {sorted(METRICS)}")
-        for name, bound in self.upper_bounds.items():
-            if not bound > 0:
-                raise ArmillaryError(f"bound {name}={bound!r} is not allowed; it must be a positive number")
-
-    def satisfied(self, evaluations: Evaluations) -> NDArray[np.bool_]:
-        """Return which rows are feasible and within every bound, shape [rows]; an unknown metric is not within."""
-        evaluations = evaluations.with_derived(list(self.upper_bounds))
-        ok = evaluations.feasible.copy()
-        unknown = np.full(len(ok), np.nan)
-        for name, bound in self.upper_bounds.items():
-            ok &= evaluations.metrics.get(name, unknown) <= bound
-        return ok
-
-
-@dataclass(frozen=True)
 class Prediction:
     """What a surrogate expects of designs: arrays of shape [designs], in the unit of the metric.
 
@@ -361,15 +427,48 @@ class Prediction:
     p_feasible: NDArray[np.float64]
 
 
-class Evaluator(Protocol):
-    """Anything that turns designs into metrics."""
+@dataclass(frozen=True)
+class EvaluatorSpec:
+    """Which evaluator: enough to make it again elsewhere, and to tell whose a row is.
 
+    Attributes:
+        template: whose designs it evaluates.
+        fidelity: how true it is.
+        name: in the log.
+        version: results of different versions are never mixed.
+        options: every option with its value, as rows record them.
+        cost: what an evaluation takes.
+        seed: of what it draws.
+    """
+
+    template: str
+    fidelity: Fidelity
     name: str
     version: str
-    fidelity: Fidelity
+    options: Mapping[str, Value] = field(default_factory=dict)
+    cost: Cost = Cost.SECONDS
+    seed: int = 0
 
-    def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]:
-        """Return one evaluation per design, in order; a failed design is an evaluation too."""
+
+class Evaluator(Protocol):
+    """Anything that turns candidates into metrics; pure: the same arguments, the same answer."""
+
+    @property
+    def spec(self) -> EvaluatorSpec:
+        """Which evaluator this is."""
+        ...
+
+    def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
+        """Return one evaluation per candidate, in order; a design that cannot work is an evaluation too."""
+        ...
+
+
+@runtime_checkable
+class EvaluatesLayers(Protocol):
+    """The capability of an evaluator to run layers alone; a network is then the fold of its layers' runs."""
+
+    def run_layers(self, candidates: Sequence[Candidate], layers: Sequence[Layer]) -> list[LayerRun]:
+        """Return the runs of every layer on every candidate, candidate after candidate, in the order of the layers."""
         ...
 
 
@@ -393,8 +492,8 @@ class Log(Protocol):
 class Surrogate(Protocol):
     """A model fitted to a log that predicts one metric with uncertainty."""
 
-    def fit(self, log: Log, objective: Objective) -> Surrogate:
-        """Learn the objective's metric from a log; return itself."""
+    def fit(self, log: Log, problem: Problem) -> Surrogate:
+        """Learn the metric of the problem's objective from a log; return itself."""
         ...
 
     def predict(self, designs: NDArray[np.int64], context: Context) -> Prediction:
@@ -412,12 +511,33 @@ class PredictsForEach(Protocol):
 
 
 class Optimizer(Protocol):
-    """Ask and tell search over a space."""
+    """Ask and tell search; made from a problem and a seed."""
 
-    def ask(self, n: int) -> list[Design]:
-        """Return n designs to evaluate."""
+    def ask(self, n: int) -> list[Candidate]:
+        """Return n candidates to evaluate."""
         ...
 
-    def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Learn from evaluations, failed ones included."""
+    def tell(self, candidates: Sequence[Candidate], outcomes: Outcomes) -> None:
+        """Learn what became of candidates, asked here or not, failed ones included."""
+        ...
+
+
+@runtime_checkable
+class AsksCodes(Protocol):
+    """The capability of an optimizer to ask and be told in batches of codes, without objects per design."""
+
+    def ask_codes(self, n: int) -> NDArray[np.int64]:
+        """Return n designs as value indices, shape [n, parameters]."""
+        ...
+
+    def tell_codes(self, codes: NDArray[np.int64], outcomes: Outcomes) -> None:
+        """Learn what became of designs given as value indices, shape [designs, parameters]."""
+        ...
+
+
+class Executor(Protocol):
+    """The only caller of evaluators."""
+
+    def run(self, spec: EvaluatorSpec, candidates: Iterable[Candidate], workload: Workload) -> Iterator[Evaluation]:
+        """Yield one evaluation per candidate, in order, failed ones included."""
         ...

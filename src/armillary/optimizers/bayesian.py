@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from armillary.optimizers.model_based import ModelBased, log_expected_improvement
-from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Objective
+from armillary.problems.problem import Problem
+from armillary.types import ArmillaryError
 
 _MOST_ROWS = 300  # a Gaussian process takes cubic time
 _STEPS = 50
@@ -36,8 +36,7 @@ class Bayesian(ModelBased):
     """Bayesian optimization.
 
     Args:
-        space: the space to search.
-        objective: what to minimise under which bounds.
+        problem: with one objective.
         seed: same seed and results, same designs.
         initial: random designs before the first model.
         refit: growth of the number of rows after which the process is fitted anew; 0 does so after every batch.
@@ -46,15 +45,14 @@ class Bayesian(ModelBased):
 
     def __init__(
         self,
+        problem: Problem,
         *,
-        space: Space,
-        objective: Objective,
         seed: int = 0,
         initial: int = 32,
         refit: float = 0.0,
         rows: int = _MOST_ROWS,
     ) -> None:
-        super().__init__(space=space, objective=objective, seed=seed, initial=initial, refit=refit)
+        super().__init__(problem, seed=seed, initial=initial, refit=refit)
         if rows < 2:
             raise ArmillaryError(f"rows={rows} must be at least 2")
         self._rows = rows

@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.problems.outcomes import Outcomes
+from armillary.problems.problem import Keep, Problem
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Design, Evaluation, Evaluations, Objective
-from armillary.workloads.layer import Workload
-
-Keep = Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+from armillary.types import ArmillaryError, Candidate
 
 _FIRST_BATCH = 8
 _TRIES = 30
 _DRAWS, _DRAWN, _WHOLE, _SHRINK = 30, 2000, 5, 0.8
 _ENUMERABLE = 1_000_000
-
-
-@runtime_checkable
-class AsksCodes(Protocol):
-    """The capability of an optimizer to ask and be told in batches of codes, without objects per design."""
-
-    def ask_codes(self, n: int) -> NDArray[np.int64]:
-        """Return n designs as value indices, shape [n, parameters]."""
-        ...
-
-    def tell_batch(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-        """Take values to minimise, infinite for infeasible designs, shape [designs]."""
-        ...
-
-
-@runtime_checkable
-class KnowsWorkload(Protocol):
-    """The capability of an optimizer to use what is known of the network that it searches for."""
-
-    def for_workload(self, workload: Workload) -> None:
-        """Take the network, before the first design is asked."""
-        ...
-
-
-def objective_values(evaluations: Evaluations, objective: Objective) -> NDArray[np.float64]:
-    """Return what to minimise, shape [rows]: infinite if infeasible, beyond a bound, or not a number."""
-    evaluations = evaluations.with_derived([objective.metric, *objective.upper_bounds])
-    if objective.metric not in evaluations.metrics:
-        return np.full(len(evaluations), np.inf)  # a batch in which nothing was feasible has no metric
-    values = evaluations.metrics[objective.metric]
-    usable = evaluations.feasible & np.isfinite(values)
-    for name, bound in objective.upper_bounds.items():
-        if name not in evaluations.metrics:
-            raise ArmillaryError(f"the evaluations have no metric {name!r}, which the objective bounds")
-        usable &= evaluations.metrics[name] <= bound
-    return np.where(usable, values, np.inf)
 
 
 def keys(codes: NDArray[np.int64]) -> list[bytes]:
@@ -66,24 +28,31 @@ def keys(codes: NDArray[np.int64]) -> list[bytes]:
 class CodedOptimizer(ABC):
     """An optimizer that thinks in codes; a subclass proposes and learns.
 
-    No design is asked that was asked or told before, until the space is exhausted.
+    No design is asked that was asked or told before, until the space is exhausted, and none that the bounds exclude
+    without evaluating it.
+
+    Args:
+        problem: with one objective.
+        seed: same seed and results, same designs.
 
     Attributes:
+        problem: what is searched for.
         space: the space searched.
-        objective: what is minimised under which bounds.
         best_codes: the best feasible design told so far, shape [parameters], None before the first.
         best_value: its value, infinite before the first.
         batch: how many designs are best asked at once at most; see `asks_after`.
-        within: a constraint that is known without evaluating, as a template's area is: codes to a mask. Designs
-            outside are never asked. Set it before the first is.
+
+    Raises:
+        ArmillaryError: if the problem has several objectives.
     """
 
     batch = 256
-    within: Keep | None = None
 
-    def __init__(self, *, space: Space, objective: Objective, seed: int = 0) -> None:
-        self.space = space
-        self.objective = objective
+    def __init__(self, problem: Problem, *, seed: int = 0) -> None:
+        _ = problem.objective  # which refuses several
+        self.problem = problem
+        self.space = problem.space
+        self.within = problem.keep
         self.best_codes: NDArray[np.int64] | None = None
         self.best_value = float("inf")
         self._rng = np.random.default_rng(seed)
@@ -104,21 +73,24 @@ class CodedOptimizer(ABC):
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Take results, infinite for infeasible designs."""
 
-    def ask(self, n: int) -> list[Design]:
-        """Return n designs to evaluate."""
-        return self.space.designs(self.ask_codes(n))
+    def ask(self, n: int) -> list[Candidate]:
+        """Return n candidates to evaluate, without mappings."""
+        return [Candidate(design) for design in self.space.designs(self.ask_codes(n))]
 
-    def tell(self, evaluations: Sequence[Evaluation]) -> None:
-        """Take results of designs, whether asked here or not."""
-        if evaluations:
-            codes = self.space.encode([e.design for e in evaluations])
-            self.tell_batch(codes, objective_values(Evaluations.from_list(evaluations), self.objective))
+    def tell(self, candidates: Sequence[Candidate], outcomes: Outcomes) -> None:
+        """Take what became of candidates, whether asked here or not."""
+        if candidates:
+            self.tell_codes(self.space.encode([candidate.design for candidate in candidates]), outcomes)
+
+    def tell_codes(self, codes: NDArray[np.int64], outcomes: Outcomes) -> None:
+        """Take what became of designs given as value indices, shape [designs, parameters]."""
+        self.tell_values(codes, self.problem.values(outcomes))
 
     def ask_codes(self, n: int) -> NDArray[np.int64]:
         """Return n designs as value indices, shape [n, parameters].
 
         Raises:
-            ArmillaryError: if n is not positive, or no design is found that meets the constraint `within`.
+            ArmillaryError: if n is not positive, or no design is found that keeps to the bounds.
         """
         if n < 1:
             raise ArmillaryError(f"asked for {n} designs; ask for at least 1")
@@ -137,7 +109,7 @@ class CodedOptimizer(ABC):
             found.append(self._remaining(n))
         return np.concatenate(found)
 
-    def tell_batch(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+    def tell_values(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Take values to minimise, infinite for infeasible designs, shape [designs]."""
         values = np.where(np.isnan(values), np.inf, values)
         self._met.update(keys(codes))

@@ -22,8 +22,7 @@ from armillary.mapping.spotlight.search import RANDOM, Mapper
 from armillary.optimizers.coded import CodedOptimizer
 from armillary.optimizers.genetic import children
 from armillary.optimizers.spotlight import Spotlight, check_space
-from armillary.spaces.space import Space
-from armillary.types import Objective
+from armillary.problems.problem import Problem
 
 LEVELS = 12
 _SEARCHED = ("pe_array", "register_file_kib")
@@ -40,8 +39,7 @@ class Confuciux(CodedOptimizer):
     cost for the first half of the evaluations; the second half mutates the best, on all values of the same parameters.
 
     Args:
-        space: of a `spotlight` template.
-        objective: what to minimise under which bounds.
+        problem: on the space of a `spotlight` template.
         seed: same seed and results, same designs.
         learned: evaluations after which the genetic search takes over.
 
@@ -52,17 +50,17 @@ class Confuciux(CodedOptimizer):
     batch = 1
     mapper = Mapper("dataflows", RANDOM.make, samples=_TILES, space=FixedSpace)
 
-    def __init__(self, *, space: Space, objective: Objective, seed: int = 0, learned: int = 50) -> None:
-        check_space(space)
-        super().__init__(space=space, objective=objective, seed=seed)
+    def __init__(self, problem: Problem, *, seed: int = 0, learned: int = 50) -> None:
+        check_space(problem.space)
+        super().__init__(problem, seed=seed)
         self._learned = learned
-        self._columns = [space.names.index(name) for name in _SEARCHED]
-        counts = [space.cardinalities[column] for column in self._columns]
+        self._columns = [self.space.names.index(name) for name in _SEARCHED]
+        counts = [self.space.cardinalities[column] for column in self._columns]
         self._levels = [np.unique(np.linspace(0, n - 1, LEVELS).round().astype(np.int64)) for n in counts]
         self._logits = [np.zeros(len(levels)) for levels in self._levels]
-        self._rest = np.array([n - 1 for n in space.cardinalities])
-        self._rest[space.names.index("scratchpad_kib")] //= 2
-        self._codes, self._values = np.empty((0, len(space.names)), dtype=np.int64), np.empty(0)
+        self._rest = np.array([n - 1 for n in self.space.cardinalities])
+        self._rest[self.space.names.index("scratchpad_kib")] //= 2
+        self._codes, self._values = np.empty((0, len(self.space.names)), dtype=np.int64), np.empty(0)
 
     def _propose(self, n: int) -> NDArray[np.int64]:
         if len(self._values) >= self._learned and np.isfinite(self.best_value):
@@ -99,13 +97,12 @@ class Confuciux(CodedOptimizer):
                 logits += _LEARNING_RATE * reward * (chosen - _softmax(logits))
 
 
-def hasco(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
+def hasco(problem: Problem, *, seed: int = 0) -> Spotlight:
     """Return Bayesian optimisation of the hardware (Matern kernel, expected improvement) with one intrinsic."""
     mapper = Mapper("intrinsic", RANDOM.make, samples=_TILES, space=partial(FixedSpace, flows=(NVDLA,)))
     model = DomainModel("matern", "ei")
     return Spotlight(
-        space=space,
-        objective=objective,
+        problem,
         seed=seed,
         features=RAW_HW,
         model=model,

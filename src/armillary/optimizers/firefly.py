@@ -24,9 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.optimizers.coded import CodedOptimizer, keys
+from armillary.problems.problem import Problem
 from armillary.spaces.moves import Moves, population_size
-from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Objective
+from armillary.types import ArmillaryError
 
 _COVERAGE = 750
 _WINDOW = 50
@@ -69,8 +69,7 @@ class Firefly(CodedOptimizer):
     """Firefly search.
 
     Args:
-        space: the space to search.
-        objective: what to minimise under which bounds.
+        problem: with one objective.
         seed: same seed and results, same designs.
         population: number of fireflies; None takes PRIME's formula (23 for ten parameters).
         gamma: how fast attraction falls with the squared distance; 1 in the paper.
@@ -83,9 +82,8 @@ class Firefly(CodedOptimizer):
 
     def __init__(
         self,
+        problem: Problem,
         *,
-        space: Space,
-        objective: Objective,
         seed: int = 0,
         population: int | None = None,
         gamma: float = 1.0,
@@ -95,14 +93,14 @@ class Firefly(CodedOptimizer):
         shrink: float = 0.9,
         exhausted: float = 0.2,
     ) -> None:
-        super().__init__(space=space, objective=objective, seed=seed)
-        size = population_size(len(space.parameters)) if population is None else population
+        super().__init__(problem, seed=seed)
+        size = population_size(len(problem.space.parameters)) if population is None else population
         if size < 2 or not 0 < shrink < 1 or not 0 < exhausted < 1 or not noise > 0:
             raise ArmillaryError(
                 f"population={size} must be at least 2, shrink={shrink} and exhausted={exhausted} between 0 and 1, "
                 f"noise={noise} positive"
             )
-        self._moves = Moves(space, gamma=gamma, beta0=beta0, noise=noise)
+        self._moves = Moves(self.space, gamma=gamma, beta0=beta0, noise=noise)
         self._tuning = _Tuning((gamma, beta0), self._rng) if tuned else None
         self._shrink, self._exhausted = shrink, exhausted
         self._positions = self._moves.scatter((size,), self._rng)

@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.optimizers.coded import CodedOptimizer, random_codes
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Objective
+from armillary.types import ArmillaryError
 
 
 class Genetic(CodedOptimizer):
     """Genetic search.
 
     Args:
-        space: the space to search.
-        objective: what to minimise under which bounds.
+        problem: with one objective.
         seed: same seed and results, same designs.
         population: how many designs survive.
         tournament: of how many survivors the best becomes a parent.
@@ -28,16 +28,15 @@ class Genetic(CodedOptimizer):
 
     def __init__(
         self,
+        problem: Problem,
         *,
-        space: Space,
-        objective: Objective,
         seed: int = 0,
         population: int = 50,
         tournament: int = 3,
         crossover: float = 0.9,
         mutation: float = 1.0,
     ) -> None:
-        super().__init__(space=space, objective=objective, seed=seed)
+        super().__init__(problem, seed=seed)
         if population < 2 or tournament < 1 or not 0 <= crossover <= 1 or not mutation > 0:
             raise ArmillaryError(
                 f"population={population} must be at least 2, tournament={tournament} at least 1, "
@@ -45,7 +44,7 @@ class Genetic(CodedOptimizer):
             )
         self._size, self._tournament = population, tournament
         self._crossover, self._mutation = crossover, mutation
-        self._codes = np.empty((0, len(space.parameters)), dtype=np.int64)
+        self._codes = np.empty((0, len(problem.space.parameters)), dtype=np.int64)
         self._values = np.empty(0)
 
     def _propose(self, n: int) -> NDArray[np.int64]:

@@ -20,8 +20,8 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neighbors import KNeighborsRegressor
 
 from armillary.optimizers.model_based import ModelBased
-from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Objective
+from armillary.problems.problem import Problem
+from armillary.types import ArmillaryError
 
 REGRESSORS: Mapping[str, Callable[[int], object]] = {
     "trees": lambda seed: ExtraTreesRegressor(n_estimators=60, random_state=seed),
@@ -38,8 +38,7 @@ class Mbo(ModelBased):
     """Ensemble-based optimization.
 
     Args:
-        space: the space to search.
-        objective: what to minimise under which bounds.
+        problem: with one objective.
         seed: same seed and results, same designs.
         regressors: which kinds may join the ensemble.
         initial: random designs before the first model.
@@ -48,15 +47,14 @@ class Mbo(ModelBased):
 
     def __init__(
         self,
+        problem: Problem,
         *,
-        space: Space,
-        objective: Objective,
         seed: int = 0,
         regressors: tuple[str, ...] = tuple(REGRESSORS),
         initial: int = 200,
         refit: float = 0.1,
     ) -> None:
-        super().__init__(space=space, objective=objective, seed=seed, initial=initial, refit=refit)
+        super().__init__(problem, seed=seed, initial=initial, refit=refit)
         unknown = [name for name in regressors if name not in REGRESSORS]
         if unknown or not regressors:
             raise ArmillaryError(f"regressors={regressors} is not allowed; choose some of {list(REGRESSORS)}")

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from armillary.optimizers.coded import CodedOptimizer
-from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Objective
+from armillary.problems.problem import Problem
+from armillary.types import ArmillaryError
 
 _FEWEST = 20
 _BEST_SHARE = 0.2
@@ -99,8 +99,7 @@ class Mins(CodedOptimizer):
     """A model inversion network.
 
     Args:
-        space: the space to search.
-        objective: what to minimise under which bounds.
+        problem: with one objective.
         seed: same seed and results, same designs.
         latent: width of the code.
         hidden: width of the hidden layers.
@@ -112,9 +111,8 @@ class Mins(CodedOptimizer):
 
     def __init__(
         self,
+        problem: Problem,
         *,
-        space: Space,
-        objective: Objective,
         seed: int = 0,
         latent: int = 16,
         hidden: int = 256,
@@ -123,14 +121,14 @@ class Mins(CodedOptimizer):
         refit: float = 0.5,
         beyond: float = 0.5,
     ) -> None:
-        super().__init__(space=space, objective=objective, seed=seed)
+        super().__init__(problem, seed=seed)
         if not delta > 0 or steps < 1 or not refit >= 0 or not beyond >= 0:
             raise ArmillaryError(
                 f"delta={delta} must be positive, steps={steps} at least 1, refit={refit} and beyond={beyond} >= 0"
             )
         self._shape = (latent, hidden, delta)
         self._steps, self._refit, self._beyond, self._seed = steps, refit, beyond, seed
-        self._codes = np.empty((0, len(space.parameters)), dtype=np.int64)
+        self._codes = np.empty((0, len(problem.space.parameters)), dtype=np.int64)
         self._values = np.empty(0)
         self._trained_rows = 0
         self._model: DeltaVae | None = None

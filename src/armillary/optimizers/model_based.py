@@ -13,8 +13,8 @@ from scipy.stats import norm
 
 from armillary.optimizers.coded import CodedOptimizer, random_codes
 from armillary.optimizers.genetic import children
-from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Objective
+from armillary.problems.problem import Problem
+from armillary.types import ArmillaryError
 
 _FEWEST_LEGAL = 10
 _GENERATIONS = 8
@@ -45,21 +45,18 @@ class ModelBased(CodedOptimizer):
     grown by `refit`; between refits it is only searched.
 
     Args:
-        space: the space to search.
-        objective: what to minimise under which bounds.
+        problem: with one objective.
         seed: same seed and results, same designs.
         initial: random designs before the first model.
         refit: growth of the number of rows after which the model is fitted anew.
     """
 
-    def __init__(
-        self, *, space: Space, objective: Objective, seed: int = 0, initial: int = 200, refit: float = 0.1
-    ) -> None:
-        super().__init__(space=space, objective=objective, seed=seed)
+    def __init__(self, problem: Problem, *, seed: int = 0, initial: int = 200, refit: float = 0.1) -> None:
+        super().__init__(problem, seed=seed)
         if initial < 1 or not refit >= 0:
             raise ArmillaryError(f"initial={initial} must be at least 1 and refit={refit} at least 0")
         self._initial, self._refit = initial, refit
-        self._codes = np.empty((0, len(space.parameters)), dtype=np.int64)
+        self._codes = np.empty((0, len(problem.space.parameters)), dtype=np.int64)
         self._values = np.empty(0)
         self._fitted_rows = 0
 

@@ -18,35 +18,32 @@ from armillary.optimizers.firefly import Firefly
 from armillary.optimizers.genetic import Genetic
 from armillary.optimizers.mbo import Mbo
 from armillary.optimizers.random_search import RandomSearch
-from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Objective
+from armillary.problems.problem import Problem
+from armillary.types import ArmillaryError
 
 
 class P3bo(CodedOptimizer):
     """A population of optimizers.
 
     Args:
-        space: the space to search.
-        objective: what to minimise under which bounds.
+        problem: with one objective.
         seed: same seed and results, same designs.
         decay: of credit per round.
         temperature: of the softmax; lower follows the credit more closely.
     """
 
-    def __init__(
-        self, *, space: Space, objective: Objective, seed: int = 0, decay: float = 0.9, temperature: float = 0.5
-    ) -> None:
-        super().__init__(space=space, objective=objective, seed=seed)
+    def __init__(self, problem: Problem, *, seed: int = 0, decay: float = 0.9, temperature: float = 0.5) -> None:
+        super().__init__(problem, seed=seed)
         if not 0 <= decay < 1 or not temperature > 0:
             raise ArmillaryError(f"decay={decay} must be in [0, 1) and temperature={temperature} positive")
         self._decay, self._temperature = decay, temperature
         self.members: Sequence[CodedOptimizer] = (
-            RandomSearch(space=space, objective=objective, seed=seed),
-            Genetic(space=space, objective=objective, seed=seed + 1),
-            Genetic(space=space, objective=objective, seed=seed + 2, population=20, mutation=3.0),
-            Firefly(space=space, objective=objective, seed=seed + 3),
-            Mbo(space=space, objective=objective, seed=seed + 4, regressors=("ridge",)),
-            Mbo(space=space, objective=objective, seed=seed + 5, regressors=("trees",)),
+            RandomSearch(problem, seed=seed),
+            Genetic(problem, seed=seed + 1),
+            Genetic(problem, seed=seed + 2, population=20, mutation=3.0),
+            Firefly(problem, seed=seed + 3),
+            Mbo(problem, seed=seed + 4, regressors=("ridge",)),
+            Mbo(problem, seed=seed + 5, regressors=("trees",)),
         )
         self.credit = np.zeros(len(self.members))
         self._asked_by: dict[bytes, int] = {}
@@ -68,10 +65,10 @@ class P3bo(CodedOptimizer):
         for key, slot in zip(keys(codes), slots, strict=True):
             self._asked_by[key] = int(self._proposers[slot])
 
-    def tell_batch(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+    def tell_values(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Take values to minimise, infinite for infeasible designs, shape [designs]."""
         before = self.best_value
-        super().tell_batch(codes, values)
+        super().tell_values(codes, values)
         self.credit *= self._decay
         for key, value in zip(keys(codes), values, strict=True):
             member = self._asked_by.pop(key, None)
@@ -81,4 +78,4 @@ class P3bo(CodedOptimizer):
 
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         for member in self.members:
-            member.tell_batch(codes, values)
+            member.tell_values(codes, values)

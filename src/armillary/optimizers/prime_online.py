@@ -24,10 +24,9 @@ from armillary.optimizers.bayesian import Bayesian
 from armillary.optimizers.firefly import Firefly
 from armillary.optimizers.model_based import ModelBased, log_expected_improvement
 from armillary.optimizers.surrogate_search import neighbours, top_designs
-from armillary.spaces.space import Space
+from armillary.problems.problem import Problem
 from armillary.surrogates.deep_ensemble import Networks, Setting
 from armillary.surrogates.inputs import encoded
-from armillary.types import Objective
 
 _SETTING = Setting(members=5, hidden=128, steps=400, more_steps=120, batch=64, learning_rate=3e-3)
 _EFFORT: dict[str, Any] = {"swarms": 8, "steps": 30, "generations": 60, "refine_rounds": 5}
@@ -43,8 +42,7 @@ class PrimeOnline(ModelBased):
     """PRIME with a surrogate that learns on.
 
     Args:
-        space: the space to search.
-        objective: what to minimise under which bounds.
+        problem: with one objective.
         seed: same seed and results, same designs.
         initial: random designs before the first training; a log that is told before counts.
         refit: growth of the number of rows after which the networks train on.
@@ -53,25 +51,24 @@ class PrimeOnline(ModelBased):
 
     def __init__(
         self,
+        problem: Problem,
         *,
-        space: Space,
-        objective: Objective,
         seed: int = 0,
         initial: int = 32,
         refit: float = 0.05,
         setting: Setting = _SETTING,
     ) -> None:
-        super().__init__(space=space, objective=objective, seed=seed, initial=initial, refit=refit)
+        super().__init__(problem, seed=seed, initial=initial, refit=refit)
         self._setting, self._seed = setting, seed
         self._networks: Networks | None = None
-        self._firefly = Firefly(space=space, objective=objective, seed=seed)
-        self._process = Bayesian(space=space, objective=objective, seed=seed, initial=initial)
+        self._firefly = Firefly(problem, seed=seed)
+        self._process = Bayesian(problem, seed=seed, initial=initial)
         self._location, self._spread = 0.0, 1.0
 
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         super()._learn(codes, values)
-        self._firefly.tell_batch(codes, values)
-        self._process.tell_batch(codes, values)
+        self._firefly.tell_values(codes, values)
+        self._process.tell_values(codes, values)
 
     def _fit(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         legal = np.isfinite(values)

@@ -12,8 +12,7 @@ class RandomSearch(CodedOptimizer):
     """Designs drawn at random, each at most once.
 
     Args:
-        space: the space to search.
-        objective: what to minimise under which bounds.
+        problem: with one objective.
         seed: same seed, same designs.
     """
 

@@ -35,8 +35,9 @@ from armillary.optimizers.coded import CodedOptimizer
 from armillary.optimizers.genetic import Genetic
 from armillary.optimizers.random_search import RandomSearch
 from armillary.optimizers.surrogate_search import neighbours
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Objective
+from armillary.types import ArmillaryError
 from armillary.workloads.layer import Workload
 
 _DELAYS = ("delay_cycles", "runtime_s", "edp_pj_cycles")
@@ -69,8 +70,7 @@ class Spotlight(CodedOptimizer):
     """daBO over the hardware (daBO_HW).
 
     Args:
-        space: of a `spotlight` template.
-        objective: what to minimise under which bounds.
+        problem: on the space of a `spotlight` template.
         seed: same seed and results, same designs.
         features: of the hardware.
         model: the GP; by default with a linear trend and what deviates from it, and the lower confidence bound.
@@ -89,9 +89,8 @@ class Spotlight(CodedOptimizer):
 
     def __init__(
         self,
+        problem: Problem,
         *,
-        space: Space,
-        objective: Objective,
         seed: int = 0,
         features: FeatureSpace = SPOTLIGHT_HW,
         model: DomainModel | None = None,
@@ -102,15 +101,15 @@ class Spotlight(CodedOptimizer):
         mapper: Mapper | None = None,
         prior_mean: bool = True,
     ) -> None:
-        check_space(space)
-        super().__init__(space=space, objective=objective, seed=seed)
+        check_space(problem.space)
+        super().__init__(problem, seed=seed)
         self.mapper = mapper or dabo_mapper("dabo", SPOTLIGHT_SW)
         self.model = DomainModel("trend") if model is None else model
         self._features, self._warm_up = features, warm_up
         self._prior_mean = prior_mean
         self._roofline: Roofline | None = None
         self._explore, self._candidates, self._around = explore, candidates, around
-        self._codes = np.empty((0, len(space.parameters)), dtype=np.int64)
+        self._codes = np.empty((0, len(problem.space.parameters)), dtype=np.int64)
         self._values = np.empty(0)
 
     def for_workload(self, workload: Workload) -> None:
@@ -172,30 +171,28 @@ class SpotlightGenetic(Genetic):
 
     batch, mapper = 20, GENETIC
 
-    def __init__(self, *, space: Space, objective: Objective, seed: int = 0) -> None:
-        super().__init__(
-            space=space, objective=objective, seed=seed, population=20, crossover=0.8, mutation=0.05 * len(space.names)
-        )
+    def __init__(self, problem: Problem, *, seed: int = 0) -> None:
+        super().__init__(problem, seed=seed, population=20, crossover=0.8, mutation=0.05 * len(problem.space.names))
 
 
-def vanilla(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
+def vanilla(problem: Problem, *, seed: int = 0) -> Spotlight:
     """Return Spotlight-V."""
     mapper = dabo_mapper("vanilla", RAW_SW, prior_share=0.0)
-    return Spotlight(space=space, objective=objective, seed=seed, features=RAW_HW, mapper=mapper, prior_mean=False)
+    return Spotlight(problem, seed=seed, features=RAW_HW, mapper=mapper, prior_mean=False)
 
 
-def everything(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
+def everything(problem: Problem, *, seed: int = 0) -> Spotlight:
     """Return Spotlight-A."""
-    return Spotlight(space=space, objective=objective, seed=seed, features=ALL_HW, mapper=dabo_mapper("all", ALL_SW))
+    return Spotlight(problem, seed=seed, features=ALL_HW, mapper=dabo_mapper("all", ALL_SW))
 
 
-def fixed(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
+def fixed(problem: Problem, *, seed: int = 0) -> Spotlight:
     """Return Spotlight-F."""
     mapper = Mapper("fixed", partial(DaboMaps, features=SPOTLIGHT_SW, near=0), space=FixedSpace)
-    return Spotlight(space=space, objective=objective, seed=seed, mapper=mapper)
+    return Spotlight(problem, seed=seed, mapper=mapper)
 
 
-def exact(*, space: Space, objective: Objective, seed: int = 0) -> Spotlight:
+def exact(problem: Problem, *, seed: int = 0) -> Spotlight:
     """Return Spotlight with a thorough search inside, which starts from the best mappings of earlier chips."""
     mapper = Mapper("exact", Memory(LocalMaps), samples=2000, batch=100, space=DISTINCT, balanced=True)
-    return Spotlight(space=space, objective=objective, seed=seed, mapper=mapper)
+    return Spotlight(problem, seed=seed, mapper=mapper)

@@ -1,0 +1,110 @@
+"""The metrics: their units, how the runs of layers add up to a network, and what follows from others.
+
+Ours stand here. Other packages add theirs through the entry-point group `armillary.metrics`, whose entries are
+`Metric` values; a problem may bring its own for itself alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from armillary.registry import Registry
+from armillary.types import Evaluations, Metric
+
+STALLS = ("dram", "scratchpad_bank", "accumulator", "dependency", "command")
+"""What the array of a simulated accelerator waits for in cycles in which nothing enters it.
+
+`dram`: a load, or the last stores. `scratchpad_bank`: another access to the bank. `accumulator`: a store that has to
+make room. `dependency`: its own weights, or its own last sums. `command`: the next command.
+"""
+
+
+def total(values: Any, runs: Any) -> Any:
+    """Return the sum over the last axis, layers, each as often as it runs; for NumPy arrays and tensors."""
+    return (values * runs).sum(-1)
+
+
+def largest(values: Any, runs: Any) -> Any:  # noqa: ARG001
+    """Return the largest of the last axis, layers, however often each runs."""
+    found = values.max(-1)
+    return getattr(found, "values", found)  # a tensor tells where the largest stands, too
+
+
+OURS: Mapping[str, Metric] = {
+    "delay_cycles": Metric("cycles", over_layers=total),
+    "runtime_s": Metric("s", over_layers=total),
+    "energy_pj": Metric("pJ", over_layers=total),
+    "area_mm2": Metric("mm2", over_layers=largest),
+    "utilization": Metric("1"),
+    "dram_bytes": Metric("bytes", over_layers=total),
+    "onchip_bytes": Metric("bytes", over_layers=total),
+    "compute_cycles": Metric("cycles", over_layers=total),
+    "dram_cycles": Metric("cycles", over_layers=total),
+    "onchip_cycles": Metric("cycles", over_layers=total),
+    "busy_cycles": Metric("cycles", over_layers=total),
+    **{f"{cause}_stall_cycles": Metric("cycles", over_layers=total) for cause in STALLS},
+    "edp_pj_cycles": Metric("pJ*cycles", derive=lambda m: m["energy_pj"] * m["delay_cycles"]),
+    "power_mw": Metric("mW", derive=lambda m: m["energy_pj"] * 1e-9 / m["runtime_s"]),
+    "runtime_area_s_mm2": Metric("s*mm2", derive=lambda m: m["runtime_s"] * m["area_mm2"]),
+}
+
+
+class _Metrics(Mapping[str, Metric]):
+    """Our metrics and those of other packages, which are looked up once, when first asked for."""
+
+    @cached_property
+    def _all(self) -> dict[str, Metric]:
+        foreign = Registry("metric", "armillary.metrics", {})
+        return {**{name: foreign.load(name) for name in foreign.names()}, **OURS}
+
+    def __getitem__(self, name: str) -> Metric:
+        return OURS[name] if name in OURS else self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+
+METRICS: Mapping[str, Metric] = _Metrics()
+
+
+def folded(layers: Mapping[str, Any], runs: Any, metrics: Mapping[str, Metric] = METRICS) -> dict[str, Any]:
+    """Return a network's metrics from those of its layers' runs.
+
+    The only place where layers add up. A metric that says nothing of how it adds up, such as a utilization, and one
+    that follows from others is left out.
+
+    Args:
+        layers: per metric the values of one run of each layer, shape [..., layers].
+        runs: how often each layer runs per inference, shape [layers].
+        metrics: which say how they add up.
+
+    Returns:
+        Per metric the values of the network, shape [...].
+    """
+    rules = ((name, values, metrics[name].over_layers if name in metrics else None) for name, values in layers.items())
+    return {name: over_layers(values, runs) for name, values, over_layers in rules if over_layers is not None}
+
+
+def derived(values: Mapping[str, Any], name: str, metrics: Mapping[str, Metric] = METRICS) -> Any | None:
+    """Return a metric that is among the values or follows from them; None if neither."""
+    if name in values:
+        return values[name]
+    derive = metrics[name].derive if name in metrics else None
+    try:
+        return derive(values) if derive is not None else None
+    except KeyError:
+        return None
+
+
+def with_derived(
+    evaluations: Evaluations, names: tuple[str, ...], metrics: Mapping[str, Metric] = METRICS
+) -> Evaluations:
+    """Return the rows with those of the named metrics that are missing but follow from others."""
+    found = {name: derived(evaluations.metrics, name, metrics) for name in names}
+    added = {name: column for name, column in found.items() if column is not None and name not in evaluations.metrics}
+    return evaluations.with_metrics(added) if added else evaluations

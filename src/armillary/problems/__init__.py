@@ -1,0 +1,1 @@
+"""What is asked: objectives, bounds and laws over a space, and what an optimizer is told."""
