@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Range = tuple[int, int]
 Share = Callable[[Callable[[int, int], None], Sequence[Range]], None]
@@ -40,6 +43,34 @@ def one_thread() -> Iterator[int]:
         yield threads
     finally:
         torch.set_num_threads(threads)
+
+
+def available() -> int:
+    """Return how many cores this process may use.
+
+    The environment variable `ARMILLARY_CORES` tells, where it is set; else the machine has so many.
+    """
+    return int(os.environ.get("ARMILLARY_CORES") or os.cpu_count() or 1)
+
+
+@contextmanager
+def sharing(processes: int) -> Iterator[int]:
+    """Let processes that are started within share the cores: their libraries start no more threads than each gets.
+
+    Yields how many cores each gets; they are told by `ARMILLARY_CORES`.
+    """
+    each = max(1, available() // processes)
+    told = {name: str(each) for name in (*_THREADS, "ARMILLARY_CORES")}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
+    try:
+        yield each
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def ranges(total: int, size: int) -> list[Range]:

@@ -171,10 +171,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class LayerRun:
-    """One run of one layer on one design under one mapping, as one evaluator saw it.
+    """One layer on one design under one mapping, as one evaluator saw it.
 
-    `mapping` is empty where the evaluator has none to tell; metrics are those that are known, all of them where the
-    run did not fail.
+    Attributes:
+        design: the hardware.
+        layer: as the hardware runs it.
+        mapping: as text; empty where the evaluator has none to tell.
+        metrics: of one run.
+        failure: why there are none.
+        runs: how often the layer runs per inference, where it is part of one.
     """
 
     design: Design
@@ -182,14 +187,15 @@ class LayerRun:
     mapping: str
     metrics: Mapping[str, float]
     failure: Failure | None = None
+    runs: int = 1
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """One result: a design on a workload, seen by one evaluator.
 
-    `options` are the evaluator's. `layers` are the runs that were added up, one per use of a layer in the order of the
-    workload, where the evaluator tells them.
+    `options` are the evaluator's. `layers` are the runs that were added up, in the order of the workload's layers,
+    where the evaluator tells them; their layers have different names.
     """
 
     design: Design
@@ -272,7 +278,7 @@ class Evaluations:
 
     def settled(self) -> NDArray[np.bool_]:
         """Return which rows tell about their designs, shape [rows]; where the evaluation broke they do not."""
-        return self.feasible | (self.failure_kind == "infeasible")
+        return np.asarray(self.feasible | (self.failure_kind == "infeasible"))
 
     def select(self, rows: NDArray[Any] | slice) -> Evaluations:
         """Return the chosen rows (boolean mask, indices or slice), in that order."""

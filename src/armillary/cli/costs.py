@@ -11,10 +11,15 @@ import typer
 from armillary.cli.shared import (
     Dim,
     Json,
+    MemoryLimit,
+    Options,
     Seed,
     TemplateName,
+    TimeLimit,
     app,
     fidelity_of,
+    limits_of,
+    options_of,
     workload_of,
 )
 from armillary.console import print_result, print_table, progress_bars
@@ -23,6 +28,7 @@ from armillary.types import ArmillaryError
 if TYPE_CHECKING:
     from armillary.hardware.hierarchy import Hierarchy
     from armillary.studies.map_network import MappedLayer
+    from armillary.types import Evaluation, LayerRun
 
 
 Ert = Annotated[Path | None, typer.Option(help="Accelergy's energy table for the hierarchy.")]
@@ -51,9 +57,12 @@ def evaluate(
         bool, typer.Option("--remainders", help="Let the search end with imperfect factors, where they are better.")
     ] = False,
     template: TemplateName = "edge_tpu",
-    fidelity: Annotated[str, typer.Option(help="analytical, rtl, physical or external.")] = "analytical",
+    fidelity: Annotated[str, typer.Option(help="One that `armillary templates` names, or external.")] = "analytical",
+    options: Options = None,
     program: Annotated[Path | None, typer.Option(help="YAML description of an external simulator.")] = None,
     log: Annotated[str | None, typer.Option(help="Append the evaluation to this log.")] = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
     dim: Dim = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -69,35 +78,29 @@ def evaluate(
         chip = read_hierarchy(hierarchy, ert=ert, art=art)
         _evaluate_hierarchy(chip, workload, dim, mapping, method, goal, budget, remainders, seed, as_json)
     elif design_file is not None:
-        _evaluate_design(design_file, workload, dim, template, fidelity, program, log, seed, as_json)
+        from armillary.hardware import templates as registry
+        from armillary.studies.design_file import read_design
+        from armillary.studies.evaluate import evaluate_one
+        from armillary.studies.map_network import SEARCH, read_mapping_texts
+
+        network = workload_of(workload, dim)
+        chosen = registry.load(template, network)
+        evaluation = evaluate_one(
+            chosen,
+            read_design(design_file, chosen.space),
+            network,
+            fidelity_of(fidelity),
+            options=options_of(options),
+            mappings=None if mapping == SEARCH else read_mapping_texts(mapping, network),
+            program=program,
+            seed=seed,
+            log=log,
+            limits=limits_of(time_limit, memory_limit),
+        )
+        _show_evaluation(evaluation, template, as_json)
 
 
-def _evaluate_design(
-    design_file: Path,
-    workload: str,
-    dim: Sequence[str] | None,
-    template: str,
-    fidelity: str,
-    program: Path | None,
-    log: str | None,
-    seed: int,
-    as_json: bool,
-) -> None:
-    from armillary.hardware import templates as registry
-    from armillary.studies.design_file import read_design
-    from armillary.studies.evaluate import evaluate_one
-
-    network = workload_of(workload, dim)
-    chosen = registry.load(template, network)
-    evaluation = evaluate_one(
-        chosen,
-        read_design(design_file, chosen.space),
-        network,
-        fidelity_of(fidelity),
-        program=program,
-        seed=seed,
-        log=log,
-    )
+def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> None:
     content = {
         "design": evaluation.design.as_dict(),
         "workload": evaluation.workload,
@@ -106,6 +109,11 @@ def _evaluate_design(
         "feasible": evaluation.feasible,
         "failure": None if evaluation.failure is None else str(evaluation.failure),
         "metrics": dict(evaluation.metrics),
+        "options": dict(evaluation.options),
+        "layers": [
+            {"layer": run.layer.name, "runs": run.runs, "mapping": run.mapping, **run.metrics}
+            for run in evaluation.layers
+        ],
         "seconds": evaluation.seconds,
     }
 
@@ -114,8 +122,22 @@ def _evaluate_design(
         if evaluation.failure is not None:
             print(str(evaluation.failure))
         print_table([{"metric": name, "value": f"{value:,.6g}"} for name, value in evaluation.metrics.items()])
+        if evaluation.layers:
+            print()
+            print_table([_run_row(run) for run in evaluation.layers])
 
     print_result(content, as_json, show)
+
+
+def _run_row(run: LayerRun) -> dict[str, Any]:
+    return {
+        "layer": run.layer.name,
+        "runs": run.runs,
+        "cycles": f"{run.metrics['delay_cycles']:,.0f}",
+        "energy uJ": f"{run.metrics['energy_pj'] / 1e6:,.4g}",
+        "utilization": f"{run.metrics['utilization']:.1%}",
+        "mapping": run.mapping,
+    }
 
 
 def _evaluate_hierarchy(

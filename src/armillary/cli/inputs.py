@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from armillary.cli.shared import (
     workloads_app,
 )
 from armillary.console import print_result, print_table
+
+if TYPE_CHECKING:
+    from armillary.evaluators.kind import EvaluatorKind
 
 _MOST_VALUES = 30
 
@@ -103,27 +106,69 @@ def templates_show(
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
-    """Show a template: its parameters with their values, and its published baseline."""
+    """Show a template: its parameters with their values, its baseline, its evaluators and their options."""
+    from armillary.evaluators import fidelities, kind_of
+    from armillary.metrics import METRICS
+    from armillary.types import Fidelity
+
     template = template_of(name, [workload] if workload else (), dim)
-    baseline = template.baseline.as_dict()
+    baseline = {} if template.baseline is None else template.baseline.as_dict()
+    named = {template.baseline_name: baseline} if baseline else {}
     rows = [
-        {"parameter": p.name, "unit": p.unit, "values": list(p.values), template.baseline_name: baseline[p.name]}
+        {
+            "parameter": p.name,
+            "unit": p.unit,
+            "values": list(p.values),
+            **{n: values[p.name] for n, values in named.items()},
+        }
         for p in template.space.parameters
     ]
+    kinds = [kind_of(name, Fidelity(fidelity)) for fidelity in fidelities(name)]
     content = {
         "name": template.name,
         "designs": template.space.size,
         "one_hot_width": template.space.one_hot_width,
-        "max_area_mm2": template.max_area_mm2,
+        "max_area_mm2": template.limits.get("area_mm2"),
+        "laws": list(template.laws),
+        "budgets": dict(template.budgets),
+        "evaluators": [
+            {
+                "fidelity": str(kind.fidelity),
+                "name": kind.name,
+                "version": kind.version,
+                "cost": str(kind.cost),
+                "options": _options(kind),
+            }
+            for kind in kinds
+        ],
         "baseline": baseline,
         "parameters": [{"name": p.name, "unit": p.unit, "values": list(p.values)} for p in template.space.parameters],
     }
 
     def show() -> None:
-        print(f"{template.name}: {template.space.size:,} designs, at most {template.max_area_mm2:g} mm2\n")
+        most = "".join(f", at most {limit:g} {METRICS[metric].unit}" for metric, limit in template.limits.items())
+        print(f"{template.name}: {template.space.size:,} designs{most}\n")
         print_table([{**row, "values": _shortened(row["values"])} for row in rows])
+        for kind in kinds:
+            print(f"\nevaluator {kind.name} {kind.version} (--fidelity {kind.fidelity}): {kind.cost} per design")
+            if options := _options(kind):
+                print_table(options)
 
     print_result(content, as_json, show)
+
+
+def _options(kind: EvaluatorKind) -> list[dict[str, Any]]:
+    """Return an evaluator's options, which `--set` takes."""
+    fields = kind.options.model_json_schema().get("properties", {})
+    return [
+        {
+            "option": name,
+            "type": field.get("type", "") if "enum" not in field else " | ".join(field["enum"]),
+            "default": str(field.get("default", "")),
+            "description": field.get("description", ""),
+        }
+        for name, field in fields.items()
+    ]
 
 
 def _shortened(values: list[Any]) -> str:

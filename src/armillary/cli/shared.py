@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -34,7 +35,28 @@ Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimensi
 Device = Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")]
 TemplateName = Annotated[str, typer.Option("--template", help="A name from `armillary templates`.")]
 LogPath = Annotated[str, typer.Option("--log", help="Folder or fsspec address of the log.")]
-Area = Annotated[float, typer.Option(help="Upper bound of the chip area, in mm2.")]
+Area = Annotated[float | None, typer.Option(help="Short form of --bound area_mm2=NUMBER.")]
+Power = Annotated[float | None, typer.Option(help="Short form of --bound power_mw=NUMBER.")]
+Bounds = Annotated[
+    list[str] | None, typer.Option("--bound", help="METRIC=NUMBER, the most a metric may be. Repeatable.")
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="OPTION=VALUE of the evaluator; `armillary templates show NAME` lists them. Repeatable."
+    ),
+]
+FidelityName = Annotated[str, typer.Option("--fidelity", help="One that `armillary templates` names.")]
+Verify = Annotated[
+    str | None,
+    typer.Option(help="Truer fidelities on which the best designs are measured again, e.g. rtl; with commas between."),
+]
+TimeLimit = Annotated[
+    float | None, typer.Option("--time-limit", help="Seconds after which an evaluation in a process of its own ends.")
+]
+MemoryLimit = Annotated[
+    int | None, typer.Option("--memory-limit", help="MiB that an evaluation in a process of its own may take.")
+]
 
 
 def workload_of(name: str, dims: Sequence[str] | None) -> Any:
@@ -73,6 +95,68 @@ def fidelity_of(text: str) -> Any:
         raise ArmillaryError(
             f"--fidelity {text!r} is not allowed; choose one of {[str(f) for f in Fidelity]}"
         ) from None
+
+
+def bounds_of(texts: Sequence[str] | None, **short: float | None) -> dict[str, float]:
+    """Return the upper bounds of `--bound` and of its short forms, by metric."""
+    bounds = {name: value for name, value in short.items() if value is not None}
+    for text in texts or ():
+        name, _, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not name or not 0 < number < math.inf:
+            raise ArmillaryError(f"--bound {text!r} is not allowed; write METRIC=NUMBER, e.g. area_mm2=29")
+        if bounds.get(name, number) != number:
+            raise ArmillaryError(f"--bound {text!r} contradicts {name}={bounds[name]:g}; give each metric one bound")
+        bounds[name] = number
+    for name, number in bounds.items():
+        if not 0 < number < math.inf:
+            raise ArmillaryError(f"{name}={number!r} is not allowed; it must be a positive number")
+    return bounds
+
+
+def options_of(texts: Sequence[str] | None) -> dict[str, str]:
+    """Return the evaluator's options of `--set`, as text."""
+    options: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ArmillaryError(f"--set {text!r} is not allowed; write OPTION=VALUE, e.g. budget=20000")
+        options[name] = value
+    return options
+
+
+def verified_by(text: str | None, template: str, fidelity: str) -> tuple[str, ...]:
+    """Return the fidelities of `--verify`, each truer than that of the study, the truest last."""
+    from armillary import evaluators
+
+    if text is None:
+        return ()
+    there_are = [str(other) for other in evaluators.truer(template, fidelity_of(fidelity))]
+    wanted = [name.strip() for name in text.split(",")]
+    wrong = [name for name in wanted if name not in there_are]
+    if wrong:
+        offered = f"choose of {there_are}" if there_are else "it has none"
+        raise ArmillaryError(
+            f"--verify {wrong[0]!r} is not allowed; template {template!r} needs one truer than {fidelity}: {offered}"
+        )
+    return tuple(name for name in there_are if name in wanted)
+
+
+def limits_of(time_limit_s: float | None, memory_limit_mib: int | None) -> Any:
+    """Return the limits of an evaluation."""
+    from armillary.execution.limits import Limits
+
+    return Limits(time_limit_s, None if memory_limit_mib is None else memory_limit_mib * 2**20)
+
+
+def one_metric(names: Sequence[str] | None, default: str) -> str:
+    """Return the metric to minimise."""
+    if names and len(names) > 1:
+        raise ArmillaryError(f"--minimize {' --minimize '.join(names)}: name one metric; several are not offered")
+    return names[0] if names else default
 
 
 def digest_of(workload: Any) -> str:

@@ -9,26 +9,46 @@ import typer
 
 from armillary.cli.shared import (
     Area,
+    Bounds,
     Device,
     Dim,
+    FidelityName,
     Json,
     LogPath,
+    MemoryLimit,
+    Options,
+    Power,
     Seed,
     TemplateName,
+    TimeLimit,
+    Verify,
     app,
+    bounds_of,
     command_line,
     digest_of,
     fidelity_of,
+    limits_of,
+    one_metric,
+    options_of,
     template_of,
+    verified_by,
     workload_of,
 )
 from armillary.console import print_result, print_table, print_warning, progress_bars
+from armillary.metrics import derived
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
     from armillary.spaces.space import Space
+    from armillary.studies.progress import OnProgress
     from armillary.studies.propose import Limit
+    from armillary.studies.results import Contender, StudyResults
+    from armillary.studies.study_folder import StudyFolder
 
+Minimize = Annotated[
+    list[str] | None,
+    typer.Option("--minimize", "--metric", help="The metric to minimise, e.g. edp_pj_cycles; default: runtime_s."),
+]
 SurrogateName = Annotated[
     str | None,
     typer.Option("--surrogate", help="hurdle (default), deep-ensemble, ram-listnet, prime, or an ablation of PRIME."),
@@ -38,8 +58,12 @@ SurrogateName = Annotated[
 @app.command()
 def design(
     model: Annotated[str, typer.Argument(help="An ONNX file, or the name of a workload of the zoo.")],
-    area: Area,
     template: TemplateName = "edge_tpu",
+    bound: Bounds = None,
+    area: Area = None,
+    power: Power = None,
+    minimize: Minimize = None,
+    verify: Verify = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; default: the model's name + .study")] = None,
     log: Annotated[str | None, typer.Option(help="A log to reuse and extend; default: one in the folder.")] = None,
     samples: Annotated[int, typer.Option(help="Designs to evaluate for the log.", min=1)] = 16_384,
@@ -50,6 +74,10 @@ def design(
         str | None,
         typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: quick."),
     ] = None,
+    fidelity: FidelityName = "analytical",
+    options: Options = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
     dim: Dim = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -62,6 +90,7 @@ def design(
     from armillary.surrogates import DEFAULT
 
     kind = surrogate or DEFAULT
+    limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
     workload = workload_of(model, dim)
     chosen = templates.load(template, workload)
     folder = StudyFolder(out or Path(f"{Path(model).stem}.study"))
@@ -69,25 +98,30 @@ def design(
         source=model,
         digest=digest_of(workload),
         template=template,
-        area_mm2=area,
+        bounds=bounds or dict(chosen.budgets),
         samples=samples,
         sampler=sampler,
         top=top,
         schedule=schedule_of(kind, schedule, "quick"),
         seed=seed,
         log=log,
+        metric=one_metric(minimize, "runtime_s"),
         surrogate=kind,
+        fidelity=str(fidelity_of(fidelity)),
+        options=options_of(options),
+        verify=verified_by(verify, template, fidelity),
     )
     with progress_bars() as on_progress:
-        study = run_design(request, chosen, workload, folder, command=command_line(), on_progress=on_progress)
-        on_progress("writing the report", 0, 1)
-        _write_report(study, chosen, folder)
-        on_progress("writing the report", 1, 1)
+        study = run_design(
+            request, chosen, workload, folder, command=command_line(), limits=limits, on_progress=on_progress
+        )
+        _write_report(study, folder, on_progress)
     answer = {
         "design": study.winner.design.as_dict(),
         "metrics": dict(study.winner.metrics),
         "best_of_log": dict(study.best_of_log.metrics),
-        "baseline": dict(study.baseline.metrics),
+        "baseline": None if study.baseline is None else dict(study.baseline.metrics),
+        "proven": _proof_of(study),
         "stage_seconds": dict(study.stage_seconds),
         "report": str(folder.report),
         "design_file": str(folder.design),
@@ -95,23 +129,39 @@ def design(
     print_result(answer, as_json, lambda: _show_study(study, folder.report, folder.design))
 
 
-def _show_study(study: Any, report: Path, design_file: Path) -> None:
-    contenders = [study.winner, study.best_of_log, study.baseline]
-    rows = [{"": c.name, **_headline(c)} for c in contenders]
-    print_table(rows)
-    speedup = study.best_of_log.metrics["runtime_s"] / study.winner.metrics["runtime_s"]
-    print(f"\nThe winner ({study.winner.note}) is {speedup:.2f}x as fast as the best of the log.")
+def _proof_of(study: StudyResults) -> dict[str, dict[str, float]] | None:
+    """Return what a truer evaluator measured of the winner, by fidelity."""
+    rows = [] if study.proof is None else study.proof.evaluations.to_list()
+    found = {str(row.fidelity): dict(row.metrics) for row in rows if row.design == study.winner.design}
+    return found or None
+
+
+def _show_study(study: StudyResults, report: Path, design_file: Path) -> None:
+    contenders = [c for c in (study.winner, study.best_of_log, study.baseline) if c is not None]
+    metric = study.problem.metric
+    print_table([{"": c.name, **_headline(c, metric)} for c in contenders])
+    speedup = study.best_of_log.metrics[metric] / study.winner.metrics[metric]
+    better = f"{speedup:.2f}x as fast as" if metric == "runtime_s" else f"{speedup:.2f}x better in {metric} than"
+    print(f"\nThe winner ({study.winner.note}) is {better} the best of the log.")
+    for fidelity, metrics in (_proof_of(study) or {}).items():
+        print(f"{fidelity}  {metric} {metrics[metric]:.4g}" if metric in metrics else f"{fidelity}  not feasible")
     print(f"report  {report}\ndesign  {design_file}")
 
 
-def _headline(contender: Any) -> dict[str, Any]:
+def _headline(contender: Contender, metric: str) -> dict[str, Any]:
     metrics = contender.metrics
     if contender.failure is not None:
         return {"runtime": f"infeasible: {contender.failure}"}
+    known = {
+        "runtime": ("runtime_s", 1e3, "ms"),
+        "energy": ("energy_pj", 1e-9, "mJ"),
+        "area": ("area_mm2", 1.0, "mm2"),
+    }
+    shown = {what: f"{metrics[n] * factor:.4g} {unit}" for what, (n, factor, unit) in known.items() if n in metrics}
+    if metric not in {n for n, _, _ in known.values()}:
+        shown = {metric: f"{metrics[metric]:.4g}", **shown}
     return {
-        "runtime": f"{metrics['runtime_s'] * 1e3:.4g} ms",
-        "energy": f"{metrics['energy_pj'] * 1e-9:.4g} mJ",
-        "area": f"{metrics['area_mm2']:.4g} mm2",
+        **shown,
         "design": " ".join(f"{value}" for value in contender.design.as_dict().values()),
     }
 
@@ -123,7 +173,10 @@ def collect(
     template: TemplateName = "edge_tpu",
     samples: Annotated[int, typer.Option(help="Designs per workload.", min=1)] = 16_384,
     sampler: Annotated[str, typer.Option(help="random, lhs, sobol or halton.")] = "sobol",
-    fidelity: Annotated[str, typer.Option(help="analytical, rtl or physical.")] = "analytical",
+    fidelity: FidelityName = "analytical",
+    options: Options = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
     dim: Dim = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -131,11 +184,14 @@ def collect(
     """Evaluate samples of a template's space and log them; resumes where it was interrupted."""
     from dataclasses import asdict
 
+    from armillary import evaluators
+    from armillary.execution.local import LocalExecutor
     from armillary.hardware import templates as registry
     from armillary.log.store import Log
     from armillary.studies.collect import collect as run
 
-    level = fidelity_of(fidelity)
+    spec = evaluators.spec_of(template, fidelity_of(fidelity), options_of(options), seed=seed)
+    executor = LocalExecutor(Log(log), limits=limits_of(time_limit, memory_limit))
     networks = [workload_of(name, dim) for name in workload]
     with progress_bars() as on_progress:
         rows = [
@@ -143,11 +199,11 @@ def collect(
                 run(
                     registry.load(template, network),
                     network,
-                    Log(log),
+                    executor,
+                    spec,
                     samples=samples,
                     sampler=sampler,
                     seed=seed,
-                    fidelity=level,
                     on_progress=on_progress,
                 )
             )
@@ -160,15 +216,13 @@ def collect(
 def fit(
     log: LogPath,
     out: Annotated[Path, typer.Option(help="File of the fitted model.")],
-    area: Annotated[
-        float | None,
-        typer.Option(help="Bound that proposals will keep to, in mm2; larger designs are learned from, too."),
-    ] = None,
+    bound: Bounds = None,
+    area: Area = None,
     template: TemplateName = "edge_tpu",
     surrogate: SurrogateName = None,
     workload: Annotated[list[str] | None, typer.Option(help="Only rows of this workload. Repeatable.")] = None,
     metric: Annotated[str, typer.Option(help="What to predict, e.g. runtime_s or edp_pj_cycles.")] = "runtime_s",
-    power: Annotated[float | None, typer.Option(help="Learn from designs up to this power, in mW.")] = None,
+    power: Power = None,
     energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
     schedule: Annotated[
         str | None,
@@ -182,7 +236,6 @@ def fit(
     from armillary.log.store import Log
     from armillary.studies.fit import check_kind, check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
     from armillary.surrogates import DEFAULT
-    from armillary.types import Objective
 
     kind = surrogate or DEFAULT
     check_kind(kind, device)
@@ -190,13 +243,11 @@ def fit(
     check_savable(out)
     chosen = template_of(template, workload or ())
     rows = rows_of(Log(log), chosen.space, workload or [])
-    bounds = {"area_mm2": area, "power_mw": power, "energy_pj": energy}
-    objective = Objective(metric, {name: bound for name, bound in bounds.items() if bound is not None})
+    problem = chosen.problem(metric, bounds_of(bound, area_mm2=area, power_mw=power, energy_pj=energy))
     with progress_bars() as on_progress:
         model = fit_surrogate(
             rows,
-            chosen.space,
-            objective,
+            problem,
             kind=kind,
             schedule=trained,
             seed=seed,
@@ -217,7 +268,9 @@ def propose(
         list[str],
         typer.Option(help="A name of the zoo or an ONNX file; trained on or not. Repeatable: then their mean."),
     ],
-    area: Area,
+    bound: Bounds = None,
+    area: Area = None,
+    power: Power = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(help="MODEL=VALUE: leave out designs that another model expects to exceed a value. Repeatable."),
@@ -238,24 +291,39 @@ def propose(
     fitted = surrogates.read(model, chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
     contexts = [context_of(network) for network in networks]
-    for warning in filter(None, [fitted.below_the_log(area), *(fitted.unlike(context) for context in contexts)]):
+    bounds = bounds_of(bound, area_mm2=area, power_mw=power) or dict(chosen.budgets)
+    problem = chosen.problem(fitted.problem.metric, bounds)
+    unknown = [name for name in bounds if name not in problem.laws]
+    if unknown:
+        raise ArmillaryError(
+            f"--bound {unknown[0]}: no law tells it without evaluating, only {list(problem.laws)}; fit a model of it "
+            "and give --limit MODEL=NUMBER"
+        )
+    small = fitted.below_the_log(bounds["area_mm2"]) if "area_mm2" in bounds else None
+    for warning in filter(None, [small, *(fitted.unlike(context) for context in contexts)]):
         print_warning(warning)
     with progress_bars() as on_progress:
         on_progress("optimising the surrogate", 0, 1)
-        found = run(fitted, chosen, contexts, area_mm2=area, top=top, seed=seed, limits=limits)
+        found = run(fitted, problem, contexts, top=top, seed=seed, limits=limits)
         on_progress("optimising the surrogate", 1, 1)
-    predicted = f"predicted_{fitted.objective.metric}"
+    predicted = f"predicted_{fitted.problem.metric}"
     rows = [
-        {**d.as_dict(), "area_mm2": float(a), predicted: float(p), "p_feasible": float(f)}
-        for d, a, p, f in zip(
+        {**d.as_dict(), **known, predicted: float(p), "p_feasible": float(f)}
+        for d, known, p, f in zip(
             chosen.space.designs(found.codes),
-            chosen.area_mm2(found.codes),
+            _by_law(chosen, found.codes),
             found.predicted,
             found.p_feasible,
             strict=True,
         )
     ]
     print_result(rows, as_json, lambda: print_table(rows))
+
+
+def _by_law(template: Any, codes: Any) -> list[dict[str, float]]:
+    """Return what laws tell of each design."""
+    columns = {name: law(codes).tolist() for name, law in template.laws.items()}
+    return [{name: column[i] for name, column in columns.items()} for i in range(len(codes))]
 
 
 def _limit(text: str, space: Space) -> Limit:
@@ -278,44 +346,57 @@ def search(
     optimizer: Annotated[str, typer.Option(help="Which optimizer, e.g. firefly or prime-online.")],
     budget: Annotated[int, typer.Option(help="Evaluations, infeasible ones included.", min=1)],
     study: Annotated[Path, typer.Option(help="Folder of the study.")],
-    area: Annotated[
-        float | None, typer.Option(help="Upper bound of the chip area, in mm2.", show_default="the template's budget")
-    ] = None,
-    power: Annotated[float | None, typer.Option(help="Upper bound of the mean power, in mW.")] = None,
-    metric: Annotated[str, typer.Option(help="What to minimise, e.g. runtime_s or edp_pj_cycles.")] = "runtime_s",
+    bound: Bounds = None,
+    area: Area = None,
+    power: Power = None,
+    minimize: Minimize = None,
+    verify: Verify = None,
     template: TemplateName = "edge_tpu",
-    fidelity: Annotated[str, typer.Option(help="analytical, rtl or physical.")] = "analytical",
+    fidelity: FidelityName = "analytical",
+    options: Options = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
     dim: Dim = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
-    """Search a template's space on the evaluator itself; resumes where it was interrupted."""
+    """Search a template's space on the evaluator itself; resumes where it was interrupted, ends with a report."""
     from armillary.hardware import templates as registry
-    from armillary.studies.search import SearchRequest, run_search
+    from armillary.studies.search import SearchRequest, load_search, run_search
     from armillary.studies.study_folder import StudyFolder
 
+    limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
     network = workload_of(workload, dim)
-    chosen = registry.load(template, network)
+    chosen, folder = registry.load(template, network), StudyFolder(study)
+    metric = one_metric(minimize, "runtime_s")
     request = SearchRequest(
         source=workload,
         digest=digest_of(network),
         template=template,
         optimizer=optimizer,
-        area_mm2=chosen.area_budget_mm2 if area is None else area,
         budget=budget,
+        bounds={**chosen.budgets, **bounds},
         fidelity=str(fidelity_of(fidelity)),
+        options=options_of(options),
         seed=seed,
         metric=metric,
-        power_mw=power,
+        verify=verified_by(verify, template, fidelity),
     )
     with progress_bars() as on_progress:
-        found = run_search(request, chosen, network, StudyFolder(study), on_progress=on_progress)
+        found = run_search(
+            request, chosen, network, folder, command=command_line(), limits=limits, on_progress=on_progress
+        )
+        results = None if found.best is None else load_search(folder, chosen, network)
+        if results is not None:
+            _write_report(results, folder, on_progress)
     content = {
         "evaluated": found.evaluated,
         "feasible": found.feasible,
         "design": None if found.best is None else found.best.design.as_dict(),
         "metrics": None if found.best is None else dict(found.best.metrics),
+        "proven": None if results is None else _proof_of(results),
         "files": [str(path) for path in found.files],
+        "report": None if results is None else str(folder.report),
     }
 
     def show() -> None:
@@ -323,36 +404,39 @@ def search(
         if found.best is None:
             print("no legal design was met; raise --budget or the bounds")
         else:
-            print_table([{**found.best.design.as_dict(), metric: found.best.metrics[metric]}])
-            print("\n" + "\n".join(f"{path.stem:10} {path}" for path in found.files))
+            value = derived(found.best.metrics, metric)
+            print_table([{**found.best.design.as_dict(), metric: value}])
+            print("\n" + "\n".join(f"{path.stem:10} {path}" for path in (*found.files, folder.report)))
 
     print_result(content, as_json, show)
 
 
 @app.command()
 def report(
-    study: Annotated[Path, typer.Argument(help="Folder of a finished design study.")],
+    study: Annotated[Path, typer.Argument(help="Folder of a finished study.")],
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
     """Write the report of a finished study again."""
-    from armillary.studies.design import load_study
+    from armillary.studies.design import load_design
+    from armillary.studies.search import load_search
     from armillary.studies.study_folder import StudyFolder
 
     if not study.is_dir():
         raise ArmillaryError(f"{study}: no such folder; give the folder of a study")
     folder = StudyFolder(study)
     asked = folder.request()
+    network = workload_of(asked["source"], None)
     template = template_of(asked["template"], [asked["source"]])
-    _write_report(load_study(folder, template), template, folder)
+    load = load_design if asked["kind"] == "design" else load_search
+    with progress_bars() as on_progress:
+        _write_report(load(folder, template, network), folder, on_progress)
     print_result({"report": str(folder.report)}, as_json, lambda: print(folder.report))
 
 
-def _write_report(study: Any, template: Any, folder: Any) -> None:
+def _write_report(study: StudyResults, folder: StudyFolder, on_progress: OnProgress) -> None:
     from armillary.reports.page import write_report
-    from armillary.reports.study import results_of
 
-    try:
-        write_report(results_of(study, template, str(folder.path)), folder.report)
-    except OSError as fault:
-        raise ArmillaryError(f"{folder.report}: cannot be written ({fault.strerror or fault})") from fault
+    on_progress("writing the report", 0, 1)
+    write_report(study, folder.report)
+    on_progress("writing the report", 1, 1)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
 from armillary.registry import Registry
-from armillary.types import ArmillaryError, Evaluator, Fidelity
+from armillary.types import ArmillaryError, Evaluator, EvaluatorSpec, Fidelity
+
+if TYPE_CHECKING:
+    from armillary.evaluators.kind import EvaluatorKind
 
 EVALUATORS = Registry(
     "evaluator",
     "armillary.evaluators",
     {
-        "edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:EdgeTpuEvaluator",
-        "gemmini.analytical": "armillary.evaluators.gemmini.analytical:GemminiEvaluator",
-        "gemmini.rtl": "armillary.evaluators.gemmini.rtl:RtlEvaluator",
-        "nvdla.analytical": "armillary.evaluators.layerwise:nvdla",
-        "shidiannao.analytical": "armillary.evaluators.layerwise:shidiannao",
-        "spotlight.analytical": "armillary.evaluators.spotlight:edge",
-        "spotlight_cloud.analytical": "armillary.evaluators.spotlight:cloud",
+        "edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:KIND",
+        "gemmini.analytical": "armillary.evaluators.gemmini.analytical:KIND",
+        "gemmini.rtl": "armillary.evaluators.gemmini.rtl:KIND",
+        "nvdla.analytical": "armillary.evaluators.layerwise:NVDLA",
+        "shidiannao.analytical": "armillary.evaluators.layerwise:SHIDIANNAO",
+        "spotlight.analytical": "armillary.evaluators.spotlight:EDGE_KIND",
+        "spotlight_cloud.analytical": "armillary.evaluators.spotlight:CLOUD_KIND",
     },
 )
 
@@ -25,8 +31,14 @@ def fidelities(template: str) -> list[str]:
     return [name.split(".")[1] for name in EVALUATORS.names() if name.split(".")[0] == template]
 
 
-def for_template(template: str, fidelity: Fidelity, *, seed: int = 0) -> Evaluator:
-    """Return the evaluator of a template at a fidelity.
+def truer(template: str, fidelity: Fidelity) -> list[Fidelity]:
+    """Return the fidelities of a template that are truer than one, the truest last."""
+    ranked = [Fidelity(name) for name in fidelities(template) if name != Fidelity.EXTERNAL]
+    return sorted(other for other in ranked if other > fidelity)
+
+
+def kind_of(template: str, fidelity: Fidelity) -> EvaluatorKind:
+    """Return how the evaluator of a template at a fidelity is registered.
 
     Raises:
         ArmillaryError: if there is none; names the fidelities that there are.
@@ -35,5 +47,40 @@ def for_template(template: str, fidelity: Fidelity, *, seed: int = 0) -> Evaluat
         raise ArmillaryError(
             f"template {template!r} has no evaluator of fidelity {str(fidelity)!r}; it has {fidelities(template)}"
         )
-    evaluator: Evaluator = EVALUATORS.load(f"{template}.{fidelity}")(seed=seed)
-    return evaluator
+    kind: EvaluatorKind = EVALUATORS.load(f"{template}.{fidelity}")
+    return kind
+
+
+def spec_of(
+    template: str, fidelity: Fidelity, options: Mapping[str, Any] | None = None, *, seed: int = 0
+) -> EvaluatorSpec:
+    """Return the specification of an evaluator, its options checked.
+
+    Raises:
+        ArmillaryError: if there is none, or an option is unknown or not allowed.
+    """
+    return kind_of(template, fidelity).spec(options, seed=seed)
+
+
+def make(spec: EvaluatorSpec) -> Evaluator:
+    """Return the evaluator that a specification describes.
+
+    Raises:
+        ArmillaryError: if there is none, or a tool that it needs is missing; says how to install it.
+    """
+    if spec.fidelity is Fidelity.EXTERNAL:
+        from armillary.evaluators.external import KIND
+
+        return KIND.evaluator(spec)
+    return kind_of(spec.template, spec.fidelity).evaluator(spec)
+
+
+def for_template(
+    template: str, fidelity: Fidelity, options: Mapping[str, Any] | None = None, *, seed: int = 0
+) -> Evaluator:
+    """Return the evaluator of a template at a fidelity.
+
+    Raises:
+        ArmillaryError: see `spec_of` and `make`.
+    """
+    return make(spec_of(template, fidelity, options, seed=seed))

@@ -16,16 +16,17 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from armillary.types import METRICS, ArmillaryError, Design, Evaluation, Failure, Fidelity
-from armillary.workloads.context import context_of
+from armillary.evaluators.kind import EvaluatorKind, Options
+from armillary.evaluators.recording import record, without_mappings
+from armillary.metrics import METRICS
+from armillary.types import ArmillaryError, Candidate, Cost, Evaluation, EvaluatorSpec, Failure, Fidelity
 from armillary.workloads.layer import Workload
 from armillary.yaml_file import read_yaml
 
@@ -43,6 +44,7 @@ class Program(BaseModel):
         time_limit_s: after which it and what it started are killed.
         environment: variables that it gets on top of ours.
         install: how to install it, told if it is missing.
+        metrics: units of those metrics that only this program knows, by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +55,7 @@ class Program(BaseModel):
     time_limit_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 600.0
     environment: dict[str, str] = {}
     install: str = ""
+    metrics: dict[str, str] = {}
 
     @staticmethod
     def load(path: Path) -> Program:
@@ -71,53 +74,49 @@ class Program(BaseModel):
             raise ArmillaryError(f"{path}: " + "; ".join(faults)) from None
 
 
+class ExternalOptions(Options):
+    """Which program."""
+
+    program: str = Field(description="YAML file that describes the program.")
+
+
 class ExternalEvaluator:
     """A program as an evaluator.
 
     Args:
         program: what to start.
-        seed: handed to the program and recorded.
+        spec: of the evaluator, whose seed is handed to the program.
 
     Raises:
         ArmillaryError: if the program is not installed; says how to install it.
     """
 
-    fidelity = Fidelity.EXTERNAL
-
-    def __init__(self, *, program: Program, seed: int = 0) -> None:
+    def __init__(self, program: Program, spec: EvaluatorSpec) -> None:
         if shutil.which(program.command[0]) is None:
             how = f"; {program.install}" if program.install else ""
             raise ArmillaryError(f"{program.name}: {program.command[0]!r} is not installed{how}")
-        self.name, self.version = program.name, program.version
-        self._program, self._seed = program, seed
+        self.spec, self._program = spec, program
+        self._known = {*METRICS, *program.metrics}
 
-    def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]:
-        """Start the program once per design; whatever happens to it is an answer."""
+    def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
+        """Start the program once per candidate; whatever happens to it is an answer.
+
+        Raises:
+            ArmillaryError: if a candidate brings mappings, which the program could not be told.
+        """
+        without_mappings(candidates, self.spec)
         layers = [{**asdict(use.layer), "count": use.count} for use in workload.layers]
-        return [self._one(design, workload, layers) for design in designs]
+        return [self._one(candidate, workload, layers) for candidate in candidates]
 
-    def _one(self, design: Design, workload: Workload, layers: list[dict[str, Any]]) -> Evaluation:
+    def _one(self, candidate: Candidate, workload: Workload, layers: list[dict[str, Any]]) -> Evaluation:
         request = {
-            "design": design.as_dict(),
+            "design": candidate.design.as_dict(),
             "workload": {"name": workload.name, "layers": layers},
-            "seed": self._seed,
+            "seed": self.spec.seed,
         }
         start = time.perf_counter()
         metrics, failure = self._run(json.dumps(request))
-        return Evaluation(
-            design=design,
-            workload=workload.name,
-            context=context_of(workload).as_dict(),
-            evaluator=self.name,
-            version=self.version,
-            fidelity=self.fidelity,
-            metrics=metrics,
-            feasible=failure is None,
-            failure=failure,
-            seconds=time.perf_counter() - start,
-            seed=self._seed,
-            time=datetime.now(UTC).replace(tzinfo=None),
-        )
+        return record(self.spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - start)
 
     def _run(self, request: str) -> tuple[dict[str, float], Failure | None]:
         """Return metrics and failure of one run; the program gets a process group of its own."""
@@ -142,12 +141,12 @@ class ExternalEvaluator:
             last = (err.strip() or out.strip())[-_LAST_WORDS:]
             return {}, Failure("error", detail=f"exit status {process.returncode}: {last}")
         try:
-            return _read(json.loads(out))
+            return _read(json.loads(out), self._known)
         except (ValueError, TypeError, KeyError) as fault:
             return {}, Failure("error", detail=f"its answer is no result ({fault}): {out.strip()[:_LAST_WORDS]!r}")
 
 
-def _read(answer: Any) -> tuple[dict[str, float], Failure | None]:
+def _read(answer: Any, known: Collection[str]) -> tuple[dict[str, float], Failure | None]:
     """Return metrics and failure of an answer.
 
     Raises:
@@ -156,9 +155,9 @@ def _read(answer: Any) -> tuple[dict[str, float], Failure | None]:
     if not isinstance(answer, Mapping):
         raise ValueError("not a JSON object")
     metrics = {str(name): float(value) for name, value in answer.get("metrics", {}).items()}
-    unknown = sorted(set(metrics) - set(METRICS))
+    unknown = sorted(set(metrics) - set(known))
     if unknown:
-        raise ValueError(f"metric {unknown[0]!r} is unknown; known are {sorted(METRICS)}")
+        raise ValueError(f"metric {unknown[0]!r} is unknown; known are {sorted(known)}")
     strange = sorted(name for name, value in metrics.items() if not math.isfinite(value) or value < 0)
     if strange:
         raise ValueError(f"metric {strange[0]}={metrics[strange[0]]!r} is no positive number")
@@ -170,3 +169,33 @@ def _read(answer: Any) -> tuple[dict[str, float], Failure | None]:
     if not isinstance(given, Mapping) or set(given) - set(_FAILURE_FIELDS):
         raise ValueError(f"failure holds other fields than {list(_FAILURE_FIELDS)}")
     return metrics, Failure("infeasible", **given)
+
+
+def spec_of(path: Path, template: str, *, seed: int = 0) -> EvaluatorSpec:
+    """Return the specification of the program that a file describes, as an evaluator of a template's designs.
+
+    Raises:
+        ArmillaryError: names the file, and every wrong field.
+    """
+    program = Program.load(path)
+    return EvaluatorSpec(
+        template=template,
+        fidelity=Fidelity.EXTERNAL,
+        name=program.name,
+        version=program.version,
+        options={"program": str(path)},
+        cost=Cost.MINUTES,
+        seed=seed,
+    )
+
+
+KIND = EvaluatorKind(
+    template="",
+    fidelity=Fidelity.EXTERNAL,
+    name="external",
+    version="1",
+    cost=Cost.MINUTES,
+    make=lambda spec, options: ExternalEvaluator(Program.load(Path(options.program)), spec),
+    options=ExternalOptions,
+)
+"""Somebody else's program; its name and version are the program's, see `spec_of`."""

@@ -9,9 +9,9 @@ an area bound is a multiple-choice knapsack that an integer program solves exact
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -20,11 +20,24 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from armillary.cost_model.cost import evaluate
+from armillary.cost_model.layer_metrics import layer_metrics
+from armillary.evaluators.explanation import Explanation, LayerCost
+from armillary.evaluators.hierarchical import energy_parts, rates_of
+from armillary.evaluators.kind import EvaluatorKind
+from armillary.evaluators.recording import record, table, without_mappings
 from armillary.hardware import templates
-from armillary.hardware.template import Template
 from armillary.hardware.templates.layerwise import CLOCK_GHZ, FILTERS, PES, Layerwise, slots
-from armillary.types import ArmillaryError, Design, Evaluation, Evaluations, Fidelity
-from armillary.workloads.context import context_of
+from armillary.metrics import folded
+from armillary.types import (
+    ArmillaryError,
+    Candidate,
+    Cost,
+    Evaluation,
+    Evaluations,
+    EvaluatorSpec,
+    Fidelity,
+    LayerRun,
+)
 from armillary.workloads.layer import Layer, Workload
 
 _CHOICES = len(PES) * len(FILTERS)
@@ -43,22 +56,22 @@ class LayerwiseEvaluator:
     """Our analytical cost model on the arrays of a layerwise template.
 
     Args:
-        family: the template.
-        seed: recorded with each evaluation; the model itself draws nothing.
+        spec: of the template's kind.
+        family: the template; the model itself draws nothing.
     """
 
-    version = "1"
-    fidelity = Fidelity.ANALYTICAL
+    def __init__(self, spec: EvaluatorSpec, family: Layerwise) -> None:
+        self.spec, self._family = spec, family
 
-    def __init__(self, family: Layerwise, *, seed: int = 0) -> None:
-        self._family, self._seed = family, seed
-        self.name = family.name
+    def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
+        """Evaluate candidates one by one.
 
-    def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]:
-        """Evaluate designs one by one."""
-        if not designs:
-            return []
-        return self.evaluate_codes(self._family.of(workload).space.encode(designs), workload).to_list()
+        Raises:
+            ArmillaryError: if a candidate brings mappings, or is of another workload's space.
+        """
+        without_mappings(candidates, self.spec)
+        space = self._family.of(workload).space
+        return [self._one(candidate, space.encode([candidate.design])[0], workload) for candidate in candidates]
 
     def evaluate_codes(self, codes: NDArray[np.int64], workload: Workload) -> Evaluations:
         """Evaluate coded designs, shape [designs, 2 * arrays].
@@ -76,30 +89,66 @@ class LayerwiseEvaluator:
                 f"designs with {codes.shape[1]} parameters are not of space {template.space.name}, "
                 f"which has {len(template.space.parameters)}"
             )
+        metrics = self._sums(codes, workload)
+        return table(self.spec, template.space, codes, workload, metrics, seconds=time.perf_counter() - start)
+
+    def explain(self, evaluation: Evaluation, workload: Workload) -> Explanation:
+        """Take one evaluation apart; the layers run one after another, so the peak is that of the largest array."""
+        code = self._family.of(workload).space.encode([evaluation.design])[0]
+        hierarchies = [
+            self._family.hierarchy(slot.layer, PES[p], FILTERS[f])
+            for slot, (p, f) in zip(slots(workload), code.reshape(-1, 2).tolist(), strict=True)
+        ]
+        rates = [rates_of(hierarchy) for hierarchy in hierarchies]
+        return Explanation(
+            layers=tuple(LayerCost.of(run, run.layer.macs) for run in evaluation.layers),
+            rates=max(rates, key=lambda rate: rate.macs_per_s),
+            energy_parts_pj=energy_parts(list(zip(hierarchies, evaluation.layers, strict=True))),
+        )
+
+    def _sums(self, codes: NDArray[np.int64], workload: Workload) -> dict[str, NDArray[np.float64]]:
         tables = tables_of(self._family, workload)
-        cycles = _picked(tables.delay_cycles, codes)
-        metrics = {
-            "delay_cycles": cycles,
-            "runtime_s": cycles / (CLOCK_GHZ * 1e9),
-            "energy_pj": _picked(tables.energy_pj, codes),
-            "area_mm2": _picked(tables.area_mm2, codes),
-        }
-        return _table(template, codes, workload, self, metrics, time.perf_counter() - start)
+        once = np.ones(len(tables.area_mm2))  # the tables hold every array's runs already
+        layers = {name: _picked(getattr(tables, name), codes) for name in ("delay_cycles", "energy_pj")}
+        sums = folded(layers, once)
+        area = _picked(tables.area_mm2, codes).sum(axis=1)
+        return {**sums, "runtime_s": sums["delay_cycles"] / (CLOCK_GHZ * 1e9), "area_mm2": area}
 
-    @property
-    def seed(self) -> int:
-        """The recorded seed."""
-        return self._seed
+    def _one(self, candidate: Candidate, code: NDArray[np.int64], workload: Workload) -> Evaluation:
+        start = time.perf_counter()
+        metrics = {name: float(column[0]) for name, column in self._sums(code[None], workload).items()}
+        layers = self._layer_runs(candidate, code, workload)
+        seconds = time.perf_counter() - start
+        return record(self.spec, candidate, workload, metrics, None, seconds=seconds, layers=layers)
+
+    def _layer_runs(self, candidate: Candidate, code: NDArray[np.int64], workload: Workload) -> list[LayerRun]:
+        """Return a run of every array's layer; where a layer has several arrays, these are numbered."""
+        runs: list[LayerRun] = []
+        arrays = Counter[str]()
+        for slot, (pes, filters) in zip(slots(workload), code.reshape(-1, 2).tolist(), strict=True):
+            arrays[slot.layer.name] += 1
+            number = arrays[slot.layer.name]
+            layer = slot.layer if number == 1 else replace(slot.layer, name=f"{slot.layer.name}#{number}")
+            choice = layer, PES[pes], FILTERS[filters]
+            hierarchy, mapping = self._family.hierarchy(*choice), self._family.spread(*choice)
+            metrics = layer_metrics(evaluate(hierarchy, layer, mapping), 0, hierarchy)
+            runs.append(LayerRun(candidate.design, layer, str(mapping), metrics, runs=slot.runs))
+        return runs
 
 
-def nvdla(*, seed: int = 0) -> LayerwiseEvaluator:
-    """Return the evaluator of the template `nvdla`."""
-    return LayerwiseEvaluator(templates.family("nvdla"), seed=seed)
+def _kind(name: str) -> EvaluatorKind:
+    return EvaluatorKind(
+        template=name,
+        fidelity=Fidelity.ANALYTICAL,
+        name=name,
+        version="1",
+        cost=Cost.BATCH,
+        make=lambda spec, _: LayerwiseEvaluator(spec, templates.family(name)),
+    )
 
 
-def shidiannao(*, seed: int = 0) -> LayerwiseEvaluator:
-    """Return the evaluator of the template `shidiannao`."""
-    return LayerwiseEvaluator(templates.family("shidiannao"), seed=seed)
+NVDLA = _kind("nvdla")
+SHIDIANNAO = _kind("shidiannao")
 
 
 def tables_of(family: Layerwise, workload: Workload) -> Tables:
@@ -158,42 +207,7 @@ def _costs(family: Layerwise, layer: Layer) -> NDArray[np.float64]:
     return every.reshape(3, len(PES), len(FILTERS))
 
 
-def _picked(table: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the sum over the arrays of what designs choose, shape [designs]."""
+def _picked(choices: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return what designs choose of every array, shape [designs, arrays]."""
     pairs = codes.reshape(len(codes), -1, 2)
-    return np.asarray(table[np.arange(len(table)), pairs[..., 0], pairs[..., 1]].sum(axis=1))
-
-
-def _table(
-    template: Template,
-    codes: NDArray[np.int64],
-    workload: Workload,
-    evaluator: LayerwiseEvaluator,
-    metrics: dict[str, NDArray[np.float64]],
-    seconds: float,
-) -> Evaluations:
-    rows = len(codes)
-
-    def text(value: str) -> NDArray[np.object_]:
-        return np.full(rows, value, dtype=object)
-
-    return Evaluations(
-        space=template.space.name,
-        design=template.space.columns(codes),
-        workload=text(workload.name),
-        context={name: np.full(rows, value) for name, value in context_of(workload).as_dict().items()},
-        evaluator=text(evaluator.name),
-        version=text(evaluator.version),
-        fidelity=text(str(evaluator.fidelity)),
-        metrics=metrics,
-        feasible=np.ones(rows, dtype=bool),
-        failure_kind=text(""),
-        failure_resource=text(""),
-        failure_layer=text(""),
-        failure_needed=np.full(rows, np.nan),
-        failure_available=np.full(rows, np.nan),
-        failure_detail=text(""),
-        seconds=np.full(rows, seconds / max(rows, 1)),
-        seed=np.full(rows, evaluator.seed, dtype=np.int64),
-        time=np.full(rows, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")),
-    )
+    return np.asarray(choices[np.arange(len(choices)), pairs[..., 0], pairs[..., 1]])

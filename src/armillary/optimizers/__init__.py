@@ -11,10 +11,10 @@ REGISTRY = Registry(
     group="armillary.optimizers",
     members={
         "bayesian": "armillary.optimizers.bayesian:Bayesian",
-        "confuciux": "armillary.optimizers.codesign:Confuciux",
+        "confuciux": "armillary.optimizers.peers:Confuciux",
         "firefly": "armillary.optimizers.firefly:Firefly",
         "genetic": "armillary.optimizers.genetic:Genetic",
-        "hasco": "armillary.optimizers.codesign:hasco",
+        "hasco": "armillary.optimizers.peers:hasco",
         "mbo": "armillary.optimizers.mbo:Mbo",
         "mins": "armillary.optimizers.mins:Mins",
         "prime-online": "armillary.optimizers.prime_online:PrimeOnline",

@@ -1,6 +1,6 @@
 """Spotlight: daBO over the hardware, and for each chip daBO over the mappings of each layer.
 
-The optimizer asks for chips; its `mapper` tells the evaluator how to search their mappings. The variants of the chapter
+The optimizer asks for chips, and each candidate names the search that finds its mappings. The variants of the chapter
 replace both searches:
 
     spotlight        daBO in the feature space
@@ -19,38 +19,25 @@ known dataflows or fill the array.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.hardware.templates.spotlight import EDGE, Chip, chip_of
-from armillary.mapping.spotlight.dabo import DaboMaps, DomainModel
-from armillary.mapping.spotlight.features import RAW_HW, RAW_SW, SPOTLIGHT_HW, SPOTLIGHT_SW, FeatureSpace, union
-from armillary.mapping.spotlight.fixed import FixedSpace
-from armillary.mapping.spotlight.local import DISTINCT, LocalMaps, Memory
+from armillary.mapping.spotlight.dabo import DomainModel
+from armillary.mapping.spotlight.features import RAW_HW, SPOTLIGHT_HW, FeatureSpace, union
 from armillary.mapping.spotlight.roofline import Roofline
-from armillary.mapping.spotlight.search import GENETIC, RANDOM, Mapper
-from armillary.optimizers.coded import CodedOptimizer
+from armillary.optimizers.co_design import CoDesign
 from armillary.optimizers.genetic import Genetic
 from armillary.optimizers.random_search import RandomSearch
 from armillary.optimizers.surrogate_search import neighbours
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError
-from armillary.workloads.layer import Workload
 
 _DELAYS = ("delay_cycles", "runtime_s", "edp_pj_cycles")
 _ENERGIES = ("energy_pj", "edp_pj_cycles")
-ALL_HW, ALL_SW = union(SPOTLIGHT_HW, RAW_HW), union(SPOTLIGHT_SW, RAW_SW)
-PRIOR_SHARE = 0.5
-"""Share of the candidates of Spotlight and Spotlight-A that follow a known dataflow, and share of them that fill the
-array; the chapter has none."""
-
-
-def dabo_mapper(name: str, features: FeatureSpace, *, samples: int = 100, prior_share: float = PRIOR_SHARE) -> Mapper:
-    """Return the mapper that searches with daBO in a feature space, from the best mappings of the chip before on."""
-    return Mapper(name, Memory(partial(DaboMaps, features=features, prior_share=prior_share)), samples=samples)
+ALL_HW = union(SPOTLIGHT_HW, RAW_HW)
 
 
 def check_space(space: Space) -> None:
@@ -66,7 +53,7 @@ def check_space(space: Space) -> None:
         )
 
 
-class Spotlight(CodedOptimizer):
+class Spotlight(CoDesign):
     """daBO over the hardware (daBO_HW).
 
     Args:
@@ -78,8 +65,9 @@ class Spotlight(CodedOptimizer):
         explore: share of the later designs that are random.
         candidates: drawn per design.
         around: how many of the best designs have all designs that differ in one parameter among the candidates.
-        mapper: the search for mappings that goes with it.
-        prior_mean: expect of a chip what the network's roofline says, once the network is known; see `for_workload`.
+        mapper: the name of the search for mappings that goes with it.
+        prior_mean: expect of a chip what the roofline of the problem's workloads says. Delays come in steps, as
+            unrolled factors divide the layers' dimensions, and no feature of the chip alone sees them.
 
     Raises:
         ArmillaryError: if the space is another template's.
@@ -98,33 +86,19 @@ class Spotlight(CodedOptimizer):
         explore: float = 0.1,
         candidates: int = 1000,
         around: int = 3,
-        mapper: Mapper | None = None,
+        mapper: str = "dabo",
         prior_mean: bool = True,
     ) -> None:
         check_space(problem.space)
         super().__init__(problem, seed=seed)
-        self.mapper = mapper or dabo_mapper("dabo", SPOTLIGHT_SW)
+        self.mapper = mapper
         self.model = DomainModel("trend") if model is None else model
         self._features, self._warm_up = features, warm_up
-        self._prior_mean = prior_mean
-        self._roofline: Roofline | None = None
+        layers = tuple(use for workload in problem.workloads for use in workload.layers)
+        self._roofline = Roofline.of(layers) if prior_mean and layers else None
         self._explore, self._candidates, self._around = explore, candidates, around
         self._codes = np.empty((0, len(problem.space.parameters)), dtype=np.int64)
         self._values = np.empty(0)
-
-    def for_workload(self, workload: Workload) -> None:
-        """Take the network that chips are searched for.
-
-        Its roofline becomes the GP's prior mean: delays come in steps, as unrolled factors divide the layers'
-        dimensions, and no feature of the chip alone sees them.
-
-        Raises:
-            ArmillaryError: if results were told before.
-        """
-        if len(self.model):
-            raise ArmillaryError("a search that was told results already cannot be told its network; tell it first")
-        if self._prior_mean:
-            self._roofline = Roofline.of(workload)
 
     def _propose(self, n: int) -> NDArray[np.int64]:
         learned = len(self.model) >= self._warm_up and np.isfinite(self.best_value)
@@ -149,7 +123,7 @@ class Spotlight(CodedOptimizer):
         return self._features.of_chips(chips), self._expected_of(chips)
 
     def _expected_of(self, chips: Sequence[Chip]) -> NDArray[np.float64] | None:
-        metric = self.objective.metric
+        metric = self.problem.metric
         if self._roofline is None or metric not in (*_DELAYS, *_ENERGIES):
             return None
         expected = np.ones(len(chips))
@@ -160,39 +134,42 @@ class Spotlight(CodedOptimizer):
         return expected
 
 
-class SpotlightRandom(RandomSearch):
+class SpotlightRandom(CoDesign, RandomSearch):
     """Random hardware, random mappings."""
 
-    batch, mapper = 1, RANDOM
-
-
-class SpotlightGenetic(Genetic):
-    """Genetic search of hardware and mappings, with the release's settings."""
-
-    batch, mapper = 20, GENETIC
+    batch, mapper = 1, "random"
 
     def __init__(self, problem: Problem, *, seed: int = 0) -> None:
-        super().__init__(problem, seed=seed, population=20, crossover=0.8, mutation=0.05 * len(problem.space.names))
+        check_space(problem.space)
+        super().__init__(problem, seed=seed)
+
+
+class SpotlightGenetic(CoDesign, Genetic):
+    """Genetic search of hardware and mappings, with the release's settings."""
+
+    batch, mapper = 20, "genetic"
+
+    def __init__(self, problem: Problem, *, seed: int = 0) -> None:
+        check_space(problem.space)
+        mutation = 0.05 * len(problem.space.names)
+        Genetic.__init__(self, problem, seed=seed, population=20, crossover=0.8, mutation=mutation)
 
 
 def vanilla(problem: Problem, *, seed: int = 0) -> Spotlight:
     """Return Spotlight-V."""
-    mapper = dabo_mapper("vanilla", RAW_SW, prior_share=0.0)
-    return Spotlight(problem, seed=seed, features=RAW_HW, mapper=mapper, prior_mean=False)
+    return Spotlight(problem, seed=seed, features=RAW_HW, mapper="dabo-vanilla", prior_mean=False)
 
 
 def everything(problem: Problem, *, seed: int = 0) -> Spotlight:
     """Return Spotlight-A."""
-    return Spotlight(problem, seed=seed, features=ALL_HW, mapper=dabo_mapper("all", ALL_SW))
+    return Spotlight(problem, seed=seed, features=ALL_HW, mapper="dabo-all")
 
 
 def fixed(problem: Problem, *, seed: int = 0) -> Spotlight:
     """Return Spotlight-F."""
-    mapper = Mapper("fixed", partial(DaboMaps, features=SPOTLIGHT_SW, near=0), space=FixedSpace)
-    return Spotlight(problem, seed=seed, mapper=mapper)
+    return Spotlight(problem, seed=seed, mapper="dabo-fixed")
 
 
 def exact(problem: Problem, *, seed: int = 0) -> Spotlight:
-    """Return Spotlight with a thorough search inside, which starts from the best mappings of earlier chips."""
-    mapper = Mapper("exact", Memory(LocalMaps), samples=2000, batch=100, space=DISTINCT, balanced=True)
-    return Spotlight(problem, seed=seed, mapper=mapper)
+    """Return Spotlight with a thorough search inside, which starts from the best mappings of other chips."""
+    return Spotlight(problem, seed=seed, mapper="exact")

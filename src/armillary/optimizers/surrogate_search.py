@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.optimizers.coded import Keep, drawn_within
+from armillary.optimizers.coded import drawn_within
 from armillary.optimizers.genetic import children
+from armillary.problems.problem import Keep
 from armillary.spaces.moves import Moves, population_size
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space

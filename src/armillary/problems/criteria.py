@@ -82,4 +82,4 @@ class Bound:
             met &= values <= self.at_most
         if self.at_least is not None:
             met &= values >= self.at_least
-        return met
+        return np.asarray(met)

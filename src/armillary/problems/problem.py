@@ -111,7 +111,7 @@ class Problem:
         return within
 
     def values(self, results: Outcomes | Evaluations) -> NDArray[np.float64]:
-        """Return one number to minimise per result, shape [rows]: infinite if infeasible, out of bounds or not a number.
+        """Return one number to minimise per result, shape [rows]; infinite if infeasible, out of bounds or unknown.
 
         Raises:
             ArmillaryError: if there are several objectives, or feasible results lack the metric of a bound.

@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
-from armillary.reports.content import Candidates, StudyResults
 from armillary.reports.figures import (
     contender_values,
     hover_texts,
@@ -29,6 +28,7 @@ from armillary.reports.theme import (
     spans_decades,
 )
 from armillary.reports.wording import look, metric_text, signed
+from armillary.studies.results import Candidates, StudyResults
 from armillary.types import Evaluations
 
 
@@ -75,7 +75,7 @@ def predicted_measured(results: StudyResults) -> Chart | None:
         "predicted",
         "Predicted against measured",
         _agreement_caption(results, candidates, int(feasible.sum()), int(infeasible.size)),
-        f"Scatter of predicted against measured {look(results.objective.metric).title.lower()} for {len(measured)} "
+        f"Scatter of predicted against measured {look(results.problem.metric).title.lower()} for {len(measured)} "
         f"candidates, of which {int((~feasible).sum())} are infeasible.",
         figure,
         480,
@@ -254,17 +254,17 @@ def _progress(
     return Chart(
         key,
         heading,
-        f"Best after {len(values):,} evaluations: {metric_text(results.objective.metric, final)}."
+        f"Best after {len(values):,} evaluations: {metric_text(results.problem.metric, final)}."
         + (f" {dots.size:,} of {rows.size:,} legal designs are drawn." if dots.size < rows.size else ""),
-        f"Line of the best {look(results.objective.metric).title.lower()} so far over {len(values)} evaluations, "
-        f"ending at {metric_text(results.objective.metric, final)}.",
+        f"Line of the best {look(results.problem.metric).title.lower()} so far over {len(values)} evaluations, "
+        f"ending at {metric_text(results.problem.metric, final)}.",
         figure,
         400,
     )
 
 
 def _add_reference_lines(figure: go.Figure, results: StudyResults, factor: float, *, with_log: bool) -> None:
-    for role, name, value in contender_values(results, results.objective.metric):
+    for role, name, value in contender_values(results, results.problem.metric):
         if role == "baseline" or (role == "log" and with_log):
             mark_line(figure, y=value * factor, text=html.escape(name), colour=ROLE_COLOURS[role])
 
@@ -276,7 +276,7 @@ def _fit_progress_axes(figure: go.Figure, results: StudyResults, order_title: st
     measured = [results.measured(log)[results.legal(log)] * scale.factor for log in logs]
     values = [v for column in measured if column.size for v in (float(column.min()), float(column[0]))]
     values += [float(np.median(column)) for column in measured if column.size]
-    values += [v * scale.factor for _, _, v in contender_values(results, results.objective.metric)]
+    values += [v * scale.factor for _, _, v in contender_values(results, results.problem.metric)]
     logarithmic = spans_decades(values, ratio=4.0)
     ends = np.log10([min(values), max(values)]) if logarithmic else np.array([min(values), max(values)])
     room = 0.08 * float(ends[1] - ends[0]) or 0.1 * abs(float(ends[0])) or 1.0

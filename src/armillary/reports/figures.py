@@ -13,7 +13,6 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from armillary.reports.content import Role, StudyResults, Trial, feasible_metric
 from armillary.reports.theme import (
     INFEASIBLE,
     LEGAL,
@@ -30,6 +29,7 @@ from armillary.reports.theme import (
     spans_decades,
 )
 from armillary.reports.wording import ALPHA, TIMES, Scale, listed, look, metric_text, number, percent, title, value_text
+from armillary.studies.results import Role, StudyResults, Trial, feasible_metric
 from armillary.types import Evaluations
 
 MOST_POINTS = 1500
@@ -70,13 +70,13 @@ def objective_scale(results: StudyResults) -> Scale:
     """Return the one unit that every chart of the objective uses, chosen by the log's median."""
     values = results.measured(results.log)
     known = values[np.isfinite(values)]
-    value = float(np.median(known)) if known.size else results.winner.metrics.get(results.objective.metric, np.nan)
-    return Scale.of_metric(results.objective.metric, [value])
+    value = float(np.median(known)) if known.size else results.winner.metrics.get(results.problem.metric, np.nan)
+    return Scale.of_metric(results.problem.metric, [value])
 
 
 def objective_title(results: StudyResults) -> str:
     """Return the axis title of the objective, with its unit."""
-    return f"{look(results.objective.metric).title} ({objective_scale(results).unit})"
+    return f"{look(results.problem.metric).title} ({objective_scale(results).unit})"
 
 
 def contender_values(results: StudyResults, metric: str) -> list[tuple[Role, str, float]]:
@@ -90,10 +90,10 @@ def contender_values(results: StudyResults, metric: str) -> list[tuple[Role, str
 
 def second_metric(results: StudyResults) -> str | None:
     """Return the metric that the objective is traded against: the first bound, else area, else energy."""
-    offered = [*results.objective.upper_bounds, "area_mm2", "energy_pj"]
+    offered = [*results.problem.upper_bounds, "area_mm2", "energy_pj"]
     for metric in offered:
         known = np.isfinite(feasible_metric(results.log, metric))
-        if metric != results.objective.metric and known.any():
+        if metric != results.problem.metric and known.any():
             return metric
     return None
 
@@ -123,22 +123,22 @@ def landscape(results: StudyResults) -> Chart | None:
             text=hover_texts(results, evaluations, rows),
             hovertemplate="%{text}<extra></extra>",
         )
-    for role, name, value in contender_values(results, results.objective.metric):
+    for role, name, value in contender_values(results, results.problem.metric):
         contender = dict(results.contenders())[role]
         if other in contender.metrics:
-            text = f"{metric_text(results.objective.metric, value)}<br>{metric_text(other, contender.metrics[other])}"
+            text = f"{metric_text(results.problem.metric, value)}<br>{metric_text(other, contender.metrics[other])}"
             _add_star(figure, role, name, contender.metrics[other] * across.factor, value * scale.factor, text)
-    if other in results.objective.upper_bounds:
-        bound = results.objective.upper_bounds[other]
+    if other in results.problem.upper_bounds:
+        bound = results.problem.upper_bounds[other]
         mark_line(figure, x=bound * across.factor, text=f"At most {metric_text(other, bound)}", colour=MUTED)
     figure.update_xaxes(axis(f"{look(other).title} ({across.unit})"), rangemode="tozero")
     figure.update_yaxes(axis(objective_title(results), shown, log=spans_decades(shown)))
     figure.update_layout(hovermode="closest")
     return Chart(
         "landscape",
-        f"{look(results.objective.metric).title} against {look(other).title.lower()}",
+        f"{look(results.problem.metric).title} against {look(other).title.lower()}",
         "Each point is a feasible design; hover or tap to read all its parameters. Lower and further left is better.",
-        f"Scatter of {look(results.objective.metric).title.lower()} against {look(other).title.lower()} for the "
+        f"Scatter of {look(results.problem.metric).title.lower()} against {look(other).title.lower()} for the "
         f"feasible designs of the log and the candidates, with {listed([c.name for _, c in results.contenders()])}.",
         figure,
         520,
@@ -174,25 +174,25 @@ def histogram(results: StudyResults) -> Chart | None:
     figure = blank()
     below = np.zeros(len(edges) - 1, dtype=np.int64)
     for name, mask, colour in (
-        ("Within bounds" if results.objective.upper_bounds else "Feasible", legal, LEGAL),
+        ("Within bounds" if results.problem.upper_bounds else "Feasible", legal, LEGAL),
         ("Out of bounds", np.isfinite(values) & ~legal, OUT_OF_BOUNDS),
     ):
         if mask.any():
             counts, _ = np.histogram(values[mask] * scale.factor, edges)
             _add_steps(figure, name, counts, below, edges, colour)
             below = below + counts
-    for role, name, value in contender_values(results, results.objective.metric):
+    for role, name, value in contender_values(results, results.problem.metric):
         mark_line(figure, x=value * scale.factor, text=html.escape(name), colour=ROLE_COLOURS[role])
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(axis(objective_title(results), edges.tolist(), log=log))
     figure.update_yaxes(axis("Logged designs"), rangemode="tozero")
     return Chart(
         "histogram",
-        f"{look(results.objective.metric).title} of the logged designs",
+        f"{look(results.problem.metric).title} of the logged designs",
         f"{len(known):,} feasible rows of {len(values):,}. Dashed lines mark the contenders.",
-        f"Histogram of {look(results.objective.metric).title.lower()} over {len(known)} feasible logged designs, "
-        f"from {metric_text(results.objective.metric, float(known.min()))} to "
-        f"{metric_text(results.objective.metric, float(known.max()))}.",
+        f"Histogram of {look(results.problem.metric).title.lower()} over {len(known)} feasible logged designs, "
+        f"from {metric_text(results.problem.metric, float(known.min()))} to "
+        f"{metric_text(results.problem.metric, float(known.max()))}.",
         figure,
         380,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from armillary.reports.content import BOUNDS, Bound, Contender, LayerResult, Role, StudyResults
+from armillary.evaluators.explanation import BOUNDS, Bound, LayerCost
 from armillary.reports.theme import (
     BOUND_COLOURS,
     COMPONENT_COLOURS,
@@ -20,6 +20,7 @@ from armillary.reports.theme import (
     set_labels,
 )
 from armillary.reports.wording import TIMES, Scale, listed, number, percent, quantity, title
+from armillary.studies.results import Contender, Role, StudyResults
 
 MOST_LAYERS = 16
 BOUND_NAMES: dict[Bound, str] = {
@@ -94,7 +95,7 @@ def _slowest(seconds: np.ndarray) -> list[int]:
     return sorted(np.argsort(-shares, kind="stable")[:MOST_LAYERS].tolist())
 
 
-def layer_hover(layer: LayerResult, seconds: float) -> str:
+def layer_hover(layer: LayerCost, seconds: float) -> str:
     """Return what a chart tells about one layer."""
     runs = f" {TIMES} {layer.count}" if layer.count > 1 else ""
     lines = [

@@ -13,8 +13,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from armillary.reports import candidate_figures, figures, layer_figures, roofline, summary, tables
-from armillary.reports.content import StudyResults
 from armillary.reports.theme import Chart
+from armillary.studies.results import StudyResults
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

@@ -7,10 +7,11 @@ import math
 
 import plotly.graph_objects as go
 
-from armillary.reports.content import ChipRates, Contender, Role, StudyResults
+from armillary.evaluators.explanation import ChipRates
 from armillary.reports.layer_figures import layer_hover, runners
 from armillary.reports.theme import ROLE_COLOURS, ROLE_SYMBOLS, Chart, axis, blank, only_on_phones
 from armillary.reports.wording import Scale, listed, number, quantity
+from armillary.studies.results import Contender, Role, StudyResults
 
 _STRIP = 0.84  # where the panel of layers without DRAM traffic begins, as a share of the width
 

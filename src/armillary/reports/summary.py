@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from armillary.reports.candidate_figures import rank_agreement
-from armillary.reports.content import Contender, StudyResults
 from armillary.reports.layer_figures import time_by_bound
 from armillary.reports.wording import comparison, duration, listed, look, metric_text, percent, signed, title
+from armillary.studies.results import Contender, StudyResults
 
 _LIMITS = {
     "compute": "compute",
@@ -34,9 +34,9 @@ def goal(results: StudyResults) -> str:
     """Return the objective in words: `lowest runtime with area at most 29.0 mm²`."""
     bounds = [
         f"{look(name).title.lower()} at most {metric_text(name, bound)}"
-        for name, bound in results.objective.upper_bounds.items()
+        for name, bound in results.problem.upper_bounds.items()
     ]
-    wanted = f"lowest {_in_text(look(results.objective.metric).title)}"
+    wanted = f"lowest {_in_text(look(results.problem.metric).title)}"
     return f"{wanted} with {listed(bounds)}" if bounds else wanted
 
 
@@ -51,9 +51,9 @@ def in_sentence(contender: Contender) -> str:
 
 def highlights(results: StudyResults) -> list[Highlight]:
     """Return the numbers that head the page."""
-    metric = results.objective.metric
+    metric = results.problem.metric
     shown = [_highlight(results, metric)]
-    for other in dict.fromkeys([*results.objective.upper_bounds, "energy_pj", "area_mm2"]):
+    for other in dict.fromkeys([*results.problem.upper_bounds, "energy_pj", "area_mm2"]):
         if other != metric and math.isfinite(results.winner.metrics.get(other, math.nan)):
             shown.append(_highlight(results, other))
     infeasible = int((~results.log.feasible).sum())
@@ -66,7 +66,7 @@ def highlights(results: StudyResults) -> list[Highlight]:
     )
     if results.candidates is not None:
         total, legal = len(results.candidates.predicted), int(results.legal(results.candidates.evaluations).sum())
-        within = "within bounds" if results.objective.upper_bounds else "feasible"
+        within = "within bounds" if results.problem.upper_bounds else "feasible"
         shown.append(Highlight("Candidates measured", f"{total:,}", (f"{legal:,} {within}",)))
     return shown
 
@@ -74,8 +74,8 @@ def highlights(results: StudyResults) -> list[Highlight]:
 def _highlight(results: StudyResults, metric: str) -> Highlight:
     value = results.winner.metrics.get(metric, math.nan)
     remarks = []
-    if metric in results.objective.upper_bounds:
-        remarks.append(f"of {metric_text(metric, results.objective.upper_bounds[metric])} allowed")
+    if metric in results.problem.upper_bounds:
+        remarks.append(f"of {metric_text(metric, results.problem.upper_bounds[metric])} allowed")
     for _, other in results.contenders()[1:]:
         text = comparison(metric, value, other.metrics.get(metric, math.nan))
         if text and other.failure is None:
@@ -98,7 +98,7 @@ def _search_sentence(results: StudyResults) -> str:
 
 
 def _winner_sentence(results: StudyResults) -> str:
-    metric = results.objective.metric
+    metric = results.problem.metric
     value = metric_text(metric, results.winner.metrics.get(metric, math.nan))
     reached = f"a {_in_text(look(metric).title)} of {value}"
     if results.winner_is_from_log:
@@ -122,7 +122,7 @@ def _baseline_sentence(results: StudyResults) -> str:
         return ""
     if baseline.failure is not None:
         return f"The {baseline.name} cannot run this workload ({baseline.failure})."
-    metric = results.objective.metric
+    metric = results.problem.metric
     winner, other = results.winner.metrics.get(metric, math.nan), baseline.metrics.get(metric, math.nan)
     text = comparison(metric, winner, other)
     if not text:
@@ -149,7 +149,7 @@ def _candidates_sentence(results: StudyResults) -> str:
     if candidates is None or not len(candidates.predicted):
         return ""
     legal = results.legal(candidates.evaluations)
-    metric = results.objective.metric
+    metric = results.problem.metric
     best_logged = results.best_of_log.metrics.get(metric, math.nan)
     better = int((results.measured(candidates.evaluations)[legal] < best_logged).sum())
     tau = rank_agreement(results, candidates)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from armillary.reports.content import Contender, Role, StudyResults
+from armillary.metrics import METRICS
 from armillary.reports.layer_figures import BOUND_NAMES
 from armillary.reports.wording import (
     Scale,
@@ -23,7 +23,8 @@ from armillary.reports.wording import (
     value_text,
 )
 from armillary.spaces.space import Parameter
-from armillary.types import METRICS, ArmillaryError, Value
+from armillary.studies.results import Contender, Role, StudyResults
+from armillary.types import ArmillaryError, Value
 from armillary.workloads.layer import NotMapped
 
 
@@ -105,7 +106,7 @@ def _heading(results: StudyResults, role: Role, contender: Contender) -> Heading
         return Heading(role, contender.name, contender.note, "infeasible", str(contender.failure))
     broken = [
         f"{metric_text(name, contender.metrics[name])} exceeds the bound of {metric_text(name, bound)}"
-        for name, bound in results.objective.upper_bounds.items()
+        for name, bound in results.problem.upper_bounds.items()
         if contender.metrics.get(name, 0.0) > bound
     ]
     return Heading(role, contender.name, contender.note, "out of bounds" if broken else "", "; ".join(broken))
@@ -151,13 +152,13 @@ def metric_rows(results: StudyResults) -> list[MetricRow]:
     """Return one row per metric that any contender has: the objective first, then bounds, then the rest."""
     shown = results.contenders()
     known = {name for _, contender in shown for name in contender.metrics}
-    order = dict.fromkeys([results.objective.metric, *results.objective.upper_bounds, *METRICS, *sorted(known)])
+    order = dict.fromkeys([results.problem.metric, *results.problem.upper_bounds, *METRICS, *sorted(known)])
     return [_metric_row(results, name) for name in order if name in known]
 
 
 def _metric_row(results: StudyResults, name: str) -> MetricRow:
     values = [contender.metrics.get(name, math.nan) for _, contender in results.contenders()]
-    bound = results.objective.upper_bounds.get(name)
+    bound = results.problem.upper_bounds.get(name)
     return MetricRow(
         label=look(name).title,
         values=tuple(metric_text(name, value) for value in values),
@@ -211,7 +212,7 @@ def log_shares(results: StudyResults) -> list[Share]:
     failed = results.log.failure_kind[~results.log.feasible]
     broken = int(np.isin(failed, ["error", "timeout"]).sum())
     parts = [
-        ("Within bounds" if results.objective.upper_bounds else "Feasible", "legal", legal),
+        ("Within bounds" if results.problem.upper_bounds else "Feasible", "legal", legal),
         ("Out of bounds", "outside", feasible - legal),
         ("Infeasible", "infeasible", len(failed) - broken),
         ("Evaluation broke", "broken", broken),

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from armillary.reports.content import Bound, Role
+from armillary.evaluators.explanation import Bound
 from armillary.reports.wording import shortened
+from armillary.studies.results import Role
 
 PHONE_LABEL_WIDTH = 20
 _LABEL_WIDTH = 38

@@ -1,45 +1,42 @@
-"""Design: the main job, from a network to a verified accelerator, in stages that resume."""
+"""Design: the main job, from a network to a verified accelerator, as a recipe of stages."""
 
 from __future__ import annotations
 
-import platform
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-import armillary
-from armillary import surrogates
-from armillary.evaluators import for_template
+from armillary import evaluators, surrogates
+from armillary.execution.known import logged
+from armillary.execution.limits import Limits
+from armillary.execution.local import LocalExecutor
 from armillary.hardware.template import Template
 from armillary.log.folder import absolute
 from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import keys
 from armillary.spaces.samplers import check_sampler
-from armillary.spaces.space import Space
-from armillary.studies.bounds import check_area
+from armillary.studies.bounds import check_bounds
 from armillary.studies.collect import collect
-from armillary.studies.contender import Contender, contender
-from armillary.studies.evaluation import evaluate_codes, logged
-from armillary.studies.fit import SCHEDULED, check_kind, fit_surrogate, save_atomically
+from armillary.studies.comparing import Compared, compared, header, read_results, write_results
+from armillary.studies.fit import check_kind, check_schedule, fit_surrogate, save_atomically
+from armillary.studies.goals import options_for
 from armillary.studies.importance import METHOD, importances
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.propose import propose
+from armillary.studies.proving import place_of_winner, proof_note, proven, read_proof
+from armillary.studies.results import Candidates, Importances, Proof, Reliability, Selection, StudyResults, Trial
+from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
-from armillary.surrogates import Savable, TellsReliability
-from armillary.surrogates.prime.surrogate import Prime
-from armillary.types import ArmillaryError, Evaluation, Evaluations, Evaluator, Fidelity, Objective
+from armillary.surrogates import Savable, SelectsAmongTrials, TellsReliability
+from armillary.types import ArmillaryError, Evaluations, EvaluatorSpec, Fidelity
 from armillary.workloads.context import context_of
-from armillary.workloads.layer import NotMapped, Workload
+from armillary.workloads.layer import Workload
 
-STAGES = ("collect", "train", "propose", "verify", "explain")
+STAGES = ("collect", "train", "propose", "verify", "prove", "explain")
+PROPOSALS, VERIFIED = "proposals.json", "verified"
 
 
 @dataclass(frozen=True)
@@ -48,13 +45,14 @@ class DesignRequest:
 
     `source` tells where the workload came from and `digest` what it held, so that a folder is not
     resumed with another network. `log` is an own log to use and extend; None keeps one in the
-    study's folder.
+    study's folder. `bounds` are upper bounds by metric. `verify` names truer fidelities on which the best designs are
+    measured again.
     """
 
     source: str
     digest: str
     template: str
-    area_mm2: float
+    bounds: Mapping[str, float] = field(default_factory=dict)
     samples: int = 16_384
     sampler: str = "sobol"
     top: int = 256
@@ -63,36 +61,9 @@ class DesignRequest:
     log: str | None = None
     metric: str = "runtime_s"
     surrogate: str = surrogates.DEFAULT
-
-    @property
-    def objective(self) -> Objective:
-        """The metric under the area bound."""
-        return Objective(self.metric, {"area_mm2": self.area_mm2})
-
-
-@dataclass(frozen=True)
-class DesignStudy:
-    """A finished study, as its folder tells it."""
-
-    request: DesignRequest
-    workload: str
-    command: str
-    created: datetime
-    versions: Mapping[str, str]
-    stage_seconds: Mapping[str, float]
-    winner: Contender
-    best_of_log: Contender
-    baseline: Contender
-    importances: Mapping[str, float]
-    importance_method: str
-    trials: tuple[Mapping[str, float], ...]
-    chosen_trial: int
-    brier: float | None
-    reliability: tuple[tuple[float, float, int], ...]
-    not_mapped: tuple[NotMapped, ...]
-    predicted: tuple[float, ...]
-    verified: Evaluations
-    logged: Evaluations
+    fidelity: str = "analytical"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    verify: tuple[str, ...] = ()
 
 
 def run_design(
@@ -102,124 +73,144 @@ def run_design(
     folder: StudyFolder,
     *,
     command: str,
+    limits: Limits | None = None,
     on_progress: OnProgress = silent,
-) -> DesignStudy:
-    """Collect a log, learn from it, propose, verify, and compare; a finished stage is not done again.
+) -> StudyResults:
+    """Collect a log, learn from it, propose, verify, prove, and compare; a finished stage is not done again.
 
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
-    evaluator = for_template(template.name, Fidelity.ANALYTICAL, seed=request.seed)
-    check_area(template, evaluator, workload, request.area_mm2)
-    _check_names(request, template)
+    problem = template.problem(request.metric, request.bounds, workloads=(workload,))
+    check_bounds(problem)
+    check_sampler(request.sampler)
+    check_kind(request.surrogate)
+    check_schedule(request.surrogate, request.schedule, template.space)
     if request.log is not None:
         request = replace(request, log=absolute(request.log))
-    folder.claim({**asdict(request), "workload": workload.name})
+    spec = evaluators.spec_of(
+        template.name,
+        Fidelity(request.fidelity),
+        options_for(template.name, Fidelity(request.fidelity), request.metric, request.options),
+        seed=request.seed,
+    )
+    truer = [evaluators.spec_of(template.name, Fidelity(name), seed=request.seed) for name in request.verify]
+    folder.claim({"kind": "design", **asdict(request), "workload": workload.name})
     log = Log(request.log or folder.log)
-    run = _Stages(folder)
-    with run.stage("collect"):
+    setting = Setting(
+        folder=folder,
+        template=template,
+        workload=workload,
+        problem=problem,
+        spec=spec,
+        executor=LocalExecutor(log, limits=limits),
+        log=log,
+        command=command,
+        seed=request.seed,
+        on_progress=on_progress,
+    )
+    completed(_stages(request, truer, limits), setting)
+    return load_design(folder, template, workload)
+
+
+def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limits | None) -> list[Stage]:
+    """Return the recipe."""
+
+    def collected(setting: Setting) -> Evaluations:
         collect(
-            template,
-            workload,
-            log,
+            setting.template,
+            setting.workload,
+            setting.executor,
+            setting.spec,
             samples=request.samples,
             sampler=request.sampler,
             seed=request.seed,
-            on_progress=on_progress,
+            on_progress=setting.on_progress,
         )
-    rows = _training_rows(request, folder, log, template, workload, evaluator)
-    model = _trained(run, request, template, rows, folder, on_progress)
-    proposals = _proposed(run, request, template, workload, model, rows, folder, on_progress)
-    verified = _verified(run, template, workload, evaluator, proposals, log, folder, on_progress)
-    with run.stage("explain"):
-        on_progress("comparing", 0, 1)
-        _write_results(request, template, workload, evaluator, model, rows, verified, folder, command)
-        on_progress("comparing", 1, 1)
-    return load_study(folder, template)
+        return _training_rows(request, setting)
+
+    def trained(setting: Setting, rows: Evaluations) -> Savable:
+        model = fit_surrogate(
+            rows,
+            setting.problem,
+            kind=request.surrogate,
+            schedule=request.schedule,
+            seed=request.seed,
+            on_progress=setting.on_progress,
+        )
+        save_atomically(model, setting.folder.model)
+        return surrogates.read(setting.folder.model, setting.template.space)
+
+    def proposed(setting: Setting, rows: Evaluations, model: Savable) -> dict[str, Any]:
+        setting.on_progress("optimising the surrogate", 0, 1)
+        context = context_of(setting.workload)
+        found = propose(model, setting.problem, context, top=request.top, seed=request.seed, known=rows)
+        content = {
+            "codes": found.codes.tolist(),
+            "predicted": found.predicted.tolist(),
+            "p_feasible": found.p_feasible.tolist(),
+        }
+        setting.folder.write(PROPOSALS, content)
+        setting.on_progress("optimising the surrogate", 1, 1)
+        return content
+
+    def proved(setting: Setting, rows: Evaluations, verified: Evaluations) -> Proof | None:
+        return proven(setting, Evaluations.concat([rows, verified]), truer, limits)
+
+    def explained(
+        setting: Setting, rows: Evaluations, model: Savable, verified: Evaluations, proof: Proof | None
+    ) -> Compared:
+        setting.on_progress("comparing", 0, 1)
+        compared = _compared(request, setting, rows, model, verified, proof)
+        setting.on_progress("comparing", 1, 1)
+        return compared
+
+    return [
+        Stage("collect", (), "rows", collected),
+        Stage("train", ("rows",), "model", trained, kept=_kept_model),
+        Stage("propose", ("rows", "model"), "proposals", proposed, kept=_kept_proposals),
+        Stage("verify", ("proposals",), "verified", _verified, kept=_kept_verified),
+        Stage("prove", ("rows", "verified"), "proof", proved),
+        Stage("explain", ("rows", "model", "verified", "proof"), "compared", explained),
+    ]
 
 
-def _check_names(request: DesignRequest, template: Template) -> None:
-    """Check what later stages would refuse, before the folder is taken for the request."""
-    _ = request.objective  # whose constructor checks the metric and the bound
-    check_sampler(request.sampler)
-    check_kind(request.surrogate)
-    if request.surrogate in SCHEDULED:
-        Prime(space=template.space, schedule=request.schedule)
+def _kept_model(setting: Setting) -> Savable | None:
+    model = setting.folder.model
+    return surrogates.read(model, setting.template.space) if model.exists() else None
 
 
-def load_study(folder: StudyFolder, template: Template) -> DesignStudy:
-    """Return the finished study of a folder.
-
-    Raises:
-        ArmillaryError: if the folder holds no finished study.
-    """
-    request = folder.request()
-    results = folder.read("results.json")
-    workload = request.pop("workload")
-    request.pop("schema_version")
-    asked = DesignRequest(**request)
-    rows = Log(asked.log or folder.log).evaluations(template.space.name)
-    rows = rows.select(rows.workload == workload)
-    verified = Log(folder.path / "verified").evaluations(template.space.name)
-    if len(verified):  # a log may hold rows of other evaluators, which the study did not learn from
-        rows = rows.select((rows.evaluator == verified.evaluator[0]) & (rows.version == verified.version[0]))
-    contenders = {name: Contender.from_dict(results[name], template.space) for name in _CONTENDERS}
-    return DesignStudy(
-        request=asked,
-        workload=workload,
-        command=results["command"],
-        created=datetime.fromisoformat(results["created"]),
-        versions=results["versions"],
-        stage_seconds=folder.read("stages.json"),
-        winner=contenders["winner"],
-        best_of_log=contenders["best_of_log"],
-        baseline=contenders["baseline"],
-        importances=results["importances"],
-        importance_method=METHOD,
-        trials=tuple(results["trials"]),
-        chosen_trial=results["chosen_trial"],
-        brier=results["brier"],
-        reliability=tuple((mean, share, rows_) for mean, share, rows_ in results["reliability"]),
-        not_mapped=tuple(NotMapped(**row) for row in results["not_mapped"]),
-        predicted=tuple(folder.read("proposals.json")["predicted"]),
-        verified=verified,
-        logged=rows.select(_unproposed(rows, folder, template.space)),
-    )
+def _kept_proposals(setting: Setting) -> dict[str, Any] | None:
+    return setting.folder.read(PROPOSALS) if setting.folder.has(PROPOSALS) else None
 
 
-_CONTENDERS = ("winner", "best_of_log", "baseline")
+def _kept_verified(setting: Setting) -> Evaluations | None:
+    results = Log(setting.folder.path / VERIFIED)
+    return results.evaluations(setting.template.space.name) if results.fragments() else None
 
 
-class _Stages:
-    """Times the stages; a stage that was finished before keeps its time."""
-
-    def __init__(self, folder: StudyFolder) -> None:
-        self._folder = folder
-        self._seconds: dict[str, float] = folder.read("stages.json") if folder.has("stages.json") else {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
-        self._folder.write("stages.json", self._seconds)
+def _verified(setting: Setting, proposals: Mapping[str, Any]) -> Evaluations:
+    codes = np.array(proposals["codes"], dtype=np.int64)
+    stage = "verifying candidates"
+    setting.on_progress(stage, 0, len(codes))
+    parts = []
+    for rows in setting.executor.run_codes(setting.spec, setting.template.space, codes, setting.workload):
+        parts.append(rows)
+        setting.on_progress(stage, sum(map(len, parts)), len(codes))
+    verified = Evaluations.concat(parts)
+    Log(setting.folder.path / VERIFIED).append(verified)
+    return verified
 
 
-def _training_rows(
-    request: DesignRequest,
-    folder: StudyFolder,
-    log: Log,
-    template: Template,
-    workload: Workload,
-    evaluator: Evaluator,
-) -> Evaluations:
-    """Return the rows to learn from: all of this workload that were logged before the first proposal."""
-    rows = logged(log, template.space, workload, evaluator)
+def _training_rows(request: DesignRequest, setting: Setting) -> Evaluations:
+    """Return the rows to learn from: all of this workload and evaluator that were logged before the first proposal."""
+    log, workload = setting.log, setting.workload
+    rows = logged(log, setting.template.space.name, workload, setting.spec)
     if rows is None:
         raise ArmillaryError(f"{log.path}: has no row of workload {workload.name!r}")
-    rows = rows.select(_unproposed(rows, folder, template.space))
+    rows = rows.select(_unproposed(rows, setting.folder, setting.template))
     more = (
-        f"add samples with `armillary collect --template {template.name} --workload {request.source} "
+        f"add samples with `armillary collect --template {setting.template.name} --workload {request.source} "
         f"--samples {2 * len(rows)} --log {log.path}` and run this again"
     )
     if not rows.feasible.any():
@@ -227,21 +218,26 @@ def _training_rows(
             f"{log.path}: none of its {len(rows):,} rows of {workload.name} is feasible; most often "
             f"{_commonest_failure(rows)}; {more}, or choose another template"
         )
-    if not request.objective.satisfied(rows).any():
-        least = rows.metrics["area_mm2"][rows.feasible].min()
+    if not setting.problem.satisfied(rows).any():
+        bounds = " and ".join(map(str, setting.problem.bounds))
+        least = ", ".join(
+            f"{bound.metric} {rows.metrics[bound.metric][rows.feasible].min():.4g}"
+            for bound in setting.problem.bounds
+            if bound.metric in rows.metrics
+        )
         raise ArmillaryError(
-            f"{log.path}: of its {int(rows.feasible.sum()):,} feasible rows of {workload.name} none is within "
-            f"{request.area_mm2:g} mm2; the smallest has {least:.4g} mm2. Raise the bound, or {more}"
+            f"{log.path}: of its {int(rows.feasible.sum()):,} feasible rows of {workload.name} none keeps to {bounds}; "
+            f"the least of them have {least}. Loosen the bounds, or {more}"
         )
     return rows
 
 
-def _unproposed(rows: Evaluations, folder: StudyFolder, space: Space) -> NDArray[np.bool_]:
+def _unproposed(rows: Evaluations, folder: StudyFolder, template: Template) -> NDArray[np.bool_]:
     """Return which rows were there to learn from: proposals are designs that no row had."""
-    if not folder.has("proposals.json"):
+    if not folder.has(PROPOSALS):
         return np.ones(len(rows), dtype=bool)
-    proposed = np.array(folder.read("proposals.json")["codes"], dtype=np.int64)
-    return ~np.isin(keys(space.encode_columns(rows.design)), keys(proposed))
+    proposed = np.array(folder.read(PROPOSALS)["codes"], dtype=np.int64)
+    return ~np.isin(keys(template.space.encode_columns(rows.design)), keys(proposed))
 
 
 def _commonest_failure(rows: Evaluations) -> str:
@@ -250,147 +246,39 @@ def _commonest_failure(rows: Evaluations) -> str:
     return str(rows.failure(row))
 
 
-def _trained(
-    run: _Stages,
+def _compared(
     request: DesignRequest,
-    template: Template,
+    setting: Setting,
     rows: Evaluations,
-    folder: StudyFolder,
-    on_progress: OnProgress,
-) -> Savable:
-    if not folder.model.exists():
-        with run.stage("train"):
-            model = fit_surrogate(
-                rows,
-                template.space,
-                request.objective,
-                kind=request.surrogate,
-                schedule=request.schedule,
-                seed=request.seed,
-                on_progress=on_progress,
-            )
-            save_atomically(model, folder.model)
-    return surrogates.read(folder.model, template.space)
-
-
-def _proposed(
-    run: _Stages,
-    request: DesignRequest,
-    template: Template,
-    workload: Workload,
     model: Savable,
-    rows: Evaluations,
-    folder: StudyFolder,
-    on_progress: OnProgress,
-) -> Mapping[str, Any]:
-    if not folder.has("proposals.json"):
-        with run.stage("propose"):
-            on_progress("optimising the surrogate", 0, 1)
-            found = propose(
-                model,
-                template,
-                context_of(workload),
-                area_mm2=request.area_mm2,
-                top=request.top,
-                seed=request.seed,
-                known=rows,
-            )
-            folder.write(
-                "proposals.json",
-                {
-                    "codes": found.codes.tolist(),
-                    "predicted": found.predicted.tolist(),
-                    "p_feasible": found.p_feasible.tolist(),
-                },
-            )
-            on_progress("optimising the surrogate", 1, 1)
-    return folder.read("proposals.json")
-
-
-def _verified(
-    run: _Stages,
-    template: Template,
-    workload: Workload,
-    evaluator: Evaluator,
-    proposals: Mapping[str, Any],
-    log: Log,
-    folder: StudyFolder,
-    on_progress: OnProgress,
-) -> Evaluations:
-    results = Log(folder.path / "verified")
-    if not results.fragments():
-        with run.stage("verify"):
-            codes = np.array(proposals["codes"], dtype=np.int64)
-            on_progress("verifying candidates", 0, len(codes))
-            batch = evaluate_codes(evaluator, template.space, codes, workload)
-            fresh = _not_logged(codes, log, template.space, workload, evaluator)
-            if fresh.any():
-                log.append(batch.select(fresh))
-            results.append(batch)
-            on_progress("verifying candidates", len(codes), len(codes))
-    return results.evaluations(template.space.name)
-
-
-def _not_logged(
-    codes: NDArray[np.int64], log: Log, space: Space, workload: Workload, evaluator: Evaluator
-) -> NDArray[np.bool_]:
-    """Return which designs the log lacks: one that was killed between two appends has them already."""
-    rows = logged(log, space, workload, evaluator)
-    if rows is None:
-        return np.ones(len(codes), dtype=bool)
-    return ~np.isin(keys(codes), keys(space.encode_columns(rows.design)))
-
-
-def _best(rows: Evaluations, objective: Objective) -> Evaluation | None:
-    ok = np.flatnonzero(objective.satisfied(rows))
-    if not len(ok):
-        return None
-    return rows.row(int(ok[rows.metrics[objective.metric][ok].argmin()]))
-
-
-def _write_results(
-    request: DesignRequest,
-    template: Template,
-    workload: Workload,
-    evaluator: Evaluator,
-    model: Savable,
-    rows: Evaluations,
     verified: Evaluations,
-    folder: StudyFolder,
-    command: str,
-) -> None:
-    objective = request.objective
-    of_log = _best(rows, objective)
-    assert of_log is not None, "`_training_rows` refuses a log without a row within the bounds"
-    of_candidates = _best(verified, objective)
-    metric = objective.metric
-    from_log = of_candidates is None or of_candidates.metrics[metric] >= of_log.metrics[metric]
-    won = of_log if of_candidates is None or from_log else of_candidates
-    baseline = evaluator.evaluate([template.baseline], workload)[0]
-
-    def compared(name: str, note: str, evaluation: Evaluation) -> dict[str, Any]:
-        return contender(name, note, evaluation, evaluator, workload).as_dict()
-
-    proposed = f"proposed by {request.surrogate}, verified"
-    results = {
-        "command": command,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": _versions(evaluator),
-        "winner": compared("Winner", "best of the log" if from_log else proposed, won),
-        "best_of_log": compared("Best of log", f"best of {len(rows):,} logged designs", of_log),
-        "baseline": compared(template.baseline_name, f"{template.baseline_note}, our evaluator", baseline),
-        "importances": importances(rows, template.space, objective, request.seed),
+    proof: Proof | None,
+) -> Compared:
+    """Compare the winner with the best of the log and the baseline, and write what the study found."""
+    every = Evaluations.concat([rows, verified])
+    order = np.argsort(setting.problem.values(every), kind="stable")  # equal ones: the log's first
+    won = int(order[0 if proof is None else place_of_winner(proof, setting.problem)])
+    note = "best of the log" if won < len(rows) else f"proposed by {request.surrogate}, verified"
+    of_log = int(setting.problem.values(rows).argmin())
+    found = compared(
+        setting,
+        every.row(won),
+        note + proof_note(proof, setting.problem),
+        rows.row(of_log),
+        f"best of {len(rows):,} logged designs",
+    )
+    learned = {
+        "importances": importances(rows, setting.problem, setting.seed),
         **_selection(model),
         **_reliability(model),
-        "not_mapped": [asdict(row) for row in workload.not_mapped],
     }
-    folder.write_text(folder.design.name, _design_yaml(request, template, workload, won, command))
-    folder.write("results.json", results)
+    write_results(setting, found, proof, learned)
+    return found
 
 
 def _selection(model: Savable) -> dict[str, Any]:
     """Return what was tried before one was chosen; nothing where the surrogate has no choice."""
-    if not isinstance(model, Prime):
+    if not isinstance(model, SelectsAmongTrials):
         return {"trials": [], "chosen_trial": -1}
     candidates = model.selection.candidates
     return {
@@ -406,25 +294,42 @@ def _reliability(model: Savable) -> dict[str, Any]:
     return {"brier": model.brier, "reliability": [list(bin_) for bin_ in model.reliability]}
 
 
-def _design_yaml(request: DesignRequest, template: Template, workload: Workload, won: Evaluation, command: str) -> str:
-    content = {
-        "template": template.name,
-        "design": won.design.as_dict(),
-        "workload": workload.name,
-        "metrics": dict(won.metrics),
-        "objective": {"minimise": request.metric, "area_mm2": request.area_mm2},
-        "evaluator": f"{won.evaluator} {won.version} ({won.fidelity})",
-        "command": command,
-        "armillary": armillary.__version__,
-    }
-    return yaml.safe_dump(content, sort_keys=False)
+def load_design(folder: StudyFolder, template: Template, workload: Workload) -> StudyResults:
+    """Return what the finished design study of a folder found.
+
+    Raises:
+        ArmillaryError: if the folder holds no finished study.
+    """
+    request, results, space = folder.request("design"), read_results(folder), template.space
+    rows = Log(request["log"] or folder.log).evaluations(space.name)
+    verified = Log(folder.path / VERIFIED).evaluations(space.name)
+    # a log may hold rows of other evaluators and workloads, which the study did not learn from
+    same = rows.workload == request["workload"]
+    for name in ("evaluator", "version", "options"):
+        same &= getattr(rows, name) == getattr(verified, name)[0]
+    rows = rows.select(same)
+    shares = results["importances"]
+    return StudyResults(
+        **header(folder, results, space),
+        title=f"{request['workload']} on {template.name}",
+        workload=request["workload"],
+        problem=template.problem(request["metric"], request["bounds"], workloads=(workload,)),
+        seed=request["seed"],
+        log=rows.select(_unproposed(rows, folder, template)),
+        candidates=Candidates(verified, np.array(folder.read(PROPOSALS)["predicted"])),
+        importances=Importances(shares, METHOD) if any(shares.values()) else None,
+        selection=_read_selection(results),
+        reliability=None if results["brier"] is None else Reliability(results["brier"], _bins(results)),
+        proof=read_proof(folder, space.name),
+    )
 
 
-def _versions(evaluator: Evaluator) -> dict[str, str]:
-    packages = {name: metadata.version(name) for name in ("torch", "numpy", "onnx", "pyarrow")}
-    return {
-        "armillary": armillary.__version__,
-        f"evaluator {evaluator.name}": evaluator.version,
-        "python": platform.python_version(),
-        **packages,
-    }
+def _read_selection(results: Mapping[str, Any]) -> Selection | None:
+    if not results["trials"]:
+        return None
+    trials = (Trial(t["alpha"], t["beta"], int(t["checkpoint"]), t["kendall"]) for t in results["trials"])
+    return Selection(tuple(trials), results["chosen_trial"])
+
+
+def _bins(results: Mapping[str, Any]) -> tuple[tuple[float, float, int], ...]:
+    return tuple((mean, share, rows) for mean, share, rows in results["reliability"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from armillary.evaluators import for_template
-from armillary.evaluators.external import ExternalEvaluator, Program
+from armillary import evaluators
+from armillary.evaluators import external
+from armillary.execution.limits import Limits
+from armillary.execution.local import LocalExecutor
 from armillary.hardware.template import Template
 from armillary.log.store import Log
-from armillary.types import ArmillaryError, Design, Evaluation, Evaluations, Evaluator, Fidelity
+from armillary.types import ArmillaryError, Candidate, Design, Evaluation, Fidelity
 from armillary.workloads.layer import Workload
 
 
@@ -18,9 +22,12 @@ def evaluate_one(
     workload: Workload,
     fidelity: Fidelity,
     *,
+    options: Mapping[str, Any] | None = None,
+    mappings: Mapping[str, str] | None = None,
     program: Path | None = None,
     seed: int = 0,
     log: str | None = None,
+    limits: Limits | None = None,
 ) -> Evaluation:
     """Return one evaluation, and append it to a log if one is given.
 
@@ -29,9 +36,12 @@ def evaluate_one(
         design: what to evaluate.
         workload: on what.
         fidelity: by which of the template's evaluators; `external` is the program's.
+        options: of the evaluator.
+        mappings: by layer name, as text; the evaluator searches for those that are not given.
         program: description of somebody else's simulator.
         seed: recorded with the evaluation.
-        log: where to append it.
+        log: where to append it; what it knows already is not evaluated again.
+        limits: of the evaluation.
 
     Raises:
         ArmillaryError: if the template has no evaluator of this fidelity, the program is missing or its
@@ -39,12 +49,10 @@ def evaluate_one(
     """
     if (program is not None) != (fidelity is Fidelity.EXTERNAL):
         raise ArmillaryError("an external evaluator needs a description: --fidelity external --program FILE.yaml")
-    evaluator: Evaluator
     if program is not None:
-        evaluator = ExternalEvaluator(program=Program.load(program), seed=seed)
+        spec = external.spec_of(program, template.name, seed=seed)
     else:
-        evaluator = for_template(template.name, fidelity, seed=seed)
-    evaluation = evaluator.evaluate([design], workload)[0]
-    if log is not None:
-        Log(log).append(Evaluations.from_list([evaluation]))
-    return evaluation
+        spec = evaluators.spec_of(template.name, fidelity, options, seed=seed)
+    executor = LocalExecutor(None if log is None else Log(log), limits=limits)
+    executor.evaluator(spec)
+    return next(executor.run(spec, [Candidate(design, mappings)], workload))

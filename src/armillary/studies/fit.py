@@ -9,20 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from armillary import surrogates
+from armillary.atomic_file import replacing
 from armillary.log.store import InMemoryLog, Log
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.studies.progress import OnProgress, silent
 from armillary.surrogates import Savable
-from armillary.types import ArmillaryError, Evaluations, Objective
-
-SCHEDULED = ("prime", "prime-without-infeasible", "prime-without-opt", "standard")
-"""The surrogates that train by one of PRIME's schedules."""
+from armillary.types import ArmillaryError, Evaluations
 
 
 def fit_surrogate(
     rows: Evaluations,
-    space: Space,
-    objective: Objective,
+    problem: Problem,
     *,
     kind: str = surrogates.DEFAULT,
     schedule: str | None = None,
@@ -34,9 +32,8 @@ def fit_surrogate(
 
     Args:
         rows: what to learn from.
-        space: the space of their designs.
-        objective: what to predict, and the bounds. Rows beyond that of the area are learned from, but do not validate;
-            rows beyond others count as infeasible.
+        problem: what to predict, and the bounds. Rows beyond one that a law tells are learned from, but do not
+            validate; rows beyond others count as infeasible.
         kind: as the registry names it.
         schedule: of PRIME and its ablations: `brief`, `quick`, `full` or `paper`; `full`, if left out. The others have
             none.
@@ -48,12 +45,12 @@ def fit_surrogate(
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
     check_kind(kind, device)
-    options = {"schedule": schedule or "full", "device": device} if kind in SCHEDULED else {}
+    options = {"schedule": schedule or "full", "device": device} if surrogates.kind_of(kind).scheduled else {}
     stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
-        space=space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
+        space=problem.space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
     )
-    model.fit(InMemoryLog(rows), objective)
+    model.fit(InMemoryLog(rows), problem)
     return model
 
 
@@ -75,14 +72,25 @@ def check_kind(kind: str, device: str = "cpu") -> None:
     Raises:
         ArmillaryError: if it is unknown, has no model file, or trains on the CPU alone; if there is no such device.
     """
-    surrogates.load(kind)  # which tells an unknown name
-    if kind not in surrogates.SAVABLE:
-        raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {list(surrogates.SAVABLE)}")
-    if device != "cpu" and kind not in SCHEDULED:
+    registered = surrogates.kind_of(kind)
+    if registered.read is None:
+        raise ArmillaryError(f"surrogate {kind!r} has no model file; choose one of {surrogates.savable()}")
+    if device != "cpu" and not registered.scheduled:
         raise ArmillaryError(
             f"surrogate {kind!r} trains on the CPU alone; leave out --device {device}, or choose --surrogate prime"
         )
     check_device(device)
+
+
+def check_schedule(kind: str, schedule: str, space: Space) -> None:
+    """Check that a surrogate can be trained by a schedule, if it takes one.
+
+    Raises:
+        ArmillaryError: if the schedule is unknown.
+    """
+    registered = surrogates.kind_of(kind)
+    if registered.scheduled:
+        registered.make(space=space, schedule=schedule)
 
 
 def schedule_of(kind: str, schedule: str | None, default: str) -> str:
@@ -91,7 +99,7 @@ def schedule_of(kind: str, schedule: str | None, default: str) -> str:
     Raises:
         ArmillaryError: if one is given to a surrogate that has none.
     """
-    if schedule is not None and kind not in SCHEDULED:
+    if schedule is not None and not surrogates.kind_of(kind).scheduled:
         raise ArmillaryError(
             f"surrogate {kind!r} trains without a schedule; leave out --schedule, or choose --surrogate prime"
         )
@@ -135,16 +143,7 @@ def save_atomically(model: Savable, path: Path) -> None:
         ArmillaryError: if it cannot be written; what was there before is intact.
     """
     check_savable(path)
-    unfinished = path.with_name(f".{path.name}.unfinished{os.getpid()}")
     content = io.BytesIO()  # torch reports a full disk as a fault of its own
     model.save(content)
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as fault:
-        raise ArmillaryError(f"{path}: cannot be written ({fault.strerror or fault})") from fault
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content.getbuffer())

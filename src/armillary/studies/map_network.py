@@ -182,6 +182,27 @@ def read_mappings(text: str, workload: Workload, hierarchy: Hierarchy) -> dict[s
     if _has(path, "mapping") and len(workload.layers) == 1:
         layer = workload.layers[0].layer
         return {layer.name: load_mapping(path, hierarchy, layer)}
+    return _mappings_of(path, text)
+
+
+def read_mapping_texts(text: str, workload: Workload) -> dict[str, str]:
+    """Return mappings by layer as text, for an evaluator that is given them: from a YAML file, or one for one layer.
+
+    Raises:
+        ArmillaryError: if the file or a text is wrong, or a mapping is of no layer of the workload.
+    """
+    names = [use.layer.name for use in workload.layers]
+    if text.startswith("L") and "[" in text and len(names) == 1:
+        found = {names[0]: Mapping.parse(text)}
+    else:
+        found = _mappings_of(Path(text), text)
+    foreign = sorted(set(found) - set(names))
+    if foreign:
+        raise ArmillaryError(f"{text}: workload {workload.name} has no layer {foreign[0]!r}; it has {names}")
+    return {name: str(mapping) for name, mapping in found.items()}
+
+
+def _mappings_of(path: Path, text: str) -> dict[str, Mapping]:
     if not path.exists():
         raise ArmillaryError(f"--mapping {text!r} is neither {SEARCH!r}, a mapping nor a file")
     content = read_yaml(path)

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.hardware.template import Template
-from armillary.optimizers.coded import Keep
 from armillary.optimizers.surrogate_search import keys, top_designs
-from armillary.studies.bounds import check_positive
+from armillary.problems.problem import Keep, Problem
 from armillary.types import ArmillaryError, Evaluations, Prediction, PredictsForEach, Surrogate
 from armillary.workloads.context import Context
 
@@ -41,10 +39,9 @@ class Limit:
 
 def propose(
     surrogate: Surrogate,
-    template: Template,
+    problem: Problem,
     contexts: Context | Sequence[Context],
     *,
-    area_mm2: float,
     top: int = 256,
     seed: int = 0,
     known: Evaluations | None = None,
@@ -52,7 +49,7 @@ def propose(
     keep: Keep | None = None,
     effort: Mapping[str, int] | None = None,
 ) -> Proposals:
-    """Return the designs within an area that the surrogate ranks best, half of them no close copies of each other.
+    """Return the designs within the bounds that laws tell which the surrogate ranks best, half of them no close copies.
 
     Of that half any two differ in three parameters at least, as far as there are such designs: what is verified should
     not all be spent on parameters that hardly matter. PRIME Section 4 wants its fireflies good and diverse for the
@@ -60,11 +57,10 @@ def propose(
 
     Args:
         surrogate: a fitted surrogate.
-        template: whose space and area law to use.
+        problem: whose space, laws and bounds to use; a bound need not be the one that the surrogate was trained with
+            (PRIME Appendix A.3).
         contexts: the workload, or several, whose mean is minimised; they need not be those that the
             surrogate was trained on.
-        area_mm2: the bound; the template's own limit holds too. It need not be the one that the
-            surrogate was trained with (PRIME Appendix A.3).
         top: how many designs; 256 in PRIME Section 3.
         seed: same seed, same proposals.
         known: designs already evaluated; they are not proposed again.
@@ -73,20 +69,18 @@ def propose(
         effort: `swarms`, `steps`, `generations` and `refine_rounds` of `top_designs`, where its own take too long.
 
     Raises:
-        ArmillaryError: if there is no context, the bound is not positive, or no design meets it.
+        ArmillaryError: if there is no context, or no design meets the bounds.
     """
-    check_positive(area_mm2)
     every = list(contexts) if isinstance(contexts, Sequence) else [contexts]
     if not every:
         raise ArmillaryError("no workload to propose designs for; name at least one")
-    bound = min(area_mm2, template.max_area_mm2)
 
     def score(codes: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray(np.mean([p.mean for p in _expected(surrogate, codes, every)], axis=0))
 
-    allowed = _allowed(template, bound, every, known, limits, keep)
+    allowed = _allowed(problem, every, known, limits, keep)
     search = {"bred": _BRED, "apart": _APART, **(effort or {})}
-    codes = top_designs(score, template.space, n=top, seed=seed, keep=allowed, **search)
+    codes = top_designs(score, problem.space, n=top, seed=seed, keep=allowed, **search)
     predictions = _expected(surrogate, codes, every)
     return Proposals(
         codes=codes,
@@ -96,18 +90,17 @@ def propose(
 
 
 def _allowed(
-    template: Template,
-    bound: float,
+    problem: Problem,
     contexts: Sequence[Context],
     known: Evaluations | None,
     limits: Sequence[Limit],
     keep: Keep | None,
 ) -> Keep:
     """Return the mask over codes that every proposal has to pass; the surrogates of limits are asked last."""
-    met = keys(template.space.encode_columns(known.design)) if known is not None else None
+    met = keys(problem.space.encode_columns(known.design)) if known is not None else None
 
     def allowed(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        inside = template.area_mm2(codes) <= bound
+        inside = np.ones(len(codes), dtype=bool) if problem.keep is None else problem.keep(codes)
         if keep is not None:
             inside &= keep(codes)
         if met is not None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from armillary.evaluators.gemmini.analytical import best_mapping, packed
 from armillary.evaluators.gemmini.build import BuildError, Trace, simulator
+from armillary.evaluators.gemmini.layers import best_mapping, packed
 from armillary.evaluators.gemmini.simulation import Job, Simulated, SimulationError, simulate
 from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
 from armillary.hardware.mapping import Mapping

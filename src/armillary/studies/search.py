@@ -1,63 +1,66 @@
-"""Search: an optimizer on the evaluator itself."""
+"""Search: an optimizer on the evaluator itself, as a recipe of stages."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
-from armillary import optimizers
-from armillary.evaluators import for_template
-from armillary.evaluators.spotlight import SearchesMappings
+from armillary import evaluators, optimizers
+from armillary.evaluators.explanation import Hierarchical
+from armillary.execution.limits import Limits
+from armillary.execution.local import LocalExecutor
 from armillary.hardware.template import Template
-from armillary.hardware.templates.spotlight import chip_of
 from armillary.log.store import Log
-from armillary.mapping.search import Goal
-from armillary.mapping.spotlight.search import Mapper
-from armillary.optimizers.coded import AsksCodes, CodedOptimizer, KnowsWorkload, objective_values
-from armillary.studies.bounds import check_area
-from armillary.studies.evaluation import evaluate_codes, logged
+from armillary.studies.ask_tell import Budget, by_candidates, by_codes
+from armillary.studies.bounds import check_bounds
+from armillary.studies.comparing import compared, header, read_results, write_results
+from armillary.studies.goals import options_for
 from armillary.studies.progress import OnProgress, silent
+from armillary.studies.proving import place_of_winner, proof_note, proven, read_proof
+from armillary.studies.results import Proof, StudyResults
+from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
-from armillary.types import ArmillaryError, Design, Evaluation, Evaluator, Fidelity, Objective
+from armillary.types import (
+    AsksCodes,
+    Candidate,
+    EvaluatesBatches,
+    Evaluation,
+    Evaluations,
+    EvaluatorSpec,
+    Fidelity,
+    Optimizer,
+)
 from armillary.workloads.layer import Workload
 
-BATCH = 256
-_GOALS: dict[str, Goal] = {
-    "runtime_s": "delay",
-    "delay_cycles": "delay",
-    "energy_pj": "energy",
-    "edp_pj_cycles": "edp",
-}
+_MAPPINGS = "mappings.yaml"
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What is asked for; see `DesignRequest` for source and digest."""
+    """What is asked for; see `DesignRequest` for source, digest, bounds and verify."""
 
     source: str
     digest: str
     template: str
     optimizer: str
-    area_mm2: float
     budget: int
+    bounds: Mapping[str, float] = field(default_factory=dict)
     fidelity: str = "analytical"
+    options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     metric: str = "runtime_s"
-    power_mw: float | None = None
-
-    @property
-    def objective(self) -> Objective:
-        """The metric under the bounds."""
-        power = {} if self.power_mw is None else {"power_mw": self.power_mw}
-        return Objective(self.metric, {"area_mm2": self.area_mm2, **power})
+    verify: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search met: evaluations, legal ones among them, the best of these, and the files that describe it."""
+    """What a search found: evaluations, legal ones among them, the best of these, and the files that describe it."""
 
     evaluated: int
     feasible: int
@@ -71,87 +74,128 @@ def run_search(
     workload: Workload,
     folder: StudyFolder,
     *,
+    command: str = "",
+    limits: Limits | None = None,
     on_progress: OnProgress = silent,
 ) -> Found:
-    """Ask and tell until the budget is spent; a search that was interrupted is replayed from its log.
+    """Ask and tell until the budget is spent; a search that was interrupted is told what its log holds.
 
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
-    evaluator = for_template(template.name, Fidelity(request.fidelity), seed=request.seed)
-    optimizer = optimizers.load(request.optimizer)(space=template.space, objective=request.objective, seed=request.seed)
-    if not isinstance(optimizer, AsksCodes):
-        raise ArmillaryError(f"optimizer {request.optimizer!r} cannot ask in batches; choose another")
-    evaluator = _mapping_for(optimizer, evaluator, request)
-    check_area(template, evaluator, workload, request.area_mm2)
-    if isinstance(optimizer, CodedOptimizer):
-        optimizer.within = lambda codes: template.area_mm2(codes) <= request.area_mm2
-    if isinstance(optimizer, KnowsWorkload):
-        optimizer.for_workload(workload)
-    folder.claim({**asdict(request), "workload": workload.name})
-    log = Log(folder.log)
-    known = logged(log, template.space, workload, evaluator)
-    replay = {} if known is None else _by_code(template.space.encode_columns(known.design))
-    done = 0
-    stage = f"searching with {request.optimizer}"
-    while done < request.budget:
-        on_progress(stage, done, request.budget)
-        wanted = optimizer.asks_after(done) if isinstance(optimizer, CodedOptimizer) else BATCH
-        codes = optimizer.ask_codes(min(wanted, request.budget - done))
-        fresh = np.array([code.tobytes() not in replay for code in codes])
-        if known is not None and not fresh.any():
-            batch = known.select(np.array([replay[code.tobytes()] for code in codes]))
-        else:
-            batch = evaluate_codes(evaluator, template.space, codes, workload)
-            log.append(batch)
-        optimizer.tell_batch(codes, objective_values(batch, request.objective))
-        done += len(codes)
-    on_progress(stage, done, request.budget)
-    rows = log.evaluations(template.space.name).with_derived([request.metric, *request.objective.upper_bounds])
-    legal = np.flatnonzero(request.objective.satisfied(rows))
-    best = rows.row(int(legal[rows.metrics[request.metric][legal].argmin()])) if len(legal) else None
-    files = () if best is None else _write_winner(folder, best.design, evaluator, workload)
-    return Found(evaluated=done, feasible=len(legal), best=best, files=files)
+    problem = template.problem(request.metric, request.bounds, workloads=(workload,))
+    optimizer = optimizers.load(request.optimizer)(problem, seed=request.seed)
+    fidelity = Fidelity(request.fidelity)
+    options = options_for(template.name, fidelity, request.metric, request.options)
+    spec = evaluators.spec_of(template.name, fidelity, options, seed=request.seed)
+    truer = [evaluators.spec_of(template.name, Fidelity(name), seed=request.seed) for name in request.verify]
+    check_bounds(problem)
+    executor = LocalExecutor(Log(folder.log), limits=limits)
+    executor.evaluator(spec)  # which tells of a missing tool
+    folder.claim({"kind": "search", **asdict(request), "workload": workload.name})
+    setting = Setting(
+        folder=folder,
+        template=template,
+        workload=workload,
+        problem=problem,
+        spec=spec,
+        executor=executor,
+        log=Log(folder.log),
+        command=command,
+        seed=request.seed,
+        on_progress=on_progress,
+    )
+    return completed(_stages(request, optimizer, truer, limits), setting)["found"]  # type: ignore[no-any-return]
 
 
-def _write_winner(folder: StudyFolder, design: Design, evaluator: Evaluator, workload: Workload) -> tuple[Path, ...]:
-    """Write the best design, and where mappings were searched too, its hierarchy and its layers' mappings.
+def _stages(
+    request: SearchRequest, optimizer: Any, truer: Sequence[EvaluatorSpec], limits: Limits | None
+) -> list[Stage]:
+    """Return the recipe."""
 
-    The last two are what `armillary evaluate --hierarchy --mapping` reads. A design of an earlier run of the study is
-    mapped anew; a search that starts from what it remembers of other chips may then end elsewhere.
-    """
-    texts = {folder.design.name: yaml.safe_dump(design.as_dict(), sort_keys=False)}
-    if isinstance(evaluator, SearchesMappings):
-        mappings = evaluator.mapped(design, workload).by_layer(workload)
-        texts["hierarchy.yaml"] = chip_of(design).hierarchy().to_yaml()
-        texts["mappings.yaml"] = yaml.safe_dump(
-            {name: str(mapping) for name, mapping in mappings.items()}, sort_keys=False, width=1000
-        )
-    for name, text in texts.items():
-        folder.write_text(name, text)
-    return tuple(folder.path / name for name in texts)
+    def searched(setting: Setting) -> Evaluations:
+        stage, done, parts = f"searching with {request.optimizer}", 0, []
+        setting.on_progress(stage, 0, request.budget)
+        for rows in _batches(optimizer, setting, request.budget):
+            parts.append(rows)
+            done += len(rows)
+            setting.on_progress(stage, done, request.budget)
+        return Evaluations.concat(parts)
+
+    def proved(setting: Setting, rows: Evaluations) -> Proof | None:
+        return proven(setting, rows, truer, limits)
+
+    return [
+        Stage("search", (), "rows", searched),
+        Stage("prove", ("rows",), "proof", proved),
+        Stage("explain", ("rows", "proof"), "found", _found),
+    ]
 
 
-def _mapping_for(optimizer: AsksCodes, evaluator: Evaluator, request: SearchRequest) -> Evaluator:
-    """Return the evaluator with the search for mappings that the optimizer brings, if it brings one.
+def _batches(optimizer: Any, setting: Setting, amount: int) -> Any:
+    """Yield the rows of every batch that the search evaluates, in columns where both sides can."""
+    executor, spec, workload, space = setting.executor, setting.spec, setting.workload, setting.template.space
+    if isinstance(optimizer, AsksCodes) and isinstance(executor.evaluator(spec), EvaluatesBatches):
+        parts: list[Evaluations] = []
+
+        def in_columns(codes: NDArray[np.int64]) -> Evaluations:
+            parts.append(Evaluations.concat(list(executor.run_codes(spec, space, codes, workload))))
+            return parts[-1]
+
+        for _ in by_codes(optimizer, in_columns, Budget(amount), setting.problem.values):
+            yield parts.pop()
+        return
+
+    def one_by_one(candidates: Sequence[Candidate]) -> list[Evaluation]:
+        return list(executor.run(spec, candidates, workload))
+
+    asked: Optimizer = optimizer
+    for evaluations in by_candidates(asked, one_by_one, amount):
+        yield Evaluations.from_list(evaluations)
+
+
+def _found(setting: Setting, rows: Evaluations, proof: Proof | None) -> Found:
+    """Compare the best design with the template's baseline, and write what the search found."""
+    values = setting.problem.values(rows)
+    legal = int(np.isfinite(values).sum())
+    if not legal:
+        return Found(len(rows), 0, None)
+    order = np.argsort(values, kind="stable")
+    place = 0 if proof is None else place_of_winner(proof, setting.problem)
+    best = rows.row(int(order[place]))
+    candidate = Candidate(best.design)
+    whole = next(setting.executor.run(setting.spec, [candidate], setting.workload))  # the log tells its layers
+    note = f"best of {len(rows):,} evaluated designs{proof_note(proof, setting.problem)}"
+    found = compared(setting, whole, note, whole, note)
+    write_results(setting, found, proof, {})
+    return Found(len(rows), legal, whole, _files(setting, whole))
+
+
+def _files(setting: Setting, best: Evaluation) -> tuple[Path, ...]:
+    """Write what `armillary evaluate --hierarchy --mapping` reads, where the layers run on a hierarchy."""
+    folder, evaluator = setting.folder, setting.executor.evaluator(setting.spec)
+    names = [folder.design.name]
+    if isinstance(evaluator, Hierarchical) and best.layers:
+        mappings = {run.layer.name: run.mapping for run in best.layers}
+        folder.write_text("hierarchy.yaml", evaluator.hierarchy(best.design).to_yaml())
+        folder.write_text(_MAPPINGS, yaml.safe_dump(mappings, sort_keys=False, width=1000))
+        names += ["hierarchy.yaml", _MAPPINGS]
+    return tuple(folder.path / name for name in names)
+
+
+def load_search(folder: StudyFolder, template: Template, workload: Workload) -> StudyResults:
+    """Return what the finished search of a folder found.
 
     Raises:
-        ArmillaryError: if the template's mappings cannot be searched, or not for this metric.
+        ArmillaryError: if the folder holds no finished search, or one that found no legal design.
     """
-    mapper: Mapper | None = getattr(optimizer, "mapper", None)
-    if not isinstance(evaluator, SearchesMappings):
-        if mapper is not None:
-            raise ArmillaryError(
-                f"optimizer {request.optimizer!r} searches mappings too, but those of template {request.template!r} "
-                "are fixed; choose --template spotlight or another optimizer"
-            )
-        return evaluator
-    if request.metric not in _GOALS:
-        raise ArmillaryError(
-            f"metric {request.metric!r} does not say which mapping of a layer is best; choose one of {list(_GOALS)}"
-        )
-    return evaluator.mapping_with(mapper, _GOALS[request.metric])
-
-
-def _by_code(codes: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> dict[bytes, int]:
-    return {code.tobytes(): row for row, code in enumerate(codes)}
+    request, results = folder.request("search"), read_results(folder)
+    return StudyResults(
+        **header(folder, results, template.space),
+        title=f"{request['workload']} on {template.name}",
+        workload=request["workload"],
+        problem=template.problem(request["metric"], request["bounds"], workloads=(workload,)),
+        seed=request["seed"],
+        log=Log(folder.log).evaluations(template.space.name),
+        proof=read_proof(folder, template.space.name),
+    )

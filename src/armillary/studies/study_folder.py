@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from armillary.atomic_file import created, replacing
 from armillary.types import ArmillaryError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+
+REQUEST = "study.json"
+_EARLIER = 2
+
+
+def _upgraded(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request of the version before as this one would write it."""
+    bounds = {name: request[name] for name in ("area_mm2", "power_mw") if request.get(name) is not None}
+    rest = {name: value for name, value in request.items() if name not in ("area_mm2", "power_mw")}
+    added = {"fidelity": "analytical", "options": {}}
+    kind = "search" if "optimizer" in request else "design"
+    if kind == "design":
+        added["verify"] = []
+    return {**added, **rest, "schema_version": SCHEMA_VERSION, "kind": kind, "bounds": bounds}
 
 
 class StudyFolder:
@@ -47,35 +61,46 @@ class StudyFolder:
     def claim(self, request: Mapping[str, Any]) -> None:
         """Take the folder for a request, or find that it is already the request's.
 
+        Of several processes that claim a folder at once, one creates `study.json`; the others find it there.
+
         Raises:
             ArmillaryError: if the folder holds another request's study; names what differs.
         """
-        wanted = {"schema_version": SCHEMA_VERSION, **request}
-        held = self.read("study.json") if (self.path / "study.json").exists() else None
-        if held is None:
-            self.write("study.json", wanted)
-            return
-        differing = [name for name in sorted({*held, *wanted}) if held.get(name) != wanted.get(name)]
-        if differing:
-            name = differing[0]
-            raise ArmillaryError(
-                f"{self.path}: holds a study with {name}={held.get(name)!r}, not {wanted.get(name)!r}; "
-                "choose another folder, or delete this one"
-            )
+        wanted = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **request}))
+        try:
+            created(self.path / REQUEST, json.dumps(wanted, indent=1))
+        except FileExistsError:
+            held = self._held()
+            differing = [name for name in sorted({*held, *wanted}) if held.get(name) != wanted.get(name)]
+            if differing:
+                name = differing[0]
+                raise ArmillaryError(
+                    f"{self.path}: holds a study with {name}={held.get(name)!r}, not {wanted.get(name)!r}; "
+                    "choose another folder, or delete this one"
+                ) from None
 
-    def request(self) -> dict[str, Any]:
+    def request(self, kind: str | None = None) -> dict[str, Any]:
         """Return what the folder's study was asked.
 
+        Args:
+            kind: `design` or `search`; any, if not given.
+
         Raises:
-            ArmillaryError: if the folder is no study, or one of another version of Armillary.
+            ArmillaryError: if the folder is no study, one of another kind, or of another version of Armillary.
         """
-        request = self.read("study.json")
+        request = self._held()
         if request.get("schema_version") != SCHEMA_VERSION:
             raise ArmillaryError(
-                f"{self.path / 'study.json'}: has schema_version={request.get('schema_version')!r}, "
+                f"{self.path / REQUEST}: has schema_version={request.get('schema_version')!r}, "
                 f"this Armillary reads {SCHEMA_VERSION}"
             )
+        if kind is not None and request["kind"] != kind:
+            raise ArmillaryError(f"{self.path}: holds a {request['kind']} study, not a {kind} study")
         return request
+
+    def _held(self) -> dict[str, Any]:
+        held = self.read(REQUEST)
+        return _upgraded(held) if held.get("schema_version") == _EARLIER else held
 
     def has(self, name: str) -> bool:
         """Return whether a file is there."""
@@ -105,21 +130,10 @@ class StudyFolder:
         self.write_text(name, json.dumps(content, indent=1))
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a text file: temporary file, fsync, rename.
+        """Write a text file whole.
 
         Raises:
             ArmillaryError: if it cannot be written; what was there before is intact.
         """
-        target = self.path / name
-        unfinished = target.with_name(f".{name}.unfinished")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        except OSError as fault:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-            raise ArmillaryError(f"{target}: cannot be written ({fault.strerror or fault})") from fault
+        with replacing(self.path / name) as unfinished:
+            unfinished.write_text(text)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from armillary.problems.problem import Problem
 from armillary.registry import Registry
-from armillary.types import ArmillaryError, Objective, Surrogate
+from armillary.types import ArmillaryError, Surrogate
 
 if TYPE_CHECKING:
     from armillary.spaces.space import Space
+    from armillary.surrogates.kind import SurrogateKind
+    from armillary.surrogates.selection import Selection
     from armillary.workloads.context import Context
 
 DEFAULT = "hurdle"
@@ -18,15 +22,15 @@ REGISTRY = Registry(
     kind="surrogate",
     group="armillary.surrogates",
     members={
-        "coms": "armillary.surrogates.coms:Coms",
-        "deep-ensemble": "armillary.surrogates.deep_ensemble:DeepEnsemble",
-        "hurdle": "armillary.surrogates.hurdle:Hurdle",
-        "prime": "armillary.surrogates.prime.surrogate:Prime",
-        "prime-without-infeasible": "armillary.surrogates.prime.surrogate:without_infeasible",
-        "prime-without-opt": "armillary.surrogates.prime.surrogate:without_opt",
-        "ram-listnet": "armillary.surrogates.deep_ensemble:ranking",
-        "tri-mentoring": "armillary.surrogates.tri_mentoring:TriMentoring",
-        "standard": "armillary.surrogates.prime.surrogate:standard",
+        "coms": "armillary.surrogates.coms:KIND",
+        "deep-ensemble": "armillary.surrogates.deep_ensemble:KIND",
+        "hurdle": "armillary.surrogates.hurdle:KIND",
+        "prime": "armillary.surrogates.prime.surrogate:KIND",
+        "prime-without-infeasible": "armillary.surrogates.prime.surrogate:WITHOUT_INFEASIBLE",
+        "prime-without-opt": "armillary.surrogates.prime.surrogate:WITHOUT_OPT",
+        "ram-listnet": "armillary.surrogates.deep_ensemble:RANKING",
+        "tri-mentoring": "armillary.surrogates.tri_mentoring:KIND",
+        "standard": "armillary.surrogates.prime.surrogate:STANDARD",
     },
 )
 
@@ -36,13 +40,28 @@ def names() -> list[str]:
     return REGISTRY.names()
 
 
-def load(name: str) -> Any:
+def kind_of(name: str) -> SurrogateKind:
+    """Return how a surrogate is registered.
+
+    Raises:
+        ArmillaryError: if there is no surrogate of that name.
+    """
+    kind: SurrogateKind = REGISTRY.load(name)
+    return kind
+
+
+def load(name: str) -> Callable[..., Any]:
     """Return what makes a surrogate: called with `space`, `seed` and the surrogate's own options.
 
     Raises:
         ArmillaryError: if there is no surrogate of that name.
     """
-    return REGISTRY.load(name)
+    return kind_of(name).make
+
+
+def savable() -> list[str]:
+    """Return the names of the surrogates that have a model file; loads all of them."""
+    return [name for name in names() if kind_of(name).read is not None]
 
 
 class Savable(Surrogate, Protocol):
@@ -51,7 +70,7 @@ class Savable(Surrogate, Protocol):
     space: Space
 
     @property
-    def objective(self) -> Objective:
+    def problem(self) -> Problem:
         """What was learned."""
         ...
 
@@ -87,16 +106,14 @@ class TellsReliability(Protocol):
         ...
 
 
-SAVABLE = (
-    "deep-ensemble",
-    "hurdle",
-    "prime",
-    "prime-without-infeasible",
-    "prime-without-opt",
-    "ram-listnet",
-    "standard",
-)
-"""The surrogates that are `Savable`."""
+@runtime_checkable
+class SelectsAmongTrials(Protocol):
+    """The capability of a fitted surrogate to tell what was trained and compared before it was chosen."""
+
+    @property
+    def selection(self) -> Selection:
+        """What was compared, and what was chosen."""
+        ...
 
 
 def read(path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
@@ -111,15 +128,10 @@ def read(path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
         ArmillaryError: if the file is missing, no model of ours, or of another space or version.
     """
     from armillary.surrogates import model_file
-    from armillary.surrogates.deep_ensemble import DeepEnsemble
-    from armillary.surrogates.hurdle import Hurdle
-    from armillary.surrogates.prime import fitted as prime_fitted
-    from armillary.surrogates.prime.surrogate import Prime
 
     kind = model_file.read(Path(path), space)[0]["kind"]
-    if kind == prime_fitted.KIND:
-        return Prime.load(path, space=space, device=device)
-    for ensemble in (DeepEnsemble, Hurdle):
-        if kind == ensemble.kind:
-            return ensemble.load(path, space=space, device=device)
-    raise ArmillaryError(f"{path}: holds a model of kind {kind!r}, which this version cannot read")
+    reader = kind_of(kind).read if kind in names() else None
+    if reader is None:
+        raise ArmillaryError(f"{path}: holds a model of kind {kind!r}, which this installation cannot read")
+    fitted: Savable = reader(path, space=space, device=device)
+    return fitted

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.surrogates.devices import device_of
+from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.rows import Scale, prepare
-from armillary.types import ArmillaryError, Log, Objective, Prediction
+from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
 
 _MINIMUM_ROWS = 50
@@ -50,7 +52,6 @@ class Coms:
         ascent_steps: of the negatives, from the batch; 50 in the paper.
         ascent_rate: their step, times the square root of the input's length; the paper has 2 on its scale.
         tau: optimism at negatives that is allowed, in standard units.
-        exact: bounds that are known without evaluating; designs beyond them are learned from like any other.
         device: where it predicts: `cpu`, or `cuda` for a GPU; it trains on the CPU.
         on_progress: called with steps done and in total.
     """
@@ -67,7 +68,6 @@ class Coms:
         ascent_steps: int = 50,
         ascent_rate: float = 0.05,
         tau: float = 2.0,
-        exact: Sequence[str] = ("area_mm2",),
         device: str = "cpu",
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -78,12 +78,12 @@ class Coms:
             )
         self.space, self._seed = space, seed
         self._steps, self._batch, self._hidden, self._learning_rate = steps, batch, hidden, learning_rate
-        self._ascent_steps, self._tau, self._exact = ascent_steps, tau, tuple(exact)
+        self._ascent_steps, self._tau = ascent_steps, tau
         self._ascent_rate = ascent_rate * math.sqrt(space.one_hot_width)
         self._device, self._on_progress = device_of(device), on_progress
         self._fitted: _Fitted | None = None
 
-    def fit(self, log: Log, objective: Objective) -> Coms:
+    def fit(self, log: Log, problem: Problem) -> Coms:
         """Train on the feasible rows of a log.
 
         Raises:
@@ -94,12 +94,11 @@ class Coms:
         data = prepare(
             self.space,
             log.evaluations(self.space.name),
-            objective,
+            problem,
             transform="log",
             validation_share=0.2,
             minimum_rows=_MINIMUM_ROWS,
             rng=rng,
-            exact=self._exact,
         )
         if len(data.workloads) > 1:
             raise ArmillaryError(f"COMs learns from one workload, the log has {', '.join(data.workloads)}")
@@ -121,7 +120,7 @@ class Coms:
             ArmillaryError: before `fit`.
         """
         if self._fitted is None:
-            raise ArmillaryError("this COMs has not been fitted; call fit(log, objective) first")
+            raise ArmillaryError("this COMs has not been fitted; call fit(log, problem) first")
         with torch.inference_mode():
             x = self._one_hot(designs).to(self._device)
             gain = self._fitted.network(x).squeeze(-1).double().cpu().numpy()
@@ -168,3 +167,6 @@ class Coms:
         offsets = np.cumsum([0, *self.space.cardinalities[:-1]])
         table = torch.zeros(len(codes), self.space.one_hot_width)
         return table.scatter_(1, torch.from_numpy(codes + offsets), 1.0)
+
+
+KIND = SurrogateKind(Coms)

@@ -34,22 +34,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from armillary.cores import one_thread, ranges, workers
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.inputs import Inputs
+from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.rows import (
     Rows,
     Scale,
     below_the_log,
-    bounded,
     features_of,
     joined,
     prepare,
     scale_of,
     unlike,
 )
-from armillary.types import ArmillaryError, Evaluations, Log, Objective, Prediction
+from armillary.types import ArmillaryError, Evaluations, Log, Prediction
 from armillary.workloads.context import Context
 
 Loss = Literal["squares", "listnet"]
@@ -220,7 +221,7 @@ def _outputs(layers: Sequence[tuple[Tensor, Tensor]], x: Tensor) -> tuple[Tensor
 class _Fitted:
     networks: Networks
     inputs: Inputs
-    objective: Objective
+    problem: Problem
     workloads: tuple[str, ...]
     scales: tuple[Scale, ...]
     line: tuple[float, float] = (1.0, 0.0)
@@ -238,8 +239,7 @@ class DeepEnsemble:
         space: the space whose designs the log holds.
         seed: same seed, log and machine, same model.
         loss: `squares`, or `listnet`, which learns the order alone and with it the best most.
-        exact: bounds that are known without a surrogate and so not learned.
-        learn_beyond: learn the values of feasible designs beyond those bounds; else leave them out.
+        learn_beyond: learn the values of feasible designs beyond the bounds that laws tell; else leave them out.
         derived: tell the networks what the space derives of a design and a workload, too, if it does.
         setting: how the ensemble is built, trained and read.
         device: where it predicts: `cpu`, or `cuda` for a GPU; it trains on the CPU.
@@ -255,7 +255,6 @@ class DeepEnsemble:
         space: Space,
         seed: int = 0,
         loss: Loss = "squares",
-        exact: Sequence[str] = ("area_mm2",),
         learn_beyond: bool = True,
         derived: bool = False,
         setting: Setting | None = None,
@@ -269,12 +268,12 @@ class DeepEnsemble:
         if unknown:
             raise ArmillaryError(f"{unknown[0]!r} is no setting; choose some of {list(Setting.__dataclass_fields__)}")
         self.space, self._seed, self._loss = space, seed, loss
-        self._exact, self._learn_beyond, self._derived = tuple(exact), learn_beyond, derived
+        self._learn_beyond, self._derived = learn_beyond, derived
         self._setting = Setting(**{**vars(setting or Setting()), **options})
         self._device, self._on_progress = device_of(device), on_progress
         self._state: _Fitted | None = None
 
-    def fit(self, log: Log, objective: Objective) -> DeepEnsemble:
+    def fit(self, log: Log, problem: Problem) -> DeepEnsemble:
         """Train on a log, and calibrate on a tenth of it.
 
         Raises:
@@ -284,20 +283,19 @@ class DeepEnsemble:
         rng = np.random.default_rng([self._seed, 1])
         data = prepare(
             self.space,
-            self._rows_to_learn(log.evaluations(self.space.name), objective),
-            objective,
+            self._rows_to_learn(log.evaluations(self.space.name), problem),
+            problem,
             transform="log",
             validation_share=0.2,
             minimum_rows=20,
             rng=rng,
-            exact=self._exact,
         )
         good, bad = joined(data.train, data.valid), joined(data.infeasible, data.infeasible_held)
         inputs = Inputs.of(self.space, data.feature_names, data.contexts, (good, bad), self._derived)
         self._state = _Fitted(
             Networks(inputs.width, self._setting, self._loss, self._seed),
             inputs,
-            objective,
+            problem,
             data.workloads,
             data.scales,
             least_area_mm2=data.least_area_mm2,
@@ -307,9 +305,9 @@ class DeepEnsemble:
         return self
 
     @property
-    def objective(self) -> Objective:
+    def problem(self) -> Problem:
         """What was learned."""
-        return self._fitted.objective
+        return self._fitted.problem
 
     @property
     def brier(self) -> float:
@@ -379,7 +377,6 @@ class DeepEnsemble:
         fitted = self._fitted
         content = {
             "loss": self._loss,
-            "exact": list(self._exact),
             "learn_beyond": self._learn_beyond,
             "derived": [fitted.inputs.location.tolist(), fitted.inputs.spread.tolist()],
             "setting": asdict(self._setting),
@@ -398,7 +395,7 @@ class DeepEnsemble:
         cls,
         content: Mapping[str, Any],
         weights: Mapping[str, Tensor],
-        objective: Objective,
+        problem: Problem,
         space: Space,
         device: str = "cpu",
     ) -> DeepEnsemble:
@@ -413,7 +410,7 @@ class DeepEnsemble:
         model._state = _Fitted(
             networks=networks,
             inputs=inputs,
-            objective=objective,
+            problem=problem,
             workloads=tuple(content["workloads"]),
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             line=(line[0], line[1]),
@@ -428,13 +425,13 @@ class DeepEnsemble:
     @classmethod
     def options_of(cls, content: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options of the model that `parts` described."""
-        told = {name: content[name] for name in ("loss", "exact", "learn_beyond")}
+        told = {name: content[name] for name in ("loss", "learn_beyond")}
         return {**told, "derived": bool(content["derived"][0]), "setting": Setting(**content["setting"])}
 
     def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to one file."""
         content, weights = self.parts()
-        model_file.save(target, self.kind, self.space, self.objective, content, weights)
+        model_file.save(target, self.kind, self.space, self.problem, content, weights)
 
     @classmethod
     def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> DeepEnsemble:
@@ -444,19 +441,19 @@ class DeepEnsemble:
             ArmillaryError: if the file is missing, no deep ensemble, or of another space or version.
         """
         content, weights = model_file.read(Path(path), space, cls.kind)
-        return cls.of(content, weights, content["objective"], space, device)
+        return cls.of(content, weights, content["problem"], space, device)
 
     @property
     def _fitted(self) -> _Fitted:
         if self._state is None:
-            raise ArmillaryError("this ensemble has not been fitted; call fit(log, objective) first")
+            raise ArmillaryError("this ensemble has not been fitted; call fit(log, problem) first")
         return self._state
 
-    def _rows_to_learn(self, rows: Evaluations, objective: Objective) -> Evaluations:
+    def _rows_to_learn(self, rows: Evaluations, problem: Problem) -> Evaluations:
         """Return the rows, without feasible ones beyond the exact bounds if those are not learned."""
         if self._learn_beyond:
             return rows
-        exact = bounded(objective, lambda name: name in self._exact and name in rows.metrics)
+        exact = problem.with_bounds(lambda name: name in problem.laws and name in rows.metrics)
         return rows.select(~rows.feasible | exact.satisfied(rows))
 
     def _learn(self, good: Rows, bad: Rows, rng: np.random.Generator) -> None:
@@ -530,3 +527,7 @@ def _bins(chance: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[tup
 def ranking(**options: Any) -> DeepEnsemble:
     """Return the ranking surrogate of RaM-ListNet, with the feasibility model that sequences do not need."""
     return DeepEnsemble(loss="listnet", **options)
+
+
+KIND = SurrogateKind(DeepEnsemble, read=DeepEnsemble.load)
+RANKING = SurrogateKind(ranking, read=DeepEnsemble.load)

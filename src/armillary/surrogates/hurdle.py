@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.problems.problem import Problem
 from armillary.surrogates.deep_ensemble import DeepEnsemble, Said
+from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.rows import place_of
-from armillary.types import ArmillaryError, Log, Objective
+from armillary.types import ArmillaryError, Log
 
 _SETTING: Mapping[str, Any] = {"steps": 8000, "steps_per_workload": 1500, "caution": 0.0}
 
@@ -44,14 +46,14 @@ class Hurdle(DeepEnsemble):
         self._lean = lean
         self._last: dict[bytes, dict[bytes, Said]] = {}
 
-    def fit(self, log: Log, objective: Objective) -> Hurdle:
+    def fit(self, log: Log, problem: Problem) -> Hurdle:
         """Train on a log, and calibrate on a tenth of it.
 
         Raises:
             ArmillaryError: if the log cannot be learned from; the message says why.
         """
         self._last = {}
-        super().fit(log, objective)
+        super().fit(log, problem)
         return self
 
     def leaning(self, lean: float) -> Hurdle:
@@ -93,3 +95,6 @@ def _in_logarithms(said: Said) -> NDArray[np.float64]:
     """Return value, disagreement and the logarithm of the chance, shape [3, designs]."""
     value, spread, chance = said
     return np.stack([value, spread, np.log(chance)])
+
+
+KIND = SurrogateKind(Hurdle, read=Hurdle.load)

@@ -12,8 +12,9 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Objective
+from armillary.types import ArmillaryError
 
 FORMAT = "armillary model"
 VERSION = 4
@@ -23,7 +24,7 @@ def save(
     target: str | Path | IO[bytes],
     kind: str,
     space: Space,
-    objective: Objective,
+    problem: Problem,
     content: Mapping[str, Any],
     weights: Mapping[str, Tensor],
 ) -> None:
@@ -33,7 +34,7 @@ def save(
         target: where to.
         kind: which class reads it again.
         space: of the designs.
-        objective: what was learned.
+        problem: what was learned; its metric and upper bounds are kept.
         content: what the class needs besides the weights, as JSON can hold it.
         weights: tensors by name.
     """
@@ -43,7 +44,7 @@ def save(
         "kind": kind,
         "space": space.name,
         "parameters": _parameters(space),
-        "objective": {"metric": objective.metric, "upper_bounds": dict(objective.upper_bounds)},
+        "objective": {"metric": problem.metric, "upper_bounds": problem.upper_bounds},
         **content,
     }
     tensors = {name: w.detach().cpu().contiguous() for name, w in weights.items()}
@@ -51,7 +52,7 @@ def save(
 
 
 def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what a model file holds; its `objective` as such.
+    """Return what a model file holds; its `problem` with the metric and bounds that were learned.
 
     Args:
         path: of the file.
@@ -79,7 +80,7 @@ def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, A
     if kind not in (None, metadata["kind"]):
         raise ArmillaryError(f"{path}: holds a model of kind {metadata['kind']!r}, not {kind!r}")
     asked = metadata["objective"]
-    return {**metadata, "objective": Objective(asked["metric"], asked["upper_bounds"])}, weights
+    return {**metadata, "problem": Problem.minimising(space, asked["metric"], asked["upper_bounds"])}, weights
 
 
 def _parameters(space: Space) -> dict[str, list[Any]]:

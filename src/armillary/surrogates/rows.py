@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.metrics import with_derived
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Evaluations, Objective
+from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads.context import difference
 
 Transform = Literal["log", "linear"]
@@ -113,18 +115,17 @@ class Dataset:
 def prepare(
     space: Space,
     log: Evaluations,
-    objective: Objective,
+    problem: Problem,
     *,
     transform: Transform,
     validation_share: float,
     minimum_rows: int,
     rng: np.random.Generator,
     validation: Validation = "best",
-    exact: Sequence[str] = (),
 ) -> Dataset:
     """Split and standardise a log.
 
-    A bound is exact, known of every design without evaluating it, or learned. A feasible row beyond a learned one
+    A bound is exact, known of every design by a law of the problem, or learned. A feasible row beyond a learned one
     joins the infeasible pool, as in PRIME's public release. One beyond an exact bound is a feasible row, as in PRIME
     Equation 1, where Area(x) <= alpha and Feasible(x) are apart; only it does not validate, unless fewer than ten
     rows of its workload would. A log need not have the metric of an exact bound.
@@ -136,15 +137,15 @@ def prepare(
         ArmillaryError: if the log has no or too few feasible rows within the learned bounds, lacks a needed
             metric, holds objective values that are not positive numbers, or mixes evaluators.
     """
-    log = _usable(log, objective, exact)
-    learned = bounded(objective, lambda name: name not in exact)
-    known = bounded(objective, lambda name: name in log.metrics)
+    log = _usable(log, problem)
+    learned = problem.with_bounds(lambda name: name not in problem.laws)
+    known = problem.with_bounds(lambda name: name in log.metrics)
     _check_metrics(log, learned)
     good, within = learned.satisfied(log), known.satisfied(log)
     _check_enough(log, good, learned, minimum_rows)
     workloads, number = np.unique(log.workload.astype(str), return_inverse=True)
     codes = space.encode_columns(log.design)
-    values = log.metrics[objective.metric]
+    values = log.metrics[problem.metric]
     masks = number == np.arange(len(workloads))[:, None]
     valid = [_held_out(good & own, within & own, values, validation_share, validation) for own in masks]
     train = [np.setdiff1d(np.flatnonzero(good & own), held) for own, held in zip(masks, valid, strict=True)]
@@ -172,22 +173,17 @@ def prepare(
     )
 
 
-def bounded(objective: Objective, by: Callable[[str], bool]) -> Objective:
-    """Return the objective with those of its bounds whose names pass."""
-    return Objective(objective.metric, {name: b for name, b in objective.upper_bounds.items() if by(name)})
-
-
-def _usable(log: Evaluations, objective: Objective, exact: Sequence[str]) -> Evaluations:
+def _usable(log: Evaluations, problem: Problem) -> Evaluations:
     """Return the rows that ended, without the infeasible ones beyond exact bounds that no feasible one exceeds.
 
     Raises:
         ArmillaryError: if the log mixes evaluators.
     """
-    log = log.select(log.feasible | (log.failure_kind == "infeasible"))
-    log = log.with_derived([objective.metric, *objective.upper_bounds])
+    log = log.select(log.settled())
+    log = with_derived(log, (problem.metric, *problem.upper_bounds))
     refused = np.zeros(len(log), dtype=bool)
-    for name in set(exact) & set(objective.upper_bounds) & set(log.metrics):
-        beyond = log.metrics[name] > objective.upper_bounds[name]
+    for name in set(problem.laws) & set(problem.upper_bounds) & set(log.metrics):
+        beyond = log.metrics[name] > problem.upper_bounds[name]
         if not (beyond & log.feasible).any():
             refused |= beyond
     log = log.select(~refused)
@@ -221,12 +217,12 @@ def _check_source(log: Evaluations) -> None:
         )
 
 
-def _check_metrics(log: Evaluations, objective: Objective) -> None:
+def _check_metrics(log: Evaluations, problem: Problem) -> None:
     if not log.feasible.any():
         raise ArmillaryError(
             f"the log has {len(log)} usable rows and none is feasible; collect more designs, or from a smaller workload"
         )
-    for name in (objective.metric, *objective.upper_bounds):
+    for name in (problem.metric, *problem.upper_bounds):
         if name not in log.metrics:
             raise ArmillaryError(f"the log has no metric {name!r}; it has {sorted(log.metrics)}")
         column = log.metrics[name]
@@ -240,8 +236,8 @@ def _check_metrics(log: Evaluations, objective: Objective) -> None:
             )
 
 
-def _check_enough(log: Evaluations, good: NDArray[np.bool_], objective: Objective, minimum_rows: int) -> None:
-    bounds = " and ".join(f"{name} <= {bound:g}" for name, bound in objective.upper_bounds.items())
+def _check_enough(log: Evaluations, good: NDArray[np.bool_], problem: Problem, minimum_rows: int) -> None:
+    bounds = " and ".join(f"{name} <= {bound:g}" for name, bound in problem.upper_bounds.items())
     for workload in dict.fromkeys(log.workload):
         own = log.workload == workload
         count = int((good & own).sum())
@@ -251,7 +247,7 @@ def _check_enough(log: Evaluations, good: NDArray[np.bool_], objective: Objectiv
         text = f"workload {workload}: {count} feasible rows" + (f" have {bounds}" if bounds else "")
         text += f", training needs {minimum_rows}"
         if bounds and feasible.any():
-            least = ", ".join(f"{n} {log.metrics[n][feasible].min():.4g}" for n in objective.upper_bounds)
+            least = ", ".join(f"{n} {log.metrics[n][feasible].min():.4g}" for n in problem.upper_bounds)
             text += f"; of the {int(feasible.sum())} feasible rows the smallest has {least}; raise the bound or"
         else:
             text += ";"

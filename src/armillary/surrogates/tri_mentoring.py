@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from armillary.surrogates.deep_ensemble import DeepEnsemble
+from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.rows import Rows
 
 _MEMBERS = 3
@@ -65,3 +66,6 @@ class TriMentoring(DeepEnsemble):
         mixed = np.where(rng.random((len(mother), parents.shape[1])) < 0.5, parents[mother], parents[father])
         changed = rng.random(mixed.shape) < 1 / mixed.shape[1]
         return np.where(changed, rng.integers(0, self.space.cardinalities, mixed.shape), mixed)
+
+
+KIND = SurrogateKind(TriMentoring)

@@ -15,7 +15,8 @@ import numpy as np
 from armillary.benchmarks.prime.scenarios import AREA_MM2, ENC, M6, V2, label, scenarios
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, finished
 from armillary.evaluators.edge_tpu.enumeration import Enumeration, Optimum, Scenario
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.evaluators.edge_tpu.evaluator import KIND
+from armillary.execution.local import evaluated_codes
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.workloads import zoo
 
@@ -33,7 +34,7 @@ def run(options: BenchOptions) -> BenchResult:
     wanted = _QUICK if options.quick else tuple(scenarios())
     workloads = {name: zoo.build(name) for name in dict.fromkeys(n for s in wanted for n in s.workloads)}
     space = Enumeration(workloads, wanted)
-    folder = options.out / f"{'quick' if options.quick else 'full'}-evaluator{EdgeTpuEvaluator.version}"
+    folder = options.out / f"{'quick' if options.quick else 'full'}-evaluator{KIND.version}"
     found = [Optimum.nothing() for _ in wanted]
     seconds = 0.0
     for number in range(space.parts):
@@ -95,10 +96,9 @@ def _row(scenario: Scenario, optimum: Optimum) -> dict[str, Any]:
 
 def _checks(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> list[Check]:
     """Evaluate the best thousand of each scenario with the evaluator itself."""
-    evaluator = EdgeTpuEvaluator()
     worst = 0.0
     for scenario, optimum in zip(wanted, found, strict=True):
-        runs = [evaluator.evaluate_codes(optimum.codes, zoo.build(name)) for name in scenario.workloads]
+        runs = [evaluated_codes(KIND.spec(), SPACE, optimum.codes, zoo.build(name)) for name in scenario.workloads]
         again = np.mean([r.metrics["runtime_s"] for r in runs], axis=0)
         again = np.where(runs[0].metrics["area_mm2"] <= scenario.area_mm2, again, np.inf)
         worst = max(worst, float(np.abs(again / optimum.runtime_s - 1).max()))
@@ -108,7 +108,7 @@ def _checks(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> list[Check]
 def _known(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> dict[str, Any]:
     return {
         "command": "armillary bench edge-tpu-optimum",
-        "evaluator": EdgeTpuEvaluator.version,
+        "evaluator": KIND.version,
         "scenarios": [
             {
                 "workloads": list(s.workloads),
@@ -126,7 +126,7 @@ def _known(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> dict[str, An
 def known_optima() -> Mapping[Scenario, float]:
     """Return the runtimes that an earlier full run recorded; none if the evaluator has changed since."""
     recorded = json.loads((resources.files(__package__) / KNOWN).read_text(encoding="utf-8"))
-    if recorded["evaluator"] != EdgeTpuEvaluator.version:
+    if recorded["evaluator"] != KIND.version:
         return {}
     return {Scenario(tuple(s["workloads"]), s["area_mm2"]): s["runtime_s"] for s in recorded["scenarios"]}
 

@@ -16,9 +16,11 @@ from armillary.benchmarks.prime.paper import (
     PublishedApplication,
 )
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.evaluators.edge_tpu.evaluator import KIND
+from armillary.execution.local import LocalExecutor, evaluated_codes
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE, area_mm2
 from armillary.spaces.samplers import sample
+from armillary.types import Candidate
 from armillary.workloads import zoo
 
 SHARE_TOLERANCE = 0.08
@@ -52,16 +54,16 @@ def run(options: BenchOptions) -> BenchResult:
 
 def _row(published: PublishedApplication, samples: int, seed: int) -> dict[str, Any]:
     workload = zoo.build(published.workload)
-    evaluator = EdgeTpuEvaluator(seed=seed)
+    spec = KIND.spec(seed=seed)
     feasible, runtimes = 0, []
     for first in range(0, samples, 100_000):
         codes = sample(SPACE, min(100_000, samples - first), "random", seed + first)
-        pool = evaluator.evaluate_codes(codes, workload)
+        pool = evaluated_codes(spec, SPACE, codes, workload)
         feasible += int(pool.feasible.sum())
         runtimes.append(pool.metrics["runtime_s"][pool.feasible])
     runtime = np.concatenate(runtimes)
     named = [EDGE_TPU, *(SPACE.design_from(values, name) for name, values in TABLE_12.items())]
-    results = evaluator.evaluate(named, workload)
+    results = LocalExecutor().run(spec, [Candidate(design) for design in named], workload)
     edge_tpu, prime, evolutionary = (1e3 * r.metrics.get("runtime_s", _ILLEGAL) for r in results)
     low, mean, high = published.pool_min_mean_max_ms
     return {

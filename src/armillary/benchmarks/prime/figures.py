@@ -23,16 +23,16 @@ from armillary.benchmarks.prime.runs import (
     Runs,
     best_so_far,
     budget_of,
+    evaluations,
     joint_values,
-    objective,
     offline_log,
+    problem_at,
     trained,
 )
 from armillary.benchmarks.prime.scenarios import ALL, AREA_MM2, EDGE, TABLE_4, Task
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.evaluators.edge_tpu.evaluator import KIND
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE, area_mm2
-from armillary.optimizers.coded import objective_values
 from armillary.reports.theme import INFEASIBLE, LEGAL, ROLE_COLOURS, blank
 from armillary.spaces.samplers import sample
 from armillary.studies.propose import propose
@@ -187,7 +187,7 @@ def conservatism_as_published(options: BenchOptions) -> Check:
 
 def _random_designs(options: BenchOptions) -> Any:
     codes = sample(SPACE, _SAMPLES, "random", options.seed)
-    return EdgeTpuEvaluator().evaluate_codes(codes, zoo.build(EDGE))
+    return evaluations(codes, EDGE)
 
 
 def _curves(options: BenchOptions) -> None:
@@ -210,7 +210,7 @@ def _curve(options: BenchOptions, method: str, task: Task) -> NDArray[np.float64
 
 def _curve_path(options: BenchOptions, method: str, task: Task) -> Path:
     of_task = f"{len(task.target)}-{task.target[0]}"
-    return options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{EdgeTpuEvaluator.version}-{_REVISION}.json"
+    return options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{KIND.version}-{_REVISION}.json"
 
 
 def _cost(options: BenchOptions, task: Task, name: str, what: str, published: float) -> Check:
@@ -271,14 +271,14 @@ def _calibration(options: BenchOptions, method: str, name: str, title: str, **se
         model, _ = trained(method, (EDGE,), AREA_MM2, runs, options.seed, **settings)
         known = offline_log(EDGE, AREA_MM2, runs.scale, options.seed)
         context = context_of(zoo.build(EDGE))
-        found = propose(model, TEMPLATE, context, area_mm2=AREA_MM2, top=TOP, seed=options.seed, known=known)
+        found = propose(model, problem_at(AREA_MM2), context, top=TOP, seed=options.seed, known=known)
         values = joint_values(found.codes, Task((EDGE,), (EDGE,), TEMPLATE.max_area_mm2))
         assert (area_mm2(found.codes) <= AREA_MM2).all()
-        log_best = float(objective_values(known, objective(_ALONE)).min())
+        log_best = float(problem_at(_ALONE.area_mm2).values(known).min())
         return {"predicted_s": found.predicted.tolist(), "measured_s": values.tolist(), "log_best_s": log_best}
 
     of = "-".join([method, *(f"{what}{value:g}" for what, (value,) in settings.items())])
-    name_of_run = f"{of}-calibration-{runs.schedule}-{runs.of_logs}-{EdgeTpuEvaluator.version}-{_REVISION}.json"
+    name_of_run = f"{of}-calibration-{runs.schedule}-{runs.of_logs}-{KIND.version}-{_REVISION}.json"
     part = saved_part(options.out / "curves" / name_of_run, measure)
     predicted, measured = 1e3 * np.array(part["predicted_s"]), 1e3 * np.array(part["measured_s"])
     legal = np.isfinite(measured)

@@ -12,20 +12,27 @@ from numpy.typing import NDArray
 
 from armillary import optimizers
 from armillary.benchmarks.prime.paper import APPLICATIONS, PublishedApplication
-from armillary.benchmarks.prime.runs import INFEASIBLE_ROWS, LOG_SHARE, TOP, random_pool, searched, worst_of
+from armillary.benchmarks.prime.runs import (
+    INFEASIBLE_ROWS,
+    LOG_SHARE,
+    TOP,
+    evaluations,
+    problem_at,
+    random_pool,
+    searched,
+    worst_of,
+)
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
-from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
+from armillary.evaluators.edge_tpu.evaluator import KIND
+from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.log.store import InMemoryLog
-from armillary.optimizers.coded import objective_values
 from armillary.studies.propose import propose
 from armillary.surrogates.prime.surrogate import Prime
-from armillary.types import Objective
+from armillary.types import Evaluations
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 
 AREA_MM2 = 29.0
-OBJECTIVE = Objective("runtime_s", {"area_mm2": AREA_MM2})
 WORKLOADS = ("mobilenet_edgetpu", "mobilenet_v2", "m6_like", "t_rnn_enc")
 SEEDS = 5
 PUBLISHED_GAIN = 2.46
@@ -45,7 +52,7 @@ def run(options: BenchOptions) -> BenchResult:
     seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
     scale = 10 if options.quick else 1
     published = {a.workload: a for a in APPLICATIONS}
-    version = f"evaluator{EdgeTpuEvaluator.version}-share{round(100 * LOG_SHARE)}-{_REVISION}"
+    version = f"evaluator{KIND.version}-share{round(100 * LOG_SHARE)}-{_REVISION}"
 
     def job(name: str, seed: int) -> tuple[Path, Callable[[], dict[str, Any]]]:
         path = options.out / f"{name}-seed{seed}-scale{scale}-{version}.json"
@@ -59,28 +66,26 @@ def run(options: BenchOptions) -> BenchResult:
 
 
 def _measure(published: PublishedApplication, scale: int, seed: int, device: str) -> dict[str, Any]:
-    workload = zoo.build(published.workload)
-    evaluator, legal = EdgeTpuEvaluator(seed=seed), published.log_rows // scale
+    problem, legal = problem_at(AREA_MM2), published.log_rows // scale
 
-    def values(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return objective_values(evaluator.evaluate_codes(codes, workload), OBJECTIVE)
+    def evaluate(codes: NDArray[np.int64]) -> Evaluations:
+        return evaluations(codes, published.workload, seed)
 
     def search(optimizer: str) -> float:
-        asked = optimizers.load(optimizer)(space=SPACE, objective=OBJECTIVE, seed=seed)
-        found = searched(asked, values, lambda codes: TEMPLATE.area_mm2(codes) <= AREA_MM2, legal)
-        return float(found["runtime_s"])
+        return float(searched(optimizers.load(optimizer)(problem, seed=seed), evaluate, legal)["runtime_s"])
 
-    pool = random_pool(SPACE, lambda codes: evaluator.evaluate_codes(codes, workload), OBJECTIVE, legal, seed)
-    log = worst_of(pool, OBJECTIVE, legal, INFEASIBLE_ROWS)
-    prime = Prime(space=SPACE, seed=seed, schedule="brief", device=device).fit(InMemoryLog(log), OBJECTIVE)
-    proposals = propose(prime, TEMPLATE, context_of(workload), area_mm2=AREA_MM2, top=TOP, seed=seed, known=log)
-    verified = values(proposals.codes)
+    pool = random_pool(problem, evaluate, legal, seed)
+    log = worst_of(pool, problem, legal, INFEASIBLE_ROWS)
+    prime = Prime(space=SPACE, seed=seed, schedule="brief", device=device).fit(InMemoryLog(log), problem)
+    context = context_of(zoo.build(published.workload))
+    proposals = propose(prime, problem, context, top=TOP, seed=seed, known=log)
+    verified = problem.values(evaluate(proposals.codes))
     chosen = prime.selection.chosen[0]
     return {
         "prime_s": float(verified.min()),
         "feasible_of_top": float(np.isfinite(verified).mean()),
-        "log_s": float(objective_values(log, OBJECTIVE).min()),
-        "pool_s": float(objective_values(pool, OBJECTIVE).min()),
+        "log_s": float(problem.values(log).min()),
+        "pool_s": float(problem.values(pool).min()),
         "legal_rows": legal,
         "random_s": search("random"),
         "firefly_s": search("firefly"),

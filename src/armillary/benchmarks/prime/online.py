@@ -22,7 +22,7 @@ from armillary.benchmarks.prime.runs import OPTIMUM, best_so_far
 from armillary.benchmarks.prime.scenarios import ALL, AREA_MM2, Task
 from armillary.benchmarks.prime.tables import geometric_mean, write_csv
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.evaluators.edge_tpu.evaluator import KIND
 
 OURS = "prime-online"
 METHODS = ("random", "firefly", "genetic", "p3bo", "mbo", "bayesian", OURS)
@@ -79,7 +79,7 @@ def _curve(found: Mapping[str, Any], budgets: tuple[int, ...]) -> list[float]:
 
 
 def _path(method: str, name: str, seed: int, most: int, options: BenchOptions) -> Path:
-    folder = options.out.parent / f"prime-online-{EdgeTpuEvaluator.version}-{_REVISION}"
+    folder = options.out.parent / f"prime-online-{KIND.version}-{_REVISION}"
     return folder / f"{method}-{name}-{most}-seed{seed}.json"
 
 

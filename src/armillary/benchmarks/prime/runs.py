@@ -27,16 +27,19 @@ from armillary.benchmarks.prime.edge_tpu_optimum import known_optima
 from armillary.benchmarks.prime.paper import APPLICATIONS
 from armillary.benchmarks.prime.scenarios import Task
 from armillary.benchmarks.result import BenchOptions, in_processes, saved_part
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.evaluators.edge_tpu.evaluator import KIND
+from armillary.execution.local import evaluated_codes
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.log.store import InMemoryLog
-from armillary.optimizers.coded import CodedOptimizer, objective_values
+from armillary.optimizers.coded import CodedOptimizer
+from armillary.problems.outcomes import Outcomes
+from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
-from armillary.spaces.space import Space
-from armillary.studies.fit import SCHEDULED, save_atomically
+from armillary.studies.ask_tell import Budget, by_codes
+from armillary.studies.fit import save_atomically
 from armillary.studies.propose import propose
 from armillary.surrogates.hurdle import Hurdle
-from armillary.types import Evaluations, Objective, Surrogate
+from armillary.types import Evaluations, Surrogate
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 
@@ -116,7 +119,7 @@ class Runs:
         return saved_part(path, lambda: measure(self, method, task, seed, **settings))
 
     def _path(self, method: str, task: Task, seed: int, settings: Mapping[str, Any]) -> Path:
-        schedule = self.schedule if method in SCHEDULED else ""
+        schedule = self.schedule if _scheduled(method) else ""
         name = digest(method, task.train, task.target, task.area_mm2, schedule, sorted(settings.items()))
         kind = "offline" if method in OFFLINE else "online"
         return self.folder(kind) / f"{method}-{name}-{self.of_logs}-seed{seed}.json"
@@ -128,7 +131,11 @@ class Runs:
 
     def folder(self, kind: str) -> Path:
         """Return where the offline or the online runs are kept."""
-        return self.options.out.parent / f"prime-runs-{EdgeTpuEvaluator.version}-{_REVISIONS[kind]}"
+        return self.options.out.parent / f"prime-runs-{KIND.version}-{_REVISIONS[kind]}"
+
+
+def _scheduled(method: str) -> bool:
+    return method in surrogates.names() and surrogates.kind_of(method).scheduled
 
 
 def digest(*key: object) -> str:
@@ -136,9 +143,14 @@ def digest(*key: object) -> str:
     return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
-def objective(task: Task) -> Objective:
-    """Return the runtime under the task's area bound."""
-    return Objective("runtime_s", {"area_mm2": task.area_mm2})
+def problem_at(area_mm2: float) -> Problem:
+    """Return the problem of the least runtime within an area."""
+    return TEMPLATE.problem("runtime_s", {"area_mm2": area_mm2})
+
+
+def evaluations(codes: NDArray[np.int64], name: str, seed: int = 0) -> Evaluations:
+    """Return the evaluations of coded designs on an application."""
+    return evaluated_codes(KIND.spec(seed=seed), SPACE, codes, zoo.build(name))
 
 
 def log_best(task: Task, scale: int, seed: int = 0, trained_at_mm2: float | None = None) -> float:
@@ -151,17 +163,17 @@ def log_best(task: Task, scale: int, seed: int = 0, trained_at_mm2: float | None
         trained_at_mm2: the area bound of the log, if it is another than the task's.
     """
     logs = [offline_log(name, trained_at_mm2 or task.area_mm2, scale, seed) for name in task.target]
-    codes = np.concatenate([SPACE.encode_columns(rows.design)[objective(task).satisfied(rows)] for rows in logs])
+    codes = np.concatenate(
+        [SPACE.encode_columns(rows.design)[problem_at(task.area_mm2).satisfied(rows)] for rows in logs]
+    )
     return float(joint_values(np.unique(codes, axis=0), task).min())
 
 
 @lru_cache(maxsize=16)
 def offline_log(name: str, area_mm2: float, scale: int, seed: int) -> Evaluations:
     """Return an application's log: the worst legal designs of a random pool, and some illegal ones."""
-    evaluator, workload = EdgeTpuEvaluator(seed=seed), zoo.build(name)
-    bound = Objective("runtime_s", {"area_mm2": area_mm2})
     rows = legal_rows(name, scale), INFEASIBLE_ROWS // scale
-    return worst_of_pool(SPACE, lambda codes: evaluator.evaluate_codes(codes, workload), bound, *rows, seed)
+    return worst_of_pool(problem_at(area_mm2), lambda codes: evaluations(codes, name, seed), *rows, seed)
 
 
 def legal_rows(name: str, scale: int) -> int:
@@ -173,35 +185,34 @@ def legal_rows(name: str, scale: int) -> int:
 
 
 def worst_of_pool(
-    space: Space,
+    problem: Problem,
     evaluate: Callable[[NDArray[np.int64]], Evaluations],
-    bound: Objective,
     wanted: int,
     illegal_rows: int,
     seed: int,
 ) -> Evaluations:
     """Return the worst legal designs of a random pool, of which they are `LOG_SHARE`, and the first illegal ones."""
-    return worst_of(random_pool(space, evaluate, bound, wanted, seed), bound, wanted, illegal_rows)
+    return worst_of(random_pool(problem, evaluate, wanted, seed), problem, wanted, illegal_rows)
 
 
 def random_pool(
-    space: Space, evaluate: Callable[[NDArray[np.int64]], Evaluations], bound: Objective, wanted: int, seed: int
+    problem: Problem, evaluate: Callable[[NDArray[np.int64]], Evaluations], wanted: int, seed: int
 ) -> Evaluations:
     """Return random designs, so many that `LOG_SHARE` of the legal ones are as many as wanted."""
     batches: list[Evaluations] = []
     missing = math.ceil(wanted / LOG_SHARE)
     while missing > 0:
-        codes = sample(space, _POOL_CHUNK, "random", seed * 1_000_003 + len(batches))
+        codes = sample(problem.space, _POOL_CHUNK, "random", seed * 1_000_003 + len(batches))
         batch = evaluate(codes)
-        last = np.flatnonzero(bound.satisfied(batch))[:missing]
+        last = np.flatnonzero(problem.satisfied(batch))[:missing]
         missing -= len(last)
         batches.append(batch.select(np.arange(len(batch) if missing else last[-1] + 1)))
     return Evaluations.concat(batches)
 
 
-def worst_of(pool: Evaluations, bound: Objective, wanted: int, illegal_rows: int) -> Evaluations:
+def worst_of(pool: Evaluations, problem: Problem, wanted: int, illegal_rows: int) -> Evaluations:
     """Return the worst legal designs of a pool and the first illegal ones."""
-    values = objective_values(pool, bound)
+    values = problem.values(pool)
     legal, illegal = np.flatnonzero(np.isfinite(values)), np.flatnonzero(np.isinf(values))
     worst = legal[np.argsort(-values[legal], kind="stable")[:wanted]]
     return pool.select(np.concatenate([worst, illegal[:illegal_rows]]))
@@ -209,9 +220,15 @@ def worst_of(pool: Evaluations, bound: Objective, wanted: int, illegal_rows: int
 
 def joint_values(codes: NDArray[np.int64], task: Task) -> NDArray[np.float64]:
     """Return mean runtimes over the targets, infinite where one is illegal or the area too large, shape [designs]."""
-    evaluator, bound = EdgeTpuEvaluator(), objective(task)
-    every = [objective_values(evaluator.evaluate_codes(codes, zoo.build(name)), bound) for name in task.target]
+    problem = problem_at(task.area_mm2)
+    every = [problem.values(evaluations(codes, name)) for name in task.target]
     return np.asarray(np.mean(every, axis=0))
+
+
+def joint_outcomes(codes: NDArray[np.int64], task: Task) -> Outcomes:
+    """Return what a search over several applications is told: their mean runtime, feasible if all of them are."""
+    values = joint_values(codes, task)
+    return Outcomes({"runtime_s": values, "area_mm2": TEMPLATE.area_mm2(codes)}, np.isfinite(values))
 
 
 def trained(
@@ -221,7 +238,7 @@ def trained(
 
     What has a model file is kept: tables that reuse a model for another bound or other applications train none.
     """
-    if method in SCHEDULED:
+    if surrogates.kind_of(method).scheduled:
         settings = {"schedule": runs.schedule, **settings}
     name = digest(method, tuple(train), area_mm2, sorted(settings.items()))
     path = runs.folder("offline") / "models" / f"{method}-{name}-{runs.of_logs}-seed{seed}.model"
@@ -230,9 +247,13 @@ def trained(
         return kept, kept.facts()["seconds"]
     started = time.perf_counter()
     logs = [offline_log(name, area_mm2, runs.scale, runs.options.seed) for name in train]
-    model = surrogates.load(method)(space=SPACE, seed=seed, **settings, **on_device(method, runs.options))
-    model.fit(InMemoryLog(Evaluations.concat(logs)), Objective("runtime_s", {"area_mm2": area_mm2}))
-    if method in surrogates.SAVABLE:
+    problem = problem_at(area_mm2)
+    if settings.pop("area_as_label", False):
+        problem = replace(problem, laws={})
+    kind = surrogates.kind_of(method)
+    model: Any = kind.make(space=SPACE, seed=seed, **settings, **on_device(method, runs.options))
+    model.fit(InMemoryLog(Evaluations.concat(logs)), problem)
+    if kind.read is not None:
         save_atomically(model, path)
     return model, time.perf_counter() - started
 
@@ -277,9 +298,8 @@ def _offline(
     logs = [offline_log(name, trained_at_mm2 or task.area_mm2, runs.scale, runs.options.seed) for name in task.train]
     found = propose(
         model,
-        TEMPLATE,
+        problem_at(task.area_mm2),
         [context_of(zoo.build(name)) for name in task.target],
-        area_mm2=task.area_mm2,
         top=top,
         seed=seed,
         known=logs[0] if len(task.train) == 1 else None,
@@ -303,9 +323,8 @@ def _generated(runs: Runs, task: Task, seed: int) -> dict[str, Any]:
     started = time.perf_counter()
     (name,) = task.target
     log = offline_log(name, task.area_mm2, runs.scale, runs.options.seed)
-    search = optimizers.load("mins")(space=SPACE, objective=objective(task), seed=seed)
-    search.within = lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2
-    search.tell_batch(SPACE.encode_columns(log.design), objective_values(log, objective(task)))
+    search = optimizers.load("mins")(problem_at(task.area_mm2), seed=seed)
+    search.tell_codes(SPACE.encode_columns(log.design), Outcomes.of(log))
     codes = search.ask_codes(TOP)
     values = joint_values(codes, task)
     return {
@@ -363,19 +382,15 @@ def _online(
 
 
 def searched(
-    search: CodedOptimizer,
-    values_of: Callable[[NDArray[np.int64]], NDArray[np.float64]],
-    small: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
-    budget: int,
+    search: CodedOptimizer, evaluate: Callable[[NDArray[np.int64]], Outcomes | Evaluations], budget: int
 ) -> dict[str, Any]:
     """Return the best that a search meets within so many legal evaluations; see `met`."""
-    return _summary(*met(search, values_of, small, budget))
+    return _summary(*met(search, evaluate, budget))
 
 
 def met(
     search: CodedOptimizer,
-    values_of: Callable[[NDArray[np.int64]], NDArray[np.float64]],
-    small: Callable[[NDArray[np.int64]], NDArray[np.bool_]],
+    evaluate: Callable[[NDArray[np.int64]], Outcomes | Evaluations],
     budget: int,
     enough: float = -math.inf,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -383,15 +398,8 @@ def met(
 
     It asks no design that is too large.
     """
-    search.within = small
-    codes, values, legal, asked, best = [], [], 0, 0, math.inf
-    while legal < budget and asked < _MOST_ASKED * budget and best > enough:
-        codes.append(search.ask_codes(min(search.asks_after(legal), budget - legal)))
-        values.append(values_of(codes[-1]))
-        search.tell_batch(codes[-1], values[-1])
-        legal += int(np.isfinite(values[-1]).sum())
-        best = min(best, float(values[-1].min()))
-        asked += len(codes[-1])
+    spending = Budget(budget, lambda values: int(np.isfinite(values).sum()), _MOST_ASKED * budget, enough)
+    codes, values = zip(*by_codes(search, evaluate, spending, search.problem.values), strict=True)
     return np.concatenate(codes), np.concatenate(values)
 
 
@@ -400,9 +408,8 @@ def _met_by(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return all that an online method evaluates on a task, and the values; see `met`."""
     return met(
-        optimizers.load(method)(space=SPACE, objective=objective(task), seed=seed),
-        lambda codes: joint_values(codes, task),
-        lambda codes: TEMPLATE.area_mm2(codes) <= task.area_mm2,
+        optimizers.load(method)(problem_at(task.area_mm2), seed=seed),
+        lambda codes: joint_outcomes(codes, task),
         budget,
         enough,
     )

@@ -21,11 +21,11 @@ from scipy import stats
 from armillary import surrogates
 from armillary.benchmarks.figures import write_regrets
 from armillary.benchmarks.prime.edge_tpu_optimum import regret
-from armillary.benchmarks.prime.runs import TOP, Runs, joint_values, offline_log, trained
+from armillary.benchmarks.prime.runs import TOP, Runs, joint_values, offline_log, problem_at, trained
 from armillary.benchmarks.prime.scenarios import TABLE_3, Task
 from armillary.benchmarks.prime.tables import geometric_mean, regrets_of, write_csv
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, finished, in_processes, saved_part
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.evaluators.edge_tpu.evaluator import KIND
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.spaces.samplers import sample
 from armillary.studies.propose import propose
@@ -80,7 +80,7 @@ def _one(name: str, task: Task, runs: Runs) -> dict[str, Any]:
 
 def _path(name: str, task: Task, runs: Runs) -> Path:
     scored = "quick" if runs.options.quick else "all"
-    folder = runs.options.out.parent / f"prime-surrogates-{EdgeTpuEvaluator.version}-{_REVISION}"
+    folder = runs.options.out.parent / f"prime-surrogates-{KIND.version}-{_REVISION}"
     label = name.replace(", ", "-").replace(" ", "-")
     return folder / f"{label}-{task.target[0]}-{scored}-{runs.schedule}-seed{runs.options.seed}.json"
 
@@ -95,7 +95,7 @@ def _measured(name: str, task: Task, runs: Runs) -> dict[str, Any]:
     unknown = unmet(positions_within(task.area_mm2, runs.options), SPACE.encode_columns(log.design))
     best = scored_best(model, context, unknown)
     scoring = time.perf_counter() - started
-    searched = propose(model, TEMPLATE, context, area_mm2=task.area_mm2, top=TOP, seed=seed, known=log).codes
+    searched = propose(model, problem_at(task.area_mm2), context, top=TOP, seed=seed, known=log).codes
     verified, found = joint_values(best, task), joint_values(searched, task)
     return {
         "scored_s": float(verified.min()),

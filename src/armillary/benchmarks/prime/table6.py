@@ -24,13 +24,14 @@ from armillary.benchmarks.figures import write_regrets
 from armillary.benchmarks.prime.runs import TOP, on_device, searched, worst_of_pool
 from armillary.benchmarks.prime.tables import geometric_mean, regrets_of, write_csv
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
-from armillary.evaluators.layerwise import LayerwiseEvaluator, optimum
+from armillary.evaluators import spec_of
+from armillary.evaluators.layerwise import NVDLA, optimum
+from armillary.execution.local import evaluated_codes
 from armillary.hardware import templates
 from armillary.log.store import InMemoryLog
-from armillary.optimizers.coded import objective_values
 from armillary.studies.propose import propose
 from armillary.surrogates.prime.training import SCHEDULES, Rung
-from armillary.types import Evaluations, Objective
+from armillary.types import Evaluations, Fidelity
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 
@@ -76,27 +77,23 @@ PUBLISHED = (
 )
 
 
-class Problem:
+class Task:
     """One row as a problem: designs in codes, delays in cycles out, infinite where too large."""
 
     def __init__(self, row: Row) -> None:
         self.family, self.workload = templates.family(row.template), zoo.build(row.workload)
-        self.template = self.family.of(self.workload)
-        self.area_mm2 = AREA_SHARE * self.template.max_area_mm2
-        self.objective = Objective("delay_cycles", {"area_mm2": self.area_mm2})
-        self._evaluator = LayerwiseEvaluator(self.family)
+        template = self.family.of(self.workload)
+        self.area_mm2 = AREA_SHARE * template.max_area_mm2
+        self.problem = template.problem("delay_cycles", {"area_mm2": self.area_mm2})
+        self._spec = spec_of(row.template, Fidelity.ANALYTICAL)
 
     def evaluate(self, codes: NDArray[np.int64]) -> Evaluations:
         """Return the evaluations of designs."""
-        return self._evaluator.evaluate_codes(codes, self.workload)
+        return evaluated_codes(self._spec, self.problem.space, codes, self.workload)
 
     def values(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return delays in cycles, infinite where too large, shape [designs]."""
-        return objective_values(self.evaluate(codes), self.objective)
-
-    def small(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which designs are small enough, shape [designs]."""
-        return np.asarray(self.template.area_mm2(codes) <= self.area_mm2)
+        return self.problem.values(self.evaluate(codes))
 
 
 def run(options: BenchOptions) -> BenchResult:
@@ -110,9 +107,9 @@ def run(options: BenchOptions) -> BenchResult:
     )
     rows: list[dict[str, Any]] = []
     for row in PUBLISHED:
-        problem = Problem(row)
-        best = optimum(problem.family, problem.workload, problem.area_mm2)[1]
-        log = float(objective_values(_log(row, options.quick, options.seed), problem.objective).min())
+        task = Task(row)
+        best = optimum(task.family, task.workload, task.area_mm2)[1]
+        log = float(task.problem.values(_log(row, options.quick, options.seed)).min())
         found = {LOG: [log], **{m: [_one(row, m, seed, options)["runtime_s"] for seed in seeds] for m in methods}}
         rows += _rows_of(row, found, best)
     write_csv(rows, options)
@@ -145,18 +142,17 @@ def _one(row: Row, method: str, seed: int, options: BenchOptions) -> dict[str, A
 
 
 def _path(row: Row, method: str, seed: int, options: BenchOptions) -> Path:
-    folder = options.out.parent / f"prime-table6-{LayerwiseEvaluator.version}-{_REVISION}"
+    folder = options.out.parent / f"prime-table6-{NVDLA.version}-{_REVISION}"
     size = "quick" if options.quick else "full"
     return folder / f"{row.template}-{row.workload}-{method}-{size}-log{options.seed}-seed{seed}.json"
 
 
 @lru_cache(maxsize=4)
 def _log(row: Row, quick: bool, seed: int) -> Evaluations:
-    problem, scale = Problem(row), 10 if quick else 1
+    task, scale = Task(row), 10 if quick else 1
     return worst_of_pool(
-        problem.template.space,
-        problem.evaluate,
-        problem.objective,
+        task.problem,
+        task.evaluate,
         LEGAL_ROWS // scale,
         ILLEGAL_ROWS // scale,
         seed,
@@ -165,22 +161,21 @@ def _log(row: Row, quick: bool, seed: int) -> Evaluations:
 
 def _offline(row: Row, method: str, seed: int, options: BenchOptions) -> dict[str, Any]:
     started = time.perf_counter()
-    problem, log = Problem(row), _log(row, options.quick, options.seed)
+    task, log = Task(row), _log(row, options.quick, options.seed)
     settings = {**_SETTINGS.get(method, {}), **on_device(method, options)}
-    model = surrogates.load(method)(space=problem.template.space, seed=seed, **settings)
-    model.fit(InMemoryLog(log), problem.objective)
+    model = surrogates.load(method)(space=task.problem.space, seed=seed, **settings)
+    model.fit(InMemoryLog(log), task.problem)
     fitted = time.perf_counter()
     found = propose(
         model,
-        problem.template,
-        context_of(problem.workload),
-        area_mm2=problem.area_mm2,
+        task.problem,
+        context_of(task.workload),
         top=TOP,
         seed=seed,
         known=log,
         effort=_PRIME_EFFORT if method == "prime" else None,
     )
-    values = problem.values(found.codes)
+    values = task.values(found.codes)
     return {
         "runtime_s": float(values.min()),
         "feasible_of_top": float(np.isfinite(values).mean()),
@@ -191,10 +186,9 @@ def _offline(row: Row, method: str, seed: int, options: BenchOptions) -> dict[st
 
 def _online(row: Row, method: str, seed: int, options: BenchOptions) -> dict[str, Any]:
     started = time.perf_counter()
-    problem = Problem(row)
-    search = optimizers.load(method)(space=problem.template.space, objective=problem.objective, seed=seed)
+    task = Task(row)
     budget = LEGAL_ROWS // (10 if options.quick else 1)
-    found = searched(search, problem.values, problem.small, budget)
+    found = searched(optimizers.load(method)(task.problem, seed=seed), task.evaluate, budget)
     return {**found, "seconds": time.perf_counter() - started}
 
 

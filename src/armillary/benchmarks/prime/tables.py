@@ -34,6 +34,7 @@ from armillary.benchmarks.prime.scenarios import (
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE, area_mm2
+from armillary.types import Candidate
 from armillary.workloads import zoo
 
 LOG = "log"
@@ -275,7 +276,7 @@ _ZERO_SHOT = {
     **_FIREFLY,
     _TRANSFERRED: ("firefly", {"on_training": True}),
 }
-_LABEL = {"area as a label": ("prime", {"exact": ()})}
+_LABEL = {"area as a label": ("prime", {"area_as_label": True})}
 _TRANSFER_NOTE = (
     "hurdle leans on the training applications where it is asked about others; not leaning, it trusts their contexts. "
     f"{_TRANSFERRED}: the 256 best designs of a search on the training applications, verified on the targets, which is "
@@ -388,7 +389,7 @@ def table14(options: BenchOptions) -> BenchResult:
         name = published.workload
         each = sorted((runs.one("prime", task, seed, **settings) for seed in runs.seeds), key=lambda r: r["runtime_s"])
         chosen = each[len(each) // 2]
-        (edge_tpu,) = EdgeTpuEvaluator().evaluate([EDGE_TPU], zoo.build(name))
+        (edge_tpu,) = EdgeTpuEvaluator().evaluate([Candidate(EDGE_TPU)], zoo.build(name))
         area = float(area_mm2(np.array([chosen["codes"]]))[0])
         gain = edge_tpu.metrics["runtime_s"] / chosen["runtime_s"]
         rows.append(

@@ -7,8 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -16,27 +15,30 @@ from scipy.stats import spearmanr
 
 from armillary.benchmarks.figures import write
 from armillary.benchmarks.prime.tables import geometric_mean, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, saved_part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.cost_model.cost import evaluate
-from armillary.evaluators.gemmini.analytical import distinct, mapped, packed
 from armillary.evaluators.gemmini.build import simulator
-from armillary.evaluators.gemmini.rtl import RtlEvaluator
+from armillary.evaluators.gemmini.layers import mapped, packed
+from armillary.evaluators.gemmini.rtl import KIND, simulated
 from armillary.evaluators.gemmini.sampling import random_sample
-from armillary.evaluators.gemmini.simulation import Job, Simulated, simulate, simulate_all
+from armillary.evaluators.gemmini.simulation import Job, simulate
+from armillary.execution.local import LocalExecutor
 from armillary.hardware.mapping import Mapping as LoopMapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import SPACE, Accelerator, accelerator_of
+from armillary.log.store import Log
+from armillary.metrics import STALLS
 from armillary.reports.theme import blank
 from armillary.spaces.samplers import sample
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Candidate, Design
 from armillary.workloads import zoo
-from armillary.workloads.layer import Layer
+from armillary.workloads.layer import Layer, merge
 
 NETWORKS = ("resnet50", "mobilenet_v2", "unet", "bert")
 SAMPLED = ("resnet50", "retinanet", "bert", "unet")
 GEMM = Layer("gemm_1024", "gemm", K=1024, C=1024, P=1024)
 GEMM_MAPPING = "L3[WIO] P16 K8 C4 - L2[WI] N1 K16X - L1[O] K8 C16 C16X - L0[W] P64"
-_REVISION = 1
+_MEASURED = ("busy_cycles", *(f"{cause}_stall_cycles" for cause in STALLS), "dram_bytes")
 _MOST_CYCLES = 10_000_000
 _SAMPLES, _CONFIGURATIONS = 1_000, 100
 
@@ -129,13 +131,13 @@ def _speeds() -> tuple[list[dict[str, Any]], list[Check]]:
 def _network(name: str, options: BenchOptions) -> dict[str, Any]:
     """Return cycles and seconds of a network at DIM 16, nothing kept from before but the build."""
     options.on_progress(f"{name} at DIM 16", 0, 1)
-    accelerator, evaluator = Accelerator(), RtlEvaluator(seed=options.seed)
+    accelerator = Accelerator()
     simulator(accelerator)
     started = time.perf_counter()
-    runs = mapped(accelerator, zoo.build(name), seed=options.seed)
+    runs = mapped(accelerator, merge(zoo.build(name).layers), seed=options.seed)
     search = time.perf_counter() - started
     started = time.perf_counter()
-    layers = evaluator.simulated(accelerator, runs)
+    layers = simulated(accelerator, runs)
     simulation = time.perf_counter() - started
     options.on_progress(f"{name} at DIM 16", 1, 1)
     hierarchy = accelerator.hierarchy()
@@ -167,60 +169,53 @@ def _network_checks(networks: Sequence[Mapping[str, Any]]) -> list[Check]:
 
 
 def _samples(options: BenchOptions) -> list[dict[str, Any]]:
-    """Return what was measured of every random mapping, design by design."""
+    """Return what was measured of every random mapping, design by design; a log of layer runs keeps it."""
     designs = 12 if options.quick else _CONFIGURATIONS
-    folder = options.out.parent / f"rtl-samples-{RtlEvaluator.version}-{_REVISION}"
+    executor = LocalExecutor(Log(options.out / "log"))
     rows: list[dict[str, Any]] = []
-    for number, accelerator in enumerate(_accelerators(designs, options.seed)):
+    for number, design in enumerate(_designs(designs, options.seed)):
         options.on_progress("designs", number, designs)
-        path = folder / f"seed{options.seed}-{number}.json"
-        part = saved_part(path, partial(_sampled, accelerator, [options.seed, number]))
-        rows += [{**row, "seconds": part["seconds"] / len(part["rows"])} for row in part["rows"]]
+        rows += _sampled(executor, design, [options.seed, number])
     options.on_progress("designs", designs, designs)
     return rows
 
 
-def _accelerators(n: int, seed: int) -> list[Accelerator]:
+def _designs(n: int, seed: int) -> list[Design]:
     """Return random designs of the template that can be built."""
-    found: list[Accelerator] = []
+    found: list[Design] = []
     for design in SPACE.designs(sample(SPACE, 4 * n + 16, "sobol", seed)):
         try:
-            found.append(accelerator_of(design))
+            accelerator_of(design)
         except ArmillaryError:
             continue
+        found.append(design)
     return found[:n]
 
 
-def _sampled(accelerator: Accelerator, seed: list[int]) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    layers = [packed(layer, accelerator.dim) for name in SAMPLED for layer in distinct(zoo.build(name))]
+def _sampled(executor: LocalExecutor, design: Design, seed: list[int]) -> list[dict[str, Any]]:
+    rng, accelerator = np.random.default_rng(seed), accelerator_of(design)
+    layers = [packed(use.layer, accelerator.dim) for name in SAMPLED for use in merge(zoo.build(name).layers)]
     started = time.perf_counter()
     samples = [random_sample(accelerator, layers, _MOST_CYCLES, rng) for _ in range(_SAMPLES // _CONFIGURATIONS)]
-    program = simulator(accelerator)
-    results = simulate_all(lambda _: program, [Job(accelerator, s.program) for s in samples])
-    rows = []
-    for one, result in zip(samples, results, strict=True):
-        if isinstance(result, Exception):
-            raise result
-        rows.append(
-            {
-                **asdict(accelerator),
-                "layer": one.layer.name,
-                "mapping": str(one.mapping),
-                "model_cycles": one.delay_cycles,
-                **_measured(result),
-            }
-        )
-    return {"rows": rows, "seconds": time.perf_counter() - started}
-
-
-def _measured(result: Simulated) -> dict[str, Any]:
-    return {
-        "rtl_cycles": result.cycles,
-        "busy_cycles": result.busy,
-        **{f"{cause}_stall_cycles": cycles for cause, cycles in result.stalls.items()},
-        "dram_bytes": result.read_bytes + result.written_bytes,
-    }
+    numbered = [replace(one.layer, name=f"{one.layer.name}#{number}") for number, one in enumerate(samples)]
+    mappings = {layer.name: str(one.mapping) for layer, one in zip(numbered, samples, strict=True)}
+    runs = executor.run_layers(KIND.spec(seed=seed[0]), Candidate(design, mappings), numbered)
+    seconds = (time.perf_counter() - started) / len(samples)
+    failed = [run for run in runs if run.failure is not None]
+    if failed:
+        raise ArmillaryError(f"layer {failed[0].layer.name} on {design.as_dict()}: {failed[0].failure}")
+    return [
+        {
+            **asdict(accelerator),
+            "layer": one.layer.name,
+            "mapping": run.mapping,
+            "model_cycles": one.delay_cycles,
+            "rtl_cycles": run.metrics["delay_cycles"],
+            **{name: run.metrics[name] for name in _MEASURED},
+            "seconds": seconds,
+        }
+        for one, run in zip(samples, runs, strict=True)
+    ]
 
 
 def _draw(samples: Sequence[Mapping[str, Any]], options: BenchOptions) -> None:

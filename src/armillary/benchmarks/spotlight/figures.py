@@ -28,14 +28,13 @@ from armillary.benchmarks.spotlight.runs import (
     grid_mapper,
     values_of,
 )
-from armillary.evaluators.spotlight import THOROUGH
 from armillary.mapping.search import Goal
 from armillary.mapping.spotlight.dabo import DaboMaps
 from armillary.mapping.spotlight.features import SPOTLIGHT_SW
+from armillary.mapping.spotlight.mappers import THOROUGH, dabo_mapper
 from armillary.mapping.spotlight.mapspace import UnrolledSpace
 from armillary.mapping.spotlight.roofline import least_of_all
 from armillary.mapping.spotlight.search import RANDOM, Judge, Mapper
-from armillary.optimizers.spotlight import dabo_mapper
 from armillary.workloads import zoo
 
 SPOTLIGHT, EXACT = "spotlight", "spotlight-exact"

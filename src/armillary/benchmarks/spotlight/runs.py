@@ -14,11 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from armillary import optimizers
 from armillary.benchmarks.result import BenchOptions, in_processes, saved_part
-from armillary.evaluators.spotlight import MappedNetwork, SpotlightEvaluator, map_network
+from armillary.evaluators import spec_of
+from armillary.evaluators.spotlight import EDGE_KIND, map_network
+from armillary.execution.local import LocalExecutor
 from armillary.hardware import templates
 from armillary.hardware.template import Template
 from armillary.hardware.templates.spotlight import (
@@ -31,12 +31,13 @@ from armillary.hardware.templates.spotlight import (
 )
 from armillary.mapping.search import Goal
 from armillary.mapping.spotlight.features import SPOTLIGHT_SW
-from armillary.mapping.spotlight.fixed import GridMaps
+from armillary.mapping.spotlight.mappers import GRID, MAPPERS, dabo_mapper
 from armillary.mapping.spotlight.mapspace import EYERISS, FLEXIBLE, NVDLA, Dataflow, UnrolledSpace
 from armillary.mapping.spotlight.search import Mapper
-from armillary.optimizers.coded import KnowsWorkload
-from armillary.optimizers.spotlight import dabo_mapper
-from armillary.types import Objective
+from armillary.optimizers.co_design import CoDesign
+from armillary.problems.outcomes import Outcomes
+from armillary.studies.ask_tell import by_candidates
+from armillary.types import Candidate, Evaluation, Fidelity
 from armillary.workloads import zoo
 from armillary.workloads.layer import Workload
 
@@ -51,7 +52,6 @@ HAND: Mapping[str, tuple[Chip, Dataflow]] = {
 Hand = Literal["bounded", "any-memory", "original"]
 _METRICS: Mapping[Goal, str] = {"edp": "edp_pj_cycles", "delay": "delay_cycles"}
 _LANES = (2, 4, 8, 16)
-_GRID = "grid"
 _REVISION = 7
 
 
@@ -79,7 +79,9 @@ class Study:
 
     def workload(self) -> Workload:
         """Return the layers of all networks."""
-        return Workload("+".join(self.models), tuple(u for m in self.models for u in zoo.build(m).layers))
+        every = [(model, use) for model in self.models for use in zoo.build(model).layers]
+        named = (replace(u, layer=replace(u.layer, name=f"{model}/{u.layer.name}")) for model, u in every)
+        return Workload("+".join(self.models), tuple(named))
 
 
 @dataclass(frozen=True)
@@ -124,73 +126,75 @@ class Runs:
         return saved_part(self._path(method, study, seed), lambda: measure(method, study, seed))
 
     def _path(self, method: str, study: Study, seed: int) -> Path:
-        folder = self.options.out.parent / f"spotlight-runs-{SpotlightEvaluator.version}-{_REVISION}"
+        folder = self.options.out.parent / f"spotlight-runs-{EDGE_KIND.version}-{_REVISION}"
         where = f"{study.scale}-{study.hand}" if method in HAND else study.scale
         label = f"{method}-{'+'.join(study.models)}-{study.goal}-{where}-{self.hardware}x{self.software}-seed{seed}"
         return folder / f"{label}.json"
 
     def _search(self, method: str, study: Study, seed: int) -> dict[str, Any]:
         template, workload = study.template, study.workload()
-        objective = Objective(_METRICS[study.goal], {"area_mm2": template.area_budget_mm2})
-        search = optimizers.load(method)(space=template.space, objective=objective, seed=seed)
-        search.within = lambda codes: template.area_mm2(codes) <= template.area_budget_mm2
-        if isinstance(search, KnowsWorkload):
-            search.for_workload(workload)
-        mapper = self.mapper_of(search.mapper)
-        values: list[float] = []
+        problem = template.problem(_METRICS[study.goal], template.budgets, workloads=(workload,))
+        search: CoDesign = optimizers.load(method)(problem, seed=seed)
+        mapper = self.mapper_of(MAPPERS.load(search.mapper))
+        options = {"goal": study.goal, "samples": mapper.samples}
+        spec, executor = spec_of(template.name, Fidelity.ANALYTICAL, options, seed=seed), LocalExecutor()
+        found: list[Evaluation] = []
         seconds: list[float] = []
-        best: tuple[Chip, MappedNetwork] | None = None
         started = time.perf_counter()
-        while len(values) < self.hardware:
-            codes = search.ask_codes(min(search.asks_after(len(values)), self.hardware - len(values)))
-            fresh = []
-            for design in template.space.designs(codes):
-                chip = chip_of(design)
-                found = map_network(chip, workload, mapper=mapper, goal=study.goal, seed=seed)
-                fresh.append(found.value(study.goal))
+
+        def evaluate(candidates: Sequence[Candidate]) -> list[Evaluation]:
+            evaluations = []
+            for evaluation in executor.run(spec, candidates, workload):
+                evaluations.append(evaluation)
                 seconds.append(time.perf_counter() - started)
-                if best is None or fresh[-1] < best[1].value(study.goal):
-                    best = chip, found
-            search.tell_batch(codes, np.array(fresh))
-            values += fresh
-        assert best is not None
-        return {**self._told(*best, mapper, study, seed), "values": values, "seconds": seconds}
+            return evaluations
+
+        for evaluations in by_candidates(search, evaluate, self.hardware):
+            found += evaluations
+        values = problem.values(Outcomes.of_each(found))
+        best = found[int(values.argmin())]
+        costs = {**best.metrics, "value": float(values.min())}
+        told = self._told(chip_of(best.design), costs, mapper, study, seed)
+        return {**told, "values": values.tolist(), "seconds": seconds}
 
     def _hand(self, method: str, study: Study, seed: int) -> dict[str, Any]:
         chip, dataflow = HAND[method]
         space = partial(UnrolledSpace, dataflow=dataflow)
         mapper = replace(dabo_mapper(method, SPOTLIGHT_SW, samples=self.software), space=space)
-        area = study.template.area_budget_mm2
+        area = study.template.budgets["area_mm2"]
         chip = chip if study.scale == "edge" else cloud(chip)
         chips = [chip] if study.hand == "original" else _scaled(chip, area, study)
         workload, started = study.workload(), time.perf_counter()
-        found = [(c, map_network(c, workload, mapper=mapper, goal=study.goal, seed=seed)) for c in chips]
-        best = min(found, key=lambda pair: pair[1].value(study.goal))
+        found = [(c, map_network(c, workload.layers, mapper=mapper, goal=study.goal, seed=seed)) for c in chips]
+        best, network = min(found, key=lambda pair: pair[1].value(study.goal))
+        costs = {
+            "delay_cycles": network.delay_cycles,
+            "energy_pj": network.energy_pj,
+            "value": network.value(study.goal),
+        }
         values = [network.value(study.goal) for _, network in found]
         seconds = [time.perf_counter() - started] * len(values)
-        return {**self._told(*best, mapper, study, seed), "values": values, "seconds": seconds}
+        return {**self._told(best, costs, mapper, study, seed), "values": values, "seconds": seconds}
 
     def mapper_of(self, mapper: Mapper) -> Mapper:
         """Return a search for mappings with this run's number of samples, where it has the chapter's."""
         return replace(mapper, samples=self.software) if mapper.samples == 100 else mapper
 
-    def _told(self, chip: Chip, found: MappedNetwork, mapper: Mapper, study: Study, seed: int) -> dict[str, Any]:
+    def _told(self, chip: Chip, costs: Mapping[str, float], mapper: Mapper, study: Study, seed: int) -> dict[str, Any]:
         """Return what a run found: `each` is every network alone, mapped anew where several were searched together."""
-        value = found.value(study.goal)
-        several = len(study.models) > 1
+        each = dict.fromkeys(study.models, costs["value"])
+        if len(study.models) > 1:
+            each = {model: self.on(chip, mapper, model, study.goal, seed) for model in study.models}
         return {
-            "value": value,
-            "delay_cycles": found.delay_cycles,
-            "energy_pj": found.energy_pj,
+            **{name: costs[name] for name in ("value", "delay_cycles", "energy_pj")},
             "area_mm2": chip.area_mm2,
-            "illegal": int(sum(best.illegal for best in found.best)),
             "chip": vars(chip),
-            "each": {m: self.on(chip, mapper, m, study.goal, seed) if several else value for m in study.models},
+            "each": each,
         }
 
     def on(self, chip: Chip, mapper: Mapper, model: str, goal: Goal, seed: int) -> float:
         """Return the goal of a network on a chip."""
-        return map_network(chip, zoo.build(model), mapper=mapper, goal=goal, seed=seed).value(goal)
+        return map_network(chip, zoo.build(model).layers, mapper=mapper, goal=goal, seed=seed).value(goal)
 
 
 def chip_from(run: Mapping[str, Any]) -> Chip:
@@ -200,7 +204,7 @@ def chip_from(run: Mapping[str, Any]) -> Chip:
 
 def grid_mapper() -> Mapper:
     """Return the search that needs none: a grid of sensible mappings."""
-    return Mapper(_GRID, GridMaps, samples=500, batch=100)
+    return GRID
 
 
 def values_of(runs: Sequence[Mapping[str, Any]]) -> list[float]:

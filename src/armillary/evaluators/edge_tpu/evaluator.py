@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from armillary.evaluators.edge_tpu.compiler import (
     INVOCATION_S,
@@ -19,12 +18,14 @@ from armillary.evaluators.edge_tpu.compiler import (
     compile_workload,
 )
 from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
-from armillary.evaluators.edge_tpu.explain import explain
+from armillary.evaluators.edge_tpu.explain import explain, layer_runs
 from armillary.evaluators.explanation import Explanation
+from armillary.evaluators.kind import EvaluatorKind
+from armillary.evaluators.recording import Infeasible, table, without_mappings
 from armillary.hardware.templates.edge_tpu import CLOCK_HZ, MAX_AREA_MM2, SPACE, EdgeTpuChips
-from armillary.types import Design, Evaluation, Evaluations, Fidelity
-from armillary.workloads.context import context_of
-from armillary.workloads.layer import Workload
+from armillary.metrics import folded
+from armillary.types import Candidate, Cost, Design, Evaluation, Evaluations, EvaluatorSpec, Fidelity, LayerRun
+from armillary.workloads.layer import Layer, LayerUse, Workload
 
 # Designs whose tensors of designs x layers x mappings stay in the processor's cache; a GPU wants
 # them all at once.
@@ -35,21 +36,44 @@ class EdgeTpuEvaluator:
     """Our analytical model of the Edge TPU template.
 
     Args:
-        seed: recorded with each evaluation; the model itself draws nothing.
+        spec: of `KIND`, whose seed is recorded; the model itself draws nothing.
         device: where the tensors live: `cpu` or `cuda`.
     """
 
-    name = "edge_tpu"
-    version = "1"
-    fidelity = Fidelity.ANALYTICAL
-
-    def __init__(self, *, seed: int = 0, device: str = "cpu") -> None:
-        self._seed = seed
+    def __init__(self, spec: EvaluatorSpec | None = None, *, device: str = "cpu") -> None:
+        self.spec = KIND.spec() if spec is None else spec
         self._device = torch.device(device)
 
-    def evaluate(self, designs: Sequence[Design], workload: Workload) -> list[Evaluation]:
-        """Evaluate designs one by one; infeasible ones state their failure."""
-        return self.evaluate_codes(SPACE.encode(designs), workload).to_list() if designs else []
+    def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
+        """Evaluate candidates one by one; infeasible ones state their failure, feasible ones the runs of their layers.
+
+        Raises:
+            ArmillaryError: if a candidate brings mappings, or is of another space.
+        """
+        without_mappings(candidates, self.spec)
+        if not candidates:
+            return []
+        codes = SPACE.encode([candidate.design for candidate in candidates])
+        return [self._with_layers(e, workload) for e in self.evaluate_codes(codes, workload).to_list()]
+
+    def run_layers(self, candidates: Sequence[Candidate], layers: Sequence[Layer]) -> list[LayerRun]:
+        """Run every layer on every candidate; one without a legal mapping says what it lacks.
+
+        Raises:
+            ArmillaryError: if a candidate brings mappings, or is of another space.
+        """
+        without_mappings(candidates, self.spec)
+        return [self._layer_run(candidate.design, layer) for candidate in candidates for layer in layers]
+
+    def _with_layers(self, evaluation: Evaluation, workload: Workload) -> Evaluation:
+        if not evaluation.feasible:
+            return evaluation
+        return replace(evaluation, layers=layer_runs(evaluation.design, workload))
+
+    def _layer_run(self, design: Design, layer: Layer) -> LayerRun:
+        alone = Workload(layer.name, (LayerUse(layer),))
+        failure = self.evaluate_codes(SPACE.encode([design]), alone).failure(0)
+        return LayerRun(design, layer, "", {}, failure) if failure else layer_runs(design, alone)[0]
 
     def evaluate_codes(self, codes: NDArray[np.int64], workload: Workload) -> Evaluations:
         """Evaluate coded designs, shape [designs, 10].
@@ -68,11 +92,11 @@ class EdgeTpuEvaluator:
         for first in range(0, len(buildable), step):
             rows = buildable[first : first + step]
             self._evaluate_chunk(codes[rows], rows, layers, workload, results)
-        return results.table(codes, workload, self, time.perf_counter() - start)
+        return results.table(codes, workload, self.spec, time.perf_counter() - start)
 
-    def explain(self, design: Design, workload: Workload) -> Explanation:
-        """Take one feasible design apart."""
-        return explain(design, workload)
+    def explain(self, evaluation: Evaluation, workload: Workload) -> Explanation:
+        """Take one feasible evaluation apart."""
+        return explain(evaluation, workload)
 
     def _evaluate_chunk(
         self,
@@ -92,26 +116,25 @@ class EdgeTpuEvaluator:
         )
         results.add_failures(rows[~legal], compiled, chips, workload, ~legal)
 
-    @property
-    def seed(self) -> int:
-        """The recorded seed."""
-        return self._seed
-
 
 def _metrics(
     chip: EdgeTpuChips, compiled: Compiled, layers: LayerTensors, workload: Workload
 ) -> dict[str, NDArray[np.float64]]:
-    count = layers.count.reshape(1, -1)
-
-    def total(values: Tensor) -> NDArray[np.float64]:
-        summed: NDArray[np.float64] = (values * count).sum(dim=1).cpu().numpy()
-        return summed
-
-    cycles = np.ceil(total(compiled.cycles) + compiled.instruction_cycles.cpu().numpy() + INVOCATION_S * CLOCK_HZ)
+    sums = folded(
+        {
+            "delay_cycles": compiled.cycles,
+            "dram_bytes": compiled.dram_bytes,
+            "onchip_bytes": compiled.network_bytes,
+        },
+        layers.count.reshape(1, -1),
+    )
+    total = {name: values.cpu().numpy() for name, values in sums.items()}
+    starting = compiled.instruction_cycles.cpu().numpy() + INVOCATION_S * CLOCK_HZ
+    cycles = np.ceil(total["delay_cycles"] + starting)
     traffic = Traffic(
         macs=workload.macs,
-        dram_bytes=total(compiled.dram_bytes) + compiled.instruction_bytes.cpu().numpy(),
-        onchip_bytes=total(compiled.network_bytes),
+        dram_bytes=total["dram_bytes"] + compiled.instruction_bytes.cpu().numpy(),
+        onchip_bytes=total["onchip_bytes"],
     )
     return {
         "delay_cycles": cycles,
@@ -172,30 +195,26 @@ class _Results:
             self._available[rows[lacking]] = have[lacking]
             undecided &= ~lacking
 
-    def table(
-        self, codes: NDArray[np.int64], workload: Workload, evaluator: EdgeTpuEvaluator, seconds: float
-    ) -> Evaluations:
-        """Return the batch; its seconds are shared equally."""
-        rows = len(self._feasible)
-        kinds = np.where(self._feasible, "", "infeasible").astype(object)
-        context = context_of(workload).as_dict()
-        return Evaluations(
-            space=SPACE.name,
-            design=SPACE.columns(codes),
-            workload=np.full(rows, workload.name, dtype=object),
-            context={name: np.full(rows, value) for name, value in context.items()},
-            evaluator=np.full(rows, evaluator.name, dtype=object),
-            version=np.full(rows, evaluator.version, dtype=object),
-            fidelity=np.full(rows, str(evaluator.fidelity), dtype=object),
-            metrics=self._metrics,
+    def table(self, codes: NDArray[np.int64], workload: Workload, spec: EvaluatorSpec, seconds: float) -> Evaluations:
+        """Return the batch."""
+        infeasible = Infeasible(self._resource, self._layer, self._needed, self._available)
+        return table(
+            spec,
+            SPACE,
+            codes,
+            workload,
+            self._metrics,
+            seconds=seconds,
             feasible=self._feasible,
-            failure_kind=kinds,
-            failure_resource=self._resource,
-            failure_layer=self._layer,
-            failure_needed=self._needed,
-            failure_available=self._available,
-            failure_detail=np.full(rows, "", dtype=object),
-            seconds=np.full(rows, seconds / max(rows, 1)),
-            seed=np.full(rows, evaluator.seed, dtype=np.int64),
-            time=np.full(rows, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")),
+            infeasible=infeasible,
         )
+
+
+KIND = EvaluatorKind(
+    template="edge_tpu",
+    fidelity=Fidelity.ANALYTICAL,
+    name="edge_tpu",
+    version="1",
+    cost=Cost.BATCH,
+    make=lambda spec, _: EdgeTpuEvaluator(spec),
+)

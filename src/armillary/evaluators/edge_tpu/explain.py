@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,59 +10,90 @@ from numpy.typing import NDArray
 
 from armillary.evaluators.edge_tpu.compiler import (
     INVOCATION_S,
-    LAYER_SETUP_CYCLES,
     MAPPINGS,
     ChipTensors,
+    Compiled,
     LayerTensors,
     compile_workload,
 )
 from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
-from armillary.evaluators.explanation import Explanation, LayerCost
+from armillary.evaluators.explanation import ChipRates, Explanation, LayerCost
 from armillary.hardware.templates.edge_tpu import CLOCK_HZ, MAX_AREA_MM2, SPACE, EdgeTpuChips
-from armillary.types import ArmillaryError, Design
+from armillary.types import ArmillaryError, Design, Evaluation, LayerRun
 from armillary.workloads.layer import LayerUse, Workload
 
-_COLUMNS = ("mapping", "cycles", "compute_cycles", "dram_cycles", "network_cycles", "dram_bytes", "network_bytes")
+_METRICS = {
+    "delay_cycles": "cycles",
+    "compute_cycles": "compute_cycles",
+    "dram_cycles": "dram_cycles",
+    "onchip_cycles": "network_cycles",
+    "dram_bytes": "dram_bytes",
+    "onchip_bytes": "network_bytes",
+}
 
 
-def explain(design: Design, workload: Workload) -> Explanation:
-    """Return the cost of every layer of a workload on a design.
+def layer_runs(design: Design, workload: Workload) -> tuple[LayerRun, ...]:
+    """Return the runs of a workload's layers on a design, which can run them all.
+
+    The mapping names what the array's two axes and the lanes' cores take: output channels (K), or rows (P) and columns
+    (Q) of the output.
 
     Raises:
         ArmillaryError: if the design is too large to be built, or a layer has no legal mapping; evaluate
             the design to learn why.
     """
+    chip, compiled = _compiled(design, workload)
+    columns = {metric: getattr(compiled, name)[0].tolist() for metric, name in _METRICS.items()}
+    mappings = compiled.mapping[0].tolist()
+    return tuple(
+        _layer_run(design, use, chip, int(mappings[i]), {name: float(values[i]) for name, values in columns.items()})
+        for i, use in enumerate(workload.layers)
+    )
+
+
+def explain(evaluation: Evaluation, workload: Workload) -> Explanation:
+    """Return the parts of a feasible evaluation.
+
+    Raises:
+        ArmillaryError: see `layer_runs`.
+    """
+    design = evaluation.design
+    chip, compiled = _compiled(design, workload)
+    runs = evaluation.layers or layer_runs(design, workload)
+    program = float(compiled.instruction_bytes[0])
+    return Explanation(
+        layers=tuple(LayerCost.of(run, run.layer.macs) for run in runs),
+        rates=ChipRates(
+            clock_hz=CLOCK_HZ,
+            macs_per_s=float(chip.macs_per_cycle[0]) * CLOCK_HZ,
+            dram_bytes_per_s=float(chip.dram_bytes_per_s[0]),
+        ),
+        area_parts_mm2=_first(chip.area_parts_mm2()),
+        energy_parts_pj=_first(energy_parts_pj(chip, _traffic(runs, workload.macs, program))),
+        overhead_s={
+            "invocation": INVOCATION_S,
+            "instruction fetch": float(compiled.instruction_cycles[0]) / CLOCK_HZ,
+        },
+    )
+
+
+def _compiled(design: Design, workload: Workload) -> tuple[EdgeTpuChips, Compiled]:
     chip = EdgeTpuChips.of(SPACE.encode([design]))
     area = float(chip.area_mm2()[0])
     if area > MAX_AREA_MM2:
         raise ArmillaryError(f"{design.as_dict()} cannot be built: its area is {area:.4g} mm2, at most {MAX_AREA_MM2}")
     device = torch.device("cpu")
-    chips, layers = ChipTensors.of(chip, device), LayerTensors.of(workload, device)
-    compiled = compile_workload(chips, layers)
+    compiled = compile_workload(ChipTensors.of(chip, device), LayerTensors.of(workload, device))
     if not bool(compiled.legal.all()):
         raise ArmillaryError(f"{workload.name} has no legal mapping on {design.as_dict()}")
-    columns = {name: getattr(compiled, name)[0].numpy() for name in _COLUMNS}
-    costs = tuple(
-        _layer_cost(use, chip, {name: float(values[i]) for name, values in columns.items()})
-        for i, use in enumerate(workload.layers)
-    )
-    program = float(compiled.instruction_bytes[0])
-    total = Traffic(
-        macs=workload.macs,
-        dram_bytes=np.array([sum(c.count * c.dram_bytes for c in costs) + program]),
-        onchip_bytes=np.array([sum(c.count * c.onchip_bytes for c in costs)]),
-    )
-    return Explanation(
-        layers=costs,
-        clock_hz=CLOCK_HZ,
-        overhead_s={
-            "invocation": INVOCATION_S,
-            "instruction fetch": float(compiled.instruction_cycles[0]) / CLOCK_HZ,
-        },
-        energy_parts_pj=_first(energy_parts_pj(chip, total)),
-        area_parts_mm2=_first(chip.area_parts_mm2()),
-        peak_macs_per_s=float(chip.macs_per_cycle[0]) * CLOCK_HZ,
-        peak_dram_bytes_per_s=float(chip.dram_bytes_per_s[0]),
+    return chip, compiled
+
+
+def _traffic(runs: Sequence[LayerRun], macs: int, program_bytes: float) -> Traffic:
+    return Traffic(
+        macs=macs,
+        dram_bytes=np.array([sum(run.runs * run.metrics["dram_bytes"] for run in runs) + program_bytes]),
+        onchip_bytes=np.array([sum(run.runs * run.metrics["onchip_bytes"] for run in runs)]),
     )
 
 
@@ -70,38 +101,18 @@ def _first(parts: dict[str, NDArray[np.float64]]) -> dict[str, float]:
     return {name: float(values[0]) for name, values in parts.items()}
 
 
-def _layer_cost(use: LayerUse, chip: EdgeTpuChips, chosen: dict[str, float]) -> LayerCost:
+def _layer_run(design: Design, use: LayerUse, chip: EdgeTpuChips, mapping: int, chosen: dict[str, float]) -> LayerRun:
     traffic = Traffic(
         macs=use.layer.macs,
         dram_bytes=np.array([chosen["dram_bytes"]]),
-        onchip_bytes=np.array([chosen["network_bytes"]]),
+        onchip_bytes=np.array([chosen["onchip_bytes"]]),
     )
-    return LayerCost(
-        layer=use.layer.name,
-        kind=use.layer.kind,
-        count=use.count,
-        macs=use.layer.macs,
-        mapping=_mapping_text(int(chosen["mapping"])),
-        delay_cycles=chosen["cycles"],
-        compute_cycles=chosen["compute_cycles"],
-        dram_cycles=chosen["dram_cycles"],
-        onchip_cycles=chosen["network_cycles"],
-        dram_bytes=chosen["dram_bytes"],
-        onchip_bytes=chosen["network_bytes"],
-        energy_pj=sum(_first(energy_parts_pj(chip, traffic)).values()),
-        utilization=use.layer.macs / (chosen["cycles"] * float(chip.macs_per_cycle[0])),
-        bound=_bound(chosen),
-    )
-
-
-def _bound(chosen: dict[str, float]) -> Literal["compute", "dram", "on-chip", "overhead"]:
-    cycles: dict[Literal["compute", "dram", "on-chip", "overhead"], float] = {
-        "overhead": LAYER_SETUP_CYCLES,
-        "compute": chosen["compute_cycles"],
-        "dram": chosen["dram_cycles"],
-        "on-chip": chosen["network_cycles"],
+    metrics = {
+        **chosen,
+        "energy_pj": sum(_first(energy_parts_pj(chip, traffic)).values()),
+        "utilization": use.layer.macs / (chosen["delay_cycles"] * float(chip.macs_per_cycle[0])),
     }
-    return max(cycles, key=lambda part: cycles[part])
+    return LayerRun(design, use.layer, _mapping_text(mapping), metrics, runs=use.count)
 
 
 def _mapping_text(mapping: int) -> str:

@@ -4,90 +4,121 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from armillary.evaluators.gemmini.analytical import BUDGET, GemminiEvaluator, Run, delay_metrics, energy_pj
-from armillary.evaluators.gemmini.build import BuildError, simulator, tools
-from armillary.evaluators.gemmini.simulation import (
-    MOST_CYCLES,
-    Job,
-    Simulated,
-    SimulationError,
-    simulate_all,
-)
+from pydantic import Field
+
+from armillary.evaluators.explanation import Explanation
+from armillary.evaluators.gemmini.build import simulator, tools
+from armillary.evaluators.gemmini.layers import LayersOfGemmini, MappingOptions, Run, costs_of, explained
+from armillary.evaluators.gemmini.simulation import MOST_CYCLES, Job, Simulated, SimulationError, simulate_all
+from armillary.evaluators.kind import EvaluatorKind
+from armillary.evaluators.recording import without_search
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
-from armillary.types import STALLS, ArmillaryError, Fidelity
+from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun
+from armillary.workloads.layer import Layer, Workload
 
 
-class RtlEvaluator(GemminiEvaluator):
+class RtlOptions(MappingOptions):
+    """How layers are mapped and simulated."""
+
+    full: bool = Field(False, description="Simulate every multiplier; the results are the same.")
+    most_cycles: int = Field(MOST_CYCLES, ge=1, description="Cycles of a layer after which the design has failed.")
+
+
+class RtlEvaluator:
     """Designs of the `gemmini` template as simulated hardware.
 
     The delay is the hardware's, layer after layer. The energy is the cost model's, as in the dissertation, whose
     FireSim measured none either.
 
     Args:
-        seed: of the search for mappings.
-        budget: mappings that it evaluates per layer.
-        full: simulate every multiplier; the results are the same.
-        most_cycles: of a layer, after which the design counts as failed.
+        spec: of `KIND`.
+        options: how layers are mapped and simulated.
 
     Raises:
         ArmillaryError: if Verilator or a C++ compiler is missing.
     """
 
-    name = "gemmini/rtl"
-    version = "2"
-    fidelity = Fidelity.RTL
-    failures = (ArmillaryError, SimulationError, BuildError)
-
-    def __init__(
-        self, *, seed: int = 0, budget: int = BUDGET, full: bool = False, most_cycles: int = MOST_CYCLES
-    ) -> None:
-        super().__init__(seed=seed, budget=budget)
+    def __init__(self, spec: EvaluatorSpec, options: RtlOptions) -> None:
         tools()
-        self._full, self._most_cycles = full, most_cycles
+        self.spec, self._options = spec, options
+        self._layers = LayersOfGemmini(spec, options, self._measured)
 
-    def measure(self, accelerator: Accelerator, runs: Sequence[Run]) -> dict[str, float]:
-        """Return the metrics of a network whose layers are mapped.
+    def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
+        """Evaluate candidates; see `LayersOfGemmini.evaluation`.
 
         Raises:
+            ArmillaryError: if a design is of another space, or a candidate names a search for its mappings.
             SimulationError: if a layer's simulation ends without a result.
             BuildError: if the simulator cannot be built.
         """
-        layers = self.simulated(accelerator, runs)
-        cycles = sum(run.count * layer.cycles for run, layer in zip(runs, layers, strict=True))
-        summed = {
-            f"{cause}_stall_cycles": float(
-                sum(run.count * layer.stalls[cause] for run, layer in zip(runs, layers, strict=True))
-            )
-            for cause in STALLS
-        }
-        return {
-            **delay_metrics(float(cycles), accelerator, runs),
-            "energy_pj": energy_pj(accelerator, runs),
-            "dram_bytes": float(
-                sum(run.count * (s.read_bytes + s.written_bytes) for run, s in zip(runs, layers, strict=True))
-            ),
-            "busy_cycles": float(sum(run.count * s.busy for run, s in zip(runs, layers, strict=True))),
-            **summed,
-        }
+        without_search(candidates, self.spec)
+        return [self._layers.evaluation(candidate, workload) for candidate in candidates]
 
-    def simulated(self, accelerator: Accelerator, runs: Sequence[Run]) -> list[Simulated]:
-        """Return what each layer's simulation measured; layers run side by side.
+    def run_layers(self, candidates: Sequence[Candidate], layers: Sequence[Layer]) -> list[LayerRun]:
+        """Run every layer on every candidate; one that cannot run says why.
 
         Raises:
-            SimulationError: if one ends without a result.
-            BuildError: if the simulator cannot be built.
+            ArmillaryError, SimulationError, BuildError: see `evaluate`.
         """
-        program = simulator(accelerator, full=self._full)
-        jobs = [
-            Job(accelerator, compile_layer(run.layer, run.mapping, accelerator), most_cycles=self._most_cycles)
-            for run in runs
+        without_search(candidates, self.spec)
+        return [run for candidate in candidates for run in self._layers.runs(candidate, layers)]
+
+    def explain(self, evaluation: Evaluation, workload: Workload) -> Explanation:
+        """Take one feasible evaluation apart; the energies are the cost model's."""
+        return explained(evaluation, workload)
+
+    def _measured(self, accelerator: Accelerator, runs: Sequence[Run]) -> list[dict[str, float]]:
+        results = simulated(accelerator, runs, full=self._options.full, most_cycles=self._options.most_cycles)
+        by_model = costs_of(accelerator, runs)
+        return [
+            {**metrics_of(result, run, accelerator), "energy_pj": costs["energy_pj"]}
+            for result, run, costs in zip(results, runs, by_model, strict=True)
         ]
-        results = []
-        for run, result in zip(runs, simulate_all(lambda _: program, jobs), strict=True):
-            if isinstance(result, SimulationError):
-                raise type(result)(f"layer {run.layer.name}: {result}") from result
-            if isinstance(result, Exception):
-                raise result
-            results.append(result)
-        return results
+
+
+def metrics_of(result: Simulated, run: Run, accelerator: Accelerator) -> dict[str, float]:
+    """Return what a layer's simulation measured, as metrics."""
+    return {
+        "delay_cycles": float(result.cycles),
+        "utilization": run.macs / (result.cycles * accelerator.dim**2),
+        "dram_bytes": float(result.read_bytes + result.written_bytes),
+        "busy_cycles": float(result.busy),
+        **{f"{cause}_stall_cycles": float(cycles) for cause, cycles in result.stalls.items()},
+    }
+
+
+def simulated(
+    accelerator: Accelerator, runs: Sequence[Run], *, full: bool = False, most_cycles: int = MOST_CYCLES
+) -> list[Simulated]:
+    """Return what each layer's simulation measured; different layers run side by side, equal ones once.
+
+    Raises:
+        SimulationError: if one ends without a result.
+        BuildError: if the simulator cannot be built.
+    """
+    program = simulator(accelerator, full=full)
+    different = {(run.layer, run.mapping): run for run in runs}
+    jobs = [
+        Job(accelerator, compile_layer(run.layer, run.mapping, accelerator), most_cycles=most_cycles)
+        for run in different.values()
+    ]
+    results = {}
+    for key, result in zip(different, simulate_all(lambda _: program, jobs), strict=True):
+        if isinstance(result, SimulationError):
+            raise type(result)(f"layer {key[0].name}: {result}") from result
+        if isinstance(result, Exception):
+            raise result
+        results[key] = result
+    return [results[run.layer, run.mapping] for run in runs]
+
+
+KIND = EvaluatorKind(
+    template="gemmini",
+    fidelity=Fidelity.RTL,
+    name="gemmini/rtl",
+    version="3",
+    cost=Cost.MINUTES,
+    make=RtlEvaluator,
+    options=RtlOptions,
+)

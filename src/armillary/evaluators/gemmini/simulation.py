@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from armillary.hardware.rtl.gemmini.compiler import Program
 from armillary.hardware.rtl.gemmini.generator import ELABORATED
 from armillary.hardware.templates.gemmini import Accelerator
-from armillary.types import STALLS
+from armillary.metrics import STALLS
 
 Bytes = NDArray[np.uint8]
 MOST_CYCLES = 2_000_000_000

@@ -94,6 +94,8 @@ NODE_NM = 16
 SRAM_MM2_PER_MIB = 0.4291
 MAC_MM2 = 7.44e-4
 MAX_AREA_MM2 = 98.0
+PRIME_AREA_MM2 = 29.0
+"""The bound of PRIME's experiments, to which a search keeps if it is given none."""
 
 # The first chip of arXiv 2102.10423 at the 25 Gbit/s of PRIME A.7; every value is in the space.
 EDGE_TPU = SPACE.design_from(
@@ -171,8 +173,9 @@ def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
 TEMPLATE = Template(
     name="edge_tpu",
     space=SPACE,
-    area_mm2=area_mm2,
-    max_area_mm2=MAX_AREA_MM2,
+    laws={"area_mm2": area_mm2},
+    limits={"area_mm2": MAX_AREA_MM2},
+    budgets={"area_mm2": PRIME_AREA_MM2},
     baseline=EDGE_TPU,
     baseline_name="Edge TPU",
 )

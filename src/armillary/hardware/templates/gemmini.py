@@ -248,9 +248,9 @@ def _baseline() -> Design:
 TEMPLATE = Template(
     name="gemmini",
     space=SPACE,
-    area_mm2=area_mm2,
-    max_area_mm2=float(area_mm2(np.array([SPACE.cardinalities]) - 1)[0]),
-    area_budget_mm2=3.0,
+    laws={"area_mm2": area_mm2},
+    limits={"area_mm2": float(area_mm2(np.array([SPACE.cardinalities]) - 1)[0])},
+    budgets={"area_mm2": 3.0},
     baseline=_baseline(),
     baseline_name="Gemmini",
     baseline_note="Gemmini's default configuration",

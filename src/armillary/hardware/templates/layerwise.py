@@ -39,6 +39,7 @@ _ARRAY_BYTES_PER_CYCLE = 64.0
 _DRAM_BYTES_PER_CYCLE = 16.0
 _MIB = 1 << 20
 _BASELINE = (32, 4)
+_BUDGET_MM2 = 29.0  # PRIME's bound
 
 Spread = Callable[[Layer, int, int], Mapping]
 """A dataflow: a layer, PEs and filters per PE to the mapping."""
@@ -188,8 +189,9 @@ def _template(family: Layerwise, workload: str, arrays: tuple[Slot, ...]) -> Tem
     return Template(
         name=family.name,
         space=space,
-        area_mm2=areas,
-        max_area_mm2=float(areas.table.max(axis=(1, 2)).sum()),
+        laws={"area_mm2": areas},
+        limits={"area_mm2": float(areas.table.max(axis=(1, 2)).sum())},
+        budgets={"area_mm2": _BUDGET_MM2},
         baseline=space.design_from(
             {p.name: _BASELINE[i % 2] for i, p in enumerate(parameters)}, f"the uniform {family.name} design"
         ),

@@ -324,9 +324,9 @@ def _template(space: Space, baseline: str, budget_mm2: float) -> Template:
     return Template(
         name=space.name,
         space=space,
-        area_mm2=partial(area_mm2, space),
-        max_area_mm2=float(area_mm2(space, np.array([space.cardinalities]) - 1)[0]),
-        area_budget_mm2=budget_mm2,
+        laws={"area_mm2": partial(area_mm2, space)},
+        limits={"area_mm2": float(area_mm2(space, np.array([space.cardinalities]) - 1)[0])},
+        budgets={"area_mm2": budget_mm2},
         baseline=space.design_from(values, space.name),
         baseline_name="middle of the space",
         baseline_note="the middle of every range",

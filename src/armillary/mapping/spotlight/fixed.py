@@ -27,6 +27,7 @@ from armillary.mapping.spotlight.mapspace import (
     Maps,
     UnrolledSpace,
     largest_divisors,
+    nearest_order,
     places,
 )
 from armillary.mapping.spotlight.search import LayerSearch
@@ -106,9 +107,8 @@ class Usual:
 
 def _like(orders: Integers, order: Integers, turning: NDArray[np.bool_]) -> int:
     """Return the number of the order in which most of the innermost turning loops are the same."""
-    wanted = np.flatnonzero(turning)[np.argsort(order[turning], kind="stable")]
-    own = np.argsort(np.where(turning, orders, len(DIMENSIONS)), axis=1, kind="stable")[:, : len(wanted)]
-    return int((own == wanted).cumprod(axis=1).sum(axis=1).argmax())
+    outer_first = np.flatnonzero(turning)[np.argsort(-order[turning], kind="stable")]
+    return nearest_order(orders, [DIMENSIONS[d] for d in outer_first])
 
 
 class GridMaps(LayerSearch):

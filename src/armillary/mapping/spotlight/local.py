@@ -7,10 +7,9 @@ chip may start the next search: what the new chip cannot unroll is turned in tim
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +29,6 @@ from armillary.mapping.spotlight.mapspace import (
     unroll,
 )
 from armillary.mapping.spotlight.search import LayerSearch
-from armillary.workloads.layer import Layer
 
 DISTINCT = partial(UnrolledSpace, every_order=False)
 """The space to search thoroughly: only loop orders that can differ in cost."""
@@ -174,36 +172,6 @@ def _among_first(maps: Maps, most: int) -> NDArray[np.bool_]:
     rank = np.empty(len(key), dtype=np.int64)
     rank[order] = np.arange(len(key)) - np.repeat(starts, np.diff(np.append(starts, len(key))))
     return rank < most
-
-
-class Starting(Protocol):
-    """A search that can start from mappings of another chip, and tells the best it met."""
-
-    @property
-    def population(self) -> Maps | None:
-        """The best, the very best first; None before the first."""
-        ...
-
-
-Found = TypeVar("Found", bound=Starting)
-
-
-class Memory(Generic[Found]):
-    """Makes searches that start from the best mappings of the same layer onto the chip before.
-
-    Args:
-        make: such a search, of a space and a generator, with `start`.
-    """
-
-    def __init__(self, make: Callable[..., Found]) -> None:
-        self._make = make
-        self._last: dict[Layer, Found] = {}
-
-    def __call__(self, space: UnrolledSpace, rng: np.random.Generator) -> Found:
-        """Return a search for a layer onto another chip."""
-        before = self._last.get(space.layer)
-        self._last[space.layer] = self._make(space, rng, start=None if before is None else before.population)
-        return self._last[space.layer]
 
 
 def _merge(

@@ -26,6 +26,7 @@ from armillary.hardware.hierarchy import DIMENSIONS, TENSORS
 from armillary.hardware.mapping import RELEVANT, LevelMapping, Loop, Mapping, loop_bounds, tile_words
 from armillary.hardware.templates.spotlight import Chip
 from armillary.mapping.mapspace import factorizations
+from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 REGISTERS, LANES, ARRAY, SCRATCHPAD, DRAM = range(5)
@@ -268,6 +269,52 @@ class UnrolledSpace:
                 LevelMapping(TENSORS, loops(np.arange(len(DIMENSIONS)), REGISTERS), across(maps.lanes, "X", LANES)),
             )
         )
+
+    def maps_of(self, mapping: Mapping) -> Maps:
+        """Return a mapping of the layer, onto another chip perhaps, as one of this space's.
+
+        Loops that do not turn have left no trace in it: what stands for them is any that the space has, and an axis
+        over which nothing is unrolled gets a dimension that it may unroll.
+
+        Raises:
+            ArmillaryError: if the mapping has other levels, or other factors than the layer's bounds.
+        """
+        if len(mapping.levels) != len(TIMES_OF) + 1:
+            raise ArmillaryError(f"mapping {mapping} has {len(mapping.levels)} levels, not {len(TIMES_OF) + 1}")
+        factors = np.ones((1, len(DIMENSIONS), 5), dtype=np.int64)
+        axes = {"Y": NOTHING, "X": NOTHING, "lanes": NOTHING}
+        for level, turning, across in zip(
+            mapping.levels, (DRAM, SCRATCHPAD, REGISTERS), (None, ARRAY, LANES), strict=True
+        ):
+            for loop in level.temporal:
+                factors[0, DIMENSIONS.index(loop.dimension), turning] *= loop.factor
+            for loop in level.spatial:
+                if across is None:
+                    raise ArmillaryError(f"mapping {mapping} unrolls {loop.dimension} at DRAM, which has no fan-out")
+                axes["lanes" if across == LANES else loop.axis] = DIMENSIONS.index(loop.dimension)
+                factors[0, DIMENSIONS.index(loop.dimension), across] *= loop.factor
+        if (factors[0].prod(axis=1) != self.bounds).any():
+            raise ArmillaryError(f"mapping {mapping} does not split the bounds of layer {self.layer.name}")
+        rows, columns, lanes = self._filled_axes(axes["Y"], axes["X"], axes["lanes"])
+        levels = reversed(mapping.levels[:2])
+        orders = [nearest_order(self.orders, [loop.dimension for loop in level.temporal]) for level in levels]
+        return Maps(factors, np.array([rows]), np.array([columns]), np.array([lanes]), np.array([orders]))
+
+    def _filled_axes(self, rows: int, columns: int, lanes: int) -> tuple[int, int, int]:
+        """Return the dimensions of the three axes, those that are not known as the space allows them."""
+        pairs, all_lanes = self.axes
+        fits = ((pairs[:, 0] == rows) | (rows == NOTHING)) & ((pairs[:, 1] == columns) | (columns == NOTHING))
+        pair = pairs[fits][0] if fits.any() else (rows, columns)
+        return int(pair[0]), int(pair[1]), int(all_lanes[0]) if lanes == NOTHING else lanes
+
+
+def nearest_order(orders: Integers, outer_first: Sequence[str]) -> int:
+    """Return the number of the order in which most of the innermost of these loops stand as given."""
+    wanted = [DIMENSIONS.index(d) for d in reversed(outer_first)]
+    among = np.full(len(DIMENSIONS), False)
+    among[wanted] = True
+    own = np.argsort(np.where(among, orders, len(DIMENSIONS)), axis=1, kind="stable")[:, : len(wanted)]
+    return int((own == np.array(wanted, dtype=np.int64)).cumprod(axis=1).sum(axis=1).argmax())
 
 
 def held_words(layer: Layer, extent: Integers) -> Integers:

@@ -22,7 +22,7 @@ from armillary.hardware.mapping import loop_bounds, tile_words
 from armillary.hardware.template import Template
 from armillary.hardware.templates.spotlight import Chip, chip_of, mac_pj
 from armillary.mapping.spotlight.mapspace import largest_divisors
-from armillary.workloads.layer import Layer, Workload, merge
+from armillary.workloads.layer import Layer, LayerUse, Workload, merge
 
 _REGISTER_ACCESSES = 4  # a weight, an input, a partial sum read and written
 _SCRATCHPAD_ACCESSES = 2  # filled and read
@@ -50,9 +50,9 @@ class Roofline:
         self._computed: dict[tuple[int, int, int], NDArray[np.float64]] = {}
 
     @staticmethod
-    def of(workload: Workload) -> Roofline:
-        """Return that of a network, equal layers taken together."""
-        uses = merge(workload.layers)
+    def of(layers: Sequence[LayerUse]) -> Roofline:
+        """Return that of a network's layers, equal ones taken together."""
+        uses = merge(layers)
         return Roofline([use.layer for use in uses], [use.count for use in uses])
 
     def delays(self, chip: Chip) -> NDArray[np.float64]:
@@ -105,15 +105,15 @@ def least_of_all(template: Template, workload: Workload) -> float:
     Of every array it takes the smallest memories and the widest bandwidth that there is area for, as neither a
     smaller memory nor a wider bandwidth raises the roofline.
     """
-    space, roofline = template.space, Roofline.of(workload)
+    space, roofline = template.space, Roofline.of(workload.layers)
     lanes, bandwidth, arrays = (space.names.index(name) for name in ("simd_lanes", "bandwidth", "pe_array"))
     codes = np.zeros((space.cardinalities[lanes] * space.cardinalities[arrays], len(space.names)), dtype=np.int64)
     codes[:, lanes], codes[:, arrays] = np.divmod(np.arange(len(codes)), space.cardinalities[arrays])
-    codes = codes[template.area_mm2(codes) <= template.area_budget_mm2]
+    codes = codes[template.area_mm2(codes) <= template.budgets["area_mm2"]]
     for width in range(1, space.cardinalities[bandwidth]):
         wider = codes.copy()
         wider[:, bandwidth] = width
-        codes = np.where(template.area_mm2(wider)[:, None] <= template.area_budget_mm2, wider, codes)
+        codes = np.where(template.area_mm2(wider)[:, None] <= template.budgets["area_mm2"], wider, codes)
     return min(roofline.least_cycles(chip_of(design)) for design in space.designs(codes))
 
 

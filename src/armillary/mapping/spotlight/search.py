@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,7 +84,8 @@ class LayerSearch(ABC):
         return maps
 
 
-MakeSearch = Callable[[UnrolledSpace, np.random.Generator], LayerSearch]
+MakeSearch = Callable[..., LayerSearch]
+"""From the mappings of a layer and a generator of random numbers, and `start` where it is warm, to a search."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Mapper:
         samples: mappings evaluated per layer at most, 100 in the chapter; fewer where a delay reaches its roofline.
         batch: mappings asked at once.
         space: of a chip and a layer, the mappings searched.
+        warm: whether the searches take mappings to begin with, as `start`.
         balanced: for the EDP, choose every layer's mapping so that the product of the network's sums is least; else
             each layer's mapping has its own least EDP, as in the chapter.
     """
@@ -105,10 +108,17 @@ class Mapper:
     samples: int = 100
     batch: int = _BATCH
     space: Callable[[Chip, Layer], UnrolledSpace] = UnrolledSpace
+    warm: bool = False
     balanced: bool = False
 
     def map(
-        self, chip: Chip, layers: Sequence[Layer], goal: Goal, seed: int, runs: Sequence[int] | None = None
+        self,
+        chip: Chip,
+        layers: Sequence[Layer],
+        goal: Goal,
+        seed: int,
+        runs: Sequence[int] | None = None,
+        starts: Table[Layer, Sequence[Mapping]] | None = None,
     ) -> list[Best]:
         """Return the best mapping found of every layer.
 
@@ -118,6 +128,7 @@ class Mapper:
             goal: what each layer minimises.
             seed: same seed, same mappings.
             runs: how often each layer runs per inference; once, if not given.
+            starts: mappings to begin with, of other chips perhaps; a search that is not warm leaves them alone.
 
         Raises:
             ArmillaryError: if the goal is unknown or no layer is given.
@@ -128,7 +139,10 @@ class Mapper:
             raise ArmillaryError("no layer to map; give at least one")
         spaces = [self.space(chip, layer) for layer in layers]
         streams = np.random.SeedSequence(seed).spawn(len(layers))
-        searches = [self.make(s, np.random.default_rng(r)) for s, r in zip(spaces, streams, strict=True)]
+        searches = [
+            self._search_of(space, np.random.default_rng(stream), (starts or {}).get(space.layer, ()))
+            for space, stream in zip(spaces, streams, strict=True)
+        ]
         balanced = self.balanced and goal == "edp"
         judge = Judge(spaces, goal, keep=balanced)
         enough = Roofline(layers).delays(chip) if goal == "delay" else np.zeros(len(layers))
@@ -143,6 +157,15 @@ class Mapper:
         weights = np.array(runs or [1] * len(layers), dtype=float)
         found = judge.balanced(weights) if balanced else judge.best()
         return [replace(best, illegal=search.illegal) for best, search in zip(found, searches, strict=True)]
+
+    def with_samples(self, samples: int) -> Mapper:
+        """Return the search with another number of mappings per layer."""
+        return replace(self, samples=samples)
+
+    def _search_of(self, space: UnrolledSpace, rng: np.random.Generator, starts: Sequence[Mapping]) -> LayerSearch:
+        if not self.warm or not starts:
+            return self.make(space, rng)
+        return self.make(space, rng, start=Maps.joined([space.maps_of(mapping) for mapping in starts]))
 
 
 class Judge:

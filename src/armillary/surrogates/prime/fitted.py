@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from armillary.cores import ranges, workers
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.feasibility import FeasibilityMap
 from armillary.surrogates.prime.model import TOKENS_AT_ONCE, Architecture, Weights, embed, mixed
 from armillary.surrogates.rows import Scale, features_of, scale_of
 from armillary.surrogates.selection import Selection
-from armillary.types import Objective, Prediction
+from armillary.types import Prediction
 
 KIND = "prime"
 
@@ -29,7 +30,7 @@ class FittedPrime:
     """The kept members of the grid with all that a prediction needs.
 
     Attributes:
-        objective: what was learned.
+        problem: what was learned.
         shape: the network.
         weights: tensors of shape [kept members, ...].
         workloads: names of the workloads that were trained on.
@@ -41,7 +42,7 @@ class FittedPrime:
         least_area_mm2: area of the smallest feasible design that was learned from.
     """
 
-    objective: Objective
+    problem: Problem
     shape: Architecture
     weights: Weights
     workloads: tuple[str, ...]
@@ -122,11 +123,11 @@ class FittedPrime:
         return content, self.weights
 
     @staticmethod
-    def of(content: Mapping[str, Any], weights: Weights, objective: Objective, device: torch.device) -> FittedPrime:
+    def of(content: Mapping[str, Any], weights: Weights, problem: Problem, device: torch.device) -> FittedPrime:
         """Return the model that `parts` described."""
         features = tuple(content["feature_names"])
         return FittedPrime(
-            objective=objective,
+            problem=problem,
             shape=Architecture.from_dict(content["architecture"]),
             weights={name: w.to(device) for name, w in weights.items()},
             workloads=tuple(content["workloads"]),
@@ -141,7 +142,7 @@ class FittedPrime:
     def save(self, target: str | Path | IO[bytes], space: Space) -> None:
         """Write the model to a file; see `armillary.surrogates.model_file`."""
         content, weights = self.parts()
-        model_file.save(target, KIND, space, self.objective, content, weights)
+        model_file.save(target, KIND, space, self.problem, content, weights)
 
     @staticmethod
     def load(path: Path, space: Space, device: torch.device) -> FittedPrime:
@@ -151,7 +152,7 @@ class FittedPrime:
             ArmillaryError: if the file is missing, no model of PRIME, or of another space or version.
         """
         content, weights = model_file.read(path, space, KIND)
-        return FittedPrime.of(content, weights, content["objective"], device)
+        return FittedPrime.of(content, weights, content["problem"], device)
 
 
 def normalised(features: NDArray[np.float64], known: NDArray[np.float64]) -> Tensor:

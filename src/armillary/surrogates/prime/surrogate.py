@@ -26,10 +26,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from armillary.problems.problem import Problem
 from armillary.spaces.moves import Moves
 from armillary.spaces.space import Space
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.feasibility import fit_feasibility
+from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.prime.device import DeviceTrainer
 from armillary.surrogates.prime.fitted import FittedPrime, normalised
 from armillary.surrogates.prime.model import Architecture
@@ -47,7 +49,7 @@ from armillary.surrogates.rows import (
     unlike,
 )
 from armillary.surrogates.selection import Selection
-from armillary.types import ArmillaryError, Log, Objective, Prediction
+from armillary.types import ArmillaryError, Log, Prediction
 
 if TYPE_CHECKING:
     from armillary.workloads.context import Context
@@ -75,8 +77,6 @@ class Prime:
         validation_share: rows that are kept for selection; 0.2 in the paper, 0.05 in its Appendix A.9.
         validation: whether these are the best rows, or the worst (Appendix A.9).
         minimum_rows: feasible rows within the bounds that are learned that each workload needs at least.
-        exact: bounds that are known without evaluating, such as the template's area: not learned, as in Equation 1;
-            `()` counts designs beyond them as infeasible, as the public release does.
         device: where to train and predict: `cpu`, or `cuda` for a GPU, on which `prime_device` trains.
         on_progress: called during `fit` with the member steps done and in total.
     """
@@ -97,7 +97,6 @@ class Prime:
         validation_share: float = 0.2,
         validation: Validation = "best",
         minimum_rows: int = 50,
-        exact: Sequence[str] = ("area_mm2",),
         device: str = "cpu",
         on_progress: Progress | None = None,
     ) -> None:
@@ -132,12 +131,12 @@ class Prime:
         self._clip, self._transform, self._members = clip, transform, members
         self._feed_forward = feed_forward
         self._hidden, self._validation_share, self._minimum_rows = hidden, validation_share, minimum_rows
-        self._validation, self._exact = validation, tuple(exact)
+        self._validation = validation
         self._device = device_of(device)
         self._on_progress = on_progress
         self._fitted: FittedPrime | None = None
 
-    def fit(self, log: Log, objective: Objective) -> Prime:
+    def fit(self, log: Log, problem: Problem) -> Prime:
         """Train the whole grid on a log and keep the best checkpoint.
 
         Raises:
@@ -147,11 +146,10 @@ class Prime:
         data = prepare(
             self.space,
             log.evaluations(self.space.name),
-            objective,
+            problem,
             transform=self._transform,
             validation_share=self._validation_share,
             validation=self._validation,
-            exact=self._exact,
             minimum_rows=self._minimum_rows,
             rng=np.random.default_rng([self._seed, 1]),
         )
@@ -165,7 +163,7 @@ class Prime:
                 self._refitted(data, chosen, last, self._progress_from(done + number * more, total))
                 for number, chosen in enumerate(best)
             ]
-        self._fitted = self._assemble(objective, data, trainer, best, started)
+        self._fitted = self._assemble(problem, data, trainer, best, started)
         return self
 
     def predict(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
@@ -204,7 +202,7 @@ class Prime:
             ArmillaryError: before `fit` or `load`.
         """
         if self._fitted is None:
-            raise ArmillaryError("this PRIME has not been fitted; call fit(log, objective) or load(path) first")
+            raise ArmillaryError("this PRIME has not been fitted; call fit(log, problem) or load(path) first")
         return self._fitted
 
     @property
@@ -213,9 +211,9 @@ class Prime:
         return self.fitted.selection
 
     @property
-    def objective(self) -> Objective:
+    def problem(self) -> Problem:
         """What was learned."""
-        return self.fitted.objective
+        return self.fitted.problem
 
     def unlike(self, context: Context) -> str | None:
         """Return a warning if a workload is unlike those that were trained on; see `rows.unlike`."""
@@ -294,7 +292,7 @@ class Prime:
         )
 
     def _assemble(
-        self, objective: Objective, data: Dataset, trainer: Trainer, best: list[Snapshot], started: float
+        self, problem: Problem, data: Dataset, trainer: Trainer, best: list[Snapshot], started: float
     ) -> FittedPrime:
         """Return the kept members with a map to feasibility that is fitted on rows kept out of training."""
         weights = {name: torch.cat([s.weights[name] for s in best]).to(self._device) for name in best[0].weights}
@@ -307,7 +305,7 @@ class Prime:
 
         feasibility = fit_feasibility(values(data.valid), values(data.infeasible_held), data.feasible_share)
         return FittedPrime(
-            objective=objective,
+            problem=problem,
             shape=trainer.shape,
             weights=weights,
             workloads=data.workloads,
@@ -337,3 +335,9 @@ def without_opt(**options: Any) -> Prime:
 def without_infeasible(**options: Any) -> Prime:
     """Return the ablation "PRIME-Infeasible" of Table 13: infeasible rows are not learned from."""
     return Prime(betas=(0.0,), **options)
+
+
+KIND = SurrogateKind(Prime, read=Prime.load, scheduled=True)
+STANDARD = SurrogateKind(standard, read=Prime.load, scheduled=True)
+WITHOUT_OPT = SurrogateKind(without_opt, read=Prime.load, scheduled=True)
+WITHOUT_INFEASIBLE = SurrogateKind(without_infeasible, read=Prime.load, scheduled=True)

@@ -9,29 +9,23 @@ Sources: Kao, Jeong and Krishna, "ConfuciuX", MICRO 2020; Xiao et al., "HASCO", 
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.mapping.spotlight.dabo import DomainModel
 from armillary.mapping.spotlight.features import RAW_HW
-from armillary.mapping.spotlight.fixed import FixedSpace
-from armillary.mapping.spotlight.mapspace import NVDLA
-from armillary.mapping.spotlight.search import RANDOM, Mapper
-from armillary.optimizers.coded import CodedOptimizer
+from armillary.optimizers.co_design import CoDesign
 from armillary.optimizers.genetic import children
 from armillary.optimizers.spotlight import Spotlight, check_space
 from armillary.problems.problem import Problem
 
 LEVELS = 12
 _SEARCHED = ("pe_array", "register_file_kib")
-_TILES = 12
 _LEARNING_RATE = 0.5
 _KEPT = 20
 
 
-class Confuciux(CodedOptimizer):
+class Confuciux(CoDesign):
     """Reinforcement learning, then a genetic search around the best.
 
     A policy chooses one of 12 levels of the PE array and of the register files; lanes and bandwidth are the
@@ -47,8 +41,7 @@ class Confuciux(CodedOptimizer):
         ArmillaryError: if the space is another template's.
     """
 
-    batch = 1
-    mapper = Mapper("dataflows", RANDOM.make, samples=_TILES, space=FixedSpace)
+    batch, mapper = 1, "dataflows"
 
     def __init__(self, problem: Problem, *, seed: int = 0, learned: int = 50) -> None:
         check_space(problem.space)
@@ -99,7 +92,6 @@ class Confuciux(CodedOptimizer):
 
 def hasco(problem: Problem, *, seed: int = 0) -> Spotlight:
     """Return Bayesian optimisation of the hardware (Matern kernel, expected improvement) with one intrinsic."""
-    mapper = Mapper("intrinsic", RANDOM.make, samples=_TILES, space=partial(FixedSpace, flows=(NVDLA,)))
     model = DomainModel("matern", "ei")
     return Spotlight(
         problem,
@@ -108,7 +100,7 @@ def hasco(problem: Problem, *, seed: int = 0) -> Spotlight:
         model=model,
         explore=0.0,
         around=0,
-        mapper=mapper,
+        mapper="intrinsic",
         prior_mean=False,
     )
 

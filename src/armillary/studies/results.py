@@ -1,103 +1,92 @@
-"""What a report is made of: the results of one finished study, as values.
+"""What a finished study found, as values: the only input of its report.
 
-`StudyResults` is the only input of the report. Whoever ran the study builds it; the report computes
-nothing that needs an evaluator, a surrogate or a file.
+Whoever ran the study builds them; nobody who reads them needs an evaluator, a surrogate or a file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.evaluators.explanation import ChipRates, Explanation, LayerCost
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
-from armillary.types import Design, Evaluations, Failure, Objective
+from armillary.types import Design, Evaluations, Failure
 from armillary.workloads.layer import NotMapped
 
-Bound = Literal["compute", "dram", "on-chip", "overhead"]
 Role = Literal["winner", "log", "baseline"]
-BOUNDS: tuple[Bound, ...] = get_args(Bound)
-
-
-@dataclass(frozen=True)
-class LayerResult:
-    """One layer on one design. Every amount is the total over the `count` runs of an inference.
-
-    `compute_cycles` and `dram_cycles` are what the array alone and the DRAM alone would need;
-    `delay_cycles` is what the layer takes, and `bound` names what sets it.
-    """
-
-    name: str
-    kind: str
-    count: int
-    macs: float
-    delay_cycles: float
-    compute_cycles: float
-    dram_cycles: float
-    energy_pj: float
-    dram_bytes: float
-    utilization: float
-    bound: Bound
-
-    def __post_init__(self) -> None:
-        if self.bound not in BOUNDS:
-            raise ValueError(f"layer {self.name}: bound={self.bound!r} is not allowed; choose one of {list(BOUNDS)}")
-
-    @property
-    def macs_per_dram_byte(self) -> float:
-        """Operational intensity; infinite for a layer that never touches DRAM."""
-        return self.macs / self.dram_bytes if self.dram_bytes > 0 else float("inf")
-
-
-@dataclass(frozen=True)
-class ChipRates:
-    """Peak rates of one design: the roofs of the roofline."""
-
-    clock_hz: float
-    macs_per_s: float
-    dram_bytes_per_s: float
-
-    def __post_init__(self) -> None:
-        for name in ("clock_hz", "macs_per_s", "dram_bytes_per_s"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}={getattr(self, name)!r} is not allowed; it must be positive")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A design that the report compares with others.
+    """A design that a study compares with others.
 
-    `failure` is set for a design that cannot run the workload; its metrics are then those that are
-    known anyway (an area, say) and it has no layers. `note` says in a few words where the design
-    comes from. The parts map a component to its share of the area and of the energy; `overhead_s`
-    is what an inference takes beside its layers (starting it, say), by cause.
+    `failure` is set for a design that cannot run the workload; its metrics are then those that are known anyway (an
+    area, say) and it has no explanation. `note` says in a few words where the design comes from.
     """
 
     name: str
     design: Design
     metrics: Mapping[str, float]
-    layers: tuple[LayerResult, ...] = ()
-    rates: ChipRates | None = None
-    area_parts_mm2: Mapping[str, float] = field(default_factory=dict)
-    energy_parts_pj: Mapping[str, float] = field(default_factory=dict)
-    overhead_s: Mapping[str, float] = field(default_factory=dict)
+    explanation: Explanation | None = None
     failure: Failure | None = None
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.layers and self.rates is None:
-            raise ValueError(f"contender {self.name} has layers but no rates: cycles cannot become seconds")
-        if self.layers and self.failure is not None:
-            raise ValueError(f"contender {self.name} failed ({self.failure}) and so cannot have layers")
+        if self.explanation is not None and self.failure is not None:
+            raise ValueError(f"contender {self.name} failed ({self.failure}) and so cannot be explained")
+
+    @property
+    def layers(self) -> tuple[LayerCost, ...]:
+        """The layers; empty where they are not known."""
+        return () if self.explanation is None else self.explanation.layers
+
+    @property
+    def rates(self) -> ChipRates | None:
+        """The peak rates, where they are known."""
+        return None if self.explanation is None else self.explanation.rates
+
+    @property
+    def area_parts_mm2(self) -> Mapping[str, float]:
+        """The area by component; empty where it is not known."""
+        return {} if self.explanation is None else self.explanation.area_parts_mm2
+
+    @property
+    def energy_parts_pj(self) -> Mapping[str, float]:
+        """The energy of an inference by component; empty where it is not known."""
+        return {} if self.explanation is None else self.explanation.energy_parts_pj
+
+    @property
+    def overhead_s(self) -> Mapping[str, float]:
+        """What an inference takes beside its layers, by cause; empty where it is not known."""
+        return {} if self.explanation is None else self.explanation.overhead_s
 
     def layer_seconds(self) -> NDArray[np.float64]:
         """Return the time of each layer, all its runs together, shape [layers]."""
         clock_hz = self.rates.clock_hz if self.rates else 1.0
         return np.array([layer.delay_cycles for layer in self.layers], dtype=float) / clock_hz
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Designs of a study, measured anew on a truer evaluator.
+
+    Attributes:
+        evaluations: one row per design, the best first by the evaluator of the study.
+        cheaper: the objective of the same designs by that evaluator, shape [rows].
+    """
+
+    evaluations: Evaluations
+    cheaper: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.cheaper.shape != (len(self.evaluations),):
+            raise ValueError(f"cheaper has shape {self.cheaper.shape}, expected ({len(self.evaluations)},)")
 
 
 @dataclass(frozen=True)
@@ -159,19 +148,18 @@ class Reliability:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """Everything that the page shows of one study on one workload.
+    """Everything that is told of one study on one workload.
 
     `log` holds every row of this workload, infeasible ones included, in the order of evaluation.
     When no candidate is legal, or none beats the log, `winner` is `best_of_log`. `baseline` is a
     published design for comparison. What a study did not do (no surrogate, say) is None or empty and
-    its section says so or is left out. `command` runs the study again, `report_command` only
-    writes the page again.
+    its section says so or is left out. `proof` holds designs that were measured again on a truer
+    evaluator. `command` runs the study again, `report_command` only writes the page again.
     """
 
     title: str
     workload: str
-    space: Space
-    objective: Objective
+    problem: Problem
     command: str
     versions: Mapping[str, str]
     created: datetime
@@ -185,6 +173,7 @@ class StudyResults:
     importances: Importances | None = None
     selection: Selection | None = None
     reliability: Reliability | None = None
+    proof: Proof | None = None
     not_mapped: tuple[NotMapped, ...] = ()
     report_command: str = ""
 
@@ -203,6 +192,11 @@ class StudyResults:
             raise ValueError("the contenders list different layers; they must all show the same workload")
 
     @property
+    def space(self) -> Space:
+        """The space of its designs."""
+        return self.problem.space
+
+    @property
     def winner_is_from_log(self) -> bool:
         """Whether the winner is the best logged design itself."""
         return self.winner.design == self.best_of_log.design
@@ -218,7 +212,7 @@ class StudyResults:
 
     def measured(self, evaluations: Evaluations) -> NDArray[np.float64]:
         """Return the objective of feasible rows and NaN for the others, shape [rows]."""
-        return feasible_metric(evaluations, self.objective.metric)
+        return feasible_metric(evaluations, self.problem.metric)
 
     def legal(self, evaluations: Evaluations) -> NDArray[np.bool_]:
         """Return which rows are feasible, measured and within every bound, shape [rows].
@@ -226,7 +220,7 @@ class StudyResults:
         A row that lacks a bounded metric is not legal: rows that all failed may lack the column.
         """
         ok = np.isfinite(self.measured(evaluations))
-        for name, bound in self.objective.upper_bounds.items():
+        for name, bound in self.problem.upper_bounds.items():
             ok &= feasible_metric(evaluations, name) <= bound
         return ok
 

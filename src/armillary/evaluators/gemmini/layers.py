@@ -1,0 +1,227 @@
+"""How the layers of a network run on an accelerator of the `gemmini` template: packed, mapped, and recorded.
+
+What the analytical and the RTL evaluator share. The cost model sees the accelerator as a hierarchy. It knows neither
+rows that are only partly used, nor latencies, nor queues; those are what the RTL evaluator adds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from collections.abc import Mapping as Table
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import Literal
+
+from pydantic import Field
+
+from armillary.cost_model.cost import evaluate
+from armillary.cost_model.layer_metrics import layer_metrics
+from armillary.evaluators.explanation import Explanation
+from armillary.evaluators.gemmini.sampling import fitting
+from armillary.evaluators.hierarchical import explanation
+from armillary.evaluators.kind import Options
+from armillary.evaluators.recording import of_network, record
+from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.templates.gemmini import (
+    CLOCK_GHZ,
+    SPACE,
+    Accelerator,
+    TooSmallError,
+    accelerator_of,
+    area_mm2,
+)
+from armillary.mapping.search import Goal, NoLegalMappingError, search
+from armillary.types import ArmillaryError, Candidate, Evaluation, EvaluatorSpec, Failure, LayerRun
+from armillary.workloads.layer import Layer, LayerUse, Workload
+
+BUDGET = 10_000
+
+
+class MappingOptions(Options):
+    """How layers are mapped where a candidate brings no mapping."""
+
+    budget: int = Field(BUDGET, ge=1, description="Mappings that the search evaluates per layer.")
+    goal: Literal["edp", "delay", "energy"] = Field("edp", description="What each layer's mapping minimises.")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A layer as the accelerator runs it.
+
+    Attributes:
+        layer: with few channels per group, several groups side by side.
+        count: how often it runs per inference.
+        macs: of one run, without the zeros between groups.
+        mapping: onto the accelerator.
+    """
+
+    layer: Layer
+    count: int
+    macs: int
+    mapping: Mapping
+
+
+Measure = Callable[[Accelerator, Sequence[Run]], list[dict[str, float]]]
+"""From an accelerator and the layers on it to the metrics of one run of each."""
+
+
+def packed(layer: Layer, dim: int) -> Layer:
+    """Return a grouped layer as the array runs it: several groups at once, with zero weights between them.
+
+    A depthwise layer would else use one multiplier of the array. Rows and columns are shared by as many groups as
+    fit; the zeros are multiplied, too.
+    """
+    width = max(layer.K, layer.C) // layer.groups
+    together = max(d for d in range(1, max(1, dim // width) + 1) if layer.groups % d == 0)
+    return layer if together == 1 else replace(layer, groups=layer.groups // together)
+
+
+@lru_cache(maxsize=100_000)
+def best_mapping(
+    accelerator: Accelerator, layer: Layer, *, goal: Goal = "edp", seed: int = 0, budget: int = BUDGET
+) -> Mapping:
+    """Return a good mapping by the cost model that the accelerator can run.
+
+    Rows that are only partly used take more room than the cost model counts; mappings that do not fit for that are
+    out of the search.
+
+    Raises:
+        RefusedError: if the best that was found needs more than the accelerator has.
+        NoLegalMappingError: if none was found that fits.
+    """
+    fits = partial(fitting, accelerator, layer)
+    found = search(accelerator.hierarchy(), layer, goal=goal, budget=budget, seed=seed, fits=fits).mapping
+    compile_layer(layer, found, accelerator)
+    return found
+
+
+def mapped(
+    accelerator: Accelerator,
+    uses: Sequence[LayerUse],
+    *,
+    seed: int = 0,
+    budget: int = BUDGET,
+    goal: Goal = "edp",
+    given: Table[str, str] | None = None,
+) -> list[Run]:
+    """Return the layers of a network with their mappings, one run per use.
+
+    Args:
+        accelerator: on which.
+        uses: of the layers.
+        seed: of the search.
+        budget: mappings that it evaluates per layer.
+        goal: what each mapping minimises.
+        given: by layer name, mappings as text, which are not searched for.
+
+    Raises:
+        RefusedError: if a layer cannot run.
+        NoLegalMappingError: likewise.
+        ArmillaryError: if a given mapping is none of its layer.
+    """
+    runs = []
+    for use in uses:
+        layer = packed(use.layer, accelerator.dim)
+        text = (given or {}).get(use.layer.name)
+        if text is None:
+            mapping = best_mapping(accelerator, layer, goal=goal, seed=seed, budget=budget)
+        else:
+            mapping = Mapping.parse(text)
+            compile_layer(layer, mapping, accelerator)
+        runs.append(Run(layer, use.count, use.layer.macs, mapping))
+    return runs
+
+
+def costs_of(accelerator: Accelerator, runs: Sequence[Run]) -> list[dict[str, float]]:
+    """Return the metrics of one run of each layer by the cost model; utilization counts no zeros between groups."""
+    hierarchy, found = accelerator.hierarchy(), []
+    for run in runs:
+        metrics = layer_metrics(evaluate(hierarchy, run.layer, run.mapping), 0, hierarchy)
+        found.append({**metrics, "utilization": run.macs / (metrics["delay_cycles"] * accelerator.dim**2)})
+    return found
+
+
+class LayersOfGemmini:
+    """What both evaluators do with a candidate: map its layers, have them measured, and add up.
+
+    Args:
+        spec: the evaluator's.
+        options: how layers are mapped.
+        measure: what one run of each layer takes.
+    """
+
+    def __init__(self, spec: EvaluatorSpec, options: MappingOptions, measure: Measure) -> None:
+        self._spec, self._options, self._measure = spec, options, measure
+
+    def evaluation(self, candidate: Candidate, workload: Workload) -> Evaluation:
+        """Return a network on a candidate: `delay_cycles`, `runtime_s` at 1 GHz, `energy_pj`, `area_mm2` and others.
+
+        Raises:
+            ArmillaryError: if the design is of another space.
+        """
+        start = time.perf_counter()
+        metrics = {"area_mm2": float(area_mm2(SPACE.encode([candidate.design]))[0])}
+        runs: list[LayerRun] = []
+        failure = None
+        try:
+            accelerator = accelerator_of(candidate.design)
+            runs = self._runs(candidate, accelerator, workload.layers)
+            metrics |= _of_inference(of_network(runs), accelerator, workload)
+        except ArmillaryError as fault:
+            failure = failure_of(fault)
+        seconds = time.perf_counter() - start
+        return record(self._spec, candidate, workload, metrics, failure, seconds=seconds, layers=runs)
+
+    def runs(self, candidate: Candidate, layers: Sequence[Layer]) -> list[LayerRun]:
+        """Return one run of each layer on a candidate, measured side by side; those that cannot run say why."""
+        failed: dict[int, LayerRun] = {}
+        ready: list[Run] = []
+        for number, layer in enumerate(layers):
+            try:
+                ready += self._mapped(candidate, accelerator_of(candidate.design), (LayerUse(layer),))
+            except ArmillaryError as fault:
+                text = (candidate.mappings or {}).get(layer.name, "")
+                failed[number] = LayerRun(candidate.design, layer, text, {}, failure_of(fault))
+        done = iter(self._recorded(candidate, accelerator_of(candidate.design), ready) if ready else ())
+        return [failed[number] if number in failed else next(done) for number in range(len(layers))]
+
+    def _runs(self, candidate: Candidate, accelerator: Accelerator, uses: Sequence[LayerUse]) -> list[LayerRun]:
+        return self._recorded(candidate, accelerator, self._mapped(candidate, accelerator, uses))
+
+    def _mapped(self, candidate: Candidate, accelerator: Accelerator, uses: Sequence[LayerUse]) -> list[Run]:
+        options, seed = self._options, self._spec.seed
+        return mapped(accelerator, uses, seed=seed, budget=options.budget, goal=options.goal, given=candidate.mappings)
+
+    def _recorded(self, candidate: Candidate, accelerator: Accelerator, runs: Sequence[Run]) -> list[LayerRun]:
+        measured = self._measure(accelerator, runs)
+        return [
+            LayerRun(candidate.design, run.layer, str(run.mapping), metrics, runs=run.count)
+            for run, metrics in zip(runs, measured, strict=True)
+        ]
+
+
+def _of_inference(sums: Table[str, float], accelerator: Accelerator, workload: Workload) -> dict[str, float]:
+    """Return a network's metrics with those that follow from its delay."""
+    work = sum(use.count * use.layer.macs for use in workload.layers)
+    return {
+        **sums,
+        "runtime_s": sums["delay_cycles"] / (CLOCK_GHZ * 1e9),
+        "utilization": work / (sums["delay_cycles"] * accelerator.dim**2),
+    }
+
+
+def explained(evaluation: Evaluation, workload: Workload) -> Explanation:
+    """Return the parts of a feasible evaluation; zeros between groups count as no work."""
+    macs = [use.layer.macs for use in workload.layers]
+    area = evaluation.metrics["area_mm2"]
+    return explanation(accelerator_of(evaluation.design).hierarchy(), evaluation.layers, macs, area_mm2=area)
+
+
+def failure_of(fault: ArmillaryError) -> Failure:
+    """Return why a design cannot work."""
+    if isinstance(fault, TooSmallError):
+        return Failure("infeasible", fault.resource, fault.layer, float(fault.needed), float(fault.available))
+    what = "mapping" if isinstance(fault, NoLegalMappingError) else "design"
+    return Failure("infeasible", what, detail=str(fault))

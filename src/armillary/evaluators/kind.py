@@ -1,0 +1,82 @@
+"""What is registered of an evaluator: whose designs it evaluates, how true it is, its options and what it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from armillary.types import ArmillaryError, Cost, Evaluator, EvaluatorSpec, Fidelity
+
+
+class Options(BaseModel):
+    """The options of an evaluator: typed fields with descriptions, which `--help` shows and every row records.
+
+    This one has none; an evaluator that has some derives its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True)
+class EvaluatorKind:
+    """An evaluator as it is registered.
+
+    Attributes:
+        template: whose designs it evaluates.
+        fidelity: how true it is.
+        name: in the log.
+        version: another one makes earlier rows another evaluator's.
+        cost: what an evaluation takes.
+        make: the evaluator, of its specification and its options.
+        options: its options with their defaults.
+    """
+
+    template: str
+    fidelity: Fidelity
+    name: str
+    version: str
+    cost: Cost
+    make: Callable[[EvaluatorSpec, Any], Evaluator]
+    options: type[Options] = Options
+
+    def spec(self, options: Mapping[str, Any] | None = None, *, seed: int = 0) -> EvaluatorSpec:
+        """Return the specification with these options, the others at their defaults.
+
+        Raises:
+            ArmillaryError: names every wrong option and what is allowed.
+        """
+        try:
+            chosen = self.options.model_validate(dict(options or {}))
+        except ValidationError as fault:
+            raise ArmillaryError(f"evaluator {self.name}: {_faults(self.options, fault)}") from None
+        return EvaluatorSpec(
+            template=self.template,
+            fidelity=self.fidelity,
+            name=self.name,
+            version=self.version,
+            options=chosen.model_dump(mode="json"),
+            cost=self.cost,
+            seed=seed,
+        )
+
+    def evaluator(self, spec: EvaluatorSpec) -> Evaluator:
+        """Return the evaluator that a specification describes.
+
+        Raises:
+            ArmillaryError: if a tool that it needs is missing; says how to install it.
+        """
+        return self.make(spec, self.options.model_validate(dict(spec.options)))
+
+
+def _faults(options: type[Options], fault: ValidationError) -> str:
+    named = []
+    for error in fault.errors():
+        name = ".".join(map(str, error["loc"]))
+        if error["type"] == "extra_forbidden":
+            named.append(f"option {name!r} is unknown; it has {sorted(options.model_fields) or 'none'}")
+        else:
+            named.append(f"option {name}={error['input']!r} is not allowed: {error['msg']}")
+    return "; ".join(named)

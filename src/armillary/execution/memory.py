@@ -1,0 +1,117 @@
+"""What the log of an executor knows already of candidates, and what the executor has found since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.execution.known import known_layers, logged
+from armillary.log.store import Log
+from armillary.types import Candidate, Design, Evaluation, Evaluations, EvaluatorSpec, LayerRun, Value
+from armillary.workloads.layer import Workload
+
+Place = tuple[int, int]
+"""A batch, and a row of it."""
+
+
+@dataclass
+class _Known:
+    """The settled rows of one evaluator on one workload, and where each design stands in them."""
+
+    parts: list[Evaluations] = field(default_factory=list)
+    places: dict[tuple[Value, ...], Place] = field(default_factory=dict)
+
+    def add(self, rows: Evaluations) -> None:
+        """Take rows; those whose evaluation broke or ran out of time are not known: they are evaluated again."""
+        settled = np.flatnonzero(rows.settled())
+        self.parts.append(rows)
+        for row, values in zip(settled.tolist(), _values(rows.select(settled).design), strict=True):
+            self.places[values] = len(self.parts) - 1, row
+
+
+class Memory:
+    """Settled rows by evaluator and workload.
+
+    Args:
+        log: may be None, which knows nothing.
+    """
+
+    def __init__(self, log: Log | None) -> None:
+        self._log = log
+        self._known: dict[str, _Known] = {}
+        self._alone: dict[str, dict[Design, list[LayerRun]]] = {}
+
+    def of(self, spec: EvaluatorSpec, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation | None]:
+        """Return what is known of each candidate, the runs of its layers with it, and None for the others.
+
+        A candidate that brings its mappings is never known: rows do not tell which mappings were given.
+        """
+        if not candidates or self._log is None:
+            return [None] * len(candidates)
+        known = self._of(spec, candidates[0].design.space, workload)
+        found = []
+        for candidate in candidates:
+            values = tuple(candidate.design.as_dict().values())
+            place = known.places.get(values) if candidate.mappings is None else None
+            found.append(None if place is None else self._whole(known, place))
+        return found
+
+    def of_codes(
+        self, spec: EvaluatorSpec, space: str, design: Mapping[str, NDArray[np.generic]], workload: Workload
+    ) -> tuple[Evaluations | None, NDArray[np.int64]]:
+        """Return the rows that are known of designs given in columns, and of each design its place in them, or -1."""
+        if self._log is None:
+            return None, np.full(len(next(iter(design.values()))), -1, dtype=np.int64)
+        known = self._of(spec, space, workload)
+        places = [known.places.get(values) for values in _values(design)]
+        rows = np.full(len(places), -1, dtype=np.int64)
+        found = [number for number, place in enumerate(places) if place is not None]
+        if not found:
+            return None, rows
+        rows[found] = np.arange(len(found))
+        return _gathered(known.parts, [place for place in places if place is not None]), rows
+
+    def layers_of(self, spec: EvaluatorSpec, candidate: Candidate) -> dict[str, LayerRun]:
+        """Return the layers that the log has run alone on a candidate under the mappings it brings, by name."""
+        if self._log is None:
+            return {}
+        key = repr((spec, candidate.design.space))
+        if key not in self._alone:
+            self._alone[key] = known_layers(self._log, spec, candidate.design.space)
+        mappings = candidate.mappings or {}
+        found = self._alone[key].get(candidate.design, [])
+        return {run.layer.name: run for run in found if run.mapping == mappings.get(run.layer.name, run.mapping)}
+
+    def add(self, spec: EvaluatorSpec, rows: Evaluations, workload: Workload) -> None:
+        """Take rows that were just appended to the log."""
+        self._of(spec, rows.space, workload).add(rows)
+
+    def _of(self, spec: EvaluatorSpec, space: str, workload: Workload) -> _Known:
+        key = repr((spec, space, workload.name))
+        if key not in self._known:
+            self._known[key] = _Known()
+            rows = None if self._log is None else logged(self._log, space, workload, spec)
+            if rows is not None:
+                self._known[key].add(rows)
+        return self._known[key]
+
+    def _whole(self, known: _Known, place: Place) -> Evaluation:
+        assert self._log is not None
+        row = known.parts[place[0]].select(slice(place[1], place[1] + 1))
+        return replace(row.row(0), layers=self._log.layers_of(row)[0])
+
+
+def _values(design: Mapping[str, NDArray[np.generic]]) -> Iterator[tuple[Value, ...]]:
+    return zip(*(column.tolist() for column in design.values()), strict=True)
+
+
+def _gathered(parts: Sequence[Evaluations], places: Sequence[Place]) -> Evaluations:
+    """Return rows of several batches, in the order of their places."""
+    which = np.array(places)
+    used = np.unique(which[:, 0])
+    rows = Evaluations.concat([parts[part].select(which[which[:, 0] == part, 1]) for part in used.tolist()])
+    order = np.argsort(np.concatenate([np.flatnonzero(which[:, 0] == part) for part in used.tolist()]))
+    return rows.select(order)

@@ -1,0 +1,87 @@
+"""The loop of every search: ask an optimizer, have its candidates evaluated, tell it what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.problems.outcomes import Outcomes
+from armillary.types import AsksCodes, Candidate, Evaluation, Evaluations, Optimizer
+
+_BATCH = 256
+
+
+@runtime_checkable
+class PacesItself(Protocol):
+    """The capability of an optimizer to say how many designs it is best asked for."""
+
+    def asks_after(self, told: int) -> int:
+        """Return how many designs are best asked at once after so many results."""
+        ...
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a search ends.
+
+    Attributes:
+        amount: what it may spend.
+        spent_by: what a batch of outcomes costs; one each, if not given.
+        most_asked: candidates after which it ends at the latest, if it spends too little on each.
+        enough: a value that nothing is better than; met, the search ends.
+    """
+
+    amount: int
+    spent_by: Callable[[NDArray[np.float64]], int] = len
+    most_asked: float = np.inf
+    enough: float = -np.inf
+
+
+def by_codes(
+    optimizer: AsksCodes,
+    evaluate: Callable[[NDArray[np.int64]], Outcomes | Evaluations],
+    budget: Budget,
+    values_of: Callable[[Outcomes], NDArray[np.float64]],
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Yield every batch that a search evaluates: coded designs, shape [n, parameters], and their values, shape [n].
+
+    Args:
+        optimizer: is asked and told.
+        evaluate: from coded designs to what became of them.
+        budget: when to end.
+        values_of: from outcomes to one number to minimise each.
+    """
+    spent = asked = 0
+    best = np.inf
+    while spent < budget.amount and asked < budget.most_asked and best > budget.enough:
+        codes = optimizer.ask_codes(min(_paced(optimizer, spent), budget.amount - spent))
+        found = evaluate(codes)
+        outcomes = found if isinstance(found, Outcomes) else Outcomes.of(found)
+        optimizer.tell_codes(codes, outcomes)
+        values = values_of(outcomes)
+        spent += budget.spent_by(values)
+        asked += len(codes)
+        best = min(best, float(values.min(initial=np.inf)))
+        yield codes, values
+
+
+def by_candidates(
+    optimizer: Optimizer, evaluate: Callable[[Sequence[Candidate]], Sequence[Evaluation]], amount: int
+) -> Iterator[Sequence[Evaluation]]:
+    """Yield every batch that a search evaluates, one candidate at a time unless the optimizer paces itself."""
+    done = 0
+    while done < amount:
+        wanted = _paced(optimizer, done) if isinstance(optimizer, PacesItself) else 1
+        candidates = optimizer.ask(min(wanted, amount - done))
+        evaluations = evaluate(candidates)
+        optimizer.tell(candidates, Outcomes.of_each(evaluations))
+        done += len(candidates)
+        yield evaluations
+
+
+def _paced(optimizer: object, told: int) -> int:
+    return optimizer.asks_after(told) if isinstance(optimizer, PacesItself) else _BATCH

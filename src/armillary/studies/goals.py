@@ -1,0 +1,34 @@
+"""What an evaluator's own mapper is to minimise for a metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from armillary import evaluators
+from armillary.mapping.search import Goal
+from armillary.types import ArmillaryError, Fidelity
+
+GOALS: Mapping[str, Goal] = {
+    "runtime_s": "delay",
+    "delay_cycles": "delay",
+    "energy_pj": "energy",
+    "edp_pj_cycles": "edp",
+}
+"""By the metric that a study minimises."""
+
+
+def options_for(template: str, fidelity: Fidelity, metric: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an evaluator's options, the goal of its mapper that of the study unless it is given.
+
+    Raises:
+        ArmillaryError: if there is no such evaluator, or the metric does not say which mapping is best.
+    """
+    if "goal" not in evaluators.kind_of(template, fidelity).options.model_fields or "goal" in options:
+        return dict(options)
+    if metric not in GOALS:
+        raise ArmillaryError(
+            f"metric {metric!r} does not say which mapping of a layer is best; choose one of {list(GOALS)}, or give "
+            "the evaluator's option goal"
+        )
+    return {**options, "goal": GOALS[metric]}

@@ -1,0 +1,25 @@
+"""What is registered of a surrogate: how it is made, and what it is able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from armillary.types import Surrogate
+
+
+@dataclass(frozen=True)
+class SurrogateKind:
+    """A surrogate as it is registered.
+
+    Attributes:
+        make: the surrogate, of `space`, `seed`, `on_progress` and its own options.
+        read: the fitted surrogate of a model file, of the path, `space` and `device`; None if it has no model file.
+            The file's kind, see `model_file.save`, is the name under which `read` is registered.
+        scheduled: whether its training takes a `schedule`, one of PRIME's, and may run on a GPU (`device`).
+    """
+
+    make: Callable[..., Surrogate]
+    read: Callable[..., Any] | None = None
+    scheduled: bool = False
