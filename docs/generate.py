@@ -4,19 +4,22 @@ Usage: python docs/generate.py [--check]
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
 import typer
 
 from armillary import evaluators, optimizers, surrogates
 from armillary.benchmarks import BENCHES
 from armillary.cli import app
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware import templates
-from armillary.log.schema import to_table
+from armillary.log.layer_runs import LayerRuns
+from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, FAILURE_COLUMN, LAYER_RUNS, SPACE_COLUMN, to_table
+from armillary.metrics import METRICS, largest, total
 from armillary.spaces.space import Parameter
-from armillary.types import METRICS, Value
+from armillary.types import Evaluation, Evaluations, EvaluatorSpec, Fidelity, LayerRun, Metric, Value
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 
@@ -105,19 +108,103 @@ def workload_page() -> str:
     return "# Workloads\n\n" + table(head, rows)
 
 
-def log_page() -> str:
-    """Return the columns of a log."""
-    template = templates.load("edge_tpu")
-    rows = EdgeTpuEvaluator().evaluate([template.baseline], zoo.build("mobilenet_v2"))
-    from armillary.types import Evaluations
+# Unit and meaning of the plain columns of a log; a column that lacks them here fails the generation.
+COLUMNS = {
+    SPACE_COLUMN: ("", "the space that the design is of"),
+    "workload": ("", "the network; empty for a layer that ran alone"),
+    "evaluator": ("", "name of the evaluator"),
+    "version": ("", "version of the evaluator; results of different versions are never mixed"),
+    "fidelity": ("", f"how true the evaluator is: {', '.join(Fidelity)}"),
+    "options": ("", "options of the evaluator as JSON, sorted by name; empty for none"),
+    "feasible": ("", "whether the design works"),
+    "failure_kind": ("", "`infeasible`: the design cannot work; `error`: the tool broke; `timeout`; empty if feasible"),
+    "failure_resource": ("", "what ran out; ends in its unit"),
+    "failure_layer": ("", "the layer at which it ran out; empty for the whole chip"),
+    "failure_needed": ("the resource's", "how much of it was needed"),
+    "failure_available": ("the resource's", "how much of it there was"),
+    "failure_detail": ("", "other words about the failure"),
+    FAILURE_COLUMN: ("", "the failure in words, NULL if feasible; in queries only"),
+    "seconds": ("s", "time that the evaluation took"),
+    "seed": ("", "seed of the evaluator's random choices"),
+    "time": ("UTC", "when it was evaluated"),
+    "position": ("", "which of the workload's uses of layers it is, from 0; 0 for a layer that ran alone"),
+    "runs": ("", "how often that use of the layer runs per inference; 1 for a layer that ran alone"),
+    "layer": ("", "name of the layer"),
+    "kind": ("", "`conv`, `depthwise` or `gemm`"),
+    "N": ("", "batch"),
+    "K": ("", "output channels, of all groups together"),
+    "C": ("", "input channels, of all groups together"),
+    "P": ("", "output height"),
+    "Q": ("", "output width"),
+    "R": ("", "filter height"),
+    "S": ("", "filter width"),
+    "stride_h": ("", "input rows from one output row to the next"),
+    "stride_w": ("", "input columns from one output column to the next"),
+    "dilation_h": ("", "input rows from one filter row to the next"),
+    "dilation_w": ("", "input columns from one filter column to the next"),
+    "groups": ("", "into how many parts the channels fall, each computed from its own input channels"),
+    "bias": ("", "whether a bias is added"),
+    "dynamic": ("", "whether the second operand is computed at run time (attention) and so is no parameter"),
+    "outputs_per_bias": ("", "output channels that share one bias, more than 1 for transposed convolutions"),
+    "mapping": ("", "mapping of the layer as text; empty where the evaluator states none"),
+}
+FOLDS = {total: "sum of `runs` times the values", largest: "largest value", None: ""}
 
-    schema = to_table(Evaluations.from_list(rows)).schema
-    fields = [(f"`{field.name}`", field.type) for field in schema]
-    text = "Columns of a log of `edge_tpu` evaluations; in queries there is also `failure`, the reason as text."
-    units = [(f"`{name}`", metric.unit) for name, metric in METRICS.items()]
+
+def log_page() -> str:
+    """Return the columns of the tables of a log."""
+    template, workload = templates.load("edge_tpu"), zoo.build("mobilenet_v2")
+    run = LayerRun(template.baseline, workload.layers[0].layer, "", dict.fromkeys(METRICS, 1.0))
+    evaluation = Evaluation(
+        template.baseline, workload.name, context_of(workload).as_dict(), "", "", Fidelity.ANALYTICAL, run.metrics,
+        True, None, 0.0, 0, datetime(2026, 1, 1),
+    )  # fmt: skip
+    spec = EvaluatorSpec(template.name, evaluation.fidelity, "", "")
+    evaluations = to_table(Evaluations.from_list([evaluation]), EVALUATIONS)
+    layer_runs = to_table(LayerRuns.of_runs([run], spec, evaluation.time), LAYER_RUNS)
+    head, units = ("column", "type", "unit", "meaning"), {p.name: p.unit for p in template.space.parameters}
     return "\n\n".join(
-        ["# Log", text, table(("column", "type"), fields), "## Metrics", table(("metric", "unit"), units)]
+        [
+            "# Log",
+            "A log has two tables. Below are the columns of a log of `edge_tpu`; the parameters are that template's.",
+            "## Evaluations",
+            "One row per evaluation. The files lie in the log's folder, and queries see them as `log`.",
+            table(head, _columns(evaluations.schema, units)),
+            "## Layer runs",
+            "One row per use of a layer in an evaluation, or per layer that ran alone; not every evaluator states "
+            "them. The files lie in the folder `layer_runs` within the log's, and queries see them as `layer_runs`. A "
+            "row belongs to the evaluation with the same parameters, `workload`, `evaluator`, `version`, `options` and "
+            "`seed`. Its metrics are those of a single run of the layer.",
+            table(head, _columns(layer_runs.schema, units)),
+            "## Metrics",
+            "Each metric that an evaluator measures is a column, whatever its name. These are Armillary's own. The "
+            "last column says how the value of a network follows from those of its layers.",
+            table(("metric", "unit", "of a network"), [(f"`{n}`", m.unit, _of_network(m)) for n, m in METRICS.items()]),
+        ]
     )
+
+
+def _columns(schema: pa.Schema, units: Mapping[str, str]) -> Iterable[tuple[str, str, str, str]]:
+    for field in schema:
+        if field.name in COLUMNS:
+            unit, meaning = COLUMNS[field.name]
+        elif field.name in units:
+            unit, meaning = units[field.name], "parameter"
+        elif field.name.startswith(CONTEXT_PREFIX):
+            unit, meaning = "", "context feature of the workload"
+        else:
+            break  # metrics, which have a table of their own
+        yield f"`{field.name}`", _type(field.type), unit, meaning
+    yield "a metric's name", "double", "see below", "NULL where it is not known"
+    yield f"`{FAILURE_COLUMN}`", "text", *COLUMNS[FAILURE_COLUMN]
+
+
+def _type(kind: pa.DataType) -> str:
+    return "text" if pa.types.is_dictionary(kind) else str(kind)
+
+
+def _of_network(metric: Metric) -> str:
+    return "follows from other metrics" if metric.derive else FOLDS[metric.over_layers]
 
 
 def index_page() -> str:

@@ -105,6 +105,7 @@ def test_parameters_and_a_metric_suffice(sheet):
     first = data.row(0)
     assert first.design == SPACE.design([0] * 10)
     assert (first.workload, first.evaluator, first.fidelity) == ("m4", "maestro", "external")
+    assert (first.version, first.options) == ("", {})
     assert first.feasible
     assert first.failure is None
     assert data.metrics["runtime_s"].tolist() == [0.5, 0.001]
@@ -123,6 +124,23 @@ def test_an_infeasible_row_needs_no_metrics_nor_a_reason(sheet):
     assert data.feasible.tolist() == [True, False]
     assert str(data.failure(1)) == "infeasible: unstated"
     assert np.isnan(data.metrics["runtime_s"][1])
+
+
+def test_options_are_as_the_log_writes_them(sheet):
+    cells = ("", "{}", '{"b": 2, "a": "x"}', ' {"a":"x","b":2} ')
+    data = import_csv(sheet(*({**GOOD, "options": cell} for cell in cells)), SPACE, workload="m4")
+    assert data.options.tolist() == ["", "", '{"a": "x", "b": 2}', '{"a": "x", "b": 2}']
+    assert data.row(3).options == {"a": "x", "b": 2}
+
+
+def test_a_metric_that_nobody_knows_is_taken_where_it_is_named(sheet):
+    path = sheet({**GOOD, "wakeup_s": "0.25"})
+    with pytest.raises(ArmillaryError, match="column 'wakeup_s' is unknown"):
+        import_csv(path, SPACE, workload="m4")
+    data = import_csv(path, SPACE, workload="m4", extra_metrics=["wakeup_s", "runtime_s", "other"])
+    assert {name: column.tolist() for name, column in data.metrics.items()} == {
+        "runtime_s": [0.5], "area_mm2": [27.0], "wakeup_s": [0.25],
+    }  # fmt: skip
 
 
 def test_context_columns_are_taken(sheet):
@@ -149,6 +167,9 @@ def test_context_columns_are_taken(sheet):
         ({"seed": "1.5"}, "row 3: seed='1.5' is not allowed; write an integer"),
         ({"seed": ""}, "row 3: seed='' is not allowed; write an integer"),
         ({"time": "yesterday"}, "row 3: time='yesterday' is not allowed; write it in UTC as 2026-01-31 13:05:00"),
+        ({"options": "fast"}, "row 3: options='fast' is not allowed; write the evaluator's options like {"),
+        ({"options": "[1]"}, "row 3: options='[1]' is not allowed; write the evaluator's options"),
+        ({"options": '{"a": [1]}'}, "row 3: options='{\"a\": [1]}' is not allowed; write the evaluator's options"),
         ({"space": "gemmini"}, "row 3: space='gemmini' is not allowed; choose one of ['edge_tpu']"),
     ],
 )
@@ -160,6 +181,7 @@ def test_a_fault_names_file_row_column_value_and_what_is_allowed(sheet, change, 
         "seed": "1",
         "time": "2026-01-01",
         "space": "edge_tpu",
+        "options": "",
     }
     first = {**GOOD, **{name: fine.get(name, GOOD.get(name, "1")) for name in change}}
     path = sheet(first, {**first, **change})

@@ -119,6 +119,7 @@ def test_records_become_evaluations(tfrecord):
     assert second.design["lanes"] == 256
     assert second.design["dram_bandwidth_gbps"] == 30
     assert (first.workload, first.evaluator, first.fidelity) == ("m4", "prime_dataset", "external")
+    assert (first.version, first.options) == ("", {})
     assert first.metrics == {"runtime_s": 0.2525, "area_mm2": 27.0}
     assert first.feasible
     assert second.metrics == {"runtime_s": 0.1, "area_mm2": 12.5}

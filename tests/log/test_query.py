@@ -3,6 +3,7 @@ import uuid
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from armillary.log.query import query
@@ -136,6 +137,98 @@ def test_damage_that_a_scan_meets_is_an_error(filled, tmp_path):
     path.write_bytes(data)
     with pytest.raises(ArmillaryError, match="CRC"):
         query(filled.path, "SELECT * FROM log")
+
+
+@pytest.fixture
+def with_layers(filled, layer_runs):
+    for seed in range(3):
+        filled.append_layers(layer_runs(200, seed=seed))
+    return filled
+
+
+def test_the_slowest_layers(with_layers):
+    sql = "SELECT layer, K, pes_x, delay_cycles FROM layer_runs WHERE feasible ORDER BY delay_cycles DESC LIMIT 10"
+    rows = query(with_layers.path, sql)
+    runs = with_layers.layer_runs("edge_tpu")
+    slowest = np.argsort(np.where(runs.feasible, -runs.metrics["delay_cycles"], np.inf))[:10]
+    assert rows["delay_cycles"].to_pylist() == runs.metrics["delay_cycles"][slowest].tolist()
+    assert rows["layer"].to_pylist() == runs.layer[slowest].tolist()
+    assert rows["K"].to_pylist() == runs.K[slowest].tolist()
+    assert rows["pes_x"].to_pylist() == runs.design["pes_x"][slowest].tolist()
+
+
+def test_a_layer_run_has_every_column_and_its_failure_in_words(with_layers):
+    rows = query(with_layers.path, "SELECT * FROM layer_runs")
+    runs = with_layers.layer_runs("edge_tpu")
+    names = [name.removeprefix("design.").removeprefix("metrics.") for name, _ in runs.columns()]
+    assert rows.column_names == ["space", *names, "failure"]
+    assert rows["failure"].to_pylist() == [run.failure and str(run.failure) for run in runs.to_list()]
+
+
+def test_evaluations_and_their_layer_runs_are_joined(with_layers, evaluations):
+    whose = ", ".join([*evaluations(1).design, "workload", "evaluator", "version", "options", "seed"])
+    sql = f"SELECT runtime_s, mapping FROM log JOIN layer_runs USING ({whose}) WHERE log.feasible ORDER BY runtime_s"
+    rows = query(with_layers.path, sql)
+    data = with_layers.evaluations("edge_tpu")
+    data = data.select(data.feasible)
+    best = np.argsort(data.metrics["runtime_s"])
+    assert rows["runtime_s"].to_pylist() == data.metrics["runtime_s"][best].tolist()
+    found = with_layers.layers_of(data.select(best))
+    assert rows["mapping"].to_pylist() == [layers[0].mapping for layers in found]
+
+
+def test_layer_runs_are_queried_without_evaluations(tmp_path, layer_runs):
+    Log(tmp_path).append_layers(layer_runs(7))
+    assert query(tmp_path, "SELECT count(*) AS n FROM Layer_Runs")["n"].to_pylist() == [7]
+    with pytest.raises(ArmillaryError, match=rf"^log {tmp_path} holds no evaluations$"):
+        query(tmp_path, "SELECT count(*) FROM log")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM layer_runs",
+        "SELECT * FROM log JOIN layer_runs USING (seed)",
+        "SELECT * FROM log WHERE seed IN (SELECT seed FROM LAYER_RUNS)",
+    ],
+)
+def test_a_log_without_layer_runs_says_so(filled, sql):
+    with pytest.raises(ArmillaryError, match=rf"^log {filled.path} holds no layer runs"):
+        query(filled.path, sql)
+
+
+def test_a_name_in_a_text_is_no_table(filled):
+    rows = query(filled.path, "SELECT count(*) AS layer_runs, 'layer_runs' AS text FROM log")
+    assert rows.to_pylist() == [{"layer_runs": 600, "text": "layer_runs"}]
+
+
+def test_a_mistake_shows_the_columns_of_each_view(with_layers):
+    with pytest.raises(ArmillaryError, match=r"(?s)The columns of log are: .*The columns of layer_runs are: space, .*"
+                                             r"position, .*mapping, .*pes_x, .*delay_cycles, .*failure$"):  # fmt: skip
+        query(with_layers.path, "SELECT nothing FROM log, layer_runs")
+
+
+def test_a_query_opens_only_the_files_of_the_views_it_names(with_layers, tmp_path):
+    """Of a view that is not named, not even a file that no reader takes would be noticed."""
+    later = pa.table({}).replace_schema_metadata({b"armillary_log": b'{"schema_version": 99}'})
+    pq.write_table(later, tmp_path / "log" / "layer_runs" / "later.parquet")
+    assert query(with_layers.path, "SELECT count(*) AS n FROM log")["n"].to_pylist() == [600]
+    with pytest.raises(NewerSchemaError, match="upgrade"):
+        query(with_layers.path, "SELECT count(*) AS n FROM layer_runs")
+    (tmp_path / "log" / "layer_runs" / "later.parquet").rename(tmp_path / "log" / "later.parquet")
+    assert query(with_layers.path, "SELECT count(*) AS n FROM layer_runs")["n"].to_pylist() == [600]
+
+
+@pytest.mark.parametrize("later", [0, 4])
+def test_evaluations_of_version_1_have_no_options(tmp_path, evaluations, version_1, later):
+    pq.write_table(version_1(evaluations(3)), tmp_path / "1.parquet")
+    if later:
+        Log(tmp_path).append(evaluations(later))
+    rows = query(tmp_path, "SELECT options, workload FROM log")
+    options = ["", "", "", *evaluations(later).options]
+    assert sorted(rows["options"].to_pylist()) == sorted(options)
+    empty = query(tmp_path, "SELECT count(*) AS n FROM log WHERE options = ''")
+    assert empty["n"].to_pylist() == [options.count("")]
 
 
 def test_a_log_that_cannot_be_queried_says_why(tmp_path, evaluations, monkeypatch):

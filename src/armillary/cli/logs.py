@@ -20,7 +20,7 @@ from armillary.console import print_result, print_table, progress_bars
 
 @log_app.command("query")
 def log_query(
-    sql: Annotated[str, typer.Argument(help="One SELECT over the view `log`.")],
+    sql: Annotated[str, typer.Argument(help="One SELECT over the views `log` and `layer_runs`.")],
     log: LogPath,
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
@@ -39,7 +39,7 @@ def log_export(
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
-    """Write a log as CSV."""
+    """Write the evaluations of a log as CSV."""
     from armillary.log.exchange import export_csv
     from armillary.log.store import Log
 

@@ -47,7 +47,7 @@ def logged(log: Log, space: str, workload: Workload, spec: EvaluatorSpec | None 
 def known_layers(log: Log, spec: EvaluatorSpec, space: str) -> dict[Design, list[LayerRun]]:
     """Return the runs of layers alone that a log holds of an evaluator, by design; those that broke are left out."""
     found: dict[Design, list[LayerRun]] = {}
-    if not log.layer_fragments():
+    if not log.of_layer_runs.all():
         return found
     rows = log.layer_runs(space)
     settled = rows.feasible | (rows.failure_kind == "infeasible")

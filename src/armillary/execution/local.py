@@ -8,7 +8,8 @@ there are several candidates or a limit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,7 +116,7 @@ class LocalExecutor:
         open_ = [layer for layer in layers if layer.name not in known]
         fresh = layers_run(evaluator, candidate, open_, self._limits.retries) if open_ else []
         if fresh and self._log is not None:
-            self._log.append_layers(LayerRuns.of_runs(fresh, spec))
+            self._log.append_layers(LayerRuns.of_runs(fresh, spec, datetime.now(UTC).replace(tzinfo=None)))
         self.evaluated += len(fresh)
         found = known | {run.layer.name: run for run in fresh}
         return [found[layer.name] for layer in layers]
@@ -140,7 +141,9 @@ class LocalExecutor:
         for number, candidate in enumerate(candidates):
             yield number, evaluated(self.evaluator(spec), candidate, workload, self._limits.retries)
 
-    def _logging(self, evaluations: Iterator[Numbered], spec: EvaluatorSpec, workload: Workload) -> Iterator[Numbered]:
+    def _logging(
+        self, evaluations: Iterator[Numbered], spec: EvaluatorSpec, workload: Workload
+    ) -> Generator[Numbered, None, None]:
         """Pass evaluations on, and append them to the log before more than a second of work could be lost."""
         held: list[Evaluation] = []
         since = time.monotonic()

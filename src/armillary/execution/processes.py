@@ -57,7 +57,7 @@ def in_processes(
         try:
             yield from _as_they_finish(start, spec, candidates, workload, limits)
         except BaseException:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
             raise
 
 

@@ -5,6 +5,7 @@ A CSV file has the columns of `armillary.log.schema`, by name and in any order, 
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,11 +21,12 @@ from numpy.typing import NDArray
 from armillary.log.faults import Faults
 from armillary.log.folder import LogWriteError, write_file
 from armillary.log.prime_dataset import import_prime_tfrecords
-from armillary.log.schema import CONTEXT_PREFIX, SPACE_COLUMN, to_table
+from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, SPACE_COLUMN, to_table
 from armillary.log.sheet import Sheet, read_header, read_sheet
 from armillary.log.store import Log
+from armillary.metrics import METRICS
 from armillary.spaces.space import Space
-from armillary.types import METRICS, ArmillaryError, Evaluations, Fidelity
+from armillary.types import ArmillaryError, Evaluations, Fidelity, options_text
 
 __all__ = ["export_csv", "import_csv", "import_prime_tfrecords"]
 
@@ -55,7 +57,7 @@ def export_csv(log: Log, path: str | os.PathLike[str], space: str | None = None)
         ArmillaryError: if the log holds nothing of the space, or several spaces and none is named.
         LogWriteError: if the file cannot be written.
     """
-    table = to_table(log.evaluations(space or _only_space(log)))
+    table = to_table(log.evaluations(space or _only_space(log)), EVALUATIONS)
     plain = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in table.schema]
     try:
         write_file(Path(path), lambda file: pyarrow.csv.write_csv(table.cast(pa.schema(plain)), file))
@@ -77,15 +79,15 @@ def import_csv(
     The file must have every parameter of the space and at least one metric; everything else may be
     left out. Without `feasible` and `failure_kind`, all rows are feasible and state every metric;
     without `failure_kind`, infeasible rows get kind `infeasible` and detail `unstated`. Without
-    their columns, `fidelity` is `external`, `version` is empty, `seconds` and `seed` are 0, and `time` is
-    that of the import (UTC).
+    their columns, `fidelity` is `external`, `version` and `options` are empty, `seconds` and `seed` are 0,
+    and `time` is that of the import (UTC).
 
     Args:
         path: a local file, in UTF-8.
         space: which parameters to expect, and their allowed values.
         workload: the workload of all rows, for a file without a column `workload`.
         evaluator: who evaluated, for a file without a column `evaluator`.
-        extra_metrics: names of columns to take as metrics beside those of `armillary.types.METRICS`.
+        extra_metrics: names of columns to take as metrics beside those of `armillary.metrics.METRICS`.
 
     Raises:
         ArmillaryError: if the file cannot be read; or lists every unknown or missing column (with near
@@ -106,7 +108,7 @@ def import_csv(
 
 
 def _only_space(log: Log) -> str:
-    spaces = sorted({fragment.header.space for fragment in log.required_fragments()})
+    spaces = sorted({fragment.header.space for fragment in log.of_evaluations.required()})
     if len(spaces) > 1:
         raise ArmillaryError(f"log {log.path} holds evaluations of several spaces; name one of {spaces}")
     return spaces[0]
@@ -151,6 +153,7 @@ def _evaluations(sheet: Sheet, space: Space, metrics: Sequence[str], workload: s
         seconds=_number(sheet, "seconds", 0.0),
         seed=_seed(sheet),
         time=_time(sheet),
+        options=_options(sheet),
     )
 
 
@@ -215,3 +218,21 @@ def _time(sheet: Sheet) -> NDArray[np.datetime64]:
     if column is None:
         return np.full(sheet.rows, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us"))
     return column.numbers(pa.timestamp("us"), "write it in UTC as 2026-01-31 13:05:00")
+
+
+def _options(sheet: Sheet) -> NDArray[np.object_]:
+    column = sheet.column("options")
+    if column is None:
+        return np.full(sheet.rows, "", dtype=object)
+    return column.translate(_options_as_logged, 'write the evaluator\'s options like {"name": 1}, or nothing')
+
+
+def _options_as_logged(cell: str) -> str | None:
+    """Return options as the log writes them, so that equal ones are equal; None if the cell holds none."""
+    try:
+        options = json.loads(cell or "{}")
+    except ValueError:
+        return None
+    if not isinstance(options, dict) or not all(isinstance(value, int | float | str) for value in options.values()):
+        return None
+    return options_text(options)

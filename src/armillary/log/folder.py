@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def absolute(path: str) -> str:
 
 
 class Folder:
-    """A flat folder of files, local or remote.
+    """A folder of files, local or remote.
 
     Args:
         path: a local path or any fsspec URL, e.g. `memory://log` or `s3://bucket/log`.
@@ -49,6 +50,13 @@ class Folder:
             raise ArmillaryError(f"cannot open the log {self.path}: {fault}") from fault
         self._root = self._root.rstrip("/") or "/"
         self._local = isinstance(self._fs, LocalFileSystem)
+
+    def inside(self, name: str) -> Folder:
+        """Return a folder within this one; it need not exist yet."""
+        inner = copy(self)
+        inner.path = f"{self.path.rstrip('/')}/{name}"
+        inner._root = self.full_path(name)
+        return inner
 
     @property
     def arrow(self) -> pyarrow.fs.FileSystem:
@@ -139,7 +147,8 @@ def _removed_on_failure(path: Path) -> Iterator[None]:
 def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
     _sync_folder(folder.parent)
 
 

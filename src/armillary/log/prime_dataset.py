@@ -179,6 +179,7 @@ def _evaluations(
         seconds=np.zeros(rows),
         seed=np.zeros(rows, dtype=np.int64),
         time=np.full(rows, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")),
+        options=_same("", rows),
     )
 
 

@@ -1,18 +1,24 @@
-"""SQL over a log: DuckDB sees its fragments as the view `log`, and nothing else of the machine."""
+"""SQL over a log: DuckDB sees its fragments as the views `log` and `layer_runs`, and nothing else of the machine."""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from armillary.log.fragments import Fragment, Fragments
 from armillary.log.schema import FAILURE_COLUMN
-from armillary.log.store import Fragment, Log
+from armillary.log.store import Log
 from armillary.types import ArmillaryError
 
-VIEW = "log"
+LOG_VIEW = "log"
+LAYER_RUNS_VIEW = "layer_runs"
 
 # The text of `Failure.__str__`, so that a query and a message call a failure the same.
 _FAILURE_TEXT = """
@@ -32,39 +38,85 @@ END
 
 
 def query(log_path: str | os.PathLike[str], sql: str) -> pa.Table:
-    """Return the rows of one SELECT over the view `log`.
+    """Return the rows of one SELECT over the views `log` and `layer_runs`.
 
-    The view has one row per evaluation and the columns of `armillary.log.schema`; a column that a
-    fragment lacks is NULL there. `failure` says in words why a row is infeasible. Truncated and
-    foreign files are left out. The statement cannot read or write anything else.
+    `log` has one row per evaluation and `layer_runs` one per run of a layer, with the columns of
+    `armillary.log.schema`; a column that a fragment lacks is NULL there. `failure` says in words why a row is
+    infeasible. Truncated and foreign files are left out. Only files of the views that the statement names are opened,
+    and it cannot read or write anything else.
 
     Raises:
-        ArmillaryError: if the log holds no evaluations, or the statement is not one valid SELECT; then
-            with the message of DuckDB and the columns of the view.
+        ArmillaryError: if the log holds nothing of a view that the statement reads, or the statement is not one valid
+            SELECT; then with the message of DuckDB and the columns of the views.
         NewerSchemaError: if a fragment was written by a later Armillary.
     """
-    log = Log(log_path)
-    dataset = _dataset(log, log.required_fragments())
     with duckdb.connect(":memory:") as connection:
-        columns = [*dataset.schema.names, FAILURE_COLUMN]
+        views, absent = _views(Log(log_path), sql)
         try:
             _check_select(connection, sql)
-            _open_view(connection, dataset)
+            _open(connection, views)
             return connection.sql(sql).to_arrow_table()
         except duckdb.Error as fault:
-            raise ArmillaryError(f"{fault}\nThe columns of {VIEW} are: {', '.join(columns)}") from fault
+            columns = [f"The columns of {view.name} are: {', '.join(view.columns)}" for view in views]
+            raise ArmillaryError("\n".join([*absent, str(fault), *columns])) from fault
 
 
-def _dataset(log: Log, fragments: list[Fragment]) -> ds.Dataset:
+@dataclass(frozen=True)
+class _View:
+    """A name in statements, what lies behind it, and the text columns that are "" where a fragment lacks them."""
+
+    name: str
+    dataset: ds.Dataset
+    since: Collection[str]
+
+    @property
+    def columns(self) -> list[str]:
+        return [*self.dataset.schema.names, FAILURE_COLUMN]
+
+    @property
+    def selection(self) -> str:
+        filled = ", ".join(f"coalesce({name}, '') AS {name}" for name in self.since)
+        return f'* {f"REPLACE ({filled})" if filled else ""}, {_FAILURE_TEXT} AS "{FAILURE_COLUMN}"'
+
+
+def _views(log: Log, sql: str) -> tuple[list[_View], list[str]]:
+    """Return the views that a statement names, and what to say of those that the log has nothing of.
+
+    A view counts as named if its name is anywhere in the text. It may stand there for something else, so a view
+    without rows is no fault yet.
+
+    Raises:
+        ArmillaryError: if the log has nothing of any of them.
+        NewerSchemaError: if a fragment was written by a later Armillary.
+    """
+    tables: dict[str, Fragments[Any]] = {LOG_VIEW: log.of_evaluations, LAYER_RUNS_VIEW: log.of_layer_runs}
+    named = [name for name in tables if re.search(rf"\b{name}\b", sql, re.IGNORECASE)] or [LOG_VIEW]
+    found = {name: tables[name].all() for name in named}
+    absent = [tables[name].nothing() for name, fragments in found.items() if not fragments]
+    if len(absent) == len(named):
+        raise ArmillaryError("\n".join(absent))
+    views = [
+        _View(name, _dataset(tables[name], fragments), tables[name].table.since)
+        for name, fragments in found.items()
+        if fragments
+    ]
+    return views, absent
+
+
+def _dataset(fragments_of: Fragments[Any], fragments: list[Fragment]) -> ds.Dataset:
+    schemas = [fragment.schema.remove_metadata() for fragment in fragments]
+    schemas.append(pa.schema([(name, pa.dictionary(pa.int32(), pa.string())) for name in fragments_of.table.since]))
     try:
-        schema = pa.unify_schemas([f.schema.remove_metadata() for f in fragments], promote_options="permissive")
+        schema = pa.unify_schemas(schemas, promote_options="permissive")
     except pa.ArrowException as fault:
-        raise ArmillaryError(f"log {log.path}: a column has different types in different spaces: {fault}") from fault
-    paths = [log.folder.full_path(fragment.name) for fragment in fragments]
+        raise ArmillaryError(
+            f"log {fragments_of.log}: a column has different types in different spaces: {fault}"
+        ) from fault
+    paths = [fragments_of.folder.full_path(fragment.name) for fragment in fragments]
     checked = ds.ParquetFileFormat(
         default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     )
-    return ds.dataset(paths, schema=schema, format=checked, filesystem=log.folder.arrow)
+    return ds.dataset(paths, schema=schema, format=checked, filesystem=fragments_of.folder.arrow)
 
 
 def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -74,9 +126,10 @@ def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise ArmillaryError(f"a log is queried with one SELECT, got {kinds or 'nothing'}: {sql!r}")
 
 
-def _open_view(connection: duckdb.DuckDBPyConnection, dataset: ds.Dataset) -> None:
+def _open(connection: duckdb.DuckDBPyConnection, views: list[_View]) -> None:
     connection.execute("SET python_enable_replacements = false")  # variables of ours are no tables
-    connection.register("stored", dataset)
-    connection.execute(f'CREATE VIEW {VIEW} AS SELECT *, {_FAILURE_TEXT} AS "{FAILURE_COLUMN}" FROM stored')
+    for view in views:
+        connection.register(f"stored_{view.name}", view.dataset)
+        connection.execute(f"CREATE VIEW {view.name} AS SELECT {view.selection} FROM stored_{view.name}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

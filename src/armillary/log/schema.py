@@ -1,11 +1,13 @@
-"""The Arrow form of evaluations: one flat table, described by its own metadata.
+"""The Arrow form of a log's tables: flat, and described by their own metadata.
 
-Columns: `space`; the plain columns of `Evaluations`; parameters and metrics under their own names;
-context features as `context_<name>`. Text is dictionary-encoded, NaN is null, so that SQL averages
-skip what no evaluator knew. The metadata entry `armillary_log` holds a `Header` as JSON and tells
-which columns are parameters, context and metrics.
+A log has two tables, evaluations and layer runs. Columns: `space`; the plain columns of `Evaluations` or `LayerRuns`;
+parameters and metrics under their own names; context features as `context_<name>`. The metadata entry `armillary_log`
+holds a `Header` as JSON and tells which table it is and which columns are parameters, context and metrics.
 
-A change that an older reader would misread raises `SCHEMA_VERSION`.
+A change that an older reader would misread raises `SCHEMA_VERSION`:
+
+1. evaluations
+2. evaluations with `options`, as a reader that knows none would mix rows of different options; layer runs
 """
 
 from __future__ import annotations
@@ -13,21 +15,24 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 import armillary
+from armillary.log.columns import constant_text, objects, to_arrow, to_numpy
+from armillary.log.layer_runs import LayerRuns
 from armillary.types import ArmillaryError, Evaluations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METADATA_KEY = b"armillary_log"
 CONTEXT_PREFIX = "context_"
 SPACE_COLUMN = "space"
 FAILURE_COLUMN = "failure"  # derived in queries, so no stored column may take the name
+
+Rows = TypeVar("Rows", Evaluations, LayerRuns)
 
 
 class ForeignFileError(ArmillaryError):
@@ -39,38 +44,64 @@ class NewerSchemaError(ArmillaryError):
 
 
 @dataclass(frozen=True)
+class Table(Generic[Rows]):
+    """One of the tables of a log.
+
+    Attributes:
+        name: in headers.
+        rows: what its rows are as columns.
+        noun: what its rows are called in messages.
+        since: text columns that fragments of earlier schema versions lack, with the version that brought them; their
+            rows read as "".
+    """
+
+    name: str
+    rows: type[Rows]
+    noun: str
+    since: Mapping[str, int] = field(default_factory=dict)
+
+    def plain_columns(self, version: int = SCHEMA_VERSION) -> list[str]:
+        """Return the plain columns that a fragment of a schema version has."""
+        return [name for name in self.rows.PLAIN_COLUMNS if self.since.get(name, 1) <= version]
+
+
+EVALUATIONS = Table("evaluations", Evaluations, "evaluations", {"options": 2})
+LAYER_RUNS = Table("layer_runs", LayerRuns, "layer runs")
+
+
+@dataclass(frozen=True)
 class Header:
-    """What a fragment says about itself. Names are those of `Evaluations`, without the context prefix."""
+    """What a fragment says about itself. Names are those of its rows' columns, without the context prefix."""
 
     space: str
     parameters: tuple[str, ...]
     context: tuple[str, ...]
     metrics: tuple[str, ...]
+    table: str = EVALUATIONS.name
     armillary_version: str = armillary.__version__
     schema_version: int = SCHEMA_VERSION
 
     @staticmethod
-    def of(evaluations: Evaluations) -> Header:
-        """Return the header of a fragment that holds these evaluations.
+    def of(rows: Rows, table: Table[Rows]) -> Header:
+        """Return the header of a fragment that holds these rows.
 
         Raises:
             ArmillaryError: if two columns of the fragment would have the same name.
         """
-        header = Header(
-            evaluations.space, tuple(evaluations.design), tuple(evaluations.context), tuple(evaluations.metrics)
-        )
-        taken = [SPACE_COLUMN, FAILURE_COLUMN, *header.column_names()]
+        context: Mapping[str, Any] = getattr(rows, "context", {})  # layer runs have none
+        header: Header = Header(rows.space, tuple(rows.design), tuple(context), tuple(rows.metrics), table.name)
+        taken = [SPACE_COLUMN, FAILURE_COLUMN, *header.column_names(table)]
         twice = sorted(name for name, times in Counter(taken).items() if times > 1)
         if twice:
-            raise ArmillaryError(f"space {evaluations.space!r} cannot be logged: column names {twice} are used twice")
+            raise ArmillaryError(f"space {rows.space!r} cannot be logged: column names {twice} are used twice")
         return header
 
     @staticmethod
-    def read(metadata: Mapping[bytes, bytes] | None) -> Header:
+    def read(metadata: Mapping[bytes, bytes] | None, table: Table[Any]) -> Header:
         """Return the header in the metadata of a Parquet file.
 
         Raises:
-            ForeignFileError: if there is none, or it is garbled.
+            ForeignFileError: if there is none, it is garbled, or it is that of another table.
             NewerSchemaError: if its schema version is later than ours.
         """
         try:
@@ -84,93 +115,72 @@ class Header:
                 f"this Armillary {armillary.__version__} reads versions up to {SCHEMA_VERSION}: upgrade it"
             )
         try:
-            return _header(fields)
+            header = _header(fields, version)
         except (KeyError, TypeError):
             raise ForeignFileError(f"its log header is garbled: {fields}") from None
+        if header.table != table.name:
+            raise ForeignFileError(f"it holds {header.table}, which do not belong here among {table.name}")
+        return header
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Return the header as Arrow schema metadata."""
         return {METADATA_KEY: json.dumps(asdict(self)).encode()}
 
-    def column_names(self) -> Iterator[str]:
-        """Yield the name of every stored column except `space`, in the order of `Evaluations.columns`."""
-        yield from Evaluations.PLAIN_COLUMNS
-        yield from self.parameters
-        yield from (CONTEXT_PREFIX + name for name in self.context)
-        yield from self.metrics
+    def column_names(self, table: Table[Any]) -> Iterator[str]:
+        """Yield the name of every stored column except `space`, in the order of the rows' columns."""
+        yield from table.plain_columns(self.schema_version)
+        for group in table.rows.NAMED_COLUMNS:
+            yield from (_PREFIXES[group] + name for name in self.names(group))
+
+    def names(self, group: str) -> tuple[str, ...]:
+        """Return the names of the design's, the context's or the metrics' columns, without prefix."""
+        return {"design": self.parameters, "context": self.context, "metrics": self.metrics}[group]
 
 
-def to_table(evaluations: Evaluations) -> pa.Table:
-    """Return the evaluations as an Arrow table that describes itself.
+_PREFIXES = {"design": "", "context": CONTEXT_PREFIX, "metrics": ""}
+
+
+def to_table(rows: Rows, table: Table[Rows]) -> pa.Table:
+    """Return the rows as an Arrow table that describes itself.
 
     Raises:
         ArmillaryError: if two columns share a name, or a text column holds something else than text.
     """
-    header = Header.of(evaluations)
-    columns = {SPACE_COLUMN: _constant_text(evaluations.space, len(evaluations))}
-    for stored, (name, column) in zip(header.column_names(), evaluations.columns(), strict=True):
+    header = Header.of(rows, table)
+    columns = {SPACE_COLUMN: constant_text(rows.space, len(rows))}
+    for stored, (name, column) in zip(header.column_names(table), rows.columns(), strict=True):
         if name.startswith(("context.", "metrics.")):
             column = np.asarray(column, dtype=np.float64)
-        columns[stored] = _to_arrow(stored, column)
+        columns[stored] = to_arrow(stored, column)
     return pa.table(columns).replace_schema_metadata(header.to_metadata())
 
 
-def from_table(table: pa.Table) -> Evaluations:
-    """Return the evaluations of a table made by `to_table`.
+def from_table(stored: pa.Table, table: Table[Rows]) -> Rows:
+    """Return the rows of a table made by `to_table`.
 
     Raises:
         ForeignFileError: if the table lacks a header or a column that its header names.
         NewerSchemaError: if its schema version is later than ours.
     """
-    header = Header.read(table.schema.metadata)
-    present = set(table.column_names)
-    missing = [name for name in header.column_names() if name not in present]
+    header = Header.read(stored.schema.metadata, table)
+    present = set(stored.column_names)
+    missing = [name for name in header.column_names(table) if name not in present]
     if missing:
         raise ForeignFileError(f"its columns {missing} are missing")
-    return Evaluations(
-        space=header.space,
-        design={name: _to_numpy(table[name]) for name in header.parameters},
-        context={name: _to_numpy(table[CONTEXT_PREFIX + name]) for name in header.context},
-        metrics={name: _to_numpy(table[name]) for name in header.metrics},
-        **{name: _to_numpy(table[name]) for name in Evaluations.PLAIN_COLUMNS},
-    )
+    columns: dict[str, Any] = {name: objects([""] * stored.num_rows) for name in table.since}
+    columns |= {name: to_numpy(stored[name]) for name in table.plain_columns(header.schema_version)}
+    for group in table.rows.NAMED_COLUMNS:
+        columns[group] = {name: to_numpy(stored[_PREFIXES[group] + name]) for name in header.names(group)}
+    return table.rows(space=header.space, **columns)
 
 
-def _header(fields: Mapping[str, Any]) -> Header:
+def _header(fields: Mapping[str, Any], version: int) -> Header:
     return Header(
         space=str(fields["space"]),
         parameters=tuple(fields["parameters"]),
         context=tuple(fields["context"]),
         metrics=tuple(fields["metrics"]),
+        table=str(fields["table"]) if version > 1 else EVALUATIONS.name,
         armillary_version=str(fields["armillary_version"]),
+        schema_version=version,
     )
-
-
-def _constant_text(text: str, rows: int) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int32)), pa.array([text]))
-
-
-def _to_arrow(name: str, column: NDArray[Any]) -> pa.Array | pa.ChunkedArray:
-    if column.dtype.kind not in "OU":
-        return pa.array(column, from_pandas=True)  # NaN and NaT become null
-    try:
-        text = pa.array(column, type=pa.string())
-    except (pa.ArrowException, UnicodeError, TypeError) as fault:
-        raise ArmillaryError(f"column {name} cannot be logged: it must hold text; {fault}") from fault
-    if text.null_count:
-        raise ArmillaryError(f'column {name} cannot be logged: a value is None; write "" for no text')
-    return text.dictionary_encode()
-
-
-def _to_numpy(column: pa.ChunkedArray) -> NDArray[Any]:
-    if pa.types.is_dictionary(column.type):
-        parts = [_decode(chunk) for chunk in column.chunks]
-        return np.concatenate(parts) if parts else np.empty(0, dtype=object)
-    return np.asarray(column.to_numpy())
-
-
-def _decode(chunk: pa.DictionaryArray) -> NDArray[np.object_]:
-    words = np.empty(len(chunk.dictionary), dtype=object)
-    words[:] = chunk.dictionary.to_pylist()
-    decoded: NDArray[np.object_] = words[chunk.indices.to_numpy(zero_copy_only=False)]
-    return decoded

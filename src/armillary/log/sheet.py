@@ -7,7 +7,7 @@ parameters are parsed as fast as their value lists.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from armillary.log.columns import objects
 from armillary.log.faults import Faults
 from armillary.spaces.space import Parameter
 from armillary.types import ArmillaryError
@@ -43,14 +44,20 @@ class Column:
 
     def text(self) -> NDArray[np.object_]:
         """Return the cells as they stand, shape [rows]."""
-        return _objects(self.cells.to_pylist())[self.codes]
+        return objects(self.cells.to_pylist())[self.codes]
 
     def choose(self, choices: Mapping[str, Any]) -> NDArray[np.object_]:
         """Return what the cells stand for, shape [rows]; report those not among the choices, None in the result."""
         cells = [cell.strip() for cell in self.cells.to_pylist()]
         unknown = np.array([cell not in choices for cell in cells], dtype=bool)
         self.reject(unknown[self.codes], f"choose one of {list(choices)}")
-        return _objects([choices.get(cell) for cell in cells])[self.codes]
+        return objects([choices.get(cell) for cell in cells])[self.codes]
+
+    def translate(self, read: Callable[[str], str | None], allowed: str) -> NDArray[np.object_]:
+        """Return what the cells say, shape [rows]; report those that `read` makes nothing of, None in the result."""
+        words = [read(cell.strip()) for cell in self.cells.to_pylist()]
+        self.reject(np.array([word is None for word in words], dtype=bool)[self.codes], allowed)
+        return objects(words)[self.codes]
 
     def numbers(self, kind: pa.DataType, allowed: str, optional: bool = True) -> NDArray[Any]:
         """Return the cells as numbers or times, shape [rows]; report what is neither.
@@ -142,12 +149,6 @@ def read_sheet(path: Path, header: Sequence[str], faults: Faults) -> Sheet:
     except (pa.ArrowException, OSError) as fault:
         raise ArmillaryError(f"cannot read {path} as CSV: {fault}") from fault
     return Sheet(table, faults)
-
-
-def _objects(values: Sequence[Any]) -> NDArray[np.object_]:
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
 
 
 def _numpy(column: pa.Array) -> NDArray[Any]:

@@ -1,72 +1,39 @@
-"""The log: an append-only dataset of evaluations that many processes may write at once.
-
-Every append is one Parquet file, a fragment, which appears under its name only when it is whole.
-So writers need no locks, and a writer killed at any moment leaves every earlier fragment intact.
-"""
+"""The log: an append-only dataset of evaluations, and of the runs of layers that they were added up from."""
 
 from __future__ import annotations
 
-import logging
 import os
-import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from armillary.log.folder import Folder
-from armillary.log.schema import ForeignFileError, Header, NewerSchemaError, from_table, to_table
-from armillary.types import ArmillaryError, Evaluations
+from armillary.log.fragments import Fragment, Fragments, Skipped, other_space
+from armillary.log.layer_runs import LayerRuns, runs_of_each
+from armillary.log.schema import EVALUATIONS, LAYER_RUNS
+from armillary.types import ArmillaryError, Evaluations, LayerRun
 
-SUFFIX = ".parquet"
-ROWS_PER_GROUP = 131_072  # small enough that the two cores of a laptop share the scan of a million rows
-
-# What Arrow raises on damaged files; a name in a damaged footer may not even be text.
-_UNREADABLE = (ForeignFileError, pa.ArrowException, OSError, UnicodeError)
-_logger = logging.getLogger("armillary.log")
-
-
-@dataclass(frozen=True)
-class Fragment:
-    """A readable file of a log: its name in the folder, what it holds, and how many rows."""
-
-    name: str
-    header: Header
-    schema: pa.Schema
-    rows: int
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file in the folder of a log that was left out, and why."""
-
-    path: str
-    reason: str
+LAYERS_FOLDER = LAYER_RUNS.name
 
 
 class Log:
     """A folder of fragments, on a local disk or any file system that fsspec knows.
 
-    The folder is made by the first append. `skipped` lists the truncated and foreign files that the
-    last read found and left out; each is also reported once as a warning of the logger `armillary.log`.
+    Fragments of evaluations lie in the folder, those of layer runs in a folder `layer_runs` within; each folder is
+    made by the first append. Reading one table opens no file of the other.
 
     Args:
         path: a local path or an fsspec URL, e.g. `memory://log` or `s3://bucket/log`.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.folder = Folder(path)
-        self.skipped: list[Skipped] = []
-        self._reported: set[Skipped] = set()
+        folder = Folder(path)
+        self.path = folder.path
+        self.of_evaluations = Fragments(self.path, folder, EVALUATIONS, beside=(LAYERS_FOLDER,))
+        self.of_layer_runs = Fragments(self.path, folder.inside(LAYERS_FOLDER), LAYER_RUNS)
 
     @property
-    def path(self) -> str:
-        """The path or URL that the log was opened with."""
-        return self.folder.path
+    def skipped(self) -> list[Skipped]:
+        """The truncated and foreign files that the last read of each table found and left out."""
+        return [*self.of_evaluations.skipped, *self.of_layer_runs.skipped]
 
     def append(self, evaluations: Evaluations) -> str:
         """Add the evaluations as one new fragment and return its file name.
@@ -77,20 +44,28 @@ class Log:
             LogWriteError: if the file system refuses, e.g. because the disk is full.
             ArmillaryError: if two columns share a name or a text column holds something else than text.
         """
-        table = to_table(evaluations)
-        name = _fragment_name()
-        self.folder.write(name, lambda file: _write_parquet(table, file))
-        return name
+        return self.of_evaluations.append(evaluations)
+
+    def append_layers(self, layer_runs: LayerRuns) -> str:
+        """Add the layer runs as one new fragment and return its file name.
+
+        Append the runs of an evaluation before the evaluation itself: a writer that is killed in between then leaves
+        runs that are written again, not an evaluation that lacks them.
+
+        Raises:
+            LogWriteError: if the file system refuses, e.g. because the disk is full.
+            ArmillaryError: if two columns share a name or a text column holds something else than text.
+        """
+        return self.of_layer_runs.append(layer_runs)
 
     def fragments(self) -> list[Fragment]:
-        """Return the readable fragments, oldest first, and set `skipped`.
+        """Return the readable fragments of evaluations, oldest first.
 
         Raises:
             ArmillaryError: if the folder cannot be listed.
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
-        self.skipped = []
-        return list(self._scan())
+        return self.of_evaluations.all()
 
     def spaces(self) -> list[str]:
         """Return the names of the spaces that the log holds evaluations of, in order of appearance."""
@@ -106,71 +81,34 @@ class Log:
             ArmillaryError: if there are none, or fragments of the space disagree about its parameters.
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
-        fragments = self.required_fragments(space)
-        parts = [part for fragment in fragments if (part := self._read(fragment)) is not None]
-        if not parts:
-            raise ArmillaryError(self._nothing())
-        try:
-            return parts[0] if len(parts) == 1 else Evaluations.concat(parts)
-        except ValueError as fault:
-            raise ArmillaryError(f"log {self.path} mixes two versions of a space: {fault}") from fault
+        return self.of_evaluations.read(space)
 
-    def required_fragments(self, space: str | None = None) -> list[Fragment]:
-        """Return the readable fragments (of one space).
+    def layer_runs(self, space: str) -> LayerRuns:
+        """Return all layer runs of a space, in the order in which they were appended.
 
         Raises:
-            ArmillaryError: if there are none.
+            ArmillaryError: if there are none, or fragments of the space disagree about its parameters.
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
-        fragments = self.fragments()
+        return self.of_layer_runs.read(space)
+
+    def layers_of(self, evaluations: Evaluations) -> list[tuple[LayerRun, ...]]:
+        """Return, for each of the evaluations, the layer runs that it was added up from, in the order of its workload.
+
+        They are those of the same design, workload, evaluator, version, options and seed; () if the log holds none.
+        Where a use of a layer was written more than once, as after a crash between two appends, the last row counts.
+
+        Raises:
+            ArmillaryError: if fragments of the space disagree about its parameters.
+            NewerSchemaError: if a fragment was written by a later Armillary.
+        """
+        fragments = [f for f in self.of_layer_runs.all() if f.header.space == evaluations.space]
         if not fragments:
-            raise ArmillaryError(self._nothing())
-        if space is None:
-            return fragments
-        ours = [fragment for fragment in fragments if fragment.header.space == space]
-        if not ours:
-            held = sorted({fragment.header.space for fragment in fragments})
-            raise ArmillaryError(other_space(f"log {self.path}", held, space))
-        return ours
-
-    def _scan(self) -> Iterator[Fragment]:
-        for name in self.folder.names():
-            try:
-                yield self._open(name)
-            except NewerSchemaError as fault:
-                raise NewerSchemaError(f"log {self.path} cannot be read: fragment {name}: {fault}") from None
-            except _UNREADABLE as fault:
-                self._skip(name, str(fault))
-
-    def _open(self, name: str) -> Fragment:
-        if not name.endswith(SUFFIX):
-            raise ForeignFileError(f"not a fragment: its name does not end in {SUFFIX}")
-        with pq.ParquetFile(self.folder.full_path(name), filesystem=self._arrow) as file:
-            return Fragment(name, Header.read(file.metadata.metadata), file.schema_arrow, file.metadata.num_rows)
-
-    def _read(self, fragment: Fragment) -> Evaluations | None:
-        path = self.folder.full_path(fragment.name)
+            return [()] * len(evaluations)
         try:
-            with pq.ParquetFile(path, filesystem=self._arrow, page_checksum_verification=True) as file:
-                return from_table(file.read())
-        except _UNREADABLE as fault:
-            self._skip(fragment.name, str(fault))
-            return None
-
-    @cached_property
-    def _arrow(self) -> Any:
-        return self.folder.arrow
-
-    def _skip(self, name: str, reason: str) -> None:
-        skipped = Skipped(self.folder.full_path(name), reason.strip())
-        self.skipped.append(skipped)
-        if skipped not in self._reported:
-            self._reported.add(skipped)
-            _logger.warning("skipped %s: %s", skipped.path, skipped.reason)
-
-    def _nothing(self) -> str:
-        skipped = "".join(f"; skipped {file.path}: {file.reason}" for file in self.skipped)
-        return f"log {self.path} holds no evaluations{skipped}"
+            return runs_of_each(evaluations, self.of_layer_runs.rows_of(fragments))
+        except ValueError as fault:
+            raise ArmillaryError(f"log {self.path} mixes two versions of a space: {fault}") from fault
 
 
 @dataclass(frozen=True)
@@ -186,24 +124,5 @@ class InMemoryLog:
             ArmillaryError: if they are of another space.
         """
         if self.held.space != space:
-            raise ArmillaryError(other_space("the log", [self.held.space], space))
+            raise ArmillaryError(other_space("the log", [self.held.space], space, EVALUATIONS.noun))
         return self.held
-
-
-def other_space(log: str, held: list[str], wanted: str) -> str:
-    """Return the message for a log that lacks the wanted space."""
-    plural = "s" if len(held) > 1 else ""
-    return f"{log} holds evaluations of space{plural} {', '.join(map(repr, held))}, not of {wanted!r}"
-
-
-def _fragment_name() -> str:
-    # Sorting by name sorts by time; process and random part keep writers apart.
-    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return f"{now}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
-
-
-def _write_parquet(table: pa.Table, file: Any) -> None:
-    # Metrics are nearly all different, so that a dictionary for them would only cost time.
-    repeating = [field.name for field in table.schema if not pa.types.is_float64(field.type)]
-    repeating += [name for name in table.column_names if name.startswith("context_")]
-    pq.write_table(table, file, row_group_size=ROWS_PER_GROUP, use_dictionary=repeating, write_page_checksum=True)
