@@ -96,8 +96,8 @@ def test_the_hierarchy_is_written_and_read():
 def test_the_baseline_keeps_to_the_budget(name):
     template = templates.load(name)
     code = template.space.encode([template.baseline])
-    assert template.area_mm2(code)[0] <= template.area_budget_mm2 <= template.max_area_mm2
-    share = (template.area_mm2(sample(template.space, 4000, "random", 0)) <= template.area_budget_mm2).mean()
+    assert template.area_mm2(code)[0] <= template.budgets["area_mm2"] <= template.max_area_mm2
+    share = (template.area_mm2(sample(template.space, 4000, "random", 0)) <= template.budgets["area_mm2"]).mean()
     assert 0.35 < share < 0.65
 
 

@@ -14,6 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 from armillary.reports.page import charts, write_report
+from reports.plausible import explained
 
 DESKTOP, PHONE = (1440, 900), (390, 844)
 FLAGS = (
@@ -134,8 +135,8 @@ def test_hostile_names_and_a_poor_study_draw_too(browser, results, tmp_path):
         results,
         title=name,
         workload=name,
-        winner=replace(results.winner, name=name, layers=layers),
-        best_of_log=replace(results.best_of_log, layers=layers),
+        winner=replace(explained(results.winner, layers=layers), name=name),
+        best_of_log=explained(results.best_of_log, layers=layers),
         baseline=None,
         candidates=None,
     )

@@ -7,7 +7,8 @@ import pytest
 
 from armillary.reports import candidate_figures, figures, layer_figures, roofline
 from armillary.reports.candidate_figures import rank_agreement
-from armillary.reports.content import Candidates
+from armillary.studies.results import Candidates
+from reports.plausible import explained
 
 
 def trace(chart, name):
@@ -109,7 +110,7 @@ def test_limits_share_out_all_of_the_time(results):
 
 def test_time_beside_the_layers_counts_as_overhead(results):
     seconds = results.winner.layer_seconds().sum()
-    slow = replace(results.winner, overhead_s={"invocation": 9 * seconds})
+    slow = explained(results.winner, overhead_s={"invocation": 9 * seconds})
     assert layer_figures.time_by_bound(slow)["overhead"] >= 0.9
     chart = layer_figures.bounds(replace(results, winner=slow))
     assert "Overhead includes what comes beside the layers (invocation)" in chart.caption
@@ -125,7 +126,7 @@ def test_no_layer_lies_above_its_roof(results):
 
 def test_layers_without_dram_traffic_stand_in_a_panel_of_their_own(results):
     layers = (replace(results.winner.layers[0], dram_bytes=0.0), *results.winner.layers[1:])
-    chart = roofline.roofline(replace(results, winner=replace(results.winner, layers=layers)))
+    chart = roofline.roofline(replace(results, winner=explained(results.winner, layers=layers)))
     aside = [t for t in chart.figure.data if t.mode == "markers" and t.xaxis == "x2"]
     assert [(t.name, list(t.x)) for t in aside] == [("Winner", [1])]
     assert "no DRAM traffic" in aside[0].text[0]
@@ -135,7 +136,7 @@ def test_layers_without_dram_traffic_stand_in_a_panel_of_their_own(results):
 
 def test_there_is_no_roofline_without_dram_traffic(results):
     def dry(contender):
-        return replace(contender, layers=tuple(replace(layer, dram_bytes=0.0) for layer in contender.layers))
+        return explained(contender, layers=tuple(replace(layer, dram_bytes=0.0) for layer in contender.layers))
 
     contenders = {name: dry(getattr(results, name)) for name in ("winner", "best_of_log", "baseline")}
     assert roofline.roofline(replace(results, **contenders)) is None

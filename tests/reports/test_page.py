@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from armillary.reports.content import Candidates
 from armillary.reports.page import charts, render, write_report
 from armillary.reports.wording import TIMES
+from armillary.studies.results import Candidates
 from armillary.types import Failure
+from reports.plausible import explained
 
 ALL_CHARTS = 13
 HOSTILE = "<script>alert('x')</script>&\"net\""
@@ -124,9 +125,9 @@ def test_hostile_names_are_text(make_results, outline):
         results,
         command=HOSTILE,
         versions={HOSTILE: HOSTILE},
-        winner=replace(results.winner, name=HOSTILE, note=HOSTILE, layers=layers),
-        best_of_log=replace(results.best_of_log, layers=layers),
-        baseline=replace(results.baseline, layers=layers),
+        winner=replace(explained(results.winner, layers=layers), name=HOSTILE, note=HOSTILE),
+        best_of_log=explained(results.best_of_log, layers=layers),
+        baseline=explained(results.baseline, layers=layers),
     )
     text = render(results)
     assert "<script>alert" not in text
@@ -176,7 +177,7 @@ def test_a_log_without_feasible_rows(results):
 
 def test_a_workload_of_one_layer(results):
     def only_first(contender):
-        return replace(contender, layers=contender.layers[:1])
+        return explained(contender, layers=contender.layers[:1])
 
     single = replace(
         results,
@@ -197,7 +198,7 @@ def test_a_missing_baseline_is_said(results):
 
 def test_an_infeasible_baseline_shows_its_reason(results):
     failure = Failure("infeasible", "core_memory_bytes", "conv_1", 65536, 32768)
-    baseline = replace(results.baseline, layers=(), rates=None, metrics={"area_mm2": 20.5}, failure=failure)
+    baseline = replace(results.baseline, explanation=None, metrics={"area_mm2": 20.5}, failure=failure)
     text = Outline(render(replace(results, baseline=baseline))).text
     assert "Edge TPU infeasible" in text
     assert "Edge TPU is infeasible: layer conv_1: core_memory_bytes needs 65,536, has 32,768." in text

@@ -5,43 +5,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from armillary.reports.content import (
-    BOUNDS,
-    Candidates,
-    ChipRates,
-    Contender,
-    LayerResult,
-    Selection,
-    Trial,
-)
+from armillary.studies.results import Candidates, Contender, Proof, Selection, Trial
 from armillary.types import Design, Failure
+from reports.plausible import explained
 
 
-def layer(**changes):
-    usual = LayerResult("a", "conv", 1, 100.0, 10.0, 5.0, 10.0, 1.0, 50.0, 0.5, "dram")
-    return replace(usual, **changes)
-
-
-def test_intensity_is_work_per_dram_byte():
-    assert layer().macs_per_dram_byte == 2.0
-    assert layer(dram_bytes=0.0).macs_per_dram_byte == float("inf")
-
-
-def test_an_unknown_bound_is_refused():
-    with pytest.raises(ValueError, match=r"layer a: bound='luck' is not allowed; choose one of \['compute'"):
-        layer(bound="luck")
-
-
-def test_rates_are_positive():
-    with pytest.raises(ValueError, match=r"clock_hz=0 is not allowed; it must be positive"):
-        ChipRates(0, 1.0, 1.0)
-
-
-def test_layers_need_rates_and_no_failure(results):
-    with pytest.raises(ValueError, match="has layers but no rates"):
-        replace(results.winner, rates=None)
-    with pytest.raises(ValueError, match="cannot have layers"):
+def test_a_contender_that_failed_is_not_explained(results):
+    with pytest.raises(ValueError, match=r"contender Winner failed \(area_mm2\) and so cannot be explained"):
         replace(results.winner, failure=Failure("infeasible", "area_mm2"))
+
+
+def test_a_contender_without_an_explanation_has_no_parts(results):
+    bare = replace(results.winner, explanation=None)
+    assert (bare.layers, bare.rates) == ((), None)
+    assert {*bare.area_parts_mm2, *bare.energy_parts_pj, *bare.overhead_s} == set()
+    assert bare.layer_seconds().shape == (0,)
+
+
+def test_layers_take_their_cycles_at_the_clock(results):
+    cycles = [layer.delay_cycles for layer in results.winner.layers]
+    assert results.winner.layer_seconds().tolist() == pytest.approx([c / 800e6 for c in cycles])
+
+
+def test_a_proof_has_a_prediction_for_every_row(results):
+    with pytest.raises(ValueError, match=r"cheaper has shape \(2,\), expected \(3,\)"):
+        Proof(results.log.select(slice(0, 3)), np.zeros(2))
 
 
 def test_predictions_match_the_candidates_in_number(results):
@@ -59,7 +47,7 @@ def test_contenders_are_of_one_space_one_workload_and_distinct_names(results):
     with pytest.raises(ValueError, match="contender Foreign is a design of 'elsewhere', not of 'edge_tpu'"):
         replace(results, baseline=foreign)
     with pytest.raises(ValueError, match="list different layers"):
-        replace(results, baseline=replace(results.baseline, layers=results.baseline.layers[1:]))
+        replace(results, baseline=explained(results.baseline, layers=results.baseline.layers[1:]))
     with pytest.raises(ValueError, match="two contenders share a name"):
         replace(results, baseline=replace(results.baseline, name="Winner"))
 
@@ -82,7 +70,3 @@ def test_rows_that_lack_a_metric_are_not_legal(results):
     bare = replace(results.log, metrics={})
     assert not results.legal(bare).any()
     assert np.isnan(results.measured(bare)).all()
-
-
-def test_bounds_name_every_limit():
-    assert set(BOUNDS) == {"compute", "dram", "on-chip", "overhead"}
