@@ -2,12 +2,14 @@ import sys
 import time
 
 import pytest
+import yaml
 
-from armillary.evaluators.external import ExternalEvaluator, Program
+from armillary.evaluators import make
+from armillary.evaluators.external import Program, spec_of
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import EvaluatorContract
-from armillary.types import ArmillaryError, Fidelity
+from armillary.types import ArmillaryError, Candidate, Fidelity, MappingSearch
 from armillary.workloads import zoo
 
 MODEL = """
@@ -23,21 +25,27 @@ json.dump(answer, sys.stdout)
 """
 
 
-def program(tmp_path, script, **options):
-    path = tmp_path / "simulator.py"
-    path.write_text(script)
-    return Program(name="sim", version="1", command=(sys.executable, str(path)), **options)
+def description(tmp_path, script, **fields):
+    """Write a program and its description; return the latter's path."""
+    (tmp_path / "simulator.py").write_text(script)
+    content = {"name": "sim", "version": "1", "command": [sys.executable, str(tmp_path / "simulator.py")], **fields}
+    (tmp_path / "sim.yaml").write_text(yaml.safe_dump(content))
+    return tmp_path / "sim.yaml"
 
 
-def one(tmp_path, script, **options):
-    evaluator = ExternalEvaluator(program=program(tmp_path, script, **options), seed=7)
-    return evaluator.evaluate([EDGE_TPU], zoo.build("mobilenet_v2"))[0]
+def external(tmp_path, script, *, seed=0, **fields):
+    return make(spec_of(description(tmp_path, script, **fields), SPACE.name, seed=seed))
+
+
+def one(tmp_path, script, **fields):
+    evaluator = external(tmp_path, script, seed=7, **fields)
+    return evaluator.evaluate([Candidate(EDGE_TPU)], zoo.build("mobilenet_v2"))[0]
 
 
 class TestExternal(EvaluatorContract):
     @pytest.fixture
     def evaluator(self, tmp_path):
-        return ExternalEvaluator(program=program(tmp_path, MODEL))
+        return external(tmp_path, MODEL)
 
     @pytest.fixture
     def space(self):
@@ -56,8 +64,9 @@ def test_the_program_sees_design_workload_and_seed(tmp_path):
     )
     answer = one(tmp_path, script)
     assert answer.metrics == {"runtime_s": 0.5}
-    assert answer.fidelity == Fidelity.EXTERNAL
-    assert answer.seconds > 0
+    assert (answer.evaluator, answer.version, answer.fidelity) == ("sim", "1", Fidelity.EXTERNAL)
+    assert answer.options == {"program": str(tmp_path / "sim.yaml")}
+    assert (answer.seed, answer.seconds > 0) == (7, True)
 
 
 @pytest.mark.parametrize(
@@ -93,10 +102,22 @@ def test_a_program_that_hangs_is_killed_with_its_children(tmp_path):
     assert not mark.exists()
 
 
-def test_a_missing_program_says_how_to_install_it():
-    missing = Program(name="timeloop", version="3", command=("timeloop-model-xyz",), install="see its manual")
+def test_a_missing_program_says_how_to_install_it(tmp_path):
+    missing = description(tmp_path, "", name="timeloop", command=["timeloop-model-xyz"], install="see its manual")
     with pytest.raises(ArmillaryError, match=r"timeloop: 'timeloop-model-xyz' is not installed; see its manual"):
-        ExternalEvaluator(program=missing)
+        make(spec_of(missing, "edge_tpu"))
+
+
+@pytest.mark.parametrize("brought", [{"mappings": {"conv1": "L0[WIO] N1"}}, {"search": MappingSearch("thorough")}])
+def test_a_program_cannot_be_told_mappings(brought, tmp_path):
+    with pytest.raises(ArmillaryError, match="evaluator sim of template 'edge_tpu' takes no mappings"):
+        external(tmp_path, MODEL).evaluate([Candidate(EDGE_TPU, **brought)], zoo.build("unet"))
+
+
+def test_metrics_that_only_the_program_knows_are_taken(tmp_path):
+    script = 'print(\'{"metrics": {"lut_count": 12}}\')'
+    assert one(tmp_path, script, metrics={"lut_count": "1"}).metrics == {"lut_count": 12.0}
+    assert "metric 'lut_count' is unknown" in str(one(tmp_path, script).failure)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +142,5 @@ def test_a_description_is_read(tmp_path):
 
 
 def test_samples_of_the_space_are_answered_alike(tmp_path):
-    evaluator = ExternalEvaluator(program=program(tmp_path, MODEL))
-    designs = SPACE.designs(sample(SPACE, 3, "random", 0))
-    assert len(evaluator.evaluate(designs, zoo.build("unet"))) == 3
+    candidates = [Candidate(design) for design in SPACE.designs(sample(SPACE, 3, "random", 0))]
+    assert len(external(tmp_path, MODEL).evaluate(candidates, zoo.build("unet"))) == 3

@@ -10,7 +10,7 @@ from armillary.hardware import templates
 from armillary.hardware.templates.layerwise import FILTERS, PES, slots
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import EvaluatorContract
-from armillary.types import ArmillaryError, Fidelity
+from armillary.types import ArmillaryError, Candidate, Fidelity, MappingSearch
 from armillary.workloads import zoo
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
@@ -64,6 +64,38 @@ def test_a_design_costs_the_sum_of_its_layers(name):
         assert found.metrics["delay_cycles"][row] == pytest.approx(cycles)
         assert found.metrics["energy_pj"][row] == pytest.approx(energy)
     assert found.metrics["area_mm2"] == pytest.approx(template.area_mm2(codes))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("network", ["mobilenet_v2", "transformer"])
+def test_a_network_is_the_sum_of_its_arrays_runs(name, network):
+    workload = zoo.build(network)
+    template = templates.load(name, workload)
+    evaluator = for_template(name, Fidelity.ANALYTICAL)
+    for design in template.space.designs(sample(template.space, 3, "random", 0)):
+        answer = evaluator.evaluate([Candidate(design)], workload)[0]
+        assert len(answer.layers) == len(slots(workload))
+        for metric in ("delay_cycles", "energy_pj"):
+            assert answer.metrics[metric] == pytest.approx(sum(r.runs * r.metrics[metric] for r in answer.layers))
+        assert answer.metrics["runtime_s"] == pytest.approx(answer.metrics["delay_cycles"] * 1e-9)  # at 1 GHz
+        parts = evaluator.explain(answer, workload)
+        assert sum(parts.energy_parts_pj.values()) == pytest.approx(answer.metrics["energy_pj"])
+        assert sum(c.delay_cycles for c in parts.layers) == pytest.approx(answer.metrics["delay_cycles"])
+        assert sum(c.macs for c in parts.layers) == sum(slot.runs * slot.layer.macs for slot in slots(workload))
+        largest = max(design.as_dict()[p] for p in template.space.names if p.endswith("pes"))
+        assert largest * 0.9e9 <= parts.rates.macs_per_s <= largest * 1e9  # a few PEs may fill no rectangle
+
+
+@pytest.mark.parametrize("brought", [{"mappings": {"a": "L0[WIO] N1"}}, {"search": MappingSearch("thorough")}])
+def test_the_dataflow_is_fixed(brought):
+    design = templates.load("nvdla", TINY).baseline
+    with pytest.raises(ArmillaryError, match="evaluator nvdla of template 'nvdla' takes no mappings"):
+        for_template("nvdla", Fidelity.ANALYTICAL).evaluate([Candidate(design, **brought)], TINY)
+
+
+def test_there_are_no_options():
+    with pytest.raises(ArmillaryError, match="evaluator nvdla: option 'goal' is unknown; it has none"):
+        for_template("nvdla", Fidelity.ANALYTICAL, {"goal": "edp"})
 
 
 @pytest.mark.parametrize("name", FAMILIES)

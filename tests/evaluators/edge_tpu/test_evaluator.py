@@ -15,12 +15,16 @@ from armillary.hardware import library
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, MAX_AREA_MM2, SPACE, area_mm2
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import EvaluatorContract
-from armillary.types import ArmillaryError, Fidelity
+from armillary.types import ArmillaryError, Candidate, Cost, EvaluatesBatches, EvaluatesLayers, Fidelity, MappingSearch
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Layer, LayerUse, Workload, merge
 
 CLOCK = 800e6
+
+
+def candidates(designs):
+    return [Candidate(design) for design in designs]
 
 
 class TestEdgeTpu(EvaluatorContract):
@@ -111,7 +115,7 @@ def test_equals_the_slow_model(name):
     codes = sample(SPACE, 600, "random", 11)
     codes = codes[area_mm2(codes) <= MAX_AREA_MM2][:60]
     feasible = 0
-    for answer in EdgeTpuEvaluator().evaluate(SPACE.designs(codes), workload):
+    for answer in EdgeTpuEvaluator().evaluate(candidates(SPACE.designs(codes)), workload):
         legal, cycles, dram_bytes = slow_model(answer.design, workload)
         assert answer.feasible == legal, answer.failure
         if legal:
@@ -147,7 +151,7 @@ def test_equals_the_slow_model_on_layers_of_any_shape(seed):
     workload = Workload("random", uses)
     codes = sample(SPACE, 40, "random", seed)
     codes = codes[area_mm2(codes) <= MAX_AREA_MM2][:8]
-    for answer in EdgeTpuEvaluator().evaluate(SPACE.designs(codes), workload):
+    for answer in EdgeTpuEvaluator().evaluate(candidates(SPACE.designs(codes)), workload):
         legal, cycles, dram_bytes = slow_model(answer.design, workload)
         assert answer.feasible == legal, answer.failure
         if legal:
@@ -186,7 +190,7 @@ def test_parameters_that_do_not_fit_stream_in_every_inference():
     workload = zoo.build("t_rnn_enc")
     small = EDGE_TPU  # half of its PE memories: 16 MiB, the parameters: 21.5 MiB
     large = SPACE.design_from(EDGE_TPU.as_dict() | {"pe_memory_bytes": 4 * 2**20}, "test")
-    streamed, resident = EdgeTpuEvaluator().evaluate([small, large], workload)
+    streamed, resident = EdgeTpuEvaluator().evaluate(candidates([small, large]), workload)
     weights = sum(use.count * use.layer.weights for use in workload.layers)
     assert streamed.metrics["dram_bytes"] - resident.metrics["dram_bytes"] == weights
     assert streamed.metrics["runtime_s"] > 4 * resident.metrics["runtime_s"]
@@ -206,50 +210,148 @@ def test_merging_equal_layers_changes_nothing():
     middle = [LayerUse(Layer(f"m{i}", "conv", K=16, C=16, P=32, Q=32)) for i in range(4)]
     uses = [LayerUse(first), *middle, LayerUse(last)]
     answers = [
-        EdgeTpuEvaluator().evaluate([EDGE_TPU], Workload("w", layers))[0].metrics
+        EdgeTpuEvaluator().evaluate([Candidate(EDGE_TPU)], Workload("w", layers))[0].metrics
         for layers in (tuple(uses), merge(uses))
     ]
     assert answers[0] == pytest.approx(answers[1])
 
 
+def program_of(answer, workload):
+    """Return cycles and bytes of the part of a network's program that does not stay on the chip."""
+    design = answer.design
+    missing = max(0, context_of(workload).instruction_bytes - 16 * design["instruction_memory_entries"])
+    return missing * (CLOCK / (design["dram_bandwidth_gbps"] / 8 * 1e9) + 100e-9 * CLOCK / 64), missing
+
+
+def peak_macs(design):
+    return 4 * design["pes_x"] * design["pes_y"] * design["cores"] * design["lanes"]
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "unet"])
+def test_a_network_is_its_layers_and_a_stated_overhead(name):
+    workload = zoo.build(name)
+    tight = SPACE.design_from(EDGE_TPU.as_dict() | {"instruction_memory_entries": 8192}, "test")
+    for answer in EdgeTpuEvaluator().evaluate(candidates([EDGE_TPU, tight]), workload):
+        assert [(run.layer.name, run.runs) for run in answer.layers] == [
+            (use.layer.name, use.count) for use in workload.layers
+        ]
+        program_cycles, program_bytes = program_of(answer, workload)
+
+        def total(metric, layers=answer.layers):
+            return sum(run.runs * run.metrics[metric] for run in layers)
+
+        cycles = total("delay_cycles") + INVOCATION_S * CLOCK + program_cycles
+        metrics = answer.metrics
+        assert metrics["delay_cycles"] == pytest.approx(cycles, abs=1)
+        assert metrics["runtime_s"] == metrics["delay_cycles"] / CLOCK
+        assert metrics["dram_bytes"] == pytest.approx(total("dram_bytes") + program_bytes)
+        assert metrics["onchip_bytes"] == pytest.approx(total("onchip_bytes"))
+        assert metrics["energy_pj"] == pytest.approx(total("energy_pj") + program_bytes * library.DRAM_PJ_PER_BYTE)
+        work = sum(run.runs * run.layer.macs for run in answer.layers)
+        assert metrics["utilization"] == pytest.approx(work / (metrics["delay_cycles"] * peak_macs(answer.design)))
+        for run in answer.layers:
+            share = run.layer.macs / (run.metrics["delay_cycles"] * peak_macs(answer.design))
+            assert run.metrics["utilization"] == pytest.approx(share)
+
+
+def test_a_layer_by_hand():
+    """A product of 64 x 64 by 64 x 32 on the Edge TPU: 4 x 4 PEs, 4 cores, 64 lanes, 4 MACs each, 25 Gbit/s."""
+    layer = Layer("product", "gemm", K=32, C=64, P=64)
+    (run,) = EdgeTpuEvaluator().run_layers([Candidate(EDGE_TPU)], [layer])
+    # rows over columns and cores, columns of one, channels in one pass: 64 rows / 4 / 4, 64 inputs / 4 per row
+    assert run.mapping == "X:P Y:Q cores:P"
+    assert run.metrics["compute_cycles"] == 64
+    # the parameters fit, so only inputs and outputs cross DRAM: 8 KiB requests that wait 80 cycles each
+    moved = 64 * 64 + 64 * 32
+    assert run.metrics["dram_bytes"] == moved
+    half = 16 * EDGE_TPU["activation_memory_entries"] / 2
+    assert run.metrics["dram_cycles"] == pytest.approx(moved * (CLOCK / 3.125e9 + 80 / half))
+    assert run.metrics["onchip_bytes"] == 64 * 64 + 64 * 32 + 64 * 32
+    broadcast = 64 * 64 / (4 * 4)  # four bytes per cycle and column
+    parameters = 64 * 32 / 16  # an entry of 16 bytes per cycle
+    assert run.metrics["onchip_cycles"] == broadcast + parameters
+    assert run.metrics["delay_cycles"] == pytest.approx(200 + broadcast + run.metrics["dram_cycles"])
+    share = layer.macs / (run.metrics["delay_cycles"] * 4 * 4 * 4 * 64 * 4)
+    assert run.metrics["utilization"] == pytest.approx(share)
+
+
+def test_a_layer_alone_is_a_network_of_one_layer():
+    layer = Layer("alone", "conv", K=32, C=16, P=28, Q=28, R=3, S=3)
+    answer = EdgeTpuEvaluator().evaluate([Candidate(EDGE_TPU)], Workload("one", (LayerUse(layer, 3, 1),)))[0]
+    (run,) = EdgeTpuEvaluator().run_layers([Candidate(EDGE_TPU)], [layer])
+    assert (run.layer, run.runs, answer.layers[0].runs) == (layer, 1, 3)
+    assert run.metrics == answer.layers[0].metrics
+
+
+def test_a_layer_that_cannot_run_alone_says_why():
+    tight = SPACE.design_from(EDGE_TPU.as_dict() | {"core_memory_bytes": 4096}, "test")
+    small, large = Layer("small", "gemm", K=8, C=8), Layer("large", "gemm", K=512, C=8192)
+    runs = EdgeTpuEvaluator().run_layers([Candidate(EDGE_TPU), Candidate(tight)], [small, large])
+    assert [(run.design, run.layer.name) for run in runs] == [
+        (design, name) for design in (EDGE_TPU, tight) for name in ("small", "large")
+    ]
+    assert [run.failure is None for run in runs] == [True, False, True, False]
+    assert (runs[3].failure.resource, runs[3].failure.layer, runs[3].metrics) == ("core_memory_bytes", "large", {})
+
+
+@pytest.mark.parametrize("brought", [{"mappings": {"conv": "L0[WIO] N1"}}, {"search": MappingSearch("thorough")}])
+def test_its_mappings_are_its_own(brought):
+    message = "evaluator edge_tpu of template 'edge_tpu' takes no mappings; the template's are fixed"
+    with pytest.raises(ArmillaryError, match=message):
+        EdgeTpuEvaluator().evaluate([Candidate(EDGE_TPU, **brought)], zoo.build("mobilenet_v2"))
+    with pytest.raises(ArmillaryError, match=message):
+        EdgeTpuEvaluator().run_layers([Candidate(EDGE_TPU, **brought)], [Layer("a", "gemm")])
+
+
 @pytest.mark.parametrize("name", ["mobilenet_v2", "unet"])
 def test_explained_parts_add_up(name):
     workload, evaluator = zoo.build(name), EdgeTpuEvaluator()
-    answer = evaluator.evaluate([EDGE_TPU], workload)[0]
-    parts = evaluator.explain(EDGE_TPU, workload)
-    seconds = sum(c.count * c.delay_cycles for c in parts.layers) / CLOCK + sum(parts.overhead_s.values())
+    answer = evaluator.evaluate([Candidate(EDGE_TPU)], workload)[0]
+    parts = evaluator.explain(answer, workload)
+    seconds = sum(c.delay_cycles for c in parts.layers) / CLOCK + sum(parts.overhead_s.values())
     assert answer.metrics["runtime_s"] == pytest.approx(seconds, abs=2e-9)
     assert sum(parts.energy_parts_pj.values()) == pytest.approx(answer.metrics["energy_pj"])
     assert sum(parts.area_parts_mm2.values()) == pytest.approx(answer.metrics["area_mm2"])
-    assert sum(c.count * c.macs for c in parts.layers) == workload.macs
-    program = parts.overhead_s["instruction fetch"] / (1 / parts.peak_dram_bytes_per_s + 100e-9 / 64)
-    dram_bytes = sum(c.count * c.dram_bytes for c in parts.layers)
+    assert sum(c.macs for c in parts.layers) == workload.macs
+    assert [c.count for c in parts.layers] == [use.count for use in workload.layers]
+    assert parts.rates.macs_per_s == peak_macs(EDGE_TPU) * CLOCK
+    assert parts.rates.dram_bytes_per_s == EDGE_TPU["dram_bandwidth_gbps"] * 1e9 / 8
+    program = parts.overhead_s["instruction fetch"] / (1 / parts.rates.dram_bytes_per_s + 100e-9 / 64)
+    dram_bytes = sum(c.dram_bytes for c in parts.layers)
     assert dram_bytes + program == pytest.approx(answer.metrics["dram_bytes"])
-    onchip_bytes = sum(c.count * c.onchip_bytes for c in parts.layers)
-    assert onchip_bytes == pytest.approx(answer.metrics["onchip_bytes"])
-    energy_pj = sum(c.count * c.energy_pj for c in parts.layers) + program * library.DRAM_PJ_PER_BYTE
+    energy_pj = sum(c.energy_pj for c in parts.layers) + program * library.DRAM_PJ_PER_BYTE
     assert energy_pj == pytest.approx(answer.metrics["energy_pj"])
     assert parts.overhead_s["invocation"] == INVOCATION_S
     assert {c.bound for c in parts.layers} <= {"compute", "dram", "on-chip", "overhead"}
 
 
+def test_a_row_without_layers_is_explained_too():
+    workload = zoo.build("mobilenet_v2")
+    row = EdgeTpuEvaluator().evaluate_codes(SPACE.encode([EDGE_TPU]), workload).row(0)
+    whole = EdgeTpuEvaluator().evaluate([Candidate(EDGE_TPU)], workload)[0]
+    assert row.layers == ()
+    assert EdgeTpuEvaluator().explain(row, workload) == EdgeTpuEvaluator().explain(whole, workload)
+
+
 def test_says_which_layer_lacks_which_memory():
     tight = SPACE.design_from(EDGE_TPU.as_dict() | {"core_memory_bytes": 4096}, "test")
-    failure = EdgeTpuEvaluator().evaluate([tight], zoo.build("unet"))[0].failure
+    answer = EdgeTpuEvaluator().evaluate([Candidate(tight)], zoo.build("unet"))[0]
+    failure = answer.failure
+    assert answer.layers == ()
     assert failure.resource == "core_memory_bytes"
     assert failure.layer in {use.layer.name for use in zoo.build("unet").layers}
     assert failure.needed > failure.available == 4096
     with pytest.raises(ArmillaryError, match="no legal mapping"):
-        EdgeTpuEvaluator().explain(tight, zoo.build("unet"))
+        EdgeTpuEvaluator().explain(answer, zoo.build("unet"))
 
 
 def test_a_design_too_large_to_build_says_so():
     huge = SPACE.design(np.array(SPACE.cardinalities) - 1)
-    answer = EdgeTpuEvaluator().evaluate([huge], zoo.build("mobilenet_v2"))[0]
+    answer = EdgeTpuEvaluator().evaluate([Candidate(huge)], zoo.build("mobilenet_v2"))[0]
     assert str(answer.failure).startswith("area_mm2 needs")
     assert set(answer.metrics) == {"area_mm2"}
     with pytest.raises(ArmillaryError, match="cannot be built: its area is"):
-        EdgeTpuEvaluator().explain(huge, zoo.build("mobilenet_v2"))
+        EdgeTpuEvaluator().explain(answer, zoo.build("mobilenet_v2"))
 
 
 def test_no_designs_make_an_empty_table():
@@ -258,6 +360,11 @@ def test_no_designs_make_an_empty_table():
 
 
 def test_evaluators_are_found_by_template_and_fidelity():
-    assert for_template("edge_tpu", Fidelity.ANALYTICAL).name == "edge_tpu"
+    evaluator = for_template("edge_tpu", Fidelity.ANALYTICAL, seed=3)
+    spec = evaluator.spec
+    assert (spec.template, spec.name, spec.fidelity, spec.seed) == ("edge_tpu", "edge_tpu", Fidelity.ANALYTICAL, 3)
+    assert (spec.options, spec.cost) == ({}, Cost.BATCH)
+    assert isinstance(evaluator, EvaluatesBatches)
+    assert isinstance(evaluator, EvaluatesLayers)
     with pytest.raises(ArmillaryError, match=r"no evaluator of fidelity 'rtl'; it has \['analytical'\]"):
         for_template("edge_tpu", Fidelity.RTL)

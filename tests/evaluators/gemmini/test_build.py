@@ -6,7 +6,7 @@ import pytest
 from armillary.evaluators.gemmini import build
 from armillary.evaluators.gemmini.build import BuildError, simulator, tools
 from armillary.hardware.templates.gemmini import Accelerator
-from armillary.types import ArmillaryError
+from armillary.types import AccidentError, ArmillaryError
 
 SMALL = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4)
 
@@ -48,6 +48,16 @@ def test_the_compilers_first_error_is_told(monkeypatch, tmp_path, no_tools_known
     with pytest.raises(BuildError, match=r"broken-g\+\+: a.cpp:1: error: first"):
         simulator(SMALL)
     assert not list((tmp_path / "rtl").glob("sim-*"))
+
+
+def test_a_tool_that_is_killed_is_an_accident(monkeypatch, tmp_path, no_tools_known):
+    killed = tmp_path / "killed-g++"
+    killed.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\nkill -KILL $$\n')
+    killed.chmod(killed.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("CXX", str(killed))
+    monkeypatch.setenv("ARMILLARY_CACHE", str(tmp_path))
+    with pytest.raises(AccidentError, match=r"killed-g\+\+ was ended by signal 9"):
+        simulator(SMALL)
 
 
 def test_what_waves_need_is_named():

@@ -1,13 +1,16 @@
+import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from armillary.evaluators.gemmini import simulation
 from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.simulation import Job, SimulationError, TooLongError, simulate, simulate_all
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
+from armillary.types import AccidentError
 from armillary.workloads.layer import Layer
 
 SMALL = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4)
@@ -71,6 +74,29 @@ def test_a_crash_says_what_the_simulator_said(tmp_path):
     broken.chmod(0o755)
     with pytest.raises(SimulationError, match="ended with status 3: out of luck"):
         simulate(broken, job())
+
+
+def test_an_end_by_a_signal_is_an_accident(tmp_path):
+    broken = tmp_path / "sim"
+    broken.write_text("#!/bin/sh\nkill -KILL $$\n")
+    broken.chmod(0o755)
+    with pytest.raises(AccidentError, match="the simulator was ended by signal 9"):
+        simulate(broken, job())
+
+
+def test_simulations_side_by_side_keep_to_their_share_of_the_cores(monkeypatch):
+    monkeypatch.setenv("ARMILLARY_CORES", "1")
+    running, most = [0], [0]
+
+    def one(*_):
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.05)
+        running[0] -= 1
+
+    monkeypatch.setattr(simulation, "simulate", one)
+    simulate_all(lambda _: None, [job()] * 4)
+    assert most == [1]
 
 
 def test_many_jobs_come_back_in_order_with_their_failures():

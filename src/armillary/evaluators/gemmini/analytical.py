@@ -28,7 +28,8 @@ class GemminiEvaluator:
         """Evaluate candidates; see `LayersOfGemmini.evaluation`.
 
         Raises:
-            ArmillaryError: if a design is of another space, or a candidate names a search for its mappings.
+            ArmillaryError: if a design is of another space, a candidate names a search for its mappings, or one of
+                those that it brings is none of its layer.
         """
         without_search(candidates, self.spec)
         return [self._layers.evaluation(candidate, workload) for candidate in candidates]
@@ -37,7 +38,7 @@ class GemminiEvaluator:
         """Run every layer on every candidate; one that cannot run says why.
 
         Raises:
-            ArmillaryError: if a candidate names a search for its mappings.
+            ArmillaryError: see `evaluate`.
         """
         without_search(candidates, self.spec)
         return [run for candidate in candidates for run in self._layers.runs(candidate, layers)]

@@ -20,9 +20,10 @@ from importlib import util
 from pathlib import Path
 from typing import Literal
 
+from armillary.cores import available
 from armillary.hardware.rtl.gemmini.generator import TOP, sources
 from armillary.hardware.templates.gemmini import Accelerator
-from armillary.types import ArmillaryError
+from armillary.types import AccidentError, ArmillaryError
 
 HARNESS = Path(__file__).parent / "harness.cpp"
 Trace = Literal["", "fst", "saif"]
@@ -102,6 +103,7 @@ def simulator(accelerator: Accelerator, *, full: bool = False, trace: Trace = ""
     Raises:
         ArmillaryError: if a tool is missing.
         BuildError: if a tool refuses.
+        AccidentError: if one was ended by a signal.
     """
     text = sources(accelerator, model=not full)
     defines = [f"-DDIM={accelerator.dim}", f"-DBUS_BYTES={accelerator.bus_bytes}"]
@@ -152,7 +154,7 @@ def _build(
     files = sorted(out.glob("*.cpp"), key=lambda path: -path.stat().st_size)
     jobs = [(path, "-O1" if full or "Slow" in path.name else "-O3") for path in files]  # -O3 gains a full one nothing
     jobs.insert(1, (HARNESS, "-O3"))
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(available()) as pool:
         ours = pool.map(lambda job: _compiled(job[0], job[1], [*defines, *includes], out), jobs)
         theirs = pool.map(lambda name: _of_library(name, trace), library)
         objects = [str(path) for path in (*ours, *theirs)]
@@ -184,6 +186,8 @@ def _run(command: Sequence[str], folder: Path, environment: dict[str, str] | Non
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, errors="replace", env={**os.environ, **(environment or {})}
     )
+    if done.returncode < 0:
+        raise AccidentError(f"{Path(command[0]).name} was ended by signal {-done.returncode}")
     if done.returncode:
         raise BuildError(f"{Path(command[0]).name}: {_first_error(done.stderr or done.stdout)}")
 

@@ -33,10 +33,12 @@ from armillary.hardware.templates.gemmini import (
     area_mm2,
 )
 from armillary.mapping.search import Goal, NoLegalMappingError, search
-from armillary.types import ArmillaryError, Candidate, Evaluation, EvaluatorSpec, Failure, LayerRun
+from armillary.types import ArmillaryError, Candidate, Design, Evaluation, EvaluatorSpec, Failure, LayerRun
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
 BUDGET = 10_000
+_UNFIT = (TooSmallError, NoLegalMappingError)
+"""What mapping a layer ends with where the accelerator cannot run it."""
 
 
 class MappingOptions(Options):
@@ -159,32 +161,39 @@ class LayersOfGemmini:
         """Return a network on a candidate: `delay_cycles`, `runtime_s` at 1 GHz, `energy_pj`, `area_mm2` and others.
 
         Raises:
-            ArmillaryError: if the design is of another space.
+            ArmillaryError: if the design is of another space, or a mapping that it brings is none of its layer.
         """
         start = time.perf_counter()
         metrics = {"area_mm2": float(area_mm2(SPACE.encode([candidate.design]))[0])}
         runs: list[LayerRun] = []
-        failure = None
-        try:
-            accelerator = accelerator_of(candidate.design)
-            runs = self._runs(candidate, accelerator, workload.layers)
-            metrics |= _of_inference(of_network(runs), accelerator, workload)
-        except ArmillaryError as fault:
-            failure = failure_of(fault)
+        accelerator = _built(candidate.design)
+        failure = accelerator if isinstance(accelerator, Failure) else None
+        if not isinstance(accelerator, Failure):
+            try:
+                runs = self._runs(candidate, accelerator, workload.layers)
+                metrics |= _of_inference(of_network(runs), accelerator, workload)
+            except _UNFIT as fault:
+                failure = failure_of(fault)
         seconds = time.perf_counter() - start
         return record(self._spec, candidate, workload, metrics, failure, seconds=seconds, layers=runs)
 
     def runs(self, candidate: Candidate, layers: Sequence[Layer]) -> list[LayerRun]:
-        """Return one run of each layer on a candidate, measured side by side; those that cannot run say why."""
+        """Return one run of each layer on a candidate, measured side by side; those that cannot run say why.
+
+        Raises:
+            ArmillaryError: see `evaluation`.
+        """
+        accelerator = _built(candidate.design)
+        if isinstance(accelerator, Failure):
+            return [_failed(candidate, layer, accelerator) for layer in layers]
         failed: dict[int, LayerRun] = {}
         ready: list[Run] = []
         for number, layer in enumerate(layers):
             try:
-                ready += self._mapped(candidate, accelerator_of(candidate.design), (LayerUse(layer),))
-            except ArmillaryError as fault:
-                text = (candidate.mappings or {}).get(layer.name, "")
-                failed[number] = LayerRun(candidate.design, layer, text, {}, failure_of(fault))
-        done = iter(self._recorded(candidate, accelerator_of(candidate.design), ready) if ready else ())
+                ready += self._mapped(candidate, accelerator, (LayerUse(layer),))
+            except _UNFIT as fault:
+                failed[number] = _failed(candidate, layer, failure_of(fault))
+        done = iter(self._recorded(candidate, accelerator, ready) if ready else ())
         return [failed[number] if number in failed else next(done) for number in range(len(layers))]
 
     def _runs(self, candidate: Candidate, accelerator: Accelerator, uses: Sequence[LayerUse]) -> list[LayerRun]:
@@ -200,6 +209,18 @@ class LayersOfGemmini:
             LayerRun(candidate.design, run.layer, str(run.mapping), metrics, runs=run.count)
             for run, metrics in zip(runs, measured, strict=True)
         ]
+
+
+def _built(design: Design) -> Accelerator | Failure:
+    """Return the accelerator of a design, or why there is none."""
+    try:
+        return accelerator_of(design)
+    except ArmillaryError as fault:
+        return failure_of(fault)
+
+
+def _failed(candidate: Candidate, layer: Layer, failure: Failure) -> LayerRun:
+    return LayerRun(candidate.design, layer, (candidate.mappings or {}).get(layer.name, ""), {}, failure)
 
 
 def _of_inference(sums: Table[str, float], accelerator: Accelerator, workload: Workload) -> dict[str, float]:

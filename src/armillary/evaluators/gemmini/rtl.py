@@ -48,7 +48,8 @@ class RtlEvaluator:
         """Evaluate candidates; see `LayersOfGemmini.evaluation`.
 
         Raises:
-            ArmillaryError: if a design is of another space, or a candidate names a search for its mappings.
+            ArmillaryError: if a design is of another space, a candidate names a search for its mappings, or one of
+                those that it brings is none of its layer.
             SimulationError: if a layer's simulation ends without a result.
             BuildError: if the simulator cannot be built.
         """

@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.cores import available
 from armillary.hardware.rtl.gemmini.compiler import Program
 from armillary.hardware.rtl.gemmini.generator import ELABORATED
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.metrics import STALLS
+from armillary.types import AccidentError
 
 Bytes = NDArray[np.uint8]
 MOST_CYCLES = 2_000_000_000
@@ -98,6 +100,7 @@ def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulat
         trace: where the simulator writes what it traces, if it does.
 
     Raises:
+        AccidentError: if the simulator was ended by a signal.
         SimulationError: says what happened.
     """
     with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
@@ -105,6 +108,8 @@ def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulat
         _write(path, job)
         environment = {**os.environ, **({"ARMILLARY_TRACE": str(trace)} if trace else {})}
         done = subprocess.run([str(simulator), str(path)], capture_output=True, text=True, env=environment)
+        if done.returncode < 0:
+            raise AccidentError(f"the simulator was ended by signal {-done.returncode}")
         if done.returncode:
             raise SimulationError(f"the simulator ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
         return _read(path.with_name("job.out"), job)
@@ -129,7 +134,7 @@ def simulate_all(
             results[number] = fault
         return number
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(available()) as pool:
         for done, _ in enumerate(pool.map(run, range(len(jobs))), start=1):
             if on_done:
                 on_done(done)
