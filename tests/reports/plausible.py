@@ -85,7 +85,8 @@ def toy_layer_results(design: dict[str, float], layers: list[ToyLayer]) -> tuple
         results.append(
             LayerCost(
                 layer.name, layer.kind, layer.count, layer.count * layer.macs, max(compute, dram) + overhead,
-                compute, dram, 0.45 * layer.count * layer.macs + 120 * moved, moved, utilization, bound, "X:P Y:Q cores:K",  # type: ignore[arg-type]
+                compute, dram, 0.45 * layer.count * layer.macs + 120 * moved, moved, utilization, bound,  # type: ignore[arg-type]
+                "X:P Y:Q cores:K",
             )
         )  # fmt: skip
     return tuple(results)

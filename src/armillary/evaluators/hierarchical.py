@@ -47,10 +47,14 @@ def rates_of(hierarchy: Hierarchy) -> ChipRates:
 def energy_parts(runs: Sequence[tuple[Hierarchy, LayerRun]]) -> dict[str, float]:
     """Return the energy of an inference by level, and of the multiply-accumulates, in pJ, by the cost model."""
     parts: defaultdict[str, float] = defaultdict(float)
-    for hierarchy, run in runs:
-        costs = evaluate(hierarchy, run.layer, Mapping.parse(run.mapping))
-        parts[_MAC] += run.runs * float(costs.mac_energy_pj[0])
-        energies = costs.access_energy_pj[:, :, 0].sum(dim=1).tolist()
+    costs = evaluate(
+        [hierarchy for hierarchy, _ in runs],
+        [run.layer for _, run in runs],
+        [Mapping.parse(run.mapping) for _, run in runs],
+    )
+    for number, (hierarchy, run) in enumerate(runs):
+        parts[_MAC] += run.runs * float(costs.mac_energy_pj[number])
+        energies = costs.access_energy_pj[:, :, number].sum(dim=1).tolist()
         for level, energy in zip(hierarchy.inner_first, energies, strict=True):
             parts[level.name] += run.runs * energy
     return {name: energy for name, energy in parts.items() if energy > 0}

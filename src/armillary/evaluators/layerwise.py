@@ -123,17 +123,21 @@ class LayerwiseEvaluator:
 
     def _layer_runs(self, candidate: Candidate, code: NDArray[np.int64], workload: Workload) -> list[LayerRun]:
         """Return a run of every array's layer; where a layer has several arrays, these are numbered."""
-        runs: list[LayerRun] = []
+        layers: list[Layer] = []
         arrays = Counter[str]()
-        for slot, (pes, filters) in zip(slots(workload), code.reshape(-1, 2).tolist(), strict=True):
+        for slot in slots(workload):
             arrays[slot.layer.name] += 1
             number = arrays[slot.layer.name]
-            layer = slot.layer if number == 1 else replace(slot.layer, name=f"{slot.layer.name}#{number}")
-            choice = layer, PES[pes], FILTERS[filters]
-            hierarchy, mapping = self._family.hierarchy(*choice), self._family.spread(*choice)
-            metrics = layer_metrics(evaluate(hierarchy, layer, mapping), 0, hierarchy)
-            runs.append(LayerRun(candidate.design, layer, str(mapping), metrics, runs=slot.runs))
-        return runs
+            layers.append(slot.layer if number == 1 else replace(slot.layer, name=f"{slot.layer.name}#{number}"))
+        pairs = zip(layers, code.reshape(-1, 2).tolist(), strict=True)
+        choices = [(layer, PES[pes], FILTERS[filters]) for layer, (pes, filters) in pairs]
+        hierarchies = [self._family.hierarchy(*choice) for choice in choices]
+        mappings = [self._family.spread(*choice) for choice in choices]
+        costs = evaluate(hierarchies, layers, mappings)
+        return [
+            LayerRun(candidate.design, layer, str(mapping), layer_metrics(costs, i, hierarchies[i]), runs=slot.runs)
+            for i, (slot, layer, mapping) in enumerate(zip(slots(workload), layers, mappings, strict=True))
+        ]
 
 
 def _kind(name: str) -> EvaluatorKind:

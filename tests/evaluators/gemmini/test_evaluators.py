@@ -3,10 +3,9 @@ import pytest
 
 from armillary.evaluators import for_template
 from armillary.evaluators.gemmini import rtl as rtl_module
-from armillary.evaluators.gemmini.layers import Run, best_mapping, costs_of, mapped, packed
+from armillary.evaluators.gemmini.layers import best_mapping, mapped, packed
 from armillary.evaluators.gemmini.rtl import simulated
 from armillary.evaluators.gemmini.simulation import SimulationError
-from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import SPACE, TEMPLATE, Accelerator, accelerator_of, area_mm2
 from armillary.metrics import STALLS
@@ -176,7 +175,7 @@ def test_a_mapping_that_does_not_fit_is_infeasible(fidelity):
 @FIDELITIES
 def test_it_searches_its_mappings_itself(fidelity):
     candidate = Candidate(baseline(**SMALL), search=MappingSearch("dabo"))
-    message = f"evaluator gemmini.* of template 'gemmini' has a mapper of its own, so that 'dabo' cannot search"
+    message = "evaluator gemmini.* of template 'gemmini' has a mapper of its own, so that 'dabo' cannot search"
     with pytest.raises(ArmillaryError, match=message):
         evaluator(fidelity).evaluate([candidate], TINY)
     with pytest.raises(ArmillaryError, match=message):

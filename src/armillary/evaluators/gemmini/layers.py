@@ -139,8 +139,9 @@ def mapped(
 def costs_of(accelerator: Accelerator, runs: Sequence[Run]) -> list[dict[str, float]]:
     """Return the metrics of one run of each layer by the cost model; utilization counts no zeros between groups."""
     hierarchy, found = accelerator.hierarchy(), []
-    for run in runs:
-        metrics = layer_metrics(evaluate(hierarchy, run.layer, run.mapping), 0, hierarchy)
+    costs = evaluate(hierarchy, [run.layer for run in runs], [run.mapping for run in runs])
+    for number, run in enumerate(runs):
+        metrics = layer_metrics(costs, number, hierarchy)
         found.append({**metrics, "utilization": run.macs / (metrics["delay_cycles"] * accelerator.dim**2)})
     return found
 
