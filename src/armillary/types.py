@@ -27,6 +27,14 @@ class ArmillaryError(Exception):
     """The request was wrong; the message says what, where, and what is allowed."""
 
 
+class AccidentError(Exception):
+    """A tool was ended by a signal, or lacked what every run needs of the machine, such as memory.
+
+    Nobody knows what it would have answered: the evaluation may be tried again, and its failure must never be kept as
+    the design's answer.
+    """
+
+
 class Fidelity(StrEnum):
     """How true an evaluator is, from the cheapest to the truest; `external` is somebody else's tool."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from armillary.evaluators.gemmini.analytical import BUDGET, GemminiEvaluator, Run, delay_metrics, energy_pj
-from armillary.evaluators.gemmini.build import BuildError, simulator, tools
+from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.simulation import (
     MOST_CYCLES,
     Job,
@@ -15,6 +15,7 @@ from armillary.evaluators.gemmini.simulation import (
 )
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
+from armillary.tools.verilator import BuildError, tools
 from armillary.types import STALLS, ArmillaryError, Fidelity
 
 
@@ -52,6 +53,7 @@ class RtlEvaluator(GemminiEvaluator):
         Raises:
             SimulationError: if a layer's simulation ends without a result.
             BuildError: if the simulator cannot be built.
+            AccidentError: if a signal ended a tool.
         """
         layers = self.simulated(accelerator, runs)
         cycles = sum(run.count * layer.cycles for run, layer in zip(runs, layers, strict=True))
@@ -77,6 +79,7 @@ class RtlEvaluator(GemminiEvaluator):
         Raises:
             SimulationError: if one ends without a result.
             BuildError: if the simulator cannot be built.
+            AccidentError: if a signal ended a tool.
         """
         program = simulator(accelerator, full=self._full)
         jobs = [
