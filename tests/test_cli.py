@@ -139,6 +139,19 @@ def test_asks_an_external_simulator(design_file, tmp_path):
     assert "--fidelity external --program FILE.yaml" in refusal(*request)
 
 
+def test_a_simulator_that_was_killed_is_no_result(design_file, tmp_path):
+    (tmp_path / "sim.yaml").write_text("name: shell\nversion: '1'\ncommand: [sh, -c, kill -KILL $$]\n")
+    done = armillary(
+        "evaluate", "--design", design_file, "--workload", "unet", "--fidelity", "external",
+        "--program", tmp_path / "sim.yaml", "--log", tmp_path / "log",
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "error: sh: ended by SIGKILL" in done.stderr
+    assert "The machine ended a program, so there is no result; run the same command again." in done.stderr
+    assert "bug of Armillary" not in done.stderr
+    assert not list((tmp_path / "log").rglob("*.parquet"))
+
+
 def test_explains_a_mapping(tmp_path):
     request = ("explain", "--hierarchy", GEMMINI, "--workload", "resnet18", "--budget", "400")
     found = answer(*request, "--layer", "conv_1", "--svg", tmp_path / "nest.svg")
