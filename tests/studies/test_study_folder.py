@@ -1,3 +1,6 @@
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from armillary.studies.study_folder import StudyFolder
@@ -36,3 +39,35 @@ def test_a_file_that_is_no_text_is_damaged(tmp_path):
         StudyFolder(tmp_path).read("x.json")
     with pytest.raises(ArmillaryError, match=r"has no y\.json"):
         StudyFolder(tmp_path).read("y.json")
+
+
+def test_of_many_that_claim_a_folder_at_once_one_gets_it(tmp_path):
+    """Six searches that are started at once leave the request of one of them, and the five others are refused."""
+    for attempt in range(20):
+        start = Barrier(6)
+
+        def claim(seed, folder=tmp_path / str(attempt), start=start):
+            start.wait()
+            try:
+                StudyFolder(folder).claim({"seed": seed})
+            except ArmillaryError as fault:
+                return str(fault)
+            return seed
+
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(claim, range(6)))
+        got = [answer for answer in answers if isinstance(answer, int)]
+        assert len(got) == 1
+        assert all("holds a study with seed=" in answer for answer in answers if answer != got[0])
+        assert StudyFolder(tmp_path / str(attempt)).request()["seed"] == got[0]
+
+
+def test_a_study_of_the_version_before_is_gone_on_with(tmp_path):
+    before = {"schema_version": 2, "source": "m.onnx", "area_mm2": 29.0, "metric": "runtime_s", "power_mw": None}
+    StudyFolder(tmp_path / "a").write("study.json", {**before, "optimizer": "firefly"})
+    asked = StudyFolder(tmp_path / "a").request("search")
+    assert asked["bounds"] == {"area_mm2": 29.0}
+    assert "area_mm2" not in asked
+    StudyFolder(tmp_path / "b").write("study.json", before)
+    with pytest.raises(ArmillaryError, match="holds a design study, not a search study"):
+        StudyFolder(tmp_path / "b").request("search")
