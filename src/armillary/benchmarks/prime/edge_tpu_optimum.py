@@ -33,7 +33,7 @@ def run(options: BenchOptions) -> BenchResult:
     wanted = _QUICK if options.quick else tuple(scenarios())
     workloads = {name: zoo.build(name) for name in dict.fromkeys(n for s in wanted for n in s.workloads)}
     space = Enumeration(workloads, wanted)
-    folder = options.out / f"{'quick' if options.quick else 'full'}-evaluator{EdgeTpuEvaluator.version}"
+    folder = options.out / f"{'quick' if options.quick else 'full'}-evaluator{EdgeTpuEvaluator.delay_version}"
     found = [Optimum.nothing() for _ in wanted]
     seconds = 0.0
     for number in range(space.parts):
@@ -108,7 +108,7 @@ def _checks(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> list[Check]
 def _known(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> dict[str, Any]:
     return {
         "command": "armillary bench edge-tpu-optimum",
-        "evaluator": EdgeTpuEvaluator.version,
+        "delay_version": EdgeTpuEvaluator.delay_version,
         "scenarios": [
             {
                 "workloads": list(s.workloads),
@@ -124,9 +124,9 @@ def _known(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> dict[str, An
 
 @cache
 def known_optima() -> Mapping[Scenario, float]:
-    """Return the runtimes that an earlier full run recorded; none if the evaluator has changed since."""
+    """Return the runtimes that an earlier full run recorded; none if the delays have changed since."""
     recorded = json.loads((resources.files(__package__) / KNOWN).read_text(encoding="utf-8"))
-    if recorded["evaluator"] != EdgeTpuEvaluator.version:
+    if recorded["delay_version"] != EdgeTpuEvaluator.delay_version:
         return {}
     return {Scenario(tuple(s["workloads"]), s["area_mm2"]): s["runtime_s"] for s in recorded["scenarios"]}
 

@@ -210,7 +210,8 @@ def _curve(options: BenchOptions, method: str, task: Task) -> NDArray[np.float64
 
 def _curve_path(options: BenchOptions, method: str, task: Task) -> Path:
     of_task = f"{len(task.target)}-{task.target[0]}"
-    return options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{EdgeTpuEvaluator.version}-{_REVISION}.json"
+    run = f"{method}-{of_task}-seed{options.seed}-{EdgeTpuEvaluator.delay_version}-{_REVISION}"
+    return options.out / "curves" / f"{run}.json"
 
 
 def _cost(options: BenchOptions, task: Task, name: str, what: str, published: float) -> Check:
@@ -278,7 +279,7 @@ def _calibration(options: BenchOptions, method: str, name: str, title: str, **se
         return {"predicted_s": found.predicted.tolist(), "measured_s": values.tolist(), "log_best_s": log_best}
 
     of = "-".join([method, *(f"{what}{value:g}" for what, (value,) in settings.items())])
-    name_of_run = f"{of}-calibration-{runs.schedule}-{runs.of_logs}-{EdgeTpuEvaluator.version}-{_REVISION}.json"
+    name_of_run = f"{of}-calibration-{runs.schedule}-{runs.of_logs}-{EdgeTpuEvaluator.delay_version}-{_REVISION}.json"
     part = saved_part(options.out / "curves" / name_of_run, measure)
     predicted, measured = 1e3 * np.array(part["predicted_s"]), 1e3 * np.array(part["measured_s"])
     legal = np.isfinite(measured)

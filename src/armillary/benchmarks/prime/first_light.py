@@ -45,7 +45,7 @@ def run(options: BenchOptions) -> BenchResult:
     seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
     scale = 10 if options.quick else 1
     published = {a.workload: a for a in APPLICATIONS}
-    version = f"evaluator{EdgeTpuEvaluator.version}-share{round(100 * LOG_SHARE)}-{_REVISION}"
+    version = f"evaluator{EdgeTpuEvaluator.delay_version}-share{round(100 * LOG_SHARE)}-{_REVISION}"
 
     def job(name: str, seed: int) -> tuple[Path, Callable[[], dict[str, Any]]]:
         path = options.out / f"{name}-seed{seed}-scale{scale}-{version}.json"

@@ -79,7 +79,7 @@ def _curve(found: Mapping[str, Any], budgets: tuple[int, ...]) -> list[float]:
 
 
 def _path(method: str, name: str, seed: int, most: int, options: BenchOptions) -> Path:
-    folder = options.out.parent / f"prime-online-{EdgeTpuEvaluator.version}-{_REVISION}"
+    folder = options.out.parent / f"prime-online-{EdgeTpuEvaluator.delay_version}-{_REVISION}"
     return folder / f"{method}-{name}-{most}-seed{seed}.json"
 
 

@@ -128,7 +128,7 @@ class Runs:
 
     def folder(self, kind: str) -> Path:
         """Return where the offline or the online runs are kept."""
-        return self.options.out.parent / f"prime-runs-{EdgeTpuEvaluator.version}-{_REVISIONS[kind]}"
+        return self.options.out.parent / f"prime-runs-{EdgeTpuEvaluator.delay_version}-{_REVISIONS[kind]}"
 
 
 def digest(*key: object) -> str:

@@ -80,7 +80,7 @@ def _one(name: str, task: Task, runs: Runs) -> dict[str, Any]:
 
 def _path(name: str, task: Task, runs: Runs) -> Path:
     scored = "quick" if runs.options.quick else "all"
-    folder = runs.options.out.parent / f"prime-surrogates-{EdgeTpuEvaluator.version}-{_REVISION}"
+    folder = runs.options.out.parent / f"prime-surrogates-{EdgeTpuEvaluator.delay_version}-{_REVISION}"
     label = name.replace(", ", "-").replace(" ", "-")
     return folder / f"{label}-{task.target[0]}-{scored}-{runs.schedule}-seed{runs.options.seed}.json"
 

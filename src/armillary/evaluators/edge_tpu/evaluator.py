@@ -40,7 +40,9 @@ class EdgeTpuEvaluator:
     """
 
     name = "edge_tpu"
-    version = "1"
+    version = "2"
+    delay_version = "1"
+    """The version of delay, area and legality; benchmarks keep by it what depends on these alone."""
     fidelity = Fidelity.ANALYTICAL
 
     def __init__(self, *, seed: int = 0, device: str = "cpu") -> None:
