@@ -13,9 +13,9 @@ import armillary
 
 ROOT = Path(armillary.__file__).parent
 ORDER = (
-    "types", "registry", "yaml_file", "cores", "workloads", "spaces", "problems", "hardware", "cost_model", "mapping",
-    "tools", "evaluators", "log", "execution", "surrogates", "optimizers", "studies", "reports", "benchmarks",
-    "console", "cli", "testing",
+    "types", "registry", "yaml_file", "atomic_file", "cores", "workloads", "spaces", "problems", "hardware",
+    "cost_model", "mapping", "tools", "evaluators", "log", "execution", "surrogates", "optimizers", "studies",
+    "reports", "benchmarks", "console", "cli", "testing",
 )  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))
 LONGEST_MODULE, LONGEST_FUNCTION = 600, 60

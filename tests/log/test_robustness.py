@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from armillary.atomic_file import unfinished_name
 from armillary.log.folder import LogWriteError
 from armillary.log.store import Log
 
@@ -67,7 +68,7 @@ def test_a_killed_writer_loses_no_finished_fragment(tmp_path):
 
 def test_leftovers_of_a_killed_writer_do_not_disturb_the_next(tmp_path, evaluations, assert_same):
     log = Log(tmp_path)
-    (tmp_path / "20260101T000000.000000Z-1-00.parquet.12345678.tmp").write_bytes(b"half")
+    (tmp_path / unfinished_name("20260101T000000.000000Z-1-00.parquet")).write_bytes(b"half")
     log.append(evaluations())
     assert_same(log.evaluations("edge_tpu"), evaluations())
     assert log.skipped == []
@@ -82,8 +83,10 @@ def test_a_full_disk_is_named_and_leaves_the_log_as_it_was(tmp_path, evaluations
     log = Log(tmp_path)
     name = log.append(evaluations())
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync" if call == "fsync" else "pathlib.Path.replace", full_disk)
-        with pytest.raises(LogWriteError, match=rf"cannot write {tmp_path}/.*: No space left on device; .* intact"):
+        patch.setattr(f"os.{call}", full_disk)
+        with pytest.raises(
+            LogWriteError, match=rf"{tmp_path}/.*\.parquet: cannot be written \(No space left on device\); .* intact"
+        ):
             log.append(evaluations(seed=1))
     assert os.listdir(tmp_path) == [name]
     assert_same(log.evaluations("edge_tpu"), evaluations())
@@ -101,7 +104,8 @@ def test_a_disk_that_fills_up_while_rows_are_written(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path), str(APPENDER.parent)]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert f"of the log {tmp_path}: File too large; what was logged before is intact" in printed
+    assert printed.startswith(f"{tmp_path}/2")
+    assert printed.endswith(".parquet: cannot be written (File too large); what was logged before is intact\n")
     assert len(os.listdir(tmp_path)) == 1
     assert len(Log(tmp_path)) == 10
 
@@ -111,7 +115,7 @@ def test_a_remote_file_system_that_refuses_leaves_nothing(evaluations, monkeypat
     name = log.append(evaluations())
     memory = fsspec.filesystem("memory")
     monkeypatch.setattr(type(memory), "mv", full_disk)
-    with pytest.raises(LogWriteError, match=r"of the log memory://refusing/log: No space left on device"):
+    with pytest.raises(LogWriteError, match=r"memory://refusing/log/.*\.parquet: cannot be written \(No space left"):
         log.append(evaluations())
     assert [Path(path).name for path in memory.ls("/refusing/log", detail=False)] == [name]
 

@@ -352,7 +352,4 @@ def _write_report(study: Any, template: Any, folder: Any) -> None:
     from armillary.reports.page import write_report
     from armillary.reports.study import results_of
 
-    try:
-        write_report(results_of(study, template, str(folder.path)), folder.report)
-    except OSError as fault:
-        raise ArmillaryError(f"{folder.report}: cannot be written ({fault.strerror or fault})") from fault
+    write_report(results_of(study, template, str(folder.path)), folder.report)

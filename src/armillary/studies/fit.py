@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from armillary import surrogates
+from armillary.atomic_file import replaced
 from armillary.log.store import InMemoryLog, Log
 from armillary.spaces.space import Space
 from armillary.studies.progress import OnProgress, silent
@@ -135,16 +136,7 @@ def save_atomically(model: Savable, path: Path) -> None:
         ArmillaryError: if it cannot be written; what was there before is intact.
     """
     check_savable(path)
-    unfinished = path.with_name(f".{path.name}.unfinished{os.getpid()}")
     content = io.BytesIO()  # torch reports a full disk as a fault of its own
     model.save(content)
-    try:
-        with unfinished.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError as fault:
-        raise ArmillaryError(f"{path}: cannot be written ({fault.strerror or fault})") from fault
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replaced(path) as unfinished:
+        unfinished.write_bytes(content.getbuffer())

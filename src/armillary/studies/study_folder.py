@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from armillary.atomic_file import created, replaced
 from armillary.types import ArmillaryError
 
 SCHEMA_VERSION = 2
@@ -47,14 +46,19 @@ class StudyFolder:
     def claim(self, request: Mapping[str, Any]) -> None:
         """Take the folder for a request, or find that it is already the request's.
 
+        Of several that claim a folder at once, one takes it.
+
         Raises:
             ArmillaryError: if the folder holds another request's study; names what differs.
         """
         wanted = {"schema_version": SCHEMA_VERSION, **request}
-        held = self.read("study.json") if (self.path / "study.json").exists() else None
-        if held is None:
-            self.write("study.json", wanted)
-            return
+        try:
+            created(self.path / "study.json", _as_text(wanted))
+        except FileExistsError:
+            self._check_held(wanted)
+
+    def _check_held(self, wanted: Mapping[str, Any]) -> None:
+        held = self.read("study.json")
         differing = [name for name in sorted({*held, *wanted}) if held.get(name) != wanted.get(name)]
         if differing:
             name = differing[0]
@@ -102,24 +106,17 @@ class StudyFolder:
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file."""
-        self.write_text(name, json.dumps(content, indent=1))
+        self.write_text(name, _as_text(content))
 
     def write_text(self, name: str, text: str) -> None:
-        """Write a text file: temporary file, fsync, rename.
+        """Write a text file.
 
         Raises:
             ArmillaryError: if it cannot be written; what was there before is intact.
         """
-        target = self.path / name
-        unfinished = target.with_name(f".{name}.unfinished")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(target)
-        except OSError as fault:
-            with suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-            raise ArmillaryError(f"{target}: cannot be written ({fault.strerror or fault})") from fault
+        with replaced(self.path / name) as unfinished:
+            unfinished.write_text(text)
+
+
+def _as_text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from armillary.atomic_file import replaced
 from armillary.benchmarks.prime.scenarios import AREA_MM2, ENC, M6, V2, label, scenarios
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, finished
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.evaluators.edge_tpu.enumeration import Enumeration, Optimum, Scenario
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE
@@ -43,7 +44,8 @@ def run(options: BenchOptions) -> BenchResult:
         found = [whole.joined(more) for whole, more in zip(found, part, strict=True)]
     options.on_progress("parts of the space", space.parts, space.parts)
     rows = [_row(s, optimum) for s, optimum in zip(wanted, found, strict=True)]
-    (folder / KNOWN).write_text(json.dumps(_known(wanted, found), indent=1))
+    with replaced(folder / KNOWN) as unfinished:
+        unfinished.write_text(json.dumps(_known(wanted, found), indent=1))
     return BenchResult(
         rows=rows,
         checks=_checks(wanted, found) + _recorded_checks(wanted, found),
@@ -63,7 +65,7 @@ def _part(space: Enumeration, number: int, folder: Path) -> tuple[list[Optimum],
         columns: dict[str, Any] = {
             f"{i}-{name}": np.asarray(value) for i, optimum in enumerate(found) for name, value in vars(optimum).items()
         }
-        with finished(path) as unfinished:
+        with replaced(path) as unfinished:
             np.savez_compressed(unfinished, seconds=time.perf_counter() - start, **columns)
     with np.load(path) as saved:
         optima = [

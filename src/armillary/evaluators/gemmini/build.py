@@ -20,6 +20,7 @@ from importlib import util
 from pathlib import Path
 from typing import Literal
 
+from armillary.atomic_file import replaced
 from armillary.hardware.rtl.gemmini.generator import TOP, sources
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.types import ArmillaryError
@@ -113,7 +114,8 @@ def simulator(accelerator: Accelerator, *, full: bool = False, trace: Trace = ""
     if not kept.exists():
         with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
             program = _build(Path(folder), text, defines, options, full=full, trace=trace)
-            _keep(program, kept)
+            with replaced(kept) as unfinished:
+                shutil.copy2(program, unfinished)
     return kept
 
 
@@ -128,14 +130,6 @@ def _processor() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     return platform.machine() + next((line for line in lines if line.startswith("flags")), "")
-
-
-def _keep(made: Path, kept: Path) -> None:
-    """Put a file into the cache so that nobody ever sees half of it."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = kept.with_name(f"{kept.name}.{os.getpid()}")
-    shutil.copy2(made, unfinished)
-    unfinished.replace(kept)
 
 
 def _build(
@@ -176,7 +170,9 @@ def _of_library(name: str, trace: Trace) -> Path:
     kept = cache_folder() / f"lib-{_key([name, *options])}.o"
     if not kept.exists():
         with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
-            _keep(_compiled(root / name, "-O2", options, Path(folder)), kept)
+            made = _compiled(root / name, "-O2", options, Path(folder))
+            with replaced(kept) as unfinished:
+                shutil.copy2(made, unfinished)
     return kept
 
 
