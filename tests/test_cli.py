@@ -162,7 +162,7 @@ def test_explains_a_mapping(tmp_path):
     assert f"{found['delay_cycles']:,.0f} cycles, bound by {found['bound']}" in text
     assert "resnet18 has 12 layers; name one with --layer" in refusal(*request)
     assert "has no layer 'conv_99'" in refusal(*request, "--layer", "conv_99")
-    assert "cannot be written" in refusal(*request, "--layer", "conv_1", "--svg", tmp_path / "no" / "nest.svg")
+    assert "cannot be written" in refusal(*request, "--layer", "conv_1", "--svg", tmp_path / "nest.svg" / "x.svg")
 
 
 def test_what_to_evaluate_must_be_clear(design_file, tmp_path):

@@ -13,6 +13,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from armillary.atomic_file import replaced
 from armillary.cores import available, one_thread
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARMILLARY_CORES")
@@ -68,18 +69,9 @@ def saved_part(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, A
         part: dict[str, Any] = json.loads(path.read_text())
         return part
     part = measure()
-    with finished(path) as unfinished:
+    with replaced(path) as unfinished:
         unfinished.write_text(json.dumps(part))
     return part
-
-
-@contextmanager
-def finished(path: Path) -> Iterator[Path]:
-    """Provide a path of the same ending to write to; once it is written, the file takes its place at `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.stem}.unfinished{os.getpid()}{path.suffix}")
-    yield unfinished
-    unfinished.replace(path)
 
 
 def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[int, int], None]) -> None:

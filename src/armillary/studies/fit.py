@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from armillary import surrogates
-from armillary.atomic_file import replacing
+from armillary.atomic_file import replaced
 from armillary.log.store import InMemoryLog, Log
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
@@ -145,5 +145,5 @@ def save_atomically(model: Savable, path: Path) -> None:
     check_savable(path)
     content = io.BytesIO()  # torch reports a full disk as a fault of its own
     model.save(content)
-    with replacing(path) as unfinished:
+    with replaced(path) as unfinished:
         unfinished.write_bytes(content.getbuffer())

@@ -11,7 +11,7 @@ from armillary.evaluators import for_template
 from armillary.evaluators.edge_tpu import evaluator as module
 from armillary.evaluators.edge_tpu.compiler import INVOCATION_S
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
-from armillary.hardware import library
+from armillary.hardware.technology import DRAM_PJ_PER_BIT
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, MAX_AREA_MM2, SPACE, area_mm2
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import EvaluatorContract
@@ -227,7 +227,7 @@ def test_explained_parts_add_up(name):
     assert dram_bytes + program == pytest.approx(answer.metrics["dram_bytes"])
     onchip_bytes = sum(c.count * c.onchip_bytes for c in parts.layers)
     assert onchip_bytes == pytest.approx(answer.metrics["onchip_bytes"])
-    energy_pj = sum(c.count * c.energy_pj for c in parts.layers) + program * library.DRAM_PJ_PER_BYTE
+    energy_pj = sum(c.count * c.energy_pj for c in parts.layers) + program * 8 * DRAM_PJ_PER_BIT
     assert energy_pj == pytest.approx(answer.metrics["energy_pj"])
     assert parts.overhead_s["invocation"] == INVOCATION_S
     assert {c.bound for c in parts.layers} <= {"compute", "dram", "on-chip", "overhead"}
