@@ -102,8 +102,10 @@ def _unfinished(path: Path) -> Iterator[Path]:
 
 
 def _make_folder(folder: Path) -> None:
+    """Make a folder and those that hold it, each name of them on the disk."""
     if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
         _sync(folder.parent)
 
 
