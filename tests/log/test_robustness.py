@@ -89,7 +89,7 @@ def test_leftovers_of_a_killed_writer_do_not_disturb_the_next(tmp_path, case, as
 def test_a_new_folder_is_synced_into_the_one_that_holds_it(tmp_path, case, monkeypatch):
     """Or a crash of the machine could lose a folder with the fragments that were said to be safe."""
     synced = []
-    monkeypatch.setattr("armillary.log.folder._sync_folder", lambda folder: synced.append(folder))
+    monkeypatch.setattr("armillary.atomic_file._sync", lambda path: synced.append(path) if path.is_dir() else None)
     case.append(Log(tmp_path / "deep" / "log"), case.rows())
     folder = tmp_path / "deep" / "log" / case.subfolder
     assert synced == [tmp_path, tmp_path / "deep", *[folder.parent] * (folder.name == case.subfolder), folder]

@@ -127,6 +127,8 @@ def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> No
             print_table([_run_row(run) for run in evaluation.layers])
 
     print_result(content, as_json, show)
+    if evaluation.failure is not None and evaluation.failure.kind != "infeasible":
+        raise typer.Exit(1)  # the evaluation broke, so nobody knows what the design is worth
 
 
 def _run_row(run: LayerRun) -> dict[str, Any]:
