@@ -15,6 +15,7 @@ from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.studies.progress import OnProgress, silent
 from armillary.surrogates import Savable
+from armillary.surrogates.several import with_evaluator_column
 from armillary.types import ArmillaryError, Evaluations
 
 
@@ -26,6 +27,7 @@ def fit_surrogate(
     schedule: str | None = None,
     seed: int = 0,
     device: str = "cpu",
+    by_evaluator: bool = False,
     on_progress: OnProgress = silent,
 ) -> Savable:
     """Train a surrogate that can be kept.
@@ -39,6 +41,7 @@ def fit_surrogate(
             none.
         seed: same seed, rows and machine, same model.
         device: of those that have a schedule: `cpu`, or `cuda` for a GPU.
+        by_evaluator: learn from rows of several evaluators, with the evaluator as a column.
         on_progress: called with steps done and in total.
 
     Raises:
@@ -50,7 +53,7 @@ def fit_surrogate(
     model: Savable = surrogates.load(kind)(
         space=problem.space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
     )
-    model.fit(InMemoryLog(rows), problem)
+    model.fit(InMemoryLog(with_evaluator_column(rows) if by_evaluator else rows), problem)
     return model
 
 
