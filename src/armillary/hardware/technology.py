@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, log, sqrt
 
 import numpy as np
@@ -137,6 +138,7 @@ def sram_pj_per_bit(capacity_bytes: NDArray[np.float64], node_nm: float) -> NDAr
     return np.array([_sram_pj_per_bit(capacity, node_nm) for capacity in capacities.tolist()])[which]
 
 
+@lru_cache(maxsize=4096)
 def _sram_pj_per_bit(capacity_bytes: float, node_nm: float) -> float:
     points = [(float(size), TABLE[name].at(node_nm) / 64) for size, name in _SRAM_POINTS]
     return _power(capacity_bytes, *(points[:2] if capacity_bytes < points[1][0] else points[1:]))
