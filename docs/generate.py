@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
+import house_picture
 import pyarrow as pa
 import typer
 
@@ -224,6 +225,7 @@ PAGES = {
     "templates.md": template_pages,
     "workloads.md": workload_page,
     "log.md": log_page,
+    "../images/house.svg": house_picture.picture,
 }
 
 
@@ -231,7 +233,7 @@ def main() -> None:
     """Write or check every page."""
     stale = []
     for name, page in PAGES.items():
-        path, text = FOLDER / name, page() + "\n"
+        path, text = FOLDER / name, page().rstrip() + "\n"
         if path.exists() and path.read_text() == text:
             continue
         if "--check" in sys.argv:

@@ -17,3 +17,14 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"no reference data in {folder}")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_failed_run_is_kept_for_the_user(tmp_path_factory):
+    """Tests make programs fail by the dozen; the last twenty runs of the user's own would be forgotten."""
+    before = os.environ.get("ARMILLARY_KEPT")
+    os.environ["ARMILLARY_KEPT"] = str(tmp_path_factory.mktemp("kept"))
+    yield
+    del os.environ["ARMILLARY_KEPT"]
+    if before is not None:
+        os.environ["ARMILLARY_KEPT"] = before

@@ -14,7 +14,7 @@ import armillary
 ROOT = Path(armillary.__file__).parent
 ORDER = (
     "types", "registry", "yaml_file", "atomic_file", "cores", "metrics", "workloads", "spaces", "problems", "hardware",
-    "cost_model", "mapping", "tools", "evaluators", "log", "execution", "surrogates", "optimizers", "studies",
+    "tools", "cost_model", "mapping", "evaluators", "log", "execution", "surrogates", "optimizers", "studies",
     "reports", "benchmarks", "console", "cli", "testing",
 )  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -116,6 +116,24 @@ def test_every_room_has_its_place():
 
 def test_types_imports_nothing_of_ours():
     assert not EDGES["armillary.types"]
+
+
+def test_only_tools_start_other_programs():
+    starting = {"os.system", "os.popen", "os.posix_spawn", "os.fork", "pty.spawn"}
+    found = set()
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            calls = isinstance(node, ast.Attribute) and ast.unparse(node) in starting
+            if "subprocess" in names or calls:
+                found.add(str(path.relative_to(ROOT)))
+    assert found == {"tools/process.py"}
+
+
+def test_tools_know_nothing_of_ours_but_types():
+    foreign = {other for name in EDGES if name.startswith("armillary.tools.") for other in EDGES[name]}
+    assert {other for other in foreign if not other.startswith("armillary.tools.")} == {"armillary.types"}
 
 
 def test_modules_and_functions_stay_short():

@@ -15,7 +15,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from armillary.atomic_file import is_unfinished
 from armillary.cli import main
+from armillary.hardware.templates import spotlight
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
 from armillary.surrogates import hurdle
 from armillary.surrogates.prime import training as prime_training
@@ -139,6 +141,24 @@ def test_asks_an_external_simulator(design_file, tmp_path):
     assert "--fidelity external --program FILE.yaml" in refusal(*request)
 
 
+def test_a_simulator_that_was_killed_is_no_result(design_file, tmp_path):
+    """It was started three times; the row says so, and the same command starts it again."""
+    starts = tmp_path / "starts"
+    (tmp_path / "sim.sh").write_text(f"echo >> {starts}; kill -KILL $$\n")
+    (tmp_path / "sim.yaml").write_text(f"name: shell\nversion: '1'\ncommand: [sh, {tmp_path / 'sim.sh'}]\n")
+    request = (
+        "evaluate", "--design", design_file, "--workload", "unet", "--fidelity", "external",
+        "--program", tmp_path / "sim.yaml", "--log", tmp_path / "log",
+    )  # fmt: skip
+    for times in (1, 2):
+        done = armillary(*request)
+        assert done.returncode == 1  # the work failed; nothing was wrong with the request
+        assert "error: accident, 3 times: sh: ended by SIGKILL" in done.stdout
+        assert len(starts.read_text().splitlines()) == 3 * times
+    rows = answer("log", "query", "SELECT failure_kind, feasible FROM log", "--log", tmp_path / "log")
+    assert rows == 2 * [{"failure_kind": "error", "feasible": False}]
+
+
 def test_explains_a_mapping(tmp_path):
     request = ("explain", "--hierarchy", GEMMINI, "--workload", "resnet18", "--budget", "400")
     found = answer(*request, "--layer", "conv_1", "--svg", tmp_path / "nest.svg")
@@ -149,7 +169,7 @@ def test_explains_a_mapping(tmp_path):
     assert f"{found['delay_cycles']:,.0f} cycles, bound by {found['bound']}" in text
     assert "resnet18 has 12 layers; name one with --layer" in refusal(*request)
     assert "has no layer 'conv_99'" in refusal(*request, "--layer", "conv_99")
-    assert "cannot be written" in refusal(*request, "--layer", "conv_1", "--svg", tmp_path / "no" / "nest.svg")
+    assert "cannot be written" in refusal(*request, "--layer", "conv_1", "--svg", tmp_path / "nest.svg" / "x.svg")
 
 
 def test_what_to_evaluate_must_be_clear(design_file, tmp_path):
@@ -182,12 +202,36 @@ def test_collects_queries_exports_and_imports(tmp_path):
     )
 
 
-def test_searches(tmp_path):
+def test_searches_and_reports(tmp_path):
     found = answer(
-        "search", "--workload", "mobilenet_v2", "--optimizer", "firefly", "--budget", "512", "--study", tmp_path / "s"
+        "search", "--workload", "mobilenet_v2", "--optimizer", "firefly", "--budget", "64", "--study", tmp_path / "s"
     )
-    assert found["evaluated"] == 512
-    assert found["design"]["lanes"] in (4, 8, 16, 32, 64, 128, 256)
+    sql = "SELECT min(runtime_s) AS least, count(*) AS n FROM log WHERE feasible AND area_mm2 <= 29"
+    (log,) = answer("log", "query", sql, "--log", tmp_path / "s" / "log")
+    assert (found["evaluated"], found["feasible"]) == (64, log["n"])
+    assert found["metrics"]["runtime_s"] == log["least"]
+    assert Path(found["report"]).exists()
+    Path(found["report"]).unlink()
+    assert answer("report", tmp_path / "s")["report"] == found["report"]
+    assert Path(found["report"]).exists()
+
+
+def test_evaluates_with_options_and_given_mappings_and_shows_the_layers(tmp_path):
+    design = tmp_path / "chip.yaml"
+    design.write_text("\n".join(f"{k}: {v}" for k, v in spotlight.TEMPLATE.baseline.as_dict().items()))
+    request = ("evaluate", "--template", "spotlight", "--design", design, "--workload", "unet")
+    found = answer(*request, "--set", "mapper=random", "--set", "samples=20", "--log", tmp_path / "log")
+    assert found["options"] == {"mapper": "random", "goal": "edp", "samples": 20}
+    total = sum(layer["runs"] * layer["delay_cycles"] for layer in found["layers"])
+    assert found["metrics"]["delay_cycles"] == total
+    sql = "SELECT sum(runs * delay_cycles) AS total, count(*) AS n FROM layer_runs"
+    logged = answer("log", "query", sql, "--log", tmp_path / "log")
+    assert logged == [{"total": total, "n": len(found["layers"])}]
+    mappings = tmp_path / "mappings.yaml"
+    mappings.write_text("\n".join(f"{layer['layer']}: {layer['mapping']}" for layer in found["layers"]))
+    assert answer(*request, "--mapping", mappings)["metrics"] == found["metrics"]
+    shown = answer("templates", "show", "spotlight")["evaluators"][0]
+    assert {option["option"] for option in shown["options"]} == set(found["options"])
 
 
 def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
@@ -241,8 +285,8 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
         (("workloads", "show", "mobilenetv2"), "did you mean mobilenet_v2"),
         (("templates", "show", "edgetpu"), "did you mean 'edge_tpu'"),
         (("bench", "speeed"), "did you mean 'speed'"),
-        (("design", "mobilenet_v2", "--area", "-3"), "area=-3 mm2 is not allowed"),
-        (("design", "mobilenet_v2", "--area", "0.1"), "the smallest legal design for mobilenet_v2 has 0.22 mm2"),
+        (("design", "mobilenet_v2", "--area", "-3"), "area_mm2=-3.0 is not allowed; it must be a positive number"),
+        (("design", "mobilenet_v2", "--area", "0.01"), "the least of any design of edge_tpu is 0.1"),
         (("design", "mobilenet_v2", "--area", "29", "--template", "edge"), "choose one of ['edge_tpu'"),
         (
             ("design", "mobilenet_v2", "--area", "29", "--surrogate", "prime", "--schedule", "long"),
@@ -254,7 +298,31 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
         ),
         (("design", "mobilenet_v2", "--area", "29", "--sampler", "grid"), "sampler 'grid' is unknown"),
         (("design", "no.onnx", "--area", "29"), "no.onnx: no such file"),
-        (("design", "mobilenet_v2"), "--area"),
+        (("design", "mobilenet_v2", "--bound", "area_mm2"), "write METRIC=NUMBER"),
+        (("design", "mobilenet_v2", "--bound", "speed=3"), "unknown metric 'speed'"),
+        (("design", "mobilenet_v2", "--bound", "area_mm2=3", "--area", "29"), "contradicts area_mm2=29"),
+        (("design", "mobilenet_v2", "--verify", "rtl"), "needs one truer than analytical: it has none"),
+        (("design", "mobilenet_v2", "--minimize", "energy_pj", "--minimize", "runtime_s"), "name one metric"),
+        (("design", "mobilenet_v2", "--set", "mapper=dabo"), "option 'mapper' is unknown; it has none"),
+        (("design", "mobilenet_v2", "--set", "mapper"), "write OPTION=VALUE"),
+        (
+            (
+                "search",
+                "--template",
+                "gemmini",
+                "--workload",
+                "unet",
+                "--optimizer",
+                "random",
+                "--budget",
+                "1",
+                "--study",
+                "s",
+                "--set",
+                "budget=none",
+            ),
+            "option budget='none' is not allowed: Input should be a valid integer",
+        ),
         (("design", "mobilenet_v2", "--area", "29", "--sampler", "sobel"), "did you mean 'sobol'"),
         (("design", "mobilenet_v3", "--area", "29"), "or mobilenet_v3_large or"),
         (("search", "--workload", "unet", "--optimizer", "fire", "--budget", "9", "--study", "s"), "mean 'firefly'"),
@@ -367,12 +435,12 @@ def interrupted(arguments, stage, script="", before_s=1.0):
 
 def test_ctrl_c_in_a_collection_loses_nothing_that_is_logged(tmp_path):
     collect = ("collect", "--workload", "mobilenet_v2", "--log", tmp_path / "log", "--json", "--samples")
-    script = "from armillary.studies import collect as c\nc.FRAGMENT_ROWS = 50\n"
+    script = "from armillary.execution import local\nlocal.BATCH_ROWS = 50\n"
     interrupted((*collect, "200000"), "evaluating", script, before_s=0.5)
     kept = answer("log", "query", "SELECT count(*) AS n FROM log", "--log", tmp_path / "log")[0]["n"]
     assert 0 < kept < 200_000
     assert kept % 50 == 0
-    assert list((tmp_path / "log").glob("*.tmp")) == []
+    assert not [path for path in (tmp_path / "log").iterdir() if is_unfinished(path.name)]
     # of a longer run, the first samples are those of a shorter one
     assert answer(*collect[:-2], "--samples", "32")[0]["already_logged"] == 32
 
@@ -383,10 +451,10 @@ def test_ctrl_c_in_every_stage_and_the_same_command_resumes(tmp_path):
     arguments = ("design", "mobilenet_v2", "--area", "29", "--samples", "2000", "--top", "16", "--json")
     sleep = " = lambda *a, **o: time.sleep(60)\n"
     holds = {
-        "evaluating": "import armillary.studies.collect as m, time\nm.evaluate_codes" + sleep,
+        "evaluating": "import armillary.execution.local as m, time\nm.LocalExecutor.run_codes" + sleep,
         "training": 't.SCHEDULES["brief"] = t.replace(t.SCHEDULES["brief"], warmup=100_000)\n',
         "optimising": "import armillary.studies.design as m, time\nm.propose" + sleep,
-        "verifying": "import armillary.studies.design as m, time\nm.evaluate_codes" + sleep,
+        "verifying": "import armillary.execution.local as m, time\nm.LocalExecutor.run_codes" + sleep,
         "comparing": "import armillary.studies.design as m, time\nm.importances" + sleep,
         "writing": "import armillary.reports.page as m, time\nm.write_report" + sleep,
     }
@@ -462,17 +530,17 @@ def test_an_address_of_a_log_that_cannot_be_opened(log, design_file):
 def test_a_study_that_does_not_fit_on_the_disk_is_named(tmp_path):
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
     limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-    arguments = ("search", "--workload", "mobilenet_v2", "--optimizer", "random", "--budget", "9000", "--study")
+    arguments = ("search", "--workload", "mobilenet_v2", "--optimizer", "random", "--budget", "900", "--study")
     (tmp_path / "s").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", SHORT + limit.replace("100_000", "9_000") + "from armillary.cli import main\nmain()",
+        [sys.executable, "-c", SHORT + limit.replace("100_000", "12_000") + "from armillary.cli import main\nmain()",
          *arguments, str(tmp_path / "s")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert str(tmp_path / "s" / "log") in done.stderr
     assert "File too large" in done.stderr
-    assert answer(*arguments, tmp_path / "s")["evaluated"] == 9000
+    assert answer(*arguments, tmp_path / "s")["evaluated"] == 900
 
 
 def test_values_of_a_design_file_are_of_the_space(design_file):

@@ -1,10 +1,12 @@
+import os
 import threading
 
 import numpy as np
 import pytest
 import torch
 
-from armillary.cores import ranges, workers
+from armillary.cores import available, ranges, workers
+from armillary.types import ArmillaryError
 
 
 @pytest.fixture
@@ -13,6 +15,22 @@ def two_threads():
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+def test_the_cores_are_those_of_the_variable_or_of_the_scheduler(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
+    monkeypatch.delenv("ARMILLARY_CORES", raising=False)
+    assert available() == 3
+    monkeypatch.setenv("ARMILLARY_CORES", "12")
+    assert available() == 12
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "two", "1.5", " 2", "\u0662"])
+def test_a_variable_without_a_number_of_cores_is_refused(text, monkeypatch):
+    monkeypatch.setenv("ARMILLARY_CORES", text)
+    with pytest.raises(ArmillaryError, match=r"ARMILLARY_CORES='.*' is not allowed; write a number from 1 up"):
+        available()
 
 
 def test_ranges_cover_everything_once():

@@ -1,18 +1,11 @@
+import operator
 from datetime import datetime
+from itertools import product
 
 import numpy as np
 import pytest
 
-from armillary.types import (
-    METRICS,
-    ArmillaryError,
-    Design,
-    Evaluation,
-    Evaluations,
-    Failure,
-    Fidelity,
-    Objective,
-)
+from armillary.types import Design, Evaluation, Evaluations, Failure, Fidelity, options_from, options_text
 
 
 def evaluation(runtime=1.0, area=5.0, failure=None, space="s", width=4, mode="fast"):
@@ -95,19 +88,48 @@ def test_a_design_names_its_parameters():
         design["depth"]
 
 
-def test_objective_knows_which_rows_are_legal():
-    table = Evaluations.from_list([evaluation(area=5.0), evaluation(area=50.0), evaluation(failure=NO_MEMORY)])
-    assert Objective("runtime_s", {"area_mm2": 29.0}).satisfied(table).tolist() == [True, False, False]
-    assert not Objective("runtime_s", {"energy_pj": 1.0}).satisfied(table).any()
+def test_rows_that_broke_tell_nothing_about_their_designs():
+    failures = [None, NO_MEMORY, Failure("error", detail="tool broke"), Failure("timeout", detail="60 s")]
+    assert Evaluations.from_list([evaluation(failure=f) for f in failures]).settled().tolist() == [1, 1, 0, 0]
 
 
-@pytest.mark.parametrize(("metric", "bounds", "match"), [("speed", {}, "speed"), ("runtime_s", {"area_mm2": -1}, "-1")])
-def test_objective_refuses_nonsense(metric, bounds, match):
-    with pytest.raises(ArmillaryError, match=match):
-        Objective(metric, bounds)
+def test_more_metrics_leave_the_others_as_they_are():
+    table = Evaluations.from_list([evaluation(1.0), evaluation(2.0)]).with_metrics({"energy_pj": np.array([3.0, 4.0])})
+    assert [row.metrics for row in table.to_list()] == [
+        {"runtime_s": 1.0, "area_mm2": 5.0, "energy_pj": 3.0},
+        {"runtime_s": 2.0, "area_mm2": 5.0, "energy_pj": 4.0},
+    ]
 
 
-def test_derived_metrics():
-    values = {"energy_pj": 4e9, "delay_cycles": 10.0, "runtime_s": 2e-3}
-    assert METRICS["edp_pj_cycles"].derive(values) == 4e10
-    assert METRICS["power_mw"].derive(values) == pytest.approx(2000.0)
+def test_equal_options_are_equal_as_text_and_come_back():
+    options = {"mapper": "random", "full": True, "depth": 3, "share": 0.25}
+    assert options_text(options) == options_text(dict(reversed(options.items())))
+    assert options_text(options) != options_text({**options, "depth": 4})
+    assert options_from(options_text(options)) == options
+    assert options_text({}) == ""
+    assert options_from("") == {}
+
+
+RANKED = (Fidelity.ANALYTICAL, Fidelity.RTL, Fidelity.PHYSICAL)
+ORDERS = [operator.lt, operator.le, operator.gt, operator.ge]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda o: o.__name__)
+def test_a_truer_fidelity_is_greater(order):
+    for (i, one), (j, other) in product(enumerate(RANKED), repeat=2):
+        assert order(one, other) == order(i, j)
+    assert sorted((Fidelity.PHYSICAL, Fidelity.ANALYTICAL, Fidelity.RTL)) == list(RANKED)
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda o: o.__name__)
+@pytest.mark.parametrize(("one", "other"), [*product([Fidelity.EXTERNAL], Fidelity), (Fidelity.RTL, "physical")])
+def test_what_has_no_rank_has_no_order(order, one, other):
+    for pair in ((one, other), (other, one)):
+        with pytest.raises(TypeError, match="have no order; compare two of analytical, rtl and physical"):
+            order(*pair)
+
+
+def test_a_fidelity_is_its_name():
+    assert [str(fidelity) for fidelity in Fidelity] == ["analytical", "rtl", "physical", "external"]
+    assert Fidelity("rtl") == "rtl"
+    assert Fidelity.EXTERNAL.rank is None

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NoReturn
 
-from armillary.types import ArmillaryError
+from armillary.types import AccidentError, ArmillaryError
 
 _STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -28,6 +28,8 @@ def stop_for(fault: Exception) -> NoReturn:
     if isinstance(fault, ArmillaryError):
         cause = fault.__cause__
         stop(f"error: {fault}", 1 if isinstance(cause, OSError) and cause.errno in _STORAGE_FAULTS else 2)
+    if isinstance(fault, AccidentError):
+        stop(f"error: {fault}\nThe machine ended a program, so there is no result; run the same command again.", 1)
     show = getattr(fault, "show", None)
     if show is not None:  # Typer's own message about the request
         show()

@@ -1,4 +1,4 @@
-"""Threads that compute alone: how many small tensor operations use the cores of a CPU."""
+"""The cores of the CPU: how many are ours, and threads that compute alone, for many small tensor operations."""
 
 from __future__ import annotations
 
@@ -6,13 +6,34 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-import torch
+from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    import torch
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Range = tuple[int, int]
 Share = Callable[[Callable[[int, int], None], Sequence[Range]], None]
+
+
+def available() -> int:
+    """Return how many cores this process may use: `$ARMILLARY_CORES`, or those that the scheduler lets it have.
+
+    Whoever runs several processes side by side gives each its share with that variable.
+
+    Raises:
+        ArmillaryError: if the variable holds no number of cores.
+    """
+    text = os.environ.get("ARMILLARY_CORES")
+    if text is None:
+        # Containers and `taskset` give a process fewer cores than the machine has; macOS has no such thing.
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise ArmillaryError(f"environment variable ARMILLARY_CORES={text!r} is not allowed; write a number from 1 up")
+    return int(text)
 
 
 @contextmanager
@@ -24,6 +45,8 @@ def workers(device: torch.device) -> Iterator[Share]:
     and when another process takes a core for a moment, all of them spin. torch's number of threads
     is as before on exit. Modes such as `torch.no_grad` hold per thread: enter them in the work.
     """
+    import torch
+
     if device.type != "cpu":
         yield _in_turn
         return
@@ -37,20 +60,14 @@ def workers(device: torch.device) -> Iterator[Share]:
 @contextmanager
 def one_thread() -> Iterator[int]:
     """Have torch compute on the calling thread alone, for the same reasons; yields how many threads it would use."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         yield threads
     finally:
         torch.set_num_threads(threads)
-
-
-def available() -> int:
-    """Return how many cores this process may use.
-
-    The environment variable `ARMILLARY_CORES` tells, where it is set; else the machine has so many.
-    """
-    return int(os.environ.get("ARMILLARY_CORES") or os.cpu_count() or 1)
 
 
 @contextmanager

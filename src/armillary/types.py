@@ -30,9 +30,10 @@ class ArmillaryError(Exception):
 
 
 class AccidentError(Exception):
-    """A tool was ended by a signal, say by the out-of-memory killer: an accident of the machine.
+    """A tool was ended by a signal, or lacked what every run needs of the machine, such as memory.
 
-    It says nothing about the design. The evaluation may be tried again; it is never kept as the design's answer.
+    Nobody knows what it would have answered: the evaluation may be tried again, and its failure must never be kept as
+    the design's answer.
     """
 
 

@@ -1,3 +1,4 @@
+import json
 import sys
 import time
 
@@ -9,7 +10,7 @@ from armillary.evaluators.external import Program, spec_of
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import EvaluatorContract
-from armillary.types import ArmillaryError, Candidate, Fidelity, MappingSearch
+from armillary.types import AccidentError, ArmillaryError, Candidate, Fidelity, MappingSearch
 from armillary.workloads import zoo
 
 MODEL = """
@@ -80,7 +81,7 @@ def test_the_program_sees_design_workload_and_seed(tmp_path):
         ('print(\'{"metrics": {"runtime_s": NaN}}\')', r"runtime_s=nan is no positive number"),
         ("print('{}')", r"feasible, but without metrics"),
         ('print(\'{"feasible": false, "failure": {"why": 1}}\')', r"failure holds other fields than"),
-        ("import os; os.kill(os.getpid(), 11)", r"exit status -11"),
+        ("while True: print('x' * 1_000_000)", r"error: wrote more than 67,108,864 bytes"),
     ],
 )
 def test_what_goes_wrong_is_an_answer(script, message, tmp_path):
@@ -88,6 +89,32 @@ def test_what_goes_wrong_is_an_answer(script, message, tmp_path):
     assert not answer.feasible
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(str(answer.failure))
+
+
+def test_a_program_that_a_signal_ended_gave_no_answer(tmp_path):
+    with pytest.raises(AccidentError, match=r"ended by SIGSEGV after .*; run it again by hand: .*run\.sh"):
+        one(tmp_path, "import os; os.kill(os.getpid(), 11)")
+
+
+def test_a_script_whose_simulator_was_killed_gave_no_answer(tmp_path):
+    script = tmp_path / "wrapper.sh"
+    script.write_text("sh -c 'kill -KILL $$'\n")
+    with pytest.raises(AccidentError, match="exit status 137, which says that its program was ended by SIGKILL"):
+        one(tmp_path, "", command=["sh", str(script)])
+
+
+def test_a_failed_run_is_kept_and_its_failure_is_the_same_text_for_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARMILLARY_KEPT", str(tmp_path / "kept"))
+    answer = one(tmp_path, "import sys; sys.exit('no licence')")
+    assert str(answer.failure) == "error: exit status 1: no licence"
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert json.loads((kept / "stdin").read_text())["design"] == EDGE_TPU.as_dict()
+
+
+def test_the_program_sees_little_of_our_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SECRET", "1")
+    script = "import os, sys; sys.exit(f\"{os.environ.get('SECRET')} {os.environ['MORE']} {'PATH' in os.environ}\")"
+    assert str(one(tmp_path, script, environment={"MORE": "2"}).failure) == "error: exit status 1: None 2 True"
 
 
 def test_a_program_that_hangs_is_killed_with_its_children(tmp_path):

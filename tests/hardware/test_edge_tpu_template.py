@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armillary.benchmarks.prime.paper import TABLE_12, TABLE_12_AREA_MM2
-from armillary.hardware import library, templates
+from armillary.hardware import templates
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, MAX_AREA_MM2, SPACE, EdgeTpuChips, area_mm2
 from armillary.types import ArmillaryError
 
@@ -38,13 +38,6 @@ def test_area_never_shrinks_with_a_parameter(code, parameter):
 def test_area_parts_add_up(code):
     chip = EdgeTpuChips.of(code[None])
     assert sum(part[0] for part in chip.area_parts_mm2().values()) == pytest.approx(chip.area_mm2()[0])
-
-
-def test_sram_energy_passes_through_the_points_of_its_source():
-    energy = library.sram_pj_per_byte(np.array([100.0, 1024.0, 8192.0, 2.0**20]), 45)
-    assert energy[0] == energy[1]
-    assert energy[2:] == pytest.approx([1.25, 12.5])
-    assert (np.diff(energy) >= 0).all()
 
 
 def test_templates_are_listed_and_unknown_ones_refused():

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +83,13 @@ def test_blocks_cost_by_their_bits():
 def test_a_register_file_costs_a_multiply_accumulate_at_half_a_kib():
     level = Level(name="rf", kind="regfile", capacity_words=256, word_bits=16)
     assert energy(level) == pytest.approx(technology.mac_energy_pj(chip(level, compute=Compute(bits=16))))
+
+
+def test_many_memories_at_once_cost_what_each_does():
+    capacities = np.array([2.0**20, 4096.0, 50_000.0, 4096.0, 2.0**24, 32_768.0])
+    levels = [Level(name="b", capacity_words=int(capacity)) for capacity in capacities]
+    expected = [energy(level, 16.0) / 8 for level in levels]
+    assert technology.sram_pj_per_bit(capacities, 16.0).tolist() == expected
 
 
 def test_wires_cost_by_length():

@@ -60,7 +60,7 @@ FAILURE = st.builds(
     st.text(max_size=4),
 )  # fmt: skip
 METRICS = st.dictionaries(st.sampled_from(["delay_cycles", "energy_pj", "mine_s"]), NUMBER)
-RUN = st.builds(LayerRun, DESIGN, any_layer(), st.text(max_size=6), METRICS, st.none() | FAILURE)
+RUN = st.builds(LayerRun, DESIGN, any_layer(), st.text(max_size=6), METRICS, st.none() | FAILURE, runs=SIZE)
 
 
 def stored(layer_runs):
@@ -86,7 +86,7 @@ def test_runs_come_back_from_a_file_as_they_were(runs):
 
 def runs_of(design, scale=1.0, workload=NET):
     return tuple(
-        LayerRun(design, use.layer, f"L1 K{i} - L0 P{scale}", {"delay_cycles": scale * (i + 1)})
+        LayerRun(design, use.layer, f"L1 K{i} - L0 P{scale}", {"delay_cycles": scale * (i + 1)}, runs=use.count)
         for i, use in enumerate(workload.layers)
     )
 
@@ -104,7 +104,7 @@ def evaluation(width=1, **changes):
 
 
 def test_runs_say_whose_they_are_and_where_they_stand():
-    runs = LayerRuns.of_evaluations([evaluation(1), evaluation(2, seed=4)], NET)
+    runs = LayerRuns.of_evaluations([evaluation(1), evaluation(2, seed=4)])
     assert runs.space == "mine"
     assert runs.design["width"].tolist() == [1, 1, 1, 2, 2, 2]
     assert runs.design["flow"].tolist() == ["ws"] * 6
@@ -120,7 +120,7 @@ def test_runs_say_whose_they_are_and_where_they_stand():
 
 
 def test_the_columns_of_a_layer_are_its_fields():
-    runs = LayerRuns.of_evaluations([evaluation()], NET)
+    runs = LayerRuns.of_evaluations([evaluation()])
     for field in dataclasses.fields(Layer):
         column = runs.layer if field.name == "name" else getattr(runs, field.name)
         assert column.tolist() == [getattr(use.layer, field.name) for use in NET.layers], field.name
@@ -128,7 +128,7 @@ def test_the_columns_of_a_layer_are_its_fields():
 
 def test_runs_of_layers_alone_belong_to_no_workload():
     failed = LayerRun(design(2), NET.layers[1].layer, "", {}, SHORT)
-    runs = LayerRuns.of_runs([*runs_of(design(1))[:1], failed], SPEC, TIME)
+    runs = LayerRuns.of_runs([runs_of(design(1))[1], failed], SPEC, TIME)
     assert runs.workload.tolist() == ["", ""]
     assert runs.position.tolist() == [0, 0]
     assert runs.runs.tolist() == [1, 1]
@@ -141,35 +141,37 @@ def test_runs_of_layers_alone_belong_to_no_workload():
 
 def test_an_evaluation_that_tells_no_runs_has_none():
     silent = evaluation(1, layers=())
-    assert len(stored(LayerRuns.of_evaluations([silent], NET))) == 0
-    assert LayerRuns.of_evaluations([silent, evaluation(2), silent], NET).design["width"].tolist() == [2, 2, 2]
-    assert LayerRuns.of_evaluations([silent], NET).to_list() == []
+    assert len(stored(LayerRuns.of_evaluations([silent]))) == 0
+    assert LayerRuns.of_evaluations([silent, evaluation(2), silent]).design["width"].tolist() == [2, 2, 2]
+    assert LayerRuns.of_evaluations([silent]).to_list() == []
 
 
-def test_a_layer_is_called_as_the_workload_calls_it():
-    renamed = tuple(
-        dataclasses.replace(run, layer=dataclasses.replace(run.layer, name="other")) for run in runs_of(design(1))
-    )
-    runs = LayerRuns.of_evaluations([evaluation(1, layers=renamed)], NET)
-    assert runs.layer.tolist() == ["first", "second", "third"]
+def test_layers_are_told_as_the_hardware_runs_them():
+    """A layer may be packed into another shape, or run on several arrays: names, shapes and counts are the runs'."""
+    packed = dataclasses.replace(NET.layers[0].layer, K=16, P=5)
+    shares = [dataclasses.replace(packed, name=name) for name in ("first", "first#2")]
+    layers = tuple(LayerRun(design(1), layer, "L0 N1", {"delay_cycles": 2.0}, runs=7) for layer in shares)
+    runs = LayerRuns.of_evaluations([evaluation(1, layers=layers)])
+    assert runs.layer.tolist() == ["first", "first#2"]
+    assert (runs.K.tolist(), runs.P.tolist()) == ([16, 16], [5, 5])
+    assert (runs.position.tolist(), runs.runs.tolist()) == ([0, 1], [7, 7])
+    assert all(map(same, runs.to_list(), layers))
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"workload": "other"}, "workload 'other' was given as one of 'net'"),
-        ({"layers": runs_of(design(1))[:2]}, "workload 'net' tells 2 layer runs; it has 3 layers"),
-        ({"layers": runs_of(design(1))[::-1]}, r"tells a run of Layer\(name='third', .* in the place of .*'first'"),
+        ({"layers": (*runs_of(design(1)), runs_of(design(1))[1])}, "tells two runs of layers named 'second'"),
         ({"layers": runs_of(design(2))}, r"and design Design\(.*'width', 1.*\) tells a run on Design\(.*'width', 2"),
     ],
-)  # fmt: skip
-def test_runs_that_are_not_those_of_the_workload_are_refused(wrong, message):
-    with pytest.raises(ArmillaryError, match=f"^evaluator tool: an evaluation of .*{message}"):
-        LayerRuns.of_evaluations([evaluation(2, layers=()), evaluation(1, **wrong)], NET)
+)
+def test_runs_that_belong_to_nothing_are_refused(wrong, message):
+    with pytest.raises(ArmillaryError, match=f"^evaluator tool: an evaluation of workload 'net' {message}"):
+        LayerRuns.of_evaluations([evaluation(2, layers=()), evaluation(1, **wrong)])
 
 
 def test_parts_join_and_rows_are_chosen():
-    parts = [LayerRuns.of_evaluations([evaluation(width)], NET) for width in (1, 2)]
+    parts = [LayerRuns.of_evaluations([evaluation(width)]) for width in (1, 2)]
     both = LayerRuns.concat(parts)
     assert both.to_list() == [*parts[0].to_list(), *parts[1].to_list()]
     assert both.select(both.position == 1).to_list() == [evaluation(1).layers[1], evaluation(2).layers[1]]
@@ -182,7 +184,7 @@ def test_parts_join_and_rows_are_chosen():
 
 def test_a_column_of_another_length_is_refused():
     with pytest.raises(ValueError, match=r"column position has shape \(2,\), expected \(3,\)"):
-        dataclasses.replace(LayerRuns.of_evaluations([evaluation()], NET), position=np.zeros(2, dtype=np.int64))
+        dataclasses.replace(LayerRuns.of_evaluations([evaluation()]), position=np.zeros(2, dtype=np.int64))
 
 
 def of_each(evaluations, *written):
@@ -191,7 +193,7 @@ def of_each(evaluations, *written):
 
 def test_runs_find_their_evaluations():
     told = [evaluation(width, scale=float(width)) for width in (1, 2, 3)]
-    runs = LayerRuns.of_evaluations(told, NET)
+    runs = LayerRuns.of_evaluations(told)
     asked = [told[2], evaluation(4), told[0], told[2]]
     assert of_each(asked, runs) == [told[2].layers, (), told[0].layers, told[2].layers]
 
@@ -209,26 +211,26 @@ def test_runs_find_their_evaluations():
     ids=str,
 )
 def test_an_evaluation_has_only_runs_of_its_own_kind(other):
-    runs = LayerRuns.of_evaluations([evaluation()], NET)
+    runs = LayerRuns.of_evaluations([evaluation()])
     assert of_each([evaluation(**other), evaluation()], runs) == [(), evaluation().layers]
 
 
 def test_of_runs_written_twice_the_last_counts_use_by_use():
     """As after a crash between the two appends; here the second writer did not come to the last layer."""
     first, second = evaluation(scale=1.0), evaluation(scale=2.0)
-    twice = LayerRuns.of_evaluations([second], NET).select(slice(0, 2))
-    assert of_each([first], LayerRuns.of_evaluations([first], NET), twice) == [(*second.layers[:2], first.layers[2])]
+    twice = LayerRuns.of_evaluations([second]).select(slice(0, 2))
+    assert of_each([first], LayerRuns.of_evaluations([first]), twice) == [(*second.layers[:2], first.layers[2])]
 
 
-def test_a_layer_that_a_workload_uses_twice_has_two_runs():
+def test_a_layer_that_runs_in_two_places_has_two_runs():
     use = NET.layers[1]
-    double = Workload("net", (use, NET.layers[0], use))
-    told = evaluation(layers=runs_of(design(1), workload=double))
-    assert of_each([told], LayerRuns.of_evaluations([told], double)) == [told.layers]
+    again = dataclasses.replace(use, layer=dataclasses.replace(use.layer, name="second#2"))
+    told = evaluation(layers=runs_of(design(1), workload=Workload("net", (use, NET.layers[0], again))))
+    assert of_each([told], LayerRuns.of_evaluations([told])) == [told.layers]
 
 
 def test_other_parameters_do_not_belong_together():
-    runs = LayerRuns.of_evaluations([evaluation()], NET)
+    runs = LayerRuns.of_evaluations([evaluation()])
     other = dataclasses.replace(Evaluations.from_list([evaluation()]), design={"width": np.array([1])})
     with pytest.raises(ValueError, match=r"parameters \['width', 'flow'\] do not belong to evaluations of \['width'\]"):
         runs_of_each(other, runs)

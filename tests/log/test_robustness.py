@@ -13,6 +13,7 @@ import fsspec
 import numpy as np
 import pytest
 
+from armillary.atomic_file import unfinished_name
 from armillary.log.folder import LogWriteError
 from armillary.log.store import Log
 
@@ -79,7 +80,7 @@ def test_leftovers_of_a_killed_writer_do_not_disturb_the_next(tmp_path, case, as
     log = Log(tmp_path)
     folder = tmp_path / case.subfolder
     folder.mkdir(exist_ok=True)
-    (folder / "20260101T000000.000000Z-1-00.parquet.12345678.tmp").write_bytes(b"half")
+    (folder / unfinished_name("20260101T000000.000000Z-1-00.parquet")).write_bytes(b"half")
     case.append(log, case.rows())
     assert_same(case.read(log, "edge_tpu"), case.rows())
     assert log.skipped == []
@@ -88,7 +89,7 @@ def test_leftovers_of_a_killed_writer_do_not_disturb_the_next(tmp_path, case, as
 def test_a_new_folder_is_synced_into_the_one_that_holds_it(tmp_path, case, monkeypatch):
     """Or a crash of the machine could lose a folder with the fragments that were said to be safe."""
     synced = []
-    monkeypatch.setattr("armillary.log.folder._sync_folder", lambda folder: synced.append(folder))
+    monkeypatch.setattr("armillary.atomic_file._sync", lambda path: synced.append(path) if path.is_dir() else None)
     case.append(Log(tmp_path / "deep" / "log"), case.rows())
     folder = tmp_path / "deep" / "log" / case.subfolder
     assert synced == [tmp_path, tmp_path / "deep", *[folder.parent] * (folder.name == case.subfolder), folder]
@@ -103,8 +104,10 @@ def test_a_full_disk_is_named_and_leaves_the_log_as_it_was(tmp_path, case, asser
     log = Log(tmp_path)
     name = case.append(log, case.rows())
     with monkeypatch.context() as patch:
-        patch.setattr("os.fsync" if call == "fsync" else "pathlib.Path.replace", full_disk)
-        with pytest.raises(LogWriteError, match=rf"cannot write {tmp_path}/.*: No space left on device; .* intact"):
+        patch.setattr(f"os.{call}", full_disk)
+        with pytest.raises(
+            LogWriteError, match=rf"{tmp_path}/.*\.parquet: cannot be written \(No space left on device\); .* intact"
+        ):
             case.append(log, case.rows(seed=1))
     assert os.listdir(tmp_path / case.subfolder) == [name]
     assert_same(case.read(log, "edge_tpu"), case.rows())
@@ -124,7 +127,8 @@ def test_a_disk_that_fills_up_while_rows_are_written(tmp_path, case):
     command = [sys.executable, "-c", code, str(tmp_path), str(APPENDER.parent), case.table.name]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     folder = tmp_path / case.subfolder
-    assert f"of the log {folder}: File too large; what was logged before is intact" in printed
+    assert printed.startswith(f"{str(folder).rstrip('/')}/2")
+    assert printed.endswith(".parquet: cannot be written (File too large); what was logged before is intact\n")
     assert len(os.listdir(folder)) == 1
     assert len(case.read(Log(tmp_path), "edge_tpu")) == 10
 
@@ -135,7 +139,7 @@ def test_a_remote_file_system_that_refuses_leaves_nothing(case, monkeypatch):
     name = case.append(log, case.rows())
     memory = fsspec.filesystem("memory")
     monkeypatch.setattr(type(memory), "mv", full_disk)
-    with pytest.raises(LogWriteError, match=rf"of the log memory:/{root}.*: No space left on device"):
+    with pytest.raises(LogWriteError, match=rf"memory:/{root}.*\.parquet: cannot be written \(No space left"):
         case.append(log, case.rows())
     assert [Path(path).name for path in memory.ls(f"{root}/{case.subfolder}".rstrip("/"), detail=False)] == [name]
 

@@ -6,20 +6,27 @@ import numpy as np
 import pytest
 import yaml
 
+from armillary.evaluators import spec_of
+from armillary.execution.local import LocalExecutor
 from armillary.log.store import Log
 from armillary.reports.page import charts, write_report
-from armillary.reports.study import results_of
 from armillary.studies import design as module
 from armillary.studies.collect import collect
-from armillary.studies.design import DesignRequest, load_study, run_design
+from armillary.studies.design import DesignRequest, load_design, run_design
 from armillary.studies.design_file import read_design
 from armillary.studies.study_folder import StudyFolder
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Fidelity
 from armillary.workloads import zoo
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
 REQUEST = DesignRequest(
-    source="mobilenet_v2", digest="d", template="edge_tpu", area_mm2=29.0, samples=3000, top=32, schedule="quick"
+    source="mobilenet_v2",
+    digest="d",
+    template="edge_tpu",
+    bounds={"area_mm2": 29.0},
+    samples=3000,
+    top=32,
+    schedule="quick",
 )
 
 pytestmark = pytest.mark.usefixtures("short_schedule")
@@ -27,6 +34,11 @@ pytestmark = pytest.mark.usefixtures("short_schedule")
 
 def run(folder, template, workload, request=REQUEST, **options):
     return run_design(request, template, workload, StudyFolder(folder), command="armillary design", **options)
+
+
+def collected(template, workload, log, samples):
+    spec = spec_of("edge_tpu", Fidelity.ANALYTICAL)
+    return collect(template, workload, LocalExecutor(log), spec, samples=samples)
 
 
 @pytest.fixture
@@ -41,11 +53,11 @@ def finished(tmp_path_factory, template, workload):
 
 
 def test_ends_with_a_verified_design_within_the_bound(finished, template, workload):
-    study = load_study(StudyFolder(finished), template)
+    study = load_design(StudyFolder(finished), template, zoo.build("mobilenet_v2"))
     assert study.winner.metrics["area_mm2"] <= 29.0
     assert study.winner.metrics["runtime_s"] <= study.best_of_log.metrics["runtime_s"]
-    assert len(study.verified) == len(study.predicted) == 32
-    assert len(study.logged) == 3000
+    assert len(study.candidates.evaluations) == len(study.candidates.predicted) == 32
+    assert len(study.log) == 3000
     assert set(study.stage_seconds) == set(module.STAGES)
     written = read_design(finished / "design.yaml", template.space)
     assert written == study.winner.design
@@ -53,9 +65,9 @@ def test_ends_with_a_verified_design_within_the_bound(finished, template, worklo
 
 
 def test_proposals_are_designs_the_log_did_not_have(finished, template):
-    study = load_study(StudyFolder(finished), template)
-    logged = set(map(tuple, template.space.encode_columns(study.logged.design).tolist()))
-    assert not logged & set(map(tuple, template.space.encode_columns(study.verified.design).tolist()))
+    study = load_design(StudyFolder(finished), template, zoo.build("mobilenet_v2"))
+    logged = set(map(tuple, template.space.encode_columns(study.log.design).tolist()))
+    assert not logged & set(map(tuple, template.space.encode_columns(study.candidates.evaluations.design).tolist()))
 
 
 def test_a_finished_study_is_not_done_again(finished, template, workload):
@@ -118,8 +130,8 @@ def test_killed_between_the_two_appends_of_verified_candidates(finished, templat
         ({"schedule": "long", "surrogate": "prime"}, "schedule 'long' is unknown"),
         ({"surrogate": "coms"}, "surrogate 'coms' has no model file"),
         ({"surrogate": "prim"}, "did you mean 'prime'"),
-        ({"area_mm2": 0.1}, "the smallest legal design for mobilenet_v2 has"),
-        ({"area_mm2": -1.0}, "must be a positive number"),
+        ({"bounds": {"area_mm2": 0.001}}, "the least of any design of edge_tpu is"),
+        ({"bounds": {"area_mm2": -1.0}}, "must be a positive number"),
         ({"metric": "speed"}, "unknown metric 'speed'"),
     ],
     ids=str,
@@ -131,22 +143,24 @@ def test_a_wrong_request_takes_no_folder(wrong, match, template, workload, tmp_p
 
 
 def test_a_folder_serves_one_request(finished, template, workload):
-    with pytest.raises(ArmillaryError, match=r"holds a study with area_mm2=29\.0, not 18\.0"):
-        run(finished, template, workload, replace(REQUEST, area_mm2=18.0))
+    with pytest.raises(
+        ArmillaryError, match=r"holds a study with bounds=\{'area_mm2': 29\.0\}, not \{'area_mm2': 18\.0\}"
+    ):
+        run(finished, template, workload, replace(REQUEST, bounds={"area_mm2": 18.0}))
 
 
 def test_reuses_and_extends_a_log(template, workload, tmp_path):
     log = Log(tmp_path / "log")
-    collect(template, workload, log, samples=3000)
+    collected(template, workload, log, 3000)
     study = run(tmp_path / "s", template, workload, replace(REQUEST, log=str(tmp_path / "log")))
-    assert len(study.logged) == 3000
+    assert len(study.log) == 3000
     assert len(Log(tmp_path / "log")) == 3032
     assert not (tmp_path / "s" / "log").exists()
 
 
 def test_refuses_a_log_of_another_space(template, workload, tmp_path):
     log = Log(tmp_path / "log")
-    collect(template, workload, log, samples=10)
+    collected(template, workload, log, 10)
     foreign = replace(log.evaluations("edge_tpu"), space="other")
     shutil.rmtree(tmp_path / "log")
     Log(tmp_path / "log").append(foreign)
@@ -162,9 +176,9 @@ def test_says_why_nothing_is_feasible(template, tmp_path):
 
 def test_says_what_is_the_smallest_where_no_logged_design_is_within_the_bound(template, workload, tmp_path):
     with pytest.raises(
-        ArmillaryError, match=r"none is within 0\.6 mm2; the smallest has \d+\.\d+ mm2\. Raise the bound"
+        ArmillaryError, match=r"none keeps to area_mm2 <= 0\.6; the least of them have area_mm2 \d+\.\d+\. Loosen"
     ):
-        run(tmp_path / "s", template, workload, replace(REQUEST, samples=600, area_mm2=0.6))
+        run(tmp_path / "s", template, workload, replace(REQUEST, samples=600, bounds={"area_mm2": 0.6}))
     assert not (tmp_path / "s" / "model.pt").exists()
 
 
@@ -172,8 +186,8 @@ def test_goes_on_once_samples_were_added_as_the_message_says(template, workload,
     few = replace(REQUEST, samples=2)
     with pytest.raises(ArmillaryError, match=rf"--workload mobilenet_v2 --samples 4 --log {tmp_path / 's' / 'log'}`"):
         run(tmp_path / "s", template, workload, few)
-    collect(template, workload, Log(tmp_path / "s" / "log"), samples=3000)
-    assert len(run(tmp_path / "s", template, workload, few).logged) == 3000
+    collected(template, workload, Log(tmp_path / "s" / "log"), 3000)
+    assert len(run(tmp_path / "s", template, workload, few).log) == 3000
 
 
 def test_a_study_with_a_relative_log_is_readable_from_elsewhere(template, workload, tmp_path, monkeypatch):
@@ -181,12 +195,12 @@ def test_a_study_with_a_relative_log_is_readable_from_elsewhere(template, worklo
     monkeypatch.chdir(tmp_path / "there")
     run(tmp_path / "s", template, workload, replace(REQUEST, log="log"))
     monkeypatch.chdir(tmp_path)
-    assert len(load_study(StudyFolder(tmp_path / "s"), template).logged) == 3000
+    assert len(load_design(StudyFolder(tmp_path / "s"), template, zoo.build("mobilenet_v2")).log) == 3000
 
 
 def test_the_report_shows_the_study(finished, template, tmp_path):
-    study = load_study(StudyFolder(finished), template)
-    write_report(results_of(study, template, str(finished)), tmp_path / "report.html")
+    study = load_design(StudyFolder(finished), template, zoo.build("mobilenet_v2"))
+    write_report(study, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     for text in ("mobilenet_v2", "Edge TPU", "armillary design", f"armillary report {finished}"):
         assert text in page
@@ -194,31 +208,29 @@ def test_the_report_shows_the_study(finished, template, tmp_path):
 
 def test_a_study_with_prime_shows_its_grid(template, workload, tmp_path):
     study = run(tmp_path / "s", template, workload, replace(REQUEST, surrogate="prime"))
-    assert study.trials[study.chosen_trial]["kendall"] > 0
-    shown = results_of(study, template, "s")
-    assert shown.reliability is None
-    assert {"selection", "predicted"} <= set(charts(shown))
+    assert study.selection.trials[study.selection.chosen].kendall > 0
+    assert study.reliability is None
+    assert {"selection", "predicted"} <= set(charts(study))
 
 
 def test_a_study_tells_how_well_it_knows_what_is_feasible(finished, template):
-    study = load_study(StudyFolder(finished), template)
-    assert 0 < study.brier < 0.2
-    shown = results_of(study, template, "s")
-    assert shown.selection is None
-    assert "reliability" in charts(shown)
-    assert f"Brier score {study.brier:.3f}" in charts(shown)["reliability"].caption
+    study = load_design(StudyFolder(finished), template, zoo.build("mobilenet_v2"))
+    assert 0 < study.reliability.brier < 0.2
+    assert study.selection is None
+    assert "reliability" in charts(study)
+    assert f"Brier score {study.reliability.brier:.3f}" in charts(study)["reliability"].caption
 
 
 def test_a_damaged_study_file_is_named(finished, template):
     (finished / "results.json").write_text("{")
     with pytest.raises(ArmillaryError, match=r"results\.json: is damaged"):
-        load_study(StudyFolder(finished), template)
+        load_design(StudyFolder(finished), template, zoo.build("mobilenet_v2"))
 
 
 def test_an_unfinished_study_says_how_to_finish(finished, template):
     (finished / "results.json").unlink()
     with pytest.raises(ArmillaryError, match=r"has no results\.json, so it is no finished study"):
-        load_study(StudyFolder(finished), template)
+        load_design(StudyFolder(finished), template, zoo.build("mobilenet_v2"))
 
 
 def test_importances_add_up(finished):
@@ -229,7 +241,7 @@ def test_importances_add_up(finished):
 def test_verification_equals_the_evaluator(finished, template, workload):
     from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 
-    verified = load_study(StudyFolder(finished), template).verified
+    verified = load_design(StudyFolder(finished), template, zoo.build("mobilenet_v2")).candidates.evaluations
     again = EdgeTpuEvaluator().evaluate_codes(template.space.encode_columns(verified.design), workload)
     assert np.array_equal(again.metrics["runtime_s"], verified.metrics["runtime_s"], equal_nan=True)
 
@@ -248,8 +260,8 @@ def test_a_damaged_stage_file_is_named(name, finished, template, workload):
 
 def test_a_study_of_another_version_is_refused(finished, template):
     (finished / "study.json").write_text('{"schema_version": 1}')
-    with pytest.raises(ArmillaryError, match="has schema_version=1, this Armillary reads 2"):
-        load_study(StudyFolder(finished), template)
+    with pytest.raises(ArmillaryError, match="has schema_version=1, this Armillary reads 3"):
+        load_design(StudyFolder(finished), template, zoo.build("mobilenet_v2"))
 
 
 def test_a_damaged_model_is_named(finished, template, workload):

@@ -1,14 +1,18 @@
 import pytest
 
+from armillary.evaluators import spec_of
+from armillary.execution.local import LocalExecutor
 from armillary.log.exchange import export_csv
 from armillary.log.store import Log
 from armillary.studies.collect import collect
 from armillary.studies.imports import import_files
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Fidelity
 
 
 def test_appends_all_files_or_none(template, workload, tmp_path):
-    collect(template, workload, Log(tmp_path / "log"), samples=30)
+    collect(
+        template, workload, LocalExecutor(Log(tmp_path / "log")), spec_of("edge_tpu", Fidelity.ANALYTICAL), samples=30
+    )
     export_csv(Log(tmp_path / "log"), tmp_path / "a.csv")
     (tmp_path / "b.csv").write_text("pes_x\n3\n")
     with pytest.raises(ArmillaryError, match=r"b\.csv"):

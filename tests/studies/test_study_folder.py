@@ -1,3 +1,7 @@
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from armillary.studies.study_folder import StudyFolder
@@ -36,3 +40,38 @@ def test_a_file_that_is_no_text_is_damaged(tmp_path):
         StudyFolder(tmp_path).read("x.json")
     with pytest.raises(ArmillaryError, match=r"has no y\.json"):
         StudyFolder(tmp_path).read("y.json")
+
+
+def test_a_study_of_the_version_before_is_gone_on_with(tmp_path):
+    before = {"schema_version": 2, "source": "m.onnx", "area_mm2": 29.0, "metric": "runtime_s", "power_mw": None}
+    StudyFolder(tmp_path / "a").write("study.json", {**before, "optimizer": "firefly"})
+    asked = StudyFolder(tmp_path / "a").request("search")
+    assert asked["bounds"] == {"area_mm2": 29.0}
+    assert "area_mm2" not in asked
+    StudyFolder(tmp_path / "b").write("study.json", before)
+    with pytest.raises(ArmillaryError, match="holds a design study, not a search study"):
+        StudyFolder(tmp_path / "b").request("search")
+
+
+def test_of_several_that_claim_a_folder_at_once_one_takes_it(tmp_path, monkeypatch):
+    meet, link = threading.Barrier(4), os.link
+
+    def meeting_link(source, target):
+        meet.wait(timeout=30)  # none has found a request there before
+        link(source, target)
+
+    monkeypatch.setattr("os.link", meeting_link)
+
+    def claim(seed):
+        try:
+            StudyFolder(tmp_path).claim({"seed": seed})
+        except ArmillaryError as fault:
+            return str(fault)
+        return ""
+
+    with ThreadPoolExecutor(4) as pool:
+        refusals = list(pool.map(claim, range(4)))
+    winner = StudyFolder(tmp_path).request()["seed"]
+    assert refusals[winner] == ""
+    for seed in set(range(4)) - {winner}:
+        assert f"holds a study with seed={winner}, not {seed}" in refusals[seed]

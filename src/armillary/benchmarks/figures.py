@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from armillary.atomic_file import replaced
 from armillary.reports.theme import axis, blank, spans_decades
 
 _LONG = 1e9
@@ -125,8 +126,8 @@ def write(figure: go.Figure, path: Path, *, title: str, x: str, y: str, logarith
     )
     figure.update_xaxes(_axis(figure, "x", x, log="x" in logarithmic))
     figure.update_yaxes(_axis(figure, "y", y, log="y" in logarithmic))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.write_html(path, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
+    with replaced(path) as unfinished:
+        figure.write_html(unfinished, include_plotlyjs=True, config={"displaylogo": False, "responsive": True})
 
 
 def _axis(figure: go.Figure, name: str, title: str, *, log: bool) -> dict[str, Any]:

@@ -13,7 +13,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from armillary.atomic_file import replaced
+from armillary.cores import available, one_thread
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARMILLARY_CORES")
 
 
 @dataclass(frozen=True)
@@ -66,18 +69,9 @@ def saved_part(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, A
         part: dict[str, Any] = json.loads(path.read_text())
         return part
     part = measure()
-    with finished(path) as unfinished:
+    with replaced(path) as unfinished:
         unfinished.write_text(json.dumps(part))
     return part
-
-
-@contextmanager
-def finished(path: Path) -> Iterator[Path]:
-    """Provide a path of the same ending to write to; once it is written, the file takes its place at `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.stem}.unfinished{os.getpid()}{path.suffix}")
-    yield unfinished
-    unfinished.replace(path)
 
 
 def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[int, int], None]) -> None:
@@ -94,14 +88,12 @@ def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[i
     before = len(jobs) - len(missing)
     on_done(before, len(jobs))
     if len(missing) < 2:
-        from armillary.cores import one_thread
-
         with one_thread():
             for job in missing:
                 job()
         on_done(len(jobs), len(jobs))
         return
-    processes = min(os.cpu_count() or 1, len(missing))
+    processes = min(available(), len(missing))
     with _one_thread_per_library(), ProcessPoolExecutor(processes, get_context("spawn"), _one_thread) as pool:
         try:
             for done, future in enumerate(as_completed([pool.submit(job) for job in missing]), start=before + 1):
@@ -114,7 +106,7 @@ def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[i
 
 @contextmanager
 def _one_thread_per_library() -> Iterator[None]:
-    """Let processes that are started within load their libraries, now and later, for one thread each."""
+    """Let processes that are started within use one core each, and so the libraries that they load, now and later."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
@@ -138,5 +130,5 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 
 
 def machine() -> str:
-    """Describe this machine in a line."""
-    return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    """Describe this machine in a line, with the cores of it that are used."""
+    return f"{available()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"

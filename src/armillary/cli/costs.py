@@ -127,6 +127,8 @@ def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> No
             print_table([_run_row(run) for run in evaluation.layers])
 
     print_result(content, as_json, show)
+    if evaluation.failure is not None and evaluation.failure.kind != "infeasible":
+        raise typer.Exit(1)  # the evaluation broke, so nobody knows what the design is worth
 
 
 def _run_row(run: LayerRun) -> dict[str, Any]:
@@ -256,6 +258,7 @@ def explain(
     """Print a mapping's loop nest, with tile sizes beside each loop and accesses beside each level."""
     from dataclasses import asdict
 
+    from armillary.atomic_file import replaced
     from armillary.cost_model.explain import as_text
     from armillary.reports.nest_picture import nest_picture
     from armillary.studies.map_network import explain_layer, read_hierarchy
@@ -264,10 +267,8 @@ def explain(
         read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, dim), layer, mapping, budget=budget, seed=seed
     )
     if svg is not None:
-        try:
-            svg.write_text(nest_picture(found))
-        except OSError as fault:
-            raise ArmillaryError(f"{svg}: cannot be written: {fault.strerror}") from fault
+        with replaced(svg) as unfinished:
+            unfinished.write_text(nest_picture(found))
     content = {
         "mapping": str(found.mapping),
         "feasible": found.failure is None,

@@ -228,6 +228,9 @@ def fit(
         str | None,
         typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: full."),
     ] = None,
+    by_evaluator: Annotated[
+        bool, typer.Option("--by-evaluator", help="Learn from rows of several evaluators, which becomes a column.")
+    ] = False,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
@@ -252,6 +255,7 @@ def fit(
             schedule=trained,
             seed=seed,
             device=device,
+            by_evaluator=by_evaluator,
             on_progress=on_progress,
         )
     save_atomically(model, out)
@@ -271,6 +275,9 @@ def propose(
     bound: Bounds = None,
     area: Area = None,
     power: Power = None,
+    evaluator: Annotated[
+        str | None, typer.Option(help="Whose answers to predict, where the model learned from several evaluators.")
+    ] = None,
     limit: Annotated[
         list[str] | None,
         typer.Option(help="MODEL=VALUE: leave out designs that another model expects to exceed a value. Repeatable."),
@@ -284,13 +291,14 @@ def propose(
     """Print the designs that a fitted surrogate ranks best, without evaluating any."""
     from armillary import surrogates
     from armillary.studies.propose import propose as run
+    from armillary.surrogates.several import as_seen_by
     from armillary.workloads.context import context_of
 
     networks = [workload_of(name, dim) for name in workload]
     chosen = template_of(template, workload, dim)
     fitted = surrogates.read(model, chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
-    contexts = [context_of(network) for network in networks]
+    contexts = [as_seen_by(context_of(network), evaluator, fitted.feature_names) for network in networks]
     bounds = bounds_of(bound, area_mm2=area, power_mw=power) or dict(chosen.budgets)
     problem = chosen.problem(fitted.problem.metric, bounds)
     unknown = [name for name in bounds if name not in problem.laws]

@@ -4,17 +4,15 @@ A YAML file describes the program. It is started once per design, reads one JSON
 standard input, `{"design": {...}, "workload": {"name": ..., "layers": [...]}, "seed": ...}`, and answers
 with one on its standard output, `{"metrics": {"runtime_s": ...}}`, or `{"feasible": false, "failure":
 {"resource": ..., "layer": ..., "needed": ..., "available": ..., "detail": ...}, "metrics": {}}` for a design
-that cannot work. A crash, an answer that is none, and a time limit are evaluations with a failure.
+that cannot work. An exit status, an answer that is none, and a time limit are evaluations with a failure; a program
+that a signal ended gave no answer at all. Of our environment it sees what `armillary.tools.command.INHERITED` lists.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -26,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from armillary.evaluators.kind import EvaluatorKind, Options
 from armillary.evaluators.recording import record, without_mappings
 from armillary.metrics import METRICS
+from armillary.tools.command import Command
+from armillary.tools.process import run, shell_accident
 from armillary.types import ArmillaryError, Candidate, Cost, Evaluation, EvaluatorSpec, Failure, Fidelity
 from armillary.workloads.layer import Workload
 from armillary.yaml_file import read_yaml
@@ -42,7 +42,7 @@ class Program(BaseModel):
         version: likewise; results of different versions are never mixed.
         command: the program and its arguments; it is looked up on the PATH.
         time_limit_s: after which it and what it started are killed.
-        environment: variables that it gets on top of ours.
+        environment: variables that it gets beside the few that it inherits.
         install: how to install it, told if it is missing.
         metrics: units of those metrics that only this program knows, by name.
     """
@@ -99,10 +99,11 @@ class ExternalEvaluator:
         self._known = {*METRICS, *program.metrics}
 
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
-        """Start the program once per candidate; whatever happens to it is an answer.
+        """Start the program once per candidate; that it fails is an answer.
 
         Raises:
             ArmillaryError: if a candidate brings mappings, which the program could not be told.
+            AccidentError: if a signal ended the program; says where the run is kept.
         """
         without_mappings(candidates, self.spec)
         layers = [{**asdict(use.layer), "count": use.count} for use in workload.layers]
@@ -119,27 +120,20 @@ class ExternalEvaluator:
         return record(self.spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - start)
 
     def _run(self, request: str) -> tuple[dict[str, float], Failure | None]:
-        """Return metrics and failure of one run; the program gets a process group of its own."""
-        with subprocess.Popen(
-            self._program.command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            env={**os.environ, **self._program.environment},
-            start_new_session=True,
-        ) as process:
-            try:
-                out, err = process.communicate(request, timeout=self._program.time_limit_s)
-            except subprocess.TimeoutExpired:
-                return {}, Failure("timeout", detail=f"no answer within {self._program.time_limit_s:g} s")
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-        if process.returncode:
-            last = (err.strip() or out.strip())[-_LAST_WORDS:]
-            return {}, Failure("error", detail=f"exit status {process.returncode}: {last}")
+        """Return metrics and failure of one run.
+
+        The failure does not say where the run is kept: failures with the same text are counted as one.
+        """
+        program = self._program
+        command = Command(
+            program.command, stdin=request, environment=program.environment, time_limit_s=program.time_limit_s
+        )
+        ended = run(command, keep_failed=True, accident_of=shell_accident)
+        if ended.hit_time_limit:
+            return {}, Failure("timeout", detail=f"no answer within {program.time_limit_s:g} s")
+        if not ended.ok:
+            return {}, Failure("error", detail=ended.failure)
+        out = ended.text
         try:
             return _read(json.loads(out), self._known)
         except (ValueError, TypeError, KeyError) as fault:

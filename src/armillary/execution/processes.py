@@ -6,6 +6,8 @@ Pebble's pool survives the death of a worker; a limit of time ends the worker of
 from __future__ import annotations
 
 import resource
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
@@ -98,9 +100,10 @@ def _outcome(future: Future[Evaluation], limits: Limits) -> Evaluation | Failure
 
 
 def _begin(cores: int, memory_limit_bytes: int | None) -> None:
-    """Prepare a worker: its share of the cores, and its memory."""
+    """Prepare a worker: its share of the cores, and its memory; ended, it ends the programs that it has started."""
     import torch
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     torch.set_num_threads(cores)
     if memory_limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))

@@ -1,5 +1,6 @@
-"""Energy and area of what a hierarchy is made of, by technology node, each number with its source.
+"""Energy and area of multipliers, memories and wires, by technology node, each number once, with its source.
 
+Templates with a law of their own ask by bits, capacity and node; hierarchies are charged by the same functions.
 Nodes without a published number lie on the straight line between their neighbours in a log-log plot
 of the number over the node, and are told apart as interpolated by `rows`.
 """
@@ -9,7 +10,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, log, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
 
 from armillary.hardware.hierarchy import AccessEnergy, Hierarchy, Level
 
@@ -71,6 +76,8 @@ TABLE: Mapping[str, Quantity] = {
     ),
 }
 
+_SRAM_POINTS = ((8 << 10, "sram_8_kib_64_bit"), (32 << 10, "sram_32_kib_64_bit"), (1 << 20, "sram_1_mib_64_bit"))
+
 # Off the chip, so of no logic node: the lower end of 1.3 to 2.6 nJ per 64 bits (Horowitz 2014);
 # Jouppi et al. 2021 give 1.3 nJ for DDR3 and DDR4 beside both nodes.
 DRAM_PJ_PER_BIT = 1300.0 / 64
@@ -107,6 +114,36 @@ def _neighbours(quantity: Quantity, node_nm: float) -> str:
     return f"{nodes[right - 1]:g} and {nodes[right]:g}"
 
 
+def mac_pj(bits: int, node_nm: float) -> float:
+    """Return the energy of one multiply-accumulate whose operands have so many bits.
+
+    A multiplier of the operands' width, on the power law through 8 and 32 bits, and an adder of four
+    times that width, linear in it.
+    """
+    multiply = _power(bits, (8, TABLE["int8_multiply"].at(node_nm)), (32, TABLE["int32_multiply"].at(node_nm)))
+    return multiply + TABLE["int32_add"].at(node_nm) * 4 * bits / 32
+
+
+def sram_pj_per_bit(capacity_bytes: NDArray[np.float64], node_nm: float) -> NDArray[np.float64]:
+    """Return the energy of one bit read from or written to SRAMs, shape [memories].
+
+    On the power law between the nearest two published capacities, extended below 8 KiB and above 1 MiB.
+
+    Args:
+        capacity_bytes: of one instance each, shape [memories]; equal ones are computed once, for a million designs of a
+            template have a dozen.
+        node_nm: of all.
+    """
+    capacities, which = np.unique(capacity_bytes, return_inverse=True)
+    return np.array([_sram_pj_per_bit(capacity, node_nm) for capacity in capacities.tolist()])[which]
+
+
+@lru_cache(maxsize=4096)
+def _sram_pj_per_bit(capacity_bytes: float, node_nm: float) -> float:
+    points = [(float(size), TABLE[name].at(node_nm) / 64) for size, name in _SRAM_POINTS]
+    return _power(capacity_bytes, *(points[:2] if capacity_bytes < points[1][0] else points[1:]))
+
+
 def access_energy(hierarchy: Hierarchy, level: Level) -> AccessEnergy:
     """Return the energy of an access to a block of a level: its own if given, else the table's.
 
@@ -124,18 +161,9 @@ def _pj_per_bit(level: Level, node_nm: float) -> float:
         return DRAM_PJ_PER_BIT
     capacity = _bytes(level)
     if level.kind == "regfile":
-        at_half_kib = _mac_pj(_REGFILE_BITS, node_nm) / _REGFILE_BITS
+        at_half_kib = mac_pj(_REGFILE_BITS, node_nm) / _REGFILE_BITS
         return at_half_kib * sqrt(capacity / _REGFILE_BYTES)
-    points = [
-        (float(size), TABLE[name].at(node_nm) / 64)
-        for size, name in (
-            (8 << 10, "sram_8_kib_64_bit"),
-            (32 << 10, "sram_32_kib_64_bit"),
-            (1 << 20, "sram_1_mib_64_bit"),
-        )
-    ]
-    pair = points[:2] if capacity < points[1][0] else points[1:]
-    return _power(capacity, *pair)
+    return _sram_pj_per_bit(capacity, node_nm)
 
 
 def _bytes(level: Level) -> float:
@@ -149,18 +177,9 @@ def _power(x: float, a: tuple[float, float], b: tuple[float, float]) -> float:
 
 
 def mac_energy_pj(hierarchy: Hierarchy) -> float:
-    """Return the energy of one multiply-accumulate: its own if given, else the table's.
-
-    A multiplier of the operands' width, on the power law through 8 and 32 bits, and an adder of four
-    times that width, linear in it.
-    """
+    """Return the energy of one multiply-accumulate: its own if given, else the table's."""
     given = hierarchy.compute.energy_pj
-    return _mac_pj(hierarchy.compute.bits, hierarchy.technology_nm) if given is None else given
-
-
-def _mac_pj(bits: int, node_nm: float) -> float:
-    multiply = _power(bits, (8, TABLE["int8_multiply"].at(node_nm)), (32, TABLE["int32_multiply"].at(node_nm)))
-    return multiply + TABLE["int32_add"].at(node_nm) * 4 * bits / 32
+    return mac_pj(hierarchy.compute.bits, hierarchy.technology_nm) if given is None else given
 
 
 def wire_energy_pj(hierarchy: Hierarchy, bits: int, length_mm: float) -> float:

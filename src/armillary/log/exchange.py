@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.csv
 from numpy.typing import NDArray
 
+from armillary.atomic_file import replaced
 from armillary.log.faults import Faults
-from armillary.log.folder import LogWriteError, write_file
 from armillary.log.prime_dataset import import_prime_tfrecords
 from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, SPACE_COLUMN, to_table
 from armillary.log.sheet import Sheet, read_header, read_sheet
@@ -54,15 +54,13 @@ def export_csv(log: Log, path: str | os.PathLike[str], space: str | None = None)
         space: name of the space; may be left out where the log holds only one.
 
     Raises:
-        ArmillaryError: if the log holds nothing of the space, or several spaces and none is named.
-        LogWriteError: if the file cannot be written.
+        ArmillaryError: if the log holds nothing of the space, or several spaces and none is named; if the file cannot
+            be written, and then the one before is intact.
     """
     table = to_table(log.evaluations(space or _only_space(log)), EVALUATIONS)
     plain = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in table.schema]
-    try:
-        write_file(Path(path), lambda file: pyarrow.csv.write_csv(table.cast(pa.schema(plain)), file))
-    except OSError as fault:
-        raise LogWriteError(f"cannot write {os.fspath(path)}: {fault.strerror or fault}") from fault
+    with replaced(Path(path)) as unfinished, unfinished.open("wb") as file:
+        pyarrow.csv.write_csv(table.cast(pa.schema(plain)), file)
     return int(table.num_rows)
 
 

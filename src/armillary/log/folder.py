@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ import pyarrow.fs
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from armillary.atomic_file import is_unfinished, refusals_reported, replaced, unfinished_name
 from armillary.types import ArmillaryError
-
-TEMPORARY_SUFFIX = ".tmp"
 
 Writer = Callable[[Any], None]
 
@@ -81,11 +79,11 @@ class Folder:
         except FileNotFoundError:
             return []
         except OSError as fault:
-            raise ArmillaryError(f"cannot read the log {self.path}: {_reason(fault)}") from fault
+            raise ArmillaryError(f"cannot read the log {self.path}: {fault.strerror or fault}") from fault
         names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
         if len(paths) == 1 and self._fs.isfile(self._root):
             raise ArmillaryError(f"cannot read the log {self.path}: it is a file, and a log is a folder")
-        return [name for name in names if not name.endswith(TEMPORARY_SUFFIX)]
+        return [name for name in names if not is_unfinished(name)]
 
     def write(self, name: str, writer: Writer) -> None:
         """Create the folder if need be, and in it a file with what `writer` puts into the open file.
@@ -95,70 +93,22 @@ class Folder:
         """
         try:
             if self._local:
-                write_file(Path(self.full_path(name)), writer)
+                with replaced(Path(self.full_path(name))) as unfinished, unfinished.open("xb") as file:
+                    writer(file)
             else:
                 self._write_remote(name, writer)
-        except OSError as fault:
-            raise LogWriteError(
-                f"cannot write {self.full_path(name)} of the log {self.path}: {_reason(fault)}; "
-                "what was logged before is intact"
-            ) from fault
+        except ArmillaryError as fault:
+            raise LogWriteError(f"{fault}; what was logged before is intact") from fault.__cause__
 
     def _write_remote(self, name: str, writer: Writer) -> None:
-        temporary = self.full_path(name) + TEMPORARY_SUFFIX
-        self._fs.makedirs(self._root, exist_ok=True)
-        try:
-            with self._fs.open(temporary, "wb") as file:
-                writer(file)
-            self._fs.mv(temporary, self.full_path(name))
-        except BaseException:
-            with suppress(OSError):
-                self._fs.rm(temporary)
-            raise
-
-
-def write_file(path: Path, writer: Writer) -> None:
-    """Create or replace a local file at once: temporary file, fsync, rename, fsync of the folder.
-
-    Raises:
-        OSError: if the file system refuses; the temporary file is gone and `path` is as before.
-    """
-    _make_folder(path.parent)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}{TEMPORARY_SUFFIX}")
-    with _removed_on_failure(temporary):
-        with open(temporary, "xb") as file:
-            writer(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-
-
-@contextmanager
-def _removed_on_failure(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:  # Ctrl-C included
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
-        raise
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _reason(fault: OSError) -> str:
-    return fault.strerror or str(fault) or type(fault).__name__
+        unfinished = self.full_path(unfinished_name(name))
+        with refusals_reported(f"{self.path.rstrip('/')}/{name}"):
+            self._fs.makedirs(self._root, exist_ok=True)
+            try:
+                with self._fs.open(unfinished, "wb") as file:
+                    writer(file)
+                self._fs.mv(unfinished, self.full_path(name))
+            except BaseException:
+                with suppress(OSError):
+                    self._fs.rm(unfinished)
+                raise

@@ -120,7 +120,7 @@ class Problem:
         if column is None:
             return np.full(len(results), np.inf)  # a batch in which nothing was feasible has no metric
         for bound in self.bounds:
-            if derived(results.metrics, bound.metric, self.metrics) is None:
+            if results.feasible.any() and derived(results.metrics, bound.metric, self.metrics) is None:
                 raise ArmillaryError(f"the evaluations have no metric {bound.metric!r}, which the objective bounds")
         usable = self.satisfied(results) & np.isfinite(column)
         values = np.full(len(results), np.inf)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from armillary.atomic_file import replaced
 from armillary.reports import candidate_figures, figures, layer_figures, roofline, summary, tables
 from armillary.reports.theme import Chart
 from armillary.studies.results import StudyResults
@@ -93,16 +91,8 @@ def write_report(results: StudyResults, path: Path) -> None:
     """Write the page to `path`, all of it or nothing.
 
     Raises:
-        OSError: if the folder does not exist or the disk is full; an older page then stays as it was.
+        ArmillaryError: if it cannot be written; an older page then stays as it was.
     """
     text = render(results)
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with unfinished.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            unfinished.unlink()
+    with replaced(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from armillary.atomic_file import replaced
 from armillary.types import ArmillaryError
 
 Span = tuple[str, int, int]
@@ -27,7 +28,7 @@ def write_timeline(
         title: of the picture.
 
     Raises:
-        ArmillaryError: if matplotlib is missing.
+        ArmillaryError: if matplotlib is missing, or the picture cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -47,7 +48,8 @@ def write_timeline(
     above.xaxis.set_major_formatter("{x:,.0f}")
     above.set_title(title, fontsize=10)
     _draw_shares(below, {"busy": busy, **stalls}, cycles)
-    figure.savefig(path)
+    with replaced(path) as unfinished:
+        figure.savefig(unfinished)
 
 
 def _draw_shares(axes: object, cycles_by: Mapping[str, int], cycles: int) -> None:

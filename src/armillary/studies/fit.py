@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from armillary import surrogates
-from armillary.atomic_file import replacing
+from armillary.atomic_file import replaced
 from armillary.log.store import InMemoryLog, Log
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.studies.progress import OnProgress, silent
 from armillary.surrogates import Savable
+from armillary.surrogates.several import with_evaluator_column
 from armillary.types import ArmillaryError, Evaluations
 
 
@@ -26,6 +27,7 @@ def fit_surrogate(
     schedule: str | None = None,
     seed: int = 0,
     device: str = "cpu",
+    by_evaluator: bool = False,
     on_progress: OnProgress = silent,
 ) -> Savable:
     """Train a surrogate that can be kept.
@@ -39,6 +41,7 @@ def fit_surrogate(
             none.
         seed: same seed, rows and machine, same model.
         device: of those that have a schedule: `cpu`, or `cuda` for a GPU.
+        by_evaluator: learn from rows of several evaluators, with the evaluator as a column.
         on_progress: called with steps done and in total.
 
     Raises:
@@ -50,7 +53,7 @@ def fit_surrogate(
     model: Savable = surrogates.load(kind)(
         space=problem.space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
     )
-    model.fit(InMemoryLog(rows), problem)
+    model.fit(InMemoryLog(with_evaluator_column(rows) if by_evaluator else rows), problem)
     return model
 
 
@@ -145,5 +148,5 @@ def save_atomically(model: Savable, path: Path) -> None:
     check_savable(path)
     content = io.BytesIO()  # torch reports a full disk as a fault of its own
     model.save(content)
-    with replacing(path) as unfinished:
+    with replaced(path) as unfinished:
         unfinished.write_bytes(content.getbuffer())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from armillary.evaluators.gemmini.build import BuildError, Trace, simulator
+from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.layers import best_mapping, packed
 from armillary.evaluators.gemmini.simulation import Job, Simulated, SimulationError, simulate
 from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
@@ -16,6 +16,7 @@ from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization, compile_layer
 from armillary.hardware.rtl.gemmini.generator import generate
 from armillary.hardware.templates.gemmini import Accelerator
+from armillary.tools.verilator import BuildError, Trace
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer, Workload
 from armillary.yaml_file import read_yaml
@@ -100,6 +101,7 @@ def trace(
 
     Raises:
         ArmillaryError: if there is no such layer, the mapping is wrong or does not fit, a tool is missing or fails.
+        AccidentError: if a signal ended a tool.
     """
     chosen = packed(_layer(workload, layer), accelerator.dim)
     by = Mapping.parse(mapping) if mapping else best_mapping(accelerator, chosen, seed=seed)

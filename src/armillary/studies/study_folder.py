@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from armillary.atomic_file import created, replacing
+from armillary.atomic_file import created, replaced
 from armillary.types import ArmillaryError
 
 SCHEMA_VERSION = 3
@@ -135,5 +135,5 @@ class StudyFolder:
         Raises:
             ArmillaryError: if it cannot be written; what was there before is intact.
         """
-        with replacing(self.path / name) as unfinished:
+        with replaced(self.path / name) as unfinished:
             unfinished.write_text(text)

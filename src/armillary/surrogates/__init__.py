@@ -74,6 +74,11 @@ class Savable(Surrogate, Protocol):
         """What was learned."""
         ...
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features of a context that it was fitted with."""
+        ...
+
     def unlike(self, context: Context) -> str | None:
         """Return a warning if a workload is unlike those that were trained on, else None."""
         ...

@@ -358,6 +358,11 @@ class DeepEnsemble:
             share(work, ranges(len(codes), _AT_ONCE[self._device.type]))
         return value, spread, np.clip(chance, _LEAST_CHANCE, 1 - _LEAST_CHANCE)
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features of a context that it was fitted with."""
+        return self._fitted.inputs.feature_names
+
     def unlike(self, context: Context) -> str | None:
         """Return a warning if a workload is unlike those that were trained on; see `rows.unlike`."""
         fitted = self._fitted

@@ -209,11 +209,11 @@ def _least_area_mm2(log: Evaluations) -> float:
 
 
 def _check_source(log: Evaluations) -> None:
-    sources = sorted({f"{name} {version}" for name, version in zip(log.evaluator, log.version, strict=True)})
+    sources = sorted({" ".join(part) for part in zip(log.evaluator, log.version, log.options, strict=True)})
     if len(sources) > 1:
         raise ArmillaryError(
-            f"the log mixes results of {len(sources)} evaluators ({', '.join(sources)}), whose metrics do not compare; "
-            "fit on the rows of one of them"
+            f"the log mixes results of {len(sources)} evaluators ({', '.join(map(str.strip, sources))}), whose metrics "
+            "do not compare; fit on the rows of one of them, or with the evaluator as a column (--by-evaluator)"
         )
 
 

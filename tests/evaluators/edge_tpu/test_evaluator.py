@@ -11,7 +11,7 @@ from armillary.evaluators import for_template
 from armillary.evaluators.edge_tpu import evaluator as module
 from armillary.evaluators.edge_tpu.compiler import INVOCATION_S
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
-from armillary.hardware import library
+from armillary.hardware.technology import DRAM_PJ_PER_BIT
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, MAX_AREA_MM2, SPACE, area_mm2
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import EvaluatorContract
@@ -246,7 +246,7 @@ def test_a_network_is_its_layers_and_a_stated_overhead(name):
         assert metrics["runtime_s"] == metrics["delay_cycles"] / CLOCK
         assert metrics["dram_bytes"] == pytest.approx(total("dram_bytes") + program_bytes)
         assert metrics["onchip_bytes"] == pytest.approx(total("onchip_bytes"))
-        assert metrics["energy_pj"] == pytest.approx(total("energy_pj") + program_bytes * library.DRAM_PJ_PER_BYTE)
+        assert metrics["energy_pj"] == pytest.approx(total("energy_pj") + program_bytes * 8 * DRAM_PJ_PER_BIT)
         work = sum(run.runs * run.layer.macs for run in answer.layers)
         assert metrics["utilization"] == pytest.approx(work / (metrics["delay_cycles"] * peak_macs(answer.design)))
         for run in answer.layers:
@@ -319,7 +319,7 @@ def test_explained_parts_add_up(name):
     program = parts.overhead_s["instruction fetch"] / (1 / parts.rates.dram_bytes_per_s + 100e-9 / 64)
     dram_bytes = sum(c.dram_bytes for c in parts.layers)
     assert dram_bytes + program == pytest.approx(answer.metrics["dram_bytes"])
-    energy_pj = sum(c.energy_pj for c in parts.layers) + program * library.DRAM_PJ_PER_BYTE
+    energy_pj = sum(c.energy_pj for c in parts.layers) + program * 8 * DRAM_PJ_PER_BIT
     assert energy_pj == pytest.approx(answer.metrics["energy_pj"])
     assert parts.overhead_s["invocation"] == INVOCATION_S
     assert {c.bound for c in parts.layers} <= {"compute", "dram", "on-chip", "overhead"}

@@ -1,17 +1,18 @@
-import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from armillary.evaluators.gemmini import simulation
+from armillary.evaluators import for_template
+from armillary.evaluators.gemmini import rtl
 from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.simulation import Job, SimulationError, TooLongError, simulate, simulate_all
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
-from armillary.hardware.templates.gemmini import Accelerator
-from armillary.types import AccidentError
-from armillary.workloads.layer import Layer
+from armillary.hardware.templates.gemmini import TEMPLATE, Accelerator
+from armillary.types import AccidentError, Candidate, Fidelity
+from armillary.workloads.layer import Layer, LayerUse, Workload
 
 SMALL = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4)
 LAYER = Layer("gemm", "gemm", K=16, C=16, P=32)
@@ -68,35 +69,48 @@ def test_an_address_outside_the_memory_fails():
         simulate(simulator(SMALL), outside)
 
 
-def test_a_crash_says_what_the_simulator_said(tmp_path):
-    broken = tmp_path / "sim"
-    broken.write_text("#!/bin/sh\necho out of luck >&2\nexit 3\n")
-    broken.chmod(0o755)
-    with pytest.raises(SimulationError, match="ended with status 3: out of luck"):
+def program(path, script):
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_refusal_says_what_the_simulator_said(tmp_path):
+    broken = program(tmp_path / "sim", "echo out of luck >&2\nexit 3")
+    with pytest.raises(SimulationError, match="ended with status 3: out of luck; run it again by hand: ") as fault:
         simulate(broken, job())
+    kept = Path(str(fault.value).rsplit(": ", 1)[1]).parent
+    assert (kept / "files" / "job").stat().st_size > 0
 
 
-def test_an_end_by_a_signal_is_an_accident(tmp_path):
-    broken = tmp_path / "sim"
-    broken.write_text("#!/bin/sh\nkill -KILL $$\n")
-    broken.chmod(0o755)
-    with pytest.raises(AccidentError, match="the simulator was ended by signal 9"):
-        simulate(broken, job())
+def test_a_simulator_that_a_signal_ended_is_an_accident(tmp_path):
+    killed = program(tmp_path / "sim", "kill -KILL $$")
+    with pytest.raises(AccidentError, match="sim: ended by SIGKILL"):
+        simulate(killed, job())
+    found = simulate_all(lambda _: killed, [job()])
+    assert isinstance(found[0], AccidentError)
 
 
-def test_simulations_side_by_side_keep_to_their_share_of_the_cores(monkeypatch):
+def test_an_accident_is_no_answer_of_the_rtl_evaluator(tmp_path, monkeypatch):
+    monkeypatch.setattr(rtl, "simulator", lambda *_, **__: program(tmp_path / "sim", "kill -SEGV $$"))
+    with pytest.raises(AccidentError, match="sim: ended by SIGSEGV"):
+        for_template("gemmini", Fidelity.RTL, {"budget": 100}).evaluate(
+            [Candidate(TEMPLATE.baseline)], Workload("one", (LayerUse(LAYER),))
+        )
+
+
+def test_as_many_simulations_run_at_once_as_there_are_cores(tmp_path, monkeypatch):
+    alone = program(tmp_path / "sim", f"mkdir {tmp_path}/alone || exit 9\nsleep 0.05\nrmdir {tmp_path}/alone\nexit 3")
     monkeypatch.setenv("ARMILLARY_CORES", "1")
-    running, most = [0], [0]
+    assert all("status 3" in str(fault) for fault in simulate_all(lambda _: alone, [job()] * 4))
 
-    def one(*_):
-        running[0] += 1
-        most[0] = max(most[0], running[0])
-        time.sleep(0.05)
-        running[0] -= 1
 
-    monkeypatch.setattr(simulation, "simulate", one)
-    simulate_all(lambda _: None, [job()] * 4)
-    assert most == [1]
+def test_where_the_trace_goes_is_told_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    telling = program(tmp_path / "sim", 'echo "$ARMILLARY_TRACE" >&2\nexit 3')
+    with pytest.raises(SimulationError, match=f"status 3: {tmp_path}/out.fst"):
+        simulate(Path("sim"), job(), trace=Path("out.fst"))
+    assert telling.exists()
 
 
 def test_many_jobs_come_back_in_order_with_their_failures():

@@ -1,14 +1,13 @@
 import math
-import sys
+from pathlib import Path
 
 import pytest
 
 from armillary.benchmarks.cost_model.cost_speed import gemmini
 from armillary.hardware.hierarchy import Hierarchy, Level
 from armillary.mapping.peers import zigzag
-from armillary.mapping.peers.answer import start
 from armillary.mapping.search import search
-from armillary.types import ArmillaryError
+from armillary.types import AccidentError, ArmillaryError
 from armillary.workloads.layer import Layer
 
 LAYER = Layer("conv", "conv", K=32, C=16, P=14, Q=14, R=3, S=3)
@@ -44,11 +43,36 @@ def test_a_failing_program_is_an_answer():
     answer = zigzag.best_mapping(gemmini(), LAYER, python="false")
     assert math.isnan(answer.edp)
     assert "exit status 1" in answer.failure
+    kept = Path(answer.failure.rsplit(": ", 1)[1]).parent
+    assert {path.stem for path in (kept / "files").iterdir()} == {"accelerator", "mapping", "workload"}
 
 
 def test_a_program_past_its_limit_is_stopped(tmp_path):
-    ended = start([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, time_limit_s=0.5)
-    assert ended.failure == "took more than 0.5 s"
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nsleep 60\n")
+    slow.chmod(0o755)
+    answer = zigzag.best_mapping(gemmini(), LAYER, python=str(slow), time_limit_s=0.5)
+    assert answer.failure.startswith("took more than 0.5 s; ")
+    assert 0.5 <= answer.seconds < 20
+
+
+def test_an_answer_is_read_from_the_last_line(tmp_path):
+    chatty = tmp_path / "python"
+    chatty.write_text(
+        "#!/bin/sh\necho loading >&2\necho loaded\n"
+        """echo '{"energy_pj": 2.0, "delay_cycles": 3.0, "evaluated": 4}'; echo bye >&2\n"""
+    )
+    chatty.chmod(0o755)
+    answer = zigzag.best_mapping(gemmini(), LAYER, python=str(chatty))
+    assert (answer.energy_pj, answer.delay_cycles, answer.evaluated, answer.edp) == (2.0, 3.0, 4, 6.0)
+
+
+def test_a_program_that_a_signal_ended_found_nothing_that_counts(tmp_path):
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nkill -KILL $$\n")
+    killed.chmod(0o755)
+    with pytest.raises(AccidentError, match="python: ended by SIGKILL"):
+        zigzag.best_mapping(gemmini(), LAYER, python=str(killed))
 
 
 @pytest.mark.skipif(zigzag.installed() is None, reason="ZigZag is not installed: pip install 'armillary[zigzag]'")

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from armillary.atomic_file import replaced
 from armillary.benchmarks.prime.scenarios import AREA_MM2, ENC, M6, V2, label, scenarios
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, finished
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.evaluators.edge_tpu.enumeration import Enumeration, Optimum, Scenario
-from armillary.evaluators.edge_tpu.evaluator import KIND
+from armillary.evaluators.edge_tpu.evaluator import DELAY_VERSION, KIND
 from armillary.execution.local import evaluated_codes
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.workloads import zoo
@@ -34,7 +35,7 @@ def run(options: BenchOptions) -> BenchResult:
     wanted = _QUICK if options.quick else tuple(scenarios())
     workloads = {name: zoo.build(name) for name in dict.fromkeys(n for s in wanted for n in s.workloads)}
     space = Enumeration(workloads, wanted)
-    folder = options.out / f"{'quick' if options.quick else 'full'}-evaluator{KIND.version}"
+    folder = options.out / f"{'quick' if options.quick else 'full'}-evaluator{DELAY_VERSION}"
     found = [Optimum.nothing() for _ in wanted]
     seconds = 0.0
     for number in range(space.parts):
@@ -44,7 +45,8 @@ def run(options: BenchOptions) -> BenchResult:
         found = [whole.joined(more) for whole, more in zip(found, part, strict=True)]
     options.on_progress("parts of the space", space.parts, space.parts)
     rows = [_row(s, optimum) for s, optimum in zip(wanted, found, strict=True)]
-    (folder / KNOWN).write_text(json.dumps(_known(wanted, found), indent=1))
+    with replaced(folder / KNOWN) as unfinished:
+        unfinished.write_text(json.dumps(_known(wanted, found), indent=1))
     return BenchResult(
         rows=rows,
         checks=_checks(wanted, found) + _recorded_checks(wanted, found),
@@ -64,7 +66,7 @@ def _part(space: Enumeration, number: int, folder: Path) -> tuple[list[Optimum],
         columns: dict[str, Any] = {
             f"{i}-{name}": np.asarray(value) for i, optimum in enumerate(found) for name, value in vars(optimum).items()
         }
-        with finished(path) as unfinished:
+        with replaced(path) as unfinished:
             np.savez_compressed(unfinished, seconds=time.perf_counter() - start, **columns)
     with np.load(path) as saved:
         optima = [
@@ -108,7 +110,7 @@ def _checks(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> list[Check]
 def _known(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> dict[str, Any]:
     return {
         "command": "armillary bench edge-tpu-optimum",
-        "evaluator": KIND.version,
+        "delay_version": DELAY_VERSION,
         "scenarios": [
             {
                 "workloads": list(s.workloads),
@@ -124,9 +126,9 @@ def _known(wanted: Sequence[Scenario], found: Sequence[Optimum]) -> dict[str, An
 
 @cache
 def known_optima() -> Mapping[Scenario, float]:
-    """Return the runtimes that an earlier full run recorded; none if the evaluator has changed since."""
+    """Return the runtimes that an earlier full run recorded; none if the delays have changed since."""
     recorded = json.loads((resources.files(__package__) / KNOWN).read_text(encoding="utf-8"))
-    if recorded["evaluator"] != KIND.version:
+    if recorded["delay_version"] != DELAY_VERSION:
         return {}
     return {Scenario(tuple(s["workloads"]), s["area_mm2"]): s["runtime_s"] for s in recorded["scenarios"]}
 

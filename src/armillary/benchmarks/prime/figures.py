@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
+from armillary.atomic_file import replaced
 from armillary.benchmarks.figures import write
 from armillary.benchmarks.prime.runs import (
     TOP,
@@ -303,7 +304,7 @@ def _keep(
     options: BenchOptions, name: str, figure: go.Figure, columns: Columns, title: str, x: str, y: str, logarithmic: str
 ) -> None:
     write(figure, options.out / f"{name}.html", title=title, x=x, y=y, logarithmic=logarithmic)
-    with (options.out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+    with replaced(options.out / f"{name}.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=False))

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from armillary import surrogates
+from armillary.atomic_file import replaced
 from armillary.benchmarks.figures import write_regrets
 from armillary.benchmarks.prime.edge_tpu_optimum import regret
 from armillary.benchmarks.prime.runs import TOP, Runs, joint_values, offline_log, problem_at, trained
 from armillary.benchmarks.prime.scenarios import TABLE_3, Task
 from armillary.benchmarks.prime.tables import geometric_mean, regrets_of, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, finished, in_processes, saved_part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
 from armillary.evaluators.edge_tpu.evaluator import KIND
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.spaces.samplers import sample
@@ -160,7 +161,7 @@ def _write_part(path: Path, area_mm2: float, part: int) -> None:
     size = SPACE.size // SPACE.cardinalities[0]
     starts = range(part * size, (part + 1) * size, _CHUNK)
     within = [_within(area_mm2, np.arange(start, min(start + _CHUNK, (part + 1) * size))) for start in starts]
-    with finished(path) as unfinished:
+    with replaced(path) as unfinished:
         np.save(unfinished, np.concatenate(within).astype(np.int32))
 
 

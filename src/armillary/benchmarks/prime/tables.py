@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from armillary.atomic_file import replaced
 from armillary.benchmarks.figures import write_bars, write_regrets
 from armillary.benchmarks.prime.edge_tpu_optimum import regret
 from armillary.benchmarks.prime.paper import APPLICATIONS, EDGE_TPU_AREA_MM2, TABLE_12_AREA_MM2, TABLE_14_MS
@@ -193,8 +194,7 @@ def _settings(runs: Runs) -> list[str]:
 
 def write_csv(rows: Sequence[Mapping[str, Any]], options: BenchOptions) -> None:
     """Write the rows of a table to its folder."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    with (options.out / "table.csv").open("w", newline="", encoding="utf-8") as file:
+    with replaced(options.out / "table.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

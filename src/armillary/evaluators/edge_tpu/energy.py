@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.hardware import library
+from armillary.hardware.technology import DRAM_PJ_PER_BIT, mac_pj, sram_pj_per_bit
 from armillary.hardware.templates.edge_tpu import NODE_NM, EdgeTpuChips
 
+_BYTE_BITS = 8  # every operand is a byte
 # A byte on the array's buses costs what reading a 64 KiB memory costs: an assumption, for the wires
 # of both cross a similar distance.
-_BUS_EQUIVALENT_BYTES = np.array(64.0 * 1024)
+_BUS_EQUIVALENT_BYTES = np.array([64.0 * 1024])
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,16 @@ def energy_parts_pj(chip: EdgeTpuChips, traffic: Traffic) -> dict[str, NDArray[n
     A lane reads one weight per multiply-accumulate from its core memory; the lanes of a core share
     each input, read from the PE memory. Every byte on the buses is read or written once in a PE memory.
 
-    Source: energies per operation in `armillary.hardware.library`, scaled to the template's node.
+    Source: `armillary.hardware.technology` at the template's node, by which hierarchies are charged, too.
     """
-    pe_byte = library.sram_pj_per_byte(chip.columns["pe_memory_bytes"], NODE_NM)
-    core_byte = library.sram_pj_per_byte(chip.columns["core_memory_bytes"], NODE_NM)
-    bus_byte = library.sram_pj_per_byte(_BUS_EQUIVALENT_BYTES, NODE_NM)
+    pe_byte, core_byte, bus_byte = (
+        _BYTE_BITS * sram_pj_per_bit(capacity, NODE_NM)
+        for capacity in (chip.columns["pe_memory_bytes"], chip.columns["core_memory_bytes"], _BUS_EQUIVALENT_BYTES)
+    )
     return {
-        "MAC": np.full(len(pe_byte), traffic.macs * library.INT8_MAC_PJ * library.LOGIC_SCALE[NODE_NM]),
+        "MAC": np.full(len(pe_byte), traffic.macs * mac_pj(_BYTE_BITS, NODE_NM)),
         "core memory": traffic.macs * core_byte,
         "PE memory": (traffic.macs / chip.columns["lanes"] + traffic.onchip_bytes) * pe_byte,
         "array buses": traffic.onchip_bytes * bus_byte,
-        "DRAM": traffic.dram_bytes * library.DRAM_PJ_PER_BYTE,
+        "DRAM": traffic.dram_bytes * _BYTE_BITS * DRAM_PJ_PER_BIT,
     }

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from armillary.evaluators.explanation import Explanation
-from armillary.evaluators.gemmini.build import simulator, tools
+from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.layers import LayersOfGemmini, MappingOptions, Run, costs_of, explained
 from armillary.evaluators.gemmini.simulation import MOST_CYCLES, Job, Simulated, SimulationError, simulate_all
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.recording import without_search
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
+from armillary.tools.verilator import tools
 from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun
 from armillary.workloads.layer import Layer, Workload
 
@@ -52,6 +53,7 @@ class RtlEvaluator:
                 those that it brings is none of its layer.
             SimulationError: if a layer's simulation ends without a result.
             BuildError: if the simulator cannot be built.
+            AccidentError: if a signal ended a tool.
         """
         without_search(candidates, self.spec)
         return [self._layers.evaluation(candidate, workload) for candidate in candidates]
@@ -60,7 +62,7 @@ class RtlEvaluator:
         """Run every layer on every candidate; one that cannot run says why.
 
         Raises:
-            ArmillaryError, SimulationError, BuildError: see `evaluate`.
+            ArmillaryError, SimulationError, BuildError, AccidentError: see `evaluate`.
         """
         without_search(candidates, self.spec)
         return [run for candidate in candidates for run in self._layers.runs(candidate, layers)]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +15,8 @@ from armillary.hardware.rtl.gemmini.compiler import Program
 from armillary.hardware.rtl.gemmini.generator import ELABORATED
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.metrics import STALLS
-from armillary.types import AccidentError
+from armillary.tools.command import Command
+from armillary.tools.process import run, side_by_side
 
 Bytes = NDArray[np.uint8]
 MOST_CYCLES = 2_000_000_000
@@ -29,7 +27,7 @@ _FIXED_POINT = 1024
 
 
 class SimulationError(Exception):
-    """A simulation that ended without a result: it left its memory, or crashed."""
+    """A simulation that ended without a result: it left its memory, or the simulator refused."""
 
 
 class TooLongError(SimulationError, TimeoutError):
@@ -100,18 +98,23 @@ def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulat
         trace: where the simulator writes what it traces, if it does.
 
     Raises:
-        AccidentError: if the simulator was ended by a signal.
         SimulationError: says what happened.
+        AccidentError: if a signal ended the simulator.
     """
     with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
         path = Path(folder) / "job"
         _write(path, job)
-        environment = {**os.environ, **({"ARMILLARY_TRACE": str(trace)} if trace else {})}
-        done = subprocess.run([str(simulator), str(path)], capture_output=True, text=True, env=environment)
-        if done.returncode < 0:
-            raise AccidentError(f"the simulator was ended by signal {-done.returncode}")
-        if done.returncode:
-            raise SimulationError(f"the simulator ended with status {done.returncode}: {done.stderr.strip()[-300:]}")
+        command = Command(
+            (str(simulator.absolute()), path.name),
+            folder=path.parent,
+            inputs=(Path(path.name),),
+            environment={"ARMILLARY_TRACE": str(trace.absolute())} if trace else {},
+        )
+        ended = run(command, keep_failed=True)
+        if ended.status:
+            raise SimulationError(f"the simulator ended with status {ended.status}: {ended.last_words}{ended.kept}")
+        if not ended.ok:
+            raise SimulationError(f"the simulator {ended.failure}{ended.kept}")
         return _read(path.with_name("job.out"), job)
 
 
@@ -120,6 +123,9 @@ def simulate_all(
 ) -> list[Simulated | Exception]:
     """Run jobs, as many at once as there are cores, and return their results or why there is none, in order.
 
+    A job whose simulator a signal ended has an `AccidentError`.
+
+
     Args:
         simulator_of: builds or finds a job's simulator.
         jobs: what to run.
@@ -127,15 +133,15 @@ def simulate_all(
     """
     results: list[Simulated | Exception | None] = [None] * len(jobs)
 
-    def run(number: int) -> int:
+    def one(number: int) -> int:
         try:
             results[number] = simulate(simulator_of(jobs[number]), jobs[number])
         except Exception as fault:  # a failed candidate is data; who asked decides
             results[number] = fault
         return number
 
-    with ThreadPoolExecutor(available()) as pool:
-        for done, _ in enumerate(pool.map(run, range(len(jobs))), start=1):
+    with side_by_side(available()) as threads:
+        for done, _ in enumerate(threads.map(one, range(len(jobs))), start=1):
             if on_done:
                 on_done(done)
     return [result for result in results if result is not None]

@@ -21,8 +21,12 @@ both designs of Table 12 follow from one area law, with the other two (8.7 TOPS)
 
 - `SRAM_MM2_PER_MIB`, `MAC_MM2`: the area of the Edge TPU is 27 mm2 (PRIME A.7); the two areas of
   Table 12, 46.78 and 92.05 mm2, have equal and opposite relative errors (-5.4%, +5.7%).
+  They are not the technology table's, which at 16 nm has 0.84 mm2 per MiB, so that the SRAM of the Edge TPU alone
+  would exceed its published area, and 85 um2 per multiply-accumulate unit, without the lane around it.
 - `MAX_AREA_MM2`: the smallest round die that still holds the larger design of Table 12, 97.3 mm2 by
   our law. A larger design counts as not implementable.
+
+Energies are those of `armillary.hardware.technology` at `NODE_NM`, which is an assumption.
 
 The width of a controller memory's entry, 16 bytes, is an assumption: no source states it.
 """

@@ -13,7 +13,9 @@ from typing import Any
 from armillary.hardware.hierarchy import Hierarchy, Level
 from armillary.hardware.mapping import loop_bounds
 from armillary.hardware.technology import access_energy, level_area_mm2, mac_energy_pj
-from armillary.mapping.peers.answer import PeerAnswer, start
+from armillary.mapping.peers.answer import PeerAnswer
+from armillary.tools.command import Command
+from armillary.tools.process import run
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -71,23 +73,31 @@ def best_mapping(
         lpf_limit: ZigZag's setting of how finely loops are cut.
 
     Raises:
-        ArmillaryError: if the hierarchy has what ZigZag cannot be told.
+        ArmillaryError: if the hierarchy has what ZigZag cannot be told, or there is no such interpreter.
+        AccidentError: if a signal ended ZigZag.
     """
     program = f"ZigZag {installed() or ''}".strip()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for part, content in (
-            ("accelerator", accelerator(hierarchy)),
-            ("mapping", mapping(hierarchy, layer)),
-            ("workload", workload(layer)),
-        ):
+        given = {
             # JSON is YAML, and ZigZag opens these names only.
-            (folder / f"{part}.yaml").write_text(json.dumps(content), encoding="utf-8")
-        given = json.dumps({"lpf_limit": lpf_limit})
-        ended = start([python, "-c", _DRIVER], folder, given=given, time_limit_s=time_limit_s)
-    if ended.failure:
-        return PeerAnswer.failed(program, ended.failure, ended.seconds)
-    return PeerAnswer(program, seconds=ended.seconds, **json.loads(ended.output.strip().splitlines()[-1]))
+            Path("accelerator.yaml"): accelerator(hierarchy),
+            Path("mapping.yaml"): mapping(hierarchy, layer),
+            Path("workload.yaml"): workload(layer),
+        }
+        for path, content in given.items():
+            (folder / path).write_text(json.dumps(content), encoding="utf-8")
+        command = Command(
+            (python, "-c", _DRIVER),
+            stdin=json.dumps({"lpf_limit": lpf_limit}),
+            folder=folder,
+            inputs=tuple(given),
+            time_limit_s=time_limit_s,
+        )
+        ended = run(command, keep_failed=True)
+    if not ended.ok:
+        return PeerAnswer.failed(program, f"{ended.failure}{ended.kept}", ended.seconds)
+    return PeerAnswer(program, seconds=ended.seconds, **json.loads(ended.text.strip().splitlines()[-1]))
 
 
 def accelerator(hierarchy: Hierarchy) -> dict[str, Any]:

@@ -215,6 +215,11 @@ class Prime:
         """What was learned."""
         return self.fitted.problem
 
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features of a context that it was fitted with."""
+        return self.fitted.feature_names
+
     def unlike(self, context: Context) -> str | None:
         """Return a warning if a workload is unlike those that were trained on; see `rows.unlike`."""
         fitted = self.fitted

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from armillary.evaluators.gemmini.build import simulator, tools
+from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.simulation import Job, simulate
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.rtl.gemmini.generator import ELABORATED, PARAMETERS, generate, sources
 from armillary.hardware.templates.gemmini import Accelerator
+from armillary.tools.verilator import tools
 from armillary.workloads.layer import Layer
 
 BASE = Accelerator(

@@ -11,6 +11,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from armillary.atomic_file import replaced
 from armillary.hardware.templates.gemmini import Accelerator
 
 BLOCKS = Path(__file__).parent / "blocks"
@@ -52,12 +53,16 @@ def sources(accelerator: Accelerator, *, model: bool = False) -> dict[str, str]:
 
 
 def generate(accelerator: Accelerator, folder: Path) -> list[Path]:
-    """Write the synthesizable modules of an accelerator into a folder, and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the synthesizable modules of an accelerator into a folder, and return their paths.
+
+    Raises:
+        ArmillaryError: if one cannot be written.
+    """
     paths = []
     for name, text in sources(accelerator).items():
         paths.append(folder / name)
-        paths[-1].write_text(_header(accelerator) + text if name == f"{TOP}.sv" else text)
+        with replaced(paths[-1]) as unfinished:
+            unfinished.write_text(_header(accelerator) + text if name == f"{TOP}.sv" else text)
     return paths
 
 
