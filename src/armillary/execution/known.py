@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.log.layer_runs import LayerRuns
 from armillary.log.store import Log
-from armillary.types import ArmillaryError, Design, Evaluations, EvaluatorSpec, LayerRun, options_text
+from armillary.types import ArmillaryError, Evaluations, EvaluatorSpec, LayerRun, Value, options_text
 from armillary.workloads.context import context_of, difference
-from armillary.workloads.layer import Workload
+from armillary.workloads.layer import Layer, Workload
+
+_MAPPINGS, _GIVEN = "mappings", "given"
+
+
+def given(options: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the options that rows record whose candidate brought mappings.
+
+    What the evaluator's own mapper finds for the same design is another answer.
+    """
+    return {**options, _MAPPINGS: _GIVEN}
 
 
 def logged(log: Log, space: str, workload: Workload, spec: EvaluatorSpec | None = None) -> Evaluations | None:
@@ -29,7 +42,7 @@ def logged(log: Log, space: str, workload: Workload, spec: EvaluatorSpec | None 
     rows = log.evaluations(space)
     chosen = rows.workload == workload.name
     if spec is not None:
-        chosen &= of_evaluator(rows, spec)
+        chosen &= _of(rows, spec, spec.options)
     if not chosen.any():
         return None
     rows = rows.select(chosen)
@@ -44,20 +57,39 @@ def logged(log: Log, space: str, workload: Workload, spec: EvaluatorSpec | None 
     return rows
 
 
-def known_layers(log: Log, spec: EvaluatorSpec, space: str) -> dict[Design, list[LayerRun]]:
-    """Return the runs of layers alone that a log holds of an evaluator, by design; those that broke are left out."""
-    found: dict[Design, list[LayerRun]] = {}
-    if not log.of_layer_runs.all():
-        return found
-    rows = log.layer_runs(space)
-    settled = rows.feasible | (rows.failure_kind == "infeasible")
-    for row in np.flatnonzero(of_evaluator(rows, spec) & (rows.workload == "") & settled).tolist():
-        run = rows.row(row)
-        found.setdefault(run.design, []).append(run)
+@dataclass(frozen=True)
+class KnownRun:
+    """A layer's run alone, and whether its mapping was given or found by the evaluator."""
+
+    run: LayerRun
+    given: bool
+
+    def answers(self, layer: Layer, mapping: str | None) -> bool:
+        """Return whether it is what a layer is asked to run under: a mapping, or (None) the evaluator's own."""
+        return self._is_of(layer) and (not self.given if mapping is None else self.run.mapping == mapping)
+
+    def _is_of(self, layer: Layer) -> bool:
+        # Hardware may run several groups as one; what it tells is the layer so.
+        own = self.run.layer
+        together = layer.groups % own.groups == 0
+        return own.name == layer.name and together and replace(layer, groups=own.groups) == own
+
+
+def known_layers(log: Log, spec: EvaluatorSpec, space: str) -> list[KnownRun]:
+    """Return the runs of layers alone that a log holds of an evaluator; those that broke are left out."""
+    fragments = [fragment for fragment in log.of_layer_runs.all() if fragment.header.space == space]
+    if not fragments:
+        return []
+    rows = log.of_layer_runs.rows_of(fragments)
+    settled = (rows.workload == "") & (rows.feasible | (rows.failure_kind == "infeasible"))
+    found = []
+    for options, brought in ((spec.options, False), (given(spec.options), True)):
+        chosen = rows.select(settled & _of(rows, spec, options))
+        found += [KnownRun(run, brought) for run in chosen.to_list()]
     return found
 
 
-def of_evaluator(rows: Evaluations | LayerRuns, spec: EvaluatorSpec) -> NDArray[np.bool_]:
-    """Return which rows are of an evaluator, its version and its options, shape [rows]."""
-    options = options_text(spec.options)
-    return np.asarray((rows.evaluator == spec.name) & (rows.version == spec.version) & (rows.options == options))
+def _of(rows: Evaluations | LayerRuns, spec: EvaluatorSpec, options: Mapping[str, Value]) -> NDArray[np.bool_]:
+    """Return which rows are of an evaluator, its version and these options, shape [rows]."""
+    same = (rows.evaluator == spec.name) & (rows.version == spec.version)
+    return np.asarray(same & (rows.options == options_text(options)))

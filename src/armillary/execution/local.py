@@ -8,17 +8,27 @@ there are several candidates or a limit.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary import evaluators
+from armillary.evaluators.recording import record
+from armillary.execution.known import KnownRun, given
 from armillary.execution.limits import Limits
 from armillary.execution.memory import Memory
-from armillary.execution.processes import in_processes
-from armillary.execution.single import evaluated, layers_run
+from armillary.execution.processes import Ended, Job, in_processes
+from armillary.execution.single import (
+    Make,
+    evaluated,
+    evaluated_elsewhere,
+    failed_run,
+    layer_run_elsewhere,
+    layers_run,
+)
 from armillary.log.layer_runs import LayerRuns
 from armillary.log.store import Log
 from armillary.spaces.space import Space
@@ -39,7 +49,6 @@ from armillary.workloads.layer import Layer, Workload
 BATCH_ROWS = 2048
 _KEPT_BACK_S = 1.0
 
-Make = Callable[[EvaluatorSpec], Evaluator]
 Numbered = tuple[int, Evaluation]
 
 
@@ -50,12 +59,14 @@ class LocalExecutor:
     before, so that nothing is evaluated twice; rows whose evaluation broke or ran out of time are evaluated again.
 
     Args:
-        log: where results are kept as they finish, a second of work later at most.
+        log: where results are kept as they finish; at most a second of work is kept back. Rows of candidates that
+            bring mappings say so in their options.
         limits: of each evaluation.
         make: from a specification to its evaluator.
 
     Attributes:
-        evaluated: evaluations so far, failed ones included; those that the log knew do not count.
+        evaluated: evaluations, and layers run alone, so far, failed ones included; those that the log knew do not
+            count.
         feasible: those of them that are.
     """
 
@@ -75,7 +86,8 @@ class LocalExecutor:
         known = self._memory.of(spec, wanted, workload)
         done = {number: found for number, found in enumerate(known) if found is not None}
         open_ = [number for number in range(len(wanted)) if number not in done]
-        fresh = self._logging(self._evaluations(spec, [wanted[n] for n in open_], workload), spec, workload)
+        missing = [wanted[number] for number in open_]
+        fresh = self._logging(self._evaluations(spec, missing, workload), spec, missing, workload)
         try:
             for number in range(len(wanted)):
                 while number not in done:
@@ -90,16 +102,23 @@ class LocalExecutor:
     ) -> Iterator[Evaluations]:
         """Yield the evaluations of coded designs, shape [designs, parameters], in order and in batches of columns.
 
+        A slow evaluator's batches are what a second brings.
+
         Raises:
             ArmillaryError: see `run`.
         """
-        for first in range(0, len(codes), BATCH_ROWS):
-            batch = codes[first : first + BATCH_ROWS]
-            if isinstance(self.evaluator(spec), EvaluatesBatches):
-                yield self._batch(spec, space, batch, workload)
-            else:
-                candidates = [Candidate(design) for design in space.designs(batch)]
-                yield Evaluations.from_list(list(self.run(spec, candidates, workload)))
+        if isinstance(self.evaluator(spec), EvaluatesBatches):
+            for first in range(0, len(codes), BATCH_ROWS):
+                yield self._batch(spec, space, codes[first : first + BATCH_ROWS], workload)
+            return
+        held, since = list[Evaluation](), time.monotonic()
+        for evaluation in self.run(spec, map(Candidate, space.designs(codes)), workload):
+            held.append(evaluation)
+            if time.monotonic() - since >= _KEPT_BACK_S:
+                yield Evaluations.from_list(held)
+                held, since = [], time.monotonic()
+        if held:
+            yield Evaluations.from_list(held)
 
     def run_layers(self, spec: EvaluatorSpec, candidate: Candidate, layers: Sequence[Layer]) -> list[LayerRun]:
         """Return the runs of layers, of different names, alone on a candidate; the log's layer runs keep them.
@@ -112,13 +131,16 @@ class LocalExecutor:
         evaluator = self.evaluator(spec)
         if not isinstance(evaluator, EvaluatesLayers):
             raise ArmillaryError(f"evaluator {spec.name} runs no layers alone")
-        known = self._memory.layers_of(spec, candidate)
-        open_ = [layer for layer in layers if layer.name not in known]
-        fresh = layers_run(evaluator, candidate, open_, self._limits.retries) if open_ else []
-        if fresh and self._log is not None:
-            self._log.append_layers(LayerRuns.of_runs(fresh, spec, datetime.now(UTC).replace(tzinfo=None)))
+        found = self._memory.layers_of(spec, candidate, layers)
+        open_ = [layer for layer in layers if layer.name not in found]
+        if open_ and spec.cost is Cost.MINUTES and self._limits.needs_process:
+            fresh = self._layers_elsewhere(spec, candidate, open_)
+        else:
+            fresh = layers_run(evaluator, candidate, open_, self._limits.retries) if open_ else []
+        self._keep_layers(fresh, spec, candidate)
         self.evaluated += len(fresh)
-        found = known | {run.layer.name: run for run in fresh}
+        self.feasible += sum(run.failure is None for run in fresh)
+        found |= {run.layer.name: run for run in fresh}
         return [found[layer.name] for layer in layers]
 
     def evaluator(self, spec: EvaluatorSpec) -> Evaluator:
@@ -135,26 +157,45 @@ class LocalExecutor:
     def _evaluations(
         self, spec: EvaluatorSpec, candidates: Sequence[Candidate], workload: Workload
     ) -> Iterator[Numbered]:
-        if spec.cost is Cost.MINUTES and candidates and (self._limits.needs_process or len(candidates) > 1):
-            yield from in_processes(self._make, spec, candidates, workload, self._limits)
+        retries = self._limits.retries
+        if spec.cost is not Cost.MINUTES or not (self._limits.needs_process or len(candidates) > 1):
+            for number, candidate in enumerate(candidates):
+                yield number, evaluated(self.evaluator(spec), candidate, workload, retries)
             return
-        for number, candidate in enumerate(candidates):
-            yield number, evaluated(self.evaluator(spec), candidate, workload, self._limits.retries)
+        jobs = [Job(evaluated_elsewhere, (self._make, spec, c, workload, retries)) for c in candidates]
+        for number, found in in_processes(jobs, self._limits):
+            if isinstance(found, Ended):
+                candidate = candidates[number]
+                yield number, record(spec, candidate, workload, {}, found.failure, seconds=found.seconds)
+            else:
+                yield number, found
+
+    def _layers_elsewhere(self, spec: EvaluatorSpec, candidate: Candidate, layers: Sequence[Layer]) -> list[LayerRun]:
+        retries = self._limits.retries
+        jobs = [Job(layer_run_elsewhere, (self._make, spec, candidate, layer, retries)) for layer in layers]
+        runs = {
+            number: failed_run(candidate, layers[number], found.failure) if isinstance(found, Ended) else found
+            for number, found in in_processes(jobs, self._limits)
+        }
+        return [runs[number] for number in range(len(layers))]
 
     def _logging(
-        self, evaluations: Iterator[Numbered], spec: EvaluatorSpec, workload: Workload
+        self, evaluations: Iterator[Numbered], spec: EvaluatorSpec, candidates: Sequence[Candidate], workload: Workload
     ) -> Generator[Numbered, None, None]:
         """Pass evaluations on, and append them to the log before more than a second of work could be lost."""
         held: list[Evaluation] = []
-        since = time.monotonic()
+        since, work_s = time.monotonic(), 0.0
         try:
-            for number, evaluation in evaluations:
+            for number, found in evaluations:
+                brought = candidates[number].mappings is not None
+                evaluation = replace(found, options=given(found.options)) if brought else found
                 held.append(evaluation)
                 self.evaluated += 1
                 self.feasible += evaluation.feasible
-                if time.monotonic() - since >= _KEPT_BACK_S:
+                work_s += evaluation.seconds  # of several that finish together each may have taken minutes
+                if max(work_s, time.monotonic() - since) >= _KEPT_BACK_S:
                     self._append(held, spec, workload)
-                    held, since = [], time.monotonic()
+                    held, since, work_s = [], time.monotonic(), 0.0
                 yield number, evaluation
         finally:
             self._append(held, spec, workload)
@@ -165,14 +206,31 @@ class LocalExecutor:
         told = [evaluation for evaluation in held if evaluation.layers]
         if told:  # first, so that no row stands in the log without the layers that it was added up from
             self._log.append_layers(LayerRuns.of_evaluations(told))
-        self._keep(Evaluations.from_list(held), spec, workload)
+        self._log.append(Evaluations.from_list(held))
+        mapped_by_us = [evaluation for evaluation in held if evaluation.options == spec.options]
+        if mapped_by_us:
+            layers = [evaluation.layers for evaluation in mapped_by_us]
+            self._memory.add(spec, Evaluations.from_list(mapped_by_us), workload, layers)
+
+    def _keep_layers(self, runs: Sequence[LayerRun], spec: EvaluatorSpec, candidate: Candidate) -> None:
+        if self._log is None:
+            return
+        known = [KnownRun(run, run.layer.name in (candidate.mappings or {})) for run in runs]
+        now = datetime.now(UTC).replace(tzinfo=None)
+        for options, brought in ((spec.options, False), (given(spec.options), True)):
+            chosen = [one.run for one in known if one.given is brought]
+            if chosen:
+                self._log.append_layers(LayerRuns.of_runs(chosen, replace(spec, options=options), now))
+        self._memory.add_layers(spec, known)
 
     def _batch(self, spec: EvaluatorSpec, space: Space, codes: NDArray[np.int64], workload: Workload) -> Evaluations:
         known, rows = self._memory.of_codes(spec, space.name, space.columns(codes), workload)
         if known is not None and len(known) == len(codes):
             return known
         fresh = self._fresh(spec, space, codes[rows < 0], workload)
-        self._keep(fresh, spec, workload)
+        if self._log is not None:
+            self._log.append(fresh)
+            self._memory.add(spec, fresh, workload)
         return fresh if known is None else _merged(known, rows, fresh)
 
     def _fresh(self, spec: EvaluatorSpec, space: Space, codes: NDArray[np.int64], workload: Workload) -> Evaluations:
@@ -190,11 +248,6 @@ class LocalExecutor:
         self.evaluated += len(rows)
         self.feasible += int(rows.feasible.sum())
         return rows
-
-    def _keep(self, rows: Evaluations, spec: EvaluatorSpec, workload: Workload) -> None:
-        if self._log is not None:
-            self._log.append(rows)
-            self._memory.add(spec, rows, workload)
 
 
 def evaluated_codes(spec: EvaluatorSpec, space: Space, codes: NDArray[np.int64], workload: Workload) -> Evaluations:

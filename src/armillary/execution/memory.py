@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.execution.known import known_layers, logged
+from armillary.execution.known import KnownRun, known_layers, logged
 from armillary.log.store import Log
 from armillary.types import Candidate, Design, Evaluation, Evaluations, EvaluatorSpec, LayerRun, Value
-from armillary.workloads.layer import Workload
+from armillary.workloads.layer import Layer, Workload
 
 Place = tuple[int, int]
 """A batch, and a row of it."""
@@ -19,17 +19,31 @@ Place = tuple[int, int]
 
 @dataclass
 class _Known:
-    """The settled rows of one evaluator on one workload, and where each design stands in them."""
+    """The settled rows of one evaluator on one workload, where each design stands in them, and its layers' runs."""
 
     parts: list[Evaluations] = field(default_factory=list)
     places: dict[tuple[Value, ...], Place] = field(default_factory=dict)
+    layers: dict[Place, tuple[LayerRun, ...]] = field(default_factory=dict)
+    layers_are_read: bool = False
 
-    def add(self, rows: Evaluations) -> None:
+    def add(self, rows: Evaluations, layers: Sequence[tuple[LayerRun, ...]] = ()) -> None:
         """Take rows; those whose evaluation broke or ran out of time are not known: they are evaluated again."""
         settled = np.flatnonzero(rows.settled())
+        part = len(self.parts)
         self.parts.append(rows)
         for row, values in zip(settled.tolist(), _values(rows.select(settled).design), strict=True):
-            self.places[values] = len(self.parts) - 1, row
+            self.places[values] = part, row
+            if layers and layers[row]:
+                self.layers[part, row] = layers[row]
+
+    def read_layers(self, log: Log) -> None:
+        """Read the runs of the layers of what the log held, which is the first part, at once and when first needed."""
+        if self.layers_are_read:
+            return
+        self.layers_are_read = True
+        if self.parts:
+            found = log.layers_of(self.parts[0])
+            self.layers = {(0, row): runs for row, runs in enumerate(found) if runs} | self.layers
 
 
 class Memory:
@@ -42,17 +56,17 @@ class Memory:
     def __init__(self, log: Log | None) -> None:
         self._log = log
         self._known: dict[str, _Known] = {}
-        self._alone: dict[str, dict[Design, list[LayerRun]]] = {}
+        self._alone: dict[str, dict[Design, list[KnownRun]]] = {}
 
     def of(self, spec: EvaluatorSpec, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation | None]:
         """Return what is known of each candidate, the runs of its layers with it, and None for the others.
 
-        A candidate that brings its mappings is never known: rows do not tell which mappings were given.
+        A candidate that brings its mappings is never known: rows tell that mappings were given, but not which.
         """
         if not candidates or self._log is None:
             return [None] * len(candidates)
         known = self._of(spec, candidates[0].design.space, workload)
-        found = []
+        found: list[Evaluation | None] = []
         for candidate in candidates:
             values = tuple(candidate.design.as_dict().values())
             place = known.places.get(values) if candidate.mappings is None else None
@@ -74,20 +88,35 @@ class Memory:
         rows[found] = np.arange(len(found))
         return _gathered(known.parts, [place for place in places if place is not None]), rows
 
-    def layers_of(self, spec: EvaluatorSpec, candidate: Candidate) -> dict[str, LayerRun]:
-        """Return the layers that the log has run alone on a candidate under the mappings it brings, by name."""
+    def add(
+        self,
+        spec: EvaluatorSpec,
+        rows: Evaluations,
+        workload: Workload,
+        layers: Sequence[tuple[LayerRun, ...]] = (),
+    ) -> None:
+        """Take rows that were just appended to the log, whose candidates brought no mappings, and their layers."""
+        self._of(spec, rows.space, workload).add(rows, layers)
+
+    def layers_of(self, spec: EvaluatorSpec, candidate: Candidate, layers: Sequence[Layer]) -> dict[str, LayerRun]:
+        """Return those of the layers that have run alone on a candidate, under the mappings it brings, by name."""
         if self._log is None:
             return {}
-        key = repr((spec, candidate.design.space))
-        if key not in self._alone:
-            self._alone[key] = known_layers(self._log, spec, candidate.design.space)
         mappings = candidate.mappings or {}
-        found = self._alone[key].get(candidate.design, [])
-        return {run.layer.name: run for run in found if run.mapping == mappings.get(run.layer.name, run.mapping)}
+        of_design = self._alone_of(spec, candidate.design.space).get(candidate.design, [])
+        return {
+            layer.name: known.run
+            for layer in layers
+            for known in of_design
+            if known.answers(layer, mappings.get(layer.name))
+        }
 
-    def add(self, spec: EvaluatorSpec, rows: Evaluations, workload: Workload) -> None:
-        """Take rows that were just appended to the log."""
-        self._of(spec, rows.space, workload).add(rows)
+    def add_layers(self, spec: EvaluatorSpec, runs: Sequence[KnownRun]) -> None:
+        """Take runs of layers alone that were just appended to the log."""
+        for known in runs:
+            if known.run.failure is None or known.run.failure.kind == "infeasible":
+                design = known.run.design
+                self._alone_of(spec, design.space).setdefault(design, []).append(known)
 
     def _of(self, spec: EvaluatorSpec, space: str, workload: Workload) -> _Known:
         key = repr((spec, space, workload.name))
@@ -96,12 +125,22 @@ class Memory:
             rows = None if self._log is None else logged(self._log, space, workload, spec)
             if rows is not None:
                 self._known[key].add(rows)
+            else:
+                self._known[key].layers_are_read = True
         return self._known[key]
+
+    def _alone_of(self, spec: EvaluatorSpec, space: str) -> dict[Design, list[KnownRun]]:
+        key = repr((spec, space))
+        if key not in self._alone:
+            self._alone[key] = {}
+            for known in known_layers(self._log, spec, space) if self._log is not None else ():
+                self._alone[key].setdefault(known.run.design, []).append(known)
+        return self._alone[key]
 
     def _whole(self, known: _Known, place: Place) -> Evaluation:
         assert self._log is not None
-        row = known.parts[place[0]].select(slice(place[1], place[1] + 1))
-        return replace(row.row(0), layers=self._log.layers_of(row)[0])
+        known.read_layers(self._log)
+        return replace(known.parts[place[0]].row(place[1]), layers=known.layers.get(place, ()))
 
 
 def _values(design: Mapping[str, NDArray[np.generic]]) -> Iterator[tuple[Value, ...]]:

@@ -1,10 +1,10 @@
-"""One evaluation, whatever its evaluator does."""
+"""One evaluation, and one layer's run, whatever the evaluator does."""
 
 from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from armillary.evaluators.recording import record
 from armillary.types import (
@@ -14,17 +14,21 @@ from armillary.types import (
     EvaluatesLayers,
     Evaluation,
     Evaluator,
+    EvaluatorSpec,
     Failure,
     LayerRun,
 )
 from armillary.workloads.layer import Layer, Workload
 
+Make = Callable[[EvaluatorSpec], Evaluator]
+_MADE: dict[str, Evaluator] = {}  # of this process, where it works for another
+
 
 def evaluated(evaluator: Evaluator, candidate: Candidate, workload: Workload, retries: int) -> Evaluation:
     """Return a candidate's evaluation.
 
-    What the evaluator raises becomes a failed row with the last line of the traceback. A tool's death by a signal is
-    an accident of the machine: it is tried again so many times.
+    What the evaluator raises becomes a failed row with the last line of the traceback; a `TimeoutError`, one that ran
+    out of time. A tool's death by a signal is an accident of the machine: it is tried again so many times.
 
     Raises:
         ArmillaryError: if the request is wrong, as for a missing tool; no other candidate would fare better.
@@ -70,10 +74,38 @@ def _layer_run(evaluator: EvaluatesLayers, candidate: Candidate, layer: Layer, r
             failure = _failure_of(fault, attempt)
             if not isinstance(fault, AccidentError):
                 break
+    return failed_run(candidate, layer, failure)
+
+
+def failed_run(candidate: Candidate, layer: Layer, failure: Failure) -> LayerRun:
+    """Return the run of a layer that came to nothing."""
     return LayerRun(candidate.design, layer, (candidate.mappings or {}).get(layer.name, ""), {}, failure)
+
+
+def evaluated_elsewhere(
+    make: Make, spec: EvaluatorSpec, candidate: Candidate, workload: Workload, retries: int
+) -> Evaluation:
+    """Return `evaluated` by an evaluator that this process makes itself, once."""
+    return evaluated(_made(make, spec), candidate, workload, retries)
+
+
+def layer_run_elsewhere(make: Make, spec: EvaluatorSpec, candidate: Candidate, layer: Layer, retries: int) -> LayerRun:
+    """Return one of `layers_run` by an evaluator that this process makes itself, once."""
+    evaluator = _made(make, spec)
+    assert isinstance(evaluator, EvaluatesLayers)
+    return _layer_run(evaluator, candidate, layer, retries)
+
+
+def _made(make: Make, spec: EvaluatorSpec) -> Evaluator:
+    key = repr(spec)
+    if key not in _MADE:
+        _MADE[key] = make(spec)
+    return _MADE[key]
 
 
 def _failure_of(fault: Exception, attempts: int) -> Failure:
     if isinstance(fault, AccidentError):
         return Failure("error", detail=f"accident, {attempts} times: {fault}")
+    if isinstance(fault, TimeoutError):
+        return Failure("timeout", detail=str(fault))
     return Failure("error", detail=traceback.format_exception_only(fault)[-1].strip())

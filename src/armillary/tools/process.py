@@ -136,6 +136,13 @@ def run(command: Command, *, keep_failed: bool = False, accident_of: Callable[[E
     return ended
 
 
+def end_all() -> None:
+    """Kill every program that runs now, with its group: for a process that is about to be ended itself."""
+    for group in list(_running):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+
 def shell_accident(ended: Ended) -> str:
     """Return which crash a shell script reports of a program that it ran, empty if none.
 
@@ -175,6 +182,7 @@ class _Stop:
 
 
 _of_thread = threading.local()
+_running: set[int] = set()  # the groups of all threads' programs
 
 
 def _enter(stop: _Stop) -> None:
@@ -184,11 +192,13 @@ def _enter(stop: _Stop) -> None:
 def _carried_out(command: Command) -> tuple[bytes, bytes, int, str]:
     """Return standard output and error, the return code as `subprocess` has it, and which limit was hit."""
     with _started(command) as process:
+        _running.add(process.pid)
         try:
             talk = _Talk(process, command)
             limit = talk.until_the_end()
         finally:
             _kill_group(process)
+            _running.discard(process.pid)
     return bytes(talk.heard[0]), bytes(talk.heard[1]), process.returncode, limit
 
 
