@@ -116,7 +116,11 @@ COLUMNS = {
     "evaluator": ("", "name of the evaluator"),
     "version": ("", "version of the evaluator; results of different versions are never mixed"),
     "fidelity": ("", f"how true the evaluator is: {', '.join(Fidelity)}"),
-    "options": ("", "options of the evaluator as JSON, sorted by name; empty for none"),
+    "options": (
+        "",
+        "options of the evaluator as JSON, sorted by name; empty for none; `mappings` is `given` among them where the "
+        "candidate brought mappings",
+    ),
     "feasible": ("", "whether the design works"),
     "failure_kind": ("", "`infeasible`: the design cannot work; `error`: the tool broke; `timeout`; empty if feasible"),
     "failure_resource": ("", "what ran out; ends in its unit"),

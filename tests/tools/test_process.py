@@ -64,6 +64,18 @@ def test_a_program_that_stops_reading_still_has_its_time_limit():
     assert ended.hit_time_limit
 
 
+def test_every_program_can_be_ended_from_outside(tmp_path):
+    command = python(FAMILY + "time.sleep(60)", tmp_path / "pids")
+    with side_by_side(1) as threads:
+        running = threads.submit(run, command)
+        numbers = family(tmp_path / "pids")
+        process.end_all()
+        with pytest.raises(AccidentError, match="ended by SIGKILL"):
+            running.result()
+    assert not survivors(numbers)
+    assert run(Command(("true",))).ok
+
+
 def test_it_runs_in_its_folder(tmp_path):
     (tmp_path / "tool").write_text("#!/bin/sh\npwd\n")
     (tmp_path / "tool").chmod(0o755)
