@@ -8,10 +8,15 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from armillary.hardware.templates.edge_tpu import TEMPLATE
+from armillary.problems.criteria import Bound
+from armillary.problems.problem import Problem
 from armillary.reports.page import charts, render, write_report
-from armillary.reports.wording import TIMES
+from armillary.reports.wording import TIMES, metric_text
+from armillary.spaces.space import Parameter, Space
 from armillary.studies.results import Candidates
-from armillary.types import ArmillaryError, Failure
+from armillary.types import ArmillaryError, Design, Failure
+from armillary.workloads.layer import Layer, LayerUse, Workload
 from reports.plausible import explained
 
 ALL_CHARTS = 13
@@ -156,15 +161,27 @@ def test_no_feasible_candidate_makes_the_best_of_the_log_the_winner(results):
     assert set(charts(results)) - set(charts(poor)) == {"candidate-progress"}
 
 
+def slower(results, factor):
+    """Return the study with candidates that are slower by a factor, the best of the log as its winner."""
+    rows = results.candidates.evaluations
+    rows = rows.with_metrics({"runtime_s": factor * rows.metrics["runtime_s"]})
+    candidates = replace(results.candidates, evaluations=rows)
+    return replace(results, winner=results.best_of_log, candidates=candidates)
+
+
 def test_a_winner_from_the_log_that_candidates_did_not_beat(results):
-    assert "no candidate beat it" in Outline(render(replace(results, winner=results.best_of_log))).text
+    beaten, not_beaten = (Outline(render(slower(results, factor))).text for factor in (1.0, 1e3))
+    assert "no candidate beat it" in not_beaten
+    assert "No candidate was better than the log" in not_beaten
+    assert "no candidate beat it" not in beaten  # then a truer evaluator chose the winner
+    assert "No candidate was better than the log" not in beaten
 
 
 def test_a_log_without_infeasible_rows(results):
     clean = replace(results, log=results.log.select(results.log.feasible))
     text = Outline(render(clean)).text
     assert "reasons" not in charts(clean)
-    assert "No logged design was infeasible." in text
+    assert "None of these designs was infeasible." in text
     assert "logged designs were feasible." in text
 
 
@@ -172,7 +189,7 @@ def test_a_log_without_feasible_rows(results):
     lost = replace(results, log=results.log.select(~results.log.feasible))
     text = Outline(render(lost)).text
     assert {"histogram", "log-progress"}.isdisjoint(charts(lost))
-    assert "No logged design was feasible" in text
+    assert "None of these designs was feasible" in text
 
 
 def test_a_workload_of_one_layer(results):
@@ -218,7 +235,12 @@ def test_a_study_without_a_surrogate(results):
     )  # fmt: skip
     text = Outline(render(plain)).text
     assert {"predicted", "candidate-progress", "importances", "selection"}.isdisjoint(charts(plain))
-    assert "This study measured no candidates of a surrogate." in text
+    assert "Evaluated designs 1,200" in text
+    assert "Of the 1,200 evaluated designs" in text
+    assert charts(plain)["log-progress"].title == "While searching"
+    told = text + " ".join(f"{c.title} {c.caption} {c.label} {c.spec}" for c in charts(plain).values())
+    for word in ("surrogate", "candidate", "logged", "collecting"):
+        assert word not in told.lower().replace("armillary design mobilenet_v2.onnx", ""), word
     assert "Every operator of the workload is mapped" in text
     assert "No candidate" not in text
 
@@ -243,3 +265,95 @@ def test_a_failed_write_leaves_the_older_page(results, tmp_path, monkeypatch):
         write_report(results, path)
     assert path.read_text() == "older"
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_limit_that_every_design_keeps_is_no_bound(results):
+    problem = results.problem
+    largest = float(problem.laws["area_mm2"](np.array([problem.space.cardinalities]) - 1)[0])
+    unbounded = replace(results, problem=replace(problem, bounds=(Bound("area_mm2", at_most=largest),)))
+    text = Outline(render(unbounded)).text
+    assert "Goal lowest runtime Seed" in text
+    for word in ("allowed 1", "within bounds", "Within bounds", "at most"):
+        assert word not in text
+    tight = replace(results, problem=replace(problem, bounds=(Bound("area_mm2", at_most=0.99 * largest),)))
+    assert "with area at most" in Outline(render(tight)).text
+
+
+def test_an_objective_that_follows_from_other_metrics_is_shown(results):
+    product = replace(results, problem=TEMPLATE.problem("edp_pj_cycles", {"area_mm2": 29.0}))
+    assert {"landscape", "histogram", "log-progress"} <= set(charts(product))
+    values = product.measured(product.log)
+    energy, cycles = (product.log.metrics[name] for name in ("energy_pj", "delay_cycles"))
+    assert np.array_equal(values[product.log.feasible], (energy * cycles)[product.log.feasible])
+    assert metric_text("edp_pj_cycles", float(np.nanmin(values))) in charts(product)["histogram"].label
+
+
+def test_the_layer_table_shows_every_mapping(results, outline):
+    assert outline.text.count("X:P Y:Q cores:K") == len(results.winner.layers)
+    assert "The mappings are those of Winner." in outline.text
+
+
+def test_mappings_onto_levels_say_how_to_read_them(results):
+    def mapped(contender, text):
+        return explained(contender, layers=tuple(replace(layer, mapping=text) for layer in contender.layers))
+
+    one = "L1[WIO] K8 Q28 - L0[W] C4X"
+    text = Outline(render(replace(results, winner=mapped(results.winner, one)))).text
+    assert text.count(one) == len(results.winner.layers)
+    assert "the memory levels, the outermost first" in text
+    none = Outline(render(replace(results, winner=mapped(results.winner, "")))).text
+    assert "Mapping" not in none
+    assert "mappings are" not in none
+
+
+def test_layers_that_no_array_runs_are_named(results):
+    layers = (*(Layer(layer.name, "gemm") for layer in results.winner.layers), Layer("head/dense", "gemm"))
+    workload = Workload("w", tuple(map(LayerUse, layers)))
+    lacking = replace(results, problem=replace(results.problem, workloads=(workload,)))
+    assert "the template has no array for them: head/dense." in Outline(render(lacking)).text
+    numbered = replace(layers[0], name=f"{layers[0].name}#2")  # a second array of a layer is no other layer
+    more = replace(results, problem=replace(results.problem, workloads=(Workload("w", (LayerUse(numbered),)),)))
+    assert "has no array" not in Outline(render(more)).text
+
+
+def test_an_evaluator_is_listed_with_its_options_once(results):
+    log = replace(results.log, options=np.full(len(results.log), '{"goal": "delay", "samples": 60}', dtype=object))
+    study = replace(results, log=log, candidates=None, versions={"evaluator toy_roofline": "1.0", "numpy": "2.4.6"})
+    text = Outline(render(study)).text
+    assert "evaluator toy_roofline 1.0 (analytical, goal=delay, samples=60)" in text
+    assert "evaluator toy_roofline 1.0 (analytical) " not in text
+
+
+def test_a_stage_that_took_no_time_is_left_out(results):
+    text = Outline(render(replace(results, stage_seconds={"search": 2.0, "prove": 0.004}))).text
+    assert "Search 2.0 s" in text
+    assert "Prove 0.0 s" not in text
+
+
+def test_many_parameters_scroll(make_results, results):
+    assert 'class="scroll tall" role="region" aria-label="Design parameters"' not in render(results)
+    names = tuple(f"array_{i}" for i in range(30))
+    space = Space("edge_tpu", tuple(Parameter(name, (1, 2)) for name in names))
+    design = Design("edge_tpu", tuple((name, 1) for name in names))
+    rows = results.log.select(slice(0, 5))
+    wide = replace(
+        results,
+        problem=Problem.minimising(space),
+        log=replace(rows, design={name: np.ones(5, dtype=np.int64) for name in names}),
+        candidates=None,
+        winner=replace(results.winner, design=design),
+        best_of_log=replace(results.best_of_log, design=design),
+        baseline=None,
+    )
+    assert 'class="scroll tall" role="region" aria-label="Design parameters"' in render(wide)
+
+
+@pytest.mark.parametrize(
+    ("missing", "heading"), [("area_parts_mm2", "Energy"), ("energy_parts_pj", "Area"), (None, "Area and energy")]
+)
+def test_the_breakdown_is_called_what_it_shows(results, missing, heading):
+    def without(contender):
+        return explained(contender, **{missing: {}}) if missing else contender
+
+    contenders = {name: without(getattr(results, name)) for name in ("winner", "best_of_log", "baseline")}
+    assert f'<h2 id="breakdown-title">{heading}</h2>' in render(replace(results, **contenders))

@@ -5,6 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from armillary.hardware.templates.edge_tpu import TEMPLATE
+from armillary.problems.criteria import Bound
 from armillary.studies.results import Candidates, Contender, Proof, Selection, Trial
 from armillary.types import Design, Failure
 from reports.plausible import explained
@@ -64,6 +66,23 @@ def test_legal_rows_are_feasible_and_within_bounds(results):
     assert 0 < legal.sum() < results.log.feasible.sum()
     assert (results.log.metrics["area_mm2"][legal] <= 29.0).all()
     assert not (legal & ~results.log.feasible).any()
+
+
+def test_only_bounds_that_leave_designs_out_are_told(results):
+    largest = float(TEMPLATE.area_mm2(np.array([results.space.cardinalities]) - 1)[0])
+    for area, told in ((largest, {}), (0.999 * largest, {"area_mm2": 0.999 * largest})):
+        bounds = (Bound("area_mm2", at_most=area), Bound("power_mw", at_most=1e12))
+        study = replace(results, problem=replace(results.problem, bounds=bounds))
+        assert study.bounds == {**told, "power_mw": 1e12}  # no law tells of a power
+
+
+def test_metrics_that_follow_from_others_are_measured(results):
+    study = replace(results, problem=TEMPLATE.problem("edp_pj_cycles", {"power_mw": 4000.0}))
+    log, feasible = study.log, study.log.feasible
+    power = log.metrics["energy_pj"] * 1e-9 / log.metrics["runtime_s"]
+    assert np.array_equal(study.legal(log)[feasible], (power <= 4000.0)[feasible])
+    assert 0 < study.legal(log).sum() < feasible.sum()
+    assert np.isnan(study.measured(log)[~feasible]).all()
 
 
 def test_rows_that_lack_a_metric_are_not_legal(results):

@@ -12,6 +12,7 @@ from armillary.reports.wording import (
     Scale,
     bytes_text,
     comparison,
+    count_text,
     duration,
     listed,
     metric_text,
@@ -71,6 +72,10 @@ def test_names_become_words():
     assert title("pe_memory_bytes") == "PE memory"
     assert title("pes_x") == "PEs X"
     assert title("dram_bandwidth_gbps") == "DRAM bandwidth"
+    assert title("scratchpad_kib") == "Scratchpad"
+    assert title("RegisterFile") == "Register file"
+    assert title("DRAM") == "DRAM"
+    assert title("row bytes") == "Row bytes"  # words already: they say what is counted
     assert title("bytes") == "Bytes"
     assert title("") == ""
 
@@ -127,7 +132,13 @@ def test_one_scale_for_an_axis():
     assert number(math.inf) == MISSING
 
 
+def test_large_counts_are_powers_of_ten():
+    assert count_text(452_760_000) == "452,760,000"
+    assert count_text(12**104) == f"1.72{TIMES}10¹¹²"
+
+
 def test_phrases():
+    assert listed(["a", "b", "c"], "or") == "a, b or c"
     assert signed(-0.128) == "\u22120.13"
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"

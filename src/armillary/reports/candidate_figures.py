@@ -14,6 +14,7 @@ from armillary.reports.figures import (
     hover_texts,
     objective_scale,
     objective_title,
+    rows_are,
     thinned,
 )
 from armillary.reports.theme import (
@@ -54,7 +55,7 @@ def predicted_measured(results: StudyResults) -> Chart | None:
     figure = blank()
     _add_diagonal(figure, predicted[feasible], measured[feasible])
     for name, mask, colour, symbol in (
-        ("Within bounds", legal, ROLE_COLOURS["winner"], "circle"),
+        ("Within bounds" if results.bounds else "Feasible", legal, ROLE_COLOURS["winner"], "circle"),
         ("Out of bounds", feasible & ~legal, OUT_OF_BOUNDS, "triangle-up"),
     ):
         _add_points(figure, results, candidates, np.flatnonzero(mask), predicted, measured, name, colour, symbol)
@@ -199,8 +200,8 @@ def log_progress(results: StudyResults) -> Chart | None:
         results,
         results.log,
         "log-progress",
-        "While collecting the log",
-        "Logged evaluations",
+        "While searching" if results.candidates is None else "While collecting the log",
+        f"{rows_are(results).capitalize()} designs",
         log_order=True,
     )
 

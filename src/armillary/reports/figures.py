@@ -29,7 +29,7 @@ from armillary.reports.theme import (
     spans_decades,
 )
 from armillary.reports.wording import ALPHA, TIMES, Scale, listed, look, metric_text, number, percent, title, value_text
-from armillary.studies.results import Role, StudyResults, Trial, feasible_metric
+from armillary.studies.results import Role, StudyResults, Trial
 from armillary.types import Evaluations
 
 MOST_POINTS = 1500
@@ -56,6 +56,11 @@ def hover_texts(results: StudyResults, evaluations: Evaluations, rows: NDArray[n
             lines.append(f"{labels.get(name, html.escape(name))}: {html.escape(text)}")
         texts.append("<br>".join(lines))
     return texts
+
+
+def rows_are(results: StudyResults) -> str:
+    """Return what the rows of the log are in a sentence: what was collected to learn from, or what a search tried."""
+    return "evaluated" if results.candidates is None else "logged"
 
 
 def thinned(rows: NDArray[np.int64], most: int = MOST_POINTS) -> NDArray[np.int64]:
@@ -90,9 +95,9 @@ def contender_values(results: StudyResults, metric: str) -> list[tuple[Role, str
 
 def second_metric(results: StudyResults) -> str | None:
     """Return the metric that the objective is traded against: the first bound, else area, else energy."""
-    offered = [*results.problem.upper_bounds, "area_mm2", "energy_pj"]
+    offered = [*results.bounds, "area_mm2", "energy_pj"]
     for metric in offered:
-        known = np.isfinite(feasible_metric(results.log, metric))
+        known = np.isfinite(results.feasible_metric(results.log, metric))
         if metric != results.problem.metric and known.any():
             return metric
     return None
@@ -104,14 +109,14 @@ def landscape(results: StudyResults) -> Chart | None:
     if other is None:
         return None
     scale = objective_scale(results)
-    across = Scale.of_metric(other, feasible_metric(results.log, other))
+    across = Scale.of_metric(other, results.feasible_metric(results.log, other))
     figure = blank()
-    layers = [("Logged design", results.log, LEGAL, 5, 0.55)]
+    layers = [(f"{rows_are(results).capitalize()} design", results.log, LEGAL, 5, 0.55)]
     if results.candidates is not None:
         layers.append(("Candidate", results.candidates.evaluations, ROLE_COLOURS["winner"], 6, 0.7))
     shown: list[float] = []
     for name, evaluations, colour, size, opacity in layers:
-        x, y = feasible_metric(evaluations, other), results.measured(evaluations)
+        x, y = results.feasible_metric(evaluations, other), results.measured(evaluations)
         rows = thinned(np.flatnonzero(np.isfinite(x) & np.isfinite(y)))
         shown += y[rows].tolist()
         figure.add_scatter(
@@ -128,8 +133,8 @@ def landscape(results: StudyResults) -> Chart | None:
         if other in contender.metrics:
             text = f"{metric_text(results.problem.metric, value)}<br>{metric_text(other, contender.metrics[other])}"
             _add_star(figure, role, name, contender.metrics[other] * across.factor, value * scale.factor, text)
-    if other in results.problem.upper_bounds:
-        bound = results.problem.upper_bounds[other]
+    if other in results.bounds:
+        bound = results.bounds[other]
         mark_line(figure, x=bound * across.factor, text=f"At most {metric_text(other, bound)}", colour=MUTED)
     figure.update_xaxes(axis(f"{look(other).title} ({across.unit})"), rangemode="tozero")
     figure.update_yaxes(axis(objective_title(results), shown, log=spans_decades(shown)))
@@ -139,7 +144,7 @@ def landscape(results: StudyResults) -> Chart | None:
         f"{look(results.problem.metric).title} against {look(other).title.lower()}",
         "Each point is a feasible design; hover or tap to read all its parameters. Lower and further left is better.",
         f"Scatter of {look(results.problem.metric).title.lower()} against {look(other).title.lower()} for the "
-        f"feasible designs of the log and the candidates, with {listed([c.name for _, c in results.contenders()])}.",
+        f"feasible designs, with {listed([c.name for _, c in results.contenders()])}.",
         figure,
         520,
     )
@@ -174,7 +179,7 @@ def histogram(results: StudyResults) -> Chart | None:
     figure = blank()
     below = np.zeros(len(edges) - 1, dtype=np.int64)
     for name, mask, colour in (
-        ("Within bounds" if results.problem.upper_bounds else "Feasible", legal, LEGAL),
+        ("Within bounds" if results.bounds else "Feasible", legal, LEGAL),
         ("Out of bounds", np.isfinite(values) & ~legal, OUT_OF_BOUNDS),
     ):
         if mask.any():
@@ -185,13 +190,13 @@ def histogram(results: StudyResults) -> Chart | None:
         mark_line(figure, x=value * scale.factor, text=html.escape(name), colour=ROLE_COLOURS[role])
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(axis(objective_title(results), edges.tolist(), log=log))
-    figure.update_yaxes(axis("Logged designs"), rangemode="tozero")
+    figure.update_yaxes(axis(f"{rows_are(results).capitalize()} designs"), rangemode="tozero")
     return Chart(
         "histogram",
-        f"{look(results.problem.metric).title} of the logged designs",
+        f"{look(results.problem.metric).title} of the {rows_are(results)} designs",
         f"{len(known):,} feasible rows of {len(values):,}. Dashed lines mark the contenders.",
-        f"Histogram of {look(results.problem.metric).title.lower()} over {len(known)} feasible logged designs, "
-        f"from {metric_text(results.problem.metric, float(known.min()))} to "
+        f"Histogram of {look(results.problem.metric).title.lower()} over {len(known)} feasible {rows_are(results)} "
+        f"designs, from {metric_text(results.problem.metric, float(known.min()))} to "
         f"{metric_text(results.problem.metric, float(known.max()))}.",
         figure,
         380,
@@ -236,7 +241,7 @@ def _add_steps(
 
 
 def reasons(results: StudyResults) -> Chart | None:
-    """What made logged designs infeasible, counted."""
+    """What made designs infeasible, counted."""
     log = results.log
     failed = np.flatnonzero(~log.feasible)
     if failed.size == 0:
@@ -263,8 +268,8 @@ def reasons(results: StudyResults) -> Chart | None:
     return Chart(
         "reasons",
         "Why designs were infeasible",
-        f"{failed.size:,} of {len(log):,} logged designs ({percent(failed.size / len(log))}) cannot run the workload. "
-        "Each is counted once, by the reason that its evaluation gave.",
+        f"{failed.size:,} of {len(log):,} {rows_are(results)} designs ({percent(failed.size / len(log))}) cannot run "
+        "the workload. Each is counted once, by the reason that its evaluation gave.",
         "Bar chart of infeasibility reasons: "
         + ", ".join(f"{title(name)} {count}" for name, count in counted[:6])
         + ".",

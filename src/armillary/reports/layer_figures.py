@@ -64,13 +64,17 @@ def layer_times(results: StudyResults) -> Chart | None:
     return Chart(
         "layer-times",
         "Time per layer",
-        "In the order of the network; equal layers are merged and their runs added up."
-        + _left_out(shown, seconds, kept),
+        f"In the order of the network{_merged(shown[0][1])}.{_left_out(shown, seconds, kept)}",
         f"Bar chart of time per layer for {listed([c.name for _, c in shown])}; slowest layer of "
         f"{shown[0][1].name}: {names[int(seconds[0].argmax())]}.",
         figure,
         110 + (11 * len(shown) + 9) * len(labels),
     )
+
+
+def _merged(contender: Contender) -> str:
+    several = any(layer.count > 1 for layer in contender.layers)
+    return "; equal layers are merged and their runs added up" if several else ""
 
 
 def _left_out(shown: list[tuple[Role, Contender]], seconds: np.ndarray, kept: list[int]) -> str:

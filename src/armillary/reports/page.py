@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from armillary.atomic_file import replaced
-from armillary.reports import candidate_figures, figures, layer_figures, roofline, summary, tables
+from armillary.reports import candidate_figures, figures, layer_figures, proof, roofline, summary, tables
 from armillary.reports.theme import Chart
 from armillary.studies.results import StudyResults
 
@@ -69,8 +69,12 @@ def render(results: StudyResults) -> str:
         charts=charts(results),
         goal=summary.goal(results),
         highlights=summary.highlights(results),
+        notice=summary.notice(results),
         paragraphs=summary.paragraphs(results),
         evaluators=summary.evaluators(results),
+        parts=summary.part_rows(results),
+        proof=proof.proof_table(results),
+        left_out=tables.left_out(results),
         total_time=summary.total_time(results),
         headings=tables.headings(results),
         design_rows=tables.design_rows(results),

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from armillary.reports.candidate_figures import rank_agreement
+from armillary.reports.figures import rows_are
 from armillary.reports.layer_figures import time_by_bound
-from armillary.reports.wording import comparison, duration, listed, look, metric_text, percent, signed, title
-from armillary.studies.results import Contender, StudyResults
+from armillary.reports.wording import (
+    comparison,
+    count_text,
+    duration,
+    listed,
+    look,
+    metric_text,
+    percent,
+    signed,
+    title,
+)
+from armillary.studies.results import Contender, Proof, StudyResults
+from armillary.types import Evaluations, Fidelity, options_from
 
 _LIMITS = {
     "compute": "compute",
@@ -33,8 +46,7 @@ class Highlight:
 def goal(results: StudyResults) -> str:
     """Return the objective in words: `lowest runtime with area at most 29.0 mm²`."""
     bounds = [
-        f"{look(name).title.lower()} at most {metric_text(name, bound)}"
-        for name, bound in results.problem.upper_bounds.items()
+        f"{look(name).title.lower()} at most {metric_text(name, bound)}" for name, bound in results.bounds.items()
     ]
     wanted = f"lowest {_in_text(look(results.problem.metric).title)}"
     return f"{wanted} with {listed(bounds)}" if bounds else wanted
@@ -45,37 +57,53 @@ def _in_text(words: str) -> str:
 
 
 def in_sentence(contender: Contender) -> str:
-    """Return how a sentence names a contender that is not the subject."""
-    return f"the {_in_text(contender.name) if contender.name.lower().startswith('best') else contender.name}"
+    """Return how a sentence names a contender that is not the subject: a phrase in small letters, a name as it is."""
+    rest = contender.name.split()[1:]
+    is_phrase = bool(rest) and all(word.islower() for word in rest)
+    return f"the {_in_text(contender.name) if is_phrase else contender.name}"
 
 
 def highlights(results: StudyResults) -> list[Highlight]:
     """Return the numbers that head the page."""
     metric = results.problem.metric
     shown = [_highlight(results, metric)]
-    for other in dict.fromkeys([*results.problem.upper_bounds, "energy_pj", "area_mm2"]):
+    for other in dict.fromkeys([*results.bounds, "energy_pj", "area_mm2"]):
         if other != metric and math.isfinite(results.winner.metrics.get(other, math.nan)):
             shown.append(_highlight(results, other))
+    if results.proof is not None:
+        shown += _proven_highlight(results, results.proof)
     infeasible = int((~results.log.feasible).sum())
     shown.append(
         Highlight(
-            "Logged designs",
+            f"{rows_are(results).capitalize()} designs",
             f"{len(results.log):,}",
             (f"{percent(infeasible / len(results.log))} infeasible" if len(results.log) else "the log is empty",),
         )
     )
     if results.candidates is not None:
         total, legal = len(results.candidates.predicted), int(results.legal(results.candidates.evaluations).sum())
-        within = "within bounds" if results.problem.upper_bounds else "feasible"
+        within = "within bounds" if results.bounds else "feasible"
         shown.append(Highlight("Candidates measured", f"{total:,}", (f"{legal:,} {within}",)))
     return shown
+
+
+def _proven_highlight(results: StudyResults, proof: Proof) -> list[Highlight]:
+    """Return what the truer evaluator measured of the winner; nothing if it measured others only."""
+    metric, place = results.problem.metric, _place_in(proof, results)
+    measured = results.measured(proof.evaluations)
+    if place is None or not np.isfinite(measured[place]):
+        return []
+    fidelity = str(proof.evaluations.fidelity[place])
+    label = f"{look(metric).title} by {'RTL' if fidelity == Fidelity.RTL else fidelity}"
+    remark = f"{metric_text(metric, float(proof.cheaper[place]))} by the {results.log.fidelity[0]} evaluator"
+    return [Highlight(label, metric_text(metric, float(measured[place])), (remark,))]
 
 
 def _highlight(results: StudyResults, metric: str) -> Highlight:
     value = results.winner.metrics.get(metric, math.nan)
     remarks = []
-    if metric in results.problem.upper_bounds:
-        remarks.append(f"of {metric_text(metric, results.problem.upper_bounds[metric])} allowed")
+    if metric in results.bounds:
+        remarks.append(f"of {metric_text(metric, results.bounds[metric])} allowed")
     for _, other in results.contenders()[1:]:
         text = comparison(metric, value, other.metrics.get(metric, math.nan))
         if text and other.failure is None:
@@ -83,17 +111,24 @@ def _highlight(results: StudyResults, metric: str) -> Highlight:
     return Highlight(f"{look(metric).title} of the winner", metric_text(metric, value), tuple(remarks))
 
 
+def notice(results: StudyResults) -> str:
+    """Return what a reader should know before anything else; empty if nothing."""
+    if results.candidates is None or not results.winner_is_from_log or beating(results):
+        return ""
+    return "No candidate was better than the log: the winner shown here is the best logged design."
+
+
 def paragraphs(results: StudyResults) -> list[str]:
     """Return the study in two short paragraphs: what came out, and how the search went."""
-    outcome = [_search_sentence, _winner_sentence, _baseline_sentence, _limit_sentence]
+    outcome = [_search_sentence, _winner_sentence, _baseline_sentence, _limit_sentence, _proof_sentence]
     search = [_log_sentence, _candidates_sentence]
     return [" ".join(text for say in part if (text := say(results))) for part in (outcome, search)]
 
 
 def _search_sentence(results: StudyResults) -> str:
     return (
-        f"The goal was the {goal(results)} for {results.workload}, among the {results.space.size:,} designs of the "
-        f"{results.space.name} space."
+        f"The goal was the {goal(results)} for {results.workload}, among the {count_text(results.space.size)} designs "
+        f"of the {results.space.name} space."
     )
 
 
@@ -103,7 +138,10 @@ def _winner_sentence(results: StudyResults) -> str:
     reached = f"a {_in_text(look(metric).title)} of {value}"
     if results.winner_is_from_log:
         if results.candidates is None:
-            return f"The best design found reaches {reached}."
+            subject = "The best design found" if results.proof is None else "The winner"
+            return f"{subject} reaches {reached}."
+        if beating(results):
+            return f"The winner is the best design of the log itself, with {reached}."
         legal = results.legal(results.candidates.evaluations).any()
         why = "no candidate beat it" if legal else "no candidate was legal"
         return f"The winner is the best design of the log itself, with {reached}: {why}."
@@ -116,31 +154,64 @@ def _winner_sentence(results: StudyResults) -> str:
     return f"The winner reaches {reached}{versus}."
 
 
+def beating(results: StudyResults) -> int:
+    """Return how many candidates are legal and better than the best of the log by the study's evaluator."""
+    if results.candidates is None:
+        return 0
+    best_logged = results.best_of_log.metrics.get(results.problem.metric, math.nan)
+    rows = results.candidates.evaluations
+    return int((results.measured(rows)[results.legal(rows)] < best_logged).sum())
+
+
+def _proof_sentence(results: StudyResults) -> str:
+    proof = results.proof
+    if proof is None:
+        return ""
+    truer, count = listed(evaluators_of([proof.evaluations])), len(proof.evaluations)
+    place = _place_in(proof, results)
+    if not results.legal(proof.evaluations).any():
+        return f"None of the {count:,} best designs was confirmed by {truer}." if count > 1 else (
+            f"It was not confirmed by {truer}."
+        )  # fmt: skip
+    if place is None:
+        return ""
+    measured = metric_text(results.problem.metric, float(results.measured(proof.evaluations)[place]))
+    return f"Of {count:,} designs that {truer} measured again it is the best, with {measured}." if count > 1 else (
+        f"Measured again by {truer}, it has {measured}."
+    )  # fmt: skip
+
+
+def _place_in(proof: Proof, results: StudyResults) -> int | None:
+    """Return where the winner stands among the designs that were measured again; None if it was not."""
+    places = [i for i, one in enumerate(proof.evaluations.to_list()) if one.design == results.winner.design]
+    return places[0] if places else None
+
+
 def _baseline_sentence(results: StudyResults) -> str:
     baseline = results.baseline
     if baseline is None:
         return ""
     if baseline.failure is not None:
-        return f"The {baseline.name} cannot run this workload ({baseline.failure})."
+        return f"T{in_sentence(baseline)[1:]} cannot run this workload ({baseline.failure})."
     metric = results.problem.metric
     winner, other = results.winner.metrics.get(metric, math.nan), baseline.metrics.get(metric, math.nan)
     text = comparison(metric, winner, other)
     if not text:
         return ""
     how = "equal to" if text == "equal" else f"{text} than"
-    return f"It is {how} the {baseline.name} ({metric_text(metric, other)} by the same evaluator)."
+    return f"It is {how} {in_sentence(baseline)} ({metric_text(metric, other)} by the same evaluator)."
 
 
 def _log_sentence(results: StudyResults) -> str:
     log = results.log
     infeasible = int((~log.feasible).sum())
     if infeasible == 0:
-        return f"All {len(log):,} logged designs were feasible."
+        return f"All {len(log):,} {rows_are(results)} designs were feasible."
     names = [str(r or k) for r, k in zip(log.failure_resource, log.failure_kind, strict=True) if r or k]
     reason, count = Counter(names).most_common(1)[0]
     return (
-        f"Of the {len(log):,} logged designs {percent(infeasible / len(log))} were infeasible, most often for "
-        f"{_in_text(title(reason))} ({percent(count / infeasible)} of them)."
+        f"Of the {len(log):,} {rows_are(results)} designs {percent(infeasible / len(log))} were infeasible, most often "
+        f"for {_in_text(title(reason))} ({percent(count / infeasible)} of them)."
     )
 
 
@@ -149,9 +220,7 @@ def _candidates_sentence(results: StudyResults) -> str:
     if candidates is None or not len(candidates.predicted):
         return ""
     legal = results.legal(candidates.evaluations)
-    metric = results.problem.metric
-    best_logged = results.best_of_log.metrics.get(metric, math.nan)
-    better = int((results.measured(candidates.evaluations)[legal] < best_logged).sum())
+    better = beating(results)
     tau = rank_agreement(results, candidates)
     ranked = (
         f" The rank correlation of prediction and measurement is {signed(tau)} (Kendall's τ)."
@@ -174,13 +243,31 @@ def _limit_sentence(results: StudyResults) -> str:
 
 def evaluators(results: StudyResults) -> list[str]:
     """Return every evaluator whose numbers the page shows, with version and fidelity."""
-    logs = [results.log, *([results.candidates.evaluations] if results.candidates is not None else [])]
+    return evaluators_of(_logs(results))
+
+
+def evaluators_of(logs: Sequence[Evaluations], *, with_options: bool = False) -> list[str]:
+    """Return the evaluators of rows, with version and fidelity: `gemmini 3 (analytical)`."""
     seen = {
-        (str(name), str(version), str(fidelity))
+        (str(name), str(version), str(fidelity), str(options) if with_options else "")
         for log in logs
-        for name, version, fidelity in zip(log.evaluator, log.version, log.fidelity, strict=True)
+        for name, version, fidelity, options in zip(log.evaluator, log.version, log.fidelity, log.options, strict=True)
     }
-    return [f"{name} {version} ({fidelity})" for name, version, fidelity in sorted(seen)]
+    return [
+        f"{name} {version} ({', '.join([fidelity, *(f'{k}={v}' for k, v in options_from(options).items())])})"
+        for name, version, fidelity, options in sorted(seen)
+    ]
+
+
+def part_rows(results: StudyResults) -> list[tuple[str, str]]:
+    """Return what the study was made with, and its version; an evaluator with its options."""
+    told = [("evaluator", text) for text in evaluators_of(_logs(results), with_options=True)]
+    return [(name, version) for name, version in results.versions.items() if not name.startswith("evaluator ")] + told
+
+
+def _logs(results: StudyResults) -> list[Evaluations]:
+    proven = [] if results.proof is None else [results.proof.evaluations]
+    return [results.log, *([] if results.candidates is None else [results.candidates.evaluations]), *proven]
 
 
 def total_time(results: StudyResults) -> str:

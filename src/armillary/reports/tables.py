@@ -14,6 +14,7 @@ from armillary.reports.wording import (
     Scale,
     comparison,
     duration,
+    listed,
     look,
     metric_text,
     number,
@@ -26,6 +27,8 @@ from armillary.spaces.space import Parameter
 from armillary.studies.results import Contender, Role, StudyResults
 from armillary.types import ArmillaryError, Value
 from armillary.workloads.layer import NotMapped
+
+_MOST_NAMED = 4  # values of a categorical parameter
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,17 @@ class LayerRow:
     utilization: str
     dram: str
     energy: str
+    mapping: str
 
 
 @dataclass(frozen=True)
 class LayerTable:
-    """The per-layer table with the unit of its times."""
+    """The per-layer table with the unit of its times, and how to read its mappings; empty if it has none."""
 
     unit: str
     names: tuple[str, ...]
     rows: tuple[LayerRow, ...]
+    mappings: str
 
 
 def headings(results: StudyResults) -> list[Heading]:
@@ -106,7 +111,7 @@ def _heading(results: StudyResults, role: Role, contender: Contender) -> Heading
         return Heading(role, contender.name, contender.note, "infeasible", str(contender.failure))
     broken = [
         f"{metric_text(name, contender.metrics[name])} exceeds the bound of {metric_text(name, bound)}"
-        for name, bound in results.problem.upper_bounds.items()
+        for name, bound in results.bounds.items()
         if contender.metrics.get(name, 0.0) > bound
     ]
     return Heading(role, contender.name, contender.note, "out of bounds" if broken else "", "; ".join(broken))
@@ -134,6 +139,8 @@ def _allowed(parameter: Parameter) -> str:
     first, last = (value_text(parameter, parameter.values[i]) for i in (0, -1))
     if len(parameter.values) == 1:
         return first
+    if parameter.kind == "categorical" and len(parameter.values) <= _MOST_NAMED:
+        return listed([value_text(parameter, value) for value in parameter.values], "or")
     return f"{len(parameter.values)} values, {first.removesuffix(f' {parameter.unit}')} to {last}"
 
 
@@ -152,13 +159,13 @@ def metric_rows(results: StudyResults) -> list[MetricRow]:
     """Return one row per metric that any contender has: the objective first, then bounds, then the rest."""
     shown = results.contenders()
     known = {name for _, contender in shown for name in contender.metrics}
-    order = dict.fromkeys([results.problem.metric, *results.problem.upper_bounds, *METRICS, *sorted(known)])
+    order = dict.fromkeys([results.problem.metric, *results.bounds, *METRICS, *sorted(known)])
     return [_metric_row(results, name) for name in order if name in known]
 
 
 def _metric_row(results: StudyResults, name: str) -> MetricRow:
     values = [contender.metrics.get(name, math.nan) for _, contender in results.contenders()]
-    bound = results.problem.upper_bounds.get(name)
+    bound = results.bounds.get(name)
     return MetricRow(
         label=look(name).title,
         values=tuple(metric_text(name, value) for value in values),
@@ -175,7 +182,31 @@ def layer_table(results: StudyResults) -> LayerTable | None:
     seconds = np.stack([contender.layer_seconds() for contender in shown])
     scale = Scale.of(seconds[0].tolist(), "s")
     rows = [_layer_row(shown[0], i, seconds[:, i], scale) for i in range(seconds.shape[1])]
-    return LayerTable(scale.unit, tuple(contender.name for contender in shown), tuple(rows))
+    names = tuple(contender.name for contender in shown)
+    return LayerTable(scale.unit, names, tuple(rows), _how_to_read(shown[0]))
+
+
+def _how_to_read(contender: Contender) -> str:
+    texts = [layer.mapping for layer in contender.layers if layer.mapping]
+    if not texts:
+        return ""
+    if not all(re.match(r"L\d+\[", text) for text in texts):
+        return f"The mappings are those of {contender.name}."
+    return (
+        f"The mappings are those of {contender.name}: the memory levels, the outermost first, each with the tensors "
+        "that it keeps (weights W, inputs I, outputs O) and its loops, the outermost first. X and Y mark loops that "
+        "are spread over the array; N1 stands for no loop."
+    )
+
+
+def left_out(results: StudyResults) -> list[str]:
+    """Return the layers of the workload that the numbers say nothing of, as where a template has no array for them."""
+    shown = [contender for _, contender in results.contenders() if contender.layers]
+    if not shown:
+        return []
+    there = {layer.name.split("#")[0] for layer in shown[0].layers}  # a layer's second array is named `layer#2`
+    of_workload = [use.layer.name for workload in results.problem.workloads for use in workload.layers]
+    return [name for name in of_workload if name.split("#")[0] not in there]
 
 
 def _layer_row(winner: Contender, position: int, seconds: np.ndarray, scale: Scale) -> LayerRow:
@@ -192,6 +223,7 @@ def _layer_row(winner: Contender, position: int, seconds: np.ndarray, scale: Sca
         utilization=percent(layer.utilization),
         dram=quantity(layer.dram_bytes, "B"),
         energy=quantity(layer.energy_pj * 1e-12, "J"),
+        mapping=layer.mapping,
     )
 
 
@@ -212,7 +244,7 @@ def log_shares(results: StudyResults) -> list[Share]:
     failed = results.log.failure_kind[~results.log.feasible]
     broken = int(np.isin(failed, ["error", "timeout"]).sum())
     parts = [
-        ("Within bounds" if results.problem.upper_bounds else "Feasible", "legal", legal),
+        ("Within bounds" if results.bounds else "Feasible", "legal", legal),
         ("Out of bounds", "outside", feasible - legal),
         ("Infeasible", "infeasible", len(failed) - broken),
         ("Evaluation broke", "broken", broken),
@@ -226,9 +258,10 @@ def log_shares(results: StudyResults) -> list[Share]:
 
 
 def stage_rows(results: StudyResults) -> list[tuple[str, str, float]]:
-    """Return label, duration and share of the total of each stage."""
+    """Return label, duration and share of the total of each stage that took any time."""
     total = sum(results.stage_seconds.values()) or 1.0
-    return [(title(name), duration(seconds), seconds / total) for name, seconds in results.stage_seconds.items()]
+    stages = [(title(name), duration(seconds), seconds / total) for name, seconds in results.stage_seconds.items()]
+    return [stage for stage in stages if stage[1] != duration(0.0)]
 
 
 def not_mapped_rows(results: StudyResults) -> list[tuple[str, str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from armillary.types import Value
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_UNIT_WORDS = {"bytes", "entries", "gbps", "mm2", "pj", "cycles", "bits", "mw", "um2"}
+_UNIT_WORDS = {"bytes", "kib", "entries", "gbps", "mm2", "pj", "cycles", "bits", "mw", "um2"}
 _WRITTEN = {
     "pe": "PE",
     "pes": "PEs",
@@ -42,6 +43,13 @@ class Look:
     more: str = "higher"
 
 
+_WAITED_FOR = {
+    "dram": "DRAM",
+    "scratchpad_bank": "a scratchpad bank",
+    "accumulator": "the accumulator",
+    "dependency": "earlier results",
+    "command": "a command",
+}
 _LOOKS = {
     "runtime_s": Look("Runtime", "s", less="faster", more="slower"),
     "delay_cycles": Look("Delay", "cycles", less="faster", more="slower"),
@@ -50,6 +58,11 @@ _LOOKS = {
     "power_mw": Look("Power", "W", 1e-3),
     "dram_bytes": Look("DRAM traffic", "B", less="less traffic", more="more traffic"),
     "onchip_bytes": Look("On-chip traffic", "B", less="less traffic", more="more traffic"),
+    "compute_cycles": Look("Cycles of compute alone", "cycles"),
+    "dram_cycles": Look("Cycles of DRAM alone", "cycles"),
+    "onchip_cycles": Look("Cycles of on-chip traffic alone", "cycles"),
+    "busy_cycles": Look("Cycles with the array at work", "cycles"),
+    **{f"{cause}_stall_cycles": Look(f"Cycles waiting for {what}", "cycles") for cause, what in _WAITED_FOR.items()},
     "utilization": Look("Utilisation", "%", 100.0, prefixed=False),
     "edp_pj_cycles": Look("Energy-delay product", "J·cycles", 1e-12),
 }
@@ -76,9 +89,13 @@ def look(metric: str) -> Look:
 
 
 def title(name: str) -> str:
-    """Return a parameter, resource or component name as words: `pe_memory_bytes` -> `PE memory`."""
-    words = name.replace("-", " ").replace("_", " ").split()
-    if len(words) > 1 and words[-1] in _UNIT_WORDS:
+    """Return a parameter, resource or component name as words: `pe_memory_bytes` -> `PE memory`.
+
+    A unit ends identifiers only; in `row bytes`, which is words already, it says what is counted.
+    """
+    spaced = re.sub(r"(?<=[a-z])[A-Z](?=[a-z])", lambda start: f" {start[0].lower()}", name)
+    words = spaced.replace("-", " ").replace("_", " ").split()
+    if len(words) > 1 and words[-1] in _UNIT_WORDS and " " not in name:
         words = words[:-1]
     text = " ".join(_WRITTEN.get(word, word) for word in words)
     return text[:1].upper() + text[1:]
@@ -93,6 +110,16 @@ def number(value: float, digits: int = 3) -> str:
     exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # of the rounded value: 9.996 has the digits of 10.0
     decimals = max(0, digits - 1 - exponent)
     return f"{value:,.{decimals}f}"
+
+
+def count_text(value: int) -> str:
+    """Return a whole number, thousands separated; a power of ten where nobody would read the digits."""
+    return f"{value:,}" if value < 10**15 else _times_power(value)
+
+
+def _times_power(value: float) -> str:
+    exponent = math.floor(math.log10(abs(value)))
+    return f"{number(float(value / 10**exponent))}{TIMES}10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
 def signed(value: float) -> str:
@@ -125,8 +152,7 @@ def metric_text(metric: str, value: float) -> str:
     if not shown.prefixed:
         return f"{number(scaled)} {shown.unit}".rstrip()
     if abs(scaled) >= 1e18:
-        exponent = math.floor(math.log10(abs(scaled)))
-        return f"{number(scaled / 10**exponent)}{TIMES}10{str(exponent).translate(_SUPERSCRIPTS)} {shown.unit}"
+        return f"{_times_power(scaled)} {shown.unit}"
     return quantity(scaled, shown.unit)
 
 
@@ -210,6 +236,6 @@ def shortened(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
-def listed(items: list[str]) -> str:
+def listed(items: list[str], last: str = "and") -> str:
     """Return items as a phrase: `a, b and c`."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {last} {items[-1]}"

@@ -1,4 +1,4 @@
-"""Whether the bounds of a problem can be met at all, as far as laws tell without evaluating anything."""
+"""What the bounds of a problem leave of its designs, as far as laws tell without evaluating anything."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from armillary.spaces.space import Space
 from armillary.types import ArmillaryError
 
 _STARTS, _ENUMERABLE = 4, 200_000
+_ROUNDING = 1e-9
 
 
 def check_bounds(problem: Problem) -> None:
@@ -27,6 +28,20 @@ def check_bounds(problem: Problem) -> None:
                 f"{bound.metric}={bound.at_most:g} cannot be met: the least of any design of {problem.space.name} is "
                 f"{least:.4g} {problem.metrics[bound.metric].unit}"
             )
+
+
+def telling(problem: Problem) -> dict[str, float]:
+    """Return the upper bounds by metric without those that, as far as laws tell, every design keeps to.
+
+    A template's limit may be what its largest design has.
+    """
+    bounds = problem.upper_bounds
+    return {metric: most for metric, most in bounds.items() if _leaves_out(problem, metric, most)}
+
+
+def _leaves_out(problem: Problem, metric: str, most: float) -> bool:
+    law = problem.laws.get(metric)
+    return law is None or -least_of(lambda codes: -law(codes), problem.space) > most * (1 + _ROUNDING)
 
 
 def least_of(law: Law, space: Space) -> float:

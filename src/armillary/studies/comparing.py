@@ -13,6 +13,7 @@ import yaml
 
 import armillary
 from armillary.evaluators.explanation import ChipRates, ExplainsDesigns, Explanation, LayerCost
+from armillary.metrics import derived
 from armillary.spaces.space import Space
 from armillary.studies.results import Contender, Proof
 from armillary.studies.stages import TIMES, Setting
@@ -52,14 +53,20 @@ def contender_of(name: str, note: str, evaluation: Evaluation, evaluator: Evalua
     """Return an evaluated design as a contender, taken apart where the evaluator can.
 
     A row of a log tells no layers; where they are missing, the design is evaluated once more by its evaluator.
+    Its metrics are those measured, and what the problem asks for besides.
     """
+    problem = setting.problem
+    asked = {
+        name: derived(evaluation.metrics, name, problem.metrics) for name in (problem.metric, *problem.upper_bounds)
+    }
+    metrics = {**evaluation.metrics, **{name: float(value) for name, value in asked.items() if value is not None}}
     whole = evaluation
     explanation = None
     if evaluation.feasible and isinstance(evaluator, ExplainsDesigns):
         if not evaluation.layers:
             whole = evaluator.evaluate([Candidate(evaluation.design)], setting.workload)[0]
         explanation = evaluator.explain(whole, setting.workload)
-    return Contender(name, evaluation.design, dict(evaluation.metrics), explanation, evaluation.failure, note)
+    return Contender(name, evaluation.design, metrics, explanation, evaluation.failure, note)
 
 
 def compared(setting: Setting, winner: Evaluation, note: str, of_log: Evaluation, of_log_note: str) -> Compared:

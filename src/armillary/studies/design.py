@@ -26,7 +26,7 @@ from armillary.studies.goals import options_for
 from armillary.studies.importance import METHOD, importances
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.propose import propose
-from armillary.studies.proving import place_of_winner, proof_note, proven, read_proof
+from armillary.studies.proving import place_of_winner, proof_note, proven, read_proof, truer_specs
 from armillary.studies.results import Candidates, Importances, Proof, Reliability, Selection, StudyResults, Trial
 from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
@@ -94,7 +94,7 @@ def run_design(
         options_for(template.name, Fidelity(request.fidelity), request.metric, request.options),
         seed=request.seed,
     )
-    truer = [evaluators.spec_of(template.name, Fidelity(name), seed=request.seed) for name in request.verify]
+    truer = truer_specs(template.name, request.verify, request.metric, request.options, seed=request.seed)
     folder.claim({"kind": "design", **asdict(request), "workload": workload.name})
     log = Log(request.log or folder.log)
     setting = Setting(

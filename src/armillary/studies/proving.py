@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from armillary import evaluators
 from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
 from armillary.log.store import Log
+from armillary.metrics import derived
 from armillary.problems.problem import Problem
+from armillary.studies.goals import options_for
 from armillary.studies.results import Proof
 from armillary.studies.stages import Setting
 from armillary.studies.study_folder import StudyFolder
-from armillary.types import Candidate, Evaluations, EvaluatorSpec
+from armillary.types import Candidate, Evaluations, EvaluatorSpec, Fidelity
 
 PROOF = "proof.json"
 _LOG, _MOST = "proven", 8
+
+
+def truer_specs(
+    template: str, names: Sequence[str], metric: str, options: Mapping[str, Any], *, seed: int
+) -> list[EvaluatorSpec]:
+    """Return the evaluators of truer fidelities, with those of a study's options that they share, and its goal.
+
+    Raises:
+        ArmillaryError: if there is no such evaluator, or an option is not allowed.
+    """
+    specs = []
+    for fidelity in map(Fidelity, names):
+        known = evaluators.kind_of(template, fidelity).options.model_fields
+        shared = {name: value for name, value in options.items() if name in known}
+        chosen = options_for(template, fidelity, metric, shared)
+        specs.append(evaluators.spec_of(template, fidelity, chosen, seed=seed))
+    return specs
 
 
 def best_rows(rows: Evaluations, problem: Problem, most: int) -> Evaluations:
@@ -55,7 +76,9 @@ def proven(
         for evaluation in executor.run(spec, candidates, setting.workload):
             found.append(evaluation)
             setting.on_progress(stage, len(found), len(candidates))
-    proof = Proof(Evaluations.from_list(found), best.metrics[setting.problem.metric])
+    problem = setting.problem
+    cheaper = np.asarray(derived(best.metrics, problem.metric, problem.metrics), dtype=float)
+    proof = Proof(Evaluations.from_list(found), cheaper)
     setting.folder.write(
         PROOF,
         {

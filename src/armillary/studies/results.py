@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.evaluators.explanation import ChipRates, Explanation, LayerCost
+from armillary.metrics import derived
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
+from armillary.studies.bounds import telling
 from armillary.types import Design, Evaluations, Failure
 from armillary.workloads.layer import NotMapped
 
@@ -196,6 +199,11 @@ class StudyResults:
         """The space of its designs."""
         return self.problem.space
 
+    @cached_property
+    def bounds(self) -> dict[str, float]:
+        """The upper bounds by metric that leave some design out."""
+        return telling(self.problem)
+
     @property
     def winner_is_from_log(self) -> bool:
         """Whether the winner is the best logged design itself."""
@@ -212,7 +220,7 @@ class StudyResults:
 
     def measured(self, evaluations: Evaluations) -> NDArray[np.float64]:
         """Return the objective of feasible rows and NaN for the others, shape [rows]."""
-        return feasible_metric(evaluations, self.problem.metric)
+        return self.feasible_metric(evaluations, self.problem.metric)
 
     def legal(self, evaluations: Evaluations) -> NDArray[np.bool_]:
         """Return which rows are feasible, measured and within every bound, shape [rows].
@@ -221,11 +229,10 @@ class StudyResults:
         """
         ok = np.isfinite(self.measured(evaluations))
         for name, bound in self.problem.upper_bounds.items():
-            ok &= feasible_metric(evaluations, name) <= bound
+            ok &= self.feasible_metric(evaluations, name) <= bound
         return ok
 
-
-def feasible_metric(evaluations: Evaluations, metric: str) -> NDArray[np.float64]:
-    """Return a metric of feasible rows and NaN for the others, shape [rows]."""
-    column = evaluations.metrics.get(metric, np.full(len(evaluations), np.nan))
-    return np.where(evaluations.feasible, column, np.nan)
+    def feasible_metric(self, evaluations: Evaluations, metric: str) -> NDArray[np.float64]:
+        """Return a metric, or what follows from others, of feasible rows and NaN for the others, shape [rows]."""
+        column = derived(evaluations.metrics, metric, self.problem.metrics)
+        return np.where(evaluations.feasible, np.nan if column is None else column, np.nan)

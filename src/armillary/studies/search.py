@@ -22,7 +22,7 @@ from armillary.studies.bounds import check_bounds
 from armillary.studies.comparing import compared, header, read_results, write_results
 from armillary.studies.goals import options_for
 from armillary.studies.progress import OnProgress, silent
-from armillary.studies.proving import place_of_winner, proof_note, proven, read_proof
+from armillary.studies.proving import place_of_winner, proof_note, proven, read_proof, truer_specs
 from armillary.studies.results import Proof, StudyResults
 from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
@@ -88,7 +88,7 @@ def run_search(
     fidelity = Fidelity(request.fidelity)
     options = options_for(template.name, fidelity, request.metric, request.options)
     spec = evaluators.spec_of(template.name, fidelity, options, seed=request.seed)
-    truer = [evaluators.spec_of(template.name, Fidelity(name), seed=request.seed) for name in request.verify]
+    truer = truer_specs(template.name, request.verify, request.metric, request.options, seed=request.seed)
     check_bounds(problem)
     executor = LocalExecutor(Log(folder.log), limits=limits)
     executor.evaluator(spec)  # which tells of a missing tool

@@ -195,6 +195,6 @@ def _template(family: Layerwise, workload: str, arrays: tuple[Slot, ...]) -> Tem
         baseline=space.design_from(
             {p.name: _BASELINE[i % 2] for i, p in enumerate(parameters)}, f"the uniform {family.name} design"
         ),
-        baseline_name="uniform",
+        baseline_name="Uniform design",
         baseline_note="every array alike",
     )

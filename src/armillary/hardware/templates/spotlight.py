@@ -328,7 +328,7 @@ def _template(space: Space, baseline: str, budget_mm2: float) -> Template:
         limits={"area_mm2": float(area_mm2(space, np.array([space.cardinalities]) - 1)[0])},
         budgets={"area_mm2": budget_mm2},
         baseline=space.design_from(values, space.name),
-        baseline_name="middle of the space",
+        baseline_name="Middle of the space",
         baseline_note="the middle of every range",
     )
 
