@@ -102,6 +102,12 @@ class Problem:
         """Return the problem with those of its bounds whose metrics are wanted."""
         return replace(self, bounds=tuple(bound for bound in self.bounds if wanted(bound.metric)))
 
+    def with_derived(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return the metrics of a result, with those that are asked for and follow from them."""
+        asked = (*(objective.metric for objective in self.objectives), *(bound.metric for bound in self.bounds))
+        found = {name: derived(metrics, name, self.metrics) for name in asked}
+        return {**metrics, **{name: value for name, value in found.items() if value is not None}}
+
     def satisfied(self, results: Outcomes | Evaluations) -> NDArray[np.bool_]:
         """Return which results are feasible and within every bound, shape [rows]; an unknown metric is not within."""
         within = results.feasible.copy()

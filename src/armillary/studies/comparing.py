@@ -59,7 +59,8 @@ def contender_of(name: str, note: str, evaluation: Evaluation, evaluator: Evalua
         if not evaluation.layers:
             whole = evaluator.evaluate([Candidate(evaluation.design)], setting.workload)[0]
         explanation = evaluator.explain(whole, setting.workload)
-    return Contender(name, evaluation.design, dict(evaluation.metrics), explanation, evaluation.failure, note)
+    metrics = setting.problem.with_derived(evaluation.metrics)
+    return Contender(name, evaluation.design, metrics, explanation, evaluation.failure, note)
 
 
 def compared(setting: Setting, winner: Evaluation, note: str, of_log: Evaluation, of_log_note: str) -> Compared:

@@ -7,6 +7,7 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.inspection import permutation_importance
 
 from armillary.problems.problem import Problem
+from armillary.studies.results import feasible_metric
 from armillary.types import Evaluations
 
 METHOD = (
@@ -25,7 +26,7 @@ def importances(rows: Evaluations, problem: Problem, seed: int) -> dict[str, flo
     rng = np.random.default_rng(seed)
     ok = rng.permutation(ok)[:_ROWS]
     codes = problem.space.encode_columns({name: column[ok] for name, column in rows.design.items()})
-    target = np.log(rows.metrics[problem.metric][ok])
+    target = np.log(feasible_metric(rows, problem.metric)[ok])
     half = len(ok) // 2
     forest = RandomForestRegressor(n_estimators=100, min_samples_leaf=2, random_state=seed, n_jobs=2)
     forest.fit(codes[:half], target[:half])
