@@ -10,7 +10,7 @@ from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
 from armillary.log.store import Log
 from armillary.problems.problem import Problem
-from armillary.studies.results import Proof
+from armillary.studies.results import Proof, feasible_metric
 from armillary.studies.stages import Setting
 from armillary.studies.study_folder import StudyFolder
 from armillary.types import Candidate, Evaluations, EvaluatorSpec
@@ -55,7 +55,7 @@ def proven(
         for evaluation in executor.run(spec, candidates, setting.workload):
             found.append(evaluation)
             setting.on_progress(stage, len(found), len(candidates))
-    proof = Proof(Evaluations.from_list(found), best.metrics[setting.problem.metric])
+    proof = Proof(Evaluations.from_list(found), feasible_metric(best, setting.problem.metric))
     setting.folder.write(
         PROOF,
         {

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.evaluators.explanation import ChipRates, Explanation, LayerCost
+from armillary.metrics import derived
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.types import Design, Evaluations, Failure
@@ -226,6 +227,6 @@ class StudyResults:
 
 
 def feasible_metric(evaluations: Evaluations, metric: str) -> NDArray[np.float64]:
-    """Return a metric of feasible rows and NaN for the others, shape [rows]."""
-    column = evaluations.metrics.get(metric, np.full(len(evaluations), np.nan))
-    return np.where(evaluations.feasible, column, np.nan)
+    """Return a metric of feasible rows, also one that follows from others, and NaN for the others, shape [rows]."""
+    column = derived(evaluations.metrics, metric)
+    return np.where(evaluations.feasible, np.nan if column is None else column, np.nan)
