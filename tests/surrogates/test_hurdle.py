@@ -125,8 +125,8 @@ def test_of_an_unseen_workload_it_leans_on_those_it_knows(several):
 
 
 def test_warnings_are_those_of_its_log(fitted):
-    assert fitted.below_the_log(0.1) is not None
-    assert fitted.below_the_log(29.0) is None
+    assert fitted.below_the_log("area_mm2", 0.1) is not None
+    assert fitted.below_the_log("area_mm2", 29.0) is None
     assert fitted.unlike(context_of(zoo.build("mobilenet_v2"))) is None
 
 

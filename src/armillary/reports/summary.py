@@ -10,8 +10,21 @@ import numpy as np
 
 from armillary.reports.candidate_figures import rank_agreement
 from armillary.reports.layer_figures import time_by_bound
-from armillary.reports.wording import comparison, duration, listed, look, metric_text, percent, signed, title
+from armillary.reports.wording import (
+    comparison,
+    duration,
+    listed,
+    look,
+    metric_text,
+    percent,
+    shortened,
+    signed,
+    title,
+)
 from armillary.studies.results import Contender, StudyResults
+from armillary.types import Evaluations
+
+_MOST_OF_A_FAULT = 120
 
 _LIMITS = {
     "compute": "compute",
@@ -56,19 +69,20 @@ def highlights(results: StudyResults) -> list[Highlight]:
     for other in dict.fromkeys([*results.problem.upper_bounds, "energy_pj", "area_mm2"]):
         if other != metric and math.isfinite(results.winner.metrics.get(other, math.nan)):
             shown.append(_highlight(results, other))
-    infeasible = int((~results.log.feasible).sum())
-    shown.append(
-        Highlight(
-            "Logged designs",
-            f"{len(results.log):,}",
-            (f"{percent(infeasible / len(results.log))} infeasible" if len(results.log) else "the log is empty",),
-        )
-    )
+    shown.append(Highlight("Logged designs", f"{len(results.log):,}", _log_remarks(results.log)))
     if results.candidates is not None:
         total, legal = len(results.candidates.predicted), int(results.legal(results.candidates.evaluations).sum())
         within = "within bounds" if results.problem.upper_bounds else "feasible"
         shown.append(Highlight("Candidates measured", f"{total:,}", (f"{legal:,} {within}",)))
     return shown
+
+
+def _log_remarks(log: Evaluations) -> tuple[str, ...]:
+    if not len(log):
+        return ("the log is empty",)
+    broken = int((~log.settled()).sum())
+    infeasible = f"{percent(int((log.settled() & ~log.feasible).sum()) / len(log))} infeasible"
+    return (infeasible, f"{percent(broken / len(log))} not evaluated") if broken else (infeasible,)
 
 
 def _highlight(results: StudyResults, metric: str) -> Highlight:
@@ -133,15 +147,24 @@ def _baseline_sentence(results: StudyResults) -> str:
 
 def _log_sentence(results: StudyResults) -> str:
     log = results.log
-    infeasible = int((~log.feasible).sum())
-    if infeasible == 0:
+    failed = np.flatnonzero(log.settled() & ~log.feasible)
+    broken = np.flatnonzero(~log.settled())
+    if not len(failed) and not len(broken):
         return f"All {len(log):,} logged designs were feasible."
-    names = [str(r or k) for r, k in zip(log.failure_resource, log.failure_kind, strict=True) if r or k]
-    reason, count = Counter(names).most_common(1)[0]
-    return (
-        f"Of the {len(log):,} logged designs {percent(infeasible / len(log))} were infeasible, most often for "
-        f"{_in_text(title(reason))} ({percent(count / infeasible)} of them)."
-    )
+    sentences = []
+    if len(failed):
+        reason, count = Counter(str(log.failure_resource[i] or log.failure_kind[i]) for i in failed).most_common(1)[0]
+        sentences.append(
+            f"Of the {len(log):,} logged designs {percent(len(failed) / len(log))} were infeasible, most often for "
+            f"{_in_text(title(reason))} ({percent(count / len(failed))} of them)."
+        )
+    if len(broken):
+        fault = Counter(str(log.failure(i)) for i in broken.tolist()).most_common(1)[0][0]
+        sentences.append(
+            f"{len(broken):,} evaluation{'s' if len(broken) > 1 else ''} broke, which tells nothing of the designs; "
+            f"most often: {shortened(fault, _MOST_OF_A_FAULT)}."
+        )
+    return " ".join(sentences)
 
 
 def _candidates_sentence(results: StudyResults) -> str:

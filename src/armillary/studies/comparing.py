@@ -12,7 +12,12 @@ from typing import Any
 import yaml
 
 import armillary
+from armillary import optimizers, surrogates
+from armillary.evaluators import EVALUATORS
 from armillary.evaluators.explanation import ChipRates, ExplainsDesigns, Explanation, LayerCost
+from armillary.execution.limits import Limits
+from armillary.execution.single import evaluated
+from armillary.hardware.templates import TEMPLATES
 from armillary.spaces.space import Space
 from armillary.studies.results import Contender, Proof
 from armillary.studies.stages import TIMES, Setting
@@ -69,7 +74,7 @@ def compared(setting: Setting, winner: Evaluation, note: str, of_log: Evaluation
     baseline = None
     template = setting.template
     if template.baseline is not None:
-        row = evaluator.evaluate([Candidate(template.baseline)], setting.workload)[0]
+        row = evaluated(evaluator, Candidate(template.baseline), setting.workload, Limits().retries)
         note_of_it = f"{template.baseline_note}, our evaluator"
         baseline = contender_of(template.baseline_name, note_of_it, row, evaluator, setting)
     return Compared(
@@ -173,6 +178,14 @@ def _proof_of(winner: Contender, proof: Proof | None) -> dict[str, Any]:
 
 def _versions(setting: Setting) -> dict[str, str]:
     packages = {name: metadata.version(name) for name in ("torch", "numpy", "onnx", "pyarrow")}
+    asked, template = setting.folder.request(), setting.template.name
+    for registry, member in (
+        (TEMPLATES, template),
+        (EVALUATORS, f"{template}.{setting.spec.fidelity}"),
+        (surrogates.REGISTRY, asked.get("surrogate", "")),
+        (optimizers.REGISTRY, asked.get("optimizer", "")),
+    ):
+        packages |= registry.packages(member)
     return {
         "armillary": armillary.__version__,
         f"evaluator {setting.spec.name}": setting.spec.version,
