@@ -56,6 +56,21 @@ def test_confuciux_learns_on_twelve_levels_then_mutates_them():
     assert np.median(ratios) < 0.95
 
 
+def test_the_policy_of_confuciux_moves_to_what_costs_less():
+    array = EDGE.names.index("pe_array")
+
+    def large(codes):
+        return codes[:, array] > EDGE.cardinalities[array] / 2
+
+    shares = []
+    for seed in range(5):
+        search = Confuciux(FREE, seed=seed, learned=1000)
+        asked = search.ask_codes(36)  # of 144, each once
+        search.tell_values(asked, np.where(large(asked), 1.0, 3.0))
+        shares.append(large(search.ask_codes(30)).mean())
+    assert np.mean(shares) > 0.65  # 0.8
+
+
 @pytest.mark.parametrize("name", [n for n in optimizers.names() if n.startswith(("confuciux", "hasco", "spotlight"))])
 def test_another_space_is_refused(name):
     other = Problem.minimising(Space("other", (Parameter("width", (1, 2)),)))
