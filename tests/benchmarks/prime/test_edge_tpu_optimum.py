@@ -9,16 +9,16 @@ from armillary.benchmarks.prime.edge_tpu_optimum import KNOWN, known_optima, reg
 from armillary.benchmarks.prime.scenarios import AREA_MM2, ENC, V2, scenarios
 from armillary.benchmarks.result import BenchOptions
 from armillary.evaluators.edge_tpu.enumeration import Enumeration, Scenario
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.evaluators.edge_tpu.evaluator import KIND, EdgeTpuEvaluator
 from armillary.workloads import zoo
 
 
 def recorded():
-    return json.loads((resources.files("armillary.benchmarks") / KNOWN).read_text())
+    return json.loads((resources.files("armillary.benchmarks.prime") / KNOWN).read_text())
 
 
 def test_every_recorded_optimum_is_what_its_design_takes():
-    assert recorded()["evaluator"] == EdgeTpuEvaluator.version
+    assert recorded()["evaluator"] == KIND.version
     for row in recorded()["scenarios"]:
         codes = np.array([row["codes"]])
         runs = [EdgeTpuEvaluator().evaluate_codes(codes, zoo.build(name)) for name in row["workloads"]]
