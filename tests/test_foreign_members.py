@@ -7,9 +7,10 @@ from contextlib import redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
 import pytest
+import typer
 
 from armillary import evaluators, surrogates
-from armillary.cli import main
+from armillary.cli import app, main
 from armillary.hardware import templates
 from armillary.metrics import METRICS, OURS
 from armillary.registry import Registry
@@ -147,3 +148,13 @@ def test_lists_what_other_packages_bring_without_loading_it(install, kind, ours)
     rows = {row["name"]: row["from"] for row in json.loads(command(kind, "--json")[1])}
     assert rows["theirs"] == "stranger_broken:x"
     assert rows[ours].startswith(f"armillary.{kind}.")
+
+
+def test_help_sends_to_the_lists_where_members_may_be_others():
+    found = set()
+    for name, of_command in typer.main.get_command(app).commands.items():
+        for option in of_command.params:
+            if option.name in ("surrogate", "optimizer", "template"):
+                assert option.help.startswith(f"A name from `armillary {option.name}s`"), (name, option.help)
+                found.add(option.name)
+    assert found == {"surrogate", "optimizer", "template"}
