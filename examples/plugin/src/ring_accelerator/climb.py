@@ -12,7 +12,9 @@ _TRIES, _SURPRISE = 200, 0.2
 
 
 class Climb:
-    """Hill climbing with restarts; no design is asked twice while there are others.
+    """Hill climbing with restarts, for spaces small enough to be counted through.
+
+    No design is asked twice while there are others.
 
     Args:
         problem: with one objective.
