@@ -131,6 +131,7 @@ def templates_show(
         "name": template.name,
         "designs": template.space.size,
         "one_hot_width": template.space.one_hot_width,
+        "max_area_mm2": template.limits.get("area_mm2"),
         "limits": dict(template.limits),
         "laws": list(template.laws),
         "budgets": dict(template.budgets),
