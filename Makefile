@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEMO_MODEL ?= out/demo/mobilenet_v2.onnx
 
-.PHONY: demo test test-all lint types docs bench clean
+.PHONY: demo test test-all mutants lint types docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/export_mobilenet_v2.py $(DEMO_MODEL)
@@ -17,6 +17,12 @@ test: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler
 
 test-all: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler
 	$(BIN)/python -m pytest -q --timeout 3600
+
+# Not for every change: a quarter of an hour. A mutant that lives is a line that no test of its module would miss.
+mutants: $(VENV)/.mutants
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run --max-children 2
+	@$(BIN)/mutmut results
+	@$(BIN)/mutmut export-cicd-stats && cat mutants/mutmut-cicd-stats.json
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -36,7 +42,7 @@ bench: $(VENV)/.installed
 	$(BIN)/armillary bench first-light
 
 clean:
-	rm -rf $(VENV) out build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf $(VENV) mutants out build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
 
 # Debian's Python comes without ensurepip; its package is the only thing that may be missing here.
 $(VENV)/.created:
@@ -61,6 +67,10 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(PIP) --editable '.[docs]'
+	@touch $@
+
+$(VENV)/.mutants: $(VENV)/.dev
+	$(PIP) --editable '.[mutants]'
 	@touch $@
 
 # The tests open the report in a real browser.

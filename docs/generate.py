@@ -1,4 +1,4 @@
-"""Write the reference pages from the code; `--check` fails if a page is stale.
+"""Write the reference pages from the code, of our own members alone; `--check` fails if a page is stale.
 
 Usage: python docs/generate.py [--check]
 """
@@ -18,7 +18,7 @@ from armillary.cli import app
 from armillary.hardware import templates
 from armillary.log.layer_runs import LayerRuns
 from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, FAILURE_COLUMN, LAYER_RUNS, SPACE_COLUMN, to_table
-from armillary.metrics import METRICS, largest, total
+from armillary.metrics import OURS, largest, total
 from armillary.spaces.space import Parameter
 from armillary.types import Evaluation, Evaluations, EvaluatorSpec, Fidelity, LayerRun, Metric, Value
 from armillary.workloads import zoo
@@ -69,7 +69,7 @@ def _leaves(command: object, path: str) -> Iterable[tuple[str, object]]:
 def template_pages() -> str:
     """Return the parameters of every template."""
     parts = ["# Templates"]
-    for name in templates.names():
+    for name in sorted(templates.TEMPLATES.members):
         per_layer = templates.depends_on_workload(name)
         template = templates.load(name, zoo.build("resnet50")) if per_layer else templates.load(name)
         baseline = template.baseline.as_dict()
@@ -159,7 +159,7 @@ FOLDS = {total: "sum of `runs` times the values", largest: "largest value", None
 def log_page() -> str:
     """Return the columns of the tables of a log."""
     template, workload = templates.load("edge_tpu"), zoo.build("mobilenet_v2")
-    run = LayerRun(template.baseline, workload.layers[0].layer, "", dict.fromkeys(METRICS, 1.0))
+    run = LayerRun(template.baseline, workload.layers[0].layer, "", dict.fromkeys(OURS, 1.0))
     evaluation = Evaluation(
         template.baseline, workload.name, context_of(workload).as_dict(), "", "", Fidelity.ANALYTICAL, run.metrics,
         True, None, 0.0, 0, datetime(2026, 1, 1),
@@ -184,7 +184,7 @@ def log_page() -> str:
             "## Metrics",
             "Each metric that an evaluator measures is a column, whatever its name. These are Armillary's own. The "
             "last column says how the value of a network follows from those of its layers.",
-            table(("metric", "unit", "of a network"), [(f"`{n}`", m.unit, _of_network(m)) for n, m in METRICS.items()]),
+            table(("metric", "unit", "of a network"), [(f"`{n}`", m.unit, _of_network(m)) for n, m in OURS.items()]),
         ]
     )
 
@@ -215,8 +215,8 @@ def _of_network(metric: Metric) -> str:
 def index_page() -> str:
     """Return the list of pages and registries."""
     members = [
-        ("surrogates", ", ".join(surrogates.names())),
-        ("optimizers", ", ".join(optimizers.names())),
+        ("surrogates", ", ".join(sorted(surrogates.REGISTRY.members))),
+        ("optimizers", ", ".join(sorted(optimizers.REGISTRY.members))),
         ("benchmarks", ", ".join(BENCHES.names())),
     ]
     toctree = "```{toctree}\ncli\ntemplates\nworkloads\nlog\n```"

@@ -244,7 +244,7 @@ def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
     fit = ("fit", "--log", log, "--area", "29")
     prime = answer(*fit, "--surrogate", "prime", "--schedule", "quick", "--out", tmp_path / "p.pt")
     small = ("--area", "1", "--surrogate", "prime", "--schedule", "quick", "--out", tmp_path / "small.pt")
-    assert "the area bound 1 mm2 lies below every feasible design" in armillary(*fit[:3], *small).stderr
+    assert "the bound area_mm2=1 mm2 lies below every feasible design" in armillary(*fit[:3], *small).stderr
     fitted = answer(*fit, "--out", tmp_path / "m.pt")
     assert prime["rows"] == fitted["rows"] == 1500
     rows = answer("propose", "--model", tmp_path / "m.pt", "--workload", "mobilenet_v2", "--area", "29", "--top", "8")

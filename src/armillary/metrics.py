@@ -1,7 +1,7 @@
 """The metrics: their units, how the runs of layers add up to a network, and what follows from others.
 
 Ours stand here. Other packages add theirs through the entry-point group `armillary.metrics`, whose entries are
-`Metric` values; a problem may bring its own for itself alone.
+`Metric` values, each under its metric's name; a problem may bring its own for itself alone.
 """
 
 from __future__ import annotations
@@ -52,21 +52,33 @@ OURS: Mapping[str, Metric] = {
 
 
 class _Metrics(Mapping[str, Metric]):
-    """Our metrics and those of other packages, which are looked up once, when first asked for."""
+    """Our metrics, then those of other packages: each is loaded when it is asked for, and once."""
+
+    def __init__(self) -> None:
+        self._foreign = Registry("metric", "armillary.metrics", {})
+        self._loaded: dict[str, Metric] = {}
 
     @cached_property
-    def _all(self) -> dict[str, Metric]:
-        foreign = Registry("metric", "armillary.metrics", {})
-        return {**{name: foreign.load(name) for name in foreign.names()}, **OURS}
+    def _names(self) -> tuple[str, ...]:
+        return (*OURS, *(name for name in self._foreign.names() if name not in OURS))
 
     def __getitem__(self, name: str) -> Metric:
-        return OURS[name] if name in OURS else self._all[name]
+        if name in OURS:
+            return OURS[name]
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._loaded:
+            self._loaded[name] = self._foreign.load(name, Metric)
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in OURS or name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._names)
 
 
 METRICS: Mapping[str, Metric] = _Metrics()

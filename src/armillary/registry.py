@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -25,6 +26,13 @@ class Registry:
     group: str
     members: Mapping[str, str]
 
+    def packages(self, name: str) -> dict[str, str]:
+        """Return which other packages bring a member of this name, with their versions; none if the member is ours."""
+        if name in self.members:
+            return {}
+        found = metadata.entry_points(group=self.group, name=name)
+        return {entry.dist.name: entry.dist.version for entry in found if entry.dist is not None}
+
     def paths(self) -> dict[str, str]:
         """Return every member's import path by name, sorted by name."""
         foreign = {entry.name: entry.value for entry in metadata.entry_points(group=self.group)}
@@ -34,11 +42,15 @@ class Registry:
         """Return the names of all members, sorted."""
         return list(self.paths())
 
-    def load(self, name: str) -> Any:
-        """Return the member (a class or function).
+    def load(self, name: str, of: type | None = None) -> Any:
+        """Return the member (a class, a function or a value).
+
+        Args:
+            name: of the member.
+            of: what it has to be an instance of; anything, if not given.
 
         Raises:
-            ArmillaryError: if there is no such member, or its package cannot be imported.
+            ArmillaryError: if there is no such member, its package cannot be imported, or it is something else.
         """
         paths = self.paths()
         if name not in paths:
@@ -46,7 +58,15 @@ class Registry:
             hint = f"did you mean {close[0]!r}? " if close else ""
             raise ArmillaryError(f"{self.kind} {name!r} is unknown; {hint}choose one of {list(paths)}")
         module, _, attribute = paths[name].partition(":")
+        # other people's modules may fail in any way when they are imported; ours are only ever missing something
+        faults = (ImportError, AttributeError) if name in self.members else (Exception,)
         try:
-            return getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as fault:
-            raise ArmillaryError(f"{self.kind} {name!r} at {paths[name]} cannot be loaded: {fault}") from fault
+            found = getattr(import_module(module), attribute)
+        except faults as fault:
+            why = traceback.format_exception_only(fault)[-1].strip()
+            raise ArmillaryError(f"{self.kind} {name!r} at {paths[name]} cannot be loaded: {why}") from fault
+        if of is not None and not isinstance(found, of):
+            raise ArmillaryError(
+                f"{self.kind} {name!r} at {paths[name]} is no {of.__name__}, it is a {type(found).__name__}"
+            )
+        return found

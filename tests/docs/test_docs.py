@@ -1,3 +1,5 @@
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,3 +38,30 @@ def test_every_command_of_the_readme_exists():
     }
     assert used
     assert used <= names
+
+
+INCLUDE = re.compile(r"```\{literalinclude\} (\S+)\n((?::[\w-]+:.*\n)*)```")
+
+
+def objects(path):
+    """Return the names of the classes, functions and methods of a module."""
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    tree = ast.parse(path.read_text())
+    outer = [node for node in tree.body if isinstance(node, kinds)]
+    inner = [f"{node.name}.{part.name}" for node in outer for part in node.body if isinstance(part, kinds)]
+    return [node.name for node in outer] + inner
+
+
+def test_what_the_pages_include_is_there():
+    found = 0
+    for page in (ROOT / "docs").rglob("*.md"):
+        for name, options in INCLUDE.findall(page.read_text()):
+            found += 1
+            path = page.parent / name
+            assert path.is_file(), f"{page} includes {name}"
+            for option, value in re.findall(r":([\w-]+): (.*)", options):
+                there = {"pyobject": lambda p, v: v in objects(p), "language": lambda *_: True}.get(
+                    option, lambda p, v: v in p.read_text()
+                )
+                assert there(path, value), f"{page}: {name} has no {value}"
+    assert found >= 5

@@ -39,6 +39,10 @@ class LayerwiseContract(EvaluatorContract):
     def space(self, workload):
         return templates.load(self.name, workload).space
 
+    @pytest.fixture
+    def laws(self, workload):
+        return templates.load(self.name, workload).laws
+
 
 class TestNvdla(LayerwiseContract):
     name = "nvdla"

@@ -27,7 +27,10 @@ def test_a_mapping_that_is_not_moved_rounds_to_itself():
 
 def test_descent_beats_its_random_starts():
     layer = Layer("conv", "conv", K=64, C=32, P=14, Q=14, R=3, S=3)
-    gradient, random = (
-        search(hierarchy(), layer, method=m, budget=4_000, seed=0).value for m in ("gradient", "random")
-    )
-    assert gradient < random
+    ratios = []
+    for seed in range(3):
+        descent, random = (
+            search(hierarchy(), layer, method=m, budget=4_000, seed=seed).value for m in ("gradient", "random")
+        )
+        ratios.append(descent / random)
+    assert np.median(ratios) < 0.97  # 0.85

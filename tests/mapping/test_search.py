@@ -51,7 +51,8 @@ def test_exhaustion_proves_what_the_others_can_at_best_reach():
         found = search(SMALL, SMALL_LAYER, method=method, budget=2_000)
         assert found.value >= best.value
         assert not found.optimal
-    assert search(SMALL, SMALL_LAYER, method="genetic", budget=5_000).value == best.value
+    reached = [search(SMALL, SMALL_LAYER, method="genetic", budget=2_000, seed=s).value for s in range(3)]
+    assert np.median(reached) == best.value
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
@@ -67,10 +68,10 @@ def test_the_genetic_search_beats_random_on_a_large_space():
     chip = hierarchy()
     layer = Layer("conv", "conv", K=64, C=32, P=14, Q=14, R=3, S=3)
     genetic, random = (
-        np.median([search(chip, layer, method=m, budget=8_000, seed=s).value for s in range(3)])
+        np.median([search(chip, layer, method=m, budget=4_000, seed=s).value for s in range(5)])
         for m in ("genetic", "random")
     )
-    assert genetic < random
+    assert genetic < 0.93 * random  # 0.8
 
 
 def test_same_seed_same_result():

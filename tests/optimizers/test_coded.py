@@ -1,58 +1,96 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from armillary import optimizers
 from armillary.hardware.templates import edge_tpu
-from armillary.optimizers.coded import objective_values
 from armillary.optimizers.random_search import RandomSearch
+from armillary.problems.criteria import Bound, Objective
+from armillary.problems.outcomes import Outcomes
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Parameter, Space
+from armillary.surrogates.deep_ensemble import Setting
 from armillary.testing.optimizers import evaluation
-from armillary.types import ArmillaryError, Evaluations, Objective
+from armillary.types import ArmillaryError, Candidate
 
-SPACE = Space("line", (Parameter("x", (1, 2, 3, 4)),))
+LINE = Problem.minimising(Space("line", (Parameter("x", (1, 2, 3, 4, 5)),)), "runtime_s", {"area_mm2": 29.0})
 
 # they search one template only; their own tests hold them to the same
 OF_SPOTLIGHT = ("spotlight", "confuciux", "hasco")
+FEW = Setting(members=2, hidden=32, steps=30, more_steps=10, batch=32)
+FEWER = {"mins": {"steps": 50, "hidden": 32}, "bayesian": {"refit": 1.0}, "prime-online": {"setting": FEW}}
 
 
-def rows(*metrics):
-    designs = SPACE.designs(np.arange(len(metrics))[:, None])
-    return Evaluations.from_list([evaluation(d, m) for d, m in zip(designs, metrics, strict=True)])
+def line(*metrics):
+    """Return the designs of the line and what became of them."""
+    designs = LINE.space.designs(np.arange(len(metrics))[:, None])
+    told = [evaluation(design, found) for design, found in zip(designs, metrics, strict=True)]
+    return [Candidate(design) for design in designs], Outcomes.of_each(told)
 
 
-def test_infeasible_and_out_of_bounds_are_infinite():
-    found = rows({"runtime_s": 1.0, "area_mm2": 9.0}, None, {"runtime_s": 2.0, "area_mm2": 30.0}, {"area_mm2": 1.0})
-    values = objective_values(found, Objective("runtime_s", {"area_mm2": 29.0}))
-    np.testing.assert_array_equal(values, [1.0, np.inf, np.inf, np.inf])
+TOLD = line(
+    {"runtime_s": 3.0, "area_mm2": 29.0}, None, {"runtime_s": 1.0, "area_mm2": 30.0}, {"area_mm2": 1.0},
+    {"runtime_s": 2.0, "area_mm2": 9.0},
+)  # fmt: skip
 
 
-def test_a_batch_without_any_feasible_row_is_infinite():
-    assert np.isinf(objective_values(rows(None, None), Objective("runtime_s", {"area_mm2": 29.0}))).all()
+def test_the_best_is_feasible_and_within_the_bounds():
+    search = RandomSearch(LINE)
+    search.tell(*TOLD)
+    assert search.best_codes.tolist() == [4]
+    assert search.best_value == 2.0
+    search.tell(*line({"runtime_s": 2.5, "area_mm2": 1.0}))
+    assert search.best_codes.tolist() == [4]
 
 
-def test_a_bound_without_its_metric_is_refused():
-    with pytest.raises(ArmillaryError, match="no metric 'area_mm2'"):
-        objective_values(rows({"runtime_s": 1.0}), Objective("runtime_s", {"area_mm2": 29.0}))
+def test_codes_are_told_as_candidates_are():
+    by_codes, by_candidates = RandomSearch(LINE), RandomSearch(LINE)
+    candidates, outcomes = TOLD
+    by_candidates.tell(candidates, outcomes)
+    by_codes.tell_codes(LINE.space.encode([candidate.design for candidate in candidates]), outcomes)
+    assert by_codes.best_codes.tolist() == by_candidates.best_codes.tolist()
+    assert by_codes.ask(3) == by_candidates.ask(3)
+
+
+def test_of_what_is_to_be_maximised_the_most_is_the_best():
+    search = RandomSearch(replace(LINE, objectives=(Objective("runtime_s", "maximize"),)))
+    search.tell(*TOLD)
+    assert search.best_codes.tolist() == [0]
+
+
+def test_one_objective_is_needed():
+    several = replace(LINE, objectives=(Objective("runtime_s"), Objective("energy_pj")))
+    with pytest.raises(ArmillaryError, match="the objectives runtime_s, energy_pj are several; this method takes one"):
+        RandomSearch(several)
 
 
 @pytest.mark.parametrize("name", [n for n in optimizers.names() if not n.startswith(OF_SPOTLIGHT)])
 def test_no_design_outside_a_known_constraint_is_asked(name):
-    fewer = {"steps": 100} if name == "mins" else {}
-    objective = Objective("runtime_s", {"area_mm2": 2.0})
-    optimizer = optimizers.load(name)(space=edge_tpu.SPACE, objective=objective, seed=0, **fewer)
-    optimizer.within = lambda codes: edge_tpu.area_mm2(codes) <= 2.0
-    for _ in range(6):
-        codes = optimizer.ask_codes(40)
-        assert len(codes) == 40
+    """Though the best designs lie there, by all that the optimizer knows."""
+    problem = edge_tpu.TEMPLATE.problem("runtime_s", {"area_mm2": 2.0})
+    optimizer = optimizers.load(name)(problem, seed=0, **FEWER.get(name, {}))
+    codes = RandomSearch(problem, seed=1).ask_codes(200)
+    for _ in range(3):
+        optimizer.tell_values(codes, 1000.0 / (1 + codes.sum(axis=1)))
+        codes = optimizer.ask_codes(30)
+        assert len(codes) == 30
         assert (edge_tpu.area_mm2(codes) <= 2.0).all()
-        optimizer.tell_batch(codes, 1.0 + codes.sum(axis=1))
 
 
 def test_a_constraint_that_next_to_nothing_meets_is_met():
-    optimizer = RandomSearch(space=edge_tpu.SPACE, objective=Objective("runtime_s"), seed=0)
-    smallest = edge_tpu.area_mm2(np.zeros((1, 10), dtype=np.int64))[0]
-    optimizer.within = lambda codes: edge_tpu.area_mm2(codes) <= 1.2 * smallest
-    assert (edge_tpu.area_mm2(optimizer.ask_codes(5)) <= 1.2 * smallest).all()
-    optimizer.within = lambda codes: np.zeros(len(codes), dtype=bool)
+    smallest = float(edge_tpu.area_mm2(np.zeros((1, 10), dtype=np.int64))[0])
+    some, none = (edge_tpu.TEMPLATE.problem("runtime_s", {"area_mm2": share * smallest}) for share in (1.2, 0.9))
+    assert (edge_tpu.area_mm2(RandomSearch(some).ask_codes(5)) <= 1.2 * smallest).all()
     with pytest.raises(ArmillaryError, match="no design of space edge_tpu was found"):
-        optimizer.ask_codes(5)
+        RandomSearch(none).ask_codes(5)
+
+
+def test_a_law_bounds_from_below_too():
+    large = replace(edge_tpu.TEMPLATE.problem(), bounds=(Bound("area_mm2", at_least=60.0),))
+    assert (edge_tpu.area_mm2(RandomSearch(large).ask_codes(50)) >= 60.0).all()
+
+
+def test_first_batches_are_small():
+    search = RandomSearch(LINE)
+    assert [search.asks_after(told) for told in (0, 64, 800, 10**6)] == [8, 8, 100, 256]

@@ -3,14 +3,15 @@ import pytest
 
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.optimizers.genetic import Genetic, children
+from armillary.problems.problem import Problem
 from armillary.testing.optimizers import OptimizerContract
-from armillary.types import ArmillaryError, Objective
+from armillary.types import ArmillaryError
 
 
 class TestGenetic(OptimizerContract):
     @pytest.fixture
-    def make(self, tiny_space, objective):
-        return lambda seed: Genetic(space=tiny_space, objective=objective, seed=seed)
+    def make(self, problem):
+        return lambda seed: Genetic(problem, seed=seed)
 
 
 def test_children_are_designs_near_their_parents():
@@ -23,4 +24,4 @@ def test_children_are_designs_near_their_parents():
 
 def test_bad_settings_are_refused():
     with pytest.raises(ArmillaryError, match="population=1 must be at least 2"):
-        Genetic(space=SPACE, objective=Objective(), population=1)
+        Genetic(Problem.minimising(SPACE), population=1)

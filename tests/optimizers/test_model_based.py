@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from scipy.stats import norm
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.optimizers.bayesian import Bayesian, believed
 from armillary.optimizers.coded import keys
+from armillary.optimizers.firefly import Firefly
 from armillary.optimizers.genetic import Genetic
 from armillary.optimizers.mbo import Mbo
 from armillary.optimizers.model_based import log_expected_improvement
@@ -15,13 +18,14 @@ from armillary.optimizers.p3bo import P3bo
 from armillary.optimizers.prime_online import PrimeOnline
 from armillary.optimizers.random_search import RandomSearch
 from armillary.optimizers.surrogate_search import neighbours
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.deep_ensemble import Setting
 from armillary.testing.optimizers import OptimizerContract
-from armillary.types import ArmillaryError, Objective
+from armillary.types import ArmillaryError
 
 SMALL = Setting(members=2, hidden=32, steps=30, more_steps=10, batch=32)
-OBJECTIVE = Objective("runtime_s", {"area_mm2": 29.0})
+PROBLEM = Problem.minimising(SPACE)
 
 
 def walled(codes):
@@ -31,36 +35,48 @@ def walled(codes):
     return np.where(unit[:, 0] + unit[:, 1] + unit[:, 2] < 1.2, value, np.inf)
 
 
-def best_after(optimizer, evaluations):
-    for _ in range(evaluations // 50):
-        codes = optimizer.ask_codes(50)
-        optimizer.tell_batch(codes, walled(codes))
+def best_after(optimizer, evaluations, batch=40):
+    for _ in range(evaluations // batch):
+        codes = optimizer.ask_codes(batch)
+        optimizer.tell_values(codes, walled(codes))
     return optimizer.best_value
 
 
 class TestBayesian(OptimizerContract):
     @pytest.fixture
-    def make(self, tiny_space, objective):
-        return lambda seed: Bayesian(space=tiny_space, objective=objective, seed=seed, initial=10)
+    def make(self, problem):
+        return lambda seed: Bayesian(problem, seed=seed, initial=10)
 
 
 class TestMbo(OptimizerContract):
     @pytest.fixture
-    def make(self, tiny_space, objective):
-        return lambda seed: Mbo(space=tiny_space, objective=objective, seed=seed, initial=10, regressors=("ridge",))
+    def make(self, problem):
+        return lambda seed: Mbo(problem, seed=seed, initial=10, regressors=("ridge",))
 
 
 class TestP3bo(OptimizerContract):
     @pytest.fixture
-    def make(self, tiny_space, objective):
-        return lambda seed: P3bo(space=tiny_space, objective=objective, seed=seed)
+    def make(self, problem):
+        return lambda seed: P3bo(problem, seed=seed)
 
 
-@pytest.mark.parametrize("kind", [Bayesian, Genetic, Mbo, P3bo, PrimeOnline])
-def test_beats_random_search_on_a_smooth_function(kind):
-    found = best_after(kind(space=SPACE, objective=OBJECTIVE, seed=1), 300)
-    chance = best_after(RandomSearch(space=SPACE, objective=OBJECTIVE, seed=1), 300)
-    assert found < 0.8 * chance
+@pytest.mark.parametrize(
+    ("kind", "evaluations"),
+    [
+        (Bayesian, 160),
+        (Genetic, 600),
+        (partial(Mbo, initial=80, regressors=("ridge", "neighbours")), 320),
+        (P3bo, 320),
+        (partial(PrimeOnline, setting=SMALL), 160),
+    ],
+    ids=["bayesian", "genetic", "mbo", "p3bo", "prime-online"],
+)
+def test_beats_random_search_on_a_smooth_function(kind, evaluations):
+    found, chance = (
+        np.median([best_after(make(PROBLEM, seed=seed), evaluations) for seed in range(3)])
+        for make in (kind, RandomSearch)
+    )
+    assert found < 0.5 * chance  # 0.3 at most, whichever seeds
 
 
 @given(ahead=st.floats(-3e4, 30.0))
@@ -93,46 +109,90 @@ def test_a_batch_is_chosen_as_if_the_process_had_been_told_what_it_expects():
 
 
 def test_a_batch_does_not_spend_itself_on_one_place():
-    search = Bayesian(space=SPACE, objective=OBJECTIVE, seed=0, initial=50)
-    best_after(search, 100)
-    batch, alone = search._batch(16), search._promising(search._score)[:16]
-    assert len(np.unique(batch, axis=0)) == 16
-    unknown = [np.linalg.slogdet(search._joint(codes)[1] + 1e-9 * np.eye(16))[1] for codes in (batch, alone)]
-    assert unknown[0] > unknown[1] + 1.0
+    more_unknown = []
+    for seed in range(3):
+        search = Bayesian(PROBLEM, seed=seed)
+        known = RandomSearch(PROBLEM, seed=seed + 50).ask_codes(80)
+        search.tell_values(known, walled(known))
+        search.ask_codes(1)  # fits
+        batch, alone = search._batch(16), search._promising(search._score)[:16]
+        assert len(np.unique(batch, axis=0)) == 16
+        unknown = [np.linalg.slogdet(search._joint(codes)[1] + 1e-9 * np.eye(16))[1] for codes in (batch, alone)]
+        more_unknown.append(unknown[0] - unknown[1])
+    assert np.median(more_unknown) > 10.0
 
 
 def test_p3bo_gives_more_to_who_improves():
-    p3bo = P3bo(space=SPACE, objective=OBJECTIVE, seed=0)
-    best_after(p3bo, 300)
-    assert p3bo.credit.max() > 0
+    p3bo = P3bo(PROBLEM, seed=0)
+    first = p3bo.ask_codes(60)
+    p3bo.tell_values(first, np.full(60, 8.0))
+    assert (p3bo.credit == 0).all()  # nothing was known that could be improved on
+    firefly = next(i for i, member in enumerate(p3bo.members) if isinstance(member, Firefly))
+    asked = p3bo.ask_codes(60)
+    of_firefly = np.array([p3bo._asked_by[key] == firefly for key in keys(asked)])
+    assert 0 < of_firefly.sum() < 60
+    p3bo.tell_values(asked, np.where(of_firefly, 2.0, 9.0))
+    assert p3bo.credit.tolist() == [np.log(4.0) if i == firefly else 0.0 for i in range(len(p3bo.members))]
     shares = np.mean([p3bo._shares(100) for _ in range(20)], axis=0)
-    assert shares[p3bo.credit.argmax()] == shares.max()
+    assert shares[firefly] > 40  # 60 are expected: exp(2) to 1 for each of the five others
+    p3bo.tell_values(first, np.full(60, 9.0))
+    assert p3bo.credit[firefly] == pytest.approx(0.9 * np.log(4.0))
 
 
-def test_an_ensemble_keeps_who_predicts_well():
-    mbo = Mbo(space=SPACE, objective=OBJECTIVE, seed=0, regressors=("ridge", "neighbours", "trees"))
+def checkered(codes):
+    """Whether two parameters are odd and small: what trees see and neither planes nor neighbours do."""
+    return np.where(codes[:, 0] % 2 == 0, 4.0, 1.0) * np.where(codes[:, 5] < 3, 2.0, 1.0)
+
+
+def exponential(codes):
+    return np.exp(codes[:, 0] / 9.0 + codes[:, 5] / 10.0)
+
+
+def noisy(codes):
+    return np.exp(np.random.default_rng(0).normal(size=len(codes)))
+
+
+@pytest.mark.parametrize(
+    ("truth", "kept"),
+    [
+        (checkered, [["ExtraTreesRegressor"]]),
+        (exponential, [["Ridge", "KNeighborsRegressor", "ExtraTreesRegressor"]]),
+        (noisy, [["Ridge"], ["KNeighborsRegressor"], ["ExtraTreesRegressor"]]),  # the best alone, where none is good
+    ],
+)
+def test_an_ensemble_keeps_who_predicts_well(truth, kept):
+    mbo = Mbo(PROBLEM, seed=0, regressors=("ridge", "neighbours", "trees"))
     codes = mbo.ask_codes(400)
-    mbo.tell_batch(codes, np.exp(codes[:, 0] / 9.0 + codes[:, 5] / 10.0))
+    mbo.tell_values(codes, truth(codes))
     mbo.ask_codes(5)
-    assert type(mbo._ensemble[0]).__name__ == "Ridge"
+    assert [type(model).__name__ for model in mbo._ensemble] in kept
+
+
+def cliff(codes):
+    """A bowl whose middle lies far behind the wall."""
+    unit = codes / (np.array(SPACE.cardinalities) - 1)
+    value = 0.01 + ((unit - 0.8) ** 2).sum(axis=1)
+    return np.where(unit[:, 0] + unit[:, 1] + unit[:, 2] < 1.2, value, np.inf)
 
 
 def test_illegal_regions_are_learned_and_left():
-    mbo = Mbo(space=SPACE, objective=OBJECTIVE, seed=0)
-    codes = mbo.ask_codes(600)
-    mbo.tell_batch(codes, walled(codes))
-    asked = mbo.ask_codes(100)
-    assert np.isfinite(walled(codes)).mean() < 0.5
-    assert np.isfinite(walled(asked)).mean() > 0.9
+    """Though designs there would be the best, by those that are legal."""
+    legal = []
+    for seed in range(3):
+        mbo = Mbo(PROBLEM, seed=seed, regressors=("neighbours",))
+        codes = mbo.ask_codes(500)
+        mbo.tell_values(codes, cliff(codes))
+        legal.append(np.isfinite(cliff(mbo.ask_codes(100))).mean())
+    assert np.median(legal) > 0.6  # 0.8; without what was learned of illegal designs 0.3
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Mbo(space=SPACE, objective=Objective(), regressors=("oracle",)), r"regressors=\('oracle',\) is not"),
-        (lambda: Mbo(space=SPACE, objective=Objective(), initial=0), "initial=0 must be at least 1"),
-        (lambda: Bayesian(space=SPACE, objective=Objective(), rows=1), "rows=1 must be at least 2"),
-        (lambda: P3bo(space=SPACE, objective=Objective(), decay=1.0), "decay=1.0 must be in"),
+        (lambda: Mbo(PROBLEM, regressors=("oracle",)), r"regressors=\('oracle',\) is not"),
+        (lambda: Mbo(PROBLEM, initial=0), "initial=0 must be at least 1"),
+        (lambda: Bayesian(PROBLEM, rows=1), "rows=1 must be at least 2"),
+        (lambda: P3bo(PROBLEM, decay=1.0), "decay=1.0 must be in"),
     ],
 )
 def test_bad_settings_are_refused(make, message):
@@ -142,23 +202,27 @@ def test_bad_settings_are_refused(make, message):
 
 class TestPrimeOnline(OptimizerContract):
     @pytest.fixture
-    def make(self, tiny_space, objective):
-        return lambda seed: PrimeOnline(space=tiny_space, objective=objective, seed=seed, initial=10, setting=SMALL)
+    def make(self, problem):
+        return lambda seed: PrimeOnline(problem, seed=seed, initial=10, setting=SMALL)
 
 
 def test_prime_online_learns_on_from_a_log():
-    prime = PrimeOnline(space=SPACE, objective=OBJECTIVE, seed=0)
-    known = RandomSearch(space=SPACE, objective=OBJECTIVE, seed=3).ask_codes(300)
-    prime.tell_batch(known, walled(known))
-    asked = prime.ask_codes(60)
-    assert np.isfinite(walled(asked)).mean() > 0.8
-    assert np.median(walled(asked)) < np.quantile(walled(known)[np.isfinite(walled(known))], 0.05)
+    found = []
+    for seed in range(3):
+        prime = PrimeOnline(PROBLEM, seed=seed, setting=SMALL)
+        known = RandomSearch(PROBLEM, seed=seed + 50).ask_codes(250)
+        prime.tell_values(known, walled(known))
+        told, asked = walled(known), walled(prime.ask_codes(60))
+        found.append([np.isfinite(asked).mean(), np.mean(told[np.isfinite(told)] < np.median(asked))])
+    legal, better = np.median(found, axis=0)
+    assert legal > 0.75  # of 0.3 in the log
+    assert better < 0.05
 
 
 def test_prime_online_asks_what_a_network_ranks_first_however_far_from_all_that_is_known():
-    prime = PrimeOnline(space=SPACE, objective=OBJECTIVE, seed=0, setting=SMALL)
-    known = RandomSearch(space=SPACE, objective=OBJECTIVE, seed=3).ask_codes(260)
-    prime.tell_batch(known, walled(known))
+    prime = PrimeOnline(PROBLEM, seed=0, setting=SMALL)
+    known = RandomSearch(PROBLEM, seed=3).ask_codes(260)
+    prime.tell_values(known, walled(known))
     prime.ask_codes(8)  # trains
     first = prime._best_of(1)
     assert prime._unmet(first).all()
@@ -171,13 +235,13 @@ def test_prime_online_asks_what_a_network_ranks_first_however_far_from_all_that_
 
 def test_prime_online_needs_members_that_can_disagree():
     with pytest.raises(ArmillaryError, match="members=1 must be at least 2"):
-        PrimeOnline(space=SPACE, objective=Objective(), setting=Setting(members=1))
+        PrimeOnline(PROBLEM, setting=Setting(members=1))
 
 
 def test_an_exhausted_space_is_not_searched_again(monkeypatch):
     tiny = Space("tiny", (Parameter("x", (1, 2, 3)), Parameter("y", (1, 2))))
-    search = PrimeOnline(space=tiny, objective=OBJECTIVE, seed=0, initial=10, setting=SMALL)
+    search = PrimeOnline(Problem.minimising(tiny), seed=0, initial=10, setting=SMALL)
     every = tiny.at(np.arange(tiny.size))
-    search.tell_batch(every, every.sum(axis=1) + 1.0)
+    search.tell_values(every, every.sum(axis=1) + 1.0)
     monkeypatch.setattr(search, "_propose", None)
     assert len(search.ask_codes(5)) == 5

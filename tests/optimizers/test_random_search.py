@@ -6,5 +6,5 @@ from armillary.testing.optimizers import OptimizerContract
 
 class TestRandomSearch(OptimizerContract):
     @pytest.fixture
-    def make(self, tiny_space, objective):
-        return lambda seed: RandomSearch(space=tiny_space, objective=objective, seed=seed)
+    def make(self, problem):
+        return lambda seed: RandomSearch(problem, seed=seed)

@@ -76,11 +76,16 @@ def in_blocks(codes):
     return 2.0 - sum(block.astype(float) for block in solved) + 1e-3 * rugged(codes)
 
 
-@pytest.mark.parametrize("seed", [0, 2, 3])
-def test_recombination_reaches_what_lies_three_parameters_from_all_that_was_met(seed):
-    options = {"n": 128, "seed": seed, "swarms": 16, "steps": 20, "apart": 2}
-    assert in_blocks(top_designs(in_blocks, SPACE, generations=0, **options))[0] > 1.0
-    assert in_blocks(top_designs(in_blocks, SPACE, **options))[0] < 1.0
+def test_recombination_reaches_what_lies_three_parameters_from_all_that_was_met():
+    """Hardly a design drawn has both blocks right, and many have one."""
+    options = {"n": 64, "swarms": 64, "steps": 1, "apart": 2, "refine_rounds": 0}
+    solved = [
+        [in_blocks(top_designs(in_blocks, SPACE, seed=s, generations=g, **options))[0] < 1.0 for g in (0, 200)]
+        for s in range(7)
+    ]
+    alone, bred = np.sum(solved, axis=0)
+    assert alone <= 2
+    assert bred >= 5
 
 
 def tangled(codes):
@@ -103,7 +108,8 @@ def test_the_best_breed_until_they_no_longer_change(seed):
     assert len(scored) < 21 + 200  # it ended by itself
     needed = len(scored) - 21
     np.testing.assert_array_equal(top_designs(tangled, SPACE, generations=needed - 2, **options), found)
-    assert tangled(found).mean() < tangled(top_designs(tangled, SPACE, generations=30, **options)).mean()
+    assert needed > 20
+    assert tangled(found).mean() < tangled(top_designs(tangled, SPACE, generations=10, **options)).mean()
 
 
 def test_neighbours_differ_in_one_parameter():

@@ -169,3 +169,13 @@ def test_a_problem_knows_metrics_of_its_own():
     assert problem.values(rows({"wear": 1.0}, {"wear": 3.0})).tolist() == [2.0, np.inf]
     with pytest.raises(ArmillaryError, match=r"unknown metric 'runtime_s'; choose one of \['twice', 'wear'\]"):
         replace(problem, objectives=(Objective("runtime_s"),))
+
+
+def test_a_result_gets_what_is_asked_of_it_and_follows_from_it():
+    problem = Problem.minimising(SPACE, "edp_pj_cycles", {"power_mw": 5.0, "area_mm2": 3.0})
+    told = {"energy_pj": 4e9, "delay_cycles": 3.0, "runtime_s": 2.0, "power_mw": 7.0}
+    assert problem.with_derived(told) == {**told, "edp_pj_cycles": 1.2e10}
+    assert problem.with_derived({"energy_pj": 4e9, "runtime_s": 2.0}) == {
+        "energy_pj": 4e9, "runtime_s": 2.0, "power_mw": 2.0,
+    }  # fmt: skip
+    assert problem.with_derived({}) == {}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from armillary.reports import wording
 from armillary.reports.wording import (
     MISSING,
     TIMES,
@@ -15,6 +16,7 @@ from armillary.reports.wording import (
     count_text,
     duration,
     listed,
+    look,
     metric_text,
     number,
     percent,
@@ -25,6 +27,7 @@ from armillary.reports.wording import (
     value_text,
 )
 from armillary.spaces.space import Parameter
+from armillary.types import Metric
 
 
 @pytest.mark.parametrize(
@@ -142,3 +145,19 @@ def test_phrases():
     assert signed(-0.128) == "\u22120.13"
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
+
+
+def test_metrics_of_other_packages_are_shown_in_their_own_units(monkeypatch):
+    units = {"noise_db": "dB", "score": "1", "speed_samples_s": "samples/s", "leakage_mw": "mW", "peak_s": "K"}
+    monkeypatch.setattr(wording, "METRICS", {name: Metric(unit) for name, unit in units.items()})
+    assert (look("noise_db").title, metric_text("noise_db", 12.0)) == ("Noise", "12.0 dB")
+    assert metric_text("score", 0.5) == "0.500"
+    assert (look("speed_samples_s").title, metric_text("speed_samples_s", 4000.0)) == ("Speed", "4,000 samples/s")
+    assert (look("leakage_mw").title, metric_text("leakage_mw", 2500.0)) == ("Leakage", "2.50 W")
+    assert metric_text("peak_s", 350.0) == "350 K"
+
+
+def test_the_unit_of_a_metric_that_nobody_registered_is_read_from_its_name():
+    assert (look("unheard_of_pj").title, metric_text("unheard_of_pj", 3.0e9)) == ("Unheard of", "3.00 mJ")
+    assert (look("unheard_of").title, metric_text("unheard_of", 3.0)) == ("Unheard of", "3.00")
+    assert (look("dram_row_cycles").title, metric_text("dram_row_cycles", 2000.0)) == ("DRAM row", "2.00 kcycles")

@@ -106,7 +106,10 @@ def test_a_model_of_another_kind_is_refused(model, template, tmp_path):
 def test_a_bound_below_every_logged_design_is_warned_of(model, log, template, tmp_path):
     rows = rows_of(log, template.space, ["mobilenet_v2"])
     least = rows.metrics["area_mm2"][rows.feasible].min()
+    energy_pj = rows.metrics["energy_pj"][rows.feasible].min()
     save_atomically(model, tmp_path / "m.pt")
     for told in (model, surrogates.read(tmp_path / "m.pt", template.space)):
-        assert told.below_the_log(1.01 * least) is None
-        assert f"the smallest has {least:.4g} mm2" in told.below_the_log(0.99 * least)
+        assert told.below_the_log("area_mm2", least) is None
+        assert f"the least is {least:.4g} mm2." in told.below_the_log("area_mm2", 0.99 * least)
+        assert "bound energy_pj=1 pJ" in told.below_the_log("energy_pj", 1.0)
+        assert told.below_the_log("energy_pj", energy_pj) is None

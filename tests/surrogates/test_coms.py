@@ -7,7 +7,7 @@ from armillary.spaces.samplers import sample
 from armillary.surrogates.coms import Coms
 from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
-from surrogates.prime.test_surrogate import OBJECTIVE, rows_of
+from surrogates.prime.test_surrogate import PROBLEM, rows_of
 
 
 def coms(seed=0, **options):
@@ -18,12 +18,12 @@ class TestComs(SurrogateContract):
     @pytest.fixture(scope="class")
     @classmethod
     def fit(cls):
-        return lambda log, objective, seed: coms(seed).fit(log, objective)
+        return lambda log, problem, seed: coms(seed).fit(log, problem)
 
 
 def test_a_small_tau_makes_it_more_cautious_where_it_climbs():
     log = InMemoryLog(rows_of("mobilenet_v2", 3000))
-    bold, shy = (coms(tau=tau).fit(log, OBJECTIVE) for tau in (20.0, 0.1))
+    bold, shy = (coms(tau=tau).fit(log, PROBLEM) for tau in (20.0, 0.1))
     climbed = [
         model.predict(top_designs(lambda c, m=model: m.predict(c).mean, SPACE, n=8, swarms=4, steps=20)).mean.min()
         for model in (bold, shy)
@@ -34,7 +34,7 @@ def test_a_small_tau_makes_it_more_cautious_where_it_climbs():
 def test_several_workloads_are_refused():
     log = InMemoryLog(Evaluations.concat([rows_of("mobilenet_v2", 3000), rows_of("unet", 3000)]))
     with pytest.raises(ArmillaryError, match="COMs learns from one workload"):
-        coms().fit(log, OBJECTIVE)
+        coms().fit(log, PROBLEM)
 
 
 def test_bad_settings_and_early_predictions_are_refused():

@@ -15,7 +15,7 @@ from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
-from surrogates.prime.test_surrogate import OBJECTIVE, rows_of
+from surrogates.prime.test_surrogate import PROBLEM, rows_of
 
 SHORT = {"steps": 700, "members": 3}
 
@@ -27,26 +27,26 @@ def rows():
 
 @pytest.fixture(scope="module", params=["squares", "listnet"])
 def fitted(request, rows):
-    return DeepEnsemble(space=SPACE, loss=request.param, **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
+    return DeepEnsemble(space=SPACE, loss=request.param, **SHORT).fit(InMemoryLog(rows), PROBLEM)
 
 
 class TestDeepEnsemble(SurrogateContract):
     @pytest.fixture(scope="class")
     @classmethod
     def fit(cls):
-        return lambda log, objective, seed: DeepEnsemble(space=SPACE, seed=seed, **SHORT).fit(log, objective)
+        return lambda log, problem, seed: DeepEnsemble(space=SPACE, seed=seed, **SHORT).fit(log, problem)
 
 
 class TestTriMentoring(SurrogateContract):
     @pytest.fixture(scope="class")
     @classmethod
     def fit(cls):
-        return lambda log, objective, seed: TriMentoring(space=SPACE, seed=seed, steps=700).fit(log, objective)
+        return lambda log, problem, seed: TriMentoring(space=SPACE, seed=seed, steps=700).fit(log, problem)
 
 
 def test_mentoring_makes_three_networks_agree_where_a_search_goes(rows):
     def unanimous(rounds):
-        model = TriMentoring(space=SPACE, steps=700, rounds=rounds).fit(InMemoryLog(rows), OBJECTIVE)
+        model = TriMentoring(space=SPACE, steps=700, rounds=rounds).fit(InMemoryLog(rows), PROBLEM)
         best = top_designs(lambda codes: model.said(codes, None)[0], SPACE, n=200, swarms=4, steps=20, refine_rounds=2)
         with torch.no_grad():
             value = model._fitted.networks.outputs(encoded(SPACE, best))[0].numpy()
@@ -61,8 +61,8 @@ class TestRanking(SurrogateContract):
     @pytest.fixture(scope="class")
     @classmethod
     def fit(cls):
-        return lambda log, objective, seed: DeepEnsemble(space=SPACE, seed=seed, loss="listnet", **SHORT).fit(
-            log, objective
+        return lambda log, problem, seed: DeepEnsemble(space=SPACE, seed=seed, loss="listnet", **SHORT).fit(
+            log, problem
         )
 
 
@@ -96,15 +96,15 @@ def test_an_exact_bound_is_not_learned(rows, fitted):
     predicted = fitted.predict(SPACE.encode_columns(large.design))
     assert predicted.p_feasible.mean() > 0.6
     assert np.corrcoef(np.log(predicted.mean), np.log(large.metrics["runtime_s"]))[0, 1] > 0.8
-    without = DeepEnsemble(space=SPACE, learn_beyond=False, **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
-    told = DeepEnsemble(space=SPACE, exact=(), **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
+    without = DeepEnsemble(space=SPACE, learn_beyond=False, **SHORT).fit(InMemoryLog(rows), PROBLEM)
+    told = DeepEnsemble(space=SPACE, **SHORT).fit(InMemoryLog(rows), replace(PROBLEM, laws={}))
     chances = [m.predict(SPACE.encode_columns(large.design)).p_feasible.mean() for m in (without, told)]
     assert chances[0] > 1.5 * chances[1]
 
 
 def test_several_workloads_need_a_context():
     log = InMemoryLog(Evaluations.concat([rows_of("mobilenet_v2", 3000), rows_of("unet", 3000)]))
-    model = DeepEnsemble(space=SPACE, **SHORT).fit(log, OBJECTIVE)
+    model = DeepEnsemble(space=SPACE, **SHORT).fit(log, PROBLEM)
     codes = sample(SPACE, 30, "random", 4)
     small, large = (model.predict(codes, context_of(zoo.build(n))).mean for n in ("mobilenet_v2", "unet"))
     assert np.median(large) > np.median(small)
@@ -114,7 +114,7 @@ def test_several_workloads_need_a_context():
 
 def test_a_model_of_a_log_without_contexts_is_read_again(rows, tmp_path):
     bare = replace(rows, context={})
-    model = DeepEnsemble(space=SPACE, derived=True, **SHORT).fit(InMemoryLog(bare), OBJECTIVE)
+    model = DeepEnsemble(space=SPACE, derived=True, **SHORT).fit(InMemoryLog(bare), PROBLEM)
     model.save(tmp_path / "model.pt")
     again = DeepEnsemble.load(tmp_path / "model.pt", space=SPACE)
     codes = sample(SPACE, 30, "random", 4)
@@ -125,9 +125,9 @@ def test_the_steps_of_a_fit_grow_with_the_workloads(rows):
     told = []
     log = InMemoryLog(Evaluations.concat([rows.select(np.arange(3000)), rows_of("unet", 3000)]))
     options = {"members": 2, "steps": 30, "steps_per_workload": 20}
-    DeepEnsemble(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(log, OBJECTIVE)
+    DeepEnsemble(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(log, PROBLEM)
     assert told[-1] == (40, 40)
-    DeepEnsemble(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(InMemoryLog(rows), OBJECTIVE)
+    DeepEnsemble(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(InMemoryLog(rows), PROBLEM)
     assert told[-1] == (30, 30)
 
 
@@ -136,7 +136,7 @@ def test_it_trains_on_one_thread_and_leaves_torch_as_it_was(rows):
     torch.set_num_threads(2)
     try:
         model = DeepEnsemble(space=SPACE, on_progress=lambda *_: told.append(torch.get_num_threads()), steps=3)
-        model.fit(InMemoryLog(rows), OBJECTIVE)
+        model.fit(InMemoryLog(rows), PROBLEM)
         assert (told, torch.get_num_threads()) == ([1, 1, 1], 2)
     finally:
         torch.set_num_threads(threads)
@@ -159,5 +159,5 @@ def test_one_member_alone_is_refused():
 def test_a_log_without_the_area_can_be_learned_from(rows):
     metrics = {name: column for name, column in rows.metrics.items() if name != "area_mm2"}
     log = InMemoryLog(replace(rows, metrics=metrics))
-    model = DeepEnsemble(space=SPACE, learn_beyond=False, steps=5).fit(log, OBJECTIVE)
+    model = DeepEnsemble(space=SPACE, learn_beyond=False, steps=5).fit(log, PROBLEM)
     assert np.isfinite(model.predict(sample(SPACE, 3, "random", 0)).mean).all()

@@ -4,11 +4,11 @@ import torch
 
 from armillary import surrogates
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
-from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.log.store import InMemoryLog
 from armillary.spaces.samplers import sample
 from armillary.surrogates.devices import device_of
-from armillary.types import ArmillaryError, Objective
+from armillary.types import ArmillaryError
 from armillary.workloads import zoo
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -35,7 +35,7 @@ def test_a_gpu_predicts_what_the_cpu_does(name):
     said = []
     for device in ("cpu", "cuda"):
         model = surrogates.load(name)(space=SPACE, seed=0, steps=60, device=device)
-        model.fit(InMemoryLog(rows), Objective("runtime_s", {"area_mm2": 29.0}))
+        model.fit(InMemoryLog(rows), TEMPLATE.problem("runtime_s", {"area_mm2": 29.0}))
         said.append(model.predict(sample(SPACE, 500, "random", 1)))
     np.testing.assert_allclose(said[1].mean, said[0].mean, rtol=1e-3)
     np.testing.assert_allclose(said[1].p_feasible, said[0].p_feasible, atol=1e-3)

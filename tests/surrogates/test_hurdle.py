@@ -13,7 +13,7 @@ from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
-from surrogates.prime.test_surrogate import OBJECTIVE, rows_of
+from surrogates.prime.test_surrogate import PROBLEM, rows_of
 
 SHORT = {"steps": 500, "steps_per_workload": 0, "members": 3}
 CODES = sample(SPACE, 500, "random", 4)
@@ -30,24 +30,24 @@ def rows():
 
 @pytest.fixture(scope="module")
 def fitted(rows):
-    return Hurdle(space=SPACE, **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
+    return Hurdle(space=SPACE, **SHORT).fit(InMemoryLog(rows), PROBLEM)
 
 
 @pytest.fixture(scope="module")
 def several(rows):
     both = Evaluations.concat([rows, rows_of("mobilenet_edgetpu", 4000)])
-    return Hurdle(space=SPACE, **SHORT).fit(InMemoryLog(both), OBJECTIVE)
+    return Hurdle(space=SPACE, **SHORT).fit(InMemoryLog(both), PROBLEM)
 
 
 class TestHurdle(SurrogateContract):
     @pytest.fixture(scope="class")
     @classmethod
     def fit(cls):
-        return lambda log, objective, seed: Hurdle(space=SPACE, seed=seed, **SHORT).fit(log, objective)
+        return lambda log, problem, seed: Hurdle(space=SPACE, seed=seed, **SHORT).fit(log, problem)
 
 
 def test_a_smaller_chance_makes_a_design_look_worse(rows, fitted):
-    blind = Hurdle(space=SPACE, surprise=0.0, **SHORT).fit(InMemoryLog(rows), OBJECTIVE)
+    blind = Hurdle(space=SPACE, surprise=0.0, **SHORT).fit(InMemoryLog(rows), PROBLEM)
     told, value = fitted.predict(CODES), blind.predict(CODES)
     (scale,) = fitted._fitted.scales
     np.testing.assert_allclose(told.mean, value.mean * told.p_feasible ** (-0.3 * scale.spread))
@@ -69,8 +69,9 @@ def test_save_and_load_predict_the_same(several, tmp_path):
         for context in (*KNOWN, *UNSEEN):
             ours, again = (getattr(model.predict(CODES, context), name) for model in (several, loaded))
             np.testing.assert_array_equal(again, ours)
-    assert (loaded.objective, loaded.facts(), loaded.reliability) == (
-        several.objective,
+    assert (loaded.problem.objectives, loaded.problem.bounds, loaded.facts(), loaded.reliability) == (
+        several.problem.objectives,
+        several.problem.bounds,
         several.facts(),
         several.reliability,
     )
@@ -88,7 +89,7 @@ def test_told_what_the_space_derives_it_ranks_what_no_row_of_the_log_is_as_good_
     codes = SPACE.encode_columns(fast.design)
 
     def kendall(derived):
-        model = Hurdle(space=SPACE, derived=derived, surprise=0.0, **SHORT).fit(InMemoryLog(slow), OBJECTIVE)
+        model = Hurdle(space=SPACE, derived=derived, surprise=0.0, **SHORT).fit(InMemoryLog(slow), PROBLEM)
         return kendalltau(model.predict(codes).mean, fast.metrics["runtime_s"]).statistic
 
     with_it, without = kendall(True), kendall(False)
@@ -107,7 +108,7 @@ def test_several_unseen_workloads_ask_the_networks_once_for_each_that_is_known(s
 
 def test_another_fit_forgets_what_it_remembers(rows):
     model = Hurdle(space=SPACE, **SHORT)
-    before, after = (model.fit(InMemoryLog(part), OBJECTIVE).predict(CODES).mean for part in (rows, rows_of("unet")))
+    before, after = (model.fit(InMemoryLog(part), PROBLEM).predict(CODES).mean for part in (rows, rows_of("unet")))
     assert not np.allclose(before, after)
 
 
@@ -125,8 +126,8 @@ def test_of_an_unseen_workload_it_leans_on_those_it_knows(several):
 
 
 def test_warnings_are_those_of_its_log(fitted):
-    assert fitted.below_the_log(0.1) is not None
-    assert fitted.below_the_log(29.0) is None
+    assert fitted.below_the_log("area_mm2", 0.1) is not None
+    assert fitted.below_the_log("area_mm2", 29.0) is None
     assert fitted.unlike(context_of(zoo.build("mobilenet_v2"))) is None
 
 
@@ -145,12 +146,12 @@ def test_bad_settings_and_other_models_are_refused(fitted, rows, tmp_path):
 def test_progress_grows_to_the_end(rows):
     told = []
     options = {**SHORT, "steps": 20, "steps_per_workload": 30}
-    Hurdle(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(InMemoryLog(rows), OBJECTIVE)
+    Hurdle(space=SPACE, on_progress=lambda *at: told.append(at), **options).fit(InMemoryLog(rows), PROBLEM)
     assert told == [(step, 30) for step in range(1, 31)]
 
 
 def test_a_setting_of_its_own_is_kept(rows, tmp_path):
-    model = Hurdle(space=SPACE, caution=1.0, **{**SHORT, "steps": 20}).fit(InMemoryLog(rows), OBJECTIVE)
+    model = Hurdle(space=SPACE, caution=1.0, **{**SHORT, "steps": 20}).fit(InMemoryLog(rows), PROBLEM)
     model.save(tmp_path / "m.model")
     again = surrogates.read(tmp_path / "m.model", SPACE)
     np.testing.assert_allclose(again.predict(CODES).mean, model.predict(CODES).mean)

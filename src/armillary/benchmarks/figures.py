@@ -74,6 +74,19 @@ def write_bars(
     write(figure, path, title=title, x="", y=y, logarithmic=logarithmic)
 
 
+def regrets_of(
+    rows: Sequence[Mapping[str, Any]], *, method: str = "method", task: str = "task", worst: str = "worst_seed"
+) -> dict[str, dict[str, tuple[float, float]]]:
+    """Return by method and task the median and the worst over the optimum, as `write_regrets` shows them.
+
+    `method`, `task` and `worst` are the columns that hold them.
+    """
+    shown: dict[str, dict[str, tuple[float, float]]] = {}
+    for row in rows:
+        shown.setdefault(row[method], {})[row[task]] = row["over_optimum"], row[worst]
+    return shown
+
+
 def write_regrets(groups: Mapping[str, Mapping[str, tuple[float, float]]], path: Path, *, title: str) -> None:
     """Write a page with how far above the optimum methods end, in percent on a logarithmic axis.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import csv
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from armillary.atomic_file import replaced
 from armillary.cores import available, one_thread
@@ -63,15 +65,18 @@ class BenchOptions:
         return replace(self, on_progress=_silent)
 
 
-def saved_part(path: Path, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return a part of a long benchmark, measured once and then read from its file."""
-    if path.exists():
-        part: dict[str, Any] = json.loads(path.read_text())
-        return part
-    part = measure()
-    with replaced(path) as unfinished:
-        unfinished.write_text(json.dumps(part))
-    return part
+def geometric_mean(values: Sequence[float]) -> float:
+    """Return the geometric mean."""
+    with np.errstate(divide="ignore"):  # a method that found nothing legal
+        return float(np.exp(np.mean(np.log(values))))
+
+
+def write_csv(rows: Sequence[Mapping[str, Any]], options: BenchOptions) -> None:
+    """Write the rows of a table to its folder."""
+    with replaced(options.out / "table.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def in_processes(jobs: Mapping[Path, Callable[[], object]], on_done: Callable[[int, int], None]) -> None:

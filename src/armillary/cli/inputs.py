@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,12 +11,15 @@ from armillary.cli.shared import (
     Dim,
     Json,
     Seed,
+    app,
     template_of,
     templates_app,
     workload_of,
     workloads_app,
 )
-from armillary.console import print_result, print_table
+from armillary.console import print_result, print_table, print_warning
+from armillary.registry import Registry
+from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
     from armillary.evaluators.kind import EvaluatorKind
@@ -82,17 +86,17 @@ def templates(context: typer.Context, as_json: Json = False, seed: Seed = 0) -> 
 
     rows = []
     for name in registry.names():
-        sized = registry.depends_on_workload(name)
-        space = None if sized else registry.load(name).space
-        rows.append(
-            {
-                "name": name,
-                "parameters": space and len(space.parameters),
-                "designs": space and space.size,
-                "space": "two parameters per layer of the workload" if sized else "fixed",
-                "fidelities": fidelities(name),
-            }
-        )
+        row: dict[str, Any] = {"name": name, "parameters": None, "designs": None, "space": "cannot be loaded"}
+        row["fidelities"] = fidelities(name)
+        try:
+            if registry.depends_on_workload(name):
+                row["space"] = "two parameters per layer of the workload"
+            else:
+                space = registry.load(name).space
+                row |= {"parameters": len(space.parameters), "designs": space.size, "space": "fixed"}
+        except ArmillaryError as fault:  # one broken package hides no other
+            print_warning(str(fault))
+        rows.append(row)
     print_result(rows, as_json, lambda: print_table(rows))
 
 
@@ -108,19 +112,13 @@ def templates_show(
 ) -> None:
     """Show a template: its parameters with their values, its baseline, its evaluators and their options."""
     from armillary.evaluators import fidelities, kind_of
-    from armillary.metrics import METRICS
     from armillary.types import Fidelity
 
     template = template_of(name, [workload] if workload else (), dim)
     baseline = {} if template.baseline is None else template.baseline.as_dict()
     named = {template.baseline_name: baseline} if baseline else {}
     rows = [
-        {
-            "parameter": p.name,
-            "unit": p.unit,
-            "values": list(p.values),
-            **{n: values[p.name] for n, values in named.items()},
-        }
+        {"parameter": p.name, "unit": p.unit, "values": list(p.values), **{n: v[p.name] for n, v in named.items()}}
         for p in template.space.parameters
     ]
     kinds = [kind_of(name, Fidelity(fidelity)) for fidelity in fidelities(name)]
@@ -129,6 +127,7 @@ def templates_show(
         "designs": template.space.size,
         "one_hot_width": template.space.one_hot_width,
         "max_area_mm2": template.limits.get("area_mm2"),
+        "limits": dict(template.limits),
         "laws": list(template.laws),
         "budgets": dict(template.budgets),
         "evaluators": [
@@ -141,13 +140,16 @@ def templates_show(
             }
             for kind in kinds
         ],
-        "baseline": baseline,
+        "baseline": baseline or None,
         "parameters": [{"name": p.name, "unit": p.unit, "values": list(p.values)} for p in template.space.parameters],
     }
 
     def show() -> None:
-        most = "".join(f", at most {limit:g} {METRICS[metric].unit}" for metric, limit in template.limits.items())
-        print(f"{template.name}: {template.space.size:,} designs{most}\n")
+        most = "".join(f", {bound}" for bound in _bounds("at most", template.limits))
+        print(f"{template.name}: {template.space.size:,} designs{most}")
+        for bound in _bounds("unless bounded otherwise, at most", template.budgets):
+            print(bound)
+        print()
         print_table([{**row, "values": _shortened(row["values"])} for row in rows])
         for kind in kinds:
             print(f"\nevaluator {kind.name} {kind.version} (--fidelity {kind.fidelity}): {kind.cost} per design")
@@ -155,6 +157,33 @@ def templates_show(
                 print_table(options)
 
     print_result(content, as_json, show)
+
+
+def _bounds(words: str, bounds: Mapping[str, float]) -> list[str]:
+    from armillary.metrics import METRICS
+
+    return [f"{words} {limit:g} {METRICS[metric].unit} ({metric})" for metric, limit in bounds.items()]
+
+
+@app.command()
+def surrogates(as_json: Json = False, seed: Seed = 0) -> None:  # noqa: ARG001
+    """List the surrogates, ours and those of other packages, and where each comes from."""
+    from armillary.surrogates import REGISTRY
+
+    _list_members(REGISTRY, as_json)
+
+
+@app.command()
+def optimizers(as_json: Json = False, seed: Seed = 0) -> None:  # noqa: ARG001
+    """List the optimizers, ours and those of other packages, and where each comes from."""
+    from armillary.optimizers import REGISTRY
+
+    _list_members(REGISTRY, as_json)
+
+
+def _list_members(registry: Registry, as_json: bool) -> None:
+    rows = [{"name": name, "from": path} for name, path in registry.paths().items()]
+    print_result(rows, as_json, lambda: print_table(rows))
 
 
 def _options(kind: EvaluatorKind) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,23 +36,24 @@ from armillary.cli.shared import (
     workload_of,
 )
 from armillary.console import print_result, print_table, print_warning, progress_bars
-from armillary.metrics import derived
+from armillary.metrics import METRICS, derived
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
+    from armillary.problems.problem import Problem
     from armillary.spaces.space import Space
     from armillary.studies.progress import OnProgress
     from armillary.studies.propose import Limit
     from armillary.studies.results import Contender, StudyResults
     from armillary.studies.study_folder import StudyFolder
+    from armillary.surrogates import Savable
 
 Minimize = Annotated[
     list[str] | None,
     typer.Option("--minimize", "--metric", help="The metric to minimise, e.g. edp_pj_cycles; default: runtime_s."),
 ]
 SurrogateName = Annotated[
-    str | None,
-    typer.Option("--surrogate", help="hurdle (default), deep-ensemble, ram-listnet, prime, or an ablation of PRIME."),
+    str | None, typer.Option("--surrogate", help="A name from `armillary surrogates`; default: hurdle.")
 ]
 
 
@@ -98,7 +100,7 @@ def design(
         source=model,
         digest=digest_of(workload),
         template=template,
-        bounds=bounds or dict(chosen.budgets),
+        bounds={**chosen.budgets, **bounds},
         samples=samples,
         sampler=sampler,
         top=top,
@@ -139,31 +141,37 @@ def _proof_of(study: StudyResults) -> dict[str, dict[str, float]] | None:
 def _show_study(study: StudyResults, report: Path, design_file: Path) -> None:
     contenders = [c for c in (study.winner, study.best_of_log, study.baseline) if c is not None]
     metric = study.problem.metric
-    print_table([{"": c.name, **_headline(c, metric)} for c in contenders])
-    speedup = study.best_of_log.metrics[metric] / study.winner.metrics[metric]
-    better = f"{speedup:.2f}x as fast as" if metric == "runtime_s" else f"{speedup:.2f}x better in {metric} than"
+    shown = _shown(metric, study.problem.upper_bounds, contenders)
+    print_table([{"": c.name, **_headline(c, shown)} for c in contenders])
+    ours, logged = study.winner.metrics[metric], study.best_of_log.metrics[metric]
+    ratio = f"{logged / ours:.2f}x" if ours > 0 else f"{logged:.4g} to {ours:.4g}"
+    better = f"{ratio} as fast as" if metric == "runtime_s" else f"{ratio} better in {metric} than"
     print(f"\nThe winner ({study.winner.note}) is {better} the best of the log.")
     for fidelity, metrics in (_proof_of(study) or {}).items():
         print(f"{fidelity}  {metric} {metrics[metric]:.4g}" if metric in metrics else f"{fidelity}  not feasible")
     print(f"report  {report}\ndesign  {design_file}")
 
 
-def _headline(contender: Contender, metric: str) -> dict[str, Any]:
-    metrics = contender.metrics
+_HEADS = {"runtime_s": ("runtime", 1e3, "ms"), "energy_pj": ("energy", 1e-9, "mJ"), "area_mm2": ("area", 1.0, "mm2")}
+"""How some metrics are headed and scaled in tables; others go under their names in their own units."""
+
+
+def _shown(metric: str, bounds: Iterable[str], contenders: Sequence[Contender]) -> list[str]:
+    """Return the metrics of a table of contenders: what was asked for, and what is most often asked, where known."""
+    order = [*([] if metric in _HEADS else [metric]), *_HEADS, *bounds]
+    return [name for name in dict.fromkeys(order) if any(name in c.metrics for c in contenders)]
+
+
+def _headline(contender: Contender, shown: Sequence[str]) -> dict[str, str]:
+    cells = {}
+    for name in shown:
+        head, factor, unit = _HEADS.get(name, (name, 1.0, METRICS[name].unit))
+        value = contender.metrics.get(name)
+        unit = "" if unit == "1" else f" {unit}"
+        cells[head] = "-" if value is None or contender.failure is not None else f"{value * factor:.4g}{unit}"
     if contender.failure is not None:
-        return {"runtime": f"infeasible: {contender.failure}"}
-    known = {
-        "runtime": ("runtime_s", 1e3, "ms"),
-        "energy": ("energy_pj", 1e-9, "mJ"),
-        "area": ("area_mm2", 1.0, "mm2"),
-    }
-    shown = {what: f"{metrics[n] * factor:.4g} {unit}" for what, (n, factor, unit) in known.items() if n in metrics}
-    if metric not in {n for n, _, _ in known.values()}:
-        shown = {metric: f"{metrics[metric]:.4g}", **shown}
-    return {
-        **shown,
-        "design": " ".join(f"{value}" for value in contender.design.as_dict().values()),
-    }
+        cells[next(iter(cells))] = f"infeasible: {contender.failure}"
+    return {**cells, "design": " ".join(f"{value}" for value in contender.design.as_dict().values())}
 
 
 @app.command()
@@ -259,7 +267,7 @@ def fit(
             on_progress=on_progress,
         )
     save_atomically(model, out)
-    if area is not None and (warning := model.below_the_log(area)):
+    for warning in _below_the_log(model, problem):
         print_warning(warning)
     content = {"model": str(out), "surrogate": kind, "rows": len(rows), **model.facts()}
     print_result(content, as_json, lambda: print_table([content]))
@@ -299,16 +307,16 @@ def propose(
     fitted = surrogates.read(model, chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
     contexts = [as_seen_by(context_of(network), evaluator, fitted.feature_names) for network in networks]
-    bounds = bounds_of(bound, area_mm2=area, power_mw=power) or dict(chosen.budgets)
-    problem = chosen.problem(fitted.problem.metric, bounds)
-    unknown = [name for name in bounds if name not in problem.laws]
+    problem = chosen.problem(
+        fitted.problem.metric, {**chosen.budgets, **bounds_of(bound, area_mm2=area, power_mw=power)}
+    )
+    unknown = [name for name in problem.upper_bounds if name not in problem.laws]
     if unknown:
         raise ArmillaryError(
             f"--bound {unknown[0]}: no law tells it without evaluating, only {list(problem.laws)}; fit a model of it "
             "and give --limit MODEL=NUMBER"
         )
-    small = fitted.below_the_log(bounds["area_mm2"]) if "area_mm2" in bounds else None
-    for warning in filter(None, [small, *(fitted.unlike(context) for context in contexts)]):
+    for warning in [*_below_the_log(fitted, problem), *filter(None, map(fitted.unlike, contexts))]:
         print_warning(warning)
     with progress_bars() as on_progress:
         on_progress("optimising the surrogate", 0, 1)
@@ -326,6 +334,11 @@ def propose(
         )
     ]
     print_result(rows, as_json, lambda: print_table(rows))
+
+
+def _below_the_log(model: Savable, problem: Problem) -> list[str]:
+    """Return a warning for each bound that lies below every design that a model learned from."""
+    return [w for name, most in problem.upper_bounds.items() if (w := model.below_the_log(name, most)) is not None]
 
 
 def _by_law(template: Any, codes: Any) -> list[dict[str, float]]:
@@ -351,7 +364,7 @@ def _limit(text: str, space: Space) -> Limit:
 @app.command()
 def search(
     workload: Annotated[str, typer.Option(help="A name of the zoo or an ONNX file.")],
-    optimizer: Annotated[str, typer.Option(help="Which optimizer, e.g. firefly or prime-online.")],
+    optimizer: Annotated[str, typer.Option(help="A name from `armillary optimizers`.")],
     budget: Annotated[int, typer.Option(help="Evaluations, infeasible ones included.", min=1)],
     study: Annotated[Path, typer.Option(help="Folder of the study.")],
     bound: Bounds = None,

@@ -25,29 +25,46 @@ EVALUATORS = Registry(
     },
 )
 
+_RANKED = tuple(str(fidelity) for fidelity in Fidelity if fidelity is not Fidelity.EXTERNAL)
+"""The fidelities of evaluators that are registered; an external one is described by its user."""
+
 
 def fidelities(template: str) -> list[str]:
-    """Return the fidelities at which designs of a template can be evaluated."""
-    return [name.split(".")[1] for name in EVALUATORS.names() if name.split(".")[0] == template]
+    """Return the fidelities at which designs of a template can be evaluated; loads no evaluator."""
+    return [fidelity for fidelity in _named(template) if fidelity in _RANKED]
+
+
+def _named(template: str) -> list[str]:
+    """Return what follows the template's name in the names of its evaluators."""
+    parts = [name.partition(".") for name in EVALUATORS.names()]
+    return [fidelity for of, _, fidelity in parts if of == template]
 
 
 def truer(template: str, fidelity: Fidelity) -> list[Fidelity]:
     """Return the fidelities of a template that are truer than one, the truest last."""
-    ranked = [Fidelity(name) for name in fidelities(template) if name != Fidelity.EXTERNAL]
-    return sorted(other for other in ranked if other > fidelity)
+    return sorted(other for other in map(Fidelity, fidelities(template)) if other > fidelity)
 
 
 def kind_of(template: str, fidelity: Fidelity) -> EvaluatorKind:
     """Return how the evaluator of a template at a fidelity is registered.
 
     Raises:
-        ArmillaryError: if there is none; names the fidelities that there are.
+        ArmillaryError: if there is none (names the fidelities that there are), it cannot be loaded, or it says that it
+            is another.
     """
+    from armillary.evaluators.kind import EvaluatorKind
+
     if fidelity not in fidelities(template):
+        wrong = [f"{template}.{name}".rstrip(".") for name in _named(template) if name not in _RANKED]
+        misnamed = f"; {wrong} should be named {template}.FIDELITY, one of {list(_RANKED)}" if wrong else ""
         raise ArmillaryError(
             f"template {template!r} has no evaluator of fidelity {str(fidelity)!r}; it has {fidelities(template)}"
+            f"{misnamed}"
         )
-    kind: EvaluatorKind = EVALUATORS.load(f"{template}.{fidelity}")
+    name = f"{template}.{fidelity}"
+    kind: EvaluatorKind = EVALUATORS.load(name, EvaluatorKind)
+    if f"{kind.template}.{kind.fidelity}" != name:
+        raise ArmillaryError(f"evaluator {name!r} says that it is {kind.template}.{kind.fidelity}; register it so")
     return kind
 
 

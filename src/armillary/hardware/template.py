@@ -21,7 +21,7 @@ class Template:
         space: its designs.
         laws: metrics that follow from a design without evaluating it, by name.
         limits: the most that a metric with a law may be; a design beyond cannot be built.
-        budgets: upper bounds that a search keeps to if it is given none.
+        budgets: upper bounds that hold where a request does not bound the metric itself.
         baseline: a design of the space to compare with; None if there is none.
         baseline_name: what reports call it.
         baseline_note: what it is, in a few words.

@@ -106,7 +106,6 @@ class PrimeOnline(ModelBased):
         return value.double().numpy(), odds.double().numpy()
 
     def _batch(self, n: int) -> NDArray[np.int64]:
-        self._firefly.within = self._process.within = self.within
         around = n // 8 if len(self._values) < _KNOWN else 0
         parts = [self._around(around)]
         if n >= 8:

@@ -102,6 +102,12 @@ class Problem:
         """Return the problem with those of its bounds whose metrics are wanted."""
         return replace(self, bounds=tuple(bound for bound in self.bounds if wanted(bound.metric)))
 
+    def with_derived(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Return the metrics of a result, with those that are asked for and follow from them."""
+        asked = (*(objective.metric for objective in self.objectives), *(bound.metric for bound in self.bounds))
+        found = {name: derived(metrics, name, self.metrics) for name in asked}
+        return {**metrics, **{name: value for name, value in found.items() if value is not None}}
+
     def satisfied(self, results: Outcomes | Evaluations) -> NDArray[np.bool_]:
         """Return which results are feasible and within every bound, shape [rows]; an unknown metric is not within."""
         within = results.feasible.copy()
@@ -114,15 +120,23 @@ class Problem:
         """Return one number to minimise per result, shape [rows]; infinite if infeasible, out of bounds or unknown.
 
         Raises:
-            ArmillaryError: if there are several objectives, or feasible results lack the metric of a bound.
+            ArmillaryError: if there are several objectives, or feasible results lack the metric of the objective or of
+                a bound.
         """
         column = derived(results.metrics, self.metric, self.metrics)
+        if results.feasible.any():
+            self._check_told(results)
         if column is None:
             return np.full(len(results), np.inf)  # a batch in which nothing was feasible has no metric
-        for bound in self.bounds:
-            if results.feasible.any() and derived(results.metrics, bound.metric, self.metrics) is None:
-                raise ArmillaryError(f"the evaluations have no metric {bound.metric!r}, which the objective bounds")
         usable = self.satisfied(results) & np.isfinite(column)
         values = np.full(len(results), np.inf)
         values[usable] = self.objective.to_minimise(column[usable])
         return values
+
+    def _check_told(self, results: Outcomes | Evaluations) -> None:
+        asked = {self.metric: "is the objective", **{b.metric: "the objective bounds" for b in self.bounds}}
+        for name, why in asked.items():
+            if derived(results.metrics, name, self.metrics) is None:
+                raise ArmillaryError(
+                    f"the evaluations have no metric {name!r}, which {why}; they have {sorted(results.metrics)}"
+                )

@@ -60,8 +60,9 @@ def predicted_measured(results: StudyResults) -> Chart | None:
     ):
         _add_points(figure, results, candidates, np.flatnonzero(mask), predicted, measured, name, colour, symbol)
     infeasible = np.flatnonzero(~feasible & np.isfinite(predicted))
+    failed = "Infeasible" if candidates.evaluations.settled().all() else "Infeasible or not evaluated"
     if infeasible.size:
-        _add_points(figure, results, candidates, infeasible, predicted, None, "Infeasible", INFEASIBLE, "x-thin-open")
+        _add_points(figure, results, candidates, infeasible, predicted, None, failed, INFEASIBLE, "x-thin-open")
     values = measured[feasible].tolist()
     shown = predicted[np.isfinite(predicted)].tolist()
     figure.update_layout(
@@ -75,7 +76,7 @@ def predicted_measured(results: StudyResults) -> Chart | None:
     return Chart(
         "predicted",
         "Predicted against measured",
-        _agreement_caption(results, candidates, int(feasible.sum()), int(infeasible.size)),
+        _agreement_caption(results, candidates, int(feasible.sum()), int(infeasible.size), failed.lower()),
         f"Scatter of predicted against measured {look(results.problem.metric).title.lower()} for {len(measured)} "
         f"candidates, of which {int((~feasible).sum())} are infeasible.",
         figure,
@@ -127,10 +128,12 @@ def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _agreement_caption(results: StudyResults, candidates: Candidates, feasible: int, infeasible: int) -> str:
+def _agreement_caption(
+    results: StudyResults, candidates: Candidates, feasible: int, infeasible: int, failed: str
+) -> str:
     tau = rank_agreement(results, candidates)
     agreement = f" Rank agreement over the feasible ones: Kendall's τ = {signed(tau)}." if np.isfinite(tau) else ""
-    strip = f" {infeasible:,} turned out infeasible (strip below)." if infeasible else ""
+    strip = f" {infeasible:,} turned out {failed} (strip below)." if infeasible else ""
     return (
         f"{feasible:,} of {len(candidates.predicted):,} candidates were feasible.{agreement}{strip} A conservative "
         "surrogate ranks designs rather than estimating them: the order counts, not the distance from equality."

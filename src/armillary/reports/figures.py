@@ -243,7 +243,7 @@ def _add_steps(
 def reasons(results: StudyResults) -> Chart | None:
     """What made designs infeasible, counted."""
     log = results.log
-    failed = np.flatnonzero(~log.feasible)
+    failed = np.flatnonzero(log.settled() & ~log.feasible)
     if failed.size == 0:
         return None
     names = np.array([str(log.failure_resource[i] or log.failure_kind[i]) for i in failed], dtype=object)

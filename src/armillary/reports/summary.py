@@ -20,11 +20,14 @@ from armillary.reports.wording import (
     look,
     metric_text,
     percent,
+    shortened,
     signed,
     title,
 )
 from armillary.studies.results import Contender, Proof, StudyResults
 from armillary.types import Evaluations, Fidelity, options_from
+
+_MOST_OF_A_FAULT = 120
 
 _LIMITS = {
     "compute": "compute",
@@ -72,14 +75,8 @@ def highlights(results: StudyResults) -> list[Highlight]:
             shown.append(_highlight(results, other))
     if results.proof is not None:
         shown += _proven_highlight(results, results.proof)
-    infeasible = int((~results.log.feasible).sum())
-    shown.append(
-        Highlight(
-            f"{rows_are(results).capitalize()} designs",
-            f"{len(results.log):,}",
-            (f"{percent(infeasible / len(results.log))} infeasible" if len(results.log) else "the log is empty",),
-        )
-    )
+    designs = f"{rows_are(results).capitalize()} designs"
+    shown.append(Highlight(designs, f"{len(results.log):,}", _log_remarks(results.log)))
     if results.candidates is not None:
         total, legal = len(results.candidates.predicted), int(results.legal(results.candidates.evaluations).sum())
         within = "within bounds" if results.bounds else "feasible"
@@ -97,6 +94,14 @@ def _proven_highlight(results: StudyResults, proof: Proof) -> list[Highlight]:
     label = f"{look(metric).title} by {'RTL' if fidelity == Fidelity.RTL else fidelity}"
     remark = f"{metric_text(metric, float(proof.cheaper[place]))} by the {results.log.fidelity[0]} evaluator"
     return [Highlight(label, metric_text(metric, float(measured[place])), (remark,))]
+
+
+def _log_remarks(log: Evaluations) -> tuple[str, ...]:
+    if not len(log):
+        return ("the log is empty",)
+    broken = int((~log.settled()).sum())
+    infeasible = f"{percent(int((log.settled() & ~log.feasible).sum()) / len(log))} infeasible"
+    return (infeasible, f"{percent(broken / len(log))} not evaluated") if broken else (infeasible,)
 
 
 def _highlight(results: StudyResults, metric: str) -> Highlight:
@@ -204,15 +209,25 @@ def _baseline_sentence(results: StudyResults) -> str:
 
 def _log_sentence(results: StudyResults) -> str:
     log = results.log
-    infeasible = int((~log.feasible).sum())
-    if infeasible == 0:
-        return f"All {len(log):,} {rows_are(results)} designs were feasible."
-    names = [str(r or k) for r, k in zip(log.failure_resource, log.failure_kind, strict=True) if r or k]
-    reason, count = Counter(names).most_common(1)[0]
-    return (
-        f"Of the {len(log):,} {rows_are(results)} designs {percent(infeasible / len(log))} were infeasible, most often "
-        f"for {_in_text(title(reason))} ({percent(count / infeasible)} of them)."
-    )
+    failed = np.flatnonzero(log.settled() & ~log.feasible)
+    broken = np.flatnonzero(~log.settled())
+    designs = f"{len(log):,} {rows_are(results)} designs"
+    if not len(failed) and not len(broken):
+        return f"All {designs} were feasible."
+    sentences = []
+    if len(failed):
+        reason, count = Counter(str(log.failure_resource[i] or log.failure_kind[i]) for i in failed).most_common(1)[0]
+        sentences.append(
+            f"Of the {designs} {percent(len(failed) / len(log))} were infeasible, most often for "
+            f"{_in_text(title(reason))} ({percent(count / len(failed))} of them)."
+        )
+    if len(broken):
+        fault = Counter(str(log.failure(i)) for i in broken.tolist()).most_common(1)[0][0]
+        sentences.append(
+            f"{len(broken):,} evaluation{'s' if len(broken) > 1 else ''} broke, which tells nothing of the designs; "
+            f"most often: {shortened(fault, _MOST_OF_A_FAULT)}."
+        )
+    return " ".join(sentences)
 
 
 def _candidates_sentence(results: StudyResults) -> str:

@@ -68,24 +68,23 @@ _LOOKS = {
 }
 
 
-_SUFFIXES = (
-    ("_bytes", "B", 1.0),
-    ("_s", "s", 1.0),
-    ("_cycles", "cycles", 1.0),
-    ("_pj", "J", 1e-12),
-    ("_mw", "W", 1e-3),
-)
+_SCALED = {"bytes": ("B", 1.0), "s": ("s", 1.0), "cycles": ("cycles", 1.0), "pJ": ("J", 1e-12), "mW": ("W", 1e-3)}
+"""Units that take an SI prefix: the unit it goes before, and the factor that leads there."""
 
 
 def look(metric: str) -> Look:
-    """Return how to show a metric; one that has no look of its own is read from the unit that ends its name."""
+    """Return how to show a metric; one that has no look of its own goes by its unit, which may end its name.
+
+    The unit of a metric that nobody has registered is read from its name.
+    """
     if metric in _LOOKS:
         return _LOOKS[metric]
-    for suffix, unit, factor in _SUFFIXES:
-        if metric.endswith(suffix):
-            return Look(title(metric.removesuffix(suffix)), unit, factor)
-    unit = METRICS[metric].unit if metric in METRICS else ""
-    return Look(title(metric), unit, prefixed=False)
+    by_name = next((unit for unit in _SCALED if metric.endswith(f"_{unit.lower()}")), "")
+    unit = METRICS[metric].unit if metric in METRICS else by_name
+    words = title(metric.removesuffix("_" + re.sub("[^a-z0-9]+", "_", unit.lower())))
+    if unit in _SCALED:
+        return Look(words, *_SCALED[unit])
+    return Look(words, "" if unit == "1" else unit, prefixed=False)
 
 
 def title(name: str) -> str:

@@ -12,8 +12,12 @@ from typing import Any
 import yaml
 
 import armillary
+from armillary import optimizers, surrogates
+from armillary.evaluators import EVALUATORS
 from armillary.evaluators.explanation import ChipRates, ExplainsDesigns, Explanation, LayerCost
-from armillary.metrics import derived
+from armillary.execution.limits import Limits
+from armillary.execution.single import evaluated
+from armillary.hardware.templates import TEMPLATES
 from armillary.spaces.space import Space
 from armillary.studies.results import Contender, Proof
 from armillary.studies.stages import TIMES, Setting
@@ -53,19 +57,15 @@ def contender_of(name: str, note: str, evaluation: Evaluation, evaluator: Evalua
     """Return an evaluated design as a contender, taken apart where the evaluator can.
 
     A row of a log tells no layers; where they are missing, the design is evaluated once more by its evaluator.
-    Its metrics are those measured, and what the problem asks for besides.
+    Its metrics are those measured, and those that are asked for and follow from them.
     """
-    problem = setting.problem
-    asked = {
-        name: derived(evaluation.metrics, name, problem.metrics) for name in (problem.metric, *problem.upper_bounds)
-    }
-    metrics = {**evaluation.metrics, **{name: float(value) for name, value in asked.items() if value is not None}}
     whole = evaluation
     explanation = None
     if evaluation.feasible and isinstance(evaluator, ExplainsDesigns):
         if not evaluation.layers:
             whole = evaluator.evaluate([Candidate(evaluation.design)], setting.workload)[0]
         explanation = evaluator.explain(whole, setting.workload)
+    metrics = setting.problem.with_derived(evaluation.metrics)
     return Contender(name, evaluation.design, metrics, explanation, evaluation.failure, note)
 
 
@@ -75,7 +75,7 @@ def compared(setting: Setting, winner: Evaluation, note: str, of_log: Evaluation
     baseline = None
     template = setting.template
     if template.baseline is not None:
-        row = evaluator.evaluate([Candidate(template.baseline)], setting.workload)[0]
+        row = evaluated(evaluator, Candidate(template.baseline), setting.workload, Limits().retries)
         note_of_it = f"{template.baseline_note}, our evaluator"
         baseline = contender_of(template.baseline_name, note_of_it, row, evaluator, setting)
     return Compared(
@@ -179,6 +179,14 @@ def _proof_of(winner: Contender, proof: Proof | None) -> dict[str, Any]:
 
 def _versions(setting: Setting) -> dict[str, str]:
     packages = {name: metadata.version(name) for name in ("torch", "numpy", "onnx", "pyarrow")}
+    asked, template = setting.folder.request(), setting.template.name
+    for registry, member in (
+        (TEMPLATES, template),
+        (EVALUATORS, f"{template}.{setting.spec.fidelity}"),
+        (surrogates.REGISTRY, asked.get("surrogate", "")),
+        (optimizers.REGISTRY, asked.get("optimizer", "")),
+    ):
+        packages |= registry.packages(member)
     return {
         "armillary": armillary.__version__,
         f"evaluator {setting.spec.name}": setting.spec.version,

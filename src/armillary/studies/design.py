@@ -218,7 +218,8 @@ def _training_rows(request: DesignRequest, setting: Setting) -> Evaluations:
             f"{log.path}: none of its {len(rows):,} rows of {workload.name} is feasible; most often "
             f"{_commonest_failure(rows)}; {more}, or choose another template"
         )
-    if not setting.problem.satisfied(rows).any():
+    values = setting.problem.values(rows)  # which misses metrics that no row has
+    if not np.isfinite(values).any():
         bounds = " and ".join(map(str, setting.problem.bounds))
         least = ", ".join(
             f"{bound.metric} {rows.metrics[bound.metric][rows.feasible].min():.4g}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from armillary import evaluators
 from armillary.mapping.search import Goal
@@ -24,7 +24,9 @@ def options_for(template: str, fidelity: Fidelity, metric: str, options: Mapping
     Raises:
         ArmillaryError: if there is no such evaluator, or the metric does not say which mapping is best.
     """
-    if "goal" not in evaluators.kind_of(template, fidelity).options.model_fields or "goal" in options:
+    fields = evaluators.kind_of(template, fidelity).options.model_fields
+    # a goal that means something else is the evaluator's own affair
+    if "goal" not in fields or get_args(fields["goal"].annotation) != get_args(Goal) or "goal" in options:
         return dict(options)
     if metric not in GOALS:
         raise ArmillaryError(

@@ -117,6 +117,7 @@ def _stages(
         stage, done, parts = f"searching with {request.optimizer}", 0, []
         setting.on_progress(stage, 0, request.budget)
         for rows in _batches(optimizer, setting, request.budget):
+            setting.problem.values(rows)  # which misses metrics that no row has: soon, not after the whole budget
             parts.append(rows)
             done += len(rows)
             setting.on_progress(stage, done, request.budget)

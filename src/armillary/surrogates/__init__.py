@@ -44,9 +44,11 @@ def kind_of(name: str) -> SurrogateKind:
     """Return how a surrogate is registered.
 
     Raises:
-        ArmillaryError: if there is no surrogate of that name.
+        ArmillaryError: if there is no surrogate of that name, or it cannot be loaded.
     """
-    kind: SurrogateKind = REGISTRY.load(name)
+    from armillary.surrogates.kind import SurrogateKind
+
+    kind: SurrogateKind = REGISTRY.load(name, SurrogateKind)
     return kind
 
 
@@ -60,8 +62,15 @@ def load(name: str) -> Callable[..., Any]:
 
 
 def savable() -> list[str]:
-    """Return the names of the surrogates that have a model file; loads all of them."""
-    return [name for name in names() if kind_of(name).read is not None]
+    """Return the names of the surrogates that have a model file; loads all that can be loaded."""
+    return [name for name in names() if _has_file(name)]
+
+
+def _has_file(name: str) -> bool:
+    try:
+        return kind_of(name).read is not None
+    except ArmillaryError:  # it cannot be offered
+        return False
 
 
 class Savable(Surrogate, Protocol):
@@ -83,8 +92,8 @@ class Savable(Surrogate, Protocol):
         """Return a warning if a workload is unlike those that were trained on, else None."""
         ...
 
-    def below_the_log(self, area_mm2: float) -> str | None:
-        """Return a warning if an area lies below that of every design learned from, else None."""
+    def below_the_log(self, metric: str, at_most: float) -> str | None:
+        """Return a warning if an upper bound on a metric lies below every design learned from, else None."""
         ...
 
     def facts(self) -> dict[str, float]:

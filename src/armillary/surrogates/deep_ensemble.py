@@ -229,7 +229,7 @@ class _Fitted:
     brier: float = float("nan")
     reliability: tuple[tuple[float, float, int], ...] = field(default_factory=tuple)
     seconds: float = float("nan")
-    least_area_mm2: float = float("nan")
+    least: Mapping[str, float] = field(default_factory=dict)
 
 
 class DeepEnsemble:
@@ -298,7 +298,7 @@ class DeepEnsemble:
             problem,
             data.workloads,
             data.scales,
-            least_area_mm2=data.least_area_mm2,
+            least=data.least,
         )
         self._learn(good, bad, rng)
         self._state.seconds = time.perf_counter() - started
@@ -368,9 +368,9 @@ class DeepEnsemble:
         fitted = self._fitted
         return unlike(context.as_dict(), fitted.inputs.feature_names, fitted.inputs.contexts, fitted.workloads)
 
-    def below_the_log(self, area_mm2: float) -> str | None:
-        """Return a warning if an area lies below that of every design learned from; see `rows.below_the_log`."""
-        return below_the_log(area_mm2, self._fitted.least_area_mm2)
+    def below_the_log(self, metric: str, at_most: float) -> str | None:
+        """Return a warning if a bound lies below every design learned from; see `rows.below_the_log`."""
+        return below_the_log(metric, at_most, self._fitted.least)
 
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training."""
@@ -391,7 +391,7 @@ class DeepEnsemble:
             "scales": [asdict(scale) for scale in fitted.scales],
             "calibration": [fitted.line, fitted.temperature, fitted.brier, fitted.reliability],
             "seconds": fitted.seconds,
-            "least_area_mm2": fitted.least_area_mm2,
+            "least": dict(fitted.least),
         }
         return content, fitted.networks.tensors()
 
@@ -423,7 +423,7 @@ class DeepEnsemble:
             brier=brier,
             reliability=tuple((mean, share, rows) for mean, share, rows in reliability),
             seconds=content["seconds"],
-            least_area_mm2=content["least_area_mm2"],
+            least=content["least"],
         )
         return model
 

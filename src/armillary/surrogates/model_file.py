@@ -17,7 +17,7 @@ from armillary.spaces.space import Space
 from armillary.types import ArmillaryError
 
 FORMAT = "armillary model"
-VERSION = 4
+VERSION = 5
 
 
 def save(

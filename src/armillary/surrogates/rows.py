@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.metrics import with_derived
+from armillary.metrics import METRICS, with_derived
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Evaluations
@@ -97,7 +97,7 @@ class Dataset:
         infeasible: infeasible rows, and feasible ones beyond a bound that is not exact, that train.
         infeasible_held: the same, kept out of training to calibrate the probability of feasibility.
         feasible_share: feasible rows within the bounds that are not exact, over all rows.
-        least_area_mm2: of the feasible rows, within the bounds or not; NaN if the log has no area.
+        least: of each metric that the log has, the least of the feasible rows, within the bounds or not.
     """
 
     workloads: tuple[str, ...]
@@ -109,7 +109,7 @@ class Dataset:
     infeasible: Rows
     infeasible_held: Rows
     feasible_share: float
-    least_area_mm2: float
+    least: Mapping[str, float]
 
 
 def prepare(
@@ -169,7 +169,7 @@ def prepare(
         infeasible=rows_of(bad),
         infeasible_held=rows_of(held_bad),
         feasible_share=float(good.mean()),
-        least_area_mm2=_least_area_mm2(log),
+        least=least_of(log),
     )
 
 
@@ -203,9 +203,10 @@ def _held_out(
     return rows[: int(np.clip(round(share * len(rows)), 2, good.sum() - 2))]
 
 
-def _least_area_mm2(log: Evaluations) -> float:
-    areas = log.metrics.get("area_mm2")
-    return float("nan") if areas is None else float(areas[log.feasible].min())
+def least_of(log: Evaluations) -> dict[str, float]:
+    """Return the least value of each metric among the feasible rows, for `below_the_log`."""
+    known = {name: column[log.feasible & np.isfinite(column)] for name, column in log.metrics.items()}
+    return {name: float(column.min()) for name, column in known.items() if column.size}
 
 
 def _check_source(log: Evaluations) -> None:
@@ -387,11 +388,19 @@ def unlike(
     )
 
 
-def below_the_log(area_mm2: float, least_area_mm2: float) -> str | None:
-    """Return a warning if every feasible design that a model learned from is larger than an area, else None."""
-    if not area_mm2 < least_area_mm2:  # also if the log had no area
+def below_the_log(metric: str, at_most: float, least: Mapping[str, float]) -> str | None:
+    """Return a warning if an upper bound lies below every feasible design that a model learned from, else None.
+
+    Args:
+        metric: that is bounded.
+        at_most: the bound.
+        least: of each metric that the log had; see `least_of`.
+    """
+    if metric not in least or at_most >= least[metric]:
         return None
+    unit = METRICS[metric].unit if metric in METRICS else "1"
+    written = "" if unit == "1" else f" {unit}"
     return (
-        f"the area bound {area_mm2:g} mm2 lies below every feasible design that the model learned from; the smallest "
-        f"has {least_area_mm2:.4g} mm2. What it says of smaller ones is a guess; log some and fit anew"
+        f"the bound {metric}={at_most:g}{written} lies below every feasible design that the model learned from; the "
+        f"least is {least[metric]:.4g}{written}. What it says of designs within it is a guess; log some and fit anew"
     )

@@ -1,7 +1,7 @@
 """The contract that every evaluator meets, ours and those of other packages.
 
-Inherit from `EvaluatorContract` in a test module and override the fixtures `evaluator`, `space` and `workload`; and
-`size`, where so many evaluations take too long.
+Inherit from `EvaluatorContract` in a test module and override the fixtures `evaluator`, `space` and `workload`; `laws`,
+where the template has some; and `size`, where so many evaluations take too long.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from armillary.metrics import METRICS, folded
+from armillary.problems.problem import Law
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
 from armillary.types import Candidate, Cost, EvaluatesBatches, EvaluatesLayers, Evaluation, Evaluator, Metric
@@ -19,6 +20,7 @@ from armillary.workloads.layer import Workload
 
 SIZES: Mapping[Cost, int] = {Cost.BATCH: 40, Cost.SECONDS: 6, Cost.MINUTES: 2}
 """Designs that are evaluated, by what an evaluation takes."""
+_LAWFUL = 8
 
 
 def told(evaluation: Evaluation) -> tuple[object, ...]:
@@ -55,6 +57,11 @@ class EvaluatorContract:
         return METRICS
 
     @pytest.fixture
+    def laws(self) -> Mapping[str, Law]:
+        """The laws of the template, to which the evaluator has to keep."""
+        return {}
+
+    @pytest.fixture
     def candidates(self, space: Space, size: int) -> list[Candidate]:
         """Random designs."""
         return [Candidate(design) for design in space.designs(sample(space, size, "random", 1))]
@@ -88,6 +95,25 @@ class EvaluatorContract:
                 assert name in metrics
                 assert np.isfinite(value)
                 assert value >= 0
+
+    def test_tells_what_the_laws_tell(
+        self,
+        evaluator: Evaluator,
+        space: Space,
+        candidates: list[Candidate],
+        workload: Workload,
+        laws: Mapping[str, Law],
+    ) -> None:
+        """Whoever searches keeps to bounds by the laws, and checks them by what was evaluated."""
+        if not laws:
+            pytest.skip("no laws")
+        some = candidates[:_LAWFUL]
+        codes = space.encode([candidate.design for candidate in some])
+        answers = evaluator.evaluate(some, workload)
+        for name, law in laws.items():
+            for answer, value in zip(answers, law(codes), strict=True):
+                if answer.feasible:
+                    assert answer.metrics[name] == pytest.approx(value, rel=1e-6)
 
     def test_answers_nothing_to_nothing(self, evaluator: Evaluator, workload: Workload) -> None:
         assert evaluator.evaluate([], workload) == []

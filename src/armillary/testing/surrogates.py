@@ -7,11 +7,14 @@ designs on MobileNetV2; a surrogate of other designs overrides `problem`, `log`,
         @pytest.fixture(scope="class")
         def fit(self):
             return lambda log, problem, seed: Mine(space=problem.space, seed=seed).fit(log, problem)
+
+One that has a model file inherits from `SavableContract`, too, which asks for the fixture `kind`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +24,9 @@ from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.log.store import InMemoryLog
 from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
+from armillary.spaces.space import Parameter, Space
+from armillary.surrogates import Savable
+from armillary.surrogates.kind import SurrogateKind
 from armillary.types import ArmillaryError, Evaluations, Log, Surrogate
 from armillary.workloads import zoo
 from armillary.workloads.context import Context, context_of
@@ -30,8 +36,8 @@ _ROWS = 6000
 _FEWEST_RANKED = 0.5
 
 
-class SurrogateContract:
-    """What holds for every surrogate."""
+class Fitting:
+    """What the contracts fit, to what, and on which designs they try it."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -70,6 +76,10 @@ class SurrogateContract:
     def fitted(cls, fit: Fit, log: InMemoryLog, problem: Problem) -> Surrogate:
         """The surrogate, seed 7."""
         return fit(log, problem, 7)
+
+
+class SurrogateContract(Fitting):
+    """What holds for every surrogate."""
 
     def test_predicts_one_of_each_per_design(self, fitted: Surrogate, problem: Problem, context: Context) -> None:
         prediction = fitted.predict(sample(problem.space, 33, "random", 1), context)
@@ -111,3 +121,68 @@ class SurrogateContract:
         rows = log.evaluations(problem.space.name)
         with pytest.raises(ArmillaryError, match="feasible"):
             fit(InMemoryLog(rows.select(~rows.feasible)), problem, 7)
+
+
+class SavableContract(Fitting):
+    """What holds for every surrogate that is kept in a file."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def kind(cls) -> SurrogateKind:
+        """What is registered of the surrogate."""
+        raise NotImplementedError("override the fixture kind")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def path(cls, fitted: Savable, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """The file of the fitted surrogate."""
+        path = tmp_path_factory.mktemp("model") / "model.pt"
+        with path.open("wb") as file:
+            fitted.save(file)
+        return path
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def again(cls, kind: SurrogateKind, path: Path, problem: Problem) -> Savable:
+        """The surrogate as it is read from its file."""
+        assert kind.read is not None
+        again: Savable = kind.read(path, space=problem.space, device="cpu")
+        return again
+
+    def test_its_file_keeps_what_it_says(
+        self, fitted: Savable, again: Savable, problem: Problem, context: Context
+    ) -> None:
+        codes = sample(problem.space, 40, "random", 5)
+        one, two = fitted.predict(codes, context), again.predict(codes, context)
+        for name in ("mean", "std", "p_feasible"):
+            assert getattr(two, name) == pytest.approx(getattr(one, name), rel=1e-6)
+        assert again.facts() == pytest.approx(dict(fitted.facts()), nan_ok=True)
+
+    def test_its_file_keeps_what_was_learned(self, fitted: Savable, again: Savable, problem: Problem) -> None:
+        for model in (fitted, again):
+            assert model.space == problem.space
+            assert model.problem.metric == problem.metric
+            assert model.problem.upper_bounds == problem.upper_bounds
+        assert again.feature_names == fitted.feature_names
+
+    def test_its_file_is_of_one_space(self, kind: SurrogateKind, path: Path, problem: Problem) -> None:
+        assert kind.read is not None
+        first, *others = problem.space.parameters
+        fewer = Space(problem.space.name, (Parameter(first.name, first.values[:1], first.kind, first.unit), *others))
+        for other in (Space("other", problem.space.parameters), fewer):
+            with pytest.raises(ArmillaryError, match="space"):
+                kind.read(path, space=other, device="cpu")
+
+    def test_warns_of_bounds_below_all_that_it_learned_from(
+        self, fitted: Savable, again: Savable, log: InMemoryLog, problem: Problem
+    ) -> None:
+        rows = log.evaluations(problem.space.name)
+        for model in (fitted, again):
+            for metric in problem.upper_bounds:
+                least = float(np.nanmin(rows.metrics[metric][rows.feasible]))
+                assert metric in (model.below_the_log(metric, 0.99 * least) or "")
+                assert model.below_the_log(metric, 1.01 * least) is None
+            assert model.below_the_log("unheard_of", 1.0) is None
+
+    def test_is_not_surprised_by_what_it_learned_from(self, fitted: Savable, context: Context) -> None:
+        assert fitted.unlike(context) is None

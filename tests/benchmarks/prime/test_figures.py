@@ -1,9 +1,10 @@
 import csv
-import json
 
 import numpy as np
 import pytest
 
+from armillary.benchmarks.prime import calibration as prime_calibration
+from armillary.benchmarks.prime import curves as prime_curves
 from armillary.benchmarks.prime import figures as prime_figures
 from armillary.benchmarks.prime.runs import Runs, joint_values
 from armillary.benchmarks.result import BenchOptions
@@ -17,7 +18,7 @@ from armillary.workloads import zoo
 def options(tmp_path, monkeypatch):
     monkeypatch.setattr(prime_figures, "_SAMPLES", 3000)
     monkeypatch.setattr(prime_figures, "_SHOWN", 60)
-    monkeypatch.setattr(prime_figures, "budget_of", lambda task, runs: 60)
+    monkeypatch.setattr(prime_curves, "budget_of", lambda task, runs: 60)
     codes = SPACE.at(np.array([123_456_789]))[0].tolist()
     found = {"runtime_s": 1.2e-3, "evaluations": 256.0, "codes": codes}
     monkeypatch.setattr(Runs, "one", lambda *_: found)
@@ -46,12 +47,8 @@ def test_curves_fall_and_are_kept(options, monkeypatch):
         curve = np.array([float(row[method]) for row in columns(options, "figure5")])
         assert len(curve) == 60
         assert (np.diff(curve) <= 0).all()
-    monkeypatch.setattr(prime_figures, "saved_part", _read_only)
+    monkeypatch.setattr(prime_curves, "best_so_far", None)
     prime_figures.cost_alone(options)  # nothing is searched again
-
-
-def _read_only(path, measure):
-    return json.loads(path.read_text())
 
 
 @pytest.mark.parametrize("name", ["map_of_joint_designs", "map_of_designs", "core_memory", "plateaus"])
@@ -72,7 +69,7 @@ class Optimist:
 
 
 def test_a_standard_surrogate_promises_too_much(options, monkeypatch):
-    monkeypatch.setattr(prime_figures, "trained", lambda *_: (Optimist(), 0.0))
+    monkeypatch.setattr(prime_calibration, "trained", lambda *_: (Optimist(), 0.0))
     assert prime_figures.overestimation(options).value == 1.0
     for row in columns(options, "figure13"):
         assert float(row["measured_ms"]) == pytest.approx(2 * float(row["predicted_ms"]))
@@ -85,7 +82,7 @@ def test_prime_is_also_shown_with_the_published_alpha_and_beta(options, monkeypa
         asked.append(settings)
         return Optimist(), 0.0
 
-    monkeypatch.setattr(prime_figures, "trained", trained)
+    monkeypatch.setattr(prime_calibration, "trained", trained)
     prime_figures.conservatism(options)
     prime_figures.conservatism_as_published(options)
     assert asked == [{}, {"alphas": (0.01,), "betas": (5.0,)}]

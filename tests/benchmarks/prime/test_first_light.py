@@ -1,6 +1,6 @@
 from armillary.benchmarks.prime import first_light
 from armillary.benchmarks.prime.paper import APPLICATIONS
-from armillary.benchmarks.result import saved_part
+from armillary.benchmarks.result import BenchOptions
 from armillary.surrogates.prime import training as prime_training
 from armillary.surrogates.prime.training import Rung, Schedule
 
@@ -16,7 +16,9 @@ def test_an_application_is_measured(monkeypatch):
     assert 0 < found["random_s"] < 10 * found["firefly_s"]
 
 
-def test_finished_parts_are_not_measured_again(tmp_path):
-    path = tmp_path / "parts" / "a.json"
-    assert saved_part(path, lambda: {"x": 1.5}) == {"x": 1.5}
-    assert saved_part(path, lambda: 1 / 0) == {"x": 1.5}
+def test_an_application_is_measured_once(tmp_path, monkeypatch):
+    options = BenchOptions(None, True, 0, tmp_path, lambda *_: None)
+    monkeypatch.setattr(first_light, "_measure", lambda *given: {"given": list(given[1:])})
+    assert first_light._one(APPLICATIONS[0], 10, 3, options) == {"given": [10, 3, "cpu"]}
+    monkeypatch.setattr(first_light, "_measure", None)
+    assert first_light._one(APPLICATIONS[0], 10, 3, options) == {"given": [10, 3, "cpu"]}

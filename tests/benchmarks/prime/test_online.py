@@ -1,6 +1,8 @@
 import pytest
 
+from armillary.benchmarks.prime import curves as prime_curves
 from armillary.benchmarks.prime import online as prime_online
+from armillary.benchmarks.prime.curves import regrets
 from armillary.benchmarks.prime.online import BUDGETS, METHODS, run
 from armillary.benchmarks.result import BenchOptions
 
@@ -11,12 +13,12 @@ def options(tmp_path):
 
 
 def test_every_budget_is_compared(options, monkeypatch):
-    def one(method, name, seed, most, _):
-        assert most == 512
-        return {str(b): (1.1 if method == "prime-online" else 1.2) + 10 / b for b in BUDGETS}
+    def found(_, method, name, seed, budgets):
+        assert budgets == BUDGETS[:4]
+        return [(1.1 if method == "prime-online" else 1.2) + 10 / b for b in budgets]
 
     monkeypatch.setattr(prime_online, "in_processes", lambda *_: None)
-    monkeypatch.setattr(prime_online, "_one", one)
+    monkeypatch.setattr(prime_online, "regrets", found)
     result = run(options)
     assert [row["method"] for row in result.rows] == list(METHODS)
     assert result.rows[-1]["512"] == pytest.approx(1.1 + 10 / 512)
@@ -25,13 +27,14 @@ def test_every_budget_is_compared(options, monkeypatch):
     assert (options.out / "table.csv").exists()
     assert (options.out / "figure.html").exists()
     monkeypatch.setattr(
-        prime_online, "_one", lambda method, *_: one("random" if method == "prime-online" else "x", 0, 0, 512, 0)
+        prime_online, "regrets", lambda _, method, *more: found(_, {"prime-online": "random"}.get(method), *more)
     )
     assert run(options).checks[-1].ok is False
 
 
 @pytest.mark.parametrize("method", ["firefly", "prime-online"])
-def test_a_curve_falls_towards_the_optimum_and_is_kept(method, options):
-    curve = prime_online._one(method, "m6_like", 0, 128, options)
-    assert curve["64"] >= curve["128"] >= 1.0
-    assert prime_online._one(method, "m6_like", 0, 128, options) == curve
+def test_a_curve_falls_towards_the_optimum_and_is_kept(method, tmp_path, monkeypatch):
+    curve = regrets(tmp_path, method, "m6_like", 0, (64, 128))
+    assert curve[0] >= curve[1] >= 1.0
+    monkeypatch.setattr(prime_curves, "best_so_far", None)  # it is read again
+    assert regrets(tmp_path, method, "m6_like", 0, (64, 128)) == curve

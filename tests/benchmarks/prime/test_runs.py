@@ -10,22 +10,20 @@ from armillary.benchmarks.prime.runs import (
     ONLINE,
     Runs,
     budget_of,
+    evaluations,
     joint_values,
     legal_rows,
     log_best,
-    objective,
     offline_log,
+    problem_at,
     random_pool,
     worst_of,
 )
 from armillary.benchmarks.prime.scenarios import EDGE, ENC, M6, UNET, V2, Task
 from armillary.benchmarks.result import BenchOptions
-from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE, area_mm2
-from armillary.optimizers.coded import objective_values
 from armillary.spaces.samplers import sample
-from armillary.types import ArmillaryError, Objective
-from armillary.workloads import zoo
+from armillary.types import ArmillaryError
 
 TOGETHER = Task((V2, M6), (V2, M6), 29.0)
 ALONE = Task((V2,), (V2,), 29.0)
@@ -37,11 +35,11 @@ def runs(tmp_path):
 
 
 def test_the_log_leaves_a_fifth_of_the_pool_s_legal_designs_out():
-    bound, workload = Objective("runtime_s", {"area_mm2": 29.0}), zoo.build(V2)
-    pool = random_pool(SPACE, lambda codes: EdgeTpuEvaluator().evaluate_codes(codes, workload), bound, 400, 0)
-    every = objective_values(pool, bound)
+    problem = problem_at(29.0)
+    pool = random_pool(problem, lambda codes: evaluations(codes, V2), 400, 0)
+    every = problem.values(pool)
     assert np.isfinite(every[-1])  # nothing is drawn after the last legal one
-    logged = objective_values(worst_of(pool, bound, 400, 3000), bound)
+    logged = problem.values(worst_of(pool, problem, 400, 3000))
     assert np.isinf(logged).sum() == 3000
     np.testing.assert_allclose(np.sort(logged[np.isfinite(logged)]), np.sort(every[np.isfinite(every)])[100:])
     assert np.isfinite(every).sum() == 500
@@ -49,7 +47,7 @@ def test_the_log_leaves_a_fifth_of_the_pool_s_legal_designs_out():
 
 def test_a_log_is_the_worst_of_a_pool():
     log = offline_log(M6, 29.0, 20, 0)
-    legal = objective(TOGETHER).satisfied(log)
+    legal = problem_at(29.0).satisfied(log)
     assert legal.sum() == 7529 // 20
     assert (~legal).sum() <= 25_000 // 20
     pool_best = known_optima()[Task((M6,), (M6,), 29.0).scenario]
@@ -130,7 +128,7 @@ def test_searches_may_evaluate_as_many_as_the_log_has_feasible_rows(runs):
 
 def test_a_model_is_trained_once_and_reused_for_another_bound(runs, monkeypatch):
     runs.one("deep-ensemble", replace(ALONE, area_mm2=20.0), 0, steps=50, members=2, trained_at_mm2=29.0)
-    monkeypatch.setattr(prime_runs.surrogates, "load", None)
+    monkeypatch.setattr(prime_runs, "save_atomically", None)
     found = runs.one("deep-ensemble", replace(ALONE, area_mm2=24.0), 0, steps=50, members=2, trained_at_mm2=29.0)
     assert found["training_seconds"] > 0
 
@@ -162,10 +160,10 @@ def test_a_job_that_fails_is_told(runs):
 
 def test_runs_on_other_logs_are_other_runs(runs):
     other = replace(runs, options=replace(runs.options, seed=1))
-    assert runs._path("prime", ALONE, 1, {}) != other._path("prime", ALONE, 1, {})
+    assert runs.part("prime", ALONE, 1, {}).path != other.part("prime", ALONE, 1, {}).path
     log_best(ALONE, 20, seed=0)
     assert runs.one("random", ALONE, 1)["evaluations"] > 0
-    assert not other._path("random", ALONE, 1, {}).exists()
+    assert not other.part("random", ALONE, 1, {}).path.exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

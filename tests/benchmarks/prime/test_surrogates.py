@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from armillary import surrogates
-from armillary.benchmarks.prime import surrogates as prime_surrogates
-from armillary.benchmarks.prime.surrogates import METHODS, positions_within, scored_best, unmet
+from armillary.benchmarks.prime import designs as prime_designs
+from armillary.benchmarks.prime import scoring as prime_scoring
+from armillary.benchmarks.prime.designs import area_parts, positions_within, unmet
+from armillary.benchmarks.prime.scoring import scored_best
+from armillary.benchmarks.prime.surrogates import METHODS
 from armillary.benchmarks.result import BenchOptions
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.spaces.samplers import sample
@@ -16,7 +19,7 @@ from armillary.types import Prediction
 class BySmallness:
     """A surrogate that likes small areas."""
 
-    def fit(self, _log, _objective):
+    def fit(self, _log, _problem):
         return self
 
     def predict(self, designs, _context):
@@ -29,8 +32,8 @@ def options(quick=True):
 
 
 def test_the_best_of_everything_scored_are_kept(monkeypatch):
-    monkeypatch.setattr(prime_surrogates, "_QUICK_DESIGNS", 5000)
-    monkeypatch.setattr(prime_surrogates, "_CHUNK", 700)
+    monkeypatch.setattr(prime_designs, "QUICK_DESIGNS", 5000)
+    monkeypatch.setattr(prime_scoring, "CHUNK", 700)
     every = np.unique(SPACE.index(sample(SPACE, 5000, "random", 0)))
     area = TEMPLATE.area_mm2(SPACE.at(every))
     inside = np.sort(area[area <= 29])
@@ -43,13 +46,13 @@ def test_the_best_of_everything_scored_are_kept(monkeypatch):
 
 def test_without_quick_every_design_within_the_area_is_scored(monkeypatch, tmp_path):
     few = replace(SPACE, parameters=tuple(replace(p, values=p.values[:3]) for p in SPACE.parameters))
-    monkeypatch.setattr(prime_surrogates, "SPACE", few)
-    monkeypatch.setattr(prime_surrogates, "_CHUNK", 7000)
+    monkeypatch.setattr(prime_designs, "SPACE", few)
+    monkeypatch.setattr(prime_designs, "CHUNK", 7000)
     every = np.arange(few.size)
     expected = every[TEMPLATE.area_mm2(few.at(every)) <= 4.0]
     assert 0 < len(expected) < few.size
     full = replace(options(quick=False), out=tmp_path / "prime-surrogates")
-    for write in prime_surrogates._parts(4.0, full).values():
+    for write in area_parts(4.0, full).values():
         write()
     np.testing.assert_array_equal(positions_within(4.0, full), expected)
 

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -5,12 +7,13 @@ from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.rtl import agreement as rtl
 from armillary.evaluators.gemmini.sampling import map_space, random_sample, widest
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
-from armillary.hardware.templates.gemmini import Accelerator
+from armillary.hardware.templates.gemmini import SPACE, Accelerator
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 LAYERS = [Layer("conv", "conv", K=16, C=8, P=8, Q=8, R=3, S=3), Layer("gemm", "gemm", K=32, C=24, P=16)]
 SMALL = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4)
+DESIGN = SPACE.design_from(asdict(SMALL), "small")
 
 
 @pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
@@ -39,7 +42,7 @@ def test_no_sample_within_too_few_cycles_is_an_error(monkeypatch):
 
 
 def test_the_bench_compares_and_resumes(tmp_path, monkeypatch):
-    monkeypatch.setattr(rtl, "_accelerators", lambda n, seed: [SMALL])
+    monkeypatch.setattr(rtl, "_designs", lambda n, seed: [DESIGN])
     monkeypatch.setattr(rtl, "SAMPLED", ("mobilenet_v2",))
     monkeypatch.setattr(rtl, "_MOST_CYCLES", 200_000)
     monkeypatch.setattr(rtl, "_SAMPLES", 400)
@@ -56,3 +59,13 @@ def test_the_bench_compares_and_resumes(tmp_path, monkeypatch):
     assert (tmp_path / "rtl" / "table.csv").read_text().count("\n") == 5
     monkeypatch.setattr(rtl, "_sampled", lambda *_: pytest.fail("ran again"))
     assert rtl.run(options).rows == first.rows
+
+
+def test_samples_of_other_hardware_are_other_parts(tmp_path, monkeypatch):
+    options = BenchOptions(None, True, 0, tmp_path / "rtl", lambda *_: None)
+    before = rtl._part(DESIGN, [0, 1], options).path
+    assert rtl._part(DESIGN, [0, 1], options).path == before
+    assert rtl._part(DESIGN, [0, 2], options).path != before
+    plain = rtl.sources
+    monkeypatch.setattr(rtl, "sources", lambda *given, **more: {**plain(*given, **more), "top.sv": "other"})
+    assert rtl._part(DESIGN, [0, 1], options).path != before

@@ -46,7 +46,7 @@ def test_runs_are_kept_and_repeat(options):
     assert runs.trials_of("spotlight", study) == first
     assert {path: path.read_text() for path in Path(options.out.parent).rglob("*.json")} == kept
     assert len(first[0]["values"]) == len(first[0]["seconds"]) == 3
-    assert chip_from(first[0]).area_mm2 <= study.template.area_budget_mm2
+    assert chip_from(first[0]).area_mm2 <= study.template.budgets["area_mm2"]
 
 
 @pytest.mark.parametrize("method", HAND)

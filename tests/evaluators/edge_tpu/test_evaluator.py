@@ -40,6 +40,10 @@ class TestEdgeTpu(EvaluatorContract):
     def workload(self, request):
         return zoo.build(request.param)
 
+    @pytest.fixture
+    def laws(self):
+        return {"area_mm2": area_mm2}
+
 
 def slow_model(design, workload):
     """Return (feasible, cycles, dram_bytes) of one design, layer by layer, mapping by mapping."""

@@ -1,4 +1,4 @@
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -19,13 +19,15 @@ from armillary.mapping.spotlight.features import (
 from armillary.mapping.spotlight.mapspace import DRAM, REGISTERS, SCRATCHPAD, Maps, UnrolledSpace
 from armillary.mapping.spotlight.search import RANDOM, Mapper
 from armillary.optimizers.spotlight import Spotlight
-from armillary.types import ArmillaryError, Objective
+from armillary.problems.problem import Problem
+from armillary.types import ArmillaryError
 from armillary.workloads import zoo
 from armillary.workloads.layer import Layer
 
 CHIP = Chip(8, 128, rows=12, columns=14, scratchpad_kib=128, register_file_kib=64)
 LAYER = Layer("conv", "conv", K=64, C=32, P=28, Q=28, R=3, S=3)
 SPACE = UnrolledSpace(CHIP, LAYER)
+PROBLEM = Problem.minimising(EDGE, "delay_cycles")
 
 
 def one_mapping():
@@ -172,19 +174,25 @@ def test_unknown_settings_are_refused():
         DomainModel("linear", "ucb")
 
 
+FEW = [use.layer for use in zoo.build("resnet50").layers[:4]]
+SEEDS = range(3)
+
+
+@cache
+def by_chance(seed):
+    """Return the best of five times as many random mappings as daBO evaluates."""
+    plenty = Mapper("random", RANDOM.make, samples=500)
+    return [best.value for best in plenty.map(CHIP, FEW, "edp", seed)]
+
+
 @pytest.mark.parametrize(
     "features", [SPOTLIGHT_SW, RAW_SW, union(SPOTLIGHT_SW, RAW_SW)], ids=["features", "raw", "all"]
 )
 def test_dabo_needs_far_fewer_mappings_than_random_search(features):
-    layers = [use.layer for use in zoo.build("resnet50").layers[:6]]
     dabo = Mapper("dabo", partial(DaboMaps, features=features))
-    plenty = Mapper("random", RANDOM.make, samples=500)
-    gains = [
-        np.log(b.value / a.value)
-        for seed in range(2)
-        for a, b in zip(dabo.map(CHIP, layers, "edp", seed), plenty.map(CHIP, layers, "edp", seed), strict=True)
-    ]
-    assert np.mean(gains) > 0.1
+    found = [[best.value for best in dabo.map(CHIP, FEW, "edp", seed)] for seed in SEEDS]
+    gains = np.log([by_chance(seed) for seed in SEEDS]) - np.log(found)
+    assert np.median(gains.mean(axis=1)) > 0.2  # 0.5 and more
 
 
 def test_a_feature_that_never_changes_does_no_harm():
@@ -233,16 +241,16 @@ def test_words_moved_by_hand():
 def test_a_search_uses_the_model_that_it_is_given(kernel):
     model = DomainModel(kernel)  # without rows it has no length, and is no less a model
     assert DaboMaps(SPACE, np.random.default_rng(0), features=SPOTLIGHT_SW, model=model).model is model
-    given = Spotlight(space=EDGE, objective=Objective("delay_cycles"), model=model)
+    given = Spotlight(PROBLEM, model=model)
     assert given.model is model
 
 
 def test_neighbours_of_the_best_chips_are_candidates():
-    search = Spotlight(space=EDGE, objective=Objective("delay_cycles"), warm_up=5, explore=0.0, candidates=1)
+    search = Spotlight(PROBLEM, warm_up=5, explore=0.0, candidates=1)
     codes = search.ask_codes(5)
-    search.tell_batch(codes, np.arange(5.0) + 1)
+    search.tell_values(codes, np.arange(5.0) + 1)
     for value in (0.5, 0.4, 0.3):
         asked = search.ask_codes(1)
         assert (codes != asked).sum(axis=1).min() == 1
-        search.tell_batch(asked, np.array([value]))
+        search.tell_values(asked, np.array([value]))
         codes = np.concatenate([codes, asked])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from armillary.evaluators.spotlight import map_network
 from armillary.hardware.templates.spotlight import CLOUD_TEMPLATE, TEMPLATE, Chip, area_mm2, chip_of
+from armillary.mapping.spotlight.mappers import THOROUGH
 from armillary.mapping.spotlight.mapspace import ARRAY, LANES, NOTHING, UnrolledSpace
 from armillary.mapping.spotlight.roofline import Roofline, least_of_all
 from armillary.mapping.spotlight.search import RANDOM, Mapper
@@ -45,8 +46,10 @@ def network(*layers):
 @given(CHIPS, convolutions())
 def test_no_mapping_is_faster_than_the_roofline(chip, layer):
     workload = network(layer)
-    least = Roofline.of(workload).least_cycles(chip)
-    found = map_network(chip, workload, mapper=Mapper("random", RANDOM.make, samples=200, batch=200), goal="delay")
+    least = Roofline.of(workload.layers).least_cycles(chip)
+    found = map_network(
+        chip, workload.layers, mapper=Mapper("random", RANDOM.make, samples=200, batch=200), goal="delay"
+    )
     assert found.delay_cycles >= least * (1 - 1e-9)
 
 
@@ -73,7 +76,7 @@ def test_lanes_that_can_be_busy_are_those_of_an_enumeration(bounds):
     layer = Layer("l", "conv", **{"K": 1, "C": 1, "P": 1, "Q": 1, "R": 1, "S": 1, **bounds})
     for rows, columns, lanes in ((4, 6, 4), (5, 3, 2), (1, 7, 6)):
         chip = Chip(lanes, 10**9, rows, columns, 128, 64, dram_bandwidth=1e18)
-        cycles = Roofline.of(network(layer)).least_cycles(chip) / 2
+        cycles = Roofline.of(network(layer).layers).least_cycles(chip) / 2
         assert layer.macs / cycles == every_unrolling(layer, chip)
 
 
@@ -84,18 +87,19 @@ CLOUD = Chip(16, 160, 112, 128, scratchpad_kib=16384, register_file_kib=16384, d
 @pytest.mark.parametrize("chip", [EDGE, CLOUD], ids=["edge", "cloud"])
 @pytest.mark.parametrize("model", ["resnet50", "transformer"])
 def test_a_thorough_search_reaches_the_roofline(model, chip):
-    workload = zoo.build(model)
-    assert map_network(chip, workload, goal="delay").delay_cycles == pytest.approx(
-        Roofline.of(workload).least_cycles(chip), rel=0.02
-    )
+    layers = zoo.build(model).layers
+    least = Roofline.of(layers).least_cycles(chip)
+    found = [map_network(chip, layers, goal="delay", seed=seed).delay_cycles for seed in range(3)]
+    assert min(found) >= least
+    assert np.median(found) <= 1.02 * least
 
 
 @pytest.mark.parametrize("model", ["vgg16", "mobilenet_v2"])
 def test_the_usual_energy_is_about_that_of_good_mappings(model):
-    workload = zoo.build(model)
+    layers, mapper = zoo.build(model).layers, THOROUGH.with_samples(300)
     for chip in (EDGE, CLOUD, replace(EDGE, register_file_kib=256, scratchpad_kib=64)):
-        good = map_network(chip, workload, goal="energy").energy_pj
-        assert 0.7 < good / Roofline.of(workload).usual_energy_pj(chip) < 1.3
+        good = map_network(chip, layers, mapper=mapper, goal="energy").energy_pj
+        assert 0.7 < good / Roofline.of(layers).usual_energy_pj(chip) < 1.3
 
 
 @pytest.mark.parametrize(
@@ -110,9 +114,10 @@ def test_the_least_of_all_designs_is_that_of_an_enumeration(template, budget, la
     few = {"simd_lanes": 5, "bandwidth": 4, "pe_array": 40, "scratchpad_kib": 2, "register_file_kib": 2}
     parts = tuple(replace(p, values=p.values[:: -(-len(p.values) // few[p.name])]) for p in template.space.parameters)
     space = replace(template.space, parameters=parts)
-    small = replace(template, space=space, area_mm2=partial(area_mm2, space), area_budget_mm2=budget)
+    laws = {"area_mm2": partial(area_mm2, space)}
+    small = replace(template, space=space, laws=laws, budgets={"area_mm2": budget}, baseline=None)
     codes = np.array(list(product(*map(range, space.cardinalities))))
     within = small.area_mm2(codes) <= budget
-    roofline = Roofline.of(network(layer))
+    roofline = Roofline.of(network(layer).layers)
     cycles = np.array([roofline.least_cycles(chip_of(design)) for design in space.designs(codes)])
     assert least_of_all(small, network(layer)) == cycles[within].min() > cycles.min()

@@ -1,16 +1,20 @@
-from functools import partial
+from dataclasses import replace
+from functools import cache, partial
 from itertools import product
 
 import numpy as np
 import pytest
 
-from armillary.evaluators.spotlight import THOROUGH, map_network
+from armillary.cost_model.batch import HierarchyBatch, LayerBatch
+from armillary.cost_model.summaries import summaries
+from armillary.evaluators.spotlight import map_network
 from armillary.hardware.templates.spotlight import Chip
-from armillary.mapping.spotlight.fixed import FixedSpace, GridMaps, grid
-from armillary.mapping.spotlight.local import DISTINCT, LocalMaps, Memory
+from armillary.mapping.spotlight.fixed import FixedSpace, grid
+from armillary.mapping.spotlight.local import DISTINCT, LocalMaps
+from armillary.mapping.spotlight.mappers import MAPPERS, THOROUGH
 from armillary.mapping.spotlight.mapspace import ARRAY, FLEXIBLE, NVDLA, REGISTERS, Maps, UnrolledSpace
 from armillary.mapping.spotlight.roofline import Roofline
-from armillary.mapping.spotlight.search import GENETIC, RANDOM, Judge, Mapper
+from armillary.mapping.spotlight.search import RANDOM, Judge, Mapper
 from armillary.types import ArmillaryError
 from armillary.workloads import zoo
 from armillary.workloads.layer import Layer, LayerUse, Workload
@@ -21,7 +25,6 @@ SMALL = [
     Layer("conv", "conv", K=2, C=4, P=2, R=3),
     Layer("depthwise", "depthwise", K=4, C=4, groups=4, P=2, R=3),
 ]
-MAPPERS = [RANDOM, GENETIC, THOROUGH, Mapper("grid", GridMaps), Mapper("fixed", RANDOM.make, space=FixedSpace)]
 
 
 def every_mapping(space):
@@ -45,25 +48,38 @@ def every_mapping(space):
         yield every.select(space.legal(every))
 
 
+@cache
+def optima(layer):
+    """Return the least goals that any mapping of a layer has."""
+    space = DISTINCT(CHIP, layer)
+    chip, layers = HierarchyBatch.of([CHIP.hierarchy()]), LayerBatch.of([layer])
+    least = dict.fromkeys(("edp", "delay", "energy"), np.inf)
+    for maps in every_mapping(space):
+        found = summaries(chip, layers, space.decode(maps))
+        assert found.feasible.all()
+        delay, energy = found.delay_cycles.numpy(), found.energy_pj.numpy()
+        for goal, values in (("edp", delay * energy), ("delay", delay), ("energy", energy)):
+            least[goal] = min(least[goal], float(values.min()))
+    return least
+
+
 @pytest.mark.parametrize("goal", ["edp", "delay", "energy"])
 @pytest.mark.parametrize("layer", SMALL, ids=lambda la: la.name)
 def test_the_thorough_search_ends_within_a_percent_of_the_optimum(layer, goal):
-    space = DISTINCT(CHIP, layer)
-    judge = Judge([space], goal)
-    for maps in every_mapping(space):
-        judge([maps])
-    (optimum,) = judge.best()
-    (found,) = THOROUGH.map(CHIP, [layer], goal, 0)
-    assert optimum.value <= found.value <= 1.01 * optimum.value
+    found = [best.value for seed in range(3) for best in THOROUGH.map(CHIP, [layer], goal, seed)]
+    assert min(found) >= optima(layer)[goal] * (1 - 1e-12)
+    assert np.median(found) <= 1.01 * optima(layer)[goal]
 
 
-@pytest.mark.parametrize("mapper", MAPPERS, ids=lambda m: m.name)
-def test_a_mapper_answers_every_layer_with_what_the_cost_model_says(mapper):
+@pytest.mark.parametrize("name", MAPPERS.names())
+def test_a_mapper_answers_every_layer_with_what_the_cost_model_says(name):
+    mapper = MAPPERS.load(name)
+    mapper = mapper.with_samples(min(mapper.samples, 500))
     layers = zoo.build("mobilenet_v2").layers[:4]
     work = Workload("some", layers)
     chip = Chip(8, 128, 12, 14, 128, 64)
-    found = map_network(chip, work, mapper=mapper, goal="edp", seed=3)
-    again = map_network(chip, work, mapper=mapper, goal="edp", seed=3)
+    found = map_network(chip, work.layers, mapper=mapper, goal="edp", seed=3)
+    again = map_network(chip, work.layers, mapper=mapper, goal="edp", seed=3)
     assert found.mappings == again.mappings
     for layer, best, mapping in zip(found.layers, found.best, found.mappings, strict=True):
         assert not list(mapping.faults(chip.hierarchy(), layer))
@@ -91,14 +107,18 @@ def test_a_layer_whose_delay_cannot_be_less_is_searched_no_further():
 
 
 def test_balancing_lowers_the_product_of_the_sums():
-    work = Workload("some", zoo.build("resnet50").layers[:8])
-    chip = Chip(8, 128, 12, 14, 128, 64)
-    own = Mapper("own", RANDOM.make, samples=2000)
-    balanced = Mapper("balanced", RANDOM.make, samples=2000, balanced=True)
-    apart, together = (map_network(chip, work, mapper=m, goal="edp", seed=0) for m in (own, balanced))
-    assert together.edp_pj_cycles < apart.edp_pj_cycles
-    for best in together.best:
-        assert best.value == pytest.approx(best.delay_cycles * best.energy_pj)
+    layers, chip = zoo.build("resnet50").layers[2:6], Chip(8, 128, 12, 14, 128, 64)
+    own = Mapper("own", RANDOM.make, samples=1000, batch=100)
+    ratios = []
+    for seed in range(3):
+        apart, together = (
+            map_network(chip, layers, mapper=replace(own, balanced=b), goal="edp", seed=seed) for b in (False, True)
+        )
+        ratios.append(together.edp_pj_cycles / apart.edp_pj_cycles)
+        for best in together.best:
+            assert best.value == pytest.approx(best.delay_cycles * best.energy_pj)
+    assert max(ratios) <= 1.0
+    assert np.mean(ratios) < 0.99  # 0.97
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -119,24 +139,36 @@ def test_balancing_finds_the_best_pair_of_all_mappings_met(seed):
 
 def test_equal_layers_are_mapped_once_and_counted_every_time():
     layer = Layer("a", "gemm", K=8, C=8, P=8)
-    twice = Workload("twice", (LayerUse(layer, count=2), LayerUse(Layer("b", "gemm", K=8, C=8, P=8))))
-    once = map_network(CHIP, Workload("once", (LayerUse(layer),)), mapper=RANDOM, goal="delay", seed=0)
+    twice = LayerUse(layer, count=2), LayerUse(Layer("b", "gemm", K=8, C=8, P=8))
+    once = map_network(CHIP, (LayerUse(layer),), mapper=RANDOM, goal="delay", seed=0)
     thrice = map_network(CHIP, twice, mapper=RANDOM, goal="delay", seed=0)
     assert thrice.runs == (3,)
     assert thrice.delay_cycles == 3 * once.delay_cycles
 
 
-def test_a_search_remembers_what_was_good_on_other_chips():
+def test_a_warm_search_begins_with_the_mappings_of_another_chip():
     layers = [use.layer for use in zoo.build("mobilenet_v2").layers[:6]]
-    remembering = Mapper("few", Memory(LocalMaps), samples=120, batch=60, space=DISTINCT)
-    remembering_more = Mapper("more", remembering.make, samples=3000, batch=100, space=DISTINCT)
-    chips = [Chip(8, 128, 12, 14, 128, 64), Chip(8, 100, 11, 14, 96, 64)]
-    remembering_more.map(chips[0], layers, "edp", 0)
-    warm = remembering.map(chips[1], layers, "edp", 0)
-    cold = Mapper("cold", Memory(LocalMaps), samples=120, batch=60, space=DISTINCT).map(chips[1], layers, "edp", 0)
-    gains = [c.value / w.value for w, c in zip(warm, cold, strict=True)]
-    assert np.mean(np.log(gains)) > 0.01
-    assert sum(gain >= 1 for gain in gains) >= 4
+    first, second = Chip(8, 128, 12, 14, 128, 64), Chip(8, 100, 11, 14, 96, 64)
+    few = Mapper("few", LocalMaps, samples=10, space=DISTINCT, warm=True)
+    gains = []
+    for seed in range(3):
+        good = THOROUGH.with_samples(1000).map(first, layers, "edp", seed)
+        starts = {best.space.layer: [best.mapping] for best in good}
+        warm, cold = (few.map(second, layers, "edp", seed, starts=begin) for begin in (starts, None))
+        for best in warm:
+            adopted = best.space.adopted(best.space.maps_of(starts[best.space.layer][0]))
+            assert not len(adopted) or best.value <= Judge([best.space], "edp")([adopted])[0][0]
+        gains.append(np.mean([np.log(c.value / w.value) for w, c in zip(warm, cold, strict=True)]))
+    assert np.median(gains) > 0.1  # 0.3
+
+
+def test_what_is_searched_with_other_mappings_to_begin_with_is_the_same_elsewhere():
+    layers = [Layer("a", "gemm", K=48, C=36, P=20), Layer("b", "gemm", K=36, C=36, P=20)]
+    few = Mapper("few", LocalMaps, samples=30, space=DISTINCT, warm=True)
+    cold = few.map(CHIP, layers, "edp", 0)
+    warm = few.map(CHIP, layers, "edp", 0, starts={layers[0]: [best.mapping for best in cold[:1]]})
+    assert warm[0].value <= cold[0].value
+    assert (warm[1].mapping, warm[1].value) == (cold[1].mapping, cold[1].value)
 
 
 def test_a_dataflow_restricts_the_search():

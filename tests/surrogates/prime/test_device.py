@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
-from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.log.store import InMemoryLog
 from armillary.spaces.moves import Moves
 from armillary.spaces.samplers import sample
@@ -12,11 +12,11 @@ from armillary.surrogates.prime import surrogate as prime_module
 from armillary.surrogates.prime.device import DeviceMoves, DeviceTrainer
 from armillary.surrogates.prime.surrogate import Prime
 from armillary.surrogates.prime.training import Rung, Schedule
-from armillary.types import ArmillaryError, Evaluations, Objective
+from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
 
 CPU = torch.device("cpu")
-OBJECTIVE = Objective("runtime_s", {"area_mm2": 29.0})
+PROBLEM = TEMPLATE.problem("runtime_s", {"area_mm2": 29.0})
 MIXED = Space("mixed", (Parameter("size", (1, 2, 4, 8)), Parameter("kind", ("a", "b", "c"), kind="categorical")))
 SHORT = Schedule(
     rungs=(Rung(4, 40), Rung(1, 40)), warmup=100, batch=64, learning_rate=1e-3, checkpoint=40, mining_period=4
@@ -31,7 +31,7 @@ def rows_of(*workloads, n=6000):
 def trained(monkeypatch, rows, device="cpu"):
     monkeypatch.setattr(prime_module, "Trainer", DeviceTrainer)
     model = Prime(space=SPACE, schedule=SHORT, alphas=(0.0, 0.1), betas=(0.0, 0.1), device=device)
-    return model.fit(InMemoryLog(rows), OBJECTIVE)
+    return model.fit(InMemoryLog(rows), PROBLEM)
 
 
 def test_two_fireflies_move_as_on_the_host():
@@ -68,7 +68,7 @@ def test_a_categorical_value_is_kept_copied_or_drawn(draws):
 
 def test_learns_what_the_trainer_of_the_host_learns(monkeypatch):
     rows = rows_of("mobilenet_v2")
-    host = Prime(space=SPACE, schedule=SHORT, alphas=(0.0, 0.1), betas=(0.0, 0.1)).fit(InMemoryLog(rows), OBJECTIVE)
+    host = Prime(space=SPACE, schedule=SHORT, alphas=(0.0, 0.1), betas=(0.0, 0.1)).fit(InMemoryLog(rows), PROBLEM)
     own = trained(monkeypatch, rows)
     assert own.facts()["kendall"] == pytest.approx(host.facts()["kendall"], abs=0.15)
     places = [(c.alpha, c.beta, c.checkpoint) for c in own.selection.candidates[:8]]

@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
-from armillary.hardware.templates.edge_tpu import SPACE
+from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.log.store import InMemoryLog
+from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Parameter, Space
+from armillary.studies.propose import propose
 from armillary.surrogates.prime.surrogate import Prime
 from armillary.surrogates.prime.training import Rung, Schedule
 from armillary.testing.surrogates import SurrogateContract
-from armillary.types import ArmillaryError, Evaluations, Objective
+from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 
-OBJECTIVE = Objective("runtime_s", {"area_mm2": 29.0})
+PROBLEM = TEMPLATE.problem("runtime_s", {"area_mm2": 29.0})
 SHORT = Schedule(
     rungs=(Rung(4, 20), Rung(1, 40)),
     warmup=100,
@@ -43,14 +45,14 @@ def rows():
 
 @pytest.fixture(scope="module")
 def fitted(rows):
-    return prime(seed=7).fit(InMemoryLog(rows), OBJECTIVE)
+    return prime(seed=7).fit(InMemoryLog(rows), PROBLEM)
 
 
 class TestPrime(SurrogateContract):
     @pytest.fixture(scope="class")
     @classmethod
     def fit(cls):
-        return lambda log, objective, seed: prime(seed=seed).fit(log, objective)
+        return lambda log, problem, seed: prime(seed=seed).fit(log, problem)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -59,26 +61,22 @@ class TestPrime(SurrogateContract):
 
 
 def test_finds_better_designs_than_its_log(rows, fitted):
-    from armillary.hardware.templates.edge_tpu import TEMPLATE
-    from armillary.optimizers.coded import objective_values
-    from armillary.studies.propose import propose
-
     workload = zoo.build("mobilenet_v2")
     effort = {"swarms": 8, "generations": 20}
-    found = propose(fitted, TEMPLATE, context_of(workload), area_mm2=29.0, top=64, known=rows, effort=effort)
-    values = objective_values(EdgeTpuEvaluator().evaluate_codes(found.codes, workload), OBJECTIVE)
-    assert values.min() < objective_values(rows, OBJECTIVE).min()
+    found = propose(fitted, PROBLEM, context_of(workload), top=64, known=rows, effort=effort)
+    values = PROBLEM.values(EdgeTpuEvaluator().evaluate_codes(found.codes, workload))
+    assert values.min() < PROBLEM.values(rows).min()
 
 
 def test_is_conservative(rows):
     """Infeasible designs (beta) and unseen ones (alpha) look worse than to the plain surrogate."""
     unseen = rows_of("mobilenet_v2", seed=5)
     bad = SPACE.encode_columns(unseen.design)[~unseen.feasible]
-    good = SPACE.encode_columns(rows.select(OBJECTIVE.satisfied(rows)).design)
+    good = SPACE.encode_columns(rows.select(PROBLEM.satisfied(rows)).design)
     schedule = replace(SHORT, rungs=(Rung(1, 200),), refit=0)
 
     def logarithms(alpha, beta):
-        model = prime(schedule=schedule, alphas=(alpha,), betas=(beta,)).fit(InMemoryLog(rows), OBJECTIVE)
+        model = prime(schedule=schedule, alphas=(alpha,), betas=(beta,)).fit(InMemoryLog(rows), PROBLEM)
         return [np.log(model.predict(codes).mean).mean() for codes in (bad, good)]
 
     plain = logarithms(0.0, 0.0)
@@ -124,7 +122,7 @@ def test_refuses_a_missing_file(tmp_path):
 
 def test_refuses_too_few_rows_within_the_bound(rows):
     with pytest.raises(ArmillaryError, match=r"mobilenet_v2: \d+ feasible rows have area_mm2 <= 0\.5"):
-        prime(exact=()).fit(InMemoryLog(rows), Objective("runtime_s", {"area_mm2": 0.5}))
+        prime().fit(InMemoryLog(rows), Problem.minimising(SPACE, "runtime_s", {"area_mm2": 0.5}))
 
 
 def test_names_rows_whose_objective_is_no_positive_number(rows):
@@ -132,13 +130,13 @@ def test_names_rows_whose_objective_is_no_positive_number(rows):
     runtime[np.flatnonzero(rows.feasible)[3]] = -1.0
     broken = replace(rows, metrics={**rows.metrics, "runtime_s": runtime})
     with pytest.raises(ArmillaryError, match=r"row \d+: -1"):
-        prime().fit(InMemoryLog(broken), OBJECTIVE)
+        prime().fit(InMemoryLog(broken), PROBLEM)
 
 
 def test_a_log_of_two_workloads_gives_a_contextual_model():
     log = InMemoryLog(Evaluations.concat([rows_of("mobilenet_v2", 3000), rows_of("unet", 3000)]))
     schedule = replace(SHORT, rungs=(Rung(1, 150),), warmup=0, refit=0)
-    model = prime(schedule=schedule, alphas=(0.0,), betas=(0.0,)).fit(log, OBJECTIVE)
+    model = prime(schedule=schedule, alphas=(0.0,), betas=(0.0,)).fit(log, PROBLEM)
     codes = sample(SPACE, 30, "random", 4)
     small, large = (model.predict(codes, context_of(zoo.build(name))).mean for name in ("mobilenet_v2", "unet"))
     assert np.median(large) > np.median(small)
@@ -148,7 +146,7 @@ def test_a_log_of_two_workloads_gives_a_contextual_model():
 def contextual():
     log = InMemoryLog(Evaluations.concat([rows_of("mobilenet_v2", 3000), rows_of("mobilenet_edgetpu", 3000)]))
     schedule = replace(SHORT, rungs=(Rung(1, 150),), warmup=0, refit=0)
-    return prime(schedule=schedule, alphas=(0.0,), betas=(0.0,)).fit(log, OBJECTIVE)
+    return prime(schedule=schedule, alphas=(0.0,), betas=(0.0,)).fit(log, PROBLEM)
 
 
 def test_several_workloads_are_predicted_as_each_alone(contextual):
@@ -173,8 +171,8 @@ def test_a_workload_of_another_kind_is_warned_of(contextual):
 
 
 def test_derived_metrics_are_learned(rows):
-    objective = Objective("edp_pj_cycles", {"power_mw": 1e6})
-    model = prime(schedule=replace(SHORT, refit=0), alphas=(0.0,), betas=(0.0,)).fit(InMemoryLog(rows), objective)
+    problem = Problem.minimising(SPACE, "edp_pj_cycles", {"power_mw": 1e6})
+    model = prime(schedule=replace(SHORT, refit=0), alphas=(0.0,), betas=(0.0,)).fit(InMemoryLog(rows), problem)
     predicted = model.predict(sample(SPACE, 5, "random", 4), context_of(zoo.build("mobilenet_v2"))).mean
     assert (predicted > 1e9).all()
 
@@ -193,7 +191,7 @@ def test_reports_progress_to_the_end(rows):
     seen = []
     schedule = replace(SHORT, rungs=(Rung(4, 3), Rung(1, 2)), warmup=2, refit=3)
     model = prime(schedule=schedule, on_progress=lambda done, total: seen.append((done, total)))
-    model.fit(InMemoryLog(rows), OBJECTIVE)
+    model.fit(InMemoryLog(rows), PROBLEM)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1][0] == seen[-1][1]
 

@@ -6,12 +6,14 @@ import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, saved_part
+from armillary.benchmarks.parts import Part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
 from armillary.hardware.hierarchy import Hierarchy, Level, LoopRules
@@ -19,7 +21,7 @@ from armillary.mapping.mapspace import MapSpace
 from armillary.mapping.peers import zigzag
 from armillary.mapping.search import search
 from armillary.workloads import zoo
-from armillary.workloads.layer import LayerUse
+from armillary.workloads.layer import Layer, LayerUse
 
 MAPPINGS_PER_S = 3e6
 MEMORY_GIB = 2.0
@@ -188,11 +190,8 @@ def _whole_network(uses: tuple[LayerUse, ...], options: BenchOptions) -> dict[st
     long_run = []
     for number, use in enumerate(uses):
         options.on_progress("layers of the random search", number, len(uses))
-        part = options.out / f"random-{random_s:.0f}s-seed{options.seed}-{number}.json"
-        share = random_s / len(uses)
-        long_run.append(
-            saved_part(part, lambda: _random(chip, use, share, options.seed))  # noqa: B023
-        )
+        part = _random_part(chip, use.layer, random_s / len(uses), options, number)
+        long_run.append(part.measured(partial(_random, chip, use.layer, random_s / len(uses), options.seed)))
     options.on_progress("layers of the random search", len(uses), len(uses))
     return {
         "genetic_edp": _edp(uses, [asdict(found) for found in genetic]),
@@ -204,8 +203,14 @@ def _whole_network(uses: tuple[LayerUse, ...], options: BenchOptions) -> dict[st
     }
 
 
-def _random(chip: Hierarchy, use: LayerUse, seconds: float, seed: int) -> dict[str, Any]:
-    found = search(chip, use.layer, method="random", budget=10**12, seconds=seconds, seed=seed)
+def _random_part(chip: Hierarchy, layer: Layer, seconds: float, options: BenchOptions, number: int) -> Part:
+    """Return where the random search of a layer is kept; its code is that of the search alone."""
+    inputs = {"chip": chip.model_dump(mode="json"), "layer": asdict(layer), "seconds": seconds, "seed": options.seed}
+    return Part(options.out, f"random-seed{options.seed}-layer{number}", inputs, ("armillary.mapping.search",))
+
+
+def _random(chip: Hierarchy, layer: Layer, seconds: float, seed: int) -> dict[str, Any]:
+    found = search(chip, layer, method="random", budget=10**12, seconds=seconds, seed=seed)
     return {name: getattr(found, name) for name in ("delay_cycles", "energy_pj", "evaluated", "seconds")}
 
 

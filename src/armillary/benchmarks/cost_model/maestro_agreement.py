@@ -23,8 +23,7 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
-from armillary.benchmarks.prime.tables import geometric_mean
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean
 from armillary.cost_model import evaluate
 from armillary.hardware.hierarchy import DIMENSIONS, AccessEnergy, Compute, Hierarchy, Level
 from armillary.hardware.mapping import LevelMapping, Loop, loop_bounds, tile_words

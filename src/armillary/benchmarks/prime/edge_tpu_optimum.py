@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from armillary.atomic_file import replaced
+from armillary.benchmarks.parts import Part
 from armillary.benchmarks.prime.scenarios import AREA_MM2, ENC, M6, V2, label, scenarios
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.evaluators.edge_tpu.enumeration import Enumeration, Optimum, Scenario
@@ -35,7 +36,7 @@ def run(options: BenchOptions) -> BenchResult:
     wanted = _QUICK if options.quick else tuple(scenarios())
     workloads = {name: zoo.build(name) for name in dict.fromkeys(n for s in wanted for n in s.workloads)}
     space = Enumeration(workloads, wanted)
-    folder = options.out / f"{'quick' if options.quick else 'full'}-evaluator{DELAY_VERSION}"
+    folder = options.out / ("quick" if options.quick else "full")
     found = [Optimum.nothing() for _ in wanted]
     seconds = 0.0
     for number in range(space.parts):
@@ -59,7 +60,7 @@ def run(options: BenchOptions) -> BenchResult:
 
 
 def _part(space: Enumeration, number: int, folder: Path) -> tuple[list[Optimum], float]:
-    path = folder / f"part-{number:03}.npz"
+    path = _kept(space, number, folder).path
     if not path.exists():
         start = time.perf_counter()
         found = space.part(number)
@@ -79,6 +80,15 @@ def _part(space: Enumeration, number: int, folder: Path) -> tuple[list[Optimum],
             for i in range(len(space.scenarios))
         ]
         return optima, float(saved["seconds"])
+
+
+def _kept(space: Enumeration, number: int, folder: Path) -> Part:
+    """Return where a part of the space is kept; its code is that of the enumeration alone."""
+    scenarios = [[s.workloads, s.area_mm2] for s in space.scenarios]
+    networks = dict.fromkeys(name for s in space.scenarios for name in s.workloads)
+    sources = (Enumeration.__module__, *(zoo.paths()[name] for name in networks))
+    inputs = {"scenarios": scenarios, "part": number, "parts": space.parts}
+    return Part(folder, f"part-{number:03}", inputs, sources, KIND.spec(), ending=".npz")
 
 
 def _row(scenario: Scenario, optimum: Optimum) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,26 +18,14 @@ from sklearn.manifold import TSNE
 
 from armillary.atomic_file import replaced
 from armillary.benchmarks.figures import write
-from armillary.benchmarks.prime.runs import (
-    TOP,
-    Runs,
-    best_so_far,
-    budget_of,
-    evaluations,
-    joint_values,
-    offline_log,
-    problem_at,
-    trained,
-)
+from armillary.benchmarks.prime.calibration import calibration
+from armillary.benchmarks.prime.curves import curve, curve_part
+from armillary.benchmarks.prime.runs import Runs, evaluations, joint_values
 from armillary.benchmarks.prime.scenarios import ALL, AREA_MM2, EDGE, TABLE_4, Task
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
-from armillary.evaluators.edge_tpu.evaluator import KIND
-from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE, area_mm2
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes
+from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.reports.theme import INFEASIBLE, LEGAL, ROLE_COLOURS, blank
 from armillary.spaces.samplers import sample
-from armillary.studies.propose import propose
-from armillary.workloads import zoo
-from armillary.workloads.context import context_of
 
 Columns = Mapping[str, Sequence[Any] | NDArray[Any]]
 _ALONE = Task((EDGE,), (EDGE,), AREA_MM2)
@@ -46,7 +33,6 @@ _SEVEN = TABLE_4[4]
 _SAMPLES = 50_000
 _SHOWN = 1500  # points of a t-SNE map
 _CURVE_SEARCHES = ("firefly", "mbo", "bayesian")
-_REVISION = 5
 
 
 def run(options: BenchOptions) -> BenchResult:
@@ -116,10 +102,10 @@ def plateaus(options: BenchOptions) -> Check:
     """Figure 8: how the firefly converges on each application."""
     figure, columns, late = blank(), {}, []
     for name in ALL:
-        curve = _curve(options, "firefly", Task((name,), (name,), AREA_MM2))
-        columns[name] = 1e3 * curve
+        found = curve(Runs.of(options), "firefly", Task((name,), (name,), AREA_MM2))
+        columns[name] = 1e3 * found
         _add_steps(figure, name, columns[name])
-        late.append(curve[-max(2, len(curve) // 8)] / curve[-1] - 1)
+        late.append(found[-max(2, len(found) // 8)] / found[-1] - 1)
     width = max(len(column) for column in columns.values())
     padded = {name: np.pad(c, (0, width - len(c)), constant_values=np.nan) for name, c in columns.items()}
     title = "Figure 8: best latency of the firefly search on nine applications"
@@ -195,32 +181,18 @@ def _curves(options: BenchOptions) -> None:
     """Run the searches that the figures show and that were not run before, on all cores."""
     shown = [(method, task) for task in (_ALONE, _SEVEN) for method in _CURVE_SEARCHES]
     shown += [("firefly", Task((name,), (name,), AREA_MM2)) for name in ALL]
-    jobs = {_curve_path(options, *job): partial(_curve, options.quiet(), *job) for job in shown}
+    runs, quiet = Runs.of(options), Runs.of(options.quiet())
+    jobs = {curve_part(runs, *job).path: partial(curve, quiet, *job) for job in shown}
     in_processes(jobs, partial(options.on_progress, "searches"))
 
 
-def _curve(options: BenchOptions, method: str, task: Task) -> NDArray[np.float64]:
-    """Return the best latency after each legal evaluation of a search, as many as the log has rows."""
-
-    def measure() -> dict[str, Any]:
-        budget = budget_of(task, Runs.of(options))
-        return {"best_s": best_so_far(method, task, budget, options.seed).tolist()}
-
-    return np.array(saved_part(_curve_path(options, method, task), measure)["best_s"])
-
-
-def _curve_path(options: BenchOptions, method: str, task: Task) -> Path:
-    of_task = f"{len(task.target)}-{task.target[0]}"
-    return options.out / "curves" / f"{method}-{of_task}-seed{options.seed}-{KIND.version}-{_REVISION}.json"
-
-
 def _cost(options: BenchOptions, task: Task, name: str, what: str, published: float) -> Check:
-    prime = Runs.of(options).one("prime", task, options.seed)
+    runs = Runs.of(options)
+    prime = runs.one("prime", task, options.seed)
     figure, columns = blank(), {}
     for method in _CURVE_SEARCHES:
-        curve = 1e3 * _curve(options, method, task)
-        _add_steps(figure, method, curve)
-        columns[method] = curve
+        columns[method] = 1e3 * curve(runs, method, task)
+        _add_steps(figure, method, columns[method])
     point = {"x": [prime["evaluations"]], "y": [1e3 * prime["runtime_s"]]}
     figure.add_scatter(**point, name="PRIME", mode="markers", marker={"symbol": "star", "size": 16})
     title = f"{name.replace('figure', 'Figure ')}: best latency by evaluations, {what}"
@@ -266,22 +238,8 @@ def _map(
 
 def _calibration(options: BenchOptions, method: str, name: str, title: str, **settings: tuple[float, ...]) -> float:
     """Draw predicted against measured latencies of proposals; return the share measured above the prediction."""
-    runs = Runs.of(options)
-
-    def measure() -> dict[str, Any]:
-        model, _ = trained(method, (EDGE,), AREA_MM2, runs, options.seed, **settings)
-        known = offline_log(EDGE, AREA_MM2, runs.scale, options.seed)
-        context = context_of(zoo.build(EDGE))
-        found = propose(model, problem_at(AREA_MM2), context, top=TOP, seed=options.seed, known=known)
-        values = joint_values(found.codes, Task((EDGE,), (EDGE,), TEMPLATE.max_area_mm2))
-        assert (area_mm2(found.codes) <= AREA_MM2).all()
-        log_best = float(problem_at(_ALONE.area_mm2).values(known).min())
-        return {"predicted_s": found.predicted.tolist(), "measured_s": values.tolist(), "log_best_s": log_best}
-
-    of = "-".join([method, *(f"{what}{value:g}" for what, (value,) in settings.items())])
-    name_of_run = f"{of}-calibration-{runs.schedule}-{runs.of_logs}-{KIND.version}-{_REVISION}.json"
-    part = saved_part(options.out / "curves" / name_of_run, measure)
-    predicted, measured = 1e3 * np.array(part["predicted_s"]), 1e3 * np.array(part["measured_s"])
+    found = calibration(Runs.of(options), method, _ALONE, **settings)
+    predicted, measured = 1e3 * found.predicted_s, 1e3 * found.measured_s
     legal = np.isfinite(measured)
     figure = blank()
     figure.add_scatter(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary import optimizers
+from armillary.benchmarks.parts import Part
 from armillary.benchmarks.prime.paper import APPLICATIONS, PublishedApplication
 from armillary.benchmarks.prime.runs import (
     INFEASIBLE_ROWS,
-    LOG_SHARE,
     TOP,
     evaluations,
     problem_at,
@@ -22,7 +21,7 @@ from armillary.benchmarks.prime.runs import (
     searched,
     worst_of,
 )
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes
 from armillary.evaluators.edge_tpu.evaluator import KIND
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.log.store import InMemoryLog
@@ -36,7 +35,7 @@ AREA_MM2 = 29.0
 WORKLOADS = ("mobilenet_edgetpu", "mobilenet_v2", "m6_like", "t_rnn_enc")
 SEEDS = 5
 PUBLISHED_GAIN = 2.46
-_REVISION = 5  # of what is measured; another one measures anew
+_SEARCHES = ("random", "firefly")
 
 
 def run(options: BenchOptions) -> BenchResult:
@@ -52,17 +51,27 @@ def run(options: BenchOptions) -> BenchResult:
     seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
     scale = 10 if options.quick else 1
     published = {a.workload: a for a in APPLICATIONS}
-    version = f"evaluator{KIND.version}-share{round(100 * LOG_SHARE)}-{_REVISION}"
-
-    def job(name: str, seed: int) -> tuple[Path, Callable[[], dict[str, Any]]]:
-        path = options.out / f"{name}-seed{seed}-scale{scale}-{version}.json"
-        return path, partial(saved_part, path, partial(_measure, published[name], scale, seed, options.device))
-
-    jobs = {name: dict(job(name, seed) for seed in seeds) for name in WORKLOADS}
-    every = {path: measure for runs in jobs.values() for path, measure in runs.items()}
-    in_processes(every, partial(options.on_progress, "applications x seeds"))
-    rows = [_row(published[name], [measure() for measure in runs.values()]) for name, runs in jobs.items()]
+    jobs = [(published[name], scale, seed, options.quiet()) for name in WORKLOADS for seed in seeds]
+    in_processes(
+        {_part(*job).path: partial(_one, *job) for job in jobs},
+        partial(options.on_progress, "applications x seeds"),
+    )
+    rows = [_row(one, [_one(*job) for job in jobs if job[0] is one]) for one in map(published.__getitem__, WORKLOADS)]
     return BenchResult(rows=rows, checks=list(_checks(rows)), notes=_notes(rows))
+
+
+def _one(published: PublishedApplication, scale: int, seed: int, options: BenchOptions) -> dict[str, Any]:
+    part = _part(published, scale, seed, options)
+    return part.measured(lambda: _measure(published, scale, seed, options.device))
+
+
+def _part(published: PublishedApplication, scale: int, seed: int, options: BenchOptions) -> Part:
+    name = published.workload
+    inputs = {"application": name, "scale": scale, "seed": seed, "device": options.device}
+    searches = (optimizers.REGISTRY.paths()[search] for search in _SEARCHES)
+    return Part(
+        options.out, f"{name}-seed{seed}", inputs, (__name__, zoo.paths()[name], *searches), KIND.spec(seed=seed)
+    )
 
 
 def _measure(published: PublishedApplication, scale: int, seed: int, device: str) -> dict[str, Any]:
@@ -87,8 +96,7 @@ def _measure(published: PublishedApplication, scale: int, seed: int, device: str
         "log_s": float(problem.values(log).min()),
         "pool_s": float(problem.values(pool).min()),
         "legal_rows": legal,
-        "random_s": search("random"),
-        "firefly_s": search("firefly"),
+        **{f"{name}_s": search(name) for name in _SEARCHES},
         "train_seconds": prime.selection.seconds,
         "alpha": chosen.alpha,
         "beta": chosen.beta,

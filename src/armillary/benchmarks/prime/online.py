@@ -8,28 +8,22 @@ optimum ends: nothing that it could still find would change its curve.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from armillary.benchmarks.figures import write_lines
-from armillary.benchmarks.prime.edge_tpu_optimum import regret
-from armillary.benchmarks.prime.runs import OPTIMUM, best_so_far
-from armillary.benchmarks.prime.scenarios import ALL, AREA_MM2, Task
-from armillary.benchmarks.prime.tables import geometric_mean, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
-from armillary.evaluators.edge_tpu.evaluator import KIND
+from armillary.benchmarks.prime.curves import regrets, regrets_part
+from armillary.benchmarks.prime.runs import OPTIMUM
+from armillary.benchmarks.prime.scenarios import ALL
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, in_processes, write_csv
 
 OURS = "prime-online"
 METHODS = ("random", "firefly", "genetic", "p3bo", "mbo", "bayesian", OURS)
 BUDGETS = (64, 128, 256, 512, 1024, 2048, 4096, 8000)
 _QUICK = BUDGETS[:4]
 SEEDS = 5
-_REVISION = 6
 _LEAST_SHOWN = 0.01  # percent: a logarithmic axis has no zero
 _SAME = 1.0005  # two latencies that differ less are the same
 
@@ -38,16 +32,15 @@ def run(options: BenchOptions) -> BenchResult:
     """Run what was not run before, and compare."""
     budgets = _QUICK if options.quick else BUDGETS
     seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
-    jobs = [(method, name, seed, budgets[-1]) for seed in seeds for method in METHODS for name in ALL]
+    folder = options.out.parent / "prime-online"
+    jobs = [(folder, method, name, seed, budgets) for seed in seeds for method in METHODS for name in ALL]
     in_processes(
-        {_path(*job, options): partial(_one, *job, options.quiet()) for job in jobs},
+        {regrets_part(*job).path: partial(regrets, *job) for job in jobs},
         partial(options.on_progress, "searches"),
     )
     means, optimal = {}, {}
     for method in METHODS:
-        every = np.array(
-            [[_curve(_one(method, name, seed, budgets[-1], options), budgets) for seed in seeds] for name in ALL]
-        )
+        every = np.array([[regrets(folder, method, name, seed, budgets) for seed in seeds] for name in ALL])
         means[method] = [geometric_mean(column) for column in np.median(every, axis=1).T]
         optimal[method] = float(np.mean(every[..., -1] <= OPTIMUM))
     rows = [
@@ -68,28 +61,6 @@ def run(options: BenchOptions) -> BenchResult:
         y=f"Above the optimum, % ({_LEAST_SHOWN} or less)",
     )
     return BenchResult(rows=rows, checks=_checks(means, budgets), notes=_notes(len(seeds)))
-
-
-def _one(method: str, name: str, seed: int, most: int, options: BenchOptions) -> Mapping[str, Any]:
-    return saved_part(_path(method, name, seed, most, options), lambda: _searched(method, name, seed, most))
-
-
-def _curve(found: Mapping[str, Any], budgets: tuple[int, ...]) -> list[float]:
-    return [found[str(budget)] for budget in budgets]
-
-
-def _path(method: str, name: str, seed: int, most: int, options: BenchOptions) -> Path:
-    folder = options.out.parent / f"prime-online-{KIND.version}-{_REVISION}"
-    return folder / f"{method}-{name}-{most}-seed{seed}.json"
-
-
-def _searched(method: str, name: str, seed: int, most: int) -> dict[str, Any]:
-    """Return the best over the optimum after each budget up to the most, and the seconds it took."""
-    started = time.perf_counter()
-    task = Task((name,), (name,), AREA_MM2)
-    best = best_so_far(method, task, most, seed)
-    curve = {str(budget): regret(task.scenario, best[budget - 1]) for budget in BUDGETS if budget <= most}
-    return {**curve, "seconds": time.perf_counter() - started}
 
 
 def _area(means: list[float]) -> float:

@@ -10,7 +10,6 @@ the rest of its budget is then counted as if all of it were legal.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import optimizers, surrogates
+from armillary.benchmarks.parts import Part
 from armillary.benchmarks.prime.edge_tpu_optimum import known_optima
 from armillary.benchmarks.prime.paper import APPLICATIONS
 from armillary.benchmarks.prime.scenarios import Task
-from armillary.benchmarks.result import BenchOptions, in_processes, saved_part
+from armillary.benchmarks.result import BenchOptions, in_processes
 from armillary.evaluators.edge_tpu.evaluator import KIND
 from armillary.execution.local import evaluated_codes
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
@@ -65,7 +65,6 @@ _FEWEST_ROWS = 200
 OPTIMUM = 1 + 1e-9
 """Regret up to which a design is as good as the best there is."""
 _LOG_ROWS = {a.workload: a.log_rows for a in APPLICATIONS}
-_REVISIONS = {"offline": 9, "online": 4}  # of what this module measures; another one makes the runs anew
 
 Job = tuple[str, Task, Mapping[str, Any]]
 """A method, what it is asked, and its settings."""
@@ -100,7 +99,7 @@ class Runs:
         """Do what was not done before of these jobs, every seed of each, on all cores."""
         quiet = replace(self, options=self.options.quiet())
         every = {
-            self._path(method, task, seed, settings): partial(quiet.one, method, task, seed, **settings)
+            self.part(method, task, seed, settings).path: partial(quiet.one, method, task, seed, **settings)
             for seed in self.seeds
             for method, task, settings in jobs
         }
@@ -115,32 +114,69 @@ class Runs:
     def one(self, method: str, task: Task, seed: int, **settings: Any) -> dict[str, Any]:
         """Return what one run measured, running it if it was not run before."""
         measure = _offline if method in OFFLINE else _online
-        path = self._path(method, task, seed, settings)
-        return saved_part(path, lambda: measure(self, method, task, seed, **settings))
+        part = self.part(method, task, seed, settings)
+        return part.measured(lambda: measure(self, method, task, seed, **settings))
 
-    def _path(self, method: str, task: Task, seed: int, settings: Mapping[str, Any]) -> Path:
-        schedule = self.schedule if _scheduled(method) else ""
-        name = digest(method, task.train, task.target, task.area_mm2, schedule, sorted(settings.items()))
-        kind = "offline" if method in OFFLINE else "online"
-        return self.folder(kind) / f"{method}-{name}-{self.of_logs}-seed{seed}.json"
+    def part(self, method: str, task: Task, seed: int, settings: Mapping[str, Any]) -> Part:
+        """Return where one run is kept."""
+        more: dict[str, Any] = {"settings": dict(settings)}
+        if method == "bayesian":
+            more["optimum_s"] = known_optima().get(_asked(task, settings.get("on_training", False)).scenario)
+        return self.kept("offline" if method in OFFLINE else "online", method, task, seed, more)
 
-    @property
-    def of_logs(self) -> str:
-        """What tells logs apart, for the names of files."""
-        return f"scale{self.scale}-log{self.options.seed}"
+    def model(self, method: str, train: Sequence[str], area_mm2: float, seed: int, settings: Mapping[str, Any]) -> Part:
+        """Return where a trained model is kept."""
+        task = Task(tuple(train), tuple(train), area_mm2)
+        return replace(self.kept("models", method, task, seed, {"settings": dict(settings)}), ending=".model")
+
+    def kept(
+        self, kind: str, method: str, task: Task, seed: int, more: Mapping[str, Any], measured_by: str = __name__
+    ) -> Part:
+        """Return where what a method did with the logs is kept.
+
+        Args:
+            kind: of the folder.
+            method: an offline or an online one.
+            task: what it is asked.
+            seed: of the run.
+            more: what else the numbers depend on.
+            measured_by: the module that measures.
+        """
+        inputs = {"scale": self.scale, "log_seed": self.options.seed, **on_device(method, self.options), **more}
+        if _scheduled(method):
+            inputs["schedule"] = self.schedule
+        return part_of(self.folder(kind), method, task, seed, inputs, measured_by)
 
     def folder(self, kind: str) -> Path:
-        """Return where the offline or the online runs are kept."""
-        return self.options.out.parent / f"prime-runs-{KIND.version}-{_REVISIONS[kind]}"
+        """Return where runs of a kind are kept."""
+        return self.options.out.parent / "prime-runs" / kind
+
+
+def part_of(
+    folder: Path, method: str, task: Task, seed: int, more: Mapping[str, Any], measured_by: str = __name__
+) -> Part:
+    """Return where what a method did on a task is kept; see `Runs.kept`."""
+    applications = dict.fromkeys((*task.train, *task.target))
+    of = task.target[0] if len(task.target) == 1 else f"{len(task.target)}-applications"
+    members = {**optimizers.REGISTRY.paths(), **surrogates.REGISTRY.paths()}
+    return Part(
+        folder,
+        f"{method}-{of}-seed{seed}",
+        {
+            "method": method,
+            "train": task.train,
+            "target": task.target,
+            "area_mm2": task.area_mm2,
+            "seed": seed,
+            **more,
+        },
+        (measured_by, members[method], *(zoo.paths()[name] for name in applications)),
+        KIND.spec(),
+    )
 
 
 def _scheduled(method: str) -> bool:
     return method in surrogates.names() and surrogates.kind_of(method).scheduled
-
-
-def digest(*key: object) -> str:
-    """Return a short name of what distinguishes a run."""
-    return hashlib.sha256(repr(key).encode()).hexdigest()[:16]
 
 
 def problem_at(area_mm2: float) -> Problem:
@@ -238,10 +274,7 @@ def trained(
 
     What has a model file is kept: tables that reuse a model for another bound or other applications train none.
     """
-    if surrogates.kind_of(method).scheduled:
-        settings = {"schedule": runs.schedule, **settings}
-    name = digest(method, tuple(train), area_mm2, sorted(settings.items()))
-    path = runs.folder("offline") / "models" / f"{method}-{name}-{runs.of_logs}-seed{seed}.model"
+    path = runs.model(method, train, area_mm2, seed, settings).path
     if path.exists():
         kept = surrogates.read(path, SPACE, device=runs.options.device)
         return kept, kept.facts()["seconds"]
@@ -251,6 +284,8 @@ def trained(
     if settings.pop("area_as_label", False):
         problem = replace(problem, laws={})
     kind = surrogates.kind_of(method)
+    if kind.scheduled:
+        settings = {"schedule": runs.schedule, **settings}
     model: Any = kind.make(space=SPACE, seed=seed, **settings, **on_device(method, runs.options))
     model.fit(InMemoryLog(Evaluations.concat(logs)), problem)
     if kind.read is not None:
@@ -368,7 +403,7 @@ def _online(
         trained_at_mm2: the area bound of the log that says the budget, if it is another than that of the search.
     """
     started = time.perf_counter()
-    asked = replace(task, target=task.train) if on_training else task
+    asked = _asked(task, on_training)
     budget = budget_factor * budget_of(asked, runs, trained_at_mm2)
     enough = _enough(asked) if method == "bayesian" else -math.inf
     codes, values = _met_by(method, asked, seed, budget, enough)
@@ -379,6 +414,11 @@ def _online(
         values = joint_values(codes, task)
         evaluations += len(values)
     return {**_summary(codes, values), "evaluations": float(evaluations), "seconds": time.perf_counter() - started}
+
+
+def _asked(task: Task, on_training: bool) -> Task:
+    """Return the task that a search has: its own, or that of the training applications."""
+    return replace(task, target=task.train) if on_training else task
 
 
 def searched(

@@ -17,12 +17,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from armillary.benchmarks.figures import write_regrets
+from armillary.benchmarks.figures import regrets_of, write_regrets
 from armillary.benchmarks.prime.edge_tpu_optimum import regret
 from armillary.benchmarks.prime.runs import Runs, joint_values, trained
 from armillary.benchmarks.prime.scenarios import M4, TABLE_3, V2, Task
-from armillary.benchmarks.prime.tables import regrets_of, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, saved_part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.cores import one_thread
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.surrogates.prime.model import Architecture, forward, initial_weights
@@ -77,8 +76,8 @@ def _facts(task: Task, runs: Runs, seed: int) -> Mapping[str, float]:
         assert isinstance(model, Prime)
         return model.facts()
 
-    name = f"{task.target[0]}-{runs.schedule}-{runs.of_logs}-seed{seed}.json"
-    return saved_part(runs.folder("offline") / "schedules" / name, told)
+    model = runs.model("prime", task.train, task.area_mm2, seed, {})
+    return replace(model, folder=runs.folder("schedules"), ending=".json").measured(told)
 
 
 def _recorded(task: Task) -> dict[str, Any]:

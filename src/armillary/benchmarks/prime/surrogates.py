@@ -7,37 +7,23 @@ stands beside it. What PRIME is without one of its parts is Table 13's to tell.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
 
 from armillary import surrogates
-from armillary.atomic_file import replaced
-from armillary.benchmarks.figures import write_regrets
+from armillary.benchmarks.figures import regrets_of, write_regrets
+from armillary.benchmarks.parts import Part
+from armillary.benchmarks.prime.designs import area_parts
 from armillary.benchmarks.prime.edge_tpu_optimum import regret
-from armillary.benchmarks.prime.runs import TOP, Runs, joint_values, offline_log, problem_at, trained
+from armillary.benchmarks.prime.runs import Runs
 from armillary.benchmarks.prime.scenarios import TABLE_3, Task
-from armillary.benchmarks.prime.tables import geometric_mean, regrets_of, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, saved_part
-from armillary.evaluators.edge_tpu.evaluator import KIND
-from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
-from armillary.spaces.samplers import sample
-from armillary.studies.propose import propose
-from armillary.types import Surrogate
-from armillary.workloads import zoo
-from armillary.workloads.context import Context, context_of
+from armillary.benchmarks.prime.scoring import scored, scored_part
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, in_processes, write_csv
 
-_REVISION = 5
-_CHUNK = 1_000_000
-_QUICK_DESIGNS = 7_000_000  # a million of them are within 29 mm2
-_JUDGED = 200_000
 _MOST_ILLEGAL = 0.05
 _SAME = 1.005  # what another seed changes
 
@@ -61,10 +47,12 @@ def run(options: BenchOptions) -> BenchResult:
     runs = Runs.of(options)
     quiet = replace(runs, options=options.quiet())
     jobs = [(name, task) for task in TABLE_3 for name in METHODS]
-    measured = {_path(*job, runs): partial(_one, *job, quiet) for job in jobs}
+    measured = {_part(*job, runs).path: partial(_one, *job, quiet) for job in jobs}
     if not options.quick and not all(path.exists() for path in measured):
         for area_mm2 in sorted({task.area_mm2 for task in TABLE_3}):
-            in_processes(_parts(area_mm2, options), partial(options.on_progress, "parts of the space, areas computed"))
+            in_processes(
+                area_parts(area_mm2, options), partial(options.on_progress, "parts of the space, areas computed")
+            )
     in_processes(measured, partial(options.on_progress, "surrogates trained and every design scored"))
     rows = [_row(task, name, _one(name, task, runs)) for name, task in jobs]
     write_csv(rows, options)
@@ -75,110 +63,14 @@ def run(options: BenchOptions) -> BenchResult:
     return BenchResult(rows=[*rows, *means], checks=_checks(means), notes=_notes(options.quick))
 
 
-def _one(name: str, task: Task, runs: Runs) -> dict[str, Any]:
-    return saved_part(_path(name, task, runs), lambda: _measured(name, task, runs))
-
-
-def _path(name: str, task: Task, runs: Runs) -> Path:
-    scored = "quick" if runs.options.quick else "all"
-    folder = runs.options.out.parent / f"prime-surrogates-{KIND.version}-{_REVISION}"
-    label = name.replace(", ", "-").replace(" ", "-")
-    return folder / f"{label}-{task.target[0]}-{scored}-{runs.schedule}-seed{runs.options.seed}.json"
-
-
-def _measured(name: str, task: Task, runs: Runs) -> dict[str, Any]:
+def _part(name: str, task: Task, runs: Runs) -> Part:
     method, settings = METHODS[name]
-    seed = runs.options.seed
-    model, training = trained(method, task.train, task.area_mm2, runs, seed, **settings)
-    context = context_of(zoo.build(task.target[0]))
-    log = offline_log(task.target[0], task.area_mm2, runs.scale, seed)
-    started = time.perf_counter()
-    unknown = unmet(positions_within(task.area_mm2, runs.options), SPACE.encode_columns(log.design))
-    best = scored_best(model, context, unknown)
-    scoring = time.perf_counter() - started
-    searched = propose(model, problem_at(task.area_mm2), context, top=TOP, seed=seed, known=log).codes
-    verified, found = joint_values(best, task), joint_values(searched, task)
-    return {
-        "scored_s": float(verified.min()),
-        "scored_legal": float(np.isfinite(verified).mean()),
-        "searched_s": float(found.min()),
-        "searched_legal": float(np.isfinite(found).mean()),
-        **_judged(model, context, task, seed),
-        "training_seconds": training,
-        "scoring_seconds": scoring,
-        "designs": len(unknown),
-    }
+    return scored_part(method, task, runs, settings)
 
 
-def scored_best(model: Surrogate, context: Context, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the designs that a surrogate scores best, the best first, shape [256, parameters].
-
-    Args:
-        model: a fitted surrogate.
-        context: of the workload.
-        positions: of the designs to score, in the enumeration of the space; of equal scores the first counts.
-    """
-    best, scores = np.empty(0, dtype=np.int64), np.empty(0)
-    for start in range(0, len(positions), _CHUNK):
-        chunk = positions[start : start + _CHUNK]
-        own = model.predict(SPACE.at(chunk), context).mean
-        if len(best) == TOP:  # few of a chunk are, so that sorting takes no time
-            better = own < scores[-1]
-            chunk, own = chunk[better], own[better]
-        best, scores = np.concatenate([best, chunk]), np.concatenate([scores, own])
-        first = np.argsort(scores, kind="stable")[:TOP]
-        best, scores = best[first], scores[first]
-    return SPACE.at(best)
-
-
-def positions_within(area_mm2: float, options: BenchOptions) -> NDArray[np.int64]:
-    """Return where in the enumeration of the space the designs within an area are, rising, shape [designs].
-
-    With `quick` of a random sample; else of all, one part per value of the first parameter, each kept in a file.
-    """
-    if options.quick:
-        return _within(area_mm2, np.unique(SPACE.index(sample(SPACE, _QUICK_DESIGNS, "random", options.seed))))
-    return np.concatenate([np.load(path) for path in _parts(area_mm2, options)])
-
-
-def unmet(positions: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the rising positions without those of known designs, whose codes are of shape [designs, parameters]."""
-    wanted = SPACE.index(known).astype(positions.dtype)
-    place = np.searchsorted(positions, wanted).clip(0, len(positions) - 1)
-    kept = np.ones(len(positions), dtype=bool)
-    kept[place[positions[place] == wanted]] = False
-    return positions[kept]
-
-
-def _parts(area_mm2: float, options: BenchOptions) -> dict[Path, Callable[[], None]]:
-    """Return the files that hold every position within an area, in order, and what writes each."""
-    parts, folder = SPACE.cardinalities[0], options.out.parent / "edge-tpu-designs"
-    files = [folder / f"within-{area_mm2}-{part:02}.npy" for part in range(parts)]
-    return {path: partial(_write_part, path, area_mm2, part) for part, path in enumerate(files)}
-
-
-def _write_part(path: Path, area_mm2: float, part: int) -> None:
-    size = SPACE.size // SPACE.cardinalities[0]
-    starts = range(part * size, (part + 1) * size, _CHUNK)
-    within = [_within(area_mm2, np.arange(start, min(start + _CHUNK, (part + 1) * size))) for start in starts]
-    with replaced(path) as unfinished:
-        np.save(unfinished, np.concatenate(within).astype(np.int32))
-
-
-def _within(area_mm2: float, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-    return positions[TEMPLATE.area_mm2(SPACE.at(positions)) <= area_mm2]
-
-
-def _judged(model: Surrogate, context: Context, task: Task, seed: int) -> dict[str, float]:
-    """Return Spearman's correlation over legal random designs within the area, and the Brier score over all of them."""
-    codes = sample(SPACE, _JUDGED, "random", seed + 1)
-    codes = codes[TEMPLATE.area_mm2(codes) <= task.area_mm2]
-    truth, predicted = joint_values(codes, task), model.predict(codes, context)
-    legal = np.isfinite(truth)
-    return {
-        "spearman": float(stats.spearmanr(truth[legal], predicted.mean[legal]).statistic),
-        "brier": float(np.mean((predicted.p_feasible - legal) ** 2)),
-    }
+def _one(name: str, task: Task, runs: Runs) -> dict[str, Any]:
+    method, settings = METHODS[name]
+    return scored(method, task, runs, settings)
 
 
 def _row(task: Task, name: str, found: Mapping[str, Any]) -> dict[str, Any]:

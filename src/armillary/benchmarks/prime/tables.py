@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from armillary.atomic_file import replaced
-from armillary.benchmarks.figures import write_bars, write_regrets
+from armillary.benchmarks.figures import regrets_of, write_bars, write_regrets
 from armillary.benchmarks.prime.edge_tpu_optimum import regret
 from armillary.benchmarks.prime.paper import APPLICATIONS, EDGE_TPU_AREA_MM2, TABLE_12_AREA_MM2, TABLE_14_MS
 from armillary.benchmarks.prime.runs import OFFLINE, Runs, joint_values, log_best
@@ -32,7 +30,7 @@ from armillary.benchmarks.prime.scenarios import (
     TABLE_21,
     Task,
 )
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, write_csv
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE, area_mm2
 from armillary.types import Candidate
@@ -131,25 +129,6 @@ def _published(task: Task, name: str) -> float:
     return task.published.get("log" if name == _BEST_LOG else name, float("nan")) / task.published["prime"]
 
 
-def regrets_of(
-    rows: Sequence[Mapping[str, Any]], *, method: str = "method", task: str = "task", worst: str = "worst_seed"
-) -> dict[str, dict[str, tuple[float, float]]]:
-    """Return by method and task the median and the worst over the optimum, as a figure shows them.
-
-    `method`, `task` and `worst` are the columns that hold them.
-    """
-    shown: dict[str, dict[str, tuple[float, float]]] = {}
-    for row in rows:
-        shown.setdefault(row[method], {})[row[task]] = row["over_optimum"], row[worst]
-    return shown
-
-
-def geometric_mean(values: Sequence[float]) -> float:
-    """Return the geometric mean."""
-    with np.errstate(divide="ignore"):  # a method that found nothing legal
-        return float(np.exp(np.mean(np.log(values))))
-
-
 def _gains(
     tasks: Sequence[Task], measured: Sequence[Measured], name: str, of: str = "prime"
 ) -> tuple[list[float], list[float]]:
@@ -190,14 +169,6 @@ def _settings(runs: Runs) -> list[str]:
         f"Logs and budgets are the paper's; seeds: {len(runs.seeds)}; schedule of PRIME: {runs.schedule}; "
         "latencies in ms of our own evaluator. The optimum is that of all 452,760,000 designs."
     ]
-
-
-def write_csv(rows: Sequence[Mapping[str, Any]], options: BenchOptions) -> None:
-    """Write the rows of a table to its folder."""
-    with replaced(options.out / "table.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _gain_check(name: str, goal: float, of: str = "prime") -> Claim:

@@ -8,16 +8,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from armillary.benchmarks.figures import write
-from armillary.benchmarks.prime.tables import geometric_mean, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check
+from armillary.benchmarks.parts import Part, digest
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, write_csv
 from armillary.cost_model.cost import evaluate
-from armillary.evaluators.gemmini.build import simulator
+from armillary.evaluators.gemmini.build import HARNESS, simulator
 from armillary.evaluators.gemmini.layers import mapped, packed
 from armillary.evaluators.gemmini.rtl import KIND, simulated
 from armillary.evaluators.gemmini.sampling import random_sample
@@ -25,8 +26,8 @@ from armillary.evaluators.gemmini.simulation import Job, simulate
 from armillary.execution.local import LocalExecutor
 from armillary.hardware.mapping import Mapping as LoopMapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.rtl.gemmini.generator import sources
 from armillary.hardware.templates.gemmini import SPACE, Accelerator, accelerator_of
-from armillary.log.store import Log
 from armillary.metrics import STALLS
 from armillary.reports.theme import blank
 from armillary.spaces.samplers import sample
@@ -169,13 +170,13 @@ def _network_checks(networks: Sequence[Mapping[str, Any]]) -> list[Check]:
 
 
 def _samples(options: BenchOptions) -> list[dict[str, Any]]:
-    """Return what was measured of every random mapping, design by design; a log of layer runs keeps it."""
+    """Return what was measured of every random mapping, design by design, each kept in a file."""
     designs = 12 if options.quick else _CONFIGURATIONS
-    executor = LocalExecutor(Log(options.out / "log"))
     rows: list[dict[str, Any]] = []
     for number, design in enumerate(_designs(designs, options.seed)):
         options.on_progress("designs", number, designs)
-        rows += _sampled(executor, design, [options.seed, number])
+        seed = [options.seed, number]
+        rows += _part(design, seed, options).measured(partial(_sampled, design, seed))["rows"]
     options.on_progress("designs", designs, designs)
     return rows
 
@@ -192,19 +193,35 @@ def _designs(n: int, seed: int) -> list[Design]:
     return found[:n]
 
 
-def _sampled(executor: LocalExecutor, design: Design, seed: list[int]) -> list[dict[str, Any]]:
+def _part(design: Design, seed: list[int], options: BenchOptions) -> Part:
+    """Return where the samples of a design are kept; what is simulated is not Python, so that its text is an input."""
+    hardware = sources(accelerator_of(design), model=True)
+    inputs = {
+        "design": design.as_dict(),
+        "seed": seed,
+        "samples": _SAMPLES // _CONFIGURATIONS,
+        "most_cycles": _MOST_CYCLES,
+        "networks": SAMPLED,
+        "hardware": digest("\0".join([*hardware.values(), HARNESS.read_text()])),
+    }
+    networks = (zoo.paths()[name] for name in SAMPLED)
+    folder = options.out.parent / "rtl-samples"
+    return Part(folder, f"seed{seed[0]}-{seed[1]}", inputs, (__name__, *networks), KIND.spec(seed=seed[0]))
+
+
+def _sampled(design: Design, seed: list[int]) -> dict[str, Any]:
     rng, accelerator = np.random.default_rng(seed), accelerator_of(design)
     layers = [packed(use.layer, accelerator.dim) for name in SAMPLED for use in merge(zoo.build(name).layers)]
     started = time.perf_counter()
     samples = [random_sample(accelerator, layers, _MOST_CYCLES, rng) for _ in range(_SAMPLES // _CONFIGURATIONS)]
     numbered = [replace(one.layer, name=f"{one.layer.name}#{number}") for number, one in enumerate(samples)]
     mappings = {layer.name: str(one.mapping) for layer, one in zip(numbered, samples, strict=True)}
-    runs = executor.run_layers(KIND.spec(seed=seed[0]), Candidate(design, mappings), numbered)
+    runs = LocalExecutor().run_layers(KIND.spec(seed=seed[0]), Candidate(design, mappings), numbered)
     seconds = (time.perf_counter() - started) / len(samples)
     failed = [run for run in runs if run.failure is not None]
     if failed:
         raise ArmillaryError(f"layer {failed[0].layer.name} on {design.as_dict()}: {failed[0].failure}")
-    return [
+    rows = [
         {
             **asdict(accelerator),
             "layer": one.layer.name,
@@ -216,6 +233,7 @@ def _sampled(executor: LocalExecutor, design: Design, seed: list[int]) -> list[d
         }
         for one, run in zip(samples, runs, strict=True)
     ]
+    return {"rows": rows}
 
 
 def _draw(samples: Sequence[Mapping[str, Any]], options: BenchOptions) -> None:

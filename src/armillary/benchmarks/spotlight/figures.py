@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from armillary.benchmarks.figures import write_bars, write_lines
-from armillary.benchmarks.prime.tables import geometric_mean, write_csv
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, write_csv
 from armillary.benchmarks.spotlight.runs import (
     HAND,
     MODELS,

@@ -11,13 +11,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 from armillary import optimizers
-from armillary.benchmarks.result import BenchOptions, in_processes, saved_part
+from armillary.benchmarks.parts import Part
+from armillary.benchmarks.result import BenchOptions, in_processes
 from armillary.evaluators import spec_of
-from armillary.evaluators.spotlight import EDGE_KIND, map_network
+from armillary.evaluators.spotlight import map_network
 from armillary.execution.local import LocalExecutor
 from armillary.hardware import templates
 from armillary.hardware.template import Template
@@ -52,7 +52,6 @@ HAND: Mapping[str, tuple[Chip, Dataflow]] = {
 Hand = Literal["bounded", "any-memory", "original"]
 _METRICS: Mapping[Goal, str] = {"edp": "edp_pj_cycles", "delay": "delay_cycles"}
 _LANES = (2, 4, 8, 16)
-_REVISION = 7
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class Runs:
         """Run what was not run before of these studies and methods, every trial, on all cores."""
         quiet = replace(self, options=self.options.quiet())
         every = {
-            self._path(method, study, self.options.seed + trial): partial(
+            self.part(method, study, self.options.seed + trial).path: partial(
                 quiet._one, method, study, self.options.seed + trial
             )
             for trial in range(self.trials)
@@ -123,13 +122,32 @@ class Runs:
 
     def _one(self, method: str, study: Study, seed: int) -> dict[str, Any]:
         measure = self._hand if method in HAND else self._search
-        return saved_part(self._path(method, study, seed), lambda: measure(method, study, seed))
+        return self.part(method, study, seed).measured(lambda: measure(method, study, seed))
 
-    def _path(self, method: str, study: Study, seed: int) -> Path:
-        folder = self.options.out.parent / f"spotlight-runs-{EDGE_KIND.version}-{_REVISION}"
-        where = f"{study.scale}-{study.hand}" if method in HAND else study.scale
-        label = f"{method}-{'+'.join(study.models)}-{study.goal}-{where}-{self.hardware}x{self.software}-seed{seed}"
-        return folder / f"{label}.json"
+    def part(self, method: str, study: Study, seed: int) -> Part:
+        """Return where one trial is kept."""
+        by_hand = method in HAND
+        template = study.template.name
+        inputs = {
+            "method": method,
+            "models": study.models,
+            "goal": study.goal,
+            "scale": study.scale,
+            "hardware": self.hardware,
+            "software": self.software,
+            "seed": seed,
+            **({"hand": study.hand} if by_hand else {}),
+        }
+        sources = [templates.TEMPLATES.paths()[template], *(zoo.paths()[model] for model in study.models)]
+        if not by_hand:
+            sources.append(optimizers.REGISTRY.paths()[method])
+        return Part(
+            self.options.out.parent / "spotlight-runs",
+            f"{method}-{'+'.join(study.models)}-{study.goal}-{study.scale}-seed{seed}",
+            inputs,
+            (__name__, *sources),
+            spec_of(template, Fidelity.ANALYTICAL, {"goal": study.goal}),
+        )
 
     def _search(self, method: str, study: Study, seed: int) -> dict[str, Any]:
         template, workload = study.template, study.workload()

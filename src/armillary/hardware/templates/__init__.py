@@ -39,9 +39,10 @@ def load(name: str, workload: Workload | None = None) -> Template:
         workload: what it is for; some templates have parameters for each of its layers.
 
     Raises:
-        ArmillaryError: if the name is unknown (lists near matches), or the template needs a workload.
+        ArmillaryError: if the name is unknown (lists near matches), the template cannot be loaded, or it needs a
+            workload.
     """
-    found: Template | Layerwise = TEMPLATES.load(name)
+    found = _registered(name)
     if isinstance(found, Template):
         return found
     if workload is None:
@@ -55,9 +56,9 @@ def depends_on_workload(name: str) -> bool:
     """Return whether the parameters of a template depend on the workload.
 
     Raises:
-        ArmillaryError: if the name is unknown.
+        ArmillaryError: if the name is unknown or the template cannot be loaded.
     """
-    return not isinstance(TEMPLATES.load(name), Template)
+    return not isinstance(_registered(name), Template)
 
 
 def family(name: str) -> Layerwise:
@@ -66,7 +67,22 @@ def family(name: str) -> Layerwise:
     Raises:
         ArmillaryError: if the name is unknown or its template is the same for all workloads.
     """
-    found: Template | Layerwise = TEMPLATES.load(name)
+    found = _registered(name)
     if isinstance(found, Template):
         raise ArmillaryError(f"template {name!r} is the same for all workloads")
+    return found
+
+
+def _registered(name: str) -> Template | Layerwise:
+    """Return what is registered under a name.
+
+    Raises:
+        ArmillaryError: if there is nothing, it cannot be loaded, it is no template, or it calls itself otherwise.
+    """
+    found: Template | Layerwise = TEMPLATES.load(name)
+    if not isinstance(found, Template) and not callable(getattr(found, "of", None)):
+        raise ArmillaryError(f"template {name!r} is no Template, it is a {type(found).__name__}")
+    own = getattr(found, "name", None)
+    if own != name:  # evaluators are found by the template's own name
+        raise ArmillaryError(f"template {name!r} calls itself {own!r}; register it under its own name")
     return found

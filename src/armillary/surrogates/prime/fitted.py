@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -39,7 +39,7 @@ class FittedPrime:
         scales: how each workload's metric was standardised.
         feasibility: map from standard values to the probability of feasibility.
         selection: how the members were chosen.
-        least_area_mm2: area of the smallest feasible design that was learned from.
+        least: of each metric of the log, the least of the feasible designs that were learned from.
     """
 
     problem: Problem
@@ -51,7 +51,7 @@ class FittedPrime:
     scales: tuple[Scale, ...]
     feasibility: FeasibilityMap
     selection: Selection
-    least_area_mm2: float = float("nan")
+    least: Mapping[str, float] = field(default_factory=dict)
 
     def predict(self, codes: NDArray[np.int64], contexts: Sequence[Mapping[str, float] | None]) -> list[Prediction]:
         """Predict designs, codes of shape [designs, parameters], of workloads with these features; see `Prime`."""
@@ -118,7 +118,7 @@ class FittedPrime:
             "scales": [asdict(scale) for scale in self.scales],
             "feasibility": asdict(self.feasibility),
             "selection": self.selection.as_dict(),
-            "least_area_mm2": self.least_area_mm2,
+            "least": dict(self.least),
         }
         return content, self.weights
 
@@ -136,7 +136,7 @@ class FittedPrime:
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             feasibility=FeasibilityMap(**content["feasibility"]),
             selection=Selection.from_dict(content["selection"]),
-            least_area_mm2=content["least_area_mm2"],
+            least=content["least"],
         )
 
     def save(self, target: str | Path | IO[bytes], space: Space) -> None:

@@ -225,9 +225,9 @@ class Prime:
         fitted = self.fitted
         return unlike(context.as_dict(), fitted.feature_names, fitted.contexts, fitted.workloads)
 
-    def below_the_log(self, area_mm2: float) -> str | None:
-        """Return a warning if an area lies below that of every design learned from; see `rows.below_the_log`."""
-        return below_the_log(area_mm2, self.fitted.least_area_mm2)
+    def below_the_log(self, metric: str, at_most: float) -> str | None:
+        """Return a warning if a bound lies below every design learned from; see `rows.below_the_log`."""
+        return below_the_log(metric, at_most, self.fitted.least)
 
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training."""
@@ -323,7 +323,7 @@ class Prime:
                 chosen=tuple(s.candidate for s in best),
                 seconds=time.perf_counter() - started,
             ),
-            least_area_mm2=data.least_area_mm2,
+            least=data.least,
         )
 
 

@@ -33,6 +33,11 @@ def names() -> list[str]:
     return sorted(_BUILDERS)
 
 
+def paths() -> dict[str, str]:
+    """Return the import path of every network's builder by name, `module:function`, as registries tell them."""
+    return {name: f"{__name__}.{builder}" for name, builder in _BUILDERS.items()}
+
+
 def build(name: str) -> Workload:
     """Return the workload of this name.
 
@@ -41,8 +46,8 @@ def build(name: str) -> Workload:
     """
     if name not in _BUILDERS:
         raise ArmillaryError(f"unknown workload {name!r}; {nearest(name)}")
-    module, builder = _BUILDERS[name].split(":")
-    workload = getattr(import_module(f"{__name__}.{module}"), builder)()
+    module, builder = paths()[name].split(":")
+    workload = getattr(import_module(module), builder)()
     assert isinstance(workload, Workload)
     return workload
 
