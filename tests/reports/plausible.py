@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from armillary.evaluators.explanation import ChipRates, Explanation, LayerCost
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
-from armillary.studies.results import Candidates, Contender, Importances, Selection, StudyResults, Trial
+from armillary.studies.results import Candidates, Contender, Importances, Proof, Selection, StudyResults, Trial
 from armillary.types import Design, Evaluations, Failure, Fidelity
 from armillary.workloads.layer import NotMapped
 
@@ -185,6 +186,21 @@ def explained(contender: Contender, **changes: object) -> Contender:
     """Return a contender with changes to its explanation."""
     assert contender.explanation is not None
     return replace(contender, explanation=replace(contender.explanation, **changes))  # type: ignore[arg-type]
+
+
+def with_proof(results: StudyResults, ratios: Sequence[float]) -> StudyResults:
+    """Return a search whose best designs were measured again by `toy/rtl`, so many times slower; the second won."""
+    legal = np.where(results.legal(results.log), results.measured(results.log), np.inf)
+    rows = results.log.select(np.argsort(legal)[: len(ratios)])
+
+    def text(value: str) -> NDArray[np.object_]:
+        return np.full(len(ratios), value, dtype=object)
+
+    cheaper = rows.metrics["runtime_s"].copy()
+    again = replace(rows, evaluator=text("toy/rtl"), version=text("2"), fidelity=text("rtl"))
+    proof = Proof(again.with_metrics({"runtime_s": cheaper * np.array(ratios)}), cheaper)
+    winner = replace(results.winner, design=rows.row(1).design)
+    return replace(results, candidates=None, winner=winner, proof=proof)
 
 
 def edge_tpu() -> Design:

@@ -14,7 +14,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
 from armillary.reports.page import charts, write_report
-from reports.plausible import explained
+from reports.plausible import explained, with_proof
 
 DESKTOP, PHONE = (1440, 900), (390, 844)
 FLAGS = (
@@ -146,4 +146,25 @@ def test_hostile_names_and_a_poor_study_draw_too(browser, results, tmp_path):
     assert browser.title != "owned"
     assert overflow(browser) <= 0
     assert narrowest_plot(browser) > 80
+    assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_a_proof_and_long_mappings_scroll_within_their_tables(browser, results, tmp_path, size):
+    proven = with_proof(results, (3.0, 1.5, 2.0))
+    long = "L3[WIO] " + " - ".join(f"K{i} P{i} Q{i} C{i}X" for i in range(2, 30))
+    layers = tuple(replace(layer, mapping=long) for layer in proven.winner.layers)
+    path = tmp_path / "report.html"
+    write_report(replace(proven, winner=explained(proven.winner, layers=layers)), path)
+    open_page(browser, path, size)
+    browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    assert overflow(browser) <= 0
+    heights = browser.execute_script(
+        "return [...document.querySelectorAll('.layers tbody tr')].map(r => r.getBoundingClientRect().height)"
+    )
+    assert max(heights) < 90  # a mapping takes one line
+    designs = browser.execute_script(
+        "return [...document.querySelectorAll('.proof td.code')].map(c => c.getBoundingClientRect().width)"
+    )
+    assert min(designs) > 200
     assert browser.get_log("browser") == []

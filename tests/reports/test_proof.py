@@ -8,27 +8,15 @@ from armillary.reports.proof import proof_table
 from armillary.reports.summary import highlights, paragraphs
 from armillary.reports.wording import MISSING, TIMES
 from armillary.studies.results import Proof
+from reports.plausible import with_proof
 from reports.test_page import Outline
 
 RATIOS = (3.0, 1.5, 2.0, 4.0)
 
 
-def text(value):
-    column = np.empty(len(RATIOS), dtype=object)
-    column[:] = value
-    return column
-
-
 @pytest.fixture
 def proven(results):
-    """The study with its four best logged designs measured again; the second is the best of them, and the winner."""
-    legal = np.where(results.legal(results.log), results.measured(results.log), np.inf)
-    rows = results.log.select(np.argsort(legal)[: len(RATIOS)])
-    cheaper = rows.metrics["runtime_s"].copy()
-    again = replace(rows, evaluator=text("toy/rtl"), version=text("2"), fidelity=text("rtl"))
-    proof = Proof(again.with_metrics({"runtime_s": cheaper * np.array(RATIOS)}), cheaper)
-    winner = replace(results.winner, design=rows.row(1).design)
-    return replace(results, candidates=None, winner=winner, proof=proof)
+    return with_proof(results, RATIOS)
 
 
 def failed(proven, *places):
