@@ -20,7 +20,9 @@ def options(tmp_path):
 
 def test_every_row_stands_beside_the_published_ones(options, monkeypatch):
     monkeypatch.setattr(prime_table6, "in_processes", lambda *_: None)
-    monkeypatch.setattr(prime_table6, "run_once", lambda task, method, *_: {"runtime_s": 1e9 if method == "prime" else 2e9})
+    monkeypatch.setattr(
+        prime_table6, "run_once", lambda task, method, *_: {"runtime_s": 1e9 if method == "prime" else 2e9}
+    )
     result = run(options)
     firefly = {r["task"]: r for r in result.rows if r["method"] == "firefly"}
     assert len(firefly) == 6

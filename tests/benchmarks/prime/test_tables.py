@@ -55,10 +55,7 @@ def test_every_table_prints_ours_beside_the_published(name, measured, tmp_path):
         assert len(list(csv.DictReader(file))) == len(rows)
     assert result.checks
     worst = [row["worst_seed"] for row in result.rows if row["method"] == "prime"]
-    assert any(
-        "worst seeds: prime" in note and f"prime {geometric_mean(worst):.4f}" in note
-        for note in result.notes
-    )
+    assert any("worst seeds: prime" in note and f"prime {geometric_mean(worst):.4f}" in note for note in result.notes)
 
 
 def test_the_claims_of_table_3_hold_or_not(measured, tmp_path):
