@@ -82,18 +82,19 @@ def test_save_and_load_predict_the_same(several, tmp_path):
 
 
 def test_told_what_the_space_derives_it_ranks_what_no_row_of_the_log_is_as_good_as(rows):
-    """The log lacks the fast designs, as PRIME's do."""
+    """The log lacks the fast designs, as PRIME's do; three seeds each."""
     slow = rows.select(~rows.feasible | (rows.metrics["runtime_s"] > np.nanquantile(rows.metrics["runtime_s"], 0.3)))
-    fresh = rows_of("mobilenet_v2", seed=5)
+    fresh = rows_of("mobilenet_v2", 20_000, seed=5)
     fast = fresh.select(fresh.metrics["runtime_s"] < np.nanmin(slow.metrics["runtime_s"]))
     codes = SPACE.encode_columns(fast.design)
 
-    def kendall(derived):
-        model = Hurdle(space=SPACE, derived=derived, surprise=0.0, **SHORT).fit(InMemoryLog(slow), PROBLEM)
+    def kendall(derived, seed):
+        options = {**SHORT, "steps": 300, "members": 2, "surprise": 0.0}
+        model = Hurdle(space=SPACE, seed=seed, derived=derived, **options).fit(InMemoryLog(slow), PROBLEM)
         return kendalltau(model.predict(codes).mean, fast.metrics["runtime_s"]).statistic
 
-    with_it, without = kendall(True), kendall(False)
-    assert with_it > without
+    with_it, without = (np.mean([kendall(derived, seed) for seed in range(3)]) for derived in (True, False))
+    assert with_it > without + 0.02
 
 
 def test_several_unseen_workloads_ask_the_networks_once_for_each_that_is_known(several, monkeypatch):

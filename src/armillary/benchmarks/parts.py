@@ -33,8 +33,8 @@ class Part:
         folder: where.
         label: how the file's name begins, for people.
         inputs: all that the measurement is given, as JSON can hold it: method, task, sizes, seeds, device.
-        sources: import paths, `module` or `module:attribute` as registries tell them, of what measures and of every
-            method that it loads by name.
+        sources: import paths, `module` or `module:attribute` as in a registry, of what measures and of every method
+            that it loads by name.
         evaluator: what it evaluates with, if it does.
         ending: of the file's name.
     """

@@ -19,19 +19,23 @@ CPU = torch.device("cpu")
 PROBLEM = TEMPLATE.problem("runtime_s", {"area_mm2": 29.0})
 MIXED = Space("mixed", (Parameter("size", (1, 2, 4, 8)), Parameter("kind", ("a", "b", "c"), kind="categorical")))
 SHORT = Schedule(
-    rungs=(Rung(4, 40), Rung(1, 40)), warmup=100, batch=64, learning_rate=1e-3, checkpoint=40, mining_period=4
+    rungs=(Rung(4, 20), Rung(1, 20)), warmup=60, batch=64, learning_rate=1e-3, checkpoint=20, mining_period=4
 )
+SMALL = {"schedule": SHORT, "alphas": (0.0, 0.1), "betas": (0.0, 0.1), "hidden": 32, "feed_forward": 32}
 
 
-def rows_of(*workloads, n=6000):
+def rows_of(*workloads, n=3000):
     codes = sample(SPACE, n, "random", 0)
     return Evaluations.concat([EdgeTpuEvaluator().evaluate_codes(codes, zoo.build(name)) for name in workloads])
 
 
-def trained(monkeypatch, rows, device="cpu"):
+def trained(monkeypatch, rows, device="cpu", seed=0):
     monkeypatch.setattr(prime_module, "Trainer", DeviceTrainer)
-    model = Prime(space=SPACE, schedule=SHORT, alphas=(0.0, 0.1), betas=(0.0, 0.1), device=device)
-    return model.fit(InMemoryLog(rows), PROBLEM)
+    return Prime(space=SPACE, seed=seed, device=device, **SMALL).fit(InMemoryLog(rows), PROBLEM)
+
+
+def mean_kendall(models):
+    return np.mean([model.facts()["kendall"] for model in models])
 
 
 def test_two_fireflies_move_as_on_the_host():
@@ -68,15 +72,19 @@ def test_a_categorical_value_is_kept_copied_or_drawn(draws):
 
 def test_learns_what_the_trainer_of_the_host_learns(monkeypatch):
     rows = rows_of("mobilenet_v2")
-    host = Prime(space=SPACE, schedule=SHORT, alphas=(0.0, 0.1), betas=(0.0, 0.1)).fit(InMemoryLog(rows), PROBLEM)
-    own = trained(monkeypatch, rows)
-    assert own.facts()["kendall"] == pytest.approx(host.facts()["kendall"], abs=0.15)
-    places = [(c.alpha, c.beta, c.checkpoint) for c in own.selection.candidates[:8]]
-    assert places == [(c.alpha, c.beta, c.checkpoint) for c in host.selection.candidates[:8]]
+    host = [Prime(space=SPACE, seed=seed, **SMALL).fit(InMemoryLog(rows), PROBLEM) for seed in (0, 1)]
+    own = [trained(monkeypatch, rows, seed=seed) for seed in (0, 1)]
+    assert mean_kendall(own) == pytest.approx(mean_kendall(host), abs=0.15)
+    assert mean_kendall(own) > 0.35
+    grid, every = (
+        [[(c.alpha, c.beta, c.checkpoint) for c in m.selection.candidates] for m in ms] for ms in (own, host)
+    )
+    assert [places[:4] for places in grid] == [places[:4] for places in every]  # then each keeps its best alone
+    assert [places[4][2] for places in grid] == [places[4][2] for places in every] == [40] * 2
 
 
 def test_several_workloads_give_a_contextual_model(monkeypatch):
-    model = trained(monkeypatch, rows_of("mobilenet_v2", "m6_like", n=4000))
+    model = trained(monkeypatch, rows_of("mobilenet_v2", "m6_like"))
     assert model.fitted.shape.contexts > 0
     assert model.facts()["kendall"] > 0.3
 
@@ -99,7 +107,7 @@ def test_negatives_are_the_best_that_the_fireflies_saw(monkeypatch):
         start = steps._value(weights, steps._moves.codes(swarm), torch.zeros(swarm.shape[:2], dtype=torch.int64))
         mined = steps._value(weights, negative, torch.zeros(negative.shape[:2], dtype=torch.int64))
     assert negative.shape == (len(swarm), 1, 10)
-    assert (mined[:, 0] <= start.min(dim=1).values + 1e-5).all()
+    assert (mined[:, 0] <= start.min(dim=1).values + 1e-4).all()
 
 
 @pytest.mark.parametrize(
@@ -119,5 +127,5 @@ def test_says_that_there_is_no_gpu():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_records_its_steps_on_a_gpu(monkeypatch):
     rows = rows_of("mobilenet_v2")
-    own, host = trained(monkeypatch, rows, "cuda"), trained(monkeypatch, rows)
-    assert own.facts()["kendall"] == pytest.approx(host.facts()["kendall"], abs=0.15)
+    own, host = ([trained(monkeypatch, rows, device, seed) for seed in (0, 1)] for device in ("cuda", "cpu"))
+    assert mean_kendall(own) == pytest.approx(mean_kendall(host), abs=0.15)

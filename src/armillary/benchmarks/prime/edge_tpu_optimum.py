@@ -88,7 +88,7 @@ def _kept(space: Enumeration, number: int, folder: Path) -> Part:
     networks = dict.fromkeys(name for s in space.scenarios for name in s.workloads)
     sources = (Enumeration.__module__, *(zoo.paths()[name] for name in networks))
     inputs = {"scenarios": scenarios, "part": number, "parts": space.parts}
-    return Part(folder, f"part-{number:03}", inputs, sources, KIND.spec(), ending=".npz")
+    return Part(folder, f"part-{number:03}", inputs, sources, ending=".npz")
 
 
 def _row(scenario: Scenario, optimum: Optimum) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -49,16 +49,15 @@ class Task:
     network: str
     template: str
 
-    @cached_property
+    @property
     def workload(self) -> Workload:
         """The network."""
-        return zoo.build(self.network)
+        return _workload(self.network)
 
-    @cached_property
+    @property
     def problem(self) -> Problem:
         """What is searched for: designs in codes, delays in cycles, infinite where too large."""
-        template = templates.load(self.template, self.workload)
-        return template.problem("delay_cycles", {"area_mm2": AREA_SHARE * template.max_area_mm2})
+        return _problem(self)
 
     @property
     def area_mm2(self) -> float:
@@ -79,12 +78,23 @@ class Task:
         return optimum(templates.family(self.template), self.workload, self.area_mm2)[1]
 
 
+@cache
+def _workload(network: str) -> Workload:
+    return zoo.build(network)
+
+
+@cache
+def _problem(task: Task) -> Problem:
+    template = templates.load(task.template, task.workload)
+    return template.problem("delay_cycles", {"area_mm2": AREA_SHARE * template.max_area_mm2})
+
+
 def run_part(task: Task, method: str, seed: int, options: BenchOptions) -> Part:
     """Return where a run is kept."""
     members = {**optimizers.REGISTRY.paths(), **surrogates.REGISTRY.paths()}
     sources = members[method], zoo.paths()[task.network], templates.TEMPLATES.paths()[task.template]
     return Part(
-        options.out.parent / "prime-table6",
+        options.out / "runs",
         f"{task.template}-{task.network}-{method}-seed{seed}",
         {
             "network": task.network,

@@ -32,7 +32,7 @@ def run(options: BenchOptions) -> BenchResult:
     """Run what was not run before, and compare."""
     budgets = _QUICK if options.quick else BUDGETS
     seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
-    folder = options.out.parent / "prime-online"
+    folder = options.out / "runs"
     jobs = [(folder, method, name, seed, budgets) for seed in seeds for method in METHODS for name in ALL]
     in_processes(
         {regrets_part(*job).path: partial(regrets, *job) for job in jobs},

@@ -205,8 +205,9 @@ def _part(design: Design, seed: list[int], options: BenchOptions) -> Part:
         "hardware": digest("\0".join([*hardware.values(), HARNESS.read_text()])),
     }
     networks = (zoo.paths()[name] for name in SAMPLED)
-    folder = options.out.parent / "rtl-samples"
-    return Part(folder, f"seed{seed[0]}-{seed[1]}", inputs, (__name__, *networks), KIND.spec(seed=seed[0]))
+    return Part(
+        options.out / "samples", f"seed{seed[0]}-{seed[1]}", inputs, (__name__, *networks), KIND.spec(seed=seed[0])
+    )
 
 
 def _sampled(design: Design, seed: list[int]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def names() -> list[str]:
 
 
 def paths() -> dict[str, str]:
-    """Return the import path of every network's builder by name, `module:function`, as registries tell them."""
+    """Return the import path of every network's builder by name, `module:function`, as in a registry."""
     return {name: f"{__name__}.{builder}" for name, builder in _BUILDERS.items()}
 
 
