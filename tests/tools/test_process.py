@@ -213,8 +213,9 @@ def test_a_machine_without_room_for_a_process_is_an_accident(monkeypatch):
 
 def test_an_interrupt_kills_the_whole_family(tmp_path):
     script = (
-        "import sys\nfrom pathlib import Path\nfrom armillary.tools.command import Command\n"
+        "import signal, sys\nfrom pathlib import Path\nfrom armillary.tools.command import Command\n"
         "from armillary.tools.process import run, side_by_side\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # who tests may have been started to ignore it
         "command = Command((sys.executable, '-c', sys.argv[2] + 'time.sleep(60)', sys.argv[1]))\n"
         "if sys.argv[3] == 'threads':\n"
         "    with side_by_side(1) as threads:\n        list(threads.map(run, [command]))\n"
