@@ -1,3 +1,6 @@
+import math
+from importlib import metadata
+
 import pytest
 
 from armillary.registry import Registry
@@ -20,3 +23,11 @@ def test_offers_the_nearest_name():
 def test_says_what_cannot_be_loaded(name):
     with pytest.raises(ArmillaryError, match=f"{name!r}.*cannot be loaded"):
         COLOURS.load(name)
+
+
+def test_other_packages_add_members_and_replace_none(monkeypatch):
+    found = [metadata.EntryPoint("sun", "math:e", "armillary.none"), metadata.EntryPoint("sky", "math:e", "")]
+    monkeypatch.setattr(metadata, "entry_points", lambda group: found if group == "armillary.none" else [])
+    assert COLOURS.names() == ["broken", "gone", "sky", "sun"]
+    assert COLOURS.load("sun") == math.e
+    assert COLOURS.load("sky") == math.pi
