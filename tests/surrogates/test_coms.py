@@ -54,3 +54,14 @@ def test_bad_settings_and_early_predictions_are_refused():
         coms(tau=0)
     with pytest.raises(ArmillaryError, match="has not been fitted"):
         coms().predict(sample(SPACE, 1, "random", 0))
+
+
+def test_it_trains_on_one_thread_and_leaves_torch_as_it_was():
+    threads, seen = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        model = coms(steps=3, on_progress=lambda *_: seen.append(torch.get_num_threads()))
+        model.fit(InMemoryLog(rows_of("mobilenet_v2", 1000)), PROBLEM)
+        assert (seen, torch.get_num_threads()) == ([1, 1, 1], 2)
+    finally:
+        torch.set_num_threads(threads)

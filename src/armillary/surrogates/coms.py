@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from armillary.cores import one_thread
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.surrogates.devices import device_of
@@ -105,7 +106,8 @@ class Coms:
         codes = np.concatenate([data.train.codes, data.valid.codes])
         # the paper maximises
         gain = torch.from_numpy(-np.concatenate([data.train.targets, data.valid.targets])).float()
-        network = self._train(self._one_hot(codes), gain, rng).to(self._device)
+        with one_thread():  # products this small are no faster on two
+            network = self._train(self._one_hot(codes), gain, rng).to(self._device)
         self._fitted = _Fitted(network, data.scales[0], data.feasible_share, time.perf_counter() - started)
         return self
 

@@ -171,10 +171,11 @@ class Networks:
         with torch.no_grad():
             worse = (self.outputs(pairs[0])[0] > self.outputs(pairs[1])[0]).float().mean(dim=0).round()
         draw = self._drawn_loss(good, targets, bad)
-        for _ in range(steps):
-            ahead = self.outputs(pairs[0])[0] - self.outputs(pairs[1])[0]
-            told = functional.binary_cross_entropy_with_logits(ahead, worse.expand_as(ahead), reduction="none")
-            self._step(draw() + weight * told.mean(dim=1), 0.1)
+        with one_thread():
+            for _ in range(steps):
+                ahead = self.outputs(pairs[0])[0] - self.outputs(pairs[1])[0]
+                told = functional.binary_cross_entropy_with_logits(ahead, worse.expand_as(ahead), reduction="none")
+                self._step(draw() + weight * told.mean(dim=1), 0.1)
 
     def _drawn_loss(self, good: Tensor, targets: Tensor, bad: Tensor) -> Callable[[], Tensor]:
         """Return what draws a batch for each member and returns its loss, shape [members]."""
