@@ -50,6 +50,15 @@ def test_what_is_satisfied_is_feasible_and_within_every_bound(told):
     assert not no_energy.satisfied(told(*TOLD)).any()
 
 
+def test_every_bound_counts_and_so_does_a_failure(told):
+    both = Problem.minimising(SPACE, "runtime_s", {"area_mm2": 29.0, "energy_pj": 5.0})
+    some = [{"runtime_s": 1.0, "area_mm2": area, "energy_pj": energy} for area, energy in ((9, 5), (30, 5), (9, 6))]
+    assert both.satisfied(told(*some)).tolist() == [True, False, False]
+    failed = rows(*some)
+    failed = Outcomes.of(replace(failed, feasible=np.array([False, True, True])))
+    assert not both.satisfied(failed).any()
+
+
 def test_bounds_are_kept_on_both_sides(told):
     np.testing.assert_array_equal(two_sided(9.0, 30.0).values(told(*TOLD)), [1.0, np.inf, 2.0, np.inf, 3.0])
 
