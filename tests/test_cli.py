@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import chdir, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -17,11 +17,13 @@ from onnx import TensorProto, helper
 
 from armillary.atomic_file import is_unfinished
 from armillary.cli import main
+from armillary.cli.shared import digest_of
 from armillary.hardware.templates import spotlight
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
 from armillary.surrogates import hurdle
 from armillary.surrogates.prime import training as prime_training
 from armillary.surrogates.prime.training import Rung, Schedule
+from armillary.workloads import zoo
 
 ARMILLARY = [sys.executable, "-c", "from armillary.cli import main; main()"]
 
@@ -360,6 +362,13 @@ def test_refuses_a_fidelity_that_the_template_lacks(design_file):
     request = ("evaluate", "--design", design_file, "--workload", "unet", "--fidelity")
     assert "no evaluator of fidelity 'rtl'" in refusal(*request, "rtl")
     assert "choose one of ['analytical'" in refusal(*request, "guess")
+
+
+def test_networks_of_one_name_are_told_apart_by_their_layers():
+    one, other = zoo.build("mobilenet_v2"), replace(zoo.build("resnet50"), name="mobilenet_v2")
+    assert digest_of(one) != digest_of(other)
+    assert digest_of(one) != digest_of(replace(one, layers=one.layers[:-1]))
+    assert digest_of(one) == digest_of(zoo.build("mobilenet_v2"))
 
 
 def test_refuses_files_that_are_no_networks(model, tmp_path):
