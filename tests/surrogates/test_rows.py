@@ -36,6 +36,16 @@ def test_designs_beyond_an_exact_bound_are_learned_from_and_do_not_validate(rows
     assert len(data.infeasible) + len(data.infeasible_held) == (~rows.feasible).sum()
 
 
+@pytest.mark.parametrize("kind", ["error", "timeout"])
+def test_what_broke_teaches_nothing(rows, kind):
+    bad = np.flatnonzero(~rows.feasible)
+    kinds = rows.failure_kind.copy()
+    kinds[bad[::2]] = kind
+    data = prepared(replace(rows, failure_kind=kinds), PROBLEM)
+    assert len(data.infeasible) + len(data.infeasible_held) == len(bad) - len(bad[::2])
+    assert data.feasible_share == rows.feasible.sum() / (len(rows) - len(bad[::2]))
+
+
 def test_what_the_evaluator_refuses_for_its_area_tells_nothing_of_feasibility(rows):
     area = rows.metrics["area_mm2"]
     loose = TEMPLATE.problem("runtime_s", {"area_mm2": MAX_AREA_MM2})
