@@ -8,6 +8,7 @@ from armillary.benchmarks.rtl import agreement as rtl
 from armillary.evaluators.gemmini.sampling import map_space, random_sample, widest
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import SPACE, Accelerator
+from armillary.log.store import Log
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -57,6 +58,8 @@ def test_the_bench_compares_and_resumes(tmp_path, monkeypatch):
     assert names[1] == "rank correlation over 4 random mappings"
     assert (tmp_path / "rtl" / "figure.html").exists()
     assert (tmp_path / "rtl" / "table.csv").read_text().count("\n") == 5
+    (log,) = map(Log, (tmp_path / "rtl" / "samples").glob("*.log"))
+    assert len(log.layer_runs("gemmini")) == 4
     monkeypatch.setattr(rtl, "_sampled", lambda *_: pytest.fail("ran again"))
     assert rtl.run(options).rows == first.rows
 

@@ -28,6 +28,7 @@ from armillary.hardware.mapping import Mapping as LoopMapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.rtl.gemmini.generator import sources
 from armillary.hardware.templates.gemmini import SPACE, Accelerator, accelerator_of
+from armillary.log.store import Log
 from armillary.metrics import STALLS
 from armillary.reports.theme import blank
 from armillary.spaces.samplers import sample
@@ -170,13 +171,14 @@ def _network_checks(networks: Sequence[Mapping[str, Any]]) -> list[Check]:
 
 
 def _samples(options: BenchOptions) -> list[dict[str, Any]]:
-    """Return what was measured of every random mapping, design by design, each kept in a file."""
+    """Return what was measured of every random mapping, design by design; each design's layer runs are in a log."""
     designs = 12 if options.quick else _CONFIGURATIONS
     rows: list[dict[str, Any]] = []
     for number, design in enumerate(_designs(designs, options.seed)):
         options.on_progress("designs", number, designs)
         seed = [options.seed, number]
-        rows += _part(design, seed, options).measured(partial(_sampled, design, seed))["rows"]
+        part = _part(design, seed, options)
+        rows += part.measured(partial(_sampled, design, seed, Log(part.path.with_suffix(".log"))))["rows"]
     options.on_progress("designs", designs, designs)
     return rows
 
@@ -210,14 +212,14 @@ def _part(design: Design, seed: list[int], options: BenchOptions) -> Part:
     )
 
 
-def _sampled(design: Design, seed: list[int]) -> dict[str, Any]:
+def _sampled(design: Design, seed: list[int], log: Log) -> dict[str, Any]:
     rng, accelerator = np.random.default_rng(seed), accelerator_of(design)
     layers = [packed(use.layer, accelerator.dim) for name in SAMPLED for use in merge(zoo.build(name).layers)]
     started = time.perf_counter()
     samples = [random_sample(accelerator, layers, _MOST_CYCLES, rng) for _ in range(_SAMPLES // _CONFIGURATIONS)]
     numbered = [replace(one.layer, name=f"{one.layer.name}#{number}") for number, one in enumerate(samples)]
     mappings = {layer.name: str(one.mapping) for layer, one in zip(numbered, samples, strict=True)}
-    runs = LocalExecutor().run_layers(KIND.spec(seed=seed[0]), Candidate(design, mappings), numbered)
+    runs = LocalExecutor(log).run_layers(KIND.spec(seed=seed[0]), Candidate(design, mappings), numbered)
     seconds = (time.perf_counter() - started) / len(samples)
     failed = [run for run in runs if run.failure is not None]
     if failed:
