@@ -70,6 +70,11 @@ class MappedNetwork:
         return tuple(best.mapping for best in self.best)
 
     @property
+    def by_layer(self) -> dict[str, str]:
+        """The best mappings, as text, by layer name."""
+        return {layer.name: str(mapping) for layer, mapping in zip(self.layers, self.mappings, strict=True)}
+
+    @property
     def delay_cycles(self) -> float:
         """Delay of an inference."""
         return float(sum(n * b.delay_cycles for n, b in zip(self.runs, self.best, strict=True)))

@@ -28,7 +28,7 @@ class CoDesign(CodedOptimizer):
 
     def ask(self, n: int) -> list[Candidate]:
         """Return n candidates to evaluate, each with the search that finds its mappings."""
-        search = MappingSearch(self.mapper, self._starts())
+        search = MappingSearch(self.mapper, starts_of(self._best))
         return [Candidate(design, search=search) for design in self.space.designs(self.ask_codes(n))]
 
     def tell(self, candidates: Sequence[Candidate], outcomes: Outcomes) -> None:
@@ -39,10 +39,16 @@ class CoDesign(CodedOptimizer):
             for value, runs in zip(values, outcomes.layers, strict=False)
             if runs
         ]
-        self._best = tuple(sorted([*self._best, *told], key=lambda mapped: mapped[0])[:_REMEMBERED])
+        self._best = best_of([*self._best, *told])
         super().tell(candidates, outcomes)
 
-    def _starts(self) -> dict[str, tuple[str, ...]]:
-        """Return the remembered mappings by layer name, each once, those of the best design first."""
-        names = dict.fromkeys(name for _, mappings in self._best for name in mappings)
-        return {name: tuple(dict.fromkeys(m[name] for _, m in self._best if m.get(name))) for name in names}
+
+def best_of(mapped: Sequence[Mapped]) -> tuple[Mapped, ...]:
+    """Return the best designs, best first: those whose mappings are worth beginning with."""
+    return tuple(sorted(mapped, key=lambda one: one[0])[:_REMEMBERED])
+
+
+def starts_of(best: Sequence[Mapped]) -> dict[str, tuple[str, ...]]:
+    """Return the mappings of designs by layer name, each once, those of the first design first."""
+    names = dict.fromkeys(name for _, mappings in best for name in mappings)
+    return {name: tuple(dict.fromkeys(m[name] for _, m in best if m.get(name))) for name in names}

@@ -8,6 +8,7 @@ from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.spotlight import figures as spotlight_figures
 from armillary.benchmarks.spotlight import runs as spotlight_runs
 from armillary.benchmarks.spotlight.runs import HAND, Runs, Study, chip_from
+from armillary.evaluators.spotlight import map_network
 from armillary.hardware.templates.spotlight import EDGE, chip_of
 from armillary.workloads import zoo
 from armillary.workloads.layer import Workload
@@ -69,3 +70,21 @@ def test_memories_beyond_the_space_fill_the_area(options):
     )
     assert free.scratchpad_kib > bounded.scratchpad_kib
     assert free.area_mm2 == pytest.approx(3.5, rel=0.02)
+
+
+def test_each_scaling_of_a_hand_designed_chip_begins_with_the_mappings_of_the_best_before(options, monkeypatch):
+    begun = []
+
+    def mapped(*args, starts, **kwargs):
+        network = map_network(*args, starts=starts, **kwargs)
+        begun.append((starts, network))
+        return network
+
+    monkeypatch.setattr(spotlight_runs, "map_network", mapped)
+    Runs.of(options).trials_of("nvdla-like", Study(("resnet50",), "delay"))
+    (first, one), (second, two), (third, _) = begun[:3]
+    assert first == {}
+    assert second == {name: (mapping,) for name, mapping in one.by_layer.items()}
+    order = sorted((one, two), key=lambda network: network.delay_cycles)
+    name = next(iter(order[0].by_layer))
+    assert third[name] == tuple(dict.fromkeys(network.by_layer[name] for network in order))

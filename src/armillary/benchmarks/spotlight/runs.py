@@ -17,7 +17,7 @@ from armillary import optimizers
 from armillary.benchmarks.parts import Part
 from armillary.benchmarks.result import BenchOptions, in_processes
 from armillary.evaluators import spec_of
-from armillary.evaluators.spotlight import map_network
+from armillary.evaluators.spotlight import MappedNetwork, map_network
 from armillary.execution.local import LocalExecutor
 from armillary.hardware import templates
 from armillary.hardware.template import Template
@@ -34,7 +34,7 @@ from armillary.mapping.spotlight.features import SPOTLIGHT_SW
 from armillary.mapping.spotlight.mappers import GRID, MAPPERS, dabo_mapper
 from armillary.mapping.spotlight.mapspace import EYERISS, FLEXIBLE, NVDLA, Dataflow, UnrolledSpace
 from armillary.mapping.spotlight.search import Mapper
-from armillary.optimizers.co_design import CoDesign
+from armillary.optimizers.co_design import CoDesign, Mapped, best_of, starts_of
 from armillary.problems.outcomes import Outcomes
 from armillary.studies.ask_tell import by_candidates
 from armillary.types import Candidate, Evaluation, Fidelity
@@ -183,7 +183,13 @@ class Runs:
         chip = chip if study.scale == "edge" else cloud(chip)
         chips = [chip] if study.hand == "original" else _scaled(chip, area, study)
         workload, started = study.workload(), time.perf_counter()
-        found = [(c, map_network(c, workload.layers, mapper=mapper, goal=study.goal, seed=seed)) for c in chips]
+        found: list[tuple[Chip, MappedNetwork]] = []
+        mapped: tuple[Mapped, ...] = ()
+        for one in chips:  # as a co-design's: each begins with the best mappings of those before
+            starts = starts_of(mapped)
+            on_it = map_network(one, workload.layers, mapper=mapper, goal=study.goal, seed=seed, starts=starts)
+            mapped = best_of([*mapped, (on_it.value(study.goal), on_it.by_layer)])
+            found.append((one, on_it))
         best, network = min(found, key=lambda pair: pair[1].value(study.goal))
         costs = {
             "delay_cycles": network.delay_cycles,
