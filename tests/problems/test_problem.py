@@ -188,3 +188,28 @@ def test_a_result_gets_what_is_asked_of_it_and_follows_from_it():
         "energy_pj": 4e9, "runtime_s": 2.0, "power_mw": 2.0,
     }  # fmt: skip
     assert problem.with_derived({}) == {}
+
+
+def test_a_metric_of_the_problems_own_may_be_negative():
+    problem = Problem(SPACE, (Objective("slack"),), (Bound("slack", at_most=-1.0),), metrics={"slack": Metric("ns")})
+    assert problem.satisfied(rows({"slack": -2.0}, {"slack": 0.0})).tolist() == [True, False]
+
+
+def test_designs_that_cannot_exist_are_never_kept():
+    codes = np.arange(5)[:, None]
+    odd = replace(PROBLEM, exists=lambda codes: codes[:, 0] % 2 == 1)
+    assert odd.keep(codes).tolist() == [False, True, False, True, False]
+    listed = replace(PROBLEM, candidates=np.array([[4], [1]]))
+    assert listed.keep(codes).tolist() == [False, True, False, False, True]
+    both = replace(odd, candidates=listed.candidates, laws={"area_mm2": lambda codes: 10.0 * (1 + codes[:, 0])})
+    assert both.keep(codes).tolist() == [False, True, False, False, False]
+    assert replace(both, bounds=(Bound("area_mm2", at_most=19.0),)).keep(codes).tolist() == [False] * 5
+
+
+def test_a_rule_is_asked_only_of_designs_that_passed_the_others():
+    asked = []
+    problem = replace(
+        PROBLEM, candidates=np.array([[2]]), exists=lambda codes: asked.append(len(codes)) or codes[:, 0] > 0
+    )
+    assert problem.keep(np.array([[0], [1], [2]])).tolist() == [False, False, True]
+    assert asked == [3]

@@ -6,9 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from armillary.problems.problem import Law, Problem
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.metrics import METRICS
+from armillary.problems.criteria import Bound, Objective
+from armillary.problems.problem import Keep, Law, Problem
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Design
+from armillary.types import ArmillaryError, Design, Metric
 from armillary.workloads.layer import Workload
 
 
@@ -22,6 +27,11 @@ class Template:
         laws: metrics that follow from a design without evaluating it, by name.
         limits: the most that a metric with a law may be; a design beyond cannot be built.
         budgets: upper bounds that hold where a request does not bound the metric itself.
+        bounds: bounds of the problem's own that hold where a request does not bound the metric itself.
+        objectives: what is to be minimised or maximised where a request does not say.
+        metrics: units and rules of all metrics.
+        exists: which designs of the space there can be; all, if not given.
+        candidates: the only designs that there are, coded, shape [designs, parameters]; see `Problem`.
         baseline: a design of the space to compare with; None if there is none.
         baseline_name: what reports call it.
         baseline_note: what it is, in a few words.
@@ -32,6 +42,11 @@ class Template:
     laws: Mapping[str, Law] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     budgets: Mapping[str, float] = field(default_factory=dict)
+    bounds: tuple[Bound, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS, repr=False)
+    exists: Keep | None = field(default=None, compare=False, repr=False)
+    candidates: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
     baseline: Design | None = None
     baseline_name: str = ""
     baseline_note: str = "published design"
@@ -54,7 +69,7 @@ class Template:
 
     def problem(
         self,
-        metric: str = "runtime_s",
+        metric: str | None = None,
         at_most: Mapping[str, float] | None = None,
         *,
         workloads: Sequence[Workload] = (),
@@ -64,6 +79,27 @@ class Template:
         Raises:
             ArmillaryError: if a metric is unknown or a bound not allowed.
         """
-        bounds = {**self.limits, **(at_most or {})}
-        bounds |= {name: min(bounds[name], limit) for name, limit in self.limits.items()}
-        return Problem.minimising(self.space, metric, bounds, laws=self.laws, workloads=workloads)
+        bounds = tuple(Bound(name, at_most=value) for name, value in (at_most or {}).items())
+        return self.asked((Objective(metric or "runtime_s"),), bounds, workloads)
+
+    def asked(
+        self, objectives: Sequence[Objective], bounds: Sequence[Bound], workloads: Sequence[Workload] = ()
+    ) -> Problem:
+        """Return the problem of these objectives under these bounds, and the template's own limits.
+
+        Raises:
+            ArmillaryError: if a metric is unknown, or has two bounds.
+        """
+        named = {bound.metric: bound for bound in bounds}
+        limits = [named.pop(name, Bound(name, at_most=most)).within(most) for name, most in self.limits.items()]
+        rest = [bound for bound in bounds if bound.metric not in self.limits]
+        return Problem(
+            self.space,
+            tuple(objectives),
+            (*limits, *rest),
+            self.laws,
+            tuple(workloads),
+            self.metrics,
+            self.exists,
+            self.candidates,
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -64,8 +64,6 @@ class Bound:
         given = [side for side in (self.at_least, self.at_most) if side is not None]
         if not given or not all(math.isfinite(side) for side in given):
             raise ArmillaryError(f"bound {self} is not allowed; it needs a finite number")
-        if self.at_most is not None and not self.at_most > 0:
-            raise ArmillaryError(f"bound {self.metric}={self.at_most!r} is not allowed; it must be a positive number")
         if self.at_most is not None and self.at_least is not None and self.at_least > self.at_most:
             raise ArmillaryError(f"bound {self} is not allowed; no value lies between its sides")
 
@@ -73,6 +71,11 @@ class Bound:
         least = "" if self.at_least is None else f"{self.at_least:g} <= "
         most = "" if self.at_most is None else f" <= {self.at_most:g}"
         return f"{least}{self.metric}{most}"
+
+    def within(self, limit: float) -> Bound:
+        """Return the bound with its upper side lowered to a limit, which may be infinite."""
+        most = min(math.inf if self.at_most is None else self.at_most, limit)
+        return replace(self, at_most=None if math.isinf(most) else most)
 
     def met_by(self, values: Any) -> NDArray[np.bool_]:
         """Return which values keep to the bound, same shape; an unknown one (NaN) does not."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.metrics import METRICS, derived
+from armillary.metrics import METRICS, OURS, derived
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.spaces.space import Space
@@ -32,9 +33,13 @@ class Problem:
         laws: metrics that follow from a design without evaluating it, as a template's area does.
         workloads: what the designs are for; methods may use what is known of them.
         metrics: units and rules of all metrics, those of the problem's own among them.
+        exists: which designs of the space there can be; all, if not given.
+        candidates: the only designs that there are, coded, shape [designs, parameters]; those of the space that
+            `exists` tells, if not given.
 
     Raises:
-        ArmillaryError: if there is no objective, a metric is unknown, or two bounds are on the same metric.
+        ArmillaryError: if there is no objective, a metric is unknown, two bounds are on the same metric, or an upper
+            one on a metric of ours is not positive.
     """
 
     space: Space
@@ -43,6 +48,8 @@ class Problem:
     laws: Mapping[str, Law] = field(default_factory=dict)
     workloads: tuple[Workload, ...] = ()
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS, repr=False)
+    exists: Keep | None = field(default=None, compare=False, repr=False)
+    candidates: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.objectives:
@@ -54,6 +61,11 @@ class Problem:
         twice = sorted({name for name in bounded if bounded.count(name) > 1})
         if twice:
             raise ArmillaryError(f"metric {twice[0]!r} has two bounds; give each metric one")
+        for bound in self.bounds:  # ours are all amounts; a metric of the user's own may be negative
+            if bound.metric in OURS and bound.at_most is not None and not bound.at_most > 0:
+                raise ArmillaryError(
+                    f"bound {bound.metric}={bound.at_most!r} is not allowed; it must be a positive number"
+                )
 
     @staticmethod
     def minimising(
@@ -92,11 +104,14 @@ class Problem:
 
     @property
     def keep(self) -> Keep | None:
-        """Which designs keep to the bounds that laws tell without evaluating; None if there are no such bounds."""
-        known = [bound for bound in self.bounds if bound.metric in self.laws]
-        if not known:
-            return None
-        return lambda codes: np.logical_and.reduce([bound.met_by(self.laws[bound.metric](codes)) for bound in known])
+        """Which designs there can be that keep to the bounds that laws tell without evaluating; None if all do."""
+        rules: list[Keep] = [] if self.exists is None else [self.exists]
+        if self.candidates is not None:
+            rules.append(partial(_among, frozenset(map(bytes, _rows(self.candidates)))))
+        rules += [
+            partial(_within, bound, self.laws[bound.metric]) for bound in self.bounds if bound.metric in self.laws
+        ]
+        return partial(_passing, rules) if rules else None
 
     def with_bounds(self, wanted: Callable[[str], bool]) -> Problem:
         """Return the problem with those of its bounds whose metrics are wanted."""
@@ -140,3 +155,25 @@ class Problem:
                 raise ArmillaryError(
                     f"the evaluations have no metric {name!r}, which {why}; they have {sorted(results.metrics)}"
                 )
+
+
+def _passing(rules: Sequence[Keep], codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which designs pass every rule, shape [designs]; a rule is asked only of those that passed the others."""
+    passed = np.ones(len(codes), dtype=bool)
+    for rule in rules:
+        left = np.flatnonzero(passed)
+        if len(left):
+            passed[left] = rule(codes[left])
+    return passed
+
+
+def _within(bound: Bound, law: Law, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return bound.met_by(law(codes))
+
+
+def _among(listed: frozenset[bytes], codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.array([bytes(row) in listed for row in _rows(codes)], dtype=bool)
+
+
+def _rows(codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.ascontiguousarray(codes, dtype=np.int64)

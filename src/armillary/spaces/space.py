@@ -38,7 +38,7 @@ class Parameter:
             ArmillaryError: if the value is not among the allowed ones.
         """
         try:
-            if isinstance(value, bool):  # which Python takes for 0 and 1
+            if isinstance(value, bool) and not isinstance(self.values[0], bool):  # which Python takes for 0 and 1
                 raise ValueError
             return self.values.index(value)
         except ValueError:
@@ -161,7 +161,7 @@ class Space:
         return encoded
 
 
-_NUMBERS = "iuf"
+_NUMBERS = "biuf"
 
 
 def _codes(parameter: Parameter, column: NDArray[Any]) -> NDArray[np.int64]:
