@@ -9,7 +9,7 @@ feasible and in which order they stand.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,13 @@ _TOGETHER = "several evaluators"
 class SeenBy(Context):
     """A context with which evaluator sees the workload: 1 for that one, 0 for the others that were learned from."""
 
-    evaluators: Mapping[str, float] = field(default_factory=dict)
+    plain: Context
+    evaluators: Mapping[str, float]
+    name: str = ""
 
     def as_dict(self) -> dict[str, float]:
         """Return the features by name, those of the evaluators last."""
-        plain = super().as_dict()
-        del plain["evaluators"]
-        return {**plain, **self.evaluators}
+        return {**self.plain.as_dict(), **self.evaluators}
 
 
 def evaluators_of(rows: Evaluations) -> list[str]:
@@ -74,7 +74,7 @@ def as_seen_by(context: Context, evaluator: str | None, feature_names: Sequence[
     if evaluator is None or evaluator not in known:
         offered = f"choose one of {known}" if known else "it was fitted to the rows of one evaluator alone"
         raise ArmillaryError(f"evaluator {evaluator!r} is none that the model learned from; {offered}")
-    return SeenBy(**context.as_dict(), evaluators={_FEATURE + name: float(name == evaluator) for name in known})
+    return SeenBy(context, {_FEATURE + name: float(name == evaluator) for name in known}, context.name)
 
 
 def _sources(rows: Evaluations) -> NDArray[np.object_]:

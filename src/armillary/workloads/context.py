@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,26 @@ from armillary.workloads.layer import LayerKind, Workload
 INSTRUCTION_BYTES: dict[LayerKind, float] = {"conv": 4850.0, "depthwise": 4850.0, "gemm": 50900.0}
 
 
-@dataclass(frozen=True)
 class Context:
+    """What is told of a workload: its name, and numbers that describe it.
+
+    Attributes:
+        name: of the workload; models that know no numbers of it tell it from others by its name.
+    """
+
+    name: str = ""
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the features by name; none where nobody gave numbers."""
+        return {}
+
+    def vector(self) -> NDArray[np.float64]:
+        """Return the features as an array of shape [features]."""
+        return np.array(list(self.as_dict().values()), dtype=float)
+
+
+@dataclass(frozen=True)
+class LayerContext(Context):
     """One row of PRIME Table 2.
 
     `parameter_mb` is in 2^20 bytes at one byte per parameter: only so do the paper's figures fit the
@@ -32,29 +50,44 @@ class Context:
     parameter_mb: float
     instruction_bytes: float
     compute_ops: float
+    name: str = ""
 
     def as_dict(self) -> dict[str, float]:
-        """Return the features by name."""
-        return asdict(self)
+        """Return the features by name, in the order of PRIME Table 2."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
 
-    def vector(self) -> NDArray[np.float64]:
-        """Return the features as an array of shape [6], in the order of PRIME Table 2."""
-        return np.array(list(self.as_dict().values()))
+
+@dataclass(frozen=True)
+class OwnContext(Context):
+    """A user's own numbers for a workload; none where only its name is known."""
+
+    numbers: Mapping[str, float]
+    name: str = ""
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the numbers by name."""
+        return dict(self.numbers)
 
 
 def context_of(workload: Workload) -> Context:
-    """Return the context of a workload.
+    """Return the context of a workload: its own numbers where it has such, else those of its layers."""
+    return layer_context(workload) if workload.numbers is None else OwnContext(workload.numbers, workload.name)
+
+
+def layer_context(workload: Workload) -> LayerContext:
+    """Return what the layers of a workload tell.
 
     Source: PRIME Table 2.
     """
     counts = {kind: workload.count(kind) for kind in INSTRUCTION_BYTES}
-    return Context(
+    return LayerContext(
         conv_ops=counts["conv"],
         depthwise_ops=counts["depthwise"],
         feed_forward_ops=counts["gemm"],
         parameter_mb=workload.parameters / 2**20,
         instruction_bytes=sum(INSTRUCTION_BYTES[kind] * n for kind, n in counts.items()),
         compute_ops=2 * workload.macs,
+        name=workload.name,
     )
 
 

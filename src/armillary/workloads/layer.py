@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -150,14 +150,22 @@ class NotMapped:
 
 @dataclass(frozen=True)
 class Workload:
-    """A named list of layers with repeat counts: an application, in PRIME's words."""
+    """A named list of layers with repeat counts: an application, in PRIME's words.
+
+    Attributes:
+        name: of the network.
+        layers: what is mapped.
+        not_mapped: operators beside the array.
+        numbers: what a user tells of a workload instead of its layers, which then may be missing.
+    """
 
     name: str
     layers: tuple[LayerUse, ...]
     not_mapped: tuple[NotMapped, ...] = ()
+    numbers: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        if not self.layers:
+        if not self.layers and self.numbers is None:
             raise ValueError(f"workload {self.name} has no layer")
 
     @property

@@ -50,7 +50,7 @@ import torch
 from torch import Tensor
 
 from armillary.hardware.templates.edge_tpu import CLOCK_HZ, ENTRY_BYTES, MACS_PER_LANE, EdgeTpuChips
-from armillary.workloads.context import context_of
+from armillary.workloads.context import layer_context
 from armillary.workloads.layer import Workload
 
 INVOCATION_S = 0.895e-3
@@ -122,7 +122,7 @@ class LayerTensors:
             macs=column([x.macs for x in layers]),
             count=column([use.count for use in workload.layers]),
             parameters=column([workload.parameters]),
-            program_bytes=column([context_of(workload).instruction_bytes]),
+            program_bytes=column([layer_context(workload).instruction_bytes]),
         )
 
 
