@@ -33,10 +33,10 @@ def largest(values: Any, runs: Any) -> Any:  # noqa: ARG001
 
 
 OURS: Mapping[str, Metric] = {
-    "delay_cycles": Metric("cycles", over_layers=total),
-    "runtime_s": Metric("s", over_layers=total),
-    "energy_pj": Metric("pJ", over_layers=total),
-    "area_mm2": Metric("mm2", over_layers=largest),
+    "delay_cycles": Metric("cycles", over_layers=total, positive=True),
+    "runtime_s": Metric("s", over_layers=total, positive=True),
+    "energy_pj": Metric("pJ", over_layers=total, positive=True),
+    "area_mm2": Metric("mm2", over_layers=largest, positive=True),
     "utilization": Metric("1"),
     "dram_bytes": Metric("bytes", over_layers=total),
     "onchip_bytes": Metric("bytes", over_layers=total),
@@ -45,9 +45,9 @@ OURS: Mapping[str, Metric] = {
     "onchip_cycles": Metric("cycles", over_layers=total),
     "busy_cycles": Metric("cycles", over_layers=total),
     **{f"{cause}_stall_cycles": Metric("cycles", over_layers=total) for cause in STALLS},
-    "edp_pj_cycles": Metric("pJ*cycles", derive=lambda m: m["energy_pj"] * m["delay_cycles"]),
-    "power_mw": Metric("mW", derive=lambda m: m["energy_pj"] * 1e-9 / m["runtime_s"]),
-    "runtime_area_s_mm2": Metric("s*mm2", derive=lambda m: m["runtime_s"] * m["area_mm2"]),
+    "edp_pj_cycles": Metric("pJ*cycles", derive=lambda m: m["energy_pj"] * m["delay_cycles"], positive=True),
+    "power_mw": Metric("mW", derive=lambda m: m["energy_pj"] * 1e-9 / m["runtime_s"], positive=True),
+    "runtime_area_s_mm2": Metric("s*mm2", derive=lambda m: m["runtime_s"] * m["area_mm2"], positive=True),
 }
 
 

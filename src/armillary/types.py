@@ -92,11 +92,13 @@ class Metric:
             [..., layers], and how often each runs, shape [layers], to those of the network, shape [...]. None if they
             do not.
         derive: the value from other metrics, where it follows from them.
+        positive: whether nothing that works has zero or less of it, as of a time or an area.
     """
 
     unit: str
     over_layers: Callable[[Any, Any], Any] | None = None
     derive: Callable[[Mapping[str, Any]], Any] | None = None
+    positive: bool = False
 
 
 @dataclass(frozen=True)

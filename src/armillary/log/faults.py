@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
 from armillary.types import ArmillaryError
 
 SHOWN = 20
+FIRST_ROW = 2  # as a spreadsheet counts: the header is row 1
+_LINES = 5
 
 
 class Faults:
@@ -35,3 +43,44 @@ class Faults:
 
     def _list(self, lines: list[str]) -> str:
         return f"{self._source}: {self._count} faults\n  " + "\n  ".join(lines)
+
+
+@dataclass
+class KindsOfFaults:
+    """What is wrong with the rows of a file, one line a kind.
+
+    Attributes:
+        rows: how many the file has.
+        faulty: which rows have a fault, shape [rows].
+        found: one line each.
+    """
+
+    rows: int
+    faulty: NDArray[np.bool_] = field(init=False)
+    found: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.faulty = np.zeros(self.rows, dtype=bool)
+
+    def add(self, wrong: NDArray[np.bool_], what: str, allowed: str, example: Callable[[int], str]) -> None:
+        """Note that rows have a fault of one kind, if any has.
+
+        Args:
+            wrong: which rows, shape [rows].
+            what: is wrong with them.
+            allowed: what would be right.
+            example: from a row to what it holds.
+        """
+        rows = np.flatnonzero(wrong)
+        if not rows.size:
+            return
+        self.faulty |= wrong
+        where = f"line{'s' if rows.size > 1 else ''} {_listed_lines(rows)}"
+        self.found.append(
+            f"{what}: {rows.size:,} row{'s' if rows.size > 1 else ''}, {where}; e.g. {example(int(rows[0]))}; {allowed}"
+        )
+
+
+def _listed_lines(rows: NDArray[np.intp]) -> str:
+    lines = ", ".join(str(row + FIRST_ROW) for row in rows[:_LINES].tolist())
+    return lines if len(rows) <= _LINES else f"{lines} and {len(rows) - _LINES:,} more"

@@ -16,15 +16,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from armillary.log.columns import objects
-from armillary.log.faults import Faults
+from armillary.log.faults import FIRST_ROW, Faults
 from armillary.spaces.space import Parameter
 from armillary.types import ArmillaryError
 
 _CELL = pa.large_string()  # a column may have more than the 2 GiB of text that `string` holds
-FIRST_ROW = 2  # as a spreadsheet counts: the header is row 1
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,59 @@ def read_sheet(path: Path, header: Sequence[str], faults: Faults) -> Sheet:
     except (pa.ArrowException, OSError) as fault:
         raise ArmillaryError(f"cannot read {path} as CSV: {fault}") from fault
     return Sheet(table, faults)
+
+
+def read_table(path: Path) -> Sheet:
+    """Return the cells of a CSV or Parquet file as text.
+
+    Raises:
+        ArmillaryError: if there is no such file, it is of another kind, or it cannot be read.
+    """
+    if not path.is_file():
+        raise ArmillaryError(f"{path}: no such file")
+    faults = Faults(str(path))
+    if path.suffix == ".parquet":
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as fault:
+            raise ArmillaryError(f"{path}: cannot be read as Parquet: {fault}") from fault
+        columns = {name: _as_text(table[name], name, path) for name in table.column_names}
+        sheet = Sheet(pa.table(columns), faults)
+    elif path.suffix == ".csv":
+        header = read_header(path)
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise ArmillaryError(f"{path}: line 1: column {twice[0]!r} appears {header.count(twice[0])} times")
+        sheet = read_sheet(path, header, faults)
+        faults.check()  # a row that is left out would shift the lines of those below it
+    else:
+        raise ArmillaryError(f"{path}: is neither .csv nor .parquet")
+    if not sheet.rows:
+        raise ArmillaryError(f"{path}: has no row below its header")
+    return sheet
+
+
+def _as_text(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
+    try:
+        return pc.cast(column, pa.large_string()).fill_null("")
+    except pa.ArrowException as fault:
+        raise ArmillaryError(f"{path}: column {name!r} holds {column.type}, not numbers or texts: {fault}") from fault
+
+
+def numbers_of(cells: pa.Array, empty: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return texts as numbers, NaN for what is none."""
+    plain = pc.if_else(pa.array(empty), None, cells)
+    try:
+        return np.asarray(plain.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=float)
+    except pa.ArrowInvalid:
+        return np.array([_number(cell) for cell in plain.to_pylist()], dtype=float)
+
+
+def _number(cell: str | None) -> float:
+    try:
+        return float("nan") if cell is None else float(cell)
+    except ValueError:
+        return float("nan")
 
 
 def _numpy(column: pa.Array) -> NDArray[Any]:

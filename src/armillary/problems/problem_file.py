@@ -33,6 +33,11 @@ from armillary.yaml_file import Located, Place, read_located
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MOST_VALUES = 10_000
+_AMOUNTS = frozenset(
+    {"s", "ms", "us", "ns", "ps", "min", "h", "cycles", "J", "mJ", "uJ", "nJ", "pJ", "fJ", "W", "mW", "uW", "nW"}
+    | {"m2", "cm2", "mm2", "um2", "bytes", "B", "KiB", "MiB", "GiB", "kB", "MB", "GB"}
+)
+"""Units of what nothing that works has zero or less of, if it is to be minimised; a slack in ns is maximised."""
 RESERVED = frozenset({"space", "failure", *Evaluations.PLAIN_COLUMNS})
 """Columns of every log, which no parameter or metric may be called."""
 _CONTEXT = "context_"
@@ -209,10 +214,7 @@ class _Checked:
             path=path,
             form=form,
             space=space,
-            metrics={
-                **OURS,
-                **{name: Metric(m.unit, over_layers=total) for name, m in form.metrics.items() if name not in OURS},
-            },
+            metrics={**OURS, **{name: _metric(m) for name, m in form.metrics.items() if name not in OURS}},
             objectives=tuple(Objective(name, m.goal) for name, m in form.metrics.items() if m.goal is not None),
             bounds=tuple(self._bounds()),
             laws={name: _Computed(space, law) for name, law in laws.items()},
@@ -411,3 +413,8 @@ class _Ruled:
 def _kind(parameter: Parameter) -> Kind:
     value = parameter.values[0]
     return "truth" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
+
+
+def _metric(form: MetricForm) -> Metric:
+    """Return a metric of the user's own; one that is minimised in a unit of an amount is positive."""
+    return Metric(form.unit, over_layers=total, positive=form.goal == "minimize" and form.unit in _AMOUNTS)
