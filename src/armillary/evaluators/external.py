@@ -14,7 +14,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,9 +24,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from armillary.evaluators.kind import EvaluatorKind, Options
 from armillary.evaluators.recording import record, without_mappings
 from armillary.metrics import METRICS
+from armillary.problems.problem_file import ProblemFile
 from armillary.tools.command import Command
 from armillary.tools.process import run, shell_accident
-from armillary.types import ArmillaryError, Candidate, Cost, Evaluation, EvaluatorSpec, Failure, Fidelity
+from armillary.types import ArmillaryError, Candidate, Cost, Design, Evaluation, EvaluatorSpec, Failure, Fidelity
 from armillary.workloads.layer import Workload
 from armillary.yaml_file import read_yaml
 
@@ -109,10 +110,14 @@ class ExternalEvaluator:
         layers = [{**asdict(use.layer), "count": use.count} for use in workload.layers]
         return [self._one(candidate, workload, layers) for candidate in candidates]
 
+    def _design(self, design: Design) -> Mapping[str, Any]:
+        """Return a design as the program is told it."""
+        return design.as_dict()
+
     def _one(self, candidate: Candidate, workload: Workload, layers: list[dict[str, Any]]) -> Evaluation:
         request = {
-            "design": candidate.design.as_dict(),
-            "workload": {"name": workload.name, "layers": layers},
+            "design": self._design(candidate.design),
+            "workload": {"name": workload.name, "layers": layers, "numbers": dict(workload.numbers or {})},
             "seed": self.spec.seed,
         }
         start = time.perf_counter()
@@ -135,34 +140,96 @@ class ExternalEvaluator:
             return {}, Failure("error", detail=ended.failure)
         out = ended.text
         try:
-            return _read(json.loads(out), self._known)
+            return self._answer(json.loads(out))
         except (ValueError, TypeError, KeyError) as fault:
             return {}, Failure("error", detail=f"its answer is no result ({fault}): {out.strip()[:_LAST_WORDS]!r}")
 
+    def _answer(self, answer: Any) -> tuple[dict[str, float], Failure | None]:
+        """Return metrics and failure of an answer.
 
-def _read(answer: Any, known: Collection[str]) -> tuple[dict[str, float], Failure | None]:
-    """Return metrics and failure of an answer.
+        Raises:
+            ValueError: if the answer is not of the form that the module describes.
+        """
+        if not isinstance(answer, Mapping):
+            raise ValueError("not a JSON object")
+        metrics = {str(name): float(value) for name, value in answer.get("metrics", {}).items()}
+        unknown = sorted(set(metrics) - set(self._known))
+        if unknown:
+            raise ValueError(f"metric {unknown[0]!r} is unknown; known are {sorted(self._known)}")
+        self._check(metrics)
+        if answer.get("feasible", True):
+            if not metrics:
+                raise ValueError("feasible, but without metrics")
+            return metrics, None
+        given = answer.get("failure", {})
+        if not isinstance(given, Mapping) or set(given) - set(_FAILURE_FIELDS):
+            raise ValueError(f"failure holds other fields than {list(_FAILURE_FIELDS)}")
+        return metrics, Failure("infeasible", **given)
+
+    def _check(self, metrics: Mapping[str, float]) -> None:
+        """Raise ValueError if a metric cannot be."""
+        strange = sorted(name for name, value in metrics.items() if not math.isfinite(value) or value < 0)
+        if strange:
+            raise ValueError(f"metric {strange[0]}={metrics[strange[0]]!r} is no positive number")
+
+
+class OwnEvaluator(ExternalEvaluator):
+    """The simulator of a user's own problem.
+
+    Beside answers of the form above it may print a row as the user's files hold it, `{"latency": 1.2, "status": "OK"}`;
+    the problem file then says what that means.
+
+    Args:
+        file: the problem, which names the simulator.
+        spec: of the evaluator.
 
     Raises:
-        ValueError: if the answer is not of the form that the module describes.
+        ArmillaryError: if the file names no simulator, or it is not installed; says how to install it.
     """
-    if not isinstance(answer, Mapping):
-        raise ValueError("not a JSON object")
-    metrics = {str(name): float(value) for name, value in answer.get("metrics", {}).items()}
-    unknown = sorted(set(metrics) - set(known))
-    if unknown:
-        raise ValueError(f"metric {unknown[0]!r} is unknown; known are {sorted(known)}")
-    strange = sorted(name for name, value in metrics.items() if not math.isfinite(value) or value < 0)
-    if strange:
-        raise ValueError(f"metric {strange[0]}={metrics[strange[0]]!r} is no positive number")
-    if answer.get("feasible", True):
-        if not metrics:
-            raise ValueError("feasible, but without metrics")
-        return metrics, None
-    given = answer.get("failure", {})
-    if not isinstance(given, Mapping) or set(given) - set(_FAILURE_FIELDS):
-        raise ValueError(f"failure holds other fields than {list(_FAILURE_FIELDS)}")
-    return metrics, Failure("infeasible", **given)
+
+    def __init__(self, file: ProblemFile, spec: EvaluatorSpec) -> None:
+        super().__init__(_program_of(file), spec)
+        self._file = file
+
+    def _design(self, design: Design) -> Mapping[str, Any]:
+        return {name: self._file.value(name, value) for name, value in design.items}
+
+    def _answer(self, answer: Any) -> tuple[dict[str, float], Failure | None]:
+        if not isinstance(answer, Mapping) or "metrics" in answer or answer.get("failure"):
+            return super()._answer(answer)
+        try:
+            metrics, reason = self._file.outcome(answer)
+        except ArmillaryError as fault:
+            raise ValueError(str(fault)) from fault
+        self._check(metrics)
+        return metrics, None if reason is None else Failure("infeasible", detail=reason)
+
+    def _check(self, metrics: Mapping[str, float]) -> None:
+        known = self._file.metrics
+        strange = [n for n, v in metrics.items() if not math.isfinite(v) or (known[n].positive and v <= 0)]
+        if strange:
+            allowed = "a positive" if known[strange[0]].positive else "a finite"
+            raise ValueError(f"metric {strange[0]}={metrics[strange[0]]!r} is no {allowed} number")
+
+
+def _program_of(file: ProblemFile) -> Program:
+    form = file.form.evaluator
+    if form is None:
+        raise ArmillaryError(
+            f"{file.path}: names no evaluator; add one, e.g. evaluator: {{command: [./mysim]}}, or log runs of your "
+            "own with `armillary log import`"
+        )
+    program = form.command[0]
+    path = file.beside(program).resolve()
+    return Program(
+        name=file.name,
+        version=form.version,
+        command=(str(path) if "/" in program and path.exists() else program, *form.command[1:]),
+        time_limit_s=form.time_limit_s,
+        environment=form.environment,
+        install=form.install,
+        metrics={name: file.metrics[name].unit for name in file.own_metrics},
+    )
 
 
 def spec_of(path: Path, template: str, *, seed: int = 0) -> EvaluatorSpec:

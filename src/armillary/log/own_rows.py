@@ -172,7 +172,7 @@ class _Reader:
         strange = sorted({cell for cell, bad in zip(cells, wrong, strict=True) if bad})
         self.kinds.add(
             wrong[column.codes],
-            f"{column.name} has {len(strange)} value{'s' if len(strange) > 1 else ''} that {parameter.name} does not have",
+            f"{column.name} holds values that {parameter.name} does not have ({len(strange)} different)",
             f"choose one of {_shortened(parameter.values)}",
             lambda row: f"line {row + FIRST_ROW}: {cells[column.codes[row]]!r}",
         )

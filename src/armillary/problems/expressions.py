@@ -15,7 +15,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -74,13 +74,17 @@ class Expression:
     Attributes:
         text: as it was written.
         kind: what it says of a row: a number, a text or a truth value.
-        names: the names in it, in order of appearance.
+        names: the names in it, in order of appearance, and what each is.
     """
 
     text: str
     kind: Kind
-    names: tuple[str, ...]
-    _root: _Node
+    names: Mapping[str, Kind]
+    _root: _Node = field(compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how another process makes it again: what was compiled cannot travel."""
+        return parse, (self.text, self.names)
 
     def __call__(self, columns: Columns) -> NDArray[Any]:
         """Return what it says of every row, shape [rows]; what has no value, such as 1/0, is NaN or infinite.
@@ -113,7 +117,7 @@ def parse(text: str, names: Mapping[str, Kind], wanted: Kind | None = None) -> E
     if wanted is not None and root.kind != wanted:
         raise ArmillaryError(f"{text!r} is a {_worded(root.kind)}; it must be a {_worded(wanted)}")
     named = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    return Expression(text, root.kind, tuple(dict.fromkeys(name for name in named if name in names)), root)
+    return Expression(text, root.kind, {name: names[name] for name in named if name in names}, root)
 
 
 def names_in(text: str) -> tuple[str, ...]:

@@ -106,6 +106,42 @@ class ProblemFile:
         """Return a design's value as the file writes it."""
         return self.originals.get(name, {}).get(str(value), value)
 
+    def outcome(self, row: Mapping[str, Any]) -> tuple[dict[str, float], str | None]:
+        """Return the metrics of one row that is written as the user's files are, and why it failed, None if it did not.
+
+        Args:
+            row: values by the names of the files' columns.
+
+        Raises:
+            ArmillaryError: if a metric is no number, the row lacks what decides whether it is feasible, or it is
+                feasible and lacks a goal or a bounded metric.
+        """
+        log = self.form.log
+        held = {name: log.columns.get(name, name) for name in row}
+        metrics = {
+            held[name]: _number(name, value) * log.scale.get(name, 1.0)
+            for name, value in row.items()
+            if held[name] in self.own_metrics and value is not None
+        }
+        asked = [objective.metric for objective in self.objectives] + [bound.metric for bound in self.bounds]
+        missing = [name for name in asked if name not in metrics and name not in self.laws]
+        if self._feasible(row, missing):
+            if missing:
+                raise ArmillaryError(f"it is feasible, but lacks {missing[0]!r}; it holds {list(row)}")
+            return metrics, None
+        reason = str(row.get(log.reason, "")) if log.reason is not None else ""
+        return metrics, reason or "unstated"
+
+    def _feasible(self, row: Mapping[str, Any], missing: Sequence[str]) -> bool:
+        rule = self.form.log.feasible
+        if rule is None:
+            return bool(row["feasible"]) if "feasible" in row else not missing
+        kinds: dict[str, Kind] = {name: _kind_of_value(row[name]) for name in names_in(rule) if name in row}
+        columns = {name: np.array([row[name]]) for name in kinds}
+        if not columns:
+            raise ArmillaryError(f"it has none of the columns of log.feasible={rule!r}; it holds {list(row)}")
+        return bool(parse(rule, kinds, "truth")(columns)[0])
+
 
 def read_problem(path: Path) -> ProblemFile:
     """Read and check a problem file.
@@ -410,8 +446,18 @@ class _Ruled:
         return np.asarray(np.logical_and.reduce([np.asarray(rule(columns), dtype=bool) for rule in self.rules]))
 
 
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ArmillaryError(f"{name}={value!r} is no number") from None
+
+
 def _kind(parameter: Parameter) -> Kind:
-    value = parameter.values[0]
+    return _kind_of_value(parameter.values[0])
+
+
+def _kind_of_value(value: Any) -> Kind:
     return "truth" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
 
 
