@@ -10,6 +10,7 @@ from armillary.hardware.templates.spotlight import EDGE, TEMPLATE, chip_of
 from armillary.mapping.spotlight.roofline import Roofline
 from armillary.optimizers.random_search import RandomSearch
 from armillary.optimizers.spotlight import Spotlight
+from armillary.problems.criteria import Bound, Objective, upper_bounds
 from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
@@ -26,8 +27,8 @@ from armillary.workloads.layer import Workload
 VARIANTS = [name for name in optimizers.names() if name.startswith("spotlight")]
 WORK = Workload("part", zoo.build("mobilenet_v2").layers[:3])
 REQUEST = SearchRequest(
-    source="w", digest="d", template="spotlight", optimizer="spotlight", bounds={"area_mm2": 3.5}, budget=14,
-    metric="edp_pj_cycles", options={"samples": 10},
+    source="w", digest="d", template="spotlight", optimizer="spotlight", budget=14,
+    bounds=upper_bounds({"area_mm2": 3.5}),    objectives=(Objective("edp_pj_cycles"),), options={"samples": 10},
 )  # fmt: skip
 # 3 lanes x 1 bandwidth x 4 arrays x 5 memories: as many designs as the contract's own space
 SMALL = Space(
@@ -114,7 +115,7 @@ def test_a_power_budget_makes_designs_infeasible(tmp_path):
     request = replace(REQUEST, optimizer="spotlight-r")
     free = run_search(request, TEMPLATE, WORK, StudyFolder(tmp_path / "free"))
     power = free.best.metrics["energy_pj"] / free.best.metrics["delay_cycles"]
-    bounds = {**request.bounds, "power_mw": 0.8 * power}
+    bounds = (*request.bounds, Bound("power_mw", at_most=0.8 * power))
     bound = run_search(replace(request, bounds=bounds), TEMPLATE, WORK, StudyFolder(tmp_path / "bound"))
     assert bound.feasible < bound.evaluated
     best = bound.best
@@ -122,12 +123,12 @@ def test_a_power_budget_makes_designs_infeasible(tmp_path):
 
 
 def test_what_cannot_be_searched_is_refused(tmp_path):
-    edge_tpu = replace(REQUEST, template="edge_tpu", bounds={"area_mm2": 29.0}, options={})
+    edge_tpu = replace(REQUEST, template="edge_tpu", bounds=upper_bounds({"area_mm2": 29.0}), options={})
     template, workload = templates.load("edge_tpu"), zoo.build("mobilenet_v2")
     with pytest.raises(ArmillaryError, match="choose --template spotlight"):
         run_search(edge_tpu, template, workload, StudyFolder(tmp_path / "a"))
     with pytest.raises(ArmillaryError, match="metric 'area_mm2' does not say"):
-        run_search(replace(REQUEST, metric="area_mm2"), TEMPLATE, WORK, StudyFolder(tmp_path / "b"))
+        run_search(replace(REQUEST, objectives=(Objective("area_mm2"),)), TEMPLATE, WORK, StudyFolder(tmp_path / "b"))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -213,6 +214,6 @@ def test_what_is_expected_for_several_networks_is_their_sum():
 
 
 def test_other_optimizers_search_the_template_with_thorough_mappings(tmp_path):
-    small = replace(REQUEST, optimizer="random", budget=2, bounds=templates.load("spotlight").budgets)
+    small = replace(REQUEST, optimizer="random", budget=2, bounds=upper_bounds(templates.load("spotlight").budgets))
     found = run_search(small, TEMPLATE, WORK, StudyFolder(tmp_path))
     assert found.best.options == {"mapper": "thorough", "goal": "edp", "samples": 10}

@@ -11,7 +11,7 @@ from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.evaluators.kind import EvaluatorKind, Options
 from armillary.execution.local import LocalExecutor
 from armillary.log.store import Log
-from armillary.problems.criteria import Objective
+from armillary.problems.criteria import Objective, upper_bounds
 from armillary.spaces.samplers import sample
 from armillary.studies.comparing import compared
 from armillary.studies.design import DesignRequest, run_design
@@ -23,8 +23,8 @@ from armillary.studies.study_folder import StudyFolder
 from armillary.types import ArmillaryError, Candidate, Cost, Fidelity
 
 BOUNDS = {"area_mm2": 29.0}
-SEARCH = SearchRequest("w", "d", "edge_tpu", "random", 300, bounds=BOUNDS)
-DESIGN = DesignRequest("w", "d", "edge_tpu", BOUNDS, samples=1500, top=8)
+SEARCH = SearchRequest("w", "d", "edge_tpu", "random", 300, bounds=upper_bounds(BOUNDS))
+DESIGN = DesignRequest("w", "d", "edge_tpu", upper_bounds(BOUNDS), samples=1500, top=8)
 SPEC = evaluators.spec_of("edge_tpu", Fidelity.ANALYTICAL)
 
 
@@ -53,7 +53,9 @@ def power_mw(metrics):
 
 @pytest.mark.usefixtures("short_schedule")
 def test_designs_for_a_metric_that_follows_from_others(template, workload, tmp_path):
-    request = replace(DESIGN, metric="power_mw", bounds={**BOUNDS, "runtime_area_s_mm2": 0.1})
+    request = replace(
+        DESIGN, objectives=(Objective("power_mw"),), bounds=upper_bounds({**BOUNDS, "runtime_area_s_mm2": 0.1})
+    )
     study = run_design(request, template, workload, StudyFolder(tmp_path), command="")
     assert study.winner.metrics["power_mw"] == pytest.approx(power_mw(study.winner.metrics))
     assert study.winner.metrics["runtime_area_s_mm2"] <= 0.1
@@ -64,7 +66,7 @@ def test_designs_for_a_metric_that_follows_from_others(template, workload, tmp_p
 
 
 def test_searches_for_a_metric_that_follows_from_others(template, workload, tmp_path):
-    run_search(replace(SEARCH, metric="power_mw"), template, workload, StudyFolder(tmp_path))
+    run_search(replace(SEARCH, objectives=(Objective("power_mw"),)), template, workload, StudyFolder(tmp_path))
     study = load_search(StudyFolder(tmp_path), template, workload)
     powers = study.measured(study.log)[study.legal(study.log)]
     assert study.winner.metrics["power_mw"] == pytest.approx(powers.min())
@@ -76,10 +78,12 @@ def test_misses_a_metric_that_the_evaluator_does_not_tell(template, workload, tm
     for run, request in ((run_search, SEARCH), (run_design, DESIGN)):
         folder = StudyFolder(tmp_path / run.__name__)
         with pytest.raises(ArmillaryError, match=wanted):
-            run(replace(request, metric="dram_stall_cycles"), template, workload, folder, command="")
+            run(replace(request, objectives=(Objective("dram_stall_cycles"),)), template, workload, folder, command="")
     assert len(Log(tmp_path / "run_search" / "log").evaluations("edge_tpu")) < SEARCH.budget  # not after all of it
     with pytest.raises(ArmillaryError, match="'busy_cycles', which the objective bounds"):
-        run_search(replace(SEARCH, bounds={"busy_cycles": 1.0}), template, workload, StudyFolder(tmp_path / "s"))
+        run_search(
+            replace(SEARCH, bounds=upper_bounds({"busy_cycles": 1.0})), template, workload, StudyFolder(tmp_path / "s")
+        )
 
 
 def test_what_never_reached_a_feasible_design_is_not_missed(rows, template):
@@ -119,7 +123,7 @@ class Mapped(Options):
 def test_a_goal_of_an_evaluators_own_is_left_alone(monkeypatch, options, found):
     kind = EvaluatorKind("t", Fidelity.ANALYTICAL, "t", "1", Cost.SECONDS, lambda spec, own: None, options)
     monkeypatch.setattr(evaluators, "kind_of", lambda template, fidelity: kind)
-    assert options_for("t", Fidelity.ANALYTICAL, "energy_pj", {}) == found
+    assert options_for("t", Fidelity.ANALYTICAL, ["energy_pj"], {}) == found
 
 
 class BrokenForTheBaseline:

@@ -9,6 +9,7 @@ import yaml
 from armillary.evaluators import spec_of
 from armillary.execution.local import LocalExecutor
 from armillary.log.store import Log
+from armillary.problems.criteria import upper_bounds
 from armillary.reports.page import charts, write_report
 from armillary.studies import design as module
 from armillary.studies.collect import collect
@@ -23,7 +24,7 @@ REQUEST = DesignRequest(
     source="mobilenet_v2",
     digest="d",
     template="edge_tpu",
-    bounds={"area_mm2": 29.0},
+    bounds=upper_bounds({"area_mm2": 29.0}),
     samples=3000,
     top=32,
     schedule="quick",
@@ -130,8 +131,8 @@ def test_killed_between_the_two_appends_of_verified_candidates(finished, templat
         ({"schedule": "long", "surrogate": "prime"}, "schedule 'long' is unknown"),
         ({"surrogate": "coms"}, "surrogate 'coms' has no model file"),
         ({"surrogate": "prim"}, "did you mean 'prime'"),
-        ({"bounds": {"area_mm2": 0.001}}, "the least of any design of edge_tpu is"),
-        ({"bounds": {"area_mm2": -1.0}}, "must be a positive number"),
+        ({"bounds": upper_bounds({"area_mm2": 0.001})}, "the least of any design of edge_tpu is"),
+        ({"bounds": upper_bounds({"area_mm2": -1.0})}, "must be a positive number"),
         ({"metric": "speed"}, "unknown metric 'speed'"),
     ],
     ids=str,
@@ -144,9 +145,10 @@ def test_a_wrong_request_takes_no_folder(wrong, match, template, workload, tmp_p
 
 def test_a_folder_serves_one_request(finished, template, workload):
     with pytest.raises(
-        ArmillaryError, match=r"holds a study with bounds=\{'area_mm2': 29\.0\}, not \{'area_mm2': 18\.0\}"
+        ArmillaryError,
+        match=r"holds a study with bounds=\[\{'metric': 'area_mm2', 'at_most': 29\.0, .*\], not \[.*18\.0",
     ):
-        run(finished, template, workload, replace(REQUEST, bounds={"area_mm2": 18.0}))
+        run(finished, template, workload, replace(REQUEST, bounds=upper_bounds({"area_mm2": 18.0})))
 
 
 def test_reuses_and_extends_a_log(template, workload, tmp_path):
@@ -178,7 +180,7 @@ def test_says_what_is_the_smallest_where_no_logged_design_is_within_the_bound(te
     with pytest.raises(
         ArmillaryError, match=r"none keeps to area_mm2 <= 0\.6; the least of them have area_mm2 \d+\.\d+\. Loosen"
     ):
-        run(tmp_path / "s", template, workload, replace(REQUEST, samples=600, bounds={"area_mm2": 0.6}))
+        run(tmp_path / "s", template, workload, replace(REQUEST, samples=600, bounds=upper_bounds({"area_mm2": 0.6})))
     assert not (tmp_path / "s" / "model.pt").exists()
 
 
@@ -260,7 +262,7 @@ def test_a_damaged_stage_file_is_named(name, finished, template, workload):
 
 def test_a_study_of_another_version_is_refused(finished, template):
     (finished / "study.json").write_text('{"schema_version": 1}')
-    with pytest.raises(ArmillaryError, match="has schema_version=1, this Armillary reads 3"):
+    with pytest.raises(ArmillaryError, match="has schema_version=1, this Armillary reads 4"):
         load_design(StudyFolder(finished), template, zoo.build("mobilenet_v2"))
 
 

@@ -8,6 +8,7 @@ from armillary import optimizers
 from armillary.evaluators import spec_of
 from armillary.hardware.templates import spotlight
 from armillary.log.store import Log
+from armillary.problems.criteria import Objective, upper_bounds
 from armillary.problems.outcomes import Outcomes
 from armillary.studies import search as module
 from armillary.studies.design_file import read_design
@@ -18,15 +19,15 @@ from armillary.workloads import zoo
 from armillary.workloads.layer import Workload
 
 REQUEST = SearchRequest(
-    source="w", digest="d", template="edge_tpu", optimizer="random", bounds={"area_mm2": 29.0}, budget=100
+    source="w", digest="d", template="edge_tpu", optimizer="random", bounds=upper_bounds({"area_mm2": 29.0}), budget=100
 )
 PART = Workload("part", zoo.build("mnasnet").layers[:3])
 CO_DESIGN = replace(
     REQUEST,
     template="spotlight",
     optimizer="spotlight",
-    bounds={"area_mm2": 3.5},
-    metric="edp_pj_cycles",
+    bounds=upper_bounds({"area_mm2": 3.5}),
+    objectives=(Objective("edp_pj_cycles"),),
     budget=14,
     options={"samples": 20},
 )
@@ -112,14 +113,21 @@ def test_the_written_mappings_are_those_of_the_winner(tmp_path):
     [("runtime_s", "delay"), ("delay_cycles", "delay"), ("energy_pj", "energy"), ("edp_pj_cycles", "edp")],
 )
 def test_mappings_minimise_what_is_searched_for(metric, goal, tmp_path):
-    run_search(replace(CO_DESIGN, metric=metric, budget=1), spotlight.TEMPLATE, PART, StudyFolder(tmp_path))
+    run_search(
+        replace(CO_DESIGN, objectives=(Objective(metric),), budget=1), spotlight.TEMPLATE, PART, StudyFolder(tmp_path)
+    )
     (row,) = Log(tmp_path / "log").evaluations("spotlight").to_list()
     assert row.options["goal"] == goal
 
 
 def test_a_metric_that_names_no_best_mapping_is_refused(tmp_path):
     with pytest.raises(ArmillaryError, match="metric 'area_mm2' does not say which mapping"):
-        run_search(replace(CO_DESIGN, metric="area_mm2"), spotlight.TEMPLATE, PART, StudyFolder(tmp_path / "s"))
+        run_search(
+            replace(CO_DESIGN, objectives=(Objective("area_mm2"),)),
+            spotlight.TEMPLATE,
+            PART,
+            StudyFolder(tmp_path / "s"),
+        )
     assert not (tmp_path / "s").exists()
 
 
@@ -163,7 +171,9 @@ def test_a_power_bound_makes_designs_illegal(template, workload, tmp_path):
     power = rows.metrics["energy_pj"] * 1e-9 / rows.metrics["runtime_s"]
     most = float(np.nanmedian(power))
     bounds = {"area_mm2": 29.0, "power_mw": most}
-    bound = run_search(replace(REQUEST, bounds=bounds), template, workload, StudyFolder(tmp_path / "bound"))
+    bound = run_search(
+        replace(REQUEST, bounds=upper_bounds(bounds)), template, workload, StudyFolder(tmp_path / "bound")
+    )
     assert bound.feasible < free.feasible
     assert bound.best.metrics["energy_pj"] * 1e-9 / bound.best.metrics["runtime_s"] <= most
 

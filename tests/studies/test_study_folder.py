@@ -46,8 +46,9 @@ def test_a_study_of_the_version_before_is_gone_on_with(tmp_path):
     before = {"schema_version": 2, "source": "m.onnx", "area_mm2": 29.0, "metric": "runtime_s", "power_mw": None}
     StudyFolder(tmp_path / "a").write("study.json", {**before, "optimizer": "firefly"})
     asked = StudyFolder(tmp_path / "a").request("search")
-    assert asked["bounds"] == {"area_mm2": 29.0}
-    assert "area_mm2" not in asked
+    assert asked["bounds"] == [{"metric": "area_mm2", "at_most": 29.0, "at_least": None}]
+    assert asked["objectives"] == [{"metric": "runtime_s", "direction": "minimize"}]
+    assert not {"area_mm2", "metric"} & set(asked)
     StudyFolder(tmp_path / "b").write("study.json", before)
     with pytest.raises(ArmillaryError, match="holds a design study, not a search study"):
         StudyFolder(tmp_path / "b").request("search")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from armillary.problems.criteria import Bound, Objective
 from armillary.types import ArmillaryError
 
 app = typer.Typer(
@@ -38,7 +39,8 @@ LogPath = Annotated[str, typer.Option("--log", help="Folder or fsspec address of
 Area = Annotated[float | None, typer.Option(help="Short form of --bound area_mm2=NUMBER.")]
 Power = Annotated[float | None, typer.Option(help="Short form of --bound power_mw=NUMBER.")]
 Bounds = Annotated[
-    list[str] | None, typer.Option("--bound", help="METRIC=NUMBER, the most a metric may be. Repeatable.")
+    list[str] | None,
+    typer.Option("--bound", help="METRIC=NUMBER, the most a metric may be, or METRIC>=NUMBER, the least. Repeatable."),
 ]
 Options = Annotated[
     list[str] | None,
@@ -97,24 +99,37 @@ def fidelity_of(text: str) -> Any:
         ) from None
 
 
-def bounds_of(texts: Sequence[str] | None, **short: float | None) -> dict[str, float]:
-    """Return the upper bounds of `--bound` and of its short forms, by metric."""
-    bounds = {name: value for name, value in short.items() if value is not None}
-    for text in texts or ():
-        name, _, value = text.partition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not name or not 0 < number < math.inf:
-            raise ArmillaryError(f"--bound {text!r} is not allowed; write METRIC=NUMBER, e.g. area_mm2=29")
-        if bounds.get(name, number) != number:
-            raise ArmillaryError(f"--bound {text!r} contradicts {name}={bounds[name]:g}; give each metric one bound")
-        bounds[name] = number
-    for name, number in bounds.items():
-        if not 0 < number < math.inf:
+def bounds_of(texts: Sequence[str] | None, **short: float | None) -> tuple[Bound, ...]:
+    """Return the bounds of `--bound` and of its short forms, one for each metric."""
+    sides: dict[str, dict[str, float]] = {}
+    given = [(name, "at_most", value, f"{name}={value!r}") for name, value in short.items() if value is not None]
+    given += [_bound_of(text) for text in texts or ()]
+    for name, side, number, text in given:
+        if not math.isfinite(number):
+            raise ArmillaryError(f"{text} is not allowed; it must be a finite number")
+        if sides.setdefault(name, {}).get(side, number) != number:
+            raise ArmillaryError(
+                f"--bound {text!r} contradicts {name}={sides[name][side]:g}; give each metric one bound"
+            )
+        sides[name][side] = number
+    for name, number in short.items():
+        if number is not None and not number > 0:
             raise ArmillaryError(f"{name}={number!r} is not allowed; it must be a positive number")
-    return bounds
+    return tuple(Bound(name, **values) for name, values in sides.items())
+
+
+def _bound_of(text: str) -> tuple[str, str, float, str]:
+    """Return metric, side, number and text of METRIC=NUMBER, METRIC<=NUMBER or METRIC>=NUMBER."""
+    name, sign, value = text.partition(">=") if ">=" in text else text.replace("<=", "=").partition("=")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not name.strip() or not sign or not math.isfinite(number):
+        raise ArmillaryError(
+            f"--bound {text!r} is not allowed; write METRIC=NUMBER (at most) or METRIC>=NUMBER, e.g. area_mm2=29"
+        )
+    return name.strip(), "at_least" if sign == ">=" else "at_most", number, text
 
 
 def options_of(texts: Sequence[str] | None) -> dict[str, str]:
@@ -152,11 +167,14 @@ def limits_of(time_limit_s: float | None, memory_limit_mib: int | None) -> Any:
     return Limits(time_limit_s, None if memory_limit_mib is None else memory_limit_mib * 2**20)
 
 
-def one_metric(names: Sequence[str] | None, default: str) -> str:
-    """Return the metric to minimise."""
-    if names and len(names) > 1:
-        raise ArmillaryError(f"--minimize {' --minimize '.join(names)}: name one metric; several are not offered")
-    return names[0] if names else default
+def objectives_of(minimize: Sequence[str] | None, maximize: Sequence[str] | None) -> tuple[Objective, ...]:
+    """Return what `--minimize` and `--maximize` ask, in that order; nothing if they ask nothing."""
+    found = (*(Objective(name) for name in minimize or ()), *(Objective(name, "maximize") for name in maximize or ()))
+    names = [objective.metric for objective in found]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ArmillaryError(f"metric {twice[0]!r} is named twice among --minimize and --maximize; name it once")
+    return found
 
 
 def digest_of(workload: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.metrics import METRICS
-from armillary.problems.criteria import Bound, Objective
+from armillary.problems.criteria import Bound, Objective, upper_bounds
 from armillary.problems.problem import Keep, Law, Problem
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Design, Metric
@@ -79,8 +79,7 @@ class Template:
         Raises:
             ArmillaryError: if a metric is unknown or a bound not allowed.
         """
-        bounds = tuple(Bound(name, at_most=value) for name, value in (at_most or {}).items())
-        return self.asked((Objective(metric or "runtime_s"),), bounds, workloads)
+        return self.asked((Objective(metric or "runtime_s"),), upper_bounds(at_most or {}), workloads)
 
     def asked(
         self, objectives: Sequence[Objective], bounds: Sequence[Bound], workloads: Sequence[Workload] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -86,3 +87,12 @@ class Bound:
         if self.at_least is not None:
             met &= values >= self.at_least
         return np.asarray(met)
+
+
+def upper_bounds(most: Mapping[str, float]) -> tuple[Bound, ...]:
+    """Return the bounds that hold each metric to at most a value.
+
+    Raises:
+        ArmillaryError: if a value is no finite number.
+    """
+    return tuple(Bound(name, at_most=value) for name, value in most.items())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.metrics import METRICS, OURS, derived
-from armillary.problems.criteria import Bound, Objective
+from armillary.problems.criteria import Bound, Objective, upper_bounds
 from armillary.problems.outcomes import Outcomes
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Evaluations, Metric
@@ -77,8 +77,7 @@ class Problem:
         workloads: Sequence[Workload] = (),
     ) -> Problem:
         """Return the problem of one metric to minimise under upper bounds."""
-        bounds = tuple(Bound(name, at_most=value) for name, value in (at_most or {}).items())
-        return Problem(space, (Objective(metric),), bounds, laws or {}, tuple(workloads))
+        return Problem(space, (Objective(metric),), upper_bounds(at_most or {}), laws or {}, tuple(workloads))
 
     @property
     def objective(self) -> Objective:
@@ -96,6 +95,11 @@ class Problem:
     def metric(self) -> str:
         """The metric of the one objective."""
         return self.objective.metric
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics of the objectives."""
+        return tuple(objective.metric for objective in self.objectives)
 
     @property
     def upper_bounds(self) -> dict[str, float]:

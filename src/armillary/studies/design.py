@@ -17,7 +17,9 @@ from armillary.hardware.template import Template
 from armillary.log.folder import absolute
 from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import keys
+from armillary.problems.criteria import Bound, Objective
 from armillary.spaces.samplers import check_sampler
+from armillary.studies.asking import DEFAULT_METRIC, problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.collect import collect
 from armillary.studies.comparing import Compared, compared, header, read_results, write_results
@@ -45,25 +47,26 @@ class DesignRequest:
 
     `source` tells where the workload came from and `digest` what it held, so that a folder is not
     resumed with another network. `log` is an own log to use and extend; None keeps one in the
-    study's folder. `bounds` are upper bounds by metric. `verify` names truer fidelities on which the best designs are
-    measured again.
+    study's folder. `objectives` and `bounds` are all that hold: see `asking`. `verify` names truer fidelities on which
+    the best designs are measured again. `problem` is the path of a user's problem file, whose name `template` then is.
     """
 
     source: str
     digest: str
     template: str
-    bounds: Mapping[str, float] = field(default_factory=dict)
+    bounds: tuple[Bound, ...] = ()
     samples: int = 16_384
     sampler: str = "sobol"
     top: int = 256
     schedule: str = "brief"
     seed: int = 0
     log: str | None = None
-    metric: str = "runtime_s"
+    objectives: tuple[Objective, ...] = (Objective(DEFAULT_METRIC),)
     surrogate: str = surrogates.DEFAULT
     fidelity: str = "analytical"
     options: Mapping[str, Any] = field(default_factory=dict)
     verify: tuple[str, ...] = ()
+    problem: str | None = None
 
 
 def run_design(
@@ -81,7 +84,7 @@ def run_design(
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
-    problem = template.problem(request.metric, request.bounds, workloads=(workload,))
+    problem = template.asked(request.objectives, request.bounds, (workload,))
     check_bounds(problem)
     check_sampler(request.sampler)
     check_kind(request.surrogate)
@@ -91,10 +94,10 @@ def run_design(
     spec = evaluators.spec_of(
         template.name,
         Fidelity(request.fidelity),
-        options_for(template.name, Fidelity(request.fidelity), request.metric, request.options),
+        options_for(template.name, Fidelity(request.fidelity), problem.metric_names, request.options),
         seed=request.seed,
     )
-    truer = truer_specs(template.name, request.verify, request.metric, request.options, seed=request.seed)
+    truer = truer_specs(template.name, request.verify, problem.metric_names, request.options, seed=request.seed)
     folder.claim({"kind": "design", **asdict(request), "workload": workload.name})
     log = Log(request.log or folder.log)
     setting = Setting(
@@ -270,14 +273,14 @@ def _compared(
     )
     learned = {
         "importances": importances(rows, setting.problem, setting.seed),
-        **_selection(model),
-        **_reliability(model),
+        **selection_of(model),
+        **reliability_of(model),
     }
     write_results(setting, found, proof, learned)
     return found
 
 
-def _selection(model: Savable) -> dict[str, Any]:
+def selection_of(model: Savable) -> dict[str, Any]:
     """Return what was tried before one was chosen; nothing where the surrogate has no choice."""
     if not isinstance(model, SelectsAmongTrials):
         return {"trials": [], "chosen_trial": -1}
@@ -288,7 +291,7 @@ def _selection(model: Savable) -> dict[str, Any]:
     }
 
 
-def _reliability(model: Savable) -> dict[str, Any]:
+def reliability_of(model: Savable) -> dict[str, Any]:
     """Return how good the probability of feasibility was on rows kept out of training, where that was measured."""
     if not isinstance(model, TellsReliability) or not model.reliability:
         return {"brier": None, "reliability": []}
@@ -314,23 +317,25 @@ def load_design(folder: StudyFolder, template: Template, workload: Workload) -> 
         **header(folder, results, space),
         title=f"{request['workload']} on {template.name}",
         workload=request["workload"],
-        problem=template.problem(request["metric"], request["bounds"], workloads=(workload,)),
+        problem=problem_of(template, request, (workload,)),
         seed=request["seed"],
         log=rows.select(_unproposed(rows, folder, template)),
         candidates=Candidates(verified, np.array(folder.read(PROPOSALS)["predicted"])),
         importances=Importances(shares, METHOD) if any(shares.values()) else None,
-        selection=_read_selection(results),
-        reliability=None if results["brier"] is None else Reliability(results["brier"], _bins(results)),
+        selection=read_selection(results),
+        reliability=None if results["brier"] is None else Reliability(results["brier"], bins_of(results)),
         proof=read_proof(folder, space.name),
     )
 
 
-def _read_selection(results: Mapping[str, Any]) -> Selection | None:
+def read_selection(results: Mapping[str, Any]) -> Selection | None:
+    """Return the trials that a study wrote; None if there was no choice."""
     if not results["trials"]:
         return None
     trials = (Trial(t["alpha"], t["beta"], int(t["checkpoint"]), t["kendall"]) for t in results["trials"])
     return Selection(tuple(trials), results["chosen_trial"])
 
 
-def _bins(results: Mapping[str, Any]) -> tuple[tuple[float, float, int], ...]:
+def bins_of(results: Mapping[str, Any]) -> tuple[tuple[float, float, int], ...]:
+    """Return the bins of reliability that a study wrote."""
     return tuple((mean, share, rows) for mean, share, rows in results["reliability"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from armillary import evaluators
@@ -18,19 +18,24 @@ GOALS: Mapping[str, Goal] = {
 """By the metric that a study minimises."""
 
 
-def options_for(template: str, fidelity: Fidelity, metric: str, options: Mapping[str, Any]) -> dict[str, Any]:
+def options_for(
+    template: str, fidelity: Fidelity, metrics: Sequence[str], options: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return an evaluator's options, the goal of its mapper that of the study unless it is given.
 
+    Of several metrics, mappings that are good for one goal may be bad for another; then their EDP is minimised.
+
     Raises:
-        ArmillaryError: if there is no such evaluator, or the metric does not say which mapping is best.
+        ArmillaryError: if there is no such evaluator, or no metric says which mapping is best.
     """
     fields = evaluators.kind_of(template, fidelity).options.model_fields
     # a goal that means something else is the evaluator's own affair
     if "goal" not in fields or get_args(fields["goal"].annotation) != get_args(Goal) or "goal" in options:
         return dict(options)
-    if metric not in GOALS:
+    goals = {GOALS[metric] for metric in metrics if metric in GOALS}
+    if not goals:
         raise ArmillaryError(
-            f"metric {metric!r} does not say which mapping of a layer is best; choose one of {list(GOALS)}, or give "
-            "the evaluator's option goal"
+            f"metric {metrics[0]!r} does not say which mapping of a layer is best; choose one of {list(GOALS)}, or "
+            "give the evaluator's option goal"
         )
-    return {**options, "goal": GOALS[metric]}
+    return {**options, "goal": goals.pop() if len(goals) == 1 else "edp"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,14 @@ from armillary.workloads.context import Context
 
 _APART = 3
 _BRED = 256  # designs that the search keeps and breeds at least: of few it ends in the first valley
+
+
+Combine = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""From values of each workload, shape [workloads, designs], to one per design, shape [designs]."""
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(values.mean(axis=0))
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ def propose(
     limits: Sequence[Limit] = (),
     keep: Keep | None = None,
     effort: Mapping[str, int] | None = None,
+    combine: Combine = _mean,
 ) -> Proposals:
     """Return the designs within the bounds that laws tell which the surrogate ranks best, half of them no close copies.
 
@@ -66,6 +75,8 @@ def propose(
         known: designs already evaluated; they are not proposed again.
         keep: designs to consider, as a mask over codes; all, if not given.
         limits: designs that another surrogate expects to exceed its bound, on any workload, are left out.
+        combine: from what is expected of each workload, shape [workloads, designs], to what is to be as good as can be,
+            shape [designs]; the mean, if not given.
         effort: `swarms`, `steps`, `generations` and `refine_rounds` of `top_designs`, where its own take too long.
 
     Raises:
@@ -76,7 +87,7 @@ def propose(
         raise ArmillaryError("no workload to propose designs for; name at least one")
 
     def score(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return np.asarray(np.mean([p.mean for p in _expected(surrogate, codes, every)], axis=0))
+        return combine(np.array([p.mean for p in _expected(surrogate, codes, every)]))
 
     allowed = _allowed(problem, every, known, limits, keep)
     search = {"bred": _BRED, "apart": _APART, **(effort or {})}
@@ -84,7 +95,7 @@ def propose(
     predictions = _expected(surrogate, codes, every)
     return Proposals(
         codes=codes,
-        predicted=np.asarray(np.mean([p.mean for p in predictions], axis=0)),
+        predicted=combine(np.array([p.mean for p in predictions])),
         p_feasible=np.asarray(np.prod([p.p_feasible for p in predictions], axis=0)),
     )
 

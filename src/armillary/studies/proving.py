@@ -24,7 +24,7 @@ _LOG, _MOST = "proven", 8
 
 
 def truer_specs(
-    template: str, names: Sequence[str], metric: str, options: Mapping[str, Any], *, seed: int
+    template: str, names: Sequence[str], metrics: Sequence[str], options: Mapping[str, Any], *, seed: int
 ) -> list[EvaluatorSpec]:
     """Return the evaluators of truer fidelities, with those of a study's options that they share, and its goal.
 
@@ -35,7 +35,7 @@ def truer_specs(
     for fidelity in map(Fidelity, names):
         known = evaluators.kind_of(template, fidelity).options.model_fields
         shared = {name: value for name, value in options.items() if name in known}
-        chosen = options_for(template, fidelity, metric, shared)
+        chosen = options_for(template, fidelity, metrics, shared)
         specs.append(evaluators.spec_of(template, fidelity, chosen, seed=seed))
     return specs
 

@@ -6,10 +6,10 @@ Whoever ran the study builds them; nobody who reads them needs an evaluator, a s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,13 @@ class Candidates:
 
 
 @dataclass(frozen=True)
+class Proposed:
+    """What a study proposes to evaluate, the best first: parameters, laws, what is expected, each under its name."""
+
+    rows: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class Importances:
     """How much each parameter matters; the shares add up to 1. `method` says how that was measured."""
 
@@ -157,7 +164,9 @@ class StudyResults:
     When no candidate is legal, or none beats the log, `winner` is `best_of_log`. `baseline` is a
     published design for comparison. What a study did not do (no surrogate, say) is None or empty and
     its section says so or is left out. `proof` holds designs that were measured again on a truer
-    evaluator. `command` runs the study again, `report_command` only writes the page again.
+    evaluator. `command` runs the study again, `report_command` only writes the page again. `proposals` are designs that
+    nobody has evaluated yet. `combination` says how several workloads became one, `facts` what there is to tell of the
+    surrogate, `warnings` what a reader of the proposals should know.
     """
 
     title: str
@@ -179,6 +188,10 @@ class StudyResults:
     proof: Proof | None = None
     not_mapped: tuple[NotMapped, ...] = ()
     report_command: str = ""
+    proposals: Proposed | None = None
+    combination: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         contenders = [c for c in (self.winner, self.best_of_log, self.baseline) if c is not None]

@@ -17,7 +17,9 @@ from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
 from armillary.hardware.template import Template
 from armillary.log.store import Log
+from armillary.problems.criteria import Bound, Objective
 from armillary.studies.ask_tell import Budget, by_candidates, by_codes
+from armillary.studies.asking import DEFAULT_METRIC, problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.comparing import compared, header, read_results, write_results
 from armillary.studies.goals import options_for
@@ -43,19 +45,20 @@ _MAPPINGS = "mappings.yaml"
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What is asked for; see `DesignRequest` for source, digest, bounds and verify."""
+    """What is asked for; see `DesignRequest` for source, digest, objectives, bounds, verify and problem."""
 
     source: str
     digest: str
     template: str
     optimizer: str
     budget: int
-    bounds: Mapping[str, float] = field(default_factory=dict)
+    bounds: tuple[Bound, ...] = ()
     fidelity: str = "analytical"
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
-    metric: str = "runtime_s"
+    objectives: tuple[Objective, ...] = (Objective(DEFAULT_METRIC),)
     verify: tuple[str, ...] = ()
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +86,12 @@ def run_search(
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
-    problem = template.problem(request.metric, request.bounds, workloads=(workload,))
+    problem = template.asked(request.objectives, request.bounds, (workload,))
     optimizer = optimizers.load(request.optimizer)(problem, seed=request.seed)
     fidelity = Fidelity(request.fidelity)
-    options = options_for(template.name, fidelity, request.metric, request.options)
+    options = options_for(template.name, fidelity, problem.metric_names, request.options)
     spec = evaluators.spec_of(template.name, fidelity, options, seed=request.seed)
-    truer = truer_specs(template.name, request.verify, request.metric, request.options, seed=request.seed)
+    truer = truer_specs(template.name, request.verify, problem.metric_names, request.options, seed=request.seed)
     check_bounds(problem)
     executor = LocalExecutor(Log(folder.log), limits=limits)
     executor.evaluator(spec)  # which tells of a missing tool
@@ -195,7 +198,7 @@ def load_search(folder: StudyFolder, template: Template, workload: Workload) -> 
         **header(folder, results, template.space),
         title=f"{request['workload']} on {template.name}",
         workload=request["workload"],
-        problem=template.problem(request["metric"], request["bounds"], workloads=(workload,)),
+        problem=problem_of(template, request, (workload,)),
         seed=request["seed"],
         log=Log(folder.log).evaluations(template.space.name),
         proof=read_proof(folder, template.space.name),

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from armillary.atomic_file import created, replaced
 from armillary.types import ArmillaryError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 REQUEST = "study.json"
-_EARLIER = 2
+_EARLIER = (2, 3)
 
 
 def _upgraded(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a request of the version before as this one would write it."""
+    """Return a request of an earlier version as this one would write it."""
+    if request["schema_version"] == 2:
+        request = _with_kind(request)
+    rest = {name: value for name, value in request.items() if name not in ("metric", "bounds")}
+    return {
+        **rest,
+        "schema_version": SCHEMA_VERSION,
+        "objectives": [{"metric": request["metric"], "direction": "minimize"}],
+        "bounds": [{"metric": name, "at_most": most, "at_least": None} for name, most in request["bounds"].items()],
+        "problem": None,
+    }
+
+
+def _with_kind(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request of version 2 as version 3 would write it."""
     bounds = {name: request[name] for name in ("area_mm2", "power_mw") if request.get(name) is not None}
     rest = {name: value for name, value in request.items() if name not in ("area_mm2", "power_mw")}
     added = {"fidelity": "analytical", "options": {}}
     kind = "search" if "optimizer" in request else "design"
     if kind == "design":
         added["verify"] = []
-    return {**added, **rest, "schema_version": SCHEMA_VERSION, "kind": kind, "bounds": bounds}
+    return {**added, **rest, "kind": kind, "bounds": bounds}
 
 
 class StudyFolder:
@@ -100,7 +115,7 @@ class StudyFolder:
 
     def _held(self) -> dict[str, Any]:
         held = self.read(REQUEST)
-        return _upgraded(held) if held.get("schema_version") == _EARLIER else held
+        return _upgraded(held) if held.get("schema_version") in _EARLIER else held
 
     def has(self, name: str) -> bool:
         """Return whether a file is there."""
@@ -128,6 +143,10 @@ class StudyFolder:
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file."""
         self.write_text(name, json.dumps(content, indent=1))
+
+    def replaced(self, name: str) -> AbstractContextManager[Path]:
+        """Return a context in which a file is written whole; see `atomic_file.replaced`."""
+        return replaced(self.path / name)
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file whole.

@@ -1,0 +1,428 @@
+"""Design from a user's own log, or for several networks: log, learn, propose, and verify where there is an evaluator.
+
+The recipe of `design` with three differences. It knows several workloads and what a design is worth for all of them;
+it learns from whatever rows the log holds, of other workloads too; and without an evaluator it ends with proposals,
+which a user's own simulator is to run and the next import to bring back.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from armillary import surrogates
+from armillary.execution.limits import Limits
+from armillary.execution.local import LocalExecutor
+from armillary.execution.single import Make
+from armillary.hardware.template import Template
+from armillary.log.folder import absolute
+from armillary.log.store import Log
+from armillary.optimizers.surrogate_search import keys
+from armillary.problems.criteria import Bound, Objective
+from armillary.problems.problem import Problem
+from armillary.spaces.samplers import check_sampler
+from armillary.studies.asking import problem_of
+from armillary.studies.bounds import check_bounds
+from armillary.studies.collect import collect
+from armillary.studies.combining import Combination, combined
+from armillary.studies.comparing import Compared, header, read_results, write_results
+from armillary.studies.design import PROPOSALS, VERIFIED, bins_of, read_selection, reliability_of, selection_of
+from armillary.studies.fit import check_kind, check_schedule, fit_surrogate, save_atomically
+from armillary.studies.importance import METHOD, importances
+from armillary.studies.occurrence import fewest
+from armillary.studies.progress import OnProgress, silent
+from armillary.studies.propose import propose
+from armillary.studies.results import Candidates, Contender, Importances, Proposed, Reliability, StudyResults
+from armillary.studies.stages import Setting, Stage, completed
+from armillary.studies.study_folder import StudyFolder
+from armillary.surrogates import Savable
+from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations, EvaluatorSpec
+from armillary.workloads.context import context_of
+from armillary.workloads.layer import Workload
+
+CSV, YAML, LEARNED = "proposals.csv", "proposals.yaml", "learned.json"
+_FEWEST = 20  # feasible rows of a workload from which its own rows are learned from alone
+
+
+@dataclass(frozen=True)
+class JointRequest:
+    """What is asked for; see `DesignRequest`.
+
+    `workloads` are names, `digests` tell what they held. `weights` and `worst` say how they are combined. `samples` are
+    evaluated before anything is learned, where there is an evaluator and fewer rows are logged.
+    """
+
+    template: str
+    workloads: tuple[str, ...]
+    digests: tuple[str, ...]
+    objectives: tuple[Objective, ...]
+    bounds: tuple[Bound, ...] = ()
+    weights: tuple[float, ...] = ()
+    worst: bool = False
+    samples: int = 0
+    sampler: str = "sobol"
+    top: int = 16
+    surrogate: str = surrogates.DEFAULT
+    schedule: str = "quick"
+    seed: int = 0
+    log: str | None = None
+    problem: str | None = None
+    sources: tuple[str, ...] = ()
+    fidelity: str = "external"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """Who evaluates: the specification of an evaluator, and what makes it; None where only its rows are there."""
+
+    spec: EvaluatorSpec
+    make: Make | None
+
+
+def run_joint_design(
+    request: JointRequest,
+    template: Template,
+    workloads: Sequence[Workload],
+    simulator: Simulator,
+    folder: StudyFolder,
+    *,
+    command: str,
+    limits: Limits | None = None,
+    on_progress: OnProgress = silent,
+) -> StudyResults:
+    """Learn from a log, propose, and verify where there is an evaluator; a finished stage is not done again.
+
+    Raises:
+        ArmillaryError: if the request cannot be met; the message says why.
+    """
+    problem = template.asked(request.objectives, request.bounds, workloads)
+    combination = Combination.of([w.name for w in workloads], request.weights, worst=request.worst)
+    check_bounds(problem)
+    check_sampler(request.sampler)
+    check_kind(request.surrogate)
+    check_schedule(request.surrogate, request.schedule, template.space)
+    if request.log is not None:
+        request = replace(request, log=absolute(request.log))
+    folder.claim({"kind": "joint", **asdict(request)})
+    log = Log(request.log or folder.log)
+    make = {} if simulator.make is None else {"make": simulator.make}
+    setting = Setting(
+        folder=folder,
+        template=template,
+        workload=workloads[0],
+        problem=problem,
+        spec=simulator.spec,
+        executor=LocalExecutor(log, limits=limits, **make),
+        log=log,
+        command=command,
+        seed=request.seed,
+        on_progress=on_progress,
+    )
+    recipe = _Recipe(request, tuple(workloads), combination, simulator.make is not None)
+    completed(recipe.stages(), setting)
+    return load_joint_design(folder, template, workloads)
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    request: JointRequest
+    workloads: tuple[Workload, ...]
+    combination: Combination
+    can_evaluate: bool
+
+    def stages(self) -> list[Stage]:
+        """Return the recipe."""
+        return [
+            Stage("log", (), "rows", self.logged),
+            Stage("train", ("rows",), "model", self.trained),
+            Stage("propose", ("rows", "model"), "proposals", self.proposed),
+            Stage("verify", ("proposals",), "verified", self.verified),
+            Stage("explain", ("rows", "model", "verified"), "compared", self.explained),
+        ]
+
+    def logged(self, setting: Setting) -> Evaluations:
+        """Return the rows to learn from, sampling first where there is an evaluator and too few are logged."""
+        if self.can_evaluate:
+            for workload in self.workloads:
+                self._sampled(setting, workload)
+        rows = rows_to_learn(setting, self.workloads)
+        return rows.select(~_proposed(rows, setting)) if self.can_evaluate else rows
+
+    def _sampled(self, setting: Setting, workload: Workload) -> None:
+        there = _rows_of(setting.log, setting)
+        missing = self.request.samples - (0 if there is None else int((there.workload == workload.name).sum()))
+        if missing > 0:
+            executor, spec = setting.executor, setting.spec
+            collect(
+                setting.template,
+                workload,
+                executor,
+                spec,
+                samples=missing,
+                sampler=self.request.sampler,
+                seed=setting.seed,
+                on_progress=setting.on_progress,
+            )
+
+    def trained(self, setting: Setting, rows: Evaluations) -> Savable:
+        """Return the model of an earlier run, unless the log has grown since: then it is a new round."""
+        if setting.folder.model.exists() and _rows_then(setting) in (None, len(rows)):
+            return surrogates.read(setting.folder.model, setting.template.space)
+        model = fit_surrogate(
+            rows,
+            setting.problem,
+            kind=self.request.surrogate,
+            schedule=self.request.schedule,
+            seed=setting.seed,
+            on_progress=setting.on_progress,
+        )
+        save_atomically(model, setting.folder.model)
+        setting.folder.write(LEARNED, {"rows": len(rows)})
+        return surrogates.read(setting.folder.model, setting.template.space)
+
+    def proposed(self, setting: Setting, rows: Evaluations, model: Savable) -> dict[str, Any]:
+        """Return the proposals of an earlier run of the same round, else new ones."""
+        if setting.folder.has(PROPOSALS) and (kept := setting.folder.read(PROPOSALS))["rows"] == len(rows):
+            return kept
+        setting.on_progress("optimising the surrogate", 0, 1)
+        contexts = [context_of(workload) for workload in self.workloads]
+        known = rows.select(np.isin(rows.workload.astype(str), self.combination.workloads))
+        found = propose(
+            model,
+            setting.problem,
+            contexts,
+            top=self.request.top,
+            seed=setting.seed,
+            known=known if len(known) else None,
+            combine=partial(self._combination(rows, setting.problem), objective=setting.problem.objective),
+        )
+        content = {
+            "codes": found.codes.tolist(),
+            "predicted": found.predicted.tolist(),
+            "p_feasible": found.p_feasible.tolist(),
+            "rows": len(rows),
+            **_occurrence(setting.template, rows, found.codes),
+        }
+        setting.folder.write(PROPOSALS, content)
+        write_proposals(setting, content)
+        setting.on_progress("optimising the surrogate", 1, 1)
+        return content
+
+    def verified(self, setting: Setting, proposals: Mapping[str, Any]) -> Evaluations | None:
+        """Return the proposals' rows on every workload; None where nobody can evaluate them here."""
+        if not self.can_evaluate:
+            return None
+        kept = Log(setting.folder.path / VERIFIED)
+        if kept.fragments():
+            return kept.evaluations(setting.template.space.name)
+        designs = setting.template.space.designs(np.array(proposals["codes"], dtype=np.int64))
+        candidates, done, found = [Candidate(design) for design in designs], 0, list[Evaluation]()
+        total = len(candidates) * len(self.workloads)
+        for workload in self.workloads:
+            for evaluation in setting.executor.run(setting.spec, candidates, workload):
+                found.append(evaluation)
+                done += 1
+                setting.on_progress("verifying candidates", done, total)
+        rows = Evaluations.from_list(found)
+        kept.append(rows)
+        return rows
+
+    def explained(
+        self,
+        setting: Setting,
+        rows: Evaluations,
+        model: Savable,
+        verified: Evaluations | None,
+    ) -> Compared:
+        """Compare the best of the log with what was verified, and write what the study found."""
+        every = rows if verified is None else Evaluations.concat([rows, verified])
+        joint = self._joint(every, setting.problem, rows)
+        old = self._joint(rows, setting.problem, rows)
+        best_of_log = _best(old, setting.problem)
+        best = _best(joint, setting.problem)
+        if best is None:
+            raise ArmillaryError(_nothing_legal(setting, self.combination))
+        ahead = best_of_log is None or best.design != best_of_log.design
+        note = f"proposed by {self.request.surrogate}, verified" if ahead else "best of the log"
+        found = Compared(
+            winner=_contender("Winner", note, best, setting),
+            best_of_log=_contender("Best of log", f"best of {len(old):,} logged designs", best_of_log or best, setting),
+        )
+        learned = {
+            "importances": importances(old, setting.problem, setting.seed) if len(old) else {},
+            "combination": self.combination.words,
+            "facts": dict(model.facts()),
+            "warnings": self._warnings(setting, model),
+            **selection_of(model),
+            **reliability_of(model),
+        }
+        write_results(setting, found, None, learned)
+        return found
+
+    def _warnings(self, setting: Setting, model: Savable) -> list[str]:
+        """Return what a reader of the proposals should know."""
+        found = [model.unlike(context_of(workload)) for workload in self.workloads]
+        found += [
+            model.below_the_log(bound.metric, bound.at_most)
+            for bound in setting.problem.bounds
+            if bound.at_most is not None
+        ]
+        problem = setting.problem
+        if problem.exists is None and problem.candidates is None:
+            found.append(
+                "no rule says which designs exist: any combination of values is proposed; columns rarest_pair and "
+                "rarest_triple tell how many logged rows share a proposal's rarest combination"
+            )
+        return [warning for warning in found if warning is not None]
+
+    def _combination(self, rows: Evaluations, problem: Problem) -> Combination:
+        """Return the combination; the worst workload is seen beside the best that the log has of each."""
+        values = problem.values(rows)
+        metric = problem.objective.metric
+        best = {}
+        for name in self.combination.workloads:
+            own = np.flatnonzero((rows.workload == name) & np.isfinite(values))
+            if len(own):
+                best[name] = float(rows.metrics[metric][own[values[own].argmin()]])
+        return self.combination.beside(best)
+
+    def _joint(self, rows: Evaluations, problem: Problem, logged: Evaluations) -> Evaluations:
+        bounded = [bound.metric for bound in problem.bounds]
+        return combined(rows, self._combination(logged, problem), problem.objective, bounded)
+
+
+def rows_to_learn(setting: Setting, workloads: Sequence[Workload]) -> Evaluations:
+    """Return the rows to learn from: those of the workloads, where each has enough, else all of the evaluator's.
+
+    Raises:
+        ArmillaryError: if the log holds no row of the evaluator, or no feasible one.
+    """
+    rows = _rows_of(setting.log, setting)
+    if rows is None:
+        raise ArmillaryError(
+            f"{setting.log.path}: holds no row of {setting.spec.name} {setting.spec.version}; log some with "
+            "`armillary log import` or `armillary collect`"
+        )
+    if not rows.feasible.any():
+        raise ArmillaryError(f"{setting.log.path}: none of its {len(rows):,} rows of {setting.spec.name} is feasible")
+    names = [workload.name for workload in workloads]
+    enough = all(int((rows.feasible & (rows.workload == name)).sum()) >= _FEWEST for name in names)
+    return rows.select(np.isin(rows.workload.astype(str), names)) if enough else rows
+
+
+def _rows_of(log: Log, setting: Setting) -> Evaluations | None:
+    """Return the evaluator's rows of a log; None if it holds none."""
+    if setting.template.space.name not in log.spaces():
+        return None
+    rows = log.evaluations(setting.template.space.name)
+    spec = setting.spec
+    rows = rows.select((rows.evaluator == spec.name) & (rows.version == spec.version))
+    return rows if len(rows) else None
+
+
+def _proposed(rows: Evaluations, setting: Setting) -> NDArray[np.bool_]:
+    """Return which rows are of designs that this study proposed, of which the log held none before."""
+    if not setting.folder.has(PROPOSALS):
+        return np.zeros(len(rows), dtype=bool)
+    proposed = np.array(setting.folder.read(PROPOSALS)["codes"], dtype=np.int64)
+    return np.isin(keys(setting.template.space.encode_columns(rows.design)), keys(proposed))
+
+
+def _rows_then(setting: Setting) -> int | None:
+    """Return how many rows the kept model learned from; None if that was not written down any more."""
+    return int(setting.folder.read(LEARNED)["rows"]) if setting.folder.has(LEARNED) else None
+
+
+def _occurrence(template: Template, rows: Evaluations, codes: NDArray[np.int64]) -> dict[str, list[int]]:
+    logged = template.space.encode_columns(rows.design)
+    found = {
+        "rarest_pair": fewest(template.space, logged, codes, 2),
+        "rarest_triple": fewest(template.space, logged, codes, 3),
+    }
+    return {name: counts.tolist() for name, counts in found.items() if counts is not None}
+
+
+def write_proposals(setting: Setting, content: Mapping[str, Any]) -> None:
+    """Write proposals for a user's own simulator: a CSV with the parameters as they are named, and all as YAML."""
+    rows = proposal_rows(setting.template, setting.problem, content)
+    with setting.folder.replaced(CSV) as unfinished, unfinished.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    designs = [design.as_dict() for design in setting.template.space.designs(np.array(content["codes"]))]
+    document = {"problem": setting.template.name, "command": setting.command, "designs": designs}
+    setting.folder.write_text(YAML, yaml.safe_dump(document, sort_keys=False))
+
+
+def proposal_rows(template: Template, problem: Problem, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return proposals as rows: parameters, laws, what is expected of the objective, and the chance to be feasible."""
+    codes = np.array(content["codes"], dtype=np.int64)
+    columns: dict[str, Sequence[Any]] = {
+        name: column.tolist() for name, column in template.space.columns(codes).items()
+    }
+    columns |= {name: law(codes).tolist() for name, law in template.laws.items()}
+    columns[f"predicted_{problem.metric}"] = content["predicted"]
+    columns |= {name: content[name] for name in ("p_feasible", "rarest_pair", "rarest_triple") if name in content}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _best(rows: Evaluations, problem: Problem) -> Evaluation | None:
+    """Return the best row that keeps to the bounds; None if none does."""
+    values = problem.values(rows) if len(rows) else np.empty(0)
+    return rows.row(int(values.argmin())) if np.isfinite(values).any() else None
+
+
+def _contender(name: str, note: str, row: Evaluation, setting: Setting) -> Contender:
+    """Return a design to compare; rows of a user's log, and of several workloads together, cannot be taken apart."""
+    return Contender(name, row.design, setting.problem.with_derived(row.metrics), None, None, note)
+
+
+def _nothing_legal(setting: Setting, combination: Combination) -> str:
+    bounds = " and ".join(map(str, setting.problem.bounds)) or "no bounds"
+    return (
+        f"{setting.log.path}: no design of the log or of the proposals is feasible on {combination.label} within "
+        f"{bounds}; loosen the bounds, or log more designs"
+    )
+
+
+def load_joint_design(folder: StudyFolder, template: Template, workloads: Sequence[Workload]) -> StudyResults:
+    """Return what the finished joint design study of a folder found.
+
+    Raises:
+        ArmillaryError: if the folder holds no finished study.
+    """
+    request, results, space = folder.request("joint"), read_results(folder), template.space
+    problem = problem_of(template, request, workloads)
+    names = [workload.name for workload in workloads]
+    combination = Combination.of(names, request["weights"], worst=request["worst"])
+    bounded = [bound.metric for bound in problem.bounds]
+    rows = combined(Log(request["log"] or folder.log).evaluations(space.name), combination, problem.objective, bounded)
+    proposals, shares = folder.read(PROPOSALS), results["importances"]
+    kept = Log(folder.path / VERIFIED)
+    verified = (
+        combined(kept.evaluations(space.name), combination, problem.objective, bounded) if kept.fragments() else None
+    )
+    return StudyResults(
+        **header(folder, results, space),
+        title=f"{combination.label} on {template.name}",
+        workload=combination.label,
+        problem=problem,
+        seed=request["seed"],
+        log=rows,
+        candidates=None if verified is None else Candidates(verified, np.array(proposals["predicted"])),
+        proposals=Proposed(tuple(proposal_rows(template, problem, proposals))),
+        importances=Importances(shares, METHOD) if any(shares.values()) else None,
+        selection=read_selection(results),
+        reliability=None if results["brier"] is None else Reliability(results["brier"], bins_of(results)),
+        combination=results["combination"],
+        facts=results["facts"],
+        warnings=tuple(results["warnings"]),
+    )
