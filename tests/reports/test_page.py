@@ -14,7 +14,8 @@ from armillary.hardware.templates.edge_tpu import TEMPLATE
 from armillary.problems.criteria import Bound
 from armillary.problems.problem import Problem
 from armillary.reports.page import charts, packed, render, write_report
-from armillary.reports.wording import TIMES, metric_text
+from armillary.reports.units import text_of
+from armillary.reports.wording import TIMES
 from armillary.spaces.space import Parameter, Space
 from armillary.studies.results import Candidates
 from armillary.types import ArmillaryError, Design, Failure
@@ -287,7 +288,7 @@ def test_an_objective_that_follows_from_other_metrics_is_shown(results):
     values = product.measured(product.log)
     energy, cycles = (product.log.metrics[name] for name in ("energy_pj", "delay_cycles"))
     assert np.array_equal(values[product.log.feasible], (energy * cycles)[product.log.feasible])
-    assert metric_text("edp_pj_cycles", float(np.nanmin(values))) in charts(product)["histogram"].label
+    assert text_of(product, "edp_pj_cycles", float(np.nanmin(values))) in charts(product)["histogram"].label
 
 
 def test_the_layer_table_shows_every_mapping(results, outline):

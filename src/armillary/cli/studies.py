@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,17 +36,19 @@ from armillary.cli.shared import (
     workload_of,
 )
 from armillary.console import print_result, print_table, print_warning, progress_bars
-from armillary.metrics import METRICS, derived
+from armillary.metrics import derived
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
     from armillary.problems.problem import Problem
+    from armillary.reports.wording import Scale
     from armillary.spaces.space import Space
     from armillary.studies.progress import OnProgress
     from armillary.studies.propose import Limit
     from armillary.studies.results import Contender, StudyResults
     from armillary.studies.study_folder import StudyFolder
     from armillary.surrogates import Savable
+    from armillary.types import Evaluation
 
 Minimize = Annotated[
     list[str] | None,
@@ -139,36 +141,41 @@ def _proof_of(study: StudyResults) -> dict[str, dict[str, float]] | None:
 
 
 def _show_study(study: StudyResults, report: Path, design_file: Path) -> None:
+    from armillary.reports.units import scale_of
+
     contenders = [c for c in (study.winner, study.best_of_log, study.baseline) if c is not None]
     metric = study.problem.metric
-    shown = _shown(metric, study.problem.upper_bounds, contenders)
+    names = _shown(metric, study.problem.upper_bounds, contenders)
+    shown = {name: scale_of(name, contenders) for name in names}
     print_table([{"": c.name, **_headline(c, shown)} for c in contenders])
     ours, logged = study.winner.metrics[metric], study.best_of_log.metrics[metric]
     ratio = f"{logged / ours:.2f}x" if ours > 0 else f"{logged:.4g} to {ours:.4g}"
     better = f"{ratio} as fast as" if metric == "runtime_s" else f"{ratio} better in {metric} than"
     print(f"\nThe winner ({study.winner.note}) is {better} the best of the log.")
     for fidelity, metrics in (_proof_of(study) or {}).items():
-        print(f"{fidelity}  {metric} {metrics[metric]:.4g}" if metric in metrics else f"{fidelity}  not feasible")
+        print(
+            f"{fidelity}  {shown[metric].text(metrics[metric])}" if metric in metrics else f"{fidelity}  not feasible"
+        )
     print(f"report  {report}\ndesign  {design_file}")
 
 
-_HEADS = {"runtime_s": ("runtime", 1e3, "ms"), "energy_pj": ("energy", 1e-9, "mJ"), "area_mm2": ("area", 1.0, "mm2")}
-"""How some metrics are headed and scaled in tables; others go under their names in their own units."""
+_ALWAYS = ("runtime_s", "energy_pj", "area_mm2")
+"""Metrics that a table of designs shows where they are known, whatever was asked for."""
 
 
 def _shown(metric: str, bounds: Iterable[str], contenders: Sequence[Contender]) -> list[str]:
     """Return the metrics of a table of contenders: what was asked for, and what is most often asked, where known."""
-    order = [*([] if metric in _HEADS else [metric]), *_HEADS, *bounds]
+    order = [*([] if metric in _ALWAYS else [metric]), *_ALWAYS, *bounds]
     return [name for name in dict.fromkeys(order) if any(name in c.metrics for c in contenders)]
 
 
-def _headline(contender: Contender, shown: Sequence[str]) -> dict[str, str]:
+def _headline(contender: Contender, shown: Mapping[str, Scale]) -> dict[str, str]:
+    from armillary.reports.units import head_of
+
     cells = {}
-    for name in shown:
-        head, factor, unit = _HEADS.get(name, (name, 1.0, METRICS[name].unit))
-        value = contender.metrics.get(name)
-        unit = "" if unit == "1" else f" {unit}"
-        cells[head] = "-" if value is None or contender.failure is not None else f"{value * factor:.4g}{unit}"
+    for name, scale in shown.items():
+        known = name in contender.metrics and contender.failure is None
+        cells[head_of(name)] = scale.text(contender.metrics[name]) if known else "-"
     if contender.failure is not None:
         cells[next(iter(cells))] = f"infeasible: {contender.failure}"
     return {**cells, "design": " ".join(f"{value}" for value in contender.design.as_dict().values())}
@@ -425,11 +432,20 @@ def search(
         if found.best is None:
             print("no legal design was met; raise --budget or the bounds")
         else:
-            value = derived(found.best.metrics, metric)
-            print_table([{**found.best.design.as_dict(), metric: value}])
+            _show_best(found.best, metric)
             print("\n" + "\n".join(f"{path.stem:10} {path}" for path in (*found.files, folder.report)))
 
     print_result(content, as_json, show)
+
+
+def _show_best(best: Evaluation, metric: str) -> None:
+    """Show a design of any number of parameters, and the metric that was minimised."""
+    from armillary.reports.units import head_of
+    from armillary.reports.wording import Scale
+
+    value: float = derived(best.metrics, metric)  # type: ignore[assignment]  # the best has what was minimised
+    print(f"{head_of(metric)} {Scale.of_metric(metric, [value]).text(value)}\n")
+    print_table([{"parameter": name, "value": value} for name, value in best.design.as_dict().items()])
 
 
 @app.command()

@@ -28,7 +28,8 @@ from armillary.reports.theme import (
     mark_line,
     spans_decades,
 )
-from armillary.reports.wording import look, metric_text, signed
+from armillary.reports.units import text_of
+from armillary.reports.wording import look, signed
 from armillary.studies.results import Candidates, StudyResults
 from armillary.types import Evaluations
 
@@ -258,10 +259,10 @@ def _progress(
     return Chart(
         key,
         heading,
-        f"Best after {len(values):,} evaluations: {metric_text(results.problem.metric, final)}."
+        f"Best after {len(values):,} evaluations: {text_of(results, results.problem.metric, final)}."
         + (f" {dots.size:,} of {rows.size:,} legal designs are drawn." if dots.size < rows.size else ""),
         f"Line of the best {look(results.problem.metric).title.lower()} so far over {len(values)} evaluations, "
-        f"ending at {metric_text(results.problem.metric, final)}.",
+        f"ending at {text_of(results, results.problem.metric, final)}.",
         figure,
         400,
     )

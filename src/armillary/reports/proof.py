@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from armillary.reports.summary import evaluators_of
-from armillary.reports.wording import MISSING, TIMES, listed, look, metric_text, number, signed
+from armillary.reports.units import text_of
+from armillary.reports.wording import MISSING, TIMES, listed, look, number, signed
 from armillary.studies.results import Proof, StudyResults
 from armillary.types import Evaluation, Evaluations
 
@@ -84,8 +85,8 @@ def _row(
     return ProofRow(
         rank=place + 1,
         design=_written(evaluation, differing),
-        predicted=metric_text(metric, predicted),
-        measured=metric_text(metric, measured),
+        predicted=text_of(results, metric, predicted),
+        measured=text_of(results, metric, measured),
         ratio=f"{number(measured / predicted)}{TIMES}" if np.isfinite(measured) and predicted else MISSING,
         feasible=feasible,
         is_winner=evaluation.design == results.winner.design,

@@ -12,13 +12,13 @@ import numpy as np
 from armillary.reports.candidate_figures import rank_agreement
 from armillary.reports.figures import rows_are
 from armillary.reports.layer_figures import time_by_bound
+from armillary.reports.units import text_of
 from armillary.reports.wording import (
     comparison,
     count_text,
     duration,
     listed,
     look,
-    metric_text,
     percent,
     shortened,
     signed,
@@ -49,7 +49,7 @@ class Highlight:
 def goal(results: StudyResults) -> str:
     """Return the objective in words: `lowest runtime with area at most 29.0 mm²`."""
     bounds = [
-        f"{look(name).title.lower()} at most {metric_text(name, bound)}" for name, bound in results.bounds.items()
+        f"{look(name).title.lower()} at most {text_of(results, name, bound)}" for name, bound in results.bounds.items()
     ]
     wanted = f"lowest {_in_text(look(results.problem.metric).title)}"
     return f"{wanted} with {listed(bounds)}" if bounds else wanted
@@ -92,8 +92,8 @@ def _proven_highlight(results: StudyResults, proof: Proof) -> list[Highlight]:
         return []
     fidelity = str(proof.evaluations.fidelity[place])
     label = f"{look(metric).title} by {'RTL' if fidelity == Fidelity.RTL else fidelity}"
-    remark = f"{metric_text(metric, float(proof.cheaper[place]))} by the {results.log.fidelity[0]} evaluator"
-    return [Highlight(label, metric_text(metric, float(measured[place])), (remark,))]
+    remark = f"{text_of(results, metric, float(proof.cheaper[place]))} by the {results.log.fidelity[0]} evaluator"
+    return [Highlight(label, text_of(results, metric, float(measured[place])), (remark,))]
 
 
 def _log_remarks(log: Evaluations) -> tuple[str, ...]:
@@ -108,12 +108,12 @@ def _highlight(results: StudyResults, metric: str) -> Highlight:
     value = results.winner.metrics.get(metric, math.nan)
     remarks = []
     if metric in results.bounds:
-        remarks.append(f"of {metric_text(metric, results.bounds[metric])} allowed")
+        remarks.append(f"of {text_of(results, metric, results.bounds[metric])} allowed")
     for _, other in results.contenders()[1:]:
         text = comparison(metric, value, other.metrics.get(metric, math.nan))
         if text and other.failure is None:
             remarks.append(f"{text} {'to' if text == 'equal' else 'than'} {in_sentence(other)}")
-    return Highlight(f"{look(metric).title} of the winner", metric_text(metric, value), tuple(remarks))
+    return Highlight(f"{look(metric).title} of the winner", text_of(results, metric, value), tuple(remarks))
 
 
 def notice(results: StudyResults) -> str:
@@ -139,7 +139,7 @@ def _search_sentence(results: StudyResults) -> str:
 
 def _winner_sentence(results: StudyResults) -> str:
     metric = results.problem.metric
-    value = metric_text(metric, results.winner.metrics.get(metric, math.nan))
+    value = text_of(results, metric, results.winner.metrics.get(metric, math.nan))
     reached = f"a {_in_text(look(metric).title)} of {value}"
     if results.winner_is_from_log:
         if results.candidates is None:
@@ -180,7 +180,7 @@ def _proof_sentence(results: StudyResults) -> str:
         )  # fmt: skip
     if place is None:
         return ""
-    measured = metric_text(results.problem.metric, float(results.measured(proof.evaluations)[place]))
+    measured = text_of(results, results.problem.metric, float(results.measured(proof.evaluations)[place]))
     return f"Of {count:,} designs that {truer} measured again it is the best, with {measured}." if count > 1 else (
         f"Measured again by {truer}, it has {measured}."
     )  # fmt: skip
@@ -204,7 +204,7 @@ def _baseline_sentence(results: StudyResults) -> str:
     if not text:
         return ""
     how = "equal to" if text == "equal" else f"{text} than"
-    return f"It is {how} {in_sentence(baseline)} ({metric_text(metric, other)} by the same evaluator)."
+    return f"It is {how} {in_sentence(baseline)} ({text_of(results, metric, other)} by the same evaluator)."
 
 
 def _log_sentence(results: StudyResults) -> str:

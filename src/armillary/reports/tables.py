@@ -10,13 +10,12 @@ import numpy as np
 
 from armillary.metrics import METRICS
 from armillary.reports.layer_figures import BOUND_NAMES
+from armillary.reports.units import LayerUnits, layer_units, text_of
 from armillary.reports.wording import (
-    Scale,
     comparison,
     duration,
     listed,
     look,
-    metric_text,
     number,
     percent,
     quantity,
@@ -93,9 +92,9 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class LayerTable:
-    """The per-layer table with the unit of its times, and how to read its mappings; empty if it has none."""
+    """The per-layer table with the units of its columns, and how to read its mappings; empty if it has none."""
 
-    unit: str
+    units: LayerUnits
     names: tuple[str, ...]
     rows: tuple[LayerRow, ...]
     mappings: str
@@ -110,7 +109,7 @@ def _heading(results: StudyResults, role: Role, contender: Contender) -> Heading
     if contender.failure is not None:
         return Heading(role, contender.name, contender.note, "infeasible", str(contender.failure))
     broken = [
-        f"{metric_text(name, contender.metrics[name])} exceeds the bound of {metric_text(name, bound)}"
+        f"{text_of(results, name, contender.metrics[name])} exceeds the bound of {text_of(results, name, bound)}"
         for name, bound in results.bounds.items()
         if contender.metrics.get(name, 0.0) > bound
     ]
@@ -168,9 +167,9 @@ def _metric_row(results: StudyResults, name: str) -> MetricRow:
     bound = results.bounds.get(name)
     return MetricRow(
         label=look(name).title,
-        values=tuple(metric_text(name, value) for value in values),
+        values=tuple(text_of(results, name, value) for value in values),
         comparisons=tuple(comparison(name, values[0], value) for value in values[1:]),
-        bound="" if bound is None else f"at most {metric_text(name, bound)}",
+        bound="" if bound is None else f"at most {text_of(results, name, bound)}",
     )
 
 
@@ -180,10 +179,10 @@ def layer_table(results: StudyResults) -> LayerTable | None:
     if not shown:
         return None
     seconds = np.stack([contender.layer_seconds() for contender in shown])
-    scale = Scale.of(seconds[0].tolist(), "s")
-    rows = [_layer_row(shown[0], i, seconds[:, i], scale) for i in range(seconds.shape[1])]
+    units = layer_units(shown)
+    rows = [_layer_row(shown[0], i, seconds[:, i], units) for i in range(seconds.shape[1])]
     names = tuple(contender.name for contender in shown)
-    return LayerTable(scale.unit, names, tuple(rows), _how_to_read(shown[0]))
+    return LayerTable(units, names, tuple(rows), _how_to_read(shown[0]))
 
 
 def _how_to_read(contender: Contender) -> str:
@@ -209,20 +208,20 @@ def left_out(results: StudyResults) -> list[str]:
     return [name for name in of_workload if name.split("#")[0] not in there]
 
 
-def _layer_row(winner: Contender, position: int, seconds: np.ndarray, scale: Scale) -> LayerRow:
+def _layer_row(winner: Contender, position: int, seconds: np.ndarray, units: LayerUnits) -> LayerRow:
     layer = winner.layers[position]
     return LayerRow(
         position=position + 1,
         name_parts=tuple(re.split(r"(?<=[/._])", layer.name)),  # where a long name may break
         kind=layer.kind,
         runs=f"{layer.count:,}",
-        macs=quantity(layer.macs, "MAC"),
-        seconds=tuple(number(float(value) * scale.factor) for value in seconds),
+        macs=number(layer.macs * units.work.factor),
+        seconds=tuple(number(float(value) * units.time.factor) for value in seconds),
         gain=comparison("runtime_s", float(seconds[0]), float(seconds[1])) if len(seconds) > 1 else "",
         bound=BOUND_NAMES[layer.bound],
         utilization=percent(layer.utilization),
-        dram=quantity(layer.dram_bytes, "B"),
-        energy=quantity(layer.energy_pj * 1e-12, "J"),
+        dram=number(layer.dram_bytes * units.traffic.factor),
+        energy=number(layer.energy_pj * units.energy.factor),
         mapping=layer.mapping,
     )
 

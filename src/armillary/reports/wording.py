@@ -142,25 +142,20 @@ def quantity(value: float, unit: str) -> str:
     return f"{number(value / 10**power)} {_PREFIXES[power]}{unit}"
 
 
-def metric_text(metric: str, value: float) -> str:
-    """Return the value of a metric with its unit."""
-    shown = look(metric)
-    if not math.isfinite(value):
-        return MISSING
-    scaled = value * shown.factor
-    if not shown.prefixed:
-        return f"{number(scaled)} {shown.unit}".rstrip()
-    if abs(scaled) >= 1e18:
-        return f"{_times_power(scaled)} {shown.unit}"
-    return quantity(scaled, shown.unit)
-
-
 @dataclass(frozen=True)
 class Scale:
-    """One unit for a whole axis: multiply by `factor`, write `unit`."""
+    """One unit for a quantity, e.g. for a whole axis: multiply by `factor`, write `unit`."""
 
     factor: float
     unit: str
+
+    def text(self, value: float) -> str:
+        """Return a value in this unit, with the unit."""
+        scaled = value * self.factor
+        if not math.isfinite(scaled):
+            return MISSING
+        written = number(scaled) if abs(scaled) < 1e6 else _times_power(scaled)
+        return f"{written} {self.unit}".rstrip()
 
     @staticmethod
     def of(values: Iterable[float], unit: str, factor: float = 1.0) -> Scale:
@@ -176,12 +171,12 @@ class Scale:
         return Scale.of(values, shown.unit, shown.factor) if shown.prefixed else Scale(shown.factor, shown.unit)
 
 
-def bytes_text(value: float) -> str:
-    """Return a memory size with a binary prefix: 2097152 -> `2 MiB`."""
+def bytes_text(value: float, *, least: float) -> str:
+    """Return a memory size with the binary prefix that suits the least of its kind: (2097152, 4096) -> `2,048 KiB`."""
     for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if abs(value) >= 2**power:
-            return f"{value / 2**power:.4g} {unit}"
-    return f"{value:g} B"
+        if abs(least) >= 2**power:
+            return f"{value / 2**power:,.7g} {unit}"
+    return f"{value:,.7g} B"
 
 
 def value_text(parameter: Parameter, value: Value) -> str:
@@ -189,7 +184,9 @@ def value_text(parameter: Parameter, value: Value) -> str:
     if isinstance(value, str):
         return value
     if parameter.unit == "bytes":
-        return bytes_text(value)
+        return bytes_text(
+            value, least=min((v for v in parameter.values if not isinstance(v, str) and v), default=value)
+        )
     plain = f"{value:,}" if isinstance(value, int) else f"{value:,g}"
     return plain if parameter.unit == "1" else f"{plain} {parameter.unit}"
 
