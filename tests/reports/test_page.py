@@ -14,15 +14,16 @@ from armillary.hardware.templates.edge_tpu import TEMPLATE
 from armillary.problems.criteria import Bound
 from armillary.problems.problem import Problem
 from armillary.reports.page import charts, packed, render, write_report
+from armillary.reports.tables import metric_rows
 from armillary.reports.units import text_of
-from armillary.reports.wording import TIMES
+from armillary.reports.wording import TIMES, number, quantity
 from armillary.spaces.space import Parameter, Space
 from armillary.studies.results import Candidates
 from armillary.types import ArmillaryError, Design, Failure
 from armillary.workloads.layer import Layer, LayerUse, Workload
 from reports.plausible import explained
 
-ALL_CHARTS = 13
+ALL_CHARTS = 14
 HOSTILE = "<script>alert('x')</script>&\"net\""
 
 
@@ -159,8 +160,8 @@ def test_no_feasible_candidate_makes_the_best_of_the_log_the_winner(results):
     )
     text = Outline(render(poor)).text
     assert "the winner shown here is the best logged design" in text
-    assert "no candidate was legal" in text
-    assert "None of the 256 candidates was legal" in text
+    assert "no candidate was within bounds" in text
+    assert "None of the 256 candidates was within bounds" in text
     assert set(charts(results)) - set(charts(poor)) == {"candidate-progress"}
 
 
@@ -367,3 +368,20 @@ def test_what_is_packed_unpacks_to_the_same_and_the_same_text_packs_alike():
     assert gzip.decompress(base64.b64decode(packed(text))).decode() == text
     assert packed(text) == packed(text)
     assert "<" not in packed(text)
+
+
+def test_throughput_power_and_efficiency_stand_beside_the_metrics(results, outline):
+    winner = results.winner
+    runtime_s, energy_pj = winner.metrics["runtime_s"], winner.metrics["energy_pj"]
+    macs = sum(layer.macs for layer in winner.layers)
+    rows = {row.label: row.values[0] for row in metric_rows(results)}
+    assert rows["Throughput"] == f"{number(1 / runtime_s)} inferences/s"
+    assert rows["Mean power"] == quantity(energy_pj * 1e-12 / runtime_s, "W")
+    assert rows["Efficiency"] == f"{number(2 * macs / energy_pj)} TOPS/W"
+    assert "DRAM traffic of Winner, Best of log and Edge TPU: weights stay on chip." in outline.text
+
+
+def test_the_page_says_feasible_and_within_bounds_in_one_sense(results, outline):
+    said = outline.text + " ".join(f"{c.title} {c.caption} {c.label} {c.spec}" for c in charts(results).values())
+    assert "legal" not in said.lower()
+    assert "It is within bounds where it is feasible and keeps every bound of the goal" in outline.text

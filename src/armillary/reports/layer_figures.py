@@ -6,6 +6,7 @@ import html
 from collections.abc import Mapping
 
 import numpy as np
+import plotly.graph_objects as go
 
 from armillary.evaluators.explanation import BOUNDS, Bound, LayerCost
 from armillary.reports.theme import (
@@ -24,6 +25,7 @@ from armillary.reports.wording import TIMES, Scale, listed, number, percent, tit
 from armillary.studies.results import Contender, Role, StudyResults
 
 MOST_LAYERS = 16
+_LAYERS_COLOUR, _OVERHEAD_COLOUR = "#44aa99", "#ddcc77"
 BOUND_NAMES: dict[Bound, str] = {
     "compute": "Compute",
     "dram": "DRAM",
@@ -115,12 +117,58 @@ def layer_hover(layer: LayerCost, seconds: float, units: LayerUnits) -> str:
     return "<br>".join(lines)
 
 
-def time_by_bound(contender: Contender) -> dict[Bound, float]:
-    """Return the share of a contender's time that each limit accounts for."""
+def time_split(results: StudyResults) -> Chart | None:
+    """The time of each contender: the layers, and what comes beside them, of which no design changes some."""
+    shown = runners(results)
+    causes = list(dict.fromkeys(cause for _, c in shown for cause, seconds in c.overhead_s.items() if seconds > 0))
+    if not causes:
+        return None
+    fixed = {cause for _, c in shown if c.explanation for cause in c.explanation.fixed}
+    scale = study_scale(results, "runtime_s")
+    parts = [("Layers", [float(c.layer_seconds().sum()) for _, c in shown], _LAYERS_COLOUR)]
+    for cause in sorted(causes, key=lambda cause: cause in fixed):
+        name = f"{title(cause)} ({'fixed' if cause in fixed else 'overhead'})"
+        colour = BOUND_COLOURS["overhead"] if cause in fixed else _OVERHEAD_COLOUR
+        parts.append((name, [c.overhead_s.get(cause, 0.0) for _, c in shown], colour))
+    figure = blank()
+    for name, seconds, colour in parts:
+        _add_part(figure, name, seconds, colour, scale)
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(axis(f"Time per inference ({scale.unit})"), rangemode="tozero")
+    set_labels(figure, [c.name for _, c in shown])
+    rests = [f"{scale.text(c.rest_s)} of {scale.text(c.total_s)} on {c.name}" for _, c in shown]
+    totals = [f"{scale.text(c.total_s)} on {c.name}" for _, c in shown]
+    changeable = f"A design can change {listed(rests)}; the rest is the same on every design."
+    caption = changeable if fixed else f"An inference takes {listed(totals)}."
+    return Chart(
+        "time-split",
+        "What a design can change of the time" if fixed else "Time per inference",
+        caption,
+        f"Stacked bars of time per inference. {caption}",
+        figure,
+        130 + 46 * len(shown),
+    )
+
+
+def _add_part(figure: go.Figure, name: str, seconds: list[float], colour: str, scale: Scale) -> None:
+    figure.add_bar(
+        x=[value * scale.factor for value in seconds],
+        y=list(range(len(seconds))),
+        orientation="h",
+        name=html.escape(name),
+        marker={"color": colour, "line": {"color": "#ffffff", "width": 1}},
+        text=[scale.text(value) for value in seconds],
+        textposition="none",
+        hovertemplate="%{text}<extra>" + html.escape(name) + "</extra>",
+    )
+
+
+def time_by_bound(contender: Contender, *, with_fixed: bool = True) -> dict[Bound, float]:
+    """Return the share of a contender's time that each limit accounts for, with the fixed overhead or without."""
     spent = dict.fromkeys(BOUNDS, 0.0)
     for layer, seconds in zip(contender.layers, contender.layer_seconds().tolist(), strict=True):
         spent[layer.bound] += seconds
-    spent["overhead"] += sum(contender.overhead_s.values())
+    spent["overhead"] += sum(contender.overhead_s.values()) - (0.0 if with_fixed else contender.fixed_s)
     total = sum(spent.values()) or 1.0
     return {bound: seconds / total for bound, seconds in spent.items()}
 

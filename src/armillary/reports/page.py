@@ -15,7 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from armillary.atomic_file import replaced
-from armillary.reports import candidate_figures, figures, layer_figures, proof, roofline, summary, tables
+from armillary.reports import candidate_figures, figures, layer_figures, proof, roofline, summary, tables, wording
 from armillary.reports.theme import Chart
 from armillary.studies.results import StudyResults
 
@@ -46,6 +46,7 @@ def charts(results: StudyResults) -> dict[str, PageChart]:
         candidate_figures.predicted_measured(results),
         candidate_figures.log_progress(results),
         candidate_figures.candidate_progress(results),
+        layer_figures.time_split(results),
         layer_figures.layer_times(results),
         layer_figures.bounds(results),
         roofline.roofline(results),
@@ -94,6 +95,8 @@ def render(results: StudyResults) -> str:
         highlights=summary.highlights(results),
         notice=summary.notice(results),
         paragraphs=summary.paragraphs(results),
+        within=wording.within(results.bounds),
+        remarks=tables.remarks(results),
         evaluators=summary.evaluators(results),
         parts=summary.part_rows(results),
         proof=proof.proof_table(results),

@@ -121,6 +121,7 @@ def _add_layers(figure: go.Figure, role: Role, contender: Contender, scale: Scal
     largest = max(seconds) or 1.0
     drawn = [i for i, layer in enumerate(contender.layers) if seconds[i] > 0 and layer.macs > 0]
     rates = {i: contender.layers[i].macs / seconds[i] * scale.factor for i in drawn}
+    drawn_first = "x" if any(contender.layers[i].dram_bytes > 0 for i in drawn) else "x2"
     for panel in ("x", "x2"):
         rows = [i for i in drawn if (contender.layers[i].dram_bytes > 0) == (panel == "x")]
         if not rows:
@@ -137,9 +138,9 @@ def _add_layers(figure: go.Figure, role: Role, contender: Contender, scale: Scal
                 "opacity": 0.7,
                 "line": {"color": "#ffffff", "width": 1},
             },
-            name=html.escape(contender.name),
-            legendgroup=role,
-            showlegend=False,
+            name=f"Layers of {html.escape(contender.name)}",
+            legendgroup=f"layers of {role}",
+            showlegend=panel == drawn_first,
             text=[_hover(contender, i, seconds[i], rates[i], scale, units) for i in rows],
             hovertemplate="%{text}<extra>" + html.escape(contender.name) + "</extra>",
         )

@@ -23,6 +23,7 @@ from armillary.reports.wording import (
     shortened,
     signed,
     title,
+    within,
 )
 from armillary.studies.results import Contender, Proof, StudyResults
 from armillary.types import Evaluations, Fidelity, options_from
@@ -33,7 +34,7 @@ _LIMITS = {
     "compute": "compute",
     "dram": "DRAM traffic",
     "on-chip": "on-chip traffic",
-    "overhead": "fixed overhead",
+    "overhead": "overhead",
 }
 
 
@@ -79,8 +80,7 @@ def highlights(results: StudyResults) -> list[Highlight]:
     shown.append(Highlight(designs, f"{len(results.log):,}", _log_remarks(results.log)))
     if results.candidates is not None:
         total, legal = len(results.candidates.predicted), int(results.legal(results.candidates.evaluations).sum())
-        within = "within bounds" if results.bounds else "feasible"
-        shown.append(Highlight("Candidates measured", f"{total:,}", (f"{legal:,} {within}",)))
+        shown.append(Highlight("Candidates measured", f"{total:,}", (f"{legal:,} {within(results.bounds)}",)))
     return shown
 
 
@@ -125,7 +125,7 @@ def notice(results: StudyResults) -> str:
 
 def paragraphs(results: StudyResults) -> list[str]:
     """Return the study in two short paragraphs: what came out, and how the search went."""
-    outcome = [_search_sentence, _winner_sentence, _baseline_sentence, _limit_sentence, _proof_sentence]
+    outcome = [_search_sentence, _winner_sentence, _baseline_sentence, split_sentence, _limit_sentence, _proof_sentence]
     search = [_log_sentence, _candidates_sentence]
     return [" ".join(text for say in part if (text := say(results))) for part in (outcome, search)]
 
@@ -148,7 +148,7 @@ def _winner_sentence(results: StudyResults) -> str:
         if beating(results):
             return f"The winner is the best design of the log itself, with {reached}."
         legal = results.legal(results.candidates.evaluations).any()
-        why = "no candidate beat it" if legal else "no candidate was legal"
+        why = "no candidate beat it" if legal else f"no candidate was {within(results.bounds)}"
         return f"The winner is the best design of the log itself, with {reached}: {why}."
     text = comparison(
         metric, results.winner.metrics.get(metric, math.nan), results.best_of_log.metrics.get(metric, math.nan)
@@ -243,17 +243,39 @@ def _candidates_sentence(results: StudyResults) -> str:
         else ""
     )
     return (
-        f"Of the {len(legal):,} candidates that the surrogate proposed, {int(legal.sum()):,} were legal when measured "
-        f"and {better or 'none'} beat the best of the log.{ranked}"
+        f"Of the {len(legal):,} candidates that the surrogate proposed, {int(legal.sum()):,} were "
+        f"{within(results.bounds)} when measured and {better or 'none'} beat the best of the log.{ranked}"
+    )
+
+
+def split_sentence(results: StudyResults) -> str:
+    """Return how much of the winner's time no design changes, and how it compares in the rest; empty if there is none.
+
+    Only where time is what was minimised.
+    """
+    winner = results.winner
+    if not winner.fixed_s or results.problem.metric not in ("runtime_s", "delay_cycles"):
+        return ""
+    causes = [] if winner.explanation is None else list(winner.explanation.fixed)
+    fixed, total, rest = (text_of(results, "runtime_s", s) for s in (winner.fixed_s, winner.total_s, winner.rest_s))
+    faster = [
+        f"{text} {'to' if text == 'equal' else 'than'} {in_sentence(other)}"
+        for _, other in results.contenders()[1:]
+        if other.layers and (text := comparison("runtime_s", winner.rest_s, other.rest_s))
+    ]
+    return (
+        f"Of the {total} of an inference {fixed} are fixed overhead ({listed(causes)}), which no design changes; "
+        + (f"in the other {rest} it is {listed(faster)}." if faster else f"the other {rest} are what it can change.")
     )
 
 
 def _limit_sentence(results: StudyResults) -> str:
     if not results.winner.layers:
         return ""
-    shares = time_by_bound(results.winner)
+    shares = time_by_bound(results.winner, with_fixed=False)
     bound = max(shares, key=lambda name: shares[name])
-    return f"{_LIMITS[bound][:1].upper()}{_LIMITS[bound][1:]} sets the pace for {percent(shares[bound])} of its time."
+    whole = "what it can change" if results.winner.fixed_s else "its time"
+    return f"{_LIMITS[bound][:1].upper()}{_LIMITS[bound][1:]} sets the pace for {percent(shares[bound])} of {whole}."
 
 
 def evaluators(results: StudyResults) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from armillary.metrics import METRICS
+from armillary.metrics import METRICS, derived
 from armillary.reports.layer_figures import BOUND_NAMES
-from armillary.reports.units import LayerUnits, layer_units, text_of
+from armillary.reports.units import LayerUnits, layer_units, suiting, text_of
 from armillary.reports.wording import (
     comparison,
     duration,
@@ -27,6 +28,7 @@ from armillary.studies.results import Contender, Role, StudyResults
 from armillary.types import ArmillaryError, Value
 from armillary.workloads.layer import NotMapped
 
+_FIRST = ("runtime_s", "throughput_per_s", "delay_cycles", "energy_pj", "power_mw", "tops_per_w", "area_mm2")
 _MOST_NAMED = 4  # values of a categorical parameter
 
 
@@ -156,18 +158,45 @@ def _mark(parameter: Parameter, role: Role, value: Value) -> Mark | None:
 
 def metric_rows(results: StudyResults) -> list[MetricRow]:
     """Return one row per metric that any contender has: the objective first, then bounds, then the rest."""
-    shown = results.contenders()
-    known = {name for _, contender in shown for name in contender.metrics}
-    order = dict.fromkeys([results.problem.metric, *results.bounds, *METRICS, *sorted(known)])
-    return [_metric_row(results, name) for name in order if name in known]
+    shown = [_with_rates(contender) for _, contender in results.contenders()]
+    known = {name for metrics in shown for name in metrics}
+    order = dict.fromkeys([results.problem.metric, *results.bounds, *_FIRST, *METRICS, *sorted(known)])
+    return [_metric_row(results, name, shown) for name in order if name in known]
 
 
-def _metric_row(results: StudyResults, name: str) -> MetricRow:
-    values = [contender.metrics.get(name, math.nan) for _, contender in results.contenders()]
-    bound = results.bounds.get(name)
+def _with_rates(contender: Contender) -> dict[str, float]:
+    """Return a contender's metrics, with throughput, mean power and operations per energy where they follow.
+
+    A multiply-accumulate counts as two operations.
+    """
+    found = dict(contender.metrics)
+    runtime_s, energy_pj = (found.get(name, math.nan) for name in ("runtime_s", "energy_pj"))
+    macs = sum(layer.macs for layer in contender.layers)
+    if runtime_s > 0:
+        found["throughput_per_s"] = 1 / runtime_s
+    if (power_mw := derived(found, "power_mw")) is not None:
+        found["power_mw"] = power_mw
+    if macs and energy_pj > 0:
+        found["tops_per_w"] = 2 * macs / energy_pj
+    return found
+
+
+def remarks(results: StudyResults) -> list[str]:
+    """Return what to know beside the metrics, each remark once with the contenders that it is of."""
+    owners: dict[tuple[str, str], list[str]] = {}
+    for _, contender in results.contenders():
+        if contender.explanation is not None:
+            for told in contender.explanation.remarks.items():
+                owners.setdefault(told, []).append(contender.name)
+    return [f"{look(metric).title} of {listed(names)}: {text}." for (metric, text), names in owners.items()]
+
+
+def _metric_row(results: StudyResults, name: str, shown: Sequence[Mapping[str, float]]) -> MetricRow:
+    values = [metrics.get(name, math.nan) for metrics in shown]
+    bound, scale = results.bounds.get(name), suiting(name, values)
     return MetricRow(
         label=look(name).title,
-        values=tuple(text_of(results, name, value) for value in values),
+        values=tuple(scale.text(value) for value in values),
         comparisons=tuple(comparison(name, values[0], value) for value in values[1:]),
         bound="" if bound is None else f"at most {text_of(results, name, bound)}",
     )

@@ -17,7 +17,11 @@ def head_of(metric: str) -> str:
 
 def scale_of(metric: str, contenders: Iterable[Contender]) -> Scale:
     """Return the unit in which a metric of networks is written: it suits the first contender that has it."""
-    values = (contender.metrics.get(metric, math.nan) for contender in contenders if contender.failure is None)
+    return suiting(metric, (c.metrics.get(metric, math.nan) for c in contenders if c.failure is None))
+
+
+def suiting(metric: str, values: Iterable[float]) -> Scale:
+    """Return the unit of a metric that suits the first known of the values."""
     first = next((value for value in values if math.isfinite(value) and value), None)
     return Scale.of_metric(metric, [] if first is None else [first])
 

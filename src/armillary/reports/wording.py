@@ -55,7 +55,9 @@ _LOOKS = {
     "delay_cycles": Look("Delay", "cycles", less="faster", more="slower"),
     "energy_pj": Look("Energy", "J", 1e-12, less="less energy", more="more energy"),
     "area_mm2": Look("Area", "mm²", prefixed=False, less="smaller", more="larger"),
-    "power_mw": Look("Power", "W", 1e-3),
+    "power_mw": Look("Mean power", "W", 1e-3),
+    "throughput_per_s": Look("Throughput", "inferences/s", prefixed=False),
+    "tops_per_w": Look("Efficiency", "TOPS/W", prefixed=False),
     "dram_bytes": Look("DRAM traffic", "B", less="less traffic", more="more traffic"),
     "onchip_bytes": Look("On-chip traffic", "B", less="less traffic", more="more traffic"),
     "compute_cycles": Look("Cycles of compute alone", "cycles"),
@@ -230,6 +232,11 @@ def shortened(text: str, width: int) -> str:
         return text
     head = (width - 1) // 2
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def within(bounds: Iterable[str]) -> str:
+    """Return what to call designs that can run the workload and keep every bound, if there is one."""
+    return "within bounds" if list(bounds) else "feasible"
 
 
 def listed(items: list[str], last: str = "and") -> str:

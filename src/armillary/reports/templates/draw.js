@@ -114,6 +114,16 @@
       .then(() => { holder.dataset.drawn = "yes"; });
   };
 
+  // A fading edge tells that a table goes on there.
+  const fade = (box) => {
+    box.classList.toggle("more-right", box.scrollLeft + box.clientWidth < box.scrollWidth - 4);
+    box.classList.toggle("more-below", box.scrollTop + box.clientHeight < box.scrollHeight - 4);
+  };
+  document.querySelectorAll(".scroll").forEach((box) => {
+    box.addEventListener("scroll", () => fade(box), { passive: true });
+    new ResizeObserver(() => fade(box)).observe(box);
+  });
+
   const holders = Array.from(document.querySelectorAll(".plot"));
   const drawAll = async () => {
     const [library, figures] = await Promise.all([unpacked("packed-plotly"), unpacked("packed-specs")]);
