@@ -141,6 +141,7 @@ def _proof_of(study: StudyResults) -> dict[str, dict[str, float]] | None:
 
 
 def _show_study(study: StudyResults, report: Path, design_file: Path) -> None:
+    from armillary.reports.summary import split_sentence
     from armillary.reports.units import scale_of
 
     contenders = [c for c in (study.winner, study.best_of_log, study.baseline) if c is not None]
@@ -152,6 +153,8 @@ def _show_study(study: StudyResults, report: Path, design_file: Path) -> None:
     ratio = f"{logged / ours:.2f}x" if ours > 0 else f"{logged:.4g} to {ours:.4g}"
     better = f"{ratio} as fast as" if metric == "runtime_s" else f"{ratio} better in {metric} than"
     print(f"\nThe winner ({study.winner.note}) is {better} the best of the log.")
+    if split := split_sentence(study):
+        print(split)
     for fidelity, metrics in (_proof_of(study) or {}).items():
         print(
             f"{fidelity}  {shown[metric].text(metrics[metric])}" if metric in metrics else f"{fidelity}  not feasible"
@@ -428,9 +431,9 @@ def search(
     }
 
     def show() -> None:
-        print(f"{found.evaluated:,} evaluations, {found.feasible:,} of them legal")
+        print(f"{found.evaluated:,} evaluations, {found.feasible:,} of them feasible and within bounds")
         if found.best is None:
-            print("no legal design was met; raise --budget or the bounds")
+            print("no design was feasible and within bounds; raise --budget or the bounds")
         else:
             _show_best(found.best, metric)
             print("\n" + "\n".join(f"{path.stem:10} {path}" for path in (*found.files, folder.report)))
