@@ -7,10 +7,13 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+import armillary
+from armillary.console import note, set_voice
 from armillary.types import ArmillaryError
 
 app = typer.Typer(
@@ -18,7 +21,6 @@ app = typer.Typer(
     help="Architect deep-learning accelerators from data and prior knowledge.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 workloads_app = typer.Typer(help="The networks of the zoo, and ONNX files.", invoke_without_command=True)
 templates_app = typer.Typer(help="The parameterised accelerators.", invoke_without_command=True)
@@ -28,6 +30,31 @@ app.add_typer(workloads_app, name="workloads")
 app.add_typer(templates_app, name="templates")
 app.add_typer(log_app, name="log")
 app.add_typer(rtl_app, name="rtl")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"armillary {armillary.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", help="Print the version and end.", callback=_say_version, is_eager=True)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell how long each stage took, and where an error came from.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")] = False,
+    log_file: Annotated[
+        Path | None, typer.Option(help="Append what happens, progress too, to this file, with times.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Architect deep-learning accelerators from data and prior knowledge."""
+    set_voice(quiet=quiet, verbose=verbose, log_file=log_file)
+    note(command_line())
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0)]
@@ -166,6 +193,11 @@ def digest_of(workload: Any) -> str:
     from armillary.workloads.describe import as_json as described
 
     return hashlib.sha256(json.dumps(described(workload), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def resumable(place: Path | str) -> str:
+    """Return what to say when work that keeps its finished parts in a place is interrupted."""
+    return f"what was finished is kept in {place}; run the same command again to resume"
 
 
 def command_line() -> str:

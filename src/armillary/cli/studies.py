@@ -31,6 +31,7 @@ from armillary.cli.shared import (
     limits_of,
     one_metric,
     options_of,
+    resumable,
     template_of,
     verified_by,
     workload_of,
@@ -115,7 +116,7 @@ def design(
         options=options_of(options),
         verify=verified_by(verify, template, fidelity),
     )
-    with progress_bars() as on_progress:
+    with progress_bars(resumable(folder.path)) as on_progress:
         study = run_design(
             request, chosen, workload, folder, command=command_line(), limits=limits, on_progress=on_progress
         )
@@ -211,7 +212,7 @@ def collect(
     spec = evaluators.spec_of(template, fidelity_of(fidelity), options_of(options), seed=seed)
     executor = LocalExecutor(Log(log), limits=limits_of(time_limit, memory_limit))
     networks = [workload_of(name, dim) for name in workload]
-    with progress_bars() as on_progress:
+    with progress_bars(resumable(log)) as on_progress:
         rows = [
             asdict(
                 run(
@@ -413,7 +414,7 @@ def search(
         metric=metric,
         verify=verified_by(verify, template, fidelity),
     )
-    with progress_bars() as on_progress:
+    with progress_bars(resumable(folder.path)) as on_progress:
         found = run_search(
             request, chosen, network, folder, command=command_line(), limits=limits, on_progress=on_progress
         )
