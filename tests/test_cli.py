@@ -16,15 +16,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from armillary import __version__
+from armillary import __version__, optimizers, surrogates
 from armillary.atomic_file import is_unfinished
 from armillary.cli import main
 from armillary.cli.shared import digest_of
+from armillary.hardware import templates
 from armillary.hardware.templates import spotlight
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
+from armillary.mapping.goals import GOALS, METHODS
+from armillary.spaces.samplers import SAMPLERS
 from armillary.surrogates import hurdle
-from armillary.surrogates.prime import training as prime_training
-from armillary.surrogates.prime.training import Rung, Schedule
+from armillary.surrogates.prime import schedules as prime_schedules
+from armillary.surrogates.prime.schedules import SCHEDULES, Rung, Schedule
 from armillary.workloads import zoo
 
 ARMILLARY = [sys.executable, "-c", "from armillary.cli import main; main()"]
@@ -241,7 +244,7 @@ def test_evaluates_with_options_and_given_mappings_and_shows_the_layers(tmp_path
 def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
     short = Schedule(rungs=(Rung(30, 2),), warmup=30, batch=64, learning_rate=1e-3, checkpoint=2, refit=20)
     for name in ("brief", "quick"):
-        monkeypatch.setitem(prime_training.SCHEDULES, name, short)
+        monkeypatch.setitem(prime_schedules.SCHEDULES, name, short)
     monkeypatch.setattr(hurdle, "_SETTING", {"steps": 300, "caution": 0.0})
     log = tmp_path / "log"
     answer("collect", "--workload", "mobilenet_v2", "--samples", "1500", "--log", log)
@@ -411,7 +414,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
 
 
 SHORT = """
-from armillary.surrogates.prime import training as t
+from armillary.surrogates.prime import schedules as t
 t.SCHEDULES["brief"] = t.Schedule(rungs=(t.Rung(30, 2),), warmup=30, batch=64, checkpoint=2, refit=20)
 """
 
@@ -597,6 +600,22 @@ def test_completes_commands_and_options():
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["design"]
     assert "_ARMILLARY_COMPLETE" in armillary("--show-completion", "bash").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "there"),
+    [
+        ("design", [*SAMPLERS, *SCHEDULES, *surrogates.names(), *templates.names(), "rtl"]),
+        ("search", optimizers.names()),
+        ("evaluate", [*METHODS, *GOALS, "external"]),
+        ("fit", list(SCHEDULES)),
+    ],
+)
+def test_help_lists_what_an_option_may_be(command, there):
+    said = " ".join(armillary(command, "--help").stdout.split())
+    assert [name for name in there if name not in said] == []
+    assert "physical" not in said  # no evaluator is one yet
+    assert "{" not in said.replace("{model}", "")
 
 
 def test_quiet_prints_the_result_alone_and_a_log_file_what_happened(tmp_path):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from armillary.cli.choices import Choosing
 from armillary.cli.shared import (
     Json,
     LogPath,
@@ -47,7 +48,7 @@ def log_export(
     print_result({"rows": rows, "file": str(csv)}, as_json, lambda: print(f"{rows:,} rows in {csv}"))
 
 
-@log_app.command("import")
+@log_app.command("import", cls=Choosing)
 def log_import(
     files: Annotated[list[Path], typer.Argument(help="CSV files, or TFRecord files of PRIME's public dataset.")],
     log: LogPath,

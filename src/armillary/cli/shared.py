@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import armillary
+from armillary.cli.choices import completing
 from armillary.console import note, set_voice
 from armillary.types import ArmillaryError
 
@@ -60,7 +61,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0)]
 Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimension, e.g. batch=1. Repeatable.")]
 Device = Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")]
-TemplateName = Annotated[str, typer.Option("--template", help="A name from `armillary templates`.")]
+TemplateName = Annotated[
+    str, typer.Option("--template", help="One of {templates}.", autocompletion=completing("templates"))
+]
 LogPath = Annotated[str, typer.Option("--log", help="Folder or fsspec address of the log.")]
 Area = Annotated[float | None, typer.Option(help="Short form of --bound area_mm2=NUMBER.")]
 Power = Annotated[float | None, typer.Option(help="Short form of --bound power_mw=NUMBER.")]
@@ -73,7 +76,17 @@ Options = Annotated[
         "--set", help="OPTION=VALUE of the evaluator; `armillary templates show NAME` lists them. Repeatable."
     ),
 ]
-FidelityName = Annotated[str, typer.Option("--fidelity", help="One that `armillary templates` names.")]
+FidelityName = Annotated[
+    str,
+    typer.Option(
+        "--fidelity",
+        help="One of {fidelities}; `armillary templates` tells which a template has.",
+        autocompletion=completing("fidelities"),
+    ),
+]
+SamplerName = Annotated[
+    str, typer.Option("--sampler", help="One of {samplers}.", autocompletion=completing("samplers"))
+]
 Verify = Annotated[
     str | None,
     typer.Option(help="Truer fidelities on which the best designs are measured again, e.g. rtl; with commas between."),
@@ -114,14 +127,13 @@ def template_of(name: str, workloads: Sequence[str], dims: Sequence[str] | None 
 
 def fidelity_of(text: str) -> Any:
     """Return the fidelity of `--fidelity`; refuses an unknown one."""
+    from armillary import evaluators
     from armillary.types import Fidelity
 
-    try:
-        return Fidelity(text)
-    except ValueError:
-        raise ArmillaryError(
-            f"--fidelity {text!r} is not allowed; choose one of {[str(f) for f in Fidelity]}"
-        ) from None
+    offered = [*evaluators.offered(), str(Fidelity.EXTERNAL)]
+    if text not in offered:
+        raise ArmillaryError(f"--fidelity {text!r} is not allowed; choose one of {offered}")
+    return Fidelity(text)
 
 
 def bounds_of(texts: Sequence[str] | None, **short: float | None) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import (
     Area,
     Bounds,
@@ -19,6 +20,7 @@ from armillary.cli.shared import (
     MemoryLimit,
     Options,
     Power,
+    SamplerName,
     Seed,
     TemplateName,
     TimeLimit,
@@ -56,11 +58,12 @@ Minimize = Annotated[
     typer.Option("--minimize", "--metric", help="The metric to minimise, e.g. edp_pj_cycles; default: runtime_s."),
 ]
 SurrogateName = Annotated[
-    str | None, typer.Option("--surrogate", help="A name from `armillary surrogates`; default: hurdle.")
+    str | None,
+    typer.Option("--surrogate", help="One of {surrogates}; default: hurdle.", autocompletion=completing("surrogates")),
 ]
 
 
-@app.command()
+@app.command(cls=Choosing)
 def design(
     model: Annotated[str, typer.Argument(help="An ONNX file, or the name of a workload of the zoo.")],
     template: TemplateName = "edge_tpu",
@@ -72,12 +75,12 @@ def design(
     out: Annotated[Path | None, typer.Option(help="Folder of the study; default: the model's name + .study")] = None,
     log: Annotated[str | None, typer.Option(help="A log to reuse and extend; default: one in the folder.")] = None,
     samples: Annotated[int, typer.Option(help="Designs to evaluate for the log.", min=1)] = 16_384,
-    sampler: Annotated[str, typer.Option(help="random, lhs, sobol or halton.")] = "sobol",
+    sampler: SamplerName = "sobol",
     top: Annotated[int, typer.Option(help="Candidates to verify.", min=1)] = 256,
     surrogate: SurrogateName = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: quick."),
+        typer.Option(help="How PRIME trains: {schedules}; default: quick.", autocompletion=completing("schedules")),
     ] = None,
     fidelity: FidelityName = "analytical",
     options: Options = None,
@@ -185,13 +188,13 @@ def _headline(contender: Contender, shown: Mapping[str, Scale]) -> dict[str, str
     return {**cells, "design": " ".join(f"{value}" for value in contender.design.as_dict().values())}
 
 
-@app.command()
+@app.command(cls=Choosing)
 def collect(
     workload: Annotated[list[str], typer.Option(help="A name of the zoo or an ONNX file. Repeatable.")],
     log: LogPath,
     template: TemplateName = "edge_tpu",
     samples: Annotated[int, typer.Option(help="Designs per workload.", min=1)] = 16_384,
-    sampler: Annotated[str, typer.Option(help="random, lhs, sobol or halton.")] = "sobol",
+    sampler: SamplerName = "sobol",
     fidelity: FidelityName = "analytical",
     options: Options = None,
     time_limit: TimeLimit = None,
@@ -231,7 +234,7 @@ def collect(
     print_result(rows, as_json, lambda: print_table(rows))
 
 
-@app.command()
+@app.command(cls=Choosing)
 def fit(
     log: LogPath,
     out: Annotated[Path, typer.Option(help="File of the fitted model.")],
@@ -245,7 +248,7 @@ def fit(
     energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help="How long PRIME trains: brief, quick, full or paper; default: full."),
+        typer.Option(help="How PRIME trains: {schedules}; default: full.", autocompletion=completing("schedules")),
     ] = None,
     by_evaluator: Annotated[
         bool, typer.Option("--by-evaluator", help="Learn from rows of several evaluators, which becomes a column.")
@@ -284,7 +287,7 @@ def fit(
     print_result(content, as_json, lambda: print_table([content]))
 
 
-@app.command()
+@app.command(cls=Choosing)
 def propose(
     model: Annotated[Path, typer.Option(help="A model file of `armillary fit`.")],
     workload: Annotated[
@@ -372,10 +375,10 @@ def _limit(text: str, space: Space) -> Limit:
     return Limit(surrogates.read(path, space), bound)
 
 
-@app.command()
+@app.command(cls=Choosing)
 def search(
     workload: Annotated[str, typer.Option(help="A name of the zoo or an ONNX file.")],
-    optimizer: Annotated[str, typer.Option(help="A name from `armillary optimizers`.")],
+    optimizer: Annotated[str, typer.Option(help="One of {optimizers}.", autocompletion=completing("optimizers"))],
     budget: Annotated[int, typer.Option(help="Evaluations, infeasible ones included.", min=1)],
     study: Annotated[Path, typer.Option(help="Folder of the study.")],
     bound: Bounds = None,
@@ -452,7 +455,7 @@ def _show_best(best: Evaluation, metric: str) -> None:
     print_table([{"parameter": name, "value": value} for name, value in best.design.as_dict().items()])
 
 
-@app.command()
+@app.command(cls=Choosing)
 def report(
     study: Annotated[Path, typer.Argument(help="Folder of a finished study.")],
     as_json: Json = False,
