@@ -15,6 +15,7 @@ import typer
 from armillary import evaluators, optimizers, surrogates
 from armillary.benchmarks import BENCHES
 from armillary.cli import app
+from armillary.cli.choices import expanded
 from armillary.hardware import templates
 from armillary.log.layer_runs import LayerRuns
 from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, FAILURE_COLUMN, LAYER_RUNS, SPACE_COLUMN, to_table
@@ -38,14 +39,19 @@ def commands() -> str:
     """Return the reference of the command line."""
     parts = ["# Command line", "Exit status: 0, 1 (the work failed), 2 (the request was wrong), 130 (interrupted)."]
     root = typer.main.get_command(app)
+    parts += ["## Before the command", "As in `armillary --quiet design ...`.", _options(root)]
     for path, command in _leaves(root, "armillary"):
-        rows = [
-            (f"`{', '.join(p.opts)}`" if p.param_type_name == "option" else p.name.upper(), _default(p), p.help or "")
-            for p in command.params
-            if getattr(p, "help", None) is not None or p.param_type_name == "argument"
-        ]
-        parts += [f"## {path}", command.help or "", table(("option", "default", "meaning"), rows)]
+        parts += [f"## {path}", command.help or "", _options(command)]
     return "\n\n".join(parts)
+
+
+def _options(command: object) -> str:
+    rows = []
+    for p in command.params:
+        if getattr(p, "help", None) is not None or p.param_type_name == "argument":
+            name = f"`{', '.join(p.opts)}`" if p.param_type_name == "option" else p.name.upper()
+            rows.append((name, _default(p), expanded(p.help or "")))
+    return table(("option", "default", "meaning"), rows)
 
 
 def _default(parameter: object) -> str:

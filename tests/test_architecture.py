@@ -155,6 +155,7 @@ def test_modules_and_functions_stay_short():
     [
         "from armillary.cli import main; import sys; sys.argv = ['armillary', '--help']; main()",
         "from armillary.cli import main; import sys; sys.argv = ['armillary', 'design', '--help']; main()",
+        "from armillary.cli import main; import sys; sys.argv = ['armillary', 'evaluate', '--help']; main()",
         "from armillary.cli import main; import sys; sys.argv = ['armillary', 'templates', '--json']; main()",
         "from armillary import evaluators, optimizers, surrogates; optimizers.names(); surrogates.names()",
         "from armillary.log import store",

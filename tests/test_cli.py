@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,14 +16,18 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from armillary import __version__, optimizers, surrogates
 from armillary.atomic_file import is_unfinished
 from armillary.cli import main
 from armillary.cli.shared import digest_of
+from armillary.hardware import templates
 from armillary.hardware.templates import spotlight
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
+from armillary.mapping.goals import GOALS, METHODS
+from armillary.spaces.samplers import SAMPLERS
 from armillary.surrogates import hurdle
-from armillary.surrogates.prime import training as prime_training
-from armillary.surrogates.prime.training import Rung, Schedule
+from armillary.surrogates.prime import schedules as prime_schedules
+from armillary.surrogates.prime.schedules import SCHEDULES, Rung, Schedule
 from armillary.workloads import zoo
 
 ARMILLARY = [sys.executable, "-c", "from armillary.cli import main; main()"]
@@ -239,7 +244,7 @@ def test_evaluates_with_options_and_given_mappings_and_shows_the_layers(tmp_path
 def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
     short = Schedule(rungs=(Rung(30, 2),), warmup=30, batch=64, learning_rate=1e-3, checkpoint=2, refit=20)
     for name in ("brief", "quick"):
-        monkeypatch.setitem(prime_training.SCHEDULES, name, short)
+        monkeypatch.setitem(prime_schedules.SCHEDULES, name, short)
     monkeypatch.setattr(hurdle, "_SETTING", {"steps": 300, "caution": 0.0})
     log = tmp_path / "log"
     answer("collect", "--workload", "mobilenet_v2", "--samples", "1500", "--log", log)
@@ -409,7 +414,7 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
 
 
 SHORT = """
-from armillary.surrogates.prime import training as t
+from armillary.surrogates.prime import schedules as t
 t.SCHEDULES["brief"] = t.Schedule(rungs=(t.Rung(30, 2),), warmup=30, batch=64, checkpoint=2, refit=20)
 """
 
@@ -418,7 +423,7 @@ def _heed_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs inherit that it is ignored
 
 
-def interrupted(arguments, stage, script="", before_s=1.0):
+def interrupted(arguments, stage, script="", before_s=1.0, *, kept=True):
     """Run a command, press Ctrl-C once a stage was announced, and return what it said."""
     with subprocess.Popen(
         [sys.executable, "-c", script + "from armillary.cli import main\nmain()", *map(str, arguments)],
@@ -436,7 +441,8 @@ def interrupted(arguments, stage, script="", before_s=1.0):
         process.send_signal(signal.SIGINT)
         out, rest = process.communicate(timeout=60)
     assert process.returncode == 130, seen + rest
-    assert rest.splitlines()[-1].endswith("run the same command again to resume")
+    end = "run the same command again to resume" if kept else "nothing new was kept"
+    assert rest.splitlines()[-1].endswith(end)
     assert "Traceback" not in rest
     assert out == ""
     return seen + rest
@@ -469,7 +475,7 @@ def test_ctrl_c_in_every_stage_and_the_same_command_resumes(tmp_path):
     }
     study = (*arguments, "--out", tmp_path / "s")
     for stage, hold in holds.items():
-        interrupted(study, stage, SHORT + hold, before_s=0.3)
+        interrupted(study, stage, SHORT + hold, before_s=0.3, kept=stage != "evaluating")
         assert (tmp_path / "s" / "study.json").exists()
     done = [
         subprocess.run(
@@ -577,3 +583,55 @@ def test_a_bug_says_that_it_is_one(tmp_path):
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: this is a bug of Armillary")
+
+
+def test_tells_its_version():
+    done = armillary("--version")
+    assert (done.returncode, done.stdout) == (0, f"armillary {__version__}\n")
+
+
+def test_completes_commands_and_options():
+    environment = os.environ | {
+        "_ARMILLARY_COMPLETE": "complete_bash",
+        "COMP_WORDS": "armillary des",
+        "COMP_CWORD": "1",
+    }
+    script = "import sys; sys.argv = ['armillary']; from armillary.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["design"]
+    assert "_ARMILLARY_COMPLETE" in armillary("--show-completion", "bash").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "there"),
+    [
+        ("design", [*SAMPLERS, *SCHEDULES, *surrogates.names(), *templates.names(), "rtl"]),
+        ("search", optimizers.names()),
+        ("evaluate", [*METHODS, *GOALS, "external"]),
+        ("fit", list(SCHEDULES)),
+    ],
+)
+def test_help_lists_what_an_option_may_be(command, there):
+    said = " ".join(armillary(command, "--help").stdout.split())
+    assert [name for name in there if name not in said] == []
+    assert "physical" not in said  # no evaluator is one yet
+    assert "{" not in said.replace("{model}", "")
+
+
+def test_quiet_prints_the_result_alone_and_a_log_file_what_happened(tmp_path):
+    collect = ("collect", "--workload", "unet", "--samples", "8", "--log", tmp_path / "log", "--json")
+    done = armillary("-q", "--log-file", tmp_path / "what.txt", *collect)
+    assert json.loads(done.stdout)[0]["evaluated"] == 8
+    assert done.stderr == ""
+    told = (tmp_path / "what.txt").read_text()
+    for words in ("armillary -q --log-file", "evaluating unet ...", "evaluating unet: 8 in", "ends with status 0"):
+        assert words in told
+    done = armillary("--log-file", tmp_path / "what.txt", "report", tmp_path / "no")
+    assert "no such folder" in done.stderr
+    assert "ERROR error: " in (tmp_path / "what.txt").read_text()
+
+
+def test_ctrl_c_before_anything_was_evaluated_says_so(tmp_path):
+    hold = "import armillary.execution.local as m, time\nm.LocalExecutor.run_codes = lambda *a, **o: time.sleep(60)\n"
+    collect = ("collect", "--workload", "unet", "--samples", "8", "--log", tmp_path / "log")
+    assert "interrupted; nothing new was kept" in interrupted(collect, "evaluating", hold, 0.3, kept=False)

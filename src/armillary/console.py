@@ -4,27 +4,98 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn
 
 from armillary.types import AccidentError, ArmillaryError
 
+LINE_EVERY_S = 30.0
+"""How often a log file, and standard error where it is no terminal, are told how far a stage is."""
+
 _STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_log = logging.getLogger("armillary")
+
+
+@dataclass
+class _Voice:
+    """What standard error is told in this process.
+
+    Attributes:
+        quiet: errors alone.
+        verbose: when stages end, too, and where an error came from.
+        kept: what an interrupted command has kept, if anything is known to be.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    kept: str = ""
+
+
+_voice = _Voice()
+
+
+def set_voice(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
+    """Set what standard error is told; a log file is told everything, with times.
+
+    Raises:
+        ArmillaryError: if the log file cannot be written, or both are asked for.
+    """
+    if quiet and verbose:
+        raise ArmillaryError("--quiet and --verbose contradict each other; give one")
+    _voice.quiet, _voice.verbose, _voice.kept = quiet, verbose, ""
+    for handler in list(_log.handlers):
+        _log.removeHandler(handler)
+        handler.close()
+    _log.propagate = False
+    _log.setLevel(logging.INFO)
+    _log.addHandler(logging.NullHandler())
+    if log_file is not None:
+        try:
+            to_file = logging.FileHandler(log_file, encoding="utf-8")
+        except OSError as fault:
+            raise ArmillaryError(f"--log-file {log_file}: cannot be written ({fault.strerror or fault})") from fault
+        to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        _log.addHandler(to_file)
+
+
+def note(message: str) -> None:
+    """Tell the log file, if there is one, what happens."""
+    _log.info(message)
+
+
+def _say(message: str) -> None:
+    """Tell standard error and the log file, unless all is to be quiet."""
+    _log.info(message)
+    if not _voice.quiet:
+        print(message, file=sys.stderr, flush=True)
 
 
 def stop(message: str, status: int) -> NoReturn:
     """End the process with a message."""
+    _log.error(message)
     print(message, file=sys.stderr)
     sys.exit(status)
 
 
+def stop_interrupted(status: int) -> NoReturn:
+    """End the process that Ctrl-C interrupted; says what was kept."""
+    stop(f"interrupted; {_voice.kept or 'nothing new was kept'}", status)
+
+
 def stop_for(fault: Exception) -> NoReturn:
     """End the process for a fault: 2 if the request was wrong, 1 if the work failed, e.g. on a full disk."""
+    if _voice.verbose:
+        traceback.print_exception(fault)
     if isinstance(fault, ArmillaryError):
         cause = fault.__cause__
         stop(f"error: {fault}", 1 if isinstance(cause, OSError) and cause.errno in _STORAGE_FAULTS else 2)
@@ -39,13 +110,16 @@ def stop_for(fault: Exception) -> NoReturn:
         stop(f"error: {where}{fault.strerror or fault}", 1)
     if isinstance(fault, MemoryError):
         stop(f"error: not enough memory; ask for less, e.g. fewer --samples ({fault})", 1)
-    traceback.print_exception(fault)
+    if not _voice.verbose:
+        traceback.print_exception(fault)
     stop("error: this is a bug of Armillary; please report it with the lines above", 1)
 
 
 def print_warning(message: str) -> None:
     """Tell something that the user should know before trusting the result."""
-    print(f"warning: {message}", file=sys.stderr)
+    _log.warning(message)
+    if not _voice.quiet:
+        print(f"warning: {message}", file=sys.stderr)
 
 
 def print_result(content: Any, as_json: bool, show: Callable[[], None]) -> None:
@@ -112,9 +186,63 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+@dataclass
+class _Stage:
+    """How far a stage is, and since when; `first` are the steps that were done when it began."""
+
+    done: int
+    total: int
+    first: int
+    since: float
+
+    def told(self, name: str) -> str:
+        """Return a line about a stage that is under way."""
+        spent = time.monotonic() - self.since
+        line = f"{name}: {self.done:,} of {self.total:,}, {_minutes(spent)} so far"
+        fresh = self.done - self.first
+        if fresh > 0:
+            line += f", about {_minutes(spent / fresh * (self.total - self.done))} to go"
+        return line
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """Draw a bar per stage on standard error; a plain line per stage where that is no terminal."""
+def progress_bars(kept: str = "") -> Iterator[Callable[[str, int, int], None]]:
+    """Draw a bar per stage on standard error; plain lines, one every half a minute, where that is no terminal.
+
+    Args:
+        kept: what is kept of work that is interrupted after a step was done; nothing, if empty.
+    """
+    from rich.console import Console
+
+    stages: dict[str, _Stage] = {}
+    on_terminal = Console(stderr=True).is_terminal
+    with _bars(shown=on_terminal and not _voice.quiet) as draw, _lines(stages, shown=not on_terminal):
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            draw(stage, done, total)
+            if stage not in stages:
+                (note if on_terminal else _say)(f"{stage} ...")
+                stages[stage] = _Stage(done, total, done, time.monotonic())
+            found = stages[stage]
+            ended = found.done < total <= done
+            found.done, found.total = done, total
+            if done > found.first or len(stages) > 1:
+                _voice.kept = kept
+            if ended:
+                (_say if _voice.verbose else note)(f"{stage}: {total:,} in {time.monotonic() - found.since:.1f} s")
+
+        yield on_progress
+    _voice.kept = ""
+
+
+@contextmanager
+def _bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -125,7 +253,6 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         TimeRemainingColumn,
     )
 
-    console = Console(stderr=True)
     tasks: dict[str, Any] = {}
     columns = (
         TextColumn("{task.description:28}", markup=False),
@@ -134,13 +261,31 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bars:
 
-        def on_progress(stage: str, done: int, total: int) -> None:
+        def draw(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
-                if not console.is_terminal:
-                    print(f"{stage} ...", file=sys.stderr, flush=True)
             bars.update(tasks[stage], completed=done, total=total)
 
-        yield on_progress
+        yield draw
+
+
+@contextmanager
+def _lines(stages: Mapping[str, _Stage], *, shown: bool) -> Iterator[None]:
+    """Say every half a minute how far the latest stage is: an evaluation of minutes reports nothing meanwhile."""
+    ended = threading.Event()
+
+    def tell() -> None:
+        while not ended.wait(LINE_EVERY_S):
+            for name, stage in list(stages.items())[-1:]:
+                if stage.done < stage.total:
+                    (_say if shown else note)(stage.told(name))
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

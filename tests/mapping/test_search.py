@@ -7,8 +7,9 @@ from armillary.cost_model.batch import HierarchyBatch, LayerBatch
 from armillary.cost_model.summaries import summaries
 from armillary.hardware.hierarchy import Compute, Hierarchy, Level
 from armillary.mapping.exhaustive import Enumeration
+from armillary.mapping.goals import METHODS
 from armillary.mapping.mapspace import MapSpace
-from armillary.mapping.search import METHODS, NoLegalMappingError, search
+from armillary.mapping.search import NoLegalMappingError, search
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 from mapping.test_mapspace import ENERGY, LAYER, hierarchy

@@ -178,6 +178,8 @@ def contender_of(name: str, design: Design, layers: list[ToyLayer], note: str = 
         energy_parts_pj={"mac_lanes": 0.2 * macs, "pe_memory_bytes": 0.15 * macs, "core_memory_bytes": 0.1 * macs,
                          "dram": 120 * traffic},
         overhead_s={"invocation": 2e-5},
+        fixed=("invocation",),
+        remarks={"dram_bytes": "weights stay on chip"},
     )  # fmt: skip
     return Contender(name, design, metrics, explanation, note=note)
 

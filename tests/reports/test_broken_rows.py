@@ -9,6 +9,7 @@ import pytest
 
 from armillary.cli import main
 from armillary.reports import candidate_figures, figures, summary, tables
+from armillary.reports.units import text_of
 from armillary.studies import design
 from armillary.types import Failure
 
@@ -46,13 +47,13 @@ def test_what_broke_is_not_called_infeasible(results, broken):
     shares = {share.label: share.text for share in tables.log_shares(broken)}
     assert shares["Infeasible"].startswith(f"{infeasible:,} ")
     assert shares["Evaluation broke"].startswith("30 ")
-    assert "turned out infeasible or not evaluated" in candidate_figures.predicted_measured(broken).caption
+    assert "and 1 broke in their evaluation" in candidate_figures.predicted_measured(broken).caption
 
 
 def test_where_nothing_broke_nothing_is_said_of_it(results):
     text = " ".join(summary.paragraphs(results))
     assert "broke" not in text
-    assert "not evaluated" not in candidate_figures.predicted_measured(results).caption
+    assert "broke" not in candidate_figures.predicted_measured(results).caption
     (remarks,) = [h.remarks for h in summary.highlights(results) if h.label == "Logged designs"]
     assert len(remarks) == 1
 
@@ -78,6 +79,24 @@ def test_the_table_of_a_study_has_a_row_for_a_baseline_that_cannot_run(results, 
     out = capsys.readouterr().out
     assert stop.value.code == 0, out
     head, winner, *_, last = out.split("\n\n")[0].splitlines()
-    assert head.split()[:3] == ["runtime", "energy", "area"]
-    assert f"{1e3 * study.winner.metrics['runtime_s']:.4g} ms" in winner
+    assert head.split()[:3] == ["Runtime", "Energy", "Area"]
+    assert text_of(study, "runtime_s", study.winner.metrics["runtime_s"]) in winner
     assert "infeasible: layer conv_1: core_memory_bytes needs 65,536, has 32,768" in last
+
+
+def strip_of(results, feasible_only):
+    rows = results.candidates.evaluations
+    kept = rows.feasible if feasible_only else slice(None)
+    few = replace(results.candidates, evaluations=rows.select(kept), predicted=results.candidates.predicted[kept])
+    broke = replace(few, evaluations=broken_at(few.evaluations, [0]))
+    chart = candidate_figures.predicted_measured(replace(results, candidates=broke))
+    return chart.figure.layout.yaxis2.ticktext[0], [t.name for t in chart.figure.data if t.yaxis == "y2"]
+
+
+def test_the_strip_is_called_what_it_holds(results, broken):
+    assert strip_of(results, feasible_only=True) == ("Evaluation broke", ["Evaluation broke (1)"])
+    label, names = strip_of(results, feasible_only=False)
+    assert label == "No value"
+    assert [name.split(" (")[0] for name in names] == ["Infeasible", "Evaluation broke"]
+    whole = candidate_figures.predicted_measured(results)
+    assert whole.figure.layout.yaxis2.ticktext == ("Infeasible",)

@@ -128,6 +128,23 @@ def test_no_button_uploads_a_chart(browser, page):
     assert set(titles) == {"Save as a picture", "Reset axes"}
 
 
+def test_a_table_that_goes_on_fades_until_it_is_scrolled_to_its_end(browser, page):
+    open_page(browser, page, PHONE)
+    faded = "return document.querySelector('[aria-label=Metrics]').classList.contains('more-right')"
+    assert browser.execute_script(faded)
+    browser.execute_script("document.querySelector('[aria-label=Metrics]').scrollLeft = 5000")
+    WebDriverWait(browser, 5).until(lambda b: not b.execute_script(faded))
+
+
+def test_the_page_opens_within_two_seconds(browser, page):
+    def seconds():
+        start = time.perf_counter()
+        open_page(browser, page, DESKTOP)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 2.0
+
+
 def test_hostile_names_and_a_poor_study_draw_too(browser, results, tmp_path):
     name = "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">" + "x" * 60
     layers = tuple(replace(layer, name=f"{name}{i}") for i, layer in enumerate(results.winner.layers))

@@ -7,6 +7,7 @@ import pytest
 
 from armillary.reports import candidate_figures, figures, layer_figures, roofline
 from armillary.reports.candidate_figures import rank_agreement
+from armillary.reports.wording import TIMES, number
 from armillary.studies.results import Candidates
 from reports.plausible import explained
 
@@ -119,7 +120,7 @@ def test_time_beside_the_layers_counts_as_overhead(results):
 def test_no_layer_lies_above_its_roof(results):
     chart = roofline.roofline(results)
     rates = results.winner.rates
-    for t in (t for t in chart.figure.data if t.mode == "markers" and t.name == "Winner"):
+    for t in (t for t in chart.figure.data if t.mode == "markers" and t.name == "Layers of Winner"):
         for intensity, rate in zip(t.x, t.y, strict=True):
             assert rate * 1e12 <= min(rates.macs_per_s, rates.dram_bytes_per_s * intensity) * 1.001
 
@@ -128,7 +129,7 @@ def test_layers_without_dram_traffic_stand_in_a_panel_of_their_own(results):
     layers = (replace(results.winner.layers[0], dram_bytes=0.0), *results.winner.layers[1:])
     chart = roofline.roofline(replace(results, winner=explained(results.winner, layers=layers)))
     aside = [t for t in chart.figure.data if t.mode == "markers" and t.xaxis == "x2"]
-    assert [(t.name, list(t.x)) for t in aside] == [("Winner", [1])]
+    assert [(t.name, list(t.x)) for t in aside] == [("Layers of Winner", [1])]
     assert "no DRAM traffic" in aside[0].text[0]
     assert "need no DRAM" in chart.caption
     assert "need no DRAM" not in roofline.roofline(results).caption
@@ -152,3 +153,62 @@ def test_a_component_has_one_colour_in_both_breakdowns(results):
 def test_every_figure_can_be_drawn_twice_alike(results):
     for draw in (figures.landscape, figures.histogram, candidate_figures.predicted_measured, roofline.roofline):
         assert draw(results).figure.to_json() == draw(results).figure.to_json()
+
+
+def test_the_time_splits_into_what_a_design_can_change_and_what_none_does(results):
+    chart = layer_figures.time_split(results)
+    scale = figures.objective_scale(results)
+    assert [t.name for t in chart.figure.data] == ["Layers", "Invocation (fixed)"]
+    for place, (_, contender) in enumerate(results.contenders()):
+        bars = [t.x[place] for t in chart.figure.data]
+        assert sum(bars) == pytest.approx(contender.metrics["runtime_s"] * scale.factor + 2e-5 * scale.factor)
+        assert bars[0] == pytest.approx(contender.rest_s * scale.factor)
+    assert f"{scale.text(results.winner.rest_s)} of {scale.text(results.winner.total_s)} on Winner" in chart.caption
+
+
+def test_a_study_without_overhead_has_no_split(results):
+    bare = {
+        name: explained(getattr(results, name), overhead_s={}, fixed=())
+        for name in ("winner", "best_of_log", "baseline")
+    }
+    assert layer_figures.time_split(replace(results, **bare)) is None
+    loose = {name: explained(getattr(results, name), fixed=()) for name in bare}
+    chart = layer_figures.time_split(replace(results, **loose))
+    assert [t.name for t in chart.figure.data] == ["Layers", "Invocation (overhead)"]
+    assert "can change" not in chart.caption
+
+
+def test_the_roofline_names_lines_and_markers(results):
+    named = {t.name for t in roofline.roofline(results).figure.data if t.showlegend is not False}
+    assert named >= {"Winner", "Layers of Winner", "Edge TPU", "Layers of Edge TPU"}
+
+
+def test_a_progress_chart_fits_its_own_designs(results):
+    for chart in (candidate_figures.log_progress(results), candidate_figures.candidate_progress(results)):
+        low, high = chart.figure.layout.yaxis.range
+        if chart.figure.layout.yaxis.type == "log":
+            low, high = 10**low, 10**high
+        designs = np.array(trace(chart, "Design within bounds").y)
+        inside = designs[(designs >= low) & (designs <= high)]
+        assert len(inside) >= 0.85 * len(designs)
+        assert (high - low) <= 4 * (inside.max() - inside.min())
+
+
+def test_a_reference_far_from_the_candidates_is_named_and_not_drawn_to(results):
+    far = replace(results.baseline, metrics=results.baseline.metrics | {"runtime_s": 1e4})
+    near, beyond = (candidate_figures.candidate_progress(study) for study in (results, replace(results, baseline=far)))
+    assert [t.name for t in near.figure.data][-1] == "Edge TPU"
+    assert "beyond this chart" in [t.name for t in beyond.figure.data][-1]
+    assert max(beyond.figure.layout.yaxis.range) <= max(near.figure.layout.yaxis.range)
+
+
+@pytest.mark.parametrize(("factor", "told"), [(1.0, ""), (30.0, "Read the order of the predictions")])
+def test_the_caption_tells_how_far_predictions_were_off(results, factor, told):
+    rows = results.candidates.evaluations
+    measured = np.nan_to_num(results.measured(rows), nan=1.0)
+    caption = candidate_figures.predicted_measured(
+        replace(results, candidates=Candidates(rows, factor * measured))
+    ).caption
+    assert f"A prediction was {number(factor)}{TIMES} the measured value at the median." in caption
+    assert ("Read the order" in caption) == bool(told)
+    assert "conservative" not in caption

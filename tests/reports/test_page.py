@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import gzip
 import html
 import re
 from dataclasses import replace
@@ -11,15 +13,17 @@ import pytest
 from armillary.hardware.templates.edge_tpu import TEMPLATE
 from armillary.problems.criteria import Bound
 from armillary.problems.problem import Problem
-from armillary.reports.page import charts, render, write_report
-from armillary.reports.wording import TIMES, metric_text
+from armillary.reports.page import charts, packed, render, write_report
+from armillary.reports.tables import metric_rows
+from armillary.reports.units import text_of
+from armillary.reports.wording import TIMES, number, quantity
 from armillary.spaces.space import Parameter, Space
 from armillary.studies.results import Candidates
 from armillary.types import ArmillaryError, Design, Failure
 from armillary.workloads.layer import Layer, LayerUse, Workload
 from reports.plausible import explained
 
-ALL_CHARTS = 13
+ALL_CHARTS = 14
 HOSTILE = "<script>alert('x')</script>&\"net\""
 
 
@@ -120,7 +124,7 @@ def test_nothing_is_loaded_from_elsewhere(page):
 
 
 def test_the_page_stays_small_with_a_large_log(make_results):
-    assert len(render(make_results(rows=4000)).encode()) < 8_000_000
+    assert len(render(make_results(rows=4000)).encode()) < 3_000_000
 
 
 def test_hostile_names_are_text(make_results, outline):
@@ -156,8 +160,8 @@ def test_no_feasible_candidate_makes_the_best_of_the_log_the_winner(results):
     )
     text = Outline(render(poor)).text
     assert "the winner shown here is the best logged design" in text
-    assert "no candidate was legal" in text
-    assert "None of the 256 candidates was legal" in text
+    assert "no candidate was within bounds" in text
+    assert "None of the 256 candidates was within bounds" in text
     assert set(charts(results)) - set(charts(poor)) == {"candidate-progress"}
 
 
@@ -285,7 +289,7 @@ def test_an_objective_that_follows_from_other_metrics_is_shown(results):
     values = product.measured(product.log)
     energy, cycles = (product.log.metrics[name] for name in ("energy_pj", "delay_cycles"))
     assert np.array_equal(values[product.log.feasible], (energy * cycles)[product.log.feasible])
-    assert metric_text("edp_pj_cycles", float(np.nanmin(values))) in charts(product)["histogram"].label
+    assert text_of(product, "edp_pj_cycles", float(np.nanmin(values))) in charts(product)["histogram"].label
 
 
 def test_the_layer_table_shows_every_mapping(results, outline):
@@ -357,3 +361,27 @@ def test_the_breakdown_is_called_what_it_shows(results, missing, heading):
 
     contenders = {name: without(getattr(results, name)) for name in ("winner", "best_of_log", "baseline")}
     assert f'<h2 id="breakdown-title">{heading}</h2>' in render(replace(results, **contenders))
+
+
+def test_what_is_packed_unpacks_to_the_same_and_the_same_text_packs_alike():
+    text = "</script> µ é " * 50
+    assert gzip.decompress(base64.b64decode(packed(text))).decode() == text
+    assert packed(text) == packed(text)
+    assert "<" not in packed(text)
+
+
+def test_throughput_power_and_efficiency_stand_beside_the_metrics(results, outline):
+    winner = results.winner
+    runtime_s, energy_pj = winner.metrics["runtime_s"], winner.metrics["energy_pj"]
+    macs = sum(layer.macs for layer in winner.layers)
+    rows = {row.label: row.values[0] for row in metric_rows(results)}
+    assert rows["Throughput"] == f"{number(1 / runtime_s)} inferences/s"
+    assert rows["Mean power"] == quantity(energy_pj * 1e-12 / runtime_s, "W")
+    assert rows["Efficiency"] == f"{number(2 * macs / energy_pj)} TOPS/W"
+    assert "DRAM traffic of Winner, Best of log and Edge TPU: weights stay on chip." in outline.text
+
+
+def test_the_page_says_feasible_and_within_bounds_in_one_sense(results, outline):
+    said = outline.text + " ".join(f"{c.title} {c.caption} {c.label} {c.spec}" for c in charts(results).values())
+    assert "legal" not in said.lower()
+    assert "It is within bounds where it is feasible and keeps every bound of the goal" in outline.text

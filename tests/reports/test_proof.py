@@ -66,9 +66,7 @@ def test_the_sentence_sums_up(proven):
     assert sentence.startswith(
         "The 4 best designs by toy_roofline 1.0 (analytical) were measured again by toy/rtl 2 (rtl)"
     )
-    assert (
-        f"4 of 4 are within the bounds, and their runtime is 1.50{TIMES} to 4.00{TIMES} what was predicted" in sentence
-    )
+    assert f"4 of 4 are within bounds, and their runtime is 1.50{TIMES} to 4.00{TIMES} what was predicted" in sentence
     assert "rank correlation of prediction and measurement is" in sentence
 
 
@@ -79,7 +77,7 @@ def test_designs_that_fail_say_why(proven):
         "row bytes needs 8, has 4", "yes", "yes", "row bytes needs 8, has 4"
     ]  # fmt: skip
     assert [row.ratio for row in table.rows] == [MISSING, f"1.50{TIMES}", f"2.00{TIMES}", MISSING]
-    assert f"2 of 4 are within the bounds, and their runtime is 1.50{TIMES} to 2.00{TIMES}" in table.sentence
+    assert f"2 of 4 are within bounds, and their runtime is 1.50{TIMES} to 2.00{TIMES}" in table.sentence
     area = study.proof.evaluations.with_metrics({"area_mm2": np.array([20.0, 20.0, 30.0, 20.0])})
     beyond = replace(study, proof=replace(study.proof, evaluations=area))
     assert proof_table(beyond).rows[2].feasible == "out of bounds"
@@ -87,7 +85,7 @@ def test_designs_that_fail_say_why(proven):
 
 def test_a_proof_that_confirms_nothing_says_so(proven):
     study = failed(proven, 0, 1, 2, 3)
-    assert proof_table(study).sentence.endswith(": none of them is within the bounds.")
+    assert proof_table(study).sentence.endswith(": none of them is within bounds.")
     assert "None of the 4 best designs was confirmed by toy/rtl 2 (rtl)." in paragraphs(study)[0]
     assert not [h for h in highlights(study) if h.label.endswith("by RTL")]
 

@@ -2,7 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from armillary.reports.summary import highlights, in_sentence, paragraphs
+from armillary.hardware.templates.edge_tpu import TEMPLATE
+from armillary.reports.summary import highlights, in_sentence, paragraphs, split_sentence
+from armillary.reports.wording import TIMES
+from reports.plausible import explained
 
 
 @pytest.mark.parametrize(
@@ -26,3 +29,17 @@ def test_a_search_tells_of_what_it_evaluated(results):
     assert "The best design found reaches a runtime of" in outcome
     assert log.startswith("Of the 1,200 evaluated designs")
     assert [h.label for h in highlights(results)][-2:] == ["Logged designs", "Candidates measured"]
+
+
+def test_the_split_of_the_time_is_told_with_the_ratio_of_the_rest(results):
+    winner, other = results.winner, results.baseline
+    sentence = split_sentence(results)
+    assert "are fixed overhead (invocation), which no design changes" in sentence
+    assert f"{other.rest_s / winner.rest_s:.3g}{TIMES} faster than the Edge TPU" in sentence
+    assert winner.total_s / other.total_s != winner.rest_s / other.rest_s
+    assert sentence in paragraphs(results)[0]
+
+
+def test_there_is_nothing_to_split_where_time_is_no_goal_or_no_overhead_fixed(results):
+    assert split_sentence(replace(results, winner=explained(results.winner, fixed=()))) == ""
+    assert split_sentence(replace(results, problem=TEMPLATE.problem("energy_pj", {"area_mm2": 29.0}))) == ""

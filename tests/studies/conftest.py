@@ -2,8 +2,8 @@ import pytest
 
 from armillary.hardware.templates.edge_tpu import TEMPLATE
 from armillary.surrogates import hurdle
-from armillary.surrogates.prime import training as prime_training
-from armillary.surrogates.prime.training import Rung, Schedule
+from armillary.surrogates.prime import schedules as prime_schedules
+from armillary.surrogates.prime.schedules import Rung, Schedule
 from armillary.workloads import zoo
 
 
@@ -26,5 +26,5 @@ def short_schedule():
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hurdle, "_SETTING", {"steps": 100})
-        patch.setitem(prime_training.SCHEDULES, "quick", short)
+        patch.setitem(prime_schedules.SCHEDULES, "quick", short)
         yield

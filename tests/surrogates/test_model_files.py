@@ -5,8 +5,8 @@ import pytest
 from armillary import surrogates
 from armillary.surrogates.deep_ensemble import DeepEnsemble
 from armillary.surrogates.hurdle import Hurdle
+from armillary.surrogates.prime.schedules import Rung, Schedule
 from armillary.surrogates.prime.surrogate import Prime
-from armillary.surrogates.prime.training import Rung, Schedule
 from armillary.testing.surrogates import SavableContract
 
 SHORT = Schedule(rungs=(Rung(10, 2),), warmup=10, batch=64, learning_rate=1e-3, checkpoint=2, refit=10)

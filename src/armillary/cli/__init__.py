@@ -17,7 +17,7 @@ from armillary.cli import (
     studies,  # isort: split  # noqa: F401
 )
 from armillary.cli.shared import app
-from armillary.console import stop, stop_for
+from armillary.console import note, stop_for, stop_interrupted
 
 __all__ = ["app", "main"]
 
@@ -28,11 +28,12 @@ def main() -> NoReturn:
     """Run the command line; exit 0, 1 (the work failed), 2 (the request was wrong) or 130 (interrupted)."""
     try:
         # without its stand-alone mode, Typer returns the status of an Exit, 130 if interrupted
-        status = app(standalone_mode=False)
+        status = app(prog_name="armillary", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except Exception as fault:
         stop_for(fault)
     if status == INTERRUPTED:
-        stop("interrupted; what was finished is kept, run the same command again to resume", INTERRUPTED)
+        stop_interrupted(INTERRUPTED)
+    note(f"ends with status {status if isinstance(status, int) else 0}")
     sys.exit(status if isinstance(status, int) else 0)

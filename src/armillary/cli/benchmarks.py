@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from armillary.cli.shared import Device, Json, Seed, app, command_line
+from armillary.cli.shared import Device, Json, Seed, app, command_line, resumable
 from armillary.console import print_result, print_table, progress_bars
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def bench(
 
     check_device(device)
     run = BENCHES.load(name)
-    with progress_bars() as on_progress:
+    with progress_bars(resumable(out / name)) as on_progress:
         result: BenchResult = run(BenchOptions(data, quick, seed, out / name, on_progress, device))
     content = {
         "bench": name,

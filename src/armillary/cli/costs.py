@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import (
     Dim,
     Json,
@@ -35,7 +36,7 @@ Ert = Annotated[Path | None, typer.Option(help="Accelergy's energy table for the
 Art = Annotated[Path | None, typer.Option(help="Accelergy's area table for the hierarchy.")]
 
 
-@app.command()
+@app.command(cls=Choosing)
 def evaluate(
     workload: Annotated[
         str, typer.Option(help="A name of the zoo or an ONNX file; with --hierarchy also a Timeloop problem.")
@@ -50,14 +51,21 @@ def evaluate(
     ] = "search",
     ert: Ert = None,
     art: Art = None,
-    method: Annotated[str, typer.Option(help="genetic, gradient, random, sobol or exhaustive.")] = "genetic",
-    goal: Annotated[str, typer.Option(help="What the search minimises: edp, delay or energy.")] = "edp",
+    method: Annotated[
+        str, typer.Option(help="How mappings are searched: {methods}.", autocompletion=completing("methods"))
+    ] = "genetic",
+    goal: Annotated[
+        str, typer.Option(help="What the search minimises: {goals}.", autocompletion=completing("goals"))
+    ] = "edp",
     budget: Annotated[int, typer.Option(help="Mappings that the search evaluates per layer.", min=1)] = 50_000,
     remainders: Annotated[
         bool, typer.Option("--remainders", help="Let the search end with imperfect factors, where they are better.")
     ] = False,
     template: TemplateName = "edge_tpu",
-    fidelity: Annotated[str, typer.Option(help="One that `armillary templates` names, or external.")] = "analytical",
+    fidelity: Annotated[
+        str,
+        typer.Option(help="One of {fidelities}, or external with --program.", autocompletion=completing("fidelities")),
+    ] = "analytical",
     options: Options = None,
     program: Annotated[Path | None, typer.Option(help="YAML description of an external simulator.")] = None,
     log: Annotated[str | None, typer.Option(help="Append the evaluation to this log.")] = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import (
     Dim,
     Json,
@@ -100,9 +101,9 @@ def templates(context: typer.Context, as_json: Json = False, seed: Seed = 0) -> 
     print_result(rows, as_json, lambda: print_table(rows))
 
 
-@templates_app.command("show")
+@templates_app.command("show", cls=Choosing)
 def templates_show(
-    name: Annotated[str, typer.Argument(help="A name from `armillary templates`.")],
+    name: Annotated[str, typer.Argument(help="One of {templates}.", autocompletion=completing("templates"))],
     workload: Annotated[
         str | None, typer.Option(help="A name of the zoo or an ONNX file, where the parameters depend on it.")
     ] = None,

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from armillary.cli.choices import Choosing
 from armillary.cli.shared import (
+    DEFAULT_TEMPLATE,
     Json,
     LogPath,
+    ProblemPath,
     Seed,
-    TemplateName,
+    TemplateOrProblem,
     log_app,
     template_of,
 )
 from armillary.console import print_result, print_table, progress_bars
+from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.studies.imports import Imported
+
+_REASONS = 10
 
 
 @log_app.command("query")
@@ -47,19 +57,49 @@ def log_export(
     print_result({"rows": rows, "file": str(csv)}, as_json, lambda: print(f"{rows:,} rows in {csv}"))
 
 
-@log_app.command("import")
+@log_app.command("import", cls=Choosing)
 def log_import(
-    files: Annotated[list[Path], typer.Argument(help="CSV files, or TFRecord files of PRIME's public dataset.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="CSV or Parquet files, or TFRecord files of PRIME's public dataset.")
+    ],
     log: LogPath,
-    template: TemplateName = "edge_tpu",
+    template: TemplateOrProblem = None,
+    problem: ProblemPath = None,
     workload: Annotated[str | None, typer.Option(help="Workload of rows that do not name theirs.")] = None,
+    skip_faulty: Annotated[
+        bool, typer.Option("--skip-faulty", help="Leave faulty rows out, instead of importing nothing.")
+    ] = False,
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
-    """Append the rows of CSV or TFRecord files to a log."""
-    from armillary.studies.imports import import_files
+    """Append the rows of files to a log, each once: of your own files with --problem, else of a template's."""
+    from armillary.studies.imports import import_files, import_own_files
+    from armillary.studies.own import OwnProblem
 
-    chosen = template_of(template, [workload] if workload else ())
+    if problem is None:
+        if skip_faulty:
+            raise ArmillaryError("--skip-faulty goes with --problem; a template's file is all right or refused")
+        chosen = template_of(template or DEFAULT_TEMPLATE, [workload] if workload else ())
+        with progress_bars() as on_progress:
+            rows = import_files(files, log, chosen, workload, on_progress=on_progress)
+        print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows appended to {log}"))
+        return
+    if template is not None:
+        raise ArmillaryError(f"--template {template!r} and --problem {str(problem)!r} exclude each other; give one")
+    own = OwnProblem.read(problem)
     with progress_bars() as on_progress:
-        rows = import_files(files, log, chosen, workload, on_progress=on_progress)
-    print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows appended to {log}"))
+        found = import_own_files(files, log, own, workload=workload, skip_faulty=skip_faulty, on_progress=on_progress)
+    print_result({**asdict(found), "log": log}, as_json, lambda: _show_import(found, log))
+
+
+def _show_import(found: Imported, log: str) -> None:
+    print(f"{found.rows:,} rows appended to {log}, {found.feasible:,} of them feasible")
+    if found.known:
+        print(f"{found.known:,} rows were there already, or repeat an earlier row of the file: left out")
+    if found.faulty:
+        print(f"{found.faulty:,} rows have faults: left out")
+    for line in (*found.faults, *found.notes):
+        print(f"  {line}")
+    if found.reasons:
+        print("\nwhy rows failed")
+        print_table([{"reason": reason, "rows": rows} for reason, rows in list(found.reasons.items())[:_REASONS]])

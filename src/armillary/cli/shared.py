@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import armillary
+from armillary.cli.choices import completing
+from armillary.console import note, set_voice
 from armillary.problems.criteria import Bound, Objective
 from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.execution.single import Make
+    from armillary.studies.progress import OnProgress
+    from armillary.studies.results import StudyResults
+    from armillary.studies.study_folder import StudyFolder
+    from armillary.studies.subject import Simulator, Subject
+    from armillary.types import EvaluatorSpec
+    from armillary.workloads.layer import Workload
 
 app = typer.Typer(
     name="armillary",
     help="Architect deep-learning accelerators from data and prior knowledge.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 workloads_app = typer.Typer(help="The networks of the zoo, and ONNX files.", invoke_without_command=True)
 templates_app = typer.Typer(help="The parameterised accelerators.", invoke_without_command=True)
@@ -30,11 +41,46 @@ app.add_typer(templates_app, name="templates")
 app.add_typer(log_app, name="log")
 app.add_typer(rtl_app, name="rtl")
 
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"armillary {armillary.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def everywhere(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", help="Print the version and end.", callback=_say_version, is_eager=True)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell how long each stage took, and where an error came from.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors alone.")] = False,
+    log_file: Annotated[
+        Path | None, typer.Option(help="Append what happens, progress too, to this file, with times.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Architect deep-learning accelerators from data and prior knowledge."""
+    set_voice(quiet=quiet, verbose=verbose, log_file=log_file)
+    note(command_line())
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0)]
 Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimension, e.g. batch=1. Repeatable.")]
 Device = Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")]
-TemplateName = Annotated[str, typer.Option("--template", help="A name from `armillary templates`.")]
+DEFAULT_TEMPLATE = "edge_tpu"
+TemplateName = Annotated[
+    str, typer.Option("--template", help="One of {templates}.", autocompletion=completing("templates"))
+]
+TemplateOrProblem = Annotated[
+    str | None,
+    typer.Option("--template", help="One of {templates}; default: edge_tpu.", autocompletion=completing("templates")),
+]
+ProblemPath = Annotated[
+    Path | None, typer.Option("--problem", help="A problem file of your own instead of a template.", dir_okay=False)
+]
 LogPath = Annotated[str, typer.Option("--log", help="Folder or fsspec address of the log.")]
 Area = Annotated[float | None, typer.Option(help="Short form of --bound area_mm2=NUMBER.")]
 Power = Annotated[float | None, typer.Option(help="Short form of --bound power_mw=NUMBER.")]
@@ -48,7 +94,17 @@ Options = Annotated[
         "--set", help="OPTION=VALUE of the evaluator; `armillary templates show NAME` lists them. Repeatable."
     ),
 ]
-FidelityName = Annotated[str, typer.Option("--fidelity", help="One that `armillary templates` names.")]
+FidelityName = Annotated[
+    str,
+    typer.Option(
+        "--fidelity",
+        help="One of {fidelities}; `armillary templates` tells which a template has.",
+        autocompletion=completing("fidelities"),
+    ),
+]
+SamplerName = Annotated[
+    str, typer.Option("--sampler", help="One of {samplers}.", autocompletion=completing("samplers"))
+]
 Verify = Annotated[
     str | None,
     typer.Option(help="Truer fidelities on which the best designs are measured again, e.g. rtl; with commas between."),
@@ -61,19 +117,73 @@ MemoryLimit = Annotated[
 ]
 
 
+Minimize = Annotated[
+    list[str] | None,
+    typer.Option("--minimize", "--metric", help="The metric to minimise, e.g. edp_pj_cycles; default: runtime_s."),
+]
+SurrogateName = Annotated[
+    str | None,
+    typer.Option("--surrogate", help="One of {surrogates}; default: hurdle.", autocompletion=completing("surrogates")),
+]
+Maximize = Annotated[list[str] | None, typer.Option("--maximize", help="A metric to maximise. Repeatable.")]
+WorkloadNames = Annotated[
+    list[str] | None,
+    typer.Option("--workload", help="A name of the zoo, an ONNX file, or a workload of the problem. Repeatable."),
+]
+
+
+def evaluating(simulator: Simulator, subject: Subject) -> tuple[EvaluatorSpec, Make]:
+    """Return who evaluates, and what makes it; refuses a problem file that names nobody."""
+    if simulator.make is None:
+        raise ArmillaryError(
+            f"{subject.problem_path}: names no evaluator; add one, e.g. evaluator: {{command: [./mysim]}}, or log runs "
+            "of your own with `armillary log import`"
+        )
+    return simulator.spec, simulator.make
+
+
+def networks_of(subject: Subject, names: Sequence[str]) -> list[Workload]:
+    """Return the networks that a template's parameters depend on; none where they do not, as of a log's own names."""
+    from armillary.hardware import templates
+
+    if subject.problem_path is not None or not templates.depends_on_workload(subject.name):
+        return []
+    return subject.workloads(names, {}) if names else []
+
+
 def workload_of(name: str, dims: Sequence[str] | None) -> Any:
     """Return the workload of a name or file, with `--dim` values; refuses malformed ones."""
     from armillary import workloads as module
 
+    return module.load(name, dims_of(dims))
+
+
+def dims_of(texts: Sequence[str] | None) -> dict[str, int]:
+    """Return the dimensions of `--dim`; refuses malformed ones."""
     values: dict[str, int] = {}
-    for text in dims or ():
+    for text in texts or ():
         key, _, value = text.partition("=")
         if not key or not (value.isascii() and value.isdecimal()) or int(value) < 1:
             raise ArmillaryError(f"--dim {text!r} is not allowed; write NAME=NUMBER, e.g. batch=1")
         if values.get(key, int(value)) != int(value):
             raise ArmillaryError(f"--dim {text!r} contradicts {key}={values[key]}; give each dimension once")
         values[key] = int(value)
-    return module.load(name, values)
+    return values
+
+
+def subject_of(
+    template: str | None, problem: Path | None, fidelity: str = "analytical", options: Sequence[str] | None = None
+) -> Any:
+    """Return what `--template` or `--problem` names."""
+    from armillary.studies.subject import Shipped, Users
+
+    if problem is None:
+        return Shipped(template or DEFAULT_TEMPLATE, fidelity_of(fidelity), options_of(options))
+    if template is not None:
+        raise ArmillaryError(f"--template {template!r} and --problem {str(problem)!r} exclude each other; give one")
+    if options:
+        raise ArmillaryError(f"--set {options[0]!r}: the evaluator of a problem file has no options")
+    return Users.read(problem)
 
 
 def template_of(name: str, workloads: Sequence[str], dims: Sequence[str] | None = None) -> Any:
@@ -89,20 +199,23 @@ def template_of(name: str, workloads: Sequence[str], dims: Sequence[str] | None 
 
 def fidelity_of(text: str) -> Any:
     """Return the fidelity of `--fidelity`; refuses an unknown one."""
+    from armillary import evaluators
     from armillary.types import Fidelity
 
-    try:
-        return Fidelity(text)
-    except ValueError:
-        raise ArmillaryError(
-            f"--fidelity {text!r} is not allowed; choose one of {[str(f) for f in Fidelity]}"
-        ) from None
+    offered = [*evaluators.offered(), str(Fidelity.EXTERNAL)]
+    if text not in offered:
+        raise ArmillaryError(f"--fidelity {text!r} is not allowed; choose one of {offered}")
+    return Fidelity(text)
 
 
 def bounds_of(texts: Sequence[str] | None, **short: float | None) -> tuple[Bound, ...]:
     """Return the bounds of `--bound` and of its short forms, one for each metric."""
     sides: dict[str, dict[str, float]] = {}
-    given = [(name, "at_most", value, f"{name}={value!r}") for name, value in short.items() if value is not None]
+    asked = {name: value for name, value in short.items() if value is not None}
+    for name, number in asked.items():
+        if not 0 < number < math.inf:
+            raise ArmillaryError(f"{name}={number!r} is not allowed; it must be a positive number")
+    given = [(name, "at_most", value, f"{name}={value!r}") for name, value in asked.items()]
     given += [_bound_of(text) for text in texts or ()]
     for name, side, number, text in given:
         if not math.isfinite(number):
@@ -112,9 +225,6 @@ def bounds_of(texts: Sequence[str] | None, **short: float | None) -> tuple[Bound
                 f"--bound {text!r} contradicts {name}={sides[name][side]:g}; give each metric one bound"
             )
         sides[name][side] = number
-    for name, number in short.items():
-        if number is not None and not number > 0:
-            raise ArmillaryError(f"{name}={number!r} is not allowed; it must be a positive number")
     return tuple(Bound(name, **values) for name, values in sides.items())
 
 
@@ -177,15 +287,20 @@ def objectives_of(minimize: Sequence[str] | None, maximize: Sequence[str] | None
     return found
 
 
-def digest_of(workload: Any) -> str:
-    """Return a short text that differs for workloads with different layers."""
-    import hashlib
-
-    from armillary.workloads.describe import as_json as described
-
-    return hashlib.sha256(json.dumps(described(workload), sort_keys=True).encode()).hexdigest()[:16]
+def resumable(place: Path | str) -> str:
+    """Return what to say when work that keeps its finished parts in a place is interrupted."""
+    return f"what was finished is kept in {place}; run the same command again to resume"
 
 
 def command_line() -> str:
     """Return the command as it can be typed again."""
     return shlex.join(["armillary", *sys.argv[1:]])
+
+
+def write_report(study: StudyResults, folder: StudyFolder, on_progress: OnProgress) -> None:
+    """Write the page of a study into its folder."""
+    from armillary.reports.page import write_report as write
+
+    on_progress("writing the report", 0, 1)
+    write(study, folder.report)
+    on_progress("writing the report", 1, 1)

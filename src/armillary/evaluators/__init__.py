@@ -34,6 +34,12 @@ def fidelities(template: str) -> list[str]:
     return [fidelity for fidelity in _named(template) if fidelity in _RANKED]
 
 
+def offered() -> list[str]:
+    """Return the fidelities that the evaluators of any template have, the truest last; loads no evaluator."""
+    there = {name.partition(".")[2] for name in EVALUATORS.names()}
+    return [fidelity for fidelity in _RANKED if fidelity in there]
+
+
 def _named(template: str) -> list[str]:
     """Return what follows the template's name in the names of its evaluators."""
     parts = [name.partition(".") for name in EVALUATORS.names()]

@@ -119,7 +119,8 @@ class Explanation:
     """A feasible design on a workload.
 
     The parts map a component to its share of the area and of the energy of an inference; `overhead_s` is what an
-    inference takes beside its layers (starting it, say), by cause.
+    inference takes beside its layers (starting it, say), by cause, and `fixed` names the causes that take the same time
+    on every design. `remarks` says of a metric, by name, what its number alone does not tell.
     """
 
     layers: tuple[LayerCost, ...]
@@ -127,6 +128,13 @@ class Explanation:
     area_parts_mm2: Mapping[str, float] = field(default_factory=dict)
     energy_parts_pj: Mapping[str, float] = field(default_factory=dict)
     overhead_s: Mapping[str, float] = field(default_factory=dict)
+    fixed: tuple[str, ...] = ()
+    remarks: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        unknown = [cause for cause in self.fixed if cause not in self.overhead_s]
+        if unknown:
+            raise ValueError(f"fixed={unknown[0]!r} is not allowed; choose among {list(self.overhead_s)}")
 
 
 @runtime_checkable

@@ -24,7 +24,7 @@ from armillary.evaluators.recording import of_network, record
 from armillary.hardware.hierarchy import Hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.spotlight import CLOCK_GHZ, CLOUD, EDGE, Chip, chip_of
-from armillary.mapping.search import Goal
+from armillary.mapping.goals import Goal
 from armillary.mapping.spotlight.mappers import MAPPERS, THOROUGH
 from armillary.mapping.spotlight.search import Best, Mapper
 from armillary.spaces.space import Space

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +16,13 @@ from armillary.cost_model.summaries import summaries
 from armillary.hardware.hierarchy import Hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.mapping.exhaustive import Enumeration
+from armillary.mapping.goals import GOALS, METHODS, Goal, Method
 from armillary.mapping.gradient import descend
 from armillary.mapping.imperfection import with_remainders
 from armillary.mapping.mapspace import MapSpace
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
-Goal = Literal["edp", "delay", "energy"]
-GOALS: tuple[Goal, ...] = ("edp", "delay", "energy")
-Method = Literal["random", "sobol", "genetic", "gradient", "exhaustive"]
-METHODS: tuple[Method, ...] = ("genetic", "gradient", "random", "sobol", "exhaustive")
 Fits = Callable[[MappingBatch], NDArray[np.bool_]]
 _AT_ONCE = 16_384
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,6 +20,7 @@ from armillary.reports.figures import (
     thinned,
 )
 from armillary.reports.theme import (
+    BROKEN,
     INFEASIBLE,
     LEGAL,
     OUT_OF_BOUNDS,
@@ -28,9 +31,13 @@ from armillary.reports.theme import (
     mark_line,
     spans_decades,
 )
-from armillary.reports.wording import look, metric_text, signed
+from armillary.reports.units import text_of
+from armillary.reports.wording import TIMES, listed, look, number, signed, within
 from armillary.studies.results import Candidates, StudyResults
 from armillary.types import Evaluations
+
+_SHOWN_SHARE = 0.9  # of the designs that a progress chart must not cut off
+_FAR = 1.5  # a surrogate whose predictions are this far off at the median ranks rather than estimates
 
 
 def rank_agreement(results: StudyResults, candidates: Candidates) -> float:
@@ -59,26 +66,27 @@ def predicted_measured(results: StudyResults) -> Chart | None:
         ("Out of bounds", feasible & ~legal, OUT_OF_BOUNDS, "triangle-up"),
     ):
         _add_points(figure, results, candidates, np.flatnonzero(mask), predicted, measured, name, colour, symbol)
-    infeasible = np.flatnonzero(~feasible & np.isfinite(predicted))
-    failed = "Infeasible" if candidates.evaluations.settled().all() else "Infeasible or not evaluated"
-    if infeasible.size:
-        _add_points(figure, results, candidates, infeasible, predicted, None, failed, INFEASIBLE, "x-thin-open")
+    settled, aside = candidates.evaluations.settled(), ~feasible & np.isfinite(predicted)
+    strip = {"Infeasible": aside & settled, "Evaluation broke": aside & ~settled}
+    for (name, mask), colour in zip(strip.items(), (INFEASIBLE, BROKEN), strict=True):
+        _add_points(figure, results, candidates, np.flatnonzero(mask), predicted, None, name, colour, "x-thin-open")
     values = measured[feasible].tolist()
     shown = predicted[np.isfinite(predicted)].tolist()
     figure.update_layout(
         hovermode="closest",
         xaxis=axis(f"Predicted {_lower_first(objective_title(results))}", shown, log=spans_decades(shown)),
         yaxis=axis(f"Measured {_lower_first(objective_title(results))}", values, log=spans_decades(values))
-        | {"domain": [0.16, 1.0] if infeasible.size else [0.0, 1.0]},
+        | {"domain": [0.16, 1.0] if aside.any() else [0.0, 1.0]},
     )
-    if infeasible.size:
-        _add_strip(figure)
+    told = {name: int(mask.sum()) for name, mask in strip.items() if mask.any()}
+    if told:
+        _add_strip(figure, next(iter(told)) if len(told) == 1 else "No value")
     return Chart(
         "predicted",
         "Predicted against measured",
-        _agreement_caption(results, candidates, int(feasible.sum()), int(infeasible.size), failed.lower()),
+        _agreement_caption(results, candidates, measured / scale.factor, told),
         f"Scatter of predicted against measured {look(results.problem.metric).title.lower()} for {len(measured)} "
-        f"candidates, of which {int((~feasible).sum())} are infeasible.",
+        f"candidates, {int((~feasible).sum())} of them without a value.",
         figure,
         480,
     )
@@ -109,15 +117,15 @@ def reliability(results: StudyResults) -> Chart | None:
         yaxis=axis("Share that was feasible (%)") | {"range": [-4, 104]},
     )
     proposed = results.candidates
-    illegal = ""
+    failed = ""
     if proposed is not None:
-        wrong = int((~results.legal(proposed.evaluations)).sum())
-        illegal = f" Of the {len(proposed.predicted):,} proposals {wrong:,} turned out illegal."
+        wrong = int((proposed.evaluations.settled() & ~proposed.evaluations.feasible).sum())
+        failed = f" Of the {len(proposed.predicted):,} proposals {wrong:,} turned out infeasible."
     return Chart(
         "reliability",
         "Does it know what is feasible?",
         "Points on the dotted line are calibrated; larger points hold more designs. Brier score "
-        f"{found.brier:.3f} over {int(rows.sum()):,} designs (0 is perfect).{illegal}",
+        f"{found.brier:.3f} over {int(rows.sum()):,} designs (0 is perfect).{failed}",
         f"Reliability diagram of the probability of feasibility in {len(rows)} bins; Brier score {found.brier:.3f}.",
         figure,
         420,
@@ -129,15 +137,29 @@ def _lower_first(text: str) -> str:
 
 
 def _agreement_caption(
-    results: StudyResults, candidates: Candidates, feasible: int, infeasible: int, failed: str
+    results: StudyResults, candidates: Candidates, measured: NDArray[np.float64], aside: Mapping[str, int]
 ) -> str:
     tau = rank_agreement(results, candidates)
     agreement = f" Rank agreement over the feasible ones: Kendall's τ = {signed(tau)}." if np.isfinite(tau) else ""
-    strip = f" {infeasible:,} turned out {failed} (strip below)." if infeasible else ""
+    fates = {"Infeasible": "turned out infeasible", "Evaluation broke": "broke in their evaluation"}
+    strip = f" {listed([f'{n:,} {fates[name]}' for name, n in aside.items()])} (strip below)." if aside else ""
+    feasible = int(np.isfinite(measured).sum())
     return (
-        f"{feasible:,} of {len(candidates.predicted):,} candidates were feasible.{agreement}{strip} A conservative "
-        "surrogate ranks designs rather than estimating them: the order counts, not the distance from equality."
+        f"{feasible:,} of {len(candidates.predicted):,} candidates were feasible.{agreement}{strip}"
+        f"{_distance(candidates.predicted, measured)}"
     )
+
+
+def _distance(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> str:
+    """Return how far predictions were off, and what that means for reading them; empty where nothing tells."""
+    known = np.isfinite(predicted) & np.isfinite(measured) & (predicted > 0) & (measured > 0)
+    if not known.any():
+        return ""
+    ratios = predicted[known] / measured[known]
+    low, middle, high = (float(v) for v in np.quantile(ratios, [0.1, 0.5, 0.9]))
+    spread = f", {number(low)}{TIMES} to {number(high)}{TIMES} for most" if low < high else ""
+    reading = "" if 1 / _FAR < middle < _FAR else " Read the order of the predictions, not their values."
+    return f" A prediction was {number(middle)}{TIMES} the measured value at the median{spread}.{reading}"
 
 
 def _add_diagonal(figure: go.Figure, predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> None:
@@ -181,14 +203,14 @@ def _add_points(
     )
 
 
-def _add_strip(figure: go.Figure) -> None:
+def _add_strip(figure: go.Figure, label: str) -> None:
     figure.update_layout(
         xaxis={"anchor": "y2"},
         yaxis2={
             "domain": [0.0, 0.1],
             "range": [-1, 1],
             "tickvals": [0],
-            "ticktext": ["Infeasible"],
+            "ticktext": [label],
             "zeroline": False,
             "showgrid": False,
             "fixedrange": True,
@@ -198,7 +220,7 @@ def _add_strip(figure: go.Figure) -> None:
 
 
 def log_progress(results: StudyResults) -> Chart | None:
-    """The best legal design so far, over the rows of the log."""
+    """The best design within bounds so far, over the rows of the log."""
     return _progress(
         results,
         results.log,
@@ -210,7 +232,7 @@ def log_progress(results: StudyResults) -> Chart | None:
 
 
 def candidate_progress(results: StudyResults) -> Chart | None:
-    """The best legal design so far, over the candidates in the order of their evaluation."""
+    """The best design within bounds so far, over the candidates in the order of their evaluation."""
     if results.candidates is None:
         return None
     return _progress(
@@ -238,7 +260,7 @@ def _progress(
         x=dots + 1,
         y=values[dots],
         mode="markers",
-        name="Legal design",
+        name="Design within bounds" if results.bounds else "Feasible design",
         marker={"color": LEGAL, "size": 5, "opacity": 0.6},
         text=hover_texts(results, evaluations, dots),
         hovertemplate="#%{x:,}<br>%{text}<extra></extra>",
@@ -252,43 +274,55 @@ def _progress(
         line={"shape": "hv", "color": ROLE_COLOURS["log" if key == "log-progress" else "winner"], "width": 3},
         hovertemplate=f"Best after %{{x:,}}: %{{y:,.4~g}} {scale.unit}<extra></extra>",
     )
-    _add_reference_lines(figure, results, scale.factor, with_log=key != "log-progress")
-    _fit_progress_axes(figure, results, order_title, log_order and len(values) > 100)
+    by_decades = log_order and len(values) > 100
+    order = axis(order_title) | ({"type": "log", "dtick": 1} if by_decades else {"rangemode": "tozero"})
+    references = _references(results, scale.factor, with_log=key != "log-progress")
+    _fit_progress_axes(figure, results, values[rows], references, order)
     final = float(np.nanmin(values)) / scale.factor
     return Chart(
         key,
         heading,
-        f"Best after {len(values):,} evaluations: {metric_text(results.problem.metric, final)}."
-        + (f" {dots.size:,} of {rows.size:,} legal designs are drawn." if dots.size < rows.size else ""),
+        f"Best after {len(values):,} evaluations: {text_of(results, results.problem.metric, final)}."
+        + (
+            f" {dots.size:,} of {rows.size:,} designs {within(results.bounds)} are drawn."
+            if dots.size < rows.size
+            else ""
+        ),
         f"Line of the best {look(results.problem.metric).title.lower()} so far over {len(values)} evaluations, "
-        f"ending at {metric_text(results.problem.metric, final)}.",
+        f"ending at {text_of(results, results.problem.metric, final)}.",
         figure,
         400,
     )
 
 
-def _add_reference_lines(figure: go.Figure, results: StudyResults, factor: float, *, with_log: bool) -> None:
-    for role, name, value in contender_values(results, results.problem.metric):
-        if role == "baseline" or (role == "log" and with_log):
-            mark_line(figure, y=value * factor, text=html.escape(name), colour=ROLE_COLOURS[role])
+def _references(results: StudyResults, factor: float, *, with_log: bool) -> list[tuple[str, float, str]]:
+    """Return name, height and colour of the designs that a progress chart compares with."""
+    return [
+        (name, value * factor, ROLE_COLOURS[role])
+        for role, name, value in contender_values(results, results.problem.metric)
+        if role == "baseline" or (role == "log" and with_log)
+    ]
 
 
-def _fit_progress_axes(figure: go.Figure, results: StudyResults, order_title: str, log_order: bool) -> None:
-    """Give both progress charts the same vertical range: where the best moves, without the far outliers."""
-    scale = objective_scale(results)
-    logs = [results.log, *([results.candidates.evaluations] if results.candidates is not None else [])]
-    measured = [results.measured(log)[results.legal(log)] * scale.factor for log in logs]
-    values = [v for column in measured if column.size for v in (float(column.min()), float(column[0]))]
-    values += [float(np.median(column)) for column in measured if column.size]
-    values += [v * scale.factor for _, _, v in contender_values(results, results.problem.metric)]
+def _fit_progress_axes(
+    figure: go.Figure,
+    results: StudyResults,
+    drawn: NDArray[np.float64],
+    references: Sequence[tuple[str, float, str]],
+    order: Mapping[str, Any],
+) -> None:
+    """Show where the best moves and most of the designs, without the far outliers, and the references that are near."""
+    most = float(np.quantile(drawn, _SHOWN_SHARE))
+    values = [float(drawn.min()), max(most, float(drawn[0]))]
+    reach = max(values[1] / values[0], 1.2) ** 2 if values[0] > 0 else 1.0
+    near = [height for _, height, _ in references if values[0] / reach <= height <= values[1] * reach]
+    values += near
     logarithmic = spans_decades(values, ratio=4.0)
     ends = np.log10([min(values), max(values)]) if logarithmic else np.array([min(values), max(values)])
     room = 0.08 * float(ends[1] - ends[0]) or 0.1 * abs(float(ends[0])) or 1.0
-    order = axis(order_title)
-    if log_order:
-        order |= {"type": "log", "dtick": 1}
-    else:
-        order |= {"rangemode": "tozero"}
+    for name, height, colour in references:
+        where = "" if height in near else f", {number(height)} {objective_scale(results).unit}, beyond this chart"
+        mark_line(figure, y=height, text=html.escape(name) + where, colour=colour)
     figure.update_xaxes(order)
     figure.update_yaxes(axis(objective_title(results), values, log=logarithmic))
     figure.update_yaxes(range=[ends[0] - room, ends[1] + room])

@@ -28,7 +28,8 @@ from armillary.reports.theme import (
     set_labels,
     spans_decades,
 )
-from armillary.reports.wording import ALPHA, TIMES, Scale, listed, look, metric_text, number, percent, title, value_text
+from armillary.reports.units import study_scale, text_of
+from armillary.reports.wording import ALPHA, TIMES, Scale, listed, look, number, percent, title, value_text
 from armillary.studies.results import Role, StudyResults, Trial
 from armillary.types import Evaluations
 
@@ -49,7 +50,9 @@ def hover_texts(results: StudyResults, evaluations: Evaluations, rows: NDArray[n
             lines.append(f"<b>{html.escape(str(failure))}</b>")
         for metric, column in evaluations.metrics.items():
             if np.isfinite(column[row]):
-                lines.append(f"{html.escape(look(metric).title)}: <b>{metric_text(metric, float(column[row]))}</b>")
+                lines.append(
+                    f"{html.escape(look(metric).title)}: <b>{text_of(results, metric, float(column[row]))}</b>"
+                )
         for name, column in evaluations.design.items():
             value = column[row].item() if isinstance(column[row], np.generic) else column[row]
             text = known.get(name, {}).get(value, str(value))
@@ -72,11 +75,8 @@ def thinned(rows: NDArray[np.int64], most: int = MOST_POINTS) -> NDArray[np.int6
 
 
 def objective_scale(results: StudyResults) -> Scale:
-    """Return the one unit that every chart of the objective uses, chosen by the log's median."""
-    values = results.measured(results.log)
-    known = values[np.isfinite(values)]
-    value = float(np.median(known)) if known.size else results.winner.metrics.get(results.problem.metric, np.nan)
-    return Scale.of_metric(results.problem.metric, [value])
+    """Return the one unit that every chart of the objective uses."""
+    return study_scale(results, results.problem.metric)
 
 
 def objective_title(results: StudyResults) -> str:
@@ -109,7 +109,7 @@ def landscape(results: StudyResults) -> Chart | None:
     if other is None:
         return None
     scale = objective_scale(results)
-    across = Scale.of_metric(other, results.feasible_metric(results.log, other))
+    across = study_scale(results, other)
     figure = blank()
     layers = [(f"{rows_are(results).capitalize()} design", results.log, LEGAL, 5, 0.55)]
     if results.candidates is not None:
@@ -131,11 +131,12 @@ def landscape(results: StudyResults) -> Chart | None:
     for role, name, value in contender_values(results, results.problem.metric):
         contender = dict(results.contenders())[role]
         if other in contender.metrics:
-            text = f"{metric_text(results.problem.metric, value)}<br>{metric_text(other, contender.metrics[other])}"
-            _add_star(figure, role, name, contender.metrics[other] * across.factor, value * scale.factor, text)
+            reached = contender.metrics[other]
+            text = f"{scale.text(value)}<br>{across.text(reached)}"
+            _add_star(figure, role, name, reached * across.factor, value * scale.factor, text)
     if other in results.bounds:
         bound = results.bounds[other]
-        mark_line(figure, x=bound * across.factor, text=f"At most {metric_text(other, bound)}", colour=MUTED)
+        mark_line(figure, x=bound * across.factor, text=f"At most {text_of(results, other, bound)}", colour=MUTED)
     figure.update_xaxes(axis(f"{look(other).title} ({across.unit})"), rangemode="tozero")
     figure.update_yaxes(axis(objective_title(results), shown, log=spans_decades(shown)))
     figure.update_layout(hovermode="closest")
@@ -196,8 +197,8 @@ def histogram(results: StudyResults) -> Chart | None:
         f"{look(results.problem.metric).title} of the {rows_are(results)} designs",
         f"{len(known):,} feasible rows of {len(values):,}. Dashed lines mark the contenders.",
         f"Histogram of {look(results.problem.metric).title.lower()} over {len(known)} feasible {rows_are(results)} "
-        f"designs, from {metric_text(results.problem.metric, float(known.min()))} to "
-        f"{metric_text(results.problem.metric, float(known.max()))}.",
+        f"designs, from {text_of(results, results.problem.metric, float(known.min()))} to "
+        f"{text_of(results, results.problem.metric, float(known.max()))}.",
         figure,
         380,
     )

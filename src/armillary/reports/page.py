@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -10,7 +15,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from armillary.atomic_file import replaced
-from armillary.reports import candidate_figures, figures, layer_figures, proof, roofline, summary, tables
+from armillary.reports import candidate_figures, figures, layer_figures, proof, roofline, summary, tables, wording
 from armillary.reports.theme import Chart
 from armillary.studies.results import StudyResults
 
@@ -19,14 +24,14 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class PageChart:
-    """A chart as the template places it; `spec` is its figure as JSON that is safe inside a script element."""
+    """A chart as the template places it; `spec` is its figure as JSON."""
 
     key: str
     title: str
     caption: str
     label: str
     height_px: int
-    spec: Markup
+    spec: str
 
 
 def charts(results: StudyResults) -> dict[str, PageChart]:
@@ -41,6 +46,7 @@ def charts(results: StudyResults) -> dict[str, PageChart]:
         candidate_figures.predicted_measured(results),
         candidate_figures.log_progress(results),
         candidate_figures.candidate_progress(results),
+        layer_figures.time_split(results),
         layer_figures.layer_times(results),
         layer_figures.bounds(results),
         roofline.roofline(results),
@@ -51,8 +57,25 @@ def charts(results: StudyResults) -> dict[str, PageChart]:
 
 
 def _page_chart(chart: Chart) -> PageChart:
-    spec = Markup(chart.figure.to_json().replace("<", "\\u003c"))  # no "</script>" can close the element early
-    return PageChart(chart.key, chart.title, chart.caption, chart.label, chart.height_px, spec)
+    return PageChart(chart.key, chart.title, chart.caption, chart.label, chart.height_px, chart.figure.to_json())
+
+
+def packed(text: str) -> str:
+    """Return text as the page carries what is large: compressed, in letters that are safe inside a script element.
+
+    The browser unpacks it; the same text gives the same letters.
+    """
+    return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode()
+
+
+@cache
+def _packed_plotly() -> str:
+    return packed(get_plotlyjs())
+
+
+def _packed_specs(drawn: Mapping[str, PageChart]) -> str:
+    specs = ",".join(f"{json.dumps(key)}:{chart.spec}" for key, chart in drawn.items())
+    return packed(f"{{{specs}}}")
 
 
 def render(results: StudyResults) -> str:
@@ -64,13 +87,16 @@ def render(results: StudyResults) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    drawn = charts(results)
     return environment.get_template("page.html.j2").render(
         results=results,
-        charts=charts(results),
+        charts=drawn,
         goal=summary.goal(results),
         highlights=summary.highlights(results),
         notice=summary.notice(results),
         paragraphs=summary.paragraphs(results),
+        within=wording.within(results.bounds),
+        remarks=tables.remarks(results),
         evaluators=summary.evaluators(results),
         parts=summary.part_rows(results),
         proof=proof.proof_table(results),
@@ -87,7 +113,8 @@ def render(results: StudyResults) -> str:
         created=results.created.strftime("%Y-%m-%d %H:%M %Z").strip(),
         style=Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup((_TEMPLATES / "draw.js").read_text(encoding="utf-8")),
-        plotly=Markup(get_plotlyjs()),
+        specs=_packed_specs(drawn),
+        plotly=_packed_plotly(),
     )
 
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from armillary.reports.summary import evaluators_of
-from armillary.reports.wording import MISSING, TIMES, listed, look, metric_text, number, signed
+from armillary.reports.units import text_of
+from armillary.reports.wording import MISSING, TIMES, listed, look, number, signed, within
 from armillary.studies.results import Proof, StudyResults
 from armillary.types import Evaluation, Evaluations
 
@@ -84,8 +85,8 @@ def _row(
     return ProofRow(
         rank=place + 1,
         design=_written(evaluation, differing),
-        predicted=metric_text(metric, predicted),
-        measured=metric_text(metric, measured),
+        predicted=text_of(results, metric, predicted),
+        measured=text_of(results, metric, measured),
         ratio=f"{number(measured / predicted)}{TIMES}" if np.isfinite(measured) and predicted else MISSING,
         feasible=feasible,
         is_winner=evaluation.design == results.winner.design,
@@ -109,17 +110,17 @@ def _sentence(
 ) -> str:
     """Return the proof in one sentence."""
     count, metric = len(measured), look(results.problem.metric).title.lower()
-    within = "within the bounds" if results.bounds else "feasible"
     begin = f"The {count:,} best designs by {by} were measured again by {truer}: " if count > 1 else (
         f"The best design by {by} was measured again by {truer}: "
     )  # fmt: skip
     if not legal.any():
-        return f"{begin}none of them is {within}."
+        return f"{begin}none of them is {within(results.bounds)}."
     known = np.isfinite(measured)
     ratios = measured[known] / proof.cheaper[known]
     low, high = number(float(ratios.min())), number(float(ratios.max()))
     spread = f"{low}{TIMES}" if low == high else f"{low}{TIMES} to {high}{TIMES}"
-    told = f"{begin}{int(legal.sum()):,} of {count:,} are {within}, and their {metric} is {spread} what was predicted"
+    kept = f"{int(legal.sum()):,} of {count:,} are {within(results.bounds)}"
+    told = f"{begin}{kept}, and their {metric} is {spread} what was predicted"
     pairs = measured[known], proof.cheaper[known]
     if any(len(np.unique(column)) < 2 for column in pairs):
         return f"{told}."

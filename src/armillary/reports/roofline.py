@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from armillary.evaluators.explanation import ChipRates
 from armillary.reports.layer_figures import layer_hover, runners
 from armillary.reports.theme import ROLE_COLOURS, ROLE_SYMBOLS, Chart, axis, blank, only_on_phones
+from armillary.reports.units import LayerUnits, layer_units
 from armillary.reports.wording import Scale, listed, number, quantity
 from armillary.studies.results import Contender, Role, StudyResults
 
@@ -30,12 +31,13 @@ def roofline(results: StudyResults) -> Chart | None:
     ridges = [rates.macs_per_s / rates.dram_bytes_per_s for _, _, rates in shown]
     low, high = min(*intensities, *ridges) / 2, max(*intensities, *ridges) * 2
     scale = Scale.of([rates.macs_per_s for _, _, rates in shown], "MAC/s")
+    units = layer_units([c for _, c, _ in shown])
     has_strip = len(intensities) < len(layers)
     figure = blank("reversed")
     heights: list[float] = []
     for role, contender, rates in reversed(shown):  # the winner is drawn last, on top of the others
         _add_roof(figure, role, contender, rates, low, high, scale, has_strip)
-        heights += _add_layers(figure, role, contender, scale)
+        heights += _add_layers(figure, role, contender, scale, units)
     _set_axes(figure, low, high, heights, scale, has_strip)
     strip = " Layers that need no DRAM stand on the right, in network order." if has_strip else ""
     return Chart(
@@ -88,7 +90,7 @@ def _add_roof(
     x = [low, ridge, high]
     line = {"color": ROLE_COLOURS[role], "width": 2.5}
     hover = (
-        f"{html.escape(contender.name)}: {quantity(rates.macs_per_s, 'MAC/s')}, "
+        f"{html.escape(contender.name)}: {scale.text(rates.macs_per_s)}, "
         f"{quantity(rates.dram_bytes_per_s, 'B/s')}<br>ridge at {number(ridge)} MAC/B<extra></extra>"
     )
     figure.add_scatter(
@@ -114,11 +116,12 @@ def _add_roof(
         )
 
 
-def _add_layers(figure: go.Figure, role: Role, contender: Contender, scale: Scale) -> list[float]:
+def _add_layers(figure: go.Figure, role: Role, contender: Contender, scale: Scale, units: LayerUnits) -> list[float]:
     seconds = contender.layer_seconds().tolist()
     largest = max(seconds) or 1.0
     drawn = [i for i, layer in enumerate(contender.layers) if seconds[i] > 0 and layer.macs > 0]
     rates = {i: contender.layers[i].macs / seconds[i] * scale.factor for i in drawn}
+    drawn_first = "x" if any(contender.layers[i].dram_bytes > 0 for i in drawn) else "x2"
     for panel in ("x", "x2"):
         rows = [i for i in drawn if (contender.layers[i].dram_bytes > 0) == (panel == "x")]
         if not rows:
@@ -135,16 +138,16 @@ def _add_layers(figure: go.Figure, role: Role, contender: Contender, scale: Scal
                 "opacity": 0.7,
                 "line": {"color": "#ffffff", "width": 1},
             },
-            name=html.escape(contender.name),
-            legendgroup=role,
-            showlegend=False,
-            text=[_hover(contender, i, seconds[i], rates[i], scale) for i in rows],
+            name=f"Layers of {html.escape(contender.name)}",
+            legendgroup=f"layers of {role}",
+            showlegend=panel == drawn_first,
+            text=[_hover(contender, i, seconds[i], rates[i], scale, units) for i in rows],
             hovertemplate="%{text}<extra>" + html.escape(contender.name) + "</extra>",
         )
     return list(rates.values())
 
 
-def _hover(contender: Contender, position: int, seconds: float, rate: float, scale: Scale) -> str:
+def _hover(contender: Contender, position: int, seconds: float, rate: float, scale: Scale, units: LayerUnits) -> str:
     layer = contender.layers[position]
     intensity = f"{number(layer.macs_per_dram_byte)} MAC/B" if layer.dram_bytes > 0 else "no DRAM traffic"
-    return f"{layer_hover(layer, seconds)}<br>Attained: {number(rate)} {scale.unit}, {intensity}"
+    return f"{layer_hover(layer, seconds, units)}<br>Attained: {number(rate)} {scale.unit}, {intensity}"

@@ -12,17 +12,18 @@ import numpy as np
 from armillary.reports.candidate_figures import rank_agreement
 from armillary.reports.figures import rows_are
 from armillary.reports.layer_figures import time_by_bound
+from armillary.reports.units import text_of
 from armillary.reports.wording import (
     comparison,
     count_text,
     duration,
     listed,
     look,
-    metric_text,
     percent,
     shortened,
     signed,
     title,
+    within,
 )
 from armillary.studies.results import Contender, Proof, StudyResults
 from armillary.types import Evaluations, Fidelity, options_from
@@ -33,7 +34,7 @@ _LIMITS = {
     "compute": "compute",
     "dram": "DRAM traffic",
     "on-chip": "on-chip traffic",
-    "overhead": "fixed overhead",
+    "overhead": "overhead",
 }
 
 
@@ -49,7 +50,7 @@ class Highlight:
 def goal(results: StudyResults) -> str:
     """Return the objective in words: `lowest runtime with area at most 29.0 mm²`."""
     bounds = [
-        f"{look(name).title.lower()} at most {metric_text(name, bound)}" for name, bound in results.bounds.items()
+        f"{look(name).title.lower()} at most {text_of(results, name, bound)}" for name, bound in results.bounds.items()
     ]
     wanted = f"lowest {_in_text(look(results.problem.metric).title)}"
     return f"{wanted} with {listed(bounds)}" if bounds else wanted
@@ -79,8 +80,7 @@ def highlights(results: StudyResults) -> list[Highlight]:
     shown.append(Highlight(designs, f"{len(results.log):,}", _log_remarks(results.log)))
     if results.candidates is not None:
         total, legal = len(results.candidates.predicted), int(results.legal(results.candidates.evaluations).sum())
-        within = "within bounds" if results.bounds else "feasible"
-        shown.append(Highlight("Candidates measured", f"{total:,}", (f"{legal:,} {within}",)))
+        shown.append(Highlight("Candidates measured", f"{total:,}", (f"{legal:,} {within(results.bounds)}",)))
     return shown
 
 
@@ -92,8 +92,8 @@ def _proven_highlight(results: StudyResults, proof: Proof) -> list[Highlight]:
         return []
     fidelity = str(proof.evaluations.fidelity[place])
     label = f"{look(metric).title} by {'RTL' if fidelity == Fidelity.RTL else fidelity}"
-    remark = f"{metric_text(metric, float(proof.cheaper[place]))} by the {results.log.fidelity[0]} evaluator"
-    return [Highlight(label, metric_text(metric, float(measured[place])), (remark,))]
+    remark = f"{text_of(results, metric, float(proof.cheaper[place]))} by the {results.log.fidelity[0]} evaluator"
+    return [Highlight(label, text_of(results, metric, float(measured[place])), (remark,))]
 
 
 def _log_remarks(log: Evaluations) -> tuple[str, ...]:
@@ -108,12 +108,12 @@ def _highlight(results: StudyResults, metric: str) -> Highlight:
     value = results.winner.metrics.get(metric, math.nan)
     remarks = []
     if metric in results.bounds:
-        remarks.append(f"of {metric_text(metric, results.bounds[metric])} allowed")
+        remarks.append(f"of {text_of(results, metric, results.bounds[metric])} allowed")
     for _, other in results.contenders()[1:]:
         text = comparison(metric, value, other.metrics.get(metric, math.nan))
         if text and other.failure is None:
             remarks.append(f"{text} {'to' if text == 'equal' else 'than'} {in_sentence(other)}")
-    return Highlight(f"{look(metric).title} of the winner", metric_text(metric, value), tuple(remarks))
+    return Highlight(f"{look(metric).title} of the winner", text_of(results, metric, value), tuple(remarks))
 
 
 def notice(results: StudyResults) -> str:
@@ -125,7 +125,7 @@ def notice(results: StudyResults) -> str:
 
 def paragraphs(results: StudyResults) -> list[str]:
     """Return the study in two short paragraphs: what came out, and how the search went."""
-    outcome = [_search_sentence, _winner_sentence, _baseline_sentence, _limit_sentence, _proof_sentence]
+    outcome = [_search_sentence, _winner_sentence, _baseline_sentence, split_sentence, _limit_sentence, _proof_sentence]
     search = [_log_sentence, _candidates_sentence]
     return [" ".join(text for say in part if (text := say(results))) for part in (outcome, search)]
 
@@ -139,7 +139,7 @@ def _search_sentence(results: StudyResults) -> str:
 
 def _winner_sentence(results: StudyResults) -> str:
     metric = results.problem.metric
-    value = metric_text(metric, results.winner.metrics.get(metric, math.nan))
+    value = text_of(results, metric, results.winner.metrics.get(metric, math.nan))
     reached = f"a {_in_text(look(metric).title)} of {value}"
     if results.winner_is_from_log:
         if results.candidates is None:
@@ -148,7 +148,7 @@ def _winner_sentence(results: StudyResults) -> str:
         if beating(results):
             return f"The winner is the best design of the log itself, with {reached}."
         legal = results.legal(results.candidates.evaluations).any()
-        why = "no candidate beat it" if legal else "no candidate was legal"
+        why = "no candidate beat it" if legal else f"no candidate was {within(results.bounds)}"
         return f"The winner is the best design of the log itself, with {reached}: {why}."
     text = comparison(
         metric, results.winner.metrics.get(metric, math.nan), results.best_of_log.metrics.get(metric, math.nan)
@@ -180,7 +180,7 @@ def _proof_sentence(results: StudyResults) -> str:
         )  # fmt: skip
     if place is None:
         return ""
-    measured = metric_text(results.problem.metric, float(results.measured(proof.evaluations)[place]))
+    measured = text_of(results, results.problem.metric, float(results.measured(proof.evaluations)[place]))
     return f"Of {count:,} designs that {truer} measured again it is the best, with {measured}." if count > 1 else (
         f"Measured again by {truer}, it has {measured}."
     )  # fmt: skip
@@ -204,7 +204,7 @@ def _baseline_sentence(results: StudyResults) -> str:
     if not text:
         return ""
     how = "equal to" if text == "equal" else f"{text} than"
-    return f"It is {how} {in_sentence(baseline)} ({metric_text(metric, other)} by the same evaluator)."
+    return f"It is {how} {in_sentence(baseline)} ({text_of(results, metric, other)} by the same evaluator)."
 
 
 def _log_sentence(results: StudyResults) -> str:
@@ -243,17 +243,39 @@ def _candidates_sentence(results: StudyResults) -> str:
         else ""
     )
     return (
-        f"Of the {len(legal):,} candidates that the surrogate proposed, {int(legal.sum()):,} were legal when measured "
-        f"and {better or 'none'} beat the best of the log.{ranked}"
+        f"Of the {len(legal):,} candidates that the surrogate proposed, {int(legal.sum()):,} were "
+        f"{within(results.bounds)} when measured and {better or 'none'} beat the best of the log.{ranked}"
+    )
+
+
+def split_sentence(results: StudyResults) -> str:
+    """Return how much of the winner's time no design changes, and how it compares in the rest; empty if there is none.
+
+    Only where time is what was minimised.
+    """
+    winner = results.winner
+    if not winner.fixed_s or results.problem.metric not in ("runtime_s", "delay_cycles"):
+        return ""
+    causes = [] if winner.explanation is None else list(winner.explanation.fixed)
+    fixed, total, rest = (text_of(results, "runtime_s", s) for s in (winner.fixed_s, winner.total_s, winner.rest_s))
+    faster = [
+        f"{text} {'to' if text == 'equal' else 'than'} {in_sentence(other)}"
+        for _, other in results.contenders()[1:]
+        if other.layers and (text := comparison("runtime_s", winner.rest_s, other.rest_s))
+    ]
+    return (
+        f"Of the {total} of an inference {fixed} are fixed overhead ({listed(causes)}), which no design changes; "
+        + (f"in the other {rest} it is {listed(faster)}." if faster else f"the other {rest} are what it can change.")
     )
 
 
 def _limit_sentence(results: StudyResults) -> str:
     if not results.winner.layers:
         return ""
-    shares = time_by_bound(results.winner)
+    shares = time_by_bound(results.winner, with_fixed=False)
     bound = max(shares, key=lambda name: shares[name])
-    return f"{_LIMITS[bound][:1].upper()}{_LIMITS[bound][1:]} sets the pace for {percent(shares[bound])} of its time."
+    whole = "what it can change" if results.winner.fixed_s else "its time"
+    return f"{_LIMITS[bound][:1].upper()}{_LIMITS[bound][1:]} sets the pace for {percent(shares[bound])} of {whole}."
 
 
 def evaluators(results: StudyResults) -> list[str]:

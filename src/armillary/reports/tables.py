@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from armillary.metrics import METRICS
+from armillary.metrics import METRICS, derived
 from armillary.reports.layer_figures import BOUND_NAMES
+from armillary.reports.units import LayerUnits, layer_units, suiting, text_of
 from armillary.reports.wording import (
-    Scale,
     comparison,
     duration,
     listed,
     look,
-    metric_text,
     number,
     percent,
     quantity,
@@ -28,6 +28,7 @@ from armillary.studies.results import Contender, Role, StudyResults
 from armillary.types import ArmillaryError, Value
 from armillary.workloads.layer import NotMapped
 
+_FIRST = ("runtime_s", "throughput_per_s", "delay_cycles", "energy_pj", "power_mw", "tops_per_w", "area_mm2")
 _MOST_NAMED = 4  # values of a categorical parameter
 
 
@@ -93,9 +94,9 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class LayerTable:
-    """The per-layer table with the unit of its times, and how to read its mappings; empty if it has none."""
+    """The per-layer table with the units of its columns, and how to read its mappings; empty if it has none."""
 
-    unit: str
+    units: LayerUnits
     names: tuple[str, ...]
     rows: tuple[LayerRow, ...]
     mappings: str
@@ -110,7 +111,7 @@ def _heading(results: StudyResults, role: Role, contender: Contender) -> Heading
     if contender.failure is not None:
         return Heading(role, contender.name, contender.note, "infeasible", str(contender.failure))
     broken = [
-        f"{metric_text(name, contender.metrics[name])} exceeds the bound of {metric_text(name, bound)}"
+        f"{text_of(results, name, contender.metrics[name])} exceeds the bound of {text_of(results, name, bound)}"
         for name, bound in results.bounds.items()
         if contender.metrics.get(name, 0.0) > bound
     ]
@@ -157,20 +158,47 @@ def _mark(parameter: Parameter, role: Role, value: Value) -> Mark | None:
 
 def metric_rows(results: StudyResults) -> list[MetricRow]:
     """Return one row per metric that any contender has: the objective first, then bounds, then the rest."""
-    shown = results.contenders()
-    known = {name for _, contender in shown for name in contender.metrics}
-    order = dict.fromkeys([results.problem.metric, *results.bounds, *METRICS, *sorted(known)])
-    return [_metric_row(results, name) for name in order if name in known]
+    shown = [_with_rates(contender) for _, contender in results.contenders()]
+    known = {name for metrics in shown for name in metrics}
+    order = dict.fromkeys([results.problem.metric, *results.bounds, *_FIRST, *METRICS, *sorted(known)])
+    return [_metric_row(results, name, shown) for name in order if name in known]
 
 
-def _metric_row(results: StudyResults, name: str) -> MetricRow:
-    values = [contender.metrics.get(name, math.nan) for _, contender in results.contenders()]
-    bound = results.bounds.get(name)
+def _with_rates(contender: Contender) -> dict[str, float]:
+    """Return a contender's metrics, with throughput, mean power and operations per energy where they follow.
+
+    A multiply-accumulate counts as two operations.
+    """
+    found = dict(contender.metrics)
+    runtime_s, energy_pj = (found.get(name, math.nan) for name in ("runtime_s", "energy_pj"))
+    macs = sum(layer.macs for layer in contender.layers)
+    if runtime_s > 0:
+        found["throughput_per_s"] = 1 / runtime_s
+    if (power_mw := derived(found, "power_mw")) is not None:
+        found["power_mw"] = power_mw
+    if macs and energy_pj > 0:
+        found["tops_per_w"] = 2 * macs / energy_pj
+    return found
+
+
+def remarks(results: StudyResults) -> list[str]:
+    """Return what to know beside the metrics, each remark once with the contenders that it is of."""
+    owners: dict[tuple[str, str], list[str]] = {}
+    for _, contender in results.contenders():
+        if contender.explanation is not None:
+            for told in contender.explanation.remarks.items():
+                owners.setdefault(told, []).append(contender.name)
+    return [f"{look(metric).title} of {listed(names)}: {text}." for (metric, text), names in owners.items()]
+
+
+def _metric_row(results: StudyResults, name: str, shown: Sequence[Mapping[str, float]]) -> MetricRow:
+    values = [metrics.get(name, math.nan) for metrics in shown]
+    bound, scale = results.bounds.get(name), suiting(name, values)
     return MetricRow(
         label=look(name).title,
-        values=tuple(metric_text(name, value) for value in values),
+        values=tuple(scale.text(value) for value in values),
         comparisons=tuple(comparison(name, values[0], value) for value in values[1:]),
-        bound="" if bound is None else f"at most {metric_text(name, bound)}",
+        bound="" if bound is None else f"at most {text_of(results, name, bound)}",
     )
 
 
@@ -180,10 +208,10 @@ def layer_table(results: StudyResults) -> LayerTable | None:
     if not shown:
         return None
     seconds = np.stack([contender.layer_seconds() for contender in shown])
-    scale = Scale.of(seconds[0].tolist(), "s")
-    rows = [_layer_row(shown[0], i, seconds[:, i], scale) for i in range(seconds.shape[1])]
+    units = layer_units(shown)
+    rows = [_layer_row(shown[0], i, seconds[:, i], units) for i in range(seconds.shape[1])]
     names = tuple(contender.name for contender in shown)
-    return LayerTable(scale.unit, names, tuple(rows), _how_to_read(shown[0]))
+    return LayerTable(units, names, tuple(rows), _how_to_read(shown[0]))
 
 
 def _how_to_read(contender: Contender) -> str:
@@ -209,20 +237,20 @@ def left_out(results: StudyResults) -> list[str]:
     return [name for name in of_workload if name.split("#")[0] not in there]
 
 
-def _layer_row(winner: Contender, position: int, seconds: np.ndarray, scale: Scale) -> LayerRow:
+def _layer_row(winner: Contender, position: int, seconds: np.ndarray, units: LayerUnits) -> LayerRow:
     layer = winner.layers[position]
     return LayerRow(
         position=position + 1,
         name_parts=tuple(re.split(r"(?<=[/._])", layer.name)),  # where a long name may break
         kind=layer.kind,
         runs=f"{layer.count:,}",
-        macs=quantity(layer.macs, "MAC"),
-        seconds=tuple(number(float(value) * scale.factor) for value in seconds),
+        macs=number(layer.macs * units.work.factor),
+        seconds=tuple(number(float(value) * units.time.factor) for value in seconds),
         gain=comparison("runtime_s", float(seconds[0]), float(seconds[1])) if len(seconds) > 1 else "",
         bound=BOUND_NAMES[layer.bound],
         utilization=percent(layer.utilization),
-        dram=quantity(layer.dram_bytes, "B"),
-        energy=quantity(layer.energy_pj * 1e-12, "J"),
+        dram=number(layer.dram_bytes * units.traffic.factor),
+        energy=number(layer.energy_pj * units.energy.factor),
         mapping=layer.mapping,
     )
 

@@ -27,6 +27,7 @@ ROLE_SYMBOLS: dict[Role, str] = {"winner": "star", "log": "diamond", "baseline":
 LEGAL = "#7fb2d6"
 OUT_OF_BOUNDS = "#c9b458"
 INFEASIBLE = "#a6316f"
+BROKEN = "#3b3f46"
 BOUND_COLOURS: dict[Bound, str] = {
     "compute": "#332288",
     "dram": "#cc6677",

@@ -55,7 +55,9 @@ _LOOKS = {
     "delay_cycles": Look("Delay", "cycles", less="faster", more="slower"),
     "energy_pj": Look("Energy", "J", 1e-12, less="less energy", more="more energy"),
     "area_mm2": Look("Area", "mm²", prefixed=False, less="smaller", more="larger"),
-    "power_mw": Look("Power", "W", 1e-3),
+    "power_mw": Look("Mean power", "W", 1e-3),
+    "throughput_per_s": Look("Throughput", "inferences/s", prefixed=False),
+    "tops_per_w": Look("Efficiency", "TOPS/W", prefixed=False),
     "dram_bytes": Look("DRAM traffic", "B", less="less traffic", more="more traffic"),
     "onchip_bytes": Look("On-chip traffic", "B", less="less traffic", more="more traffic"),
     "compute_cycles": Look("Cycles of compute alone", "cycles"),
@@ -142,25 +144,20 @@ def quantity(value: float, unit: str) -> str:
     return f"{number(value / 10**power)} {_PREFIXES[power]}{unit}"
 
 
-def metric_text(metric: str, value: float) -> str:
-    """Return the value of a metric with its unit."""
-    shown = look(metric)
-    if not math.isfinite(value):
-        return MISSING
-    scaled = value * shown.factor
-    if not shown.prefixed:
-        return f"{number(scaled)} {shown.unit}".rstrip()
-    if abs(scaled) >= 1e18:
-        return f"{_times_power(scaled)} {shown.unit}"
-    return quantity(scaled, shown.unit)
-
-
 @dataclass(frozen=True)
 class Scale:
-    """One unit for a whole axis: multiply by `factor`, write `unit`."""
+    """One unit for a quantity, e.g. for a whole axis: multiply by `factor`, write `unit`."""
 
     factor: float
     unit: str
+
+    def text(self, value: float) -> str:
+        """Return a value in this unit, with the unit."""
+        scaled = value * self.factor
+        if not math.isfinite(scaled):
+            return MISSING
+        written = number(scaled) if abs(scaled) < 1e6 else _times_power(scaled)
+        return f"{written} {self.unit}".rstrip()
 
     @staticmethod
     def of(values: Iterable[float], unit: str, factor: float = 1.0) -> Scale:
@@ -176,12 +173,12 @@ class Scale:
         return Scale.of(values, shown.unit, shown.factor) if shown.prefixed else Scale(shown.factor, shown.unit)
 
 
-def bytes_text(value: float) -> str:
-    """Return a memory size with a binary prefix: 2097152 -> `2 MiB`."""
+def bytes_text(value: float, *, least: float) -> str:
+    """Return a memory size with the binary prefix that suits the least of its kind: (2097152, 4096) -> `2,048 KiB`."""
     for power, unit in ((30, "GiB"), (20, "MiB"), (10, "KiB")):
-        if abs(value) >= 2**power:
-            return f"{value / 2**power:.4g} {unit}"
-    return f"{value:g} B"
+        if abs(least) >= 2**power:
+            return f"{value / 2**power:,.7g} {unit}"
+    return f"{value:,.7g} B"
 
 
 def value_text(parameter: Parameter, value: Value) -> str:
@@ -189,7 +186,9 @@ def value_text(parameter: Parameter, value: Value) -> str:
     if isinstance(value, str):
         return value
     if parameter.unit == "bytes":
-        return bytes_text(value)
+        return bytes_text(
+            value, least=min((v for v in parameter.values if not isinstance(v, str) and v), default=value)
+        )
     plain = f"{value:,}" if isinstance(value, int) else f"{value:,g}"
     return plain if parameter.unit == "1" else f"{plain} {parameter.unit}"
 
@@ -233,6 +232,11 @@ def shortened(text: str, width: int) -> str:
         return text
     head = (width - 1) // 2
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def within(bounds: Iterable[str]) -> str:
+    """Return what to call designs that can run the workload and keep every bound, if there is one."""
+    return "within bounds" if list(bounds) else "feasible"
 
 
 def listed(items: list[str], last: str = "and") -> str:

@@ -31,6 +31,11 @@ def asked_objectives(template: Template, given: Sequence[Objective]) -> tuple[Ob
     return (Objective(DEFAULT_METRIC),)
 
 
+def direction_of(template: Template, metric: str) -> Objective:
+    """Return a metric as a goal, in the direction that the template's own goals give it; else it is minimised."""
+    return next((goal for goal in template.objectives if goal.metric == metric), Objective(metric))
+
+
 def asked_bounds(template: Template, given: Sequence[Bound]) -> tuple[Bound, ...]:
     """Return the bounds of a request: those of the template, where the request does not bound the metric itself."""
     named = {bound.metric: bound for bound in given}

@@ -26,7 +26,7 @@ from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluator, Fa
 from armillary.workloads.layer import NotMapped
 
 RESULTS = "results.json"
-RESULTS_VERSION = 3
+RESULTS_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ def _from_dict(fields: Mapping[str, Any], space: Space) -> Contender:
 
 def _explanation(fields: Mapping[str, Any]) -> Explanation:
     layers = tuple(LayerCost(**layer) for layer in fields["layers"])
-    return Explanation(**{**fields, "layers": layers, "rates": ChipRates(**fields["rates"])})
+    named = {"layers": layers, "rates": ChipRates(**fields["rates"]), "fixed": tuple(fields["fixed"])}
+    return Explanation(**{**fields, **named})
 
 
 def _design_yaml(setting: Setting, winner: Contender, proof: Proof | None) -> str:

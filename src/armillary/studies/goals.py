@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from armillary import evaluators
-from armillary.mapping.search import Goal
+from armillary.mapping.goals import Goal
 from armillary.types import ArmillaryError, Fidelity
 
 GOALS: Mapping[str, Goal] = {

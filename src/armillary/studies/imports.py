@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from armillary.hardware.template import Template
 from armillary.log.exchange import import_csv, import_prime_tfrecords
+from armillary.log.own_rows import fingerprints, read_own_rows
 from armillary.log.store import Log
+from armillary.studies.own import OwnProblem
 from armillary.studies.progress import OnProgress, silent
 from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
@@ -45,3 +51,93 @@ def _read(path: Path, template: Template, workload: str | None) -> Evaluations:
         context = context_of(zoo.build(workload)).as_dict() if workload in zoo.names() else None
         return import_prime_tfrecords([path], workload, template.space, context=context)
     raise ArmillaryError(f"{path}: is neither .csv nor .tfrecord")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did.
+
+    Attributes:
+        rows: appended to the log.
+        feasible: of them.
+        known: rows of the files that the log held already.
+        faulty: rows that were left out for their faults.
+        faults: of the files, one line a kind.
+        notes: what else a reader of the files should know.
+        reasons: why rows failed, each with how many, the commonest first.
+    """
+
+    rows: int
+    feasible: int
+    known: int
+    faulty: int
+    faults: tuple[str, ...]
+    notes: tuple[str, ...]
+    reasons: Mapping[str, int]
+
+
+def import_own_files(
+    files: Sequence[Path],
+    log: str,
+    own: OwnProblem,
+    *,
+    workload: str | None = None,
+    skip_faulty: bool = False,
+    on_progress: OnProgress = silent,
+) -> Imported:
+    """Append the rows of a user's files to a log, each row once, however often its file is imported.
+
+    Nothing is appended unless every row of every file is right, or faulty rows are to be left out.
+
+    Args:
+        files: CSV or Parquet files.
+        log: the log.
+        own: the problem that the rows are of.
+        workload: of all rows, for files that do not name it.
+        skip_faulty: leave rows with faults out.
+        on_progress: called with files done and in total.
+
+    Raises:
+        ArmillaryError: if a file cannot be read, lacks columns, or has faulty rows that are not to be left out; tells
+            every kind of fault with the lines of its rows.
+    """
+    read = []
+    contexts = own.contexts(list(own.file.form.workloads))
+    for done, path in enumerate(files):
+        on_progress("reading files", done, len(files))
+        found = read_own_rows(path, own.file, workload=workload, candidates=own.candidates, contexts=contexts)
+        if found.faulty and not skip_faulty:
+            told = "\n  ".join(found.faults)
+            raise ArmillaryError(
+                f"{path}: {found.faulty:,} of {found.faulty + len(found.evaluations):,} rows have faults; nothing was "
+                f"imported (--skip-faulty leaves them out)\n  {told}"
+            )
+        read.append((path, found))
+    on_progress("reading files", len(files), len(files))
+    every = Evaluations.concat([found.evaluations for _, found in read])
+    fresh = _unlogged(every, Log(log))
+    if len(fresh):
+        Log(log).append(fresh)
+    several = len(files) > 1
+    return Imported(
+        rows=len(fresh),
+        feasible=int(fresh.feasible.sum()),
+        known=len(every) - len(fresh),
+        faulty=sum(found.faulty for _, found in read),
+        faults=tuple(_of_file(path, line, several) for path, found in read for line in found.faults),
+        notes=tuple(_of_file(path, line, several) for path, found in read for line in found.notes),
+        reasons=dict(Counter(fresh.failure_detail[~fresh.feasible].tolist()).most_common()),
+    )
+
+
+def _unlogged(rows: Evaluations, log: Log) -> Evaluations:
+    """Return the rows that a log does not hold, and of equal ones the first."""
+    held = log.evaluations(rows.space) if rows.space in log.spaces() else None
+    before = 0 if held is None else len(held)
+    prints = fingerprints(rows if held is None else Evaluations.concat([held, rows]))
+    first = np.unique(prints, return_index=True)[1]
+    return rows.select(np.sort(first[first >= before]) - before)
+
+
+def _of_file(path: Path, line: str, several: bool) -> str:
+    return f"{path}: {line}" if several else line

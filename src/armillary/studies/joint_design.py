@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from armillary import surrogates
 from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
-from armillary.execution.single import Make
 from armillary.hardware.template import Template
 from armillary.log.folder import absolute
 from armillary.log.store import Log
@@ -42,8 +41,9 @@ from armillary.studies.propose import propose
 from armillary.studies.results import Candidates, Contender, Importances, Proposed, Reliability, StudyResults
 from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
+from armillary.studies.subject import Simulator
 from armillary.surrogates import Savable
-from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations, EvaluatorSpec
+from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload
 
@@ -77,14 +77,6 @@ class JointRequest:
     sources: tuple[str, ...] = ()
     fidelity: str = "external"
     options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Simulator:
-    """Who evaluates: the specification of an evaluator, and what makes it; None where only its rows are there."""
-
-    spec: EvaluatorSpec
-    make: Make | None
 
 
 def run_joint_design(

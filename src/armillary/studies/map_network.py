@@ -14,7 +14,8 @@ from armillary.hardware.accelergy import with_reference
 from armillary.hardware.hierarchy import Hierarchy, load_hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.timeloop import load_architecture, load_mapping, load_problem
-from armillary.mapping.search import Goal, Method, NoLegalMappingError, search
+from armillary.mapping.goals import Goal, Method
+from armillary.mapping.search import NoLegalMappingError, search
 from armillary.types import ArmillaryError, Failure
 from armillary.workloads.layer import LayerUse, Workload
 from armillary.yaml_file import read_yaml

@@ -104,6 +104,10 @@ class OwnProblem:
             return replace(workloads.load(str(beside) if beside.exists() else form, dims), name=name)
         return Workload(name, (), numbers=dict(form or {}))
 
+    def named(self, name: str) -> Workload:
+        """Return a workload of a study by its name; one that the file does not tell of has no numbers."""
+        return self.workload(name) if name in self.file.form.workloads else Workload(name, (), numbers={})
+
     def _loaded(self, name: str, dims: Mapping[str, int] | None, log: Log | None) -> Workload:
         try:
             return workloads.load(name, dims)

@@ -69,6 +69,21 @@ class Contender:
         """What an inference takes beside its layers, by cause; empty where it is not known."""
         return {} if self.explanation is None else self.explanation.overhead_s
 
+    @property
+    def fixed_s(self) -> float:
+        """The part of the overhead that no design changes."""
+        return 0.0 if self.explanation is None else sum(self.overhead_s[cause] for cause in self.explanation.fixed)
+
+    @property
+    def total_s(self) -> float:
+        """What an inference takes, all its layers and the overhead together; 0 where the layers are not known."""
+        return float(self.layer_seconds().sum()) + sum(self.overhead_s.values())
+
+    @property
+    def rest_s(self) -> float:
+        """What an inference takes without the fixed overhead: what a design can change."""
+        return self.total_s - self.fixed_s
+
     def layer_seconds(self) -> NDArray[np.float64]:
         """Return the time of each layer, all its runs together, shape [layers]."""
         clock_hz = self.rates.clock_hz if self.rates else 1.0

@@ -22,12 +22,12 @@ from armillary.studies.ask_tell import Budget, by_candidates, by_codes
 from armillary.studies.asking import DEFAULT_METRIC, problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.comparing import compared, header, read_results, write_results
-from armillary.studies.goals import options_for
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.proving import place_of_winner, proof_note, proven, read_proof, truer_specs
 from armillary.studies.results import Proof, StudyResults
 from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
+from armillary.studies.subject import Shipped, Simulator
 from armillary.types import (
     AsksCodes,
     Candidate,
@@ -78,6 +78,7 @@ def run_search(
     folder: StudyFolder,
     *,
     command: str = "",
+    simulator: Simulator | None = None,
     limits: Limits | None = None,
     on_progress: OnProgress = silent,
 ) -> Found:
@@ -89,11 +90,13 @@ def run_search(
     problem = template.asked(request.objectives, request.bounds, (workload,))
     optimizer = optimizers.load(request.optimizer)(problem, seed=request.seed)
     fidelity = Fidelity(request.fidelity)
-    options = options_for(template.name, fidelity, problem.metric_names, request.options)
-    spec = evaluators.spec_of(template.name, fidelity, options, seed=request.seed)
+    if simulator is None:
+        asked = Shipped(template.name, fidelity, request.options)
+        simulator = asked.simulator(problem.metric_names, seed=request.seed)
+    spec, make = simulator.spec, simulator.make or evaluators.make
     truer = truer_specs(template.name, request.verify, problem.metric_names, request.options, seed=request.seed)
     check_bounds(problem)
-    executor = LocalExecutor(Log(folder.log), limits=limits)
+    executor = LocalExecutor(Log(folder.log), limits=limits, make=make)
     executor.evaluator(spec)  # which tells of a missing tool
     folder.claim({"kind": "search", **asdict(request), "workload": workload.name})
     setting = Setting(

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from armillary.workloads.context import Context
 
 DEFAULT = "hurdle"
+OWN_DEFAULT = "auto"
+"""Of users' own problems, of which nobody here knows anything beforehand."""
 
 REGISTRY = Registry(
     kind="surrogate",

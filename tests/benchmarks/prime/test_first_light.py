@@ -1,13 +1,13 @@
 from armillary.benchmarks.prime import first_light
 from armillary.benchmarks.prime.paper import APPLICATIONS
 from armillary.benchmarks.result import BenchOptions
-from armillary.surrogates.prime import training as prime_training
-from armillary.surrogates.prime.training import Rung, Schedule
+from armillary.surrogates.prime import schedules as prime_schedules
+from armillary.surrogates.prime.schedules import Rung, Schedule
 
 
 def test_an_application_is_measured(monkeypatch):
     shortest = Schedule(rungs=(Rung(30, 2),), warmup=10, batch=16, learning_rate=1e-3, checkpoint=2, mining_period=2)
-    monkeypatch.setitem(prime_training.SCHEDULES, "brief", shortest)
+    monkeypatch.setitem(prime_schedules.SCHEDULES, "brief", shortest)
     (published,) = [a for a in APPLICATIONS if a.workload == "t_rnn_enc"]
     found = first_light._measure(published, 10, 0, "cpu")
     assert found["legal_rows"] == published.log_rows // 10

@@ -3,7 +3,7 @@ import pytest
 from armillary.benchmarks.prime import schedules as prime_schedules
 from armillary.benchmarks.prime.runs import Runs
 from armillary.benchmarks.result import BenchOptions
-from armillary.surrogates.prime.training import SCHEDULES
+from armillary.surrogates.prime.schedules import SCHEDULES
 
 
 @pytest.fixture

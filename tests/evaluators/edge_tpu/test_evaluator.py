@@ -325,8 +325,19 @@ def test_explained_parts_add_up(name):
     assert dram_bytes + program == pytest.approx(answer.metrics["dram_bytes"])
     energy_pj = sum(c.energy_pj for c in parts.layers) + program * 8 * DRAM_PJ_PER_BIT
     assert energy_pj == pytest.approx(answer.metrics["energy_pj"])
-    assert parts.overhead_s["invocation"] == INVOCATION_S
+    assert parts.overhead_s["start of the runtime"] == INVOCATION_S
+    assert parts.fixed == ("start of the runtime",)
     assert {c.bound for c in parts.layers} <= {"compute", "dram", "on-chip", "overhead"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("mobilenet_v2", "3.47 MB of weights stay on chip"), ("t_rnn_enc", "do not fit on chip")]
+)
+def test_where_the_weights_are_is_told_beside_the_traffic(name, told):
+    workload, evaluator = zoo.build(name), EdgeTpuEvaluator()
+    answer = evaluator.evaluate([Candidate(EDGE_TPU)], workload)[0]
+    assert told in evaluator.explain(answer, workload).remarks["dram_bytes"]
+    assert (answer.metrics["dram_bytes"] > workload.parameters) == ("do not fit" in told)
 
 
 def test_a_row_without_layers_is_explained_too():

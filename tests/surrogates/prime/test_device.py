@@ -10,8 +10,8 @@ from armillary.spaces.samplers import sample
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.prime import surrogate as prime_module
 from armillary.surrogates.prime.device import DeviceMoves, DeviceTrainer
+from armillary.surrogates.prime.schedules import Rung, Schedule
 from armillary.surrogates.prime.surrogate import Prime
-from armillary.surrogates.prime.training import Rung, Schedule
 from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo
 

@@ -10,8 +10,8 @@ from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Parameter, Space
 from armillary.studies.propose import propose
+from armillary.surrogates.prime.schedules import Rung, Schedule
 from armillary.surrogates.prime.surrogate import Prime
-from armillary.surrogates.prime.training import Rung, Schedule
 from armillary.testing.surrogates import SurrogateContract
 from armillary.types import ArmillaryError, Evaluations
 from armillary.workloads import zoo

@@ -22,7 +22,7 @@ from armillary.hardware import templates
 from armillary.log.store import InMemoryLog
 from armillary.problems.problem import Problem
 from armillary.studies.propose import propose
-from armillary.surrogates.prime.training import SCHEDULES, Rung
+from armillary.surrogates.prime.schedules import SCHEDULES, Rung
 from armillary.types import Evaluations, EvaluatorSpec, Fidelity
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of

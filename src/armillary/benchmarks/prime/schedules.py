@@ -25,8 +25,8 @@ from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_
 from armillary.cores import one_thread
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.surrogates.prime.model import Architecture, forward, initial_weights
+from armillary.surrogates.prime.schedules import SCHEDULES
 from armillary.surrogates.prime.surrogate import Prime
-from armillary.surrogates.prime.training import SCHEDULES
 
 COMPARED = ("brief", "quick", "full")
 APPLICATIONS = (V2, M4)

@@ -27,7 +27,7 @@ from armillary.benchmarks.spotlight.runs import (
     grid_mapper,
     values_of,
 )
-from armillary.mapping.search import Goal
+from armillary.mapping.goals import Goal
 from armillary.mapping.spotlight.dabo import DaboMaps
 from armillary.mapping.spotlight.features import SPOTLIGHT_SW
 from armillary.mapping.spotlight.mappers import THOROUGH, dabo_mapper

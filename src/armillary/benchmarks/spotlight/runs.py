@@ -29,7 +29,7 @@ from armillary.hardware.templates.spotlight import (
     chip_of,
     cloud,
 )
-from armillary.mapping.search import Goal
+from armillary.mapping.goals import Goal
 from armillary.mapping.spotlight.features import SPOTLIGHT_SW
 from armillary.mapping.spotlight.mappers import GRID, MAPPERS, dabo_mapper
 from armillary.mapping.spotlight.mapspace import EYERISS, FLEXIBLE, NVDLA, Dataflow, UnrolledSpace

@@ -303,6 +303,11 @@ def orders(
     )
 
 
+def weights_stay(chips: ChipTensors, layers: LayerTensors) -> Tensor:
+    """Return whether a workload's parameters stay on chip from one inference to the next, shape [D, 1, 1]."""
+    return layers.parameters <= chips.pes * chips.pe_half_bytes
+
+
 def compile_workload(chips: ChipTensors, layers: LayerTensors) -> Compiled:
     """Map every layer of a workload onto every design.
 
@@ -326,7 +331,7 @@ def compile_workload(chips: ChipTensors, layers: LayerTensors) -> Compiled:
     fits_pe = tiling.strip_bytes <= chips.pe_half_bytes
     legal = fits_controller & fits_core & fits_pe
 
-    resident = layers.parameters <= chips.pes * chips.pe_half_bytes
+    resident = weights_stay(chips, layers)
     by_strip, by_part = orders(chips, layers, tiling, strips, resident)
     traffic = Traffic.where(by_strip.cycles <= by_part.cycles, by_strip, by_part)
     cycles = LAYER_SETUP_CYCLES + traffic.broadcast_cycles

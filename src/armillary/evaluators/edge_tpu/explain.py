@@ -15,6 +15,7 @@ from armillary.evaluators.edge_tpu.compiler import (
     Compiled,
     LayerTensors,
     compile_workload,
+    weights_stay,
 )
 from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
 from armillary.evaluators.explanation import ChipRates, Explanation, LayerCost
@@ -22,6 +23,7 @@ from armillary.hardware.templates.edge_tpu import CLOCK_HZ, MAX_AREA_MM2, SPACE,
 from armillary.types import ArmillaryError, Design, Evaluation, LayerRun
 from armillary.workloads.layer import LayerUse, Workload
 
+_START = "start of the runtime"
 _METRICS = {
     "delay_cycles": "cycles",
     "compute_cycles": "compute_cycles",
@@ -71,10 +73,21 @@ def explain(evaluation: Evaluation, workload: Workload) -> Explanation:
         area_parts_mm2=_first(chip.area_parts_mm2()),
         energy_parts_pj=_first(energy_parts_pj(chip, _traffic(runs, workload.macs, program))),
         overhead_s={
-            "invocation": INVOCATION_S,
+            _START: INVOCATION_S,
             "instruction fetch": float(compiled.instruction_cycles[0]) / CLOCK_HZ,
         },
+        fixed=(_START,),
+        remarks={"dram_bytes": _where_weights_are(design, workload)},
     )
+
+
+def _where_weights_are(design: Design, workload: Workload) -> str:
+    device = torch.device("cpu")
+    chips = ChipTensors.of(EdgeTpuChips.of(SPACE.encode([design])), device)
+    megabytes = f"{workload.parameters / 1e6:,.3g} MB of weights"
+    if bool(weights_stay(chips, LayerTensors.of(workload, device)).all()):
+        return f"its {megabytes} stay on chip from one inference to the next, so none of them is in this traffic"
+    return f"its {megabytes} do not fit on chip and stream from DRAM in every inference, which this traffic includes"
 
 
 def _compiled(design: Design, workload: Workload) -> tuple[EdgeTpuChips, Compiled]:

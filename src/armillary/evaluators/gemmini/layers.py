@@ -32,7 +32,8 @@ from armillary.hardware.templates.gemmini import (
     accelerator_of,
     area_mm2,
 )
-from armillary.mapping.search import Goal, NoLegalMappingError, search
+from armillary.mapping.goals import Goal
+from armillary.mapping.search import NoLegalMappingError, search
 from armillary.types import ArmillaryError, Candidate, Design, Evaluation, EvaluatorSpec, Failure, LayerRun
 from armillary.workloads.layer import Layer, LayerUse, Workload
 

@@ -19,7 +19,7 @@ from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.spotlight import Chip
-from armillary.mapping.search import GOALS, Goal
+from armillary.mapping.goals import GOALS, Goal
 from armillary.mapping.spotlight.mapspace import Maps, UnrolledSpace
 from armillary.mapping.spotlight.roofline import Roofline
 from armillary.types import ArmillaryError

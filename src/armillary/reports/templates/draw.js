@@ -95,8 +95,18 @@
     ]],
   });
 
-  const draw = (holder) => {
-    const spec = JSON.parse(document.getElementById(holder.dataset.spec).textContent);
+  // The library and the figures are compressed: a page that goes out by e-mail should be small.
+  const unpacked = (id) => {
+    const bytes = Uint8Array.from(window.atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  };
+  const run = (source) => {
+    const script = document.createElement("script");
+    script.textContent = source;
+    document.body.append(script);
+  };
+
+  const draw = (holder, spec) => {
     holder.fitting = fitting(spec);
     Object.entries(holder.fitting()).forEach(([path, value]) => setAt(spec.layout, path, value));
     addLegend(holder, spec);
@@ -104,10 +114,32 @@
       .then(() => { holder.dataset.drawn = "yes"; });
   };
 
-  const holders = Array.from(document.querySelectorAll(".plot"));
-  holders.reduce((before, holder) => before.then(() => draw(holder)), Promise.resolve())
-    .then(() => { document.body.dataset.ready = "yes"; });
-  narrow.addEventListener("change", () => {
-    holders.forEach((holder) => window.Plotly.relayout(holder, holder.fitting()));
+  // A fading edge tells that a table goes on there.
+  const fade = (box) => {
+    box.classList.toggle("more-right", box.scrollLeft + box.clientWidth < box.scrollWidth - 4);
+    box.classList.toggle("more-below", box.scrollTop + box.clientHeight < box.scrollHeight - 4);
+  };
+  document.querySelectorAll(".scroll").forEach((box) => {
+    box.addEventListener("scroll", () => fade(box), { passive: true });
+    new ResizeObserver(() => fade(box)).observe(box);
   });
+
+  const holders = Array.from(document.querySelectorAll(".plot"));
+  const drawAll = async () => {
+    const [library, figures] = await Promise.all([unpacked("packed-plotly"), unpacked("packed-specs")]);
+    run(library);
+    const specs = JSON.parse(figures);
+    for (const holder of holders) {
+      await draw(holder, specs[holder.dataset.file]);
+    }
+    document.body.dataset.ready = "yes";
+    narrow.addEventListener("change", () => {
+      holders.forEach((holder) => window.Plotly.relayout(holder, holder.fitting()));
+    });
+  };
+  if ("DecompressionStream" in window) {
+    drawAll();
+  } else {
+    document.getElementById("undrawn").hidden = false;
+  }
 })();

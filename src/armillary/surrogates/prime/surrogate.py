@@ -35,7 +35,8 @@ from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.prime.device import DeviceTrainer
 from armillary.surrogates.prime.fitted import FittedPrime, normalised
 from armillary.surrogates.prime.model import Architecture
-from armillary.surrogates.prime.training import SCHEDULES, Progress, Schedule, Snapshot, Trainer
+from armillary.surrogates.prime.schedules import SCHEDULES, Schedule
+from armillary.surrogates.prime.training import Progress, Snapshot, Trainer
 from armillary.surrogates.rows import (
     TRANSFORMS,
     VALIDATIONS,

@@ -1,0 +1,306 @@
+"""The command `design`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from armillary.cli.choices import Choosing, completing
+from armillary.cli.shared import (
+    Area,
+    Bounds,
+    Dim,
+    FidelityName,
+    Json,
+    Maximize,
+    MemoryLimit,
+    Minimize,
+    Options,
+    Power,
+    ProblemPath,
+    SamplerName,
+    Seed,
+    SurrogateName,
+    TemplateOrProblem,
+    TimeLimit,
+    Verify,
+    app,
+    bounds_of,
+    command_line,
+    dims_of,
+    fidelity_of,
+    limits_of,
+    objectives_of,
+    options_of,
+    resumable,
+    subject_of,
+    verified_by,
+    write_report,
+)
+from armillary.console import print_result, print_table, print_warning, progress_bars
+from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.reports.wording import Scale
+    from armillary.studies.results import Contender, StudyResults
+    from armillary.studies.study_folder import StudyFolder
+    from armillary.studies.subject import Subject
+    from armillary.workloads.layer import Workload
+
+_SAMPLES, _TOP, _OWN_TOP, _SAMPLES_PER_PARAMETER = 16_384, 256, 16, 10
+
+
+@app.command(cls=Choosing)
+def design(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL]...", help="ONNX files or names of the zoo; of several, their mean counts."),
+    ] = None,
+    template: TemplateOrProblem = None,
+    problem: ProblemPath = None,
+    workload: Annotated[
+        list[str] | None, typer.Option(help="A workload of the problem file or of its log. Repeatable.")
+    ] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="How much each of several workloads counts: numbers with commas between.")
+    ] = None,
+    worst: Annotated[
+        bool, typer.Option("--worst", help="Of several workloads the worst counts, each beside its best in the log.")
+    ] = False,
+    bound: Bounds = None,
+    area: Area = None,
+    power: Power = None,
+    minimize: Minimize = None,
+    maximize: Maximize = None,
+    verify: Verify = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the study; default: the model's name + .study")] = None,
+    log: Annotated[str | None, typer.Option(help="A log to reuse and extend; default: one in the folder.")] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Designs to evaluate for the log; default: {_SAMPLES}, of an own problem {_SAMPLES_PER_PARAMETER} "
+            "per parameter.",
+            min=0,
+        ),
+    ] = None,
+    sampler: SamplerName = "sobol",
+    top: Annotated[
+        int | None, typer.Option(help=f"Candidates; default: {_TOP}, of an own problem {_OWN_TOP}.", min=1)
+    ] = None,
+    surrogate: SurrogateName = None,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="How PRIME trains: {schedules}; default: quick.", autocompletion=completing("schedules")),
+    ] = None,
+    fidelity: FidelityName = "analytical",
+    options: Options = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
+    dim: Dim = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Design an accelerator for networks, or from a log of your own: log, learn, propose, verify, report."""
+    from armillary.log.store import Log
+    from armillary.studies.asking import asked_bounds, asked_objectives
+    from armillary.studies.fit import schedule_of
+    from armillary.studies.study_folder import StudyFolder
+
+    limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
+    subject = subject_of(template, problem, fidelity, options)
+    names = [*(models or ()), *(workload or ())]
+    networks = subject.workloads(names, dims_of(dim), None if log is None else Log(log))
+    chosen = subject.template(networks)
+    kind = surrogate or subject.surrogate
+    folder = StudyFolder(out or Path(f"{subject.name if problem else Path(names[0]).stem}.study"))
+    asked: dict[str, Any] = {
+        "template": subject.name,
+        "objectives": asked_objectives(chosen, objectives_of(minimize, maximize)),
+        "bounds": asked_bounds(chosen, bounds),
+        "sampler": sampler,
+        "surrogate": kind,
+        "schedule": schedule_of(kind, schedule, "quick"),
+        "seed": seed,
+        "log": log,
+        "options": options_of(options),
+    }
+    if problem is None and len(networks) == 1:
+        if weights is not None or worst:
+            raise ArmillaryError("--weights and --worst are for several workloads; there is one")
+        asked |= {"samples": samples or _SAMPLES, "top": top or _TOP, "fidelity": str(fidelity_of(fidelity))}
+        asked |= {"verify": verified_by(verify, subject.name, fidelity), "source": names[0]}
+        run = _single(subject, networks[0], asked)
+    else:
+        if verify is not None:
+            raise ArmillaryError(f"--verify {verify!r} proves designs of a template for one network; leave it out")
+        asked |= {"weights": _weights_of(weights), "worst": worst, "sources": tuple(names)}
+        asked |= {"fidelity": fidelity if problem is None else "external"}
+        asked |= _own_sizes(subject, chosen, samples, top) if problem else {"samples": samples or _SAMPLES}
+        run = _joint(subject, networks, {"top": top or _TOP, **asked})
+    with progress_bars(resumable(folder.path)) as on_progress:
+        study = run(chosen, folder, command=command_line(), limits=limits, on_progress=on_progress)
+        write_report(study, folder, on_progress)
+    for warning in study.warnings:
+        print_warning(warning)
+    print_result(_answer(study, folder), as_json, lambda: _show_study(study, folder))
+
+
+def _single(subject: Subject, network: Workload, asked: Mapping[str, Any]) -> Any:
+    """Return what runs the study of a template and one network."""
+    from functools import partial
+
+    from armillary.studies.design import DesignRequest, run_design
+
+    request = DesignRequest(digest=subject.digest(network), **asked)
+
+    def run(chosen: Any, folder: StudyFolder, **told: Any) -> StudyResults:
+        return partial(run_design, request, chosen, network, folder)(**told)
+
+    return run
+
+
+def _joint(subject: Subject, networks: Sequence[Workload], asked: Mapping[str, Any]) -> Any:
+    """Return what runs the study of several networks, or of a user's problem."""
+    from armillary.studies.joint_design import JointRequest, run_joint_design
+
+    request = JointRequest(
+        workloads=tuple(network.name for network in networks),
+        digests=tuple(map(subject.digest, networks)),
+        problem=subject.problem_path,
+        **asked,
+    )
+    simulator = subject.simulator([o.metric for o in request.objectives], seed=request.seed)
+    if simulator.make is None and request.log is None:
+        raise ArmillaryError(
+            f"{subject.problem_path}: names no evaluator, so the study learns from a log; give it with --log"
+        )
+
+    def run(chosen: Any, folder: StudyFolder, **told: Any) -> StudyResults:
+        return run_joint_design(request, chosen, networks, simulator, folder, **told)
+
+    return run
+
+
+def _own_sizes(subject: Subject, chosen: Any, samples: int | None, top: int | None) -> dict[str, Any]:
+    """Return how much is evaluated of a user's problem: its simulator may take minutes."""
+    first = _SAMPLES_PER_PARAMETER * len(chosen.space.parameters) if samples is None else samples
+    can = subject.simulator().make is not None
+    return {"samples": first if can else 0, "top": top or _OWN_TOP}
+
+
+def _weights_of(text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ArmillaryError(f"--weights {text!r} is not allowed; write numbers with commas between: 3,1,1") from None
+
+
+def _answer(study: StudyResults, folder: StudyFolder) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "design": study.winner.design.as_dict(),
+        "metrics": dict(study.winner.metrics),
+        "best_of_log": dict(study.best_of_log.metrics),
+        "baseline": None if study.baseline is None else dict(study.baseline.metrics),
+        "proven": proof_of(study),
+        "stage_seconds": dict(study.stage_seconds),
+        "report": str(folder.report),
+        "design_file": str(folder.design),
+    }
+    if study.proposals is not None:
+        answer |= {
+            "proposals": [dict(row) for row in study.proposals.rows],
+            "proposals_file": str(folder.path / "proposals.csv"),
+            "surrogate": dict(study.facts),
+            "warnings": list(study.warnings),
+        }
+    return answer
+
+
+def proof_of(study: StudyResults) -> dict[str, dict[str, float]] | None:
+    """Return what a truer evaluator measured of the winner, by fidelity."""
+    rows = [] if study.proof is None else study.proof.evaluations.to_list()
+    found = {str(row.fidelity): dict(row.metrics) for row in rows if row.design == study.winner.design}
+    return found or None
+
+
+def _show_study(study: StudyResults, folder: StudyFolder) -> None:
+    from armillary.reports.summary import split_sentence
+    from armillary.reports.units import scale_of
+
+    contenders = [c for c in (study.winner, study.best_of_log, study.baseline) if c is not None]
+    metric = study.problem.metric
+    names = _shown(metric, [bound.metric for bound in study.problem.bounds], contenders)
+    shown = {name: scale_of(name, contenders) for name in names}
+    if study.combination:
+        print(f"{study.workload}: {study.combination}\n")
+    print_table([{"": c.name, **_headline(c, shown)} for c in contenders])
+    if study.candidates is not None:
+        print("\n" + _verdict(study))
+    if split := split_sentence(study):
+        print(split)
+    for fidelity, metrics in (proof_of(study) or {}).items():
+        print(
+            f"{fidelity}  {shown[metric].text(metrics[metric])}" if metric in metrics else f"{fidelity}  not feasible"
+        )
+    if study.facts:
+        print("\n" + ", ".join(f"{name} {_told(value)}" for name, value in study.facts.items()))
+    if study.proposals is not None and study.candidates is None:
+        _show_proposals(study, folder)
+    print(f"report  {folder.report}\ndesign  {folder.design}")
+
+
+def _verdict(study: StudyResults) -> str:
+    metric = study.problem.metric
+    ours, logged = study.winner.metrics[metric], study.best_of_log.metrics[metric]
+    maximised = study.problem.objective.direction == "maximize"
+    above, below = (ours, logged) if maximised else (logged, ours)
+    ratio = f"{above / below:.2f}x" if below > 0 else f"{logged:.4g} to {ours:.4g}"
+    better = f"{ratio} as fast as" if metric == "runtime_s" else f"{ratio} better in {metric} than"
+    return f"The winner ({study.winner.note}) is {better} the best of the log."
+
+
+def _told(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+_FIRST = 8
+
+
+def _show_proposals(study: StudyResults, folder: StudyFolder) -> None:
+    rows = study.proposals.rows if study.proposals is not None else ()
+    print(
+        f"\n{len(rows)} designs to evaluate next, the best first" + (f" ({_FIRST} shown)" if len(rows) > _FIRST else "")
+    )
+    print_table([{name: _told(value) for name, value in row.items()} for row in rows[:_FIRST]])
+    print(
+        f"\nRun them on your simulator and bring the results back:\n"
+        f"proposals  {folder.path / 'proposals.csv'}\n"
+        f"next       armillary log import RESULTS.csv --problem ... --log ..., then this command again"
+    )
+
+
+_ALWAYS = ("runtime_s", "energy_pj", "area_mm2")
+"""Metrics that a table of designs shows where they are known, whatever was asked for."""
+
+
+def _shown(metric: str, bounds: Iterable[str], contenders: Sequence[Contender]) -> list[str]:
+    """Return the metrics of a table of contenders: what was asked for, and what is most often asked, where known."""
+    order = [*([] if metric in _ALWAYS else [metric]), *_ALWAYS, *bounds]
+    return [name for name in dict.fromkeys(order) if any(name in c.metrics for c in contenders)]
+
+
+def _headline(contender: Contender, shown: Mapping[str, Scale]) -> dict[str, str]:
+    from armillary.reports.units import head_of
+
+    cells = {}
+    for name, scale in shown.items():
+        known = name in contender.metrics and contender.failure is None
+        cells[head_of(name)] = scale.text(contender.metrics[name]) if known else "-"
+    if contender.failure is not None:
+        cells[next(iter(cells))] = f"infeasible: {contender.failure}"
+    return {**cells, "design": " ".join(f"{value}" for value in contender.design.as_dict().values())}
