@@ -163,15 +163,6 @@ class TellsRemarks(Protocol):
 
 
 @runtime_checkable
-class KnowsWorkloadsByName(Protocol):
-    """The capability of a fitted surrogate to give the context of a workload of its log."""
-
-    def context_named(self, workload: str) -> Context:
-        """Return the context to predict that workload with."""
-        ...
-
-
-@runtime_checkable
 class SelectsAmongTrials(Protocol):
     """The capability of a fitted surrogate to tell what was trained and compared before it was chosen."""
 

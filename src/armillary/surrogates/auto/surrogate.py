@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -33,29 +33,12 @@ from armillary.surrogates.auto.chance import LEAST_CHANCE, Feasibility, Within
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import Examples, Value, examples_of
 from armillary.surrogates.kind import SurrogateKind
-from armillary.surrogates.rows import NAMED, Scale, below_the_log, features_of, place_of, scale_of, unlike
+from armillary.surrogates.rows import Scale, below_the_log, features_of, scale_of, unlike
 from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
 
 _SURPRISE = 0.3  # weight of minus the logarithm of the chance, in standard units; as the deep ensemble's
 _LIKELY = 0.5
-_UNKNOWN = float("nan")
-
-
-@dataclass(frozen=True)
-class NamedWorkload(Context):
-    """A workload that a model knows by what its log has of it: its own numbers, or its name alone."""
-
-    features: Mapping[str, float] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, float]:
-        """Return the features by name."""
-        return dict(self.features)
-
-    @staticmethod
-    def of(features: Mapping[str, float]) -> NamedWorkload:
-        """Return the workload with these features."""
-        return NamedWorkload(**dict.fromkeys(Context.__dataclass_fields__, _UNKNOWN), features=features)
 
 
 @dataclass(frozen=True)
@@ -142,8 +125,9 @@ class Auto:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the features of a context that it was fitted with."""
-        return self._fitted.encoding.feature_names
+        """Names of the numbers of a context that it was fitted with; none where it tells workloads by their names."""
+        encoding = self._fitted.encoding
+        return () if encoding.named else encoding.feature_names
 
     def predict(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
         """Predict designs given as value indices, shape [designs, parameters].
@@ -167,20 +151,6 @@ class Auto:
         points, scale = self._asked(designs, context)
         chance = self._chance(points)
         return np.stack([self._restored(own, chance, scale) for own in self._fitted.blend.opinions(points)[0]])
-
-    def context_named(self, workload: str) -> NamedWorkload:
-        """Return the context of a workload of the log, to predict with.
-
-        Raises:
-            ArmillaryError: if the log had no such workload.
-        """
-        fitted = self._fitted
-        if workload not in fitted.workloads:
-            raise ArmillaryError(
-                f"the model learned nothing of workload {workload!r}; choose one of {list(fitted.workloads)}"
-            )
-        features = fitted.contexts[fitted.workloads.index(workload)].tolist()
-        return NamedWorkload.of(dict(zip(self.feature_names, features, strict=True)))
 
     def unlike(self, context: Context) -> str | None:
         """Return a warning if a workload is unlike those that were trained on; see `rows.unlike`."""
@@ -286,27 +256,41 @@ class Auto:
         """Return designs as points of a workload, and the scale of its objective."""
         fitted = self._fitted
         features = self._features(context)
-        scale = scale_of(
-            features if len(fitted.workloads) > 1 else None, self.feature_names, fitted.contexts, fitted.scales
-        )
-        return Points.of(designs, fitted.contexts[0] if features is None else features), scale
+        return Points.of(designs, features), self._scale(features, fitted.scales)
 
-    def _features(self, context: Context | None) -> NDArray[np.float64] | None:
+    def _scale(self, features: NDArray[np.float64], scales: Sequence[Scale]) -> Scale:
         fitted = self._fitted
+        if len(fitted.workloads) == 1:
+            return scales[0]
+        return scale_of(features, fitted.encoding.feature_names, fitted.contexts, scales)
+
+    def _features(self, context: Context | None) -> NDArray[np.float64]:
+        """Return the features of a context, shape [features]."""
+        fitted = self._fitted
+        if context is not None and (fitted.encoding.named or not self.feature_names):
+            return fitted.contexts[self._place_of(context.name)]
         told = None if context is None else context.as_dict()
-        features = features_of(told, self.feature_names, fitted.contexts, fitted.workloads)
-        if features is not None and fitted.encoding.named and place_of(features, fitted.contexts) is None:
-            known = [name.removeprefix(NAMED) for name in self.feature_names]
-            raise ArmillaryError(f"the model knows its workloads by name alone; choose one of {known}")
-        return features
+        features = features_of(told, fitted.encoding.feature_names, fitted.contexts, fitted.workloads)
+        return fitted.contexts[0] if features is None else features
+
+    def _place_of(self, name: str) -> int:
+        """Return which of the workloads has this name, where names are all that is known of them."""
+        workloads = self._fitted.workloads
+        if name in workloads:
+            return workloads.index(name)
+        if len(workloads) == 1 and not name:
+            return 0
+        raise ArmillaryError(
+            f"the model knows its workloads by their names alone and none is {name!r}; choose one of {list(workloads)}, "
+            "or log numbers that describe them"
+        )
 
     def _chance(self, points: Points) -> NDArray[np.float64]:
         """Return the chance of points of one workload to be feasible and within the learned bounds."""
         fitted = self._fitted
         chance = fitted.feasibility(points)
-        told = points.features[0] if len(fitted.workloads) > 1 and len(points) else None
-        for within in fitted.within:
-            chance = chance * within(points, scale_of(told, self.feature_names, fitted.contexts, within.scales))
+        for within in fitted.within if len(points) else ():
+            chance = chance * within(points, self._scale(points.features[0], within.scales))
         return np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)
 
     def _restored(self, value: NDArray[np.float64], chance: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
