@@ -82,7 +82,8 @@ def propose(
         problem: whose space, candidates, laws and bounds to use, and whose objective is minimised or maximised; a bound
             need not be the one that the surrogate was trained with (PRIME Appendix A.3). Candidates are all scored;
             where the problem lists none, its space is searched.
-        contexts: the workload, or several, which `combine` makes one; they need not be those that the surrogate was trained on.
+        contexts: the workload, or several, which `combine` makes one; they need not be those that the surrogate was
+            trained on.
         top: how many designs; 256 in PRIME Section 3.
         seed: same seed, same proposals.
         known: designs already evaluated; they are not proposed again.

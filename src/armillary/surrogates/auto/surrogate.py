@@ -268,7 +268,7 @@ class Auto:
         """Return the features of a context, shape [features]."""
         fitted = self._fitted
         if context is not None and (fitted.encoding.named or not self.feature_names):
-            return fitted.contexts[self._place_of(context.name)]
+            return np.asarray(fitted.contexts[self._place_of(context.name)])
         told = None if context is None else context.as_dict()
         features = features_of(told, fitted.encoding.feature_names, fitted.contexts, fitted.workloads)
         return fitted.contexts[0] if features is None else features
@@ -281,8 +281,8 @@ class Auto:
         if len(workloads) == 1 and not name:
             return 0
         raise ArmillaryError(
-            f"the model knows its workloads by their names alone and none is {name!r}; choose one of {list(workloads)}, "
-            "or log numbers that describe them"
+            f"the model knows its workloads by their names alone and none is {name!r}; choose one of "
+            f"{list(workloads)}, or log numbers that describe them"
         )
 
     def _chance(self, points: Points) -> NDArray[np.float64]:
