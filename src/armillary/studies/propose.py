@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.optimizers.surrogate_search import keys, top_designs
+from armillary.optimizers.surrogate_search import Score, distinct, keys, spread_out, top_designs
 from armillary.problems.problem import Keep, Problem
+from armillary.surrogates import GatesProposals, HoldsOpinions
 from armillary.types import ArmillaryError, Evaluations, Prediction, PredictsForEach, Surrogate
 from armillary.workloads.context import Context
 
 _APART = 3
 _BRED = 256  # designs that the search keeps and breeds at least: of few it ends in the first valley
+_BOLD_SHARE = 0.25
+_BOLD_CHANCE = 0.05
+_CHOICE = 8  # designs that members choose among, per design wanted
+_HOPELESS = np.finfo(np.float64).max / 4
 
 
 Combine = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -64,12 +71,19 @@ def propose(
     not all be spent on parameters that hardly matter. PRIME Section 4 wants its fireflies good and diverse for the
     same reason. The other half are the best of the rest.
 
+    A surrogate whose chance to be feasible is calibrated (`GatesProposals`) proposes three quarters of the designs
+    from those that are likely feasible, as far as there are such. The last quarter are the best of those that are not
+    hopeless: where a log lacks the best designs, those beside them that failed are all that it has of their kind. Of a
+    surrogate of several members (`HoldsOpinions`) it is their choices that spread: half of the likely designs are the
+    best of all members together, the other half the best of each in turn.
+
     Args:
         surrogate: a fitted surrogate.
-        problem: whose space, laws and bounds to use; a bound need not be the one that the surrogate was trained with
-            (PRIME Appendix A.3).
-        contexts: the workload, or several, whose mean is minimised; they need not be those that the
-            surrogate was trained on.
+        problem: whose space, candidates, laws and bounds to use, and whose objective is minimised or maximised; a bound
+            need not be the one that the surrogate was trained with (PRIME Appendix A.3). Candidates are all scored;
+            where the problem lists none, its space is searched.
+        contexts: the workload, or several, which `combine` makes one; they need not be those that the surrogate was
+            trained on.
         top: how many designs; 256 in PRIME Section 3.
         seed: same seed, same proposals.
         known: designs already evaluated; they are not proposed again.
@@ -85,19 +99,132 @@ def propose(
     every = list(contexts) if isinstance(contexts, Sequence) else [contexts]
     if not every:
         raise ArmillaryError("no workload to propose designs for; name at least one")
-
-    def score(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return combine(np.array([p.mean for p in _expected(surrogate, codes, every)]))
-
+    ranking = _Ranking(surrogate, problem, every, combine)
     allowed = _allowed(problem, every, known, limits, keep)
-    search = {"bred": _BRED, "apart": _APART, **(effort or {})}
-    codes = top_designs(score, problem.space, n=top, seed=seed, keep=allowed, **search)
+    found: _Finds = _Listed(problem, allowed)
+    if problem.candidates is None:
+        found = _Searched(problem, allowed, seed, {"bred": _BRED, "apart": _APART, **(effort or {})})
+    codes = _chosen(ranking, found, top)
     predictions = _expected(surrogate, codes, every)
     return Proposals(
         codes=codes,
         predicted=combine(np.array([p.mean for p in predictions])),
         p_feasible=np.asarray(np.prod([p.p_feasible for p in predictions], axis=0)),
     )
+
+
+class _Finds(Protocol):
+    """Where designs are found."""
+
+    def best(self, score: Score, n: int) -> NDArray[np.int64]:
+        """Return n designs of the least score, as spread out as proposals shall be, the best first."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """The designs of a space."""
+
+    problem: Problem
+    allowed: Keep
+    seed: int
+    effort: Mapping[str, int]
+
+    def best(self, score: Score, n: int) -> NDArray[np.int64]:
+        return top_designs(score, self.problem.space, n=n, seed=self.seed, keep=self.allowed, **self.effort)
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """The candidates of a problem: all are scored."""
+
+    problem: Problem
+    allowed: Keep
+
+    def best(self, score: Score, n: int) -> NDArray[np.int64]:
+        assert self.problem.candidates is not None
+        codes = distinct(self.problem.candidates)
+        codes = codes[self.allowed(codes)]
+        if not len(codes):
+            raise ArmillaryError(
+                f"none of the {len(self.problem.candidates):,} candidates is new and passes the constraint; "
+                "loosen the bound, or list more candidates"
+            )
+        codes = codes[np.argsort(score(codes), kind="stable")]
+        return codes[spread_out(codes[: _CHOICE * n], n, _APART, (n + 1) // 2)]
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """How designs are ranked: every score is the less the better."""
+
+    surrogate: Surrogate
+    problem: Problem
+    contexts: Sequence[Context]
+    combine: Combine
+
+    @property
+    def gate(self) -> float | None:
+        """The chance from which on a design counts as likely feasible; None if the surrogate tells of none."""
+        return self.surrogate.least_chance if isinstance(self.surrogate, GatesProposals) else None
+
+    def score(self, codes: NDArray[np.int64], gate: float | None) -> NDArray[np.float64]:
+        """Return the score of designs, shape [designs]; behind a gate those of too small a chance come last."""
+        predictions = _expected(self.surrogate, codes, self.contexts)
+        value = self._to_minimise(self.combine(np.array([p.mean for p in predictions])))
+        return value if gate is None else self._gated(value, predictions, gate)
+
+    def opinions(self, codes: NDArray[np.int64], gate: float | None) -> NDArray[np.float64]:
+        """Return the scores of each member, shape [members, designs]; the one score if there are no members."""
+        if not isinstance(self.surrogate, HoldsOpinions):
+            return self.score(codes, gate)[None]
+        told = np.array([self.surrogate.opinions(codes, context) for context in self.contexts])
+        values = np.stack([self._to_minimise(self.combine(told[:, member])) for member in range(told.shape[1])])
+        if gate is None:
+            return values
+        predictions = _expected(self.surrogate, codes, self.contexts)
+        return np.stack([self._gated(value, predictions, gate) for value in values])
+
+    def _to_minimise(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(mean if self.problem.objective.direction == "minimize" else -mean)
+
+    @staticmethod
+    def _gated(value: NDArray[np.float64], predictions: Sequence[Prediction], gate: float) -> NDArray[np.float64]:
+        chance = np.prod([p.p_feasible for p in predictions], axis=0)
+        return np.where(chance >= gate, value, _HOPELESS * (1 + gate - chance))
+
+
+def _chosen(ranking: _Ranking, found: _Finds, top: int) -> NDArray[np.int64]:
+    """Return the proposals, the best first."""
+    gate = ranking.gate
+    if gate is None:
+        return found.best(partial(ranking.score, gate=None), top)
+    bold = round(_BOLD_SHARE * top)
+    pool = found.best(partial(ranking.score, gate=gate), _CHOICE * top)
+    first = pool[np.argsort(ranking.score(pool, gate), kind="stable")[: (top - bold + 1) // 2]]
+    chosen = _in_turn(first, pool, ranking.opinions(pool, gate), top - bold)
+    daring = found.best(partial(ranking.score, gate=_BOLD_CHANCE), 2 * top)
+    score = ranking.score(daring, _BOLD_CHANCE)[None]
+    chosen = _in_turn(chosen, daring, score, top)
+    return chosen[np.argsort(ranking.score(chosen, gate), kind="stable")]
+
+
+def _in_turn(
+    chosen: NDArray[np.int64], pool: NDArray[np.int64], scores: NDArray[np.float64], n: int
+) -> NDArray[np.int64]:
+    """Return the chosen designs and more of a pool until there are n: the best of each score [scores, pool] in turn."""
+    orders = [iter(order) for order in np.argsort(scores, axis=1, kind="stable")]
+    taken = set(keys(chosen).tolist())
+    names = keys(pool).tolist()
+    more: list[int] = []
+    while orders and len(chosen) + len(more) < n:
+        place = next((k for k in orders[0] if names[k] not in taken), None)
+        turn = orders.pop(0)
+        if place is not None:
+            taken.add(names[place])
+            more.append(int(place))
+            orders.append(turn)
+    return np.concatenate([chosen, pool[np.array(more, dtype=np.intp)]])
 
 
 def _allowed(

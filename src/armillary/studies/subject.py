@@ -105,7 +105,7 @@ class Users:
 
     own: OwnProblem
 
-    surrogate = surrogates.OWN_DEFAULT
+    surrogate = surrogates.DEFAULT_WITHOUT_KNOWLEDGE
 
     @staticmethod
     def read(path: Path) -> Users:

@@ -11,19 +11,23 @@ from armillary.registry import Registry
 from armillary.types import ArmillaryError, Surrogate
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from armillary.spaces.space import Space
     from armillary.surrogates.kind import SurrogateKind
     from armillary.surrogates.selection import Selection
     from armillary.workloads.context import Context
 
 DEFAULT = "hurdle"
-OWN_DEFAULT = "auto"
+DEFAULT_WITHOUT_KNOWLEDGE = "auto"
 """Of users' own problems, of which nobody here knows anything beforehand."""
 
 REGISTRY = Registry(
     kind="surrogate",
     group="armillary.surrogates",
     members={
+        "auto": "armillary.surrogates.auto.surrogate:KIND",
         "coms": "armillary.surrogates.coms:KIND",
         "deep-ensemble": "armillary.surrogates.deep_ensemble:KIND",
         "hurdle": "armillary.surrogates.hurdle:KIND",
@@ -40,6 +44,14 @@ REGISTRY = Registry(
 def names() -> list[str]:
     """Return the names of all surrogates, sorted; loads none of them."""
     return REGISTRY.names()
+
+
+def default_for(space: Space) -> str:
+    """Return the surrogate that is chosen for a space, if nobody chooses.
+
+    It is `hurdle` where the space tells what an expert derives of a design, which that one learns from; else `auto`.
+    """
+    return DEFAULT if space.derived is not None else DEFAULT_WITHOUT_KNOWLEDGE
 
 
 def kind_of(name: str) -> SurrogateKind:
@@ -119,6 +131,35 @@ class TellsReliability(Protocol):
     @property
     def reliability(self) -> tuple[tuple[float, float, int], ...]:
         """Per bin of predicted probability: its mean, the share that is feasible, and the rows."""
+        ...
+
+
+@runtime_checkable
+class GatesProposals(Protocol):
+    """The capability of a fitted surrogate whose chance to be feasible decides what is proposed."""
+
+    @property
+    def least_chance(self) -> float:
+        """The chance from which on a design is proposed for its value."""
+        ...
+
+
+@runtime_checkable
+class HoldsOpinions(Protocol):
+    """The capability of a surrogate of several members to tell what each ranks designs by."""
+
+    def opinions(self, designs: NDArray[np.int64], context: Context) -> NDArray[np.float64]:
+        """Return values like the `mean` of a prediction, shape [members, designs]."""
+        ...
+
+
+@runtime_checkable
+class TellsRemarks(Protocol):
+    """The capability of a fitted surrogate to tell a person in words what it learned and how."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """A sentence each."""
         ...
 
 

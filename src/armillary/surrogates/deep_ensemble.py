@@ -489,7 +489,7 @@ class DeepEnsemble:
             fitted.temperature = _temperature(odds, labels)
             chance = _chance(odds, fitted.temperature)
             fitted.brier = float(np.mean((chance - labels) ** 2))
-            fitted.reliability = _bins(chance, labels)
+            fitted.reliability = reliability_of(chance, labels)
 
     def _improve(self, good: Rows, learned: tuple[Tensor, Tensor, Tensor], rng: np.random.Generator) -> None:
         """Train on in a way of its own; nothing here.
@@ -521,7 +521,8 @@ def _temperature(odds: NDArray[np.float64], labels: NDArray[np.float64]) -> floa
     return math.exp(float(minimize_scalar(surprise, bounds=(-2.0, 3.0), method="bounded").x))
 
 
-def _bins(chance: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[tuple[float, float, int], ...]:
+def reliability_of(chance: NDArray[np.float64], labels: NDArray[np.float64]) -> tuple[tuple[float, float, int], ...]:
+    """Return per bin of predicted probability its mean, the share that is feasible, and the rows."""
     where = np.minimum((chance * 10).astype(int), 9)
     return tuple(
         (float(chance[where == k].mean()), float(labels[where == k].mean()), int((where == k).sum()))

@@ -12,12 +12,15 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
+from armillary.metrics import METRICS
+from armillary.problems.criteria import Bound, Objective
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Metric
 
 FORMAT = "armillary model"
-VERSION = 5
+VERSION = 6
+_READABLE = (5, VERSION)  # 5 kept upper bounds of a metric to minimise alone
 
 
 def save(
@@ -34,7 +37,7 @@ def save(
         target: where to.
         kind: which class reads it again.
         space: of the designs.
-        problem: what was learned; its metric and upper bounds are kept.
+        problem: what was learned; its objective and bounds are kept.
         content: what the class needs besides the weights, as JSON can hold it.
         weights: tensors by name.
     """
@@ -44,7 +47,9 @@ def save(
         "kind": kind,
         "space": space.name,
         "parameters": _parameters(space),
-        "objective": {"metric": problem.metric, "upper_bounds": problem.upper_bounds},
+        "objective": vars(problem.objective),
+        "bounds": [vars(bound) for bound in problem.bounds],
+        "metrics": {name: problem.metrics[name].unit for name in _own(problem)},
         **content,
     }
     tensors = {name: w.detach().cpu().contiguous() for name, w in weights.items()}
@@ -52,7 +57,9 @@ def save(
 
 
 def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return what a model file holds; its `problem` with the metric and bounds that were learned.
+    """Return what a model file holds; its `problem` with the objective and bounds that were learned.
+
+    Metrics of the problem's own have their units, but no rules.
 
     Args:
         path: of the file.
@@ -63,7 +70,7 @@ def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, A
         ArmillaryError: if the file is missing, no model of ours, or of another space, version or kind.
     """
     metadata, weights = _content(path)
-    if metadata.get("version") != VERSION:
+    if metadata.get("version") not in _READABLE:
         raise ArmillaryError(
             f"{path}: model file version {metadata.get('version')!r} is not {VERSION}; fit the model anew"
         )
@@ -79,8 +86,22 @@ def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, A
         )
     if kind not in (None, metadata["kind"]):
         raise ArmillaryError(f"{path}: holds a model of kind {metadata['kind']!r}, not {kind!r}")
+    return {**metadata, "problem": _problem(metadata, space)}, weights
+
+
+def _own(problem: Problem) -> list[str]:
+    """Return the metrics of the objective and the bounds that are the problem's own."""
+    asked = dict.fromkeys((problem.metric, *(bound.metric for bound in problem.bounds)))
+    return [name for name in asked if name not in METRICS]
+
+
+def _problem(metadata: Mapping[str, Any], space: Space) -> Problem:
     asked = metadata["objective"]
-    return {**metadata, "problem": Problem.minimising(space, asked["metric"], asked["upper_bounds"])}, weights
+    if metadata["version"] < VERSION:
+        return Problem.minimising(space, asked["metric"], asked["upper_bounds"])
+    own = {name: Metric(unit) for name, unit in metadata["metrics"].items()}
+    bounds = tuple(Bound(**bound) for bound in metadata["bounds"])
+    return Problem(space, (Objective(**asked),), bounds, metrics={**METRICS, **own} if own else METRICS)
 
 
 def _parameters(space: Space) -> dict[str, list[Any]]:

@@ -20,6 +20,7 @@ TRANSFORMS: tuple[Transform, ...] = ("log", "linear")
 Validation = Literal["best", "worst"]
 VALIDATIONS: tuple[Validation, ...] = ("best", "worst")
 OPS = "compute_ops"
+NAMED = "workload is "
 _PARAMETERS = "parameter_mb"
 _ALIKE = 2.0
 _NAMED_ROWS = 10
@@ -137,7 +138,7 @@ def prepare(
         ArmillaryError: if the log has no or too few feasible rows within the learned bounds, lacks a needed
             metric, holds objective values that are not positive numbers, or mixes evaluators.
     """
-    log = _usable(log, problem)
+    log = usable(log, problem)
     learned = problem.with_bounds(lambda name: name not in problem.laws)
     known = problem.with_bounds(lambda name: name in log.metrics)
     _check_metrics(log, learned)
@@ -173,19 +174,23 @@ def prepare(
     )
 
 
-def _usable(log: Evaluations, problem: Problem) -> Evaluations:
+def usable(log: Evaluations, problem: Problem) -> Evaluations:
     """Return the rows that ended, without the infeasible ones beyond exact bounds that no feasible one exceeds.
+
+    They have the metrics of the objective and of the bounds that follow from others.
 
     Raises:
         ArmillaryError: if the log mixes evaluators.
     """
     log = log.select(log.settled())
-    log = with_derived(log, (problem.metric, *problem.upper_bounds))
+    log = with_derived(log, (problem.metric, *(bound.metric for bound in problem.bounds)), problem.metrics)
     refused = np.zeros(len(log), dtype=bool)
-    for name in set(problem.laws) & set(problem.upper_bounds) & set(log.metrics):
-        beyond = log.metrics[name] > problem.upper_bounds[name]
-        if not (beyond & log.feasible).any():
-            refused |= beyond
+    for bound in problem.bounds:
+        if bound.metric in problem.laws and bound.metric in log.metrics:
+            column = log.metrics[bound.metric]
+            beyond = ~np.isnan(column) & ~bound.met_by(column)
+            if not (beyond & log.feasible).any():
+                refused |= beyond
     log = log.select(~refused)
     _check_source(log)
     return log
@@ -218,23 +223,50 @@ def _check_source(log: Evaluations) -> None:
         )
 
 
-def _check_metrics(log: Evaluations, problem: Problem) -> None:
+def check_some_feasible(log: Evaluations) -> None:
+    """Check that a log has a feasible row.
+
+    Raises:
+        ArmillaryError: if it has none.
+    """
     if not log.feasible.any():
         raise ArmillaryError(
             f"the log has {len(log)} usable rows and none is feasible; collect more designs, or from a smaller workload"
         )
+
+
+def check_finite(log: Evaluations, name: str) -> None:
+    """Check that all feasible rows tell a metric.
+
+    Raises:
+        ArmillaryError: if the log lacks it, or a feasible row has no finite number.
+    """
+    column = _column(log, name)
+    _check_rows(log, name, np.isfinite(column), "a finite number")
+
+
+def _check_metrics(log: Evaluations, problem: Problem) -> None:
+    check_some_feasible(log)
     for name in (problem.metric, *problem.upper_bounds):
-        if name not in log.metrics:
-            raise ArmillaryError(f"the log has no metric {name!r}; it has {sorted(log.metrics)}")
-        column = log.metrics[name]
-        wrong = np.flatnonzero(log.feasible & ~((column > 0) & np.isfinite(column)))
-        if wrong.size:
-            listed = ", ".join(f"row {i}: {column[i]:g}" for i in wrong[:_NAMED_ROWS])
-            more = f" and {wrong.size - _NAMED_ROWS} more" if wrong.size > _NAMED_ROWS else ""
-            raise ArmillaryError(
-                f"{name} of {wrong.size} feasible rows is not a positive number ({listed}{more}); "
-                "rows count from 0 among those that ended feasible or infeasible; remove or repair them"
-            )
+        column = _column(log, name)
+        _check_rows(log, name, (column > 0) & np.isfinite(column), "a positive number")
+
+
+def _column(log: Evaluations, name: str) -> NDArray[np.float64]:
+    if name not in log.metrics:
+        raise ArmillaryError(f"the log has no metric {name!r}; it has {sorted(log.metrics)}")
+    return log.metrics[name]
+
+
+def _check_rows(log: Evaluations, name: str, right: NDArray[np.bool_], what: str) -> None:
+    column, wrong = log.metrics[name], np.flatnonzero(log.feasible & ~right)
+    if wrong.size:
+        listed = ", ".join(f"row {i}: {column[i]:g}" for i in wrong[:_NAMED_ROWS])
+        more = f" and {wrong.size - _NAMED_ROWS} more" if wrong.size > _NAMED_ROWS else ""
+        raise ArmillaryError(
+            f"{name} of {wrong.size} feasible rows is not {what} ({listed}{more}); "
+            "rows count from 0 among those that ended feasible or infeasible; remove or repair them"
+        )
 
 
 def _check_enough(log: Evaluations, good: NDArray[np.bool_], problem: Problem, minimum_rows: int) -> None:
@@ -269,6 +301,25 @@ def _contexts(log: Evaluations, workloads: Sequence[str]) -> tuple[tuple[str, ..
     for workload, row in zip(workloads, table, strict=True):
         _check_one_network(log, workload, dict(zip(names, row, strict=True)))
     return names, table
+
+
+def told_apart(log: Evaluations, workloads: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.float64], bool]:
+    """Return what tells the workloads of a log apart: feature names, each workload's features, whether these name it.
+
+    The context counts, where it is complete and no two are the same. Else one workload needs no feature, and each of
+    several has a feature of its own, 1 for itself and 0 for the others.
+    """
+    names = tuple(log.context)
+    first = [int(np.flatnonzero(log.workload == workload)[0]) for workload in workloads]
+    table = np.array([[log.context[name][row] for name in names] for row in first], dtype=float)
+    table = table.reshape(len(workloads), len(names))
+    if names and np.isfinite(table).all() and len(np.unique(table, axis=0)) == len(workloads):
+        for workload, row in zip(workloads, table, strict=True):
+            _check_one_network(log, workload, dict(zip(names, row, strict=True)))
+        return names, table, False
+    if len(workloads) == 1:
+        return (), np.zeros((1, 0)), False
+    return tuple(NAMED + workload for workload in workloads), np.eye(len(workloads)), True
 
 
 def _check_one_network(log: Evaluations, workload: str, context: Mapping[str, float]) -> None:

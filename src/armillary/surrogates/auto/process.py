@@ -1,0 +1,169 @@
+"""A Gaussian process whose kernel adds single parameters, pairs of them, and all of them together.
+
+Source: Duvenaud, Nickisch, Rasmussen, "Additive Gaussian processes", NeurIPS 2011: orders one, two and all, each with a
+weight of its own; pairs by Newton's identity. Amounts have a Matern 5/2 kernel, names one that knows the same from
+another. What lies beyond the log is then told by each parameter's own trend, as far as the log bears it out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from armillary.cores import one_thread
+from armillary.surrogates.auto.encoding import Encoding, Points
+from armillary.surrogates.auto.member import Lesson, Opinion, Parts
+
+_MOST_ROWS = 1500  # its time grows with their cube
+_TUNING_ROWS = 400  # on which the kernel's numbers are learned
+_STEPS = 50
+_RATE = 0.1
+_PRIOR_SPREAD = 1.5  # of the logarithm of each of the kernel's numbers around its start
+_JITTER = 1e-5
+_AT_ONCE = 1024
+
+
+class Process:
+    """The process, conditioned on its rows.
+
+    Args:
+        encoding: of points.
+        tensors: `theta`, the logarithms of the kernel's numbers; `columns` of the rows; `factor`, the Cholesky factor
+            of their covariance; `dual`, its inverse times the targets; `scale`, mean and spread of the targets.
+    """
+
+    name: ClassVar[str] = "Gaussian process"
+
+    def __init__(self, encoding: Encoding, tensors: Mapping[str, Tensor]) -> None:
+        self._encoding, self._tensors = encoding, dict(tensors)
+
+    @classmethod
+    def learned(cls, encoding: Encoding, lesson: Lesson, seed: int) -> Process:
+        """Return the process that knows the rows of a lesson, at most 1,500 of them."""
+        rows = _Rows.of(encoding, lesson, seed)
+        few = torch.from_numpy(np.random.default_rng([seed, 3]).permutation(len(rows.targets))[:_TUNING_ROWS])
+        with one_thread():
+            distances = _distances(rows.columns[few], rows.columns[few], encoding)
+            theta = _tuned(distances, rows.targets[few], rows.noise[few])
+            return cls(encoding, rows.conditioning(theta, encoding))
+
+    def conditioned(self, lesson: Lesson, seed: int) -> Process:
+        """Return the process with the same kernel that knows other rows."""
+        with one_thread():
+            rows = _Rows.of(self._encoding, lesson, seed)
+            return Process(self._encoding, rows.conditioning(self._tensors["theta"], self._encoding))
+
+    def predict(self, points: Points) -> Opinion:
+        """Return mean and standard deviation of the process."""
+        value, spread = np.empty(len(points)), np.empty(len(points))
+        mean, scale = self._tensors["scale"].tolist()
+        theta, columns, factor = (self._tensors[name] for name in ("theta", "columns", "factor"))
+        most = float(_kernel(theta, torch.zeros(len(self._encoding.groups), 1, 1, dtype=torch.float64)))
+        for first in range(0, len(points), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            asked = torch.from_numpy(self._encoding.columns(points[part]))
+            with torch.inference_mode(), one_thread():
+                across = _kernel(theta, _distances(asked, columns, self._encoding))
+                # summed row by row: a design is predicted alike alone and among others
+                value[part] = (across * self._tensors["dual"]).sum(dim=1).numpy()
+                told = torch.linalg.solve_triangular(factor, across.T, upper=False)
+                spread[part] = (most - (told**2).sum(dim=0)).clamp_min(1e-12).sqrt().numpy()
+        return mean + scale * value, scale * spread
+
+    def parts(self) -> Parts:
+        """Return what `of` makes the process of again."""
+        return {}, self._tensors
+
+    @classmethod
+    def of(cls, encoding: Encoding, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Process:  # noqa: ARG003
+        """Return the process that `parts` described."""
+        return cls(encoding, tensors)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows as a process takes them: `columns`, standard `targets`, the variance of each, mean and spread before."""
+
+    columns: Tensor
+    targets: Tensor
+    noise: Tensor
+    scale: Tensor
+
+    @staticmethod
+    def of(encoding: Encoding, lesson: Lesson, seed: int) -> _Rows:
+        lesson = lesson.at_most(_MOST_ROWS, seed)
+        mean, spread = float(lesson.targets.mean()), float(lesson.targets.std()) + 1e-9
+        return _Rows(
+            torch.from_numpy(encoding.columns(lesson.points)),
+            torch.from_numpy((lesson.targets - mean) / spread),
+            torch.from_numpy(lesson.noise / spread**2),
+            torch.tensor([mean, spread], dtype=torch.float64),
+        )
+
+    def conditioning(self, theta: Tensor, encoding: Encoding) -> dict[str, Tensor]:
+        """Return the tensors of the process that knows the rows, under a kernel."""
+        distances = _distances(self.columns, self.columns, encoding)
+        factor = torch.linalg.cholesky(_covariance(theta, distances, self.noise))
+        dual = torch.cholesky_solve(self.targets[:, None], factor)[:, 0]
+        return {"theta": theta, "columns": self.columns, "factor": factor, "dual": dual, "scale": self.scale}
+
+
+def _distances(one: Tensor, other: Tensor, encoding: Encoding) -> Tensor:
+    """Return how far points lie apart in each group, shape [groups, one, other]; two names are 1 apart."""
+    apart = []
+    for group in encoding.groups:
+        a, b = one[:, group.start : group.stop], other[:, group.start : group.stop]
+        apart.append(1 - a @ b.T if group.by_name else (a - b.T).abs())
+    return torch.stack(apart)
+
+
+def _matern(distance: Tensor) -> Tensor:
+    far = math.sqrt(5) * distance
+    return (1 + far + far**2 / 3) * torch.exp(-far)
+
+
+def _kernel(theta: Tensor, distances: Tensor) -> Tensor:
+    """Return the prior covariance of points that lie so far apart, shape of a group's distances."""
+    groups = len(distances)
+    apart, weights, together = torch.exp(theta[: 3 * groups]).reshape(3, groups)
+    single, pairs, all_of_them = torch.exp(theta[3 * groups : 3 * groups + 3])
+    own = weights[:, None, None] * _matern(distances / apart[:, None, None])
+    first = own.sum(dim=0)
+    second = (first**2 - (own**2).sum(dim=0)) / 2  # Newton's identity
+    far = torch.einsum("g,gij->ij", together**-2, distances**2)
+    covariance: Tensor = single * first + pairs * second + all_of_them * _matern((far + 1e-12).sqrt())
+    return covariance
+
+
+def _covariance(theta: Tensor, distances: Tensor, noise: Tensor) -> Tensor:
+    """Return the covariance of measured rows: the kernel, and the noise of all and of each."""
+    return _kernel(theta, distances) + torch.diag(torch.exp(theta[-1]) + _JITTER + noise)
+
+
+def _tuned(distances: Tensor, targets: Tensor, noise: Tensor) -> Tensor:
+    """Return the logarithms of the kernel's numbers under which the targets are most likely, near where they start."""
+    groups = len(distances)
+    start = torch.cat(
+        [
+            torch.zeros(groups, dtype=torch.float64),
+            torch.full((groups,), -math.log(max(1, groups)), dtype=torch.float64),
+            torch.full((groups,), 0.5, dtype=torch.float64),
+            torch.tensor([0.0, -1.0, -1.0, -3.0], dtype=torch.float64),
+        ]
+    )
+    theta = start.clone().requires_grad_()
+    adam = torch.optim.Adam([theta], lr=_RATE)
+    for _ in range(_STEPS):
+        adam.zero_grad()
+        factor = torch.linalg.cholesky(_covariance(theta, distances, noise))
+        dual = torch.cholesky_solve(targets[:, None], factor)[:, 0]
+        surprise = targets @ dual / 2 + factor.diagonal().log().sum()
+        (surprise + (((theta - start) / _PRIOR_SPREAD) ** 2).sum() / 2).backward()
+        adam.step()
+    return theta.detach()
