@@ -123,7 +123,7 @@ class Within:
 
     def __call__(self, points: Points, scale: Scale) -> NDArray[np.float64]:
         """Return the chance of points whose workload has this scale, shape [points]."""
-        value = (self.process.predict(points)[0] + self.trees.predict(points)[0]) / 2
+        value = (self.process.mean(points) + self.trees.predict(points)[0]) / 2
         below, above = (
             1.0 if side is None else ndtr(sign * (_standard(side, scale) - value) / self.spread)
             for side, sign in ((self.bound.at_most, 1), (self.bound.at_least, -1))

@@ -8,16 +8,17 @@ another. What lies beyond the log is then told by each parameter's own trend, as
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from armillary.cores import one_thread
-from armillary.surrogates.auto.encoding import Encoding, Points
+from armillary.surrogates.auto.encoding import Encoding, Group, Points
 from armillary.surrogates.auto.member import Lesson, Opinion, Parts
 
 _MOST_ROWS = 1500  # its time grows with their cube
@@ -63,18 +64,36 @@ class Process:
         """Return mean and standard deviation of the process."""
         value, spread = np.empty(len(points)), np.empty(len(points))
         mean, scale = self._tensors["scale"].tolist()
-        theta, columns, factor = (self._tensors[name] for name in ("theta", "columns", "factor"))
+        theta, factor = self._tensors["theta"], self._tensors["factor"]
         most = float(_kernel(theta, torch.zeros(len(self._encoding.groups), 1, 1, dtype=torch.float64)))
+        for part, across in self._across(points):
+            value[part] = self._told(across)
+            with torch.inference_mode(), one_thread():
+                seen = torch.linalg.solve_triangular(factor, across.T, upper=False)
+                spread[part] = (most - (seen**2).sum(dim=0)).clamp_min(1e-12).sqrt().numpy()
+        return mean + scale * value, scale * spread
+
+    def mean(self, points: Points) -> NDArray[np.float64]:
+        """Return the mean alone, which takes a fraction of the time, shape [points]."""
+        value = np.empty(len(points))
+        mean, scale = self._tensors["scale"].tolist()
+        for part, across in self._across(points):
+            value[part] = self._told(across)
+        return np.asarray(mean + scale * value)
+
+    def _across(self, points: Points) -> Iterator[tuple[slice, Tensor]]:
+        """Yield parts of the points, and their covariance with the rows that the process knows, shape [part, rows]."""
+        theta, columns = self._tensors["theta"], self._tensors["columns"]
         for first in range(0, len(points), _AT_ONCE):
             part = slice(first, first + _AT_ONCE)
-            asked = torch.from_numpy(self._encoding.columns(points[part]))
+            asked = self._encoding.columns(points[part])
             with torch.inference_mode(), one_thread():
-                across = _kernel(theta, _distances(asked, columns, self._encoding))
-                # summed row by row: a design is predicted alike alone and among others
-                value[part] = (across * self._tensors["dual"]).sum(dim=1).numpy()
-                told = torch.linalg.solve_triangular(factor, across.T, upper=False)
-                spread[part] = (most - (told**2).sum(dim=0)).clamp_min(1e-12).sqrt().numpy()
-        return mean + scale * value, scale * spread
+                yield part, _kernel_by_values(theta, asked, columns, self._encoding)
+
+    def _told(self, across: Tensor) -> NDArray[np.float64]:
+        # summed row by row: a design is predicted alike alone and among others
+        with torch.inference_mode(), one_thread():
+            return np.asarray((across * self._tensors["dual"]).sum(dim=1).numpy())
 
     def parts(self) -> Parts:
         """Return what `of` makes the process of again."""
@@ -116,11 +135,12 @@ class _Rows:
 
 def _distances(one: Tensor, other: Tensor, encoding: Encoding) -> Tensor:
     """Return how far points lie apart in each group, shape [groups, one, other]; two names are 1 apart."""
-    apart = []
-    for group in encoding.groups:
-        a, b = one[:, group.start : group.stop], other[:, group.start : group.stop]
-        apart.append(1 - a @ b.T if group.by_name else (a - b.T).abs())
-    return torch.stack(apart)
+    columns = [slice(group.start, group.stop) for group in encoding.groups]
+    return torch.stack([_apart(one[:, c], other[:, c], g) for c, g in zip(columns, encoding.groups, strict=True)])
+
+
+def _apart(one: Tensor, other: Tensor, group: Group) -> Tensor:
+    return 1 - one @ other.T if group.by_name else (one - other.T).abs()
 
 
 def _matern(distance: Tensor) -> Tensor:
@@ -137,6 +157,24 @@ def _kernel(theta: Tensor, distances: Tensor) -> Tensor:
     first = own.sum(dim=0)
     second = (first**2 - (own**2).sum(dim=0)) / 2  # Newton's identity
     far = torch.einsum("g,gij->ij", together**-2, distances**2)
+    covariance: Tensor = single * first + pairs * second + all_of_them * _matern((far + 1e-12).sqrt())
+    return covariance
+
+
+def _kernel_by_values(theta: Tensor, asked: NDArray[np.float64], columns: Tensor, encoding: Encoding) -> Tensor:
+    """Return `_kernel` of points and rows, shape [points, rows]: a parameter's part once for each of its values."""
+    groups, shape = len(encoding.groups), (len(asked), len(columns))
+    apart, weights, together = torch.exp(theta[: 3 * groups]).reshape(3, groups)
+    single, pairs, all_of_them = torch.exp(theta[3 * groups : 3 * groups + 3])
+    first, squares, far = (torch.zeros(shape, dtype=torch.float64) for _ in range(3))
+    for k, group in enumerate(encoding.groups):
+        values, places = np.unique(asked[:, group.start : group.stop], axis=0, return_inverse=True)
+        distance = _apart(torch.from_numpy(values), columns[:, group.start : group.stop], group)
+        own, place = weights[k] * _matern(distance / apart[k]), torch.from_numpy(places.reshape(-1))
+        first += own[place]
+        squares += (own**2)[place]
+        far += (together[k] ** -2 * distance**2)[place]
+    second = (first**2 - squares) / 2
     covariance: Tensor = single * first + pairs * second + all_of_them * _matern((far + 1e-12).sqrt())
     return covariance
 
