@@ -13,6 +13,7 @@ from armillary.cli import (
     costs,  # isort: split  # noqa: F401
     inputs,  # isort: split  # noqa: F401
     logs,  # isort: split  # noqa: F401
+    problems,  # isort: split  # noqa: F401
     rtl,  # isort: split  # noqa: F401
     studies,  # isort: split  # noqa: F401
 )

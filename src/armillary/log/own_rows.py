@@ -428,7 +428,7 @@ def _values_by_text(parameter: Parameter) -> Mapping[str, Any]:
     for value in parameter.values:
         known[_canonical(str(value))] = value
         if isinstance(value, bool):
-            known.setdefault(str(int(value)), value)
+            known.setdefault(_canonical(str(int(value))), value)
     return known
 
 

@@ -370,6 +370,8 @@ class _Checked:
 
     def _parsed(self, place: Place, text: str, kinds: Mapping[str, Kind], wanted: Kind) -> Expression | None:
         try:
+            if set(names_in(text)) & (set(self._form.parameters) - set(kinds)):
+                return None  # it names a parameter that has a fault itself
             return parse(text, kinds, wanted)
         except ArmillaryError as fault:
             self._faults.add(place, str(fault))

@@ -1,0 +1,103 @@
+"""Commands on problem files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from armillary.cli.shared import Json, Seed, app
+from armillary.console import print_result, print_table
+from armillary.types import ArmillaryError
+
+problem_app = typer.Typer(help="Your own parameters, metrics and simulator, in one file.", no_args_is_help=True)
+app.add_typer(problem_app, name="problem")
+
+
+@problem_app.command("init")
+def problem_init(
+    runs: Annotated[Path, typer.Argument(help="A CSV or Parquet file of runs.")],
+    out: Annotated[Path, typer.Option(help="The problem file to write.")] = Path("problem.yaml"),
+    name: Annotated[str | None, typer.Option(help="Of the problem; default: the file's.")] = None,
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Guess a problem file from runs, and say what was guessed and why."""
+    from armillary.atomic_file import replaced
+    from armillary.log.sheet import read_table
+    from armillary.problems.problem_file import read_problem
+    from armillary.studies.guessing import guess, problem_text, told
+
+    if out.exists():
+        raise ArmillaryError(f"{out}: exists already; name another file with --out, or remove it")
+    sheet = read_table(runs)
+    guesses = guess(sheet)
+    text = problem_text(name or runs.stem, guesses, str(runs), sheet)
+    with replaced(out) as unfinished:
+        unfinished.write_text(text)
+    problem = read_problem(out)
+    rows = list(told(guesses))
+    content = {"problem": str(out), "designs": problem.space.size, "columns": rows}
+
+    def show() -> None:
+        print_table(rows)
+        print(
+            f"\n{out}: {len(problem.space.parameters)} parameters, {problem.space.size:,} designs, the goal is "
+            f"{problem.objectives[0].metric}\nCheck it: the goal, bounds (at_most, at_least) and which designs can "
+            f"exist (constraints) are yours to say. Then:\n"
+            f"  armillary log import {runs} --problem {out} --log {problem.name}.log\n"
+            f"  armillary design --problem {out} --log {problem.name}.log"
+        )
+
+    print_result(content, as_json, show)
+
+
+@problem_app.command("show")
+def problem_show(
+    path: Annotated[Path, typer.Argument(help="A problem file.")],
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Check a problem file and show what it says."""
+    from armillary.studies.own import OwnProblem
+
+    own = OwnProblem.read(path)
+    file = own.file
+    rows = [{"parameter": p.name, "kind": p.kind, "values": len(p.values), "first": str(p.values[0]),
+             "last": str(p.values[-1])} for p in file.space.parameters]  # fmt: skip
+    content = {
+        "name": file.name,
+        "designs": file.space.size,
+        "candidates": None if own.candidates is None else len(own.candidates),
+        "parameters": rows,
+        "objectives": [{"metric": o.metric, "direction": o.direction} for o in file.objectives],
+        "bounds": [str(bound) for bound in file.bounds],
+        "workloads": own.workload_names(),
+        "evaluator": own.has_evaluator,
+    }
+
+    def show() -> None:
+        listed = "" if own.candidates is None else f", of which {len(own.candidates):,} exist"
+        print(f"{file.name}: {file.space.size:,} designs{listed}\n")
+        print_table(rows)
+        print("\ngoal       " + ", ".join(f"{o.direction} {o.metric}" for o in file.objectives))
+        for bound in file.bounds:
+            print(f"bound      {bound}")
+        for rule in file.form.constraints:
+            print(f"rule       {rule}")
+        print(f"workloads  {', '.join(own.workload_names())}\nevaluator  {'yes' if own.has_evaluator else 'none'}")
+
+    print_result(content, as_json, show)
+
+
+@problem_app.command("schema")
+def problem_schema(
+    as_json: Json = False,  # noqa: ARG001
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Print the JSON Schema of problem files, for editors."""
+    from armillary.problems.problem_form import schema
+
+    print(json.dumps(schema(), indent=2))
