@@ -38,6 +38,9 @@ _STATUS_WORDS = (
 )
 _GOOD = ("ok", "okay", "success", "succeeded", "pass", "passed", "valid", "feasible", "complete", "completed", "done",
          "correct", "true", "yes", "1")  # fmt: skip
+_TRUTHS = {"true", "false", "yes", "no", "0", "1"}
+_OUTCOMES = {"latency", "runtime", "delay", "cycles", "edp", "energy", "throughput", "gflops", "fps", "accuracy"}
+"""What is measured and never chosen."""
 _LESS = ("latency", "runtime", "time", "delay", "cycles", "edp", "energy", "cost", "power", "loss", "error", "area")
 _MORE = ("throughput", "gflops", "gflop", "fps", "accuracy", "yield", "speedup", "score", "efficiency", "utilization")
 _UNITS = {
@@ -195,7 +198,7 @@ def _status(column: _Column) -> str | None:
     if good is None or column.distinct < 2 or column.distinct > max(_MOST_VALUES, column.rows // 10):
         return None
     named = any(word in _STATUS_WORDS or word.startswith(("fail", "infeasible")) for word in column.words)
-    if column.is_number and not named:
+    if not named and (column.is_number or {cell.lower() for cell in column.filled} <= _TRUTHS):
         return None
     return f"{good!r} seems to mean success; the other {column.distinct - 1} values tell why a run failed"
 
@@ -245,12 +248,13 @@ def _parameter_or_metric(column: _Column, names: _Names) -> Guess:
 
 def _of_numbers(column: _Column, name: str) -> Guess:
     values = np.unique(column.numbers[np.isfinite(column.numbers)])
-    few = len(values) <= min(_MOST_VALUES, max(2, column.rows // 5))
+    few = len(values) <= min(_MOST_VALUES, max(8, column.rows // 5))
     unit = _unit(column)
     sounds = any(word in (*_LESS, *_MORE) for word in column.words)
     if len(values) == column.rows and (np.diff(values) == 1).all() and not sounds:
         return Guess(column.name, name, "ignored", "it numbers the rows")
-    if column.has_gaps or not few or (sounds and len(values) > 8):
+    measured = not _OUTCOMES.isdisjoint(column.words) or (sounds and len(values) > 8)
+    if len(values) > 1 and (column.has_gaps or not few or measured):
         why = "it is missing where runs failed" if column.has_gaps else f"{len(values):,} different numbers"
         metric = OURS.get(name)
         return Guess(column.name, name, "metric", why, {"unit": metric.unit if metric is not None else unit})
