@@ -635,3 +635,11 @@ def test_ctrl_c_before_anything_was_evaluated_says_so(tmp_path):
     hold = "import armillary.execution.local as m, time\nm.LocalExecutor.run_codes = lambda *a, **o: time.sleep(60)\n"
     collect = ("collect", "--workload", "unet", "--samples", "8", "--log", tmp_path / "log")
     assert "interrupted; nothing new was kept" in interrupted(collect, "evaluating", hold, 0.3, kept=False)
+
+
+def test_the_doctor_tells_what_is_there():
+    told = answer("doctor")
+    assert told["armillary"] == __version__
+    assert told["cores"] > 0
+    assert {"name", "found", "use", "install"} == set(told["parts"][0])
+    assert "torch" in armillary("doctor").stdout
