@@ -19,12 +19,12 @@ from onnx import TensorProto, helper
 from armillary import __version__, optimizers, surrogates
 from armillary.atomic_file import is_unfinished
 from armillary.cli import main
-from armillary.cli.shared import digest_of
 from armillary.hardware import templates
 from armillary.hardware.templates import spotlight
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
 from armillary.mapping.goals import GOALS, METHODS
 from armillary.spaces.samplers import SAMPLERS
+from armillary.studies.subject import Shipped
 from armillary.surrogates import hurdle
 from armillary.surrogates.prime import schedules as prime_schedules
 from armillary.surrogates.prime.schedules import SCHEDULES, Rung, Schedule
@@ -371,9 +371,9 @@ def test_refuses_a_fidelity_that_the_template_lacks(design_file):
 
 def test_networks_of_one_name_are_told_apart_by_their_layers():
     one, other = zoo.build("mobilenet_v2"), replace(zoo.build("resnet50"), name="mobilenet_v2")
-    assert digest_of(one) != digest_of(other)
-    assert digest_of(one) != digest_of(replace(one, layers=one.layers[:-1]))
-    assert digest_of(one) == digest_of(zoo.build("mobilenet_v2"))
+    assert Shipped("edge_tpu").digest(one) != Shipped("edge_tpu").digest(other)
+    assert Shipped("edge_tpu").digest(one) != Shipped("edge_tpu").digest(replace(one, layers=one.layers[:-1]))
+    assert Shipped("edge_tpu").digest(one) == Shipped("edge_tpu").digest(zoo.build("mobilenet_v2"))
 
 
 def test_refuses_files_that_are_no_networks(model, tmp_path):
@@ -643,3 +643,28 @@ def test_the_doctor_tells_what_is_there():
     assert told["cores"] > 0
     assert {"name", "found", "use", "install"} == set(told["parts"][0])
     assert "torch" in armillary("doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "evaluations"),
+    [
+        ("design mobilenet_v2 --area 29 --samples 64 --top 8", [64, 8]),
+        ("collect --workload unet --workload mobilenet_v2 --samples 32 --log l", [32, 32]),
+        ("search --workload unet --optimizer random --budget 48 --study s", [48]),
+    ],
+)
+def test_a_dry_run_tells_what_would_be_evaluated_and_writes_nothing(command, evaluations, tmp_path):
+    told = answer(*command.split(), "--dry-run", cwd=tmp_path)
+    assert [stage["evaluations"] for stage in told] == evaluations
+    assert all(stage["seconds"] > 0 for stage in told)
+    assert list(tmp_path.iterdir()) == []
+    assert "timed on this machine" in armillary(*command.split(), "--dry-run", cwd=tmp_path).stdout
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path):
+    search = ("search", "--workload", "unet", "--optimizer", "random", "--study", tmp_path / "s", "--budget")
+    answer(*search, "4")
+    assert "holds a study with budget=4, not 5" in refusal(*search, "5", "--dry-run")
+    told = answer(*search, "4", "--dry-run")
+    assert (told[0]["evaluations"], told[0]["seconds"]) == (0, 0)
+    assert "cannot be met" in refusal("design", "unet", "--area", "0.1", "--dry-run", cwd=tmp_path)

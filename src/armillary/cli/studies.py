@@ -14,6 +14,7 @@ from armillary.cli.shared import (
     Bounds,
     Device,
     Dim,
+    DryRun,
     FidelityName,
     Json,
     LogPath,
@@ -41,6 +42,7 @@ from armillary.cli.shared import (
     objectives_of,
     options_of,
     resumable,
+    show_foreseen,
     subject_of,
     verified_by,
     write_report,
@@ -70,6 +72,7 @@ def collect(
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
     dim: Dim = None,
+    dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -79,10 +82,16 @@ def collect(
     from armillary.execution.local import LocalExecutor
     from armillary.log.store import Log
     from armillary.studies.collect import collect as run
+    from armillary.studies.collect import foresee_collect
 
     subject, place = subject_of(template, problem, fidelity, options), Log(log)
     networks = subject.workloads(workload or [], dims_of(dim), place)
     spec, make = evaluating(subject.simulator(seed=seed), subject)
+    if dry_run:
+        drawn: Any = {"samples": samples, "sampler": sampler, "seed": seed, "make": make}
+        stages = [foresee_collect(subject.template([n]), n, place, spec, **drawn) for n in networks]
+        show_foreseen(stages, as_json)
+        return
     executor = LocalExecutor(place, limits=limits_of(time_limit, memory_limit), make=make)
     with progress_bars(resumable(log)) as on_progress:
         rows = [
@@ -276,12 +285,13 @@ def search(
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
     dim: Dim = None,
+    dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Search a template's space on the evaluator itself; resumes where it was interrupted, ends with a report."""
     from armillary.studies.asking import asked_bounds, asked_objectives
-    from armillary.studies.search import SearchRequest, load_search, run_search
+    from armillary.studies.search import SearchRequest, foresee_search, load_search, run_search
     from armillary.studies.study_folder import StudyFolder
 
     limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
@@ -305,6 +315,9 @@ def search(
     )
     simulator = subject.simulator([o.metric for o in objectives], seed=seed)
     evaluating(simulator, subject)
+    if dry_run:
+        show_foreseen(foresee_search(request, chosen, network, folder, simulator=simulator), as_json)
+        return
     with progress_bars(resumable(folder.path)) as on_progress:
         found = run_search(
             request,

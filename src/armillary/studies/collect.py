@@ -5,10 +5,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from armillary import evaluators
 from armillary.execution.local import LocalExecutor
+from armillary.execution.single import Make
 from armillary.hardware.template import Template
+from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import distinct
 from armillary.spaces.samplers import sample
+from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.progress import OnProgress, silent
 from armillary.types import EvaluatorSpec
 from armillary.workloads.layer import Workload
@@ -23,6 +27,26 @@ class Collected:
     feasible: int
     already_logged: int
     seconds: float
+
+
+def foresee_collect(
+    template: Template,
+    workload: Workload,
+    log: Log,
+    spec: EvaluatorSpec,
+    *,
+    samples: int,
+    sampler: str,
+    seed: int,
+    make: Make = evaluators.make,
+) -> Foreseen:
+    """Return what a collection would evaluate; writes nothing.
+
+    Raises:
+        ArmillaryError: see `collect`.
+    """
+    codes = distinct(sample(template.space, samples, sampler, seed))
+    return foreseen("collect", spec, template.space, codes, workload, log=log, make=make)
 
 
 def collect(
