@@ -668,3 +668,34 @@ def test_a_dry_run_refuses_what_the_run_would(tmp_path):
     told = answer(*search, "4", "--dry-run")
     assert (told[0]["evaluations"], told[0]["seconds"]) == (0, 0)
     assert "cannot be met" in refusal("design", "unet", "--area", "0.1", "--dry-run", cwd=tmp_path)
+
+
+def test_a_design_file_may_leave_out_what_has_a_default(tmp_path):
+    few = Path(__file__).parents[1] / "examples" / "gemmini.yaml"
+    told = answer("evaluate", "--template", "gemmini", "--design", few, "--workload", "resnet18", "--set", "budget=20")
+    assert told["design"]["bus_bytes"] == 16
+    partial = tmp_path / "edge_tpu.yaml"
+    partial.write_text("pes_x: 4\n")
+    assert "pes_y is missing" in refusal("evaluate", "--design", partial, "--workload", "unet")
+
+
+def test_a_design_file_names_its_template(tmp_path):
+    named = tmp_path / "d.yaml"
+    named.write_text("template: gemmini\ndesign:\n  dim: 16\n")
+    request = ("evaluate", "--design", named, "--workload", "resnet18", "--set", "budget=20")
+    assert answer(*request)["evaluator"].startswith("gemmini ")
+    assert "holds a design of template 'gemmini', not 'edge_tpu'" in refusal(*request, "--template", "edge_tpu")
+
+
+def test_mappings_that_were_found_are_saved_and_read_again(model, tmp_path):
+    hierarchy = Path(__file__).parents[1] / "examples" / "gemmini_16.yaml"
+    request = ("evaluate", "--hierarchy", hierarchy, "--workload", model, "--dim", "batch=1")
+    found = answer(*request, "--budget", "200", "--save-mapping", tmp_path / "m.yaml")
+    again = answer(*request, "--mapping", tmp_path / "m.yaml")
+    assert again["metrics"] == found["metrics"]
+    assert [row["mapping"] for row in again["layers"]] == [row["mapping"] for row in found["layers"]]
+    said = armillary(*request, "--budget", "200").stdout
+    assert "the memory levels, the outermost first" in " ".join(said.split())
+    assert "goes with --hierarchy" in refusal(
+        "evaluate", "--design", "d.yaml", "--workload", model, "--save-mapping", "m"
+    )
