@@ -14,11 +14,12 @@ from unittest.mock import patch
 
 import onnx
 import pytest
+import typer
 from onnx import TensorProto, helper
 
 from armillary import __version__, optimizers, surrogates
 from armillary.atomic_file import is_unfinished
-from armillary.cli import main
+from armillary.cli import app, main
 from armillary.hardware import templates
 from armillary.hardware.templates import spotlight
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
@@ -699,3 +700,28 @@ def test_mappings_that_were_found_are_saved_and_read_again(model, tmp_path):
     assert "goes with --hierarchy" in refusal(
         "evaluate", "--design", "d.yaml", "--workload", model, "--save-mapping", "m"
     )
+
+
+def test_the_head_of_many_rows_comes_soon_and_ends_the_command(tmp_path):
+    log = tmp_path / "log"
+    answer("collect", "--workload", "unet", "--samples", "20000", "--sampler", "random", "--log", log)
+    script = "from armillary.cli import main; main()"
+    command = f'{sys.executable} -c "{script}" log query "SELECT * FROM log" --log {log} | head -1'
+    start = time.monotonic()
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "row 1 of 19,999\n"  # a sampler drew one twice
+    assert done.stderr == ""
+    assert time.monotonic() - start < 30
+
+
+def _leaves(command, path=()):
+    inner = getattr(command, "commands", {})
+    if not inner or getattr(command, "invoke_without_command", False):
+        yield path, command
+    for name, one in inner.items():
+        yield from _leaves(one, (*path, name))
+
+
+def test_every_command_takes_json_and_a_seed():
+    for path, command in _leaves(typer.main.get_command(app)):
+        assert {"as_json", "seed"} <= {parameter.name for parameter in command.params}, path
