@@ -20,6 +20,7 @@ from onnx import TensorProto, helper
 from armillary import __version__, optimizers, surrogates
 from armillary.atomic_file import is_unfinished
 from armillary.cli import app, main
+from armillary.execution import local
 from armillary.hardware import templates
 from armillary.hardware.templates import spotlight
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
@@ -310,7 +311,10 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
         (("design", "mobilenet_v2", "--bound", "speed=3"), "unknown metric 'speed'"),
         (("design", "mobilenet_v2", "--bound", "area_mm2=3", "--area", "29"), "contradicts area_mm2=29"),
         (("design", "mobilenet_v2", "--verify", "rtl"), "needs one truer than analytical: it has none"),
-        (("design", "mobilenet_v2", "--minimize", "energy_pj", "--minimize", "runtime_s"), "name one metric"),
+        (("design", "mobilenet_v2", "--minimize", "energy_pj", "--minimize", "runtime_s"), "this method takes one"),
+        (("design", "mobilenet_v2", "--area", "29", "--seed", "4294967296"), "less than or equal to 4294967295"),
+        (("design", "mobilenet_v2", "--area", "29", "--seed", "-1"), "greater than or equal to 0"),
+        (("fit", "--log", "l", "--out", "m.pt", "--area", "0.01"), "area_mm2=0.01 cannot be met"),
         (("design", "mobilenet_v2", "--set", "mapper=dabo"), "option 'mapper' is unknown; it has none"),
         (("design", "mobilenet_v2", "--set", "mapper"), "write OPTION=VALUE"),
         (
@@ -612,7 +616,8 @@ def test_completes_commands_and_options():
         ("fit", list(SCHEDULES)),
     ],
 )
-def test_help_lists_what_an_option_may_be(command, there):
+def test_help_lists_what_an_option_may_be(command, there, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # so that no name is folded
     said = " ".join(armillary(command, "--help").stdout.split())
     assert [name for name in there if name not in said] == []
     assert "physical" not in said  # no evaluator is one yet
@@ -725,3 +730,11 @@ def _leaves(command, path=()):
 def test_every_command_takes_json_and_a_seed():
     for path, command in _leaves(typer.main.get_command(app)):
         assert {"as_json", "seed"} <= {parameter.name for parameter in command.params}, path
+
+
+def test_a_metric_that_the_evaluator_lacks_ends_a_study_with_the_first_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "BATCH_ROWS", 32)
+    given = ("design", "mobilenet_v2", "--samples", "4000", "--out", tmp_path / "s", "--bound")
+    assert "have no metric 'dram_stall_cycles'" in refusal(*given, "dram_stall_cycles=5")
+    logged = answer("log", "query", "SELECT count(*) AS n FROM log", "--log", tmp_path / "s" / "log")
+    assert logged[0]["n"] <= 64

@@ -184,7 +184,6 @@ def _evaluate_hierarchy(
 ) -> None:
     from armillary.hardware.technology import area_mm2
     from armillary.studies.map_network import (
-        NOTATION,
         SEARCH,
         map_as_given,
         map_by_search,
@@ -225,18 +224,24 @@ def _evaluate_hierarchy(
         "layers": rows,
     }
 
-    def show() -> None:
-        print(f"{network.name} on {chip}\n")
-        print_table([_layer_row(row) for row in rows])
-        runtime_ms = 1e3 * delay / (chip.clock_ghz * 1e9)
-        print(f"\n{delay:,.0f} cycles, {runtime_ms:,.4g} ms, {energy / 1e6:,.4g} uJ, {area_mm2(chip):,.4g} mm2\n")
-        for row in rows:
-            print(f"{row['layer']}: {row['mapping'] or row['failure']}")
-        print(f"\n{NOTATION}")
-        if save_mapping is not None:
-            print(f"mappings {save_mapping}")
+    print_result(content, as_json, lambda: _show_mapped(content, f"{network.name} on {chip}", save_mapping))
 
-    print_result(content, as_json, show)
+
+def _show_mapped(content: Mapping[str, Any], title: str, saved: Path | None) -> None:
+    from armillary.studies.map_network import NOTATION
+
+    metrics, rows = content["metrics"], content["layers"]
+    print(f"{title}\n")
+    print_table([_layer_row(row) for row in rows])
+    print(
+        f"\n{metrics['delay_cycles']:,.0f} cycles, {1e3 * metrics['runtime_s']:,.4g} ms, "
+        f"{metrics['energy_pj'] / 1e6:,.4g} uJ, {metrics['area_mm2']:,.4g} mm2\n"
+    )
+    for row in rows:
+        print(f"{row['layer']}: {row['mapping'] or row['failure']}")
+    print(f"\n{NOTATION}")
+    if saved is not None:
+        print(f"mappings {saved}")
 
 
 def _layer_content(layer: MappedLayer, chip: Hierarchy) -> dict[str, Any]:

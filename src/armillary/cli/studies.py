@@ -141,6 +141,7 @@ def fit(
     """Fit a surrogate to a log and save it."""
     from armillary.log.store import Log
     from armillary.studies.asking import asked_bounds, asked_objectives, direction_of
+    from armillary.studies.bounds import check_bounds
     from armillary.studies.fit import check_kind, check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
 
     subject = subject_of(template, problem)
@@ -153,6 +154,7 @@ def fit(
     objectives = asked_objectives(chosen, () if metric is None else (direction_of(chosen, metric),))
     # a template's budgets are for proposals; what a user's problem bounds is part of what is learned
     asked = chosen.asked(objectives, given if problem is None else asked_bounds(chosen, given))
+    check_bounds(asked)
     rows = rows_of(Log(log), chosen.space, workload or [])
     with progress_bars() as on_progress:
         model = fit_surrogate(
@@ -210,14 +212,7 @@ def propose(
     limits = [_limit(text, chosen.space) for text in limit or ()]
     contexts = [as_seen_by(context_of(network), evaluator, fitted.feature_names) for network in networks]
     bounds = asked_bounds(chosen, bounds_of(bound, area_mm2=area, power_mw=power))
-    asked = chosen.asked(fitted.problem.objectives, bounds, networks)
-    learned = {held.metric for held in fitted.problem.bounds}
-    unknown = [held.metric for held in asked.bounds if held.metric not in {*asked.laws, *learned}]
-    if unknown:
-        raise ArmillaryError(
-            f"--bound {unknown[0]}: no law tells it without evaluating, only {list(asked.laws)}; fit a model of it "
-            "and give --limit MODEL=NUMBER"
-        )
+    asked = _to_propose(fitted, chosen.asked(fitted.problem.objectives, bounds, networks))
     for warning in [*_below_the_log(fitted, asked), *filter(None, map(fitted.unlike, contexts))]:
         print_warning(warning)
     known = None if place is None else rows_of(place, chosen.space, [network.name for network in networks])
@@ -237,6 +232,21 @@ def propose(
         )
     ]
     print_result(rows, as_json, lambda: print_table(rows))
+
+
+def _to_propose(model: Savable, asked: Problem) -> Problem:
+    """Return what is asked of proposals; refuses bounds that nothing tells, or that no design keeps."""
+    from armillary.studies.bounds import check_bounds
+
+    learned = {held.metric for held in model.problem.bounds}
+    unknown = [held.metric for held in asked.bounds if held.metric not in {*asked.laws, *learned}]
+    if unknown:
+        raise ArmillaryError(
+            f"--bound {unknown[0]}: no law tells it without evaluating, only {list(asked.laws)}; fit a model of it "
+            "and give --limit MODEL=NUMBER"
+        )
+    check_bounds(asked)
+    return asked
 
 
 def _below_the_log(model: Savable, problem: Problem) -> list[str]:

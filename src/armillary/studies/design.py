@@ -135,9 +135,10 @@ def _checked(
     check_schedule(request.surrogate, request.schedule, template.space)
     if request.log is not None:
         request = replace(request, log=absolute(request.log))
-    options = options_for(template.name, Fidelity(request.fidelity), problem.metric_names, request.options)
+    metric = (problem.metric,)  # of one objective: several are refused
+    options = options_for(template.name, Fidelity(request.fidelity), metric, request.options)
     spec = evaluators.spec_of(template.name, Fidelity(request.fidelity), options, seed=request.seed)
-    truer = truer_specs(template.name, request.verify, problem.metric_names, request.options, seed=request.seed)
+    truer = truer_specs(template.name, request.verify, metric, request.options, seed=request.seed)
     return request, problem, spec, truer
 
 
@@ -146,13 +147,11 @@ def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limi
 
     def collected(setting: Setting) -> Evaluations:
         collect(
-            setting.template,
-            setting.workload,
-            setting.executor,
-            setting.spec,
+            *(setting.template, setting.workload, setting.executor, setting.spec),
             samples=request.samples,
             sampler=request.sampler,
             seed=request.seed,
+            check=setting.problem.values,
             on_progress=setting.on_progress,
         )
         return _training_rows(request, setting)
