@@ -474,7 +474,14 @@ def test_ctrl_c_in_every_stage_and_the_same_command_resumes(tmp_path):
         "evaluating": "import armillary.execution.local as m, time\nm.LocalExecutor.run_codes" + sleep,
         "training": 't.SCHEDULES["brief"] = t.replace(t.SCHEDULES["brief"], warmup=100_000)\n',
         "optimising": "import armillary.studies.design as m, time\nm.propose" + sleep,
-        "verifying": "import armillary.execution.local as m, time\nm.LocalExecutor.run_codes" + sleep,
+        "verifying": """
+import armillary.execution.local as m, time
+evaluates, calls = m.LocalExecutor.run_codes, []
+def held(self, *given):
+    calls.append(given)
+    return evaluates(self, *given) if len(calls) == 1 else time.sleep(60)  # the first call collects
+m.LocalExecutor.run_codes = held
+""",
         "comparing": "import armillary.studies.design as m, time\nm.importances" + sleep,
         "writing": "import armillary.reports.page as m, time\nm.write_report" + sleep,
     }

@@ -290,6 +290,7 @@ def _show_proposals(study: StudyResults, folder: StudyFolder) -> None:
     )
 
 
+_MOST_VALUES = 20  # that anybody would read in a line; the design's file has them all
 _ALWAYS = ("runtime_s", "energy_pj", "area_mm2")
 """Metrics that a table of designs shows where they are known, whatever was asked for."""
 
@@ -309,4 +310,5 @@ def _headline(contender: Contender, shown: Mapping[str, Scale]) -> dict[str, str
         cells[head_of(name)] = scale.text(contender.metrics[name]) if known else "-"
     if contender.failure is not None:
         cells[next(iter(cells))] = f"infeasible: {contender.failure}"
-    return {**cells, "design": " ".join(f"{value}" for value in contender.design.as_dict().values())}
+    values = contender.design.as_dict().values()
+    return {**cells, "design": " ".join(map(str, values))} if len(values) <= _MOST_VALUES else cells
