@@ -159,6 +159,13 @@ COLUMNS = {
     "outputs_per_bias": ("", "output channels that share one bias, more than 1 for transposed convolutions"),
     "mapping": ("", "mapping of the layer as text; empty where the evaluator states none"),
 }
+TYPES = {
+    "text": "letters, in UTF-8",
+    "bool": "`true` or `false`",
+    "int64": "a whole number",
+    "double": "a number with a fraction, of 64 bits; NULL where it is not known",
+    "timestamp[us]": "a moment, to the microsecond",
+}
 FOLDS = {total: "sum of `runs` times the values", largest: "largest value", None: ""}
 
 
@@ -187,6 +194,9 @@ def log_page() -> str:
             "row belongs to the evaluation with the same parameters, `workload`, `evaluator`, `version`, `options` and "
             "`seed`. Its metrics are those of a single run of the layer.",
             table(head, _columns(layer_runs.schema, units)),
+            "## Types",
+            "As Parquet stores them, and DuckDB and pandas read them.",
+            table(("type", "meaning"), _types(evaluations.schema, layer_runs.schema)),
             "## Metrics",
             "Each metric that an evaluator measures is a column, whatever its name. These are Armillary's own. The "
             "last column says how the value of a network follows from those of its layers.",
@@ -208,6 +218,11 @@ def _columns(schema: pa.Schema, units: Mapping[str, str]) -> Iterable[tuple[str,
         yield f"`{field.name}`", _type(field.type), unit, meaning
     yield "a metric's name", "double", "see below", "NULL where it is not known"
     yield f"`{FAILURE_COLUMN}`", "text", *COLUMNS[FAILURE_COLUMN]
+
+
+def _types(*schemas: pa.Schema) -> Iterable[tuple[str, str]]:
+    for name in dict.fromkeys(_type(field.type) for schema in schemas for field in schema):
+        yield f"`{name}`", TYPES[name]
 
 
 def _type(kind: pa.DataType) -> str:

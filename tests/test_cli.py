@@ -14,17 +14,19 @@ from unittest.mock import patch
 
 import onnx
 import pytest
+import typer
 from onnx import TensorProto, helper
 
 from armillary import __version__, optimizers, surrogates
 from armillary.atomic_file import is_unfinished
-from armillary.cli import main
-from armillary.cli.shared import digest_of
+from armillary.cli import app, main
+from armillary.execution import local
 from armillary.hardware import templates
 from armillary.hardware.templates import spotlight
 from armillary.hardware.templates.edge_tpu import EDGE_TPU
 from armillary.mapping.goals import GOALS, METHODS
 from armillary.spaces.samplers import SAMPLERS
+from armillary.studies.subject import Shipped
 from armillary.surrogates import hurdle
 from armillary.surrogates.prime import schedules as prime_schedules
 from armillary.surrogates.prime.schedules import SCHEDULES, Rung, Schedule
@@ -309,7 +311,10 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
         (("design", "mobilenet_v2", "--bound", "speed=3"), "unknown metric 'speed'"),
         (("design", "mobilenet_v2", "--bound", "area_mm2=3", "--area", "29"), "contradicts area_mm2=29"),
         (("design", "mobilenet_v2", "--verify", "rtl"), "needs one truer than analytical: it has none"),
-        (("design", "mobilenet_v2", "--minimize", "energy_pj", "--minimize", "runtime_s"), "name one metric"),
+        (("design", "mobilenet_v2", "--minimize", "energy_pj", "--minimize", "runtime_s"), "this method takes one"),
+        (("design", "mobilenet_v2", "--area", "29", "--seed", "4294967296"), "less than or equal to 4294967295"),
+        (("design", "mobilenet_v2", "--area", "29", "--seed", "-1"), "greater than or equal to 0"),
+        (("fit", "--log", "l", "--out", "m.pt", "--area", "0.01"), "area_mm2=0.01 cannot be met"),
         (("design", "mobilenet_v2", "--set", "mapper=dabo"), "option 'mapper' is unknown; it has none"),
         (("design", "mobilenet_v2", "--set", "mapper"), "write OPTION=VALUE"),
         (
@@ -371,9 +376,9 @@ def test_refuses_a_fidelity_that_the_template_lacks(design_file):
 
 def test_networks_of_one_name_are_told_apart_by_their_layers():
     one, other = zoo.build("mobilenet_v2"), replace(zoo.build("resnet50"), name="mobilenet_v2")
-    assert digest_of(one) != digest_of(other)
-    assert digest_of(one) != digest_of(replace(one, layers=one.layers[:-1]))
-    assert digest_of(one) == digest_of(zoo.build("mobilenet_v2"))
+    assert Shipped("edge_tpu").digest(one) != Shipped("edge_tpu").digest(other)
+    assert Shipped("edge_tpu").digest(one) != Shipped("edge_tpu").digest(replace(one, layers=one.layers[:-1]))
+    assert Shipped("edge_tpu").digest(one) == Shipped("edge_tpu").digest(zoo.build("mobilenet_v2"))
 
 
 def test_refuses_files_that_are_no_networks(model, tmp_path):
@@ -469,7 +474,14 @@ def test_ctrl_c_in_every_stage_and_the_same_command_resumes(tmp_path):
         "evaluating": "import armillary.execution.local as m, time\nm.LocalExecutor.run_codes" + sleep,
         "training": 't.SCHEDULES["brief"] = t.replace(t.SCHEDULES["brief"], warmup=100_000)\n',
         "optimising": "import armillary.studies.design as m, time\nm.propose" + sleep,
-        "verifying": "import armillary.execution.local as m, time\nm.LocalExecutor.run_codes" + sleep,
+        "verifying": """
+import armillary.execution.local as m, time
+evaluates, calls = m.LocalExecutor.run_codes, []
+def held(self, *given):
+    calls.append(given)
+    return evaluates(self, *given) if len(calls) == 1 else time.sleep(60)  # the first call collects
+m.LocalExecutor.run_codes = held
+""",
         "comparing": "import armillary.studies.design as m, time\nm.importances" + sleep,
         "writing": "import armillary.reports.page as m, time\nm.write_report" + sleep,
     }
@@ -611,7 +623,8 @@ def test_completes_commands_and_options():
         ("fit", list(SCHEDULES)),
     ],
 )
-def test_help_lists_what_an_option_may_be(command, there):
+def test_help_lists_what_an_option_may_be(command, there, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")  # so that no name is folded
     said = " ".join(armillary(command, "--help").stdout.split())
     assert [name for name in there if name not in said] == []
     assert "physical" not in said  # no evaluator is one yet
@@ -635,3 +648,100 @@ def test_ctrl_c_before_anything_was_evaluated_says_so(tmp_path):
     hold = "import armillary.execution.local as m, time\nm.LocalExecutor.run_codes = lambda *a, **o: time.sleep(60)\n"
     collect = ("collect", "--workload", "unet", "--samples", "8", "--log", tmp_path / "log")
     assert "interrupted; nothing new was kept" in interrupted(collect, "evaluating", hold, 0.3, kept=False)
+
+
+def test_the_doctor_tells_what_is_there():
+    told = answer("doctor")
+    assert told["armillary"] == __version__
+    assert told["cores"] > 0
+    assert {"name", "found", "use", "install"} == set(told["parts"][0])
+    assert "torch" in armillary("doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "evaluations"),
+    [
+        ("design mobilenet_v2 --area 29 --samples 64 --top 8", [64, 8]),
+        ("collect --workload unet --workload mobilenet_v2 --samples 32 --log l", [32, 32]),
+        ("search --workload unet --optimizer random --budget 48 --study s", [48]),
+    ],
+)
+def test_a_dry_run_tells_what_would_be_evaluated_and_writes_nothing(command, evaluations, tmp_path):
+    told = answer(*command.split(), "--dry-run", cwd=tmp_path)
+    assert [stage["evaluations"] for stage in told] == evaluations
+    assert all(stage["seconds"] > 0 for stage in told)
+    assert list(tmp_path.iterdir()) == []
+    assert "timed on this machine" in armillary(*command.split(), "--dry-run", cwd=tmp_path).stdout
+
+
+def test_a_dry_run_refuses_what_the_run_would(tmp_path):
+    search = ("search", "--workload", "unet", "--optimizer", "random", "--study", tmp_path / "s", "--budget")
+    answer(*search, "4")
+    assert "holds a study with budget=4, not 5" in refusal(*search, "5", "--dry-run")
+    told = answer(*search, "4", "--dry-run")
+    assert (told[0]["evaluations"], told[0]["seconds"]) == (0, 0)
+    assert "cannot be met" in refusal("design", "unet", "--area", "0.1", "--dry-run", cwd=tmp_path)
+
+
+def test_a_design_file_may_leave_out_what_has_a_default(tmp_path):
+    few = Path(__file__).parents[1] / "examples" / "gemmini.yaml"
+    told = answer("evaluate", "--template", "gemmini", "--design", few, "--workload", "resnet18", "--set", "budget=20")
+    assert told["design"]["bus_bytes"] == 16
+    partial = tmp_path / "edge_tpu.yaml"
+    partial.write_text("pes_x: 4\n")
+    assert "pes_y is missing" in refusal("evaluate", "--design", partial, "--workload", "unet")
+
+
+def test_a_design_file_names_its_template(tmp_path):
+    named = tmp_path / "d.yaml"
+    named.write_text("template: gemmini\ndesign:\n  dim: 16\n")
+    request = ("evaluate", "--design", named, "--workload", "resnet18", "--set", "budget=20")
+    assert answer(*request)["evaluator"].startswith("gemmini ")
+    assert "holds a design of template 'gemmini', not 'edge_tpu'" in refusal(*request, "--template", "edge_tpu")
+
+
+def test_mappings_that_were_found_are_saved_and_read_again(model, tmp_path):
+    hierarchy = Path(__file__).parents[1] / "examples" / "gemmini_16.yaml"
+    request = ("evaluate", "--hierarchy", hierarchy, "--workload", model, "--dim", "batch=1")
+    found = answer(*request, "--budget", "200", "--save-mapping", tmp_path / "m.yaml")
+    again = answer(*request, "--mapping", tmp_path / "m.yaml")
+    assert again["metrics"] == found["metrics"]
+    assert [row["mapping"] for row in again["layers"]] == [row["mapping"] for row in found["layers"]]
+    said = armillary(*request, "--budget", "200").stdout
+    assert "the memory levels, the outermost first" in " ".join(said.split())
+    assert "goes with --hierarchy" in refusal(
+        "evaluate", "--design", "d.yaml", "--workload", model, "--save-mapping", "m"
+    )
+
+
+def test_the_head_of_many_rows_comes_soon_and_ends_the_command(tmp_path):
+    log = tmp_path / "log"
+    answer("collect", "--workload", "unet", "--samples", "20000", "--sampler", "random", "--log", log)
+    script = "from armillary.cli import main; main()"
+    command = f'{sys.executable} -c "{script}" log query "SELECT * FROM log" --log {log} | head -1'
+    start = time.monotonic()
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "row 1 of 19,999\n"  # a sampler drew one twice
+    assert done.stderr == ""
+    assert time.monotonic() - start < 30
+
+
+def _leaves(command, path=()):
+    inner = getattr(command, "commands", {})
+    if not inner or getattr(command, "invoke_without_command", False):
+        yield path, command
+    for name, one in inner.items():
+        yield from _leaves(one, (*path, name))
+
+
+def test_every_command_takes_json_and_a_seed():
+    for path, command in _leaves(typer.main.get_command(app)):
+        assert {"as_json", "seed"} <= {parameter.name for parameter in command.params}, path
+
+
+def test_a_metric_that_the_evaluator_lacks_ends_a_study_with_the_first_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "BATCH_ROWS", 32)
+    given = ("design", "mobilenet_v2", "--samples", "4000", "--out", tmp_path / "s", "--bound")
+    assert "have no metric 'dram_stall_cycles'" in refusal(*given, "dram_stall_cycles=5")
+    logged = answer("log", "query", "SELECT count(*) AS n FROM log", "--log", tmp_path / "s" / "log")
+    assert logged[0]["n"] <= 64

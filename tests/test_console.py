@@ -6,7 +6,7 @@ import time
 import pytest
 
 from armillary import console
-from armillary.console import note, print_warning, progress_bars, set_voice, stop_interrupted
+from armillary.console import note, print_table, print_warning, progress_bars, set_voice, stop_interrupted
 from armillary.types import ArmillaryError
 
 
@@ -91,3 +91,43 @@ def test_ctrl_c_says_what_was_kept(steps, told, capsys):
     with pytest.raises(SystemExit):
         stop_interrupted(130)
     assert capsys.readouterr().err.endswith(f"interrupted; {told}\n")
+
+
+def table_of(rows, capsys, monkeypatch, width=None):
+    if width is not None:
+        monkeypatch.setattr(console, "_terminal_width", lambda: width)
+    print_table(rows)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_table_aligns_words_left_and_numbers_right(capsys, monkeypatch):
+    rows = [{"name": "a", "n": 7, "x": 0.123456}, {"name": "long\x1b[31m", "n": 12_345, "x": 2.0}]
+    assert table_of(rows, capsys, monkeypatch) == [
+        "name            n       x",
+        "a               7  0.1235",
+        "long [31m  12,345       2",
+    ]
+    assert table_of([], capsys, monkeypatch) == ["(no rows)"]
+
+
+def test_a_terminal_folds_the_widest_column_and_a_pipe_gets_whole_lines(capsys, monkeypatch):
+    rows = [{"n": 1, "words": "one two three four five six seven eight"}]
+    assert table_of(rows, capsys, monkeypatch) == ["n  words", "1  one two three four five six seven eight"]
+    head, *lines = table_of(rows, capsys, monkeypatch, width=24)
+    assert head == "\x1b[1mn  words\x1b[0m"
+    assert lines == ["1  one two three four", "   five six seven eight"]
+
+
+def test_what_is_too_wide_for_a_table_is_a_block_per_row(capsys, monkeypatch):
+    rows = [{f"column_{i}": i * 1000 for i in range(30)}] * 2
+    lines = table_of(rows, capsys, monkeypatch)
+    assert lines[0] == "row 1 of 2"
+    assert lines[1:3] == ["  column_0   0", "  column_1   1,000"]
+    assert lines[31] == "row 2 of 2"
+    narrow = table_of([{f"column_{i}": i for i in range(9)}], capsys, monkeypatch, width=40)
+    assert narrow[0] == "row 1 of 1"
+
+
+def test_wide_letters_take_two_columns(capsys, monkeypatch):
+    rows = [{"名": "芯片", "n": 1}, {"名": "x", "n": 2}]
+    assert table_of(rows, capsys, monkeypatch) == ["名    n", "芯片  1", "x     2"]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import shutil
 import sys
+import textwrap
 import threading
 import time
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,6 +24,8 @@ from armillary.types import AccidentError, ArmillaryError
 LINE_EVERY_S = 30.0
 """How often a log file, and standard error where it is no terminal, are told how far a stage is."""
 
+_MOST_COLUMNS, _LEAST_WIDTH = 20, 16
+_SPREAD = {"W": 2, "F": 2}  # letters of East Asia
 _STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _log = logging.getLogger("armillary")
 
@@ -156,24 +160,71 @@ def _finite(content: Any) -> Any:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print rows of the same columns."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print rows of the same columns: as a table, or where that is too wide to read as a block of lines per row.
 
+    Cells are data: nothing in them is markup or moves the cursor. A terminal folds the widest column if that is enough;
+    a file or a pipe gets whole lines, so that they can be searched.
+    """
     if not rows:
         print("(no rows)")
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in rows[0]:
-        table.add_column(str(name), justify="left" if isinstance(rows[0][name], str) else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(row[name]) for name in rows[0]))
-    # Cells are data: nothing in them is markup or an emoji.
-    plain = partial(Console, markup=False, emoji=False, highlight=False)
-    console = plain()
-    needed = plain(width=10_000).measure(table).maximum
-    # a terminal folds what is too wide; a file or a pipe gets whole lines
-    plain(width=console.width if console.is_terminal else max(needed, 80)).print(table)
+    names = [str(name) for name in rows[0]]
+    if len(names) > _MOST_COLUMNS:
+        _print_records(rows)
+        return
+    cells = [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(_width, column)) for column in zip(names, *cells, strict=True)]
+    room = _terminal_width()
+    if room is not None and sum(widths) + 2 * (len(widths) - 1) > room:
+        widest = max(range(len(widths)), key=widths.__getitem__)
+        widths[widest] += room - sum(widths) - 2 * (len(widths) - 1)
+        if widths[widest] < _LEAST_WIDTH:
+            _print_records(rows)
+            return
+    left = [isinstance(value, str) for value in rows[0].values()]
+    for line in _lines_of(names, widths, left):
+        print(line if room is None else f"\033[1m{line}\033[0m")
+    for row in cells:
+        print("\n".join(_lines_of(row, widths, left)))
+
+
+def _lines_of(cells: Sequence[str], widths: Sequence[int], left: Sequence[bool]) -> list[str]:
+    """Return the lines of a row, more than one where a cell is wider than its column."""
+    parts = [_folded(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    lines = []
+    for number in range(max(map(len, parts))):
+        columns = []
+        for part, width, to_left in zip(parts, widths, left, strict=True):
+            text = part[number] if number < len(part) else ""
+            space = " " * (width - _width(text))
+            columns.append(text + space if to_left else space + text)
+        lines.append("  ".join(columns).rstrip())
+    return lines
+
+
+def _folded(text: str, width: int) -> list[str]:
+    if _width(text) <= width:
+        return [text]
+    lines = textwrap.wrap(text, width, break_on_hyphens=False)
+    return lines or [""]
+
+
+def _print_records(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print a block of lines per row, `name value`."""
+    width = max(_width(str(name)) for name in rows[0])
+    for number, row in enumerate(rows, start=1):
+        block = [f"row {number:,} of {len(rows):,}"]
+        block += [f"  {name!s:{width}}  {_cell(value)}".rstrip() for name, value in row.items()]
+        print("\n".join(block))
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return len(text) if text.isascii() else sum(_SPREAD.get(unicodedata.east_asian_width(c), 1) for c in text)
+
+
+def _terminal_width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _cell(value: Any) -> str:
@@ -183,7 +234,8 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return str(value)
+    text = str(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
 
 
 @dataclass

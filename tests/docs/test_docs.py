@@ -32,7 +32,7 @@ def test_every_command_of_the_readme_exists():
         for line in (ROOT / file).read_text().splitlines()
     ]
     used = {
-        line.split("armillary ")[1].split()[0]
+        re.sub(r"^(-\S+ (\S+\.txt )?)+", "", line.split("armillary ")[1]).split()[0]  # options may stand before it
         for line in lines
         if line.strip().startswith(("armillary ", "$ armillary "))
     }

@@ -11,6 +11,7 @@ import typer
 from armillary.cli import (
     benchmarks,  # isort: split  # noqa: F401
     costs,  # isort: split  # noqa: F401
+    doctor,  # isort: split  # noqa: F401
     inputs,  # isort: split  # noqa: F401
     logs,  # isort: split  # noqa: F401
     problems,  # isort: split  # noqa: F401

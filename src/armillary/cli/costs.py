@@ -10,12 +10,12 @@ import typer
 
 from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import (
+    DEFAULT_TEMPLATE,
     Dim,
     Json,
     MemoryLimit,
     Options,
     Seed,
-    TemplateName,
     TimeLimit,
     app,
     fidelity_of,
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     from armillary.types import Evaluation, LayerRun
 
 
+TemplateOrFiles = Annotated[
+    str | None,
+    typer.Option(
+        "--template",
+        help="One of {templates}; default: what the design's file names, else edge_tpu.",
+        autocompletion=completing("templates"),
+    ),
+]
 Ert = Annotated[Path | None, typer.Option(help="Accelergy's energy table for the hierarchy.")]
 Art = Annotated[Path | None, typer.Option(help="Accelergy's area table for the hierarchy.")]
 
@@ -42,7 +50,7 @@ def evaluate(
         str, typer.Option(help="A name of the zoo or an ONNX file; with --hierarchy also a Timeloop problem.")
     ],
     design_file: Annotated[
-        Path | None, typer.Option("--design", help="YAML file with the value of every parameter of a template.")
+        Path | None, typer.Option("--design", help="YAML file with the parameters of a template's design.")
     ] = None,
     hierarchy: Annotated[Path | None, typer.Option(help="YAML file of a hierarchy, ours or Timeloop's.")] = None,
     mapping: Annotated[
@@ -61,7 +69,11 @@ def evaluate(
     remainders: Annotated[
         bool, typer.Option("--remainders", help="Let the search end with imperfect factors, where they are better.")
     ] = False,
-    template: TemplateName = "edge_tpu",
+    save_mapping: Annotated[
+        Path | None,
+        typer.Option(help="With --hierarchy: write the mappings here, as --mapping reads them.", dir_okay=False),
+    ] = None,
+    template: TemplateOrFiles = None,
     fidelity: Annotated[
         str,
         typer.Option(help="One of {fidelities}, or external with --program.", autocompletion=completing("fidelities")),
@@ -81,21 +93,28 @@ def evaluate(
     if hierarchy is not None:
         from armillary.studies.map_network import read_hierarchy
 
+        if template is not None:
+            raise ArmillaryError("--template goes with --design; leave it out with --hierarchy")
         if log is not None:
             raise ArmillaryError("--log holds evaluations of a template's designs; leave it out with --hierarchy")
         chip = read_hierarchy(hierarchy, ert=ert, art=art)
-        _evaluate_hierarchy(chip, workload, dim, mapping, method, goal, budget, remainders, seed, as_json)
+        _evaluate_hierarchy(chip, workload, dim, mapping, method, goal, budget, remainders, save_mapping, seed, as_json)
     elif design_file is not None:
         from armillary.hardware import templates as registry
-        from armillary.studies.design_file import read_design
+        from armillary.studies.design_file import read_design, template_named
         from armillary.studies.evaluate import evaluate_one
         from armillary.studies.map_network import SEARCH, read_mapping_texts
 
+        if save_mapping is not None:
+            raise ArmillaryError("--save-mapping goes with --hierarchy; --json prints mappings of a design")
+        named = template_named(design_file)
+        if None not in (template, named) and template != named:
+            raise ArmillaryError(f"{design_file}: holds a design of template {named!r}, not {template!r}")
         network = workload_of(workload, dim)
-        chosen = registry.load(template, network)
+        chosen = registry.load(template or named or DEFAULT_TEMPLATE, network)
         evaluation = evaluate_one(
             chosen,
-            read_design(design_file, chosen.space),
+            read_design(design_file, chosen.space, chosen.defaults),
             network,
             fidelity_of(fidelity),
             options=options_of(options),
@@ -105,7 +124,7 @@ def evaluate(
             log=log,
             limits=limits_of(time_limit, memory_limit),
         )
-        _show_evaluation(evaluation, template, as_json)
+        _show_evaluation(evaluation, chosen.name, as_json)
 
 
 def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> None:
@@ -159,6 +178,7 @@ def _evaluate_hierarchy(
     goal: Any,
     budget: int,
     remainders: bool,
+    save_mapping: Path | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -168,6 +188,7 @@ def _evaluate_hierarchy(
         map_as_given,
         map_by_search,
         read_mappings,
+        write_mappings,
     )
 
     network = _network(workload, dim)
@@ -185,6 +206,8 @@ def _evaluate_hierarchy(
             )
     else:
         layers = map_as_given(chip, network, read_mappings(mapping, network, chip))
+    if save_mapping is not None:
+        write_mappings(layers, save_mapping)
     rows = [_layer_content(layer, chip) for layer in layers]
     delay = sum(layer.use.count * layer.delay_cycles for layer in layers)
     energy = sum(layer.use.count * layer.energy_pj for layer in layers)
@@ -201,15 +224,24 @@ def _evaluate_hierarchy(
         "layers": rows,
     }
 
-    def show() -> None:
-        print(f"{network.name} on {chip}\n")
-        print_table([_layer_row(row) for row in rows])
-        runtime_ms = 1e3 * delay / (chip.clock_ghz * 1e9)
-        print(f"\n{delay:,.0f} cycles, {runtime_ms:,.4g} ms, {energy / 1e6:,.4g} uJ, {area_mm2(chip):,.4g} mm2\n")
-        for row in rows:
-            print(f"{row['layer']}: {row['mapping'] or row['failure']}")
+    print_result(content, as_json, lambda: _show_mapped(content, f"{network.name} on {chip}", save_mapping))
 
-    print_result(content, as_json, show)
+
+def _show_mapped(content: Mapping[str, Any], title: str, saved: Path | None) -> None:
+    from armillary.studies.map_network import NOTATION
+
+    metrics, rows = content["metrics"], content["layers"]
+    print(f"{title}\n")
+    print_table([_layer_row(row) for row in rows])
+    print(
+        f"\n{metrics['delay_cycles']:,.0f} cycles, {1e3 * metrics['runtime_s']:,.4g} ms, "
+        f"{metrics['energy_pj'] / 1e6:,.4g} uJ, {metrics['area_mm2']:,.4g} mm2\n"
+    )
+    for row in rows:
+        print(f"{row['layer']}: {row['mapping'] or row['failure']}")
+    print(f"\n{NOTATION}")
+    if saved is not None:
+        print(f"mappings {saved}")
 
 
 def _layer_content(layer: MappedLayer, chip: Hierarchy) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from armillary.cli.shared import (
     Area,
     Bounds,
     Dim,
+    DryRun,
     FidelityName,
     Json,
     Maximize,
@@ -36,6 +37,7 @@ from armillary.cli.shared import (
     objectives_of,
     options_of,
     resumable,
+    show_foreseen,
     subject_of,
     verified_by,
     write_report,
@@ -100,6 +102,7 @@ def design(
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
     dim: Dim = None,
+    dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -132,14 +135,17 @@ def design(
             raise ArmillaryError("--weights and --worst are for several workloads; there is one")
         asked |= {"samples": samples or _SAMPLES, "top": top or _TOP, "fidelity": str(fidelity_of(fidelity))}
         asked |= {"verify": verified_by(verify, subject.name, fidelity), "source": names[0]}
-        run = _single(subject, networks[0], asked)
+        run, foresee = _single(subject, networks[0], asked)
     else:
         if verify is not None:
             raise ArmillaryError(f"--verify {verify!r} proves designs of a template for one network; leave it out")
         asked |= {"weights": _weights_of(weights), "worst": worst, "sources": tuple(names)}
         asked |= {"fidelity": fidelity if problem is None else "external"}
         asked |= _own_sizes(subject, chosen, samples, top) if problem else {"samples": samples or _SAMPLES}
-        run = _joint(subject, networks, {"top": top or _TOP, **asked})
+        run, foresee = _joint(subject, networks, {"top": top or _TOP, **asked})
+    if dry_run:
+        show_foreseen(foresee(chosen, folder), as_json)
+        return
     with progress_bars(resumable(folder.path)) as on_progress:
         study = run(chosen, folder, command=command_line(), limits=limits, on_progress=on_progress)
         write_report(study, folder, on_progress)
@@ -149,22 +155,22 @@ def design(
 
 
 def _single(subject: Subject, network: Workload, asked: Mapping[str, Any]) -> Any:
-    """Return what runs the study of a template and one network."""
+    """Return what runs the study of a template and one network, and what foresees it."""
     from functools import partial
 
-    from armillary.studies.design import DesignRequest, run_design
+    from armillary.studies.design import DesignRequest, foresee_design, run_design
 
     request = DesignRequest(digest=subject.digest(network), **asked)
 
     def run(chosen: Any, folder: StudyFolder, **told: Any) -> StudyResults:
         return partial(run_design, request, chosen, network, folder)(**told)
 
-    return run
+    return run, lambda chosen, folder: foresee_design(request, chosen, network, folder)
 
 
 def _joint(subject: Subject, networks: Sequence[Workload], asked: Mapping[str, Any]) -> Any:
-    """Return what runs the study of several networks, or of a user's problem."""
-    from armillary.studies.joint_design import JointRequest, run_joint_design
+    """Return what runs the study of several networks, or of a user's problem, and what foresees it."""
+    from armillary.studies.joint_design import JointRequest, foresee_joint_design, run_joint_design
 
     request = JointRequest(
         workloads=tuple(network.name for network in networks),
@@ -181,7 +187,7 @@ def _joint(subject: Subject, networks: Sequence[Workload], asked: Mapping[str, A
     def run(chosen: Any, folder: StudyFolder, **told: Any) -> StudyResults:
         return run_joint_design(request, chosen, networks, simulator, folder, **told)
 
-    return run
+    return run, lambda chosen, folder: foresee_joint_design(request, chosen, networks, simulator, folder)
 
 
 def _own_sizes(subject: Subject, chosen: Any, samples: int | None, top: int | None) -> dict[str, Any]:
@@ -284,6 +290,7 @@ def _show_proposals(study: StudyResults, folder: StudyFolder) -> None:
     )
 
 
+_MOST_VALUES = 20  # that anybody would read in a line; the design's file has them all
 _ALWAYS = ("runtime_s", "energy_pj", "area_mm2")
 """Metrics that a table of designs shows where they are known, whatever was asked for."""
 
@@ -303,4 +310,5 @@ def _headline(contender: Contender, shown: Mapping[str, Scale]) -> dict[str, str
         cells[head_of(name)] = scale.text(contender.metrics[name]) if known else "-"
     if contender.failure is not None:
         cells[next(iter(cells))] = f"infeasible: {contender.failure}"
-    return {**cells, "design": " ".join(f"{value}" for value in contender.design.as_dict().values())}
+    values = contender.design.as_dict().values()
+    return {**cells, "design": " ".join(map(str, values))} if len(values) <= _MOST_VALUES else cells

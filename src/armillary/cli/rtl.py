@@ -19,6 +19,7 @@ def generate(
     design: DesignFile,
     out: Annotated[Path, typer.Option(help="Folder for the SystemVerilog.")],
     as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
 ) -> None:
     """Write an accelerator as synthesizable SystemVerilog, its parameters in the header."""
     from armillary.studies.rtl import read_accelerator, write_rtl

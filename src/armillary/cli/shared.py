@@ -19,6 +19,7 @@ from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
     from armillary.execution.single import Make
+    from armillary.studies.foresee import Foreseen
     from armillary.studies.progress import OnProgress
     from armillary.studies.results import StudyResults
     from armillary.studies.study_folder import StudyFolder
@@ -67,7 +68,7 @@ def everywhere(
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
-Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0)]
+Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0, max=2**32 - 1)]
 Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimension, e.g. batch=1. Repeatable.")]
 Device = Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")]
 DEFAULT_TEMPLATE = "edge_tpu"
@@ -108,6 +109,10 @@ SamplerName = Annotated[
 Verify = Annotated[
     str | None,
     typer.Option(help="Truer fidelities on which the best designs are measured again, e.g. rtl; with commas between."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Check the request, tell what would be evaluated and how long; write nothing."),
 ]
 TimeLimit = Annotated[
     float | None, typer.Option("--time-limit", help="Seconds after which an evaluation in a process of its own ends.")
@@ -285,6 +290,18 @@ def objectives_of(minimize: Sequence[str] | None, maximize: Sequence[str] | None
     if twice:
         raise ArmillaryError(f"metric {twice[0]!r} is named twice among --minimize and --maximize; name it once")
     return found
+
+
+def show_foreseen(stages: Sequence[Foreseen], as_json: bool) -> None:
+    """Print what a dry run foresees."""
+    from dataclasses import asdict
+
+    from armillary.console import print_result, print_table
+
+    def row(stage: Foreseen) -> dict[str, Any]:
+        return {**asdict(stage), "seconds": "?" if stage.seconds is None else f"{stage.seconds:,.3g}"}
+
+    print_result([asdict(stage) for stage in stages], as_json, lambda: print_table([row(stage) for stage in stages]))
 
 
 def resumable(place: Path | str) -> str:

@@ -14,6 +14,7 @@ from armillary.cli.shared import (
     Bounds,
     Device,
     Dim,
+    DryRun,
     FidelityName,
     Json,
     LogPath,
@@ -41,6 +42,7 @@ from armillary.cli.shared import (
     objectives_of,
     options_of,
     resumable,
+    show_foreseen,
     subject_of,
     verified_by,
     write_report,
@@ -70,6 +72,7 @@ def collect(
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
     dim: Dim = None,
+    dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -79,10 +82,16 @@ def collect(
     from armillary.execution.local import LocalExecutor
     from armillary.log.store import Log
     from armillary.studies.collect import collect as run
+    from armillary.studies.collect import foresee_collect
 
     subject, place = subject_of(template, problem, fidelity, options), Log(log)
     networks = subject.workloads(workload or [], dims_of(dim), place)
     spec, make = evaluating(subject.simulator(seed=seed), subject)
+    if dry_run:
+        drawn: Any = {"samples": samples, "sampler": sampler, "seed": seed, "make": make}
+        stages = [foresee_collect(subject.template([n]), n, place, spec, **drawn) for n in networks]
+        show_foreseen(stages, as_json)
+        return
     executor = LocalExecutor(place, limits=limits_of(time_limit, memory_limit), make=make)
     with progress_bars(resumable(log)) as on_progress:
         rows = [
@@ -132,6 +141,7 @@ def fit(
     """Fit a surrogate to a log and save it."""
     from armillary.log.store import Log
     from armillary.studies.asking import asked_bounds, asked_objectives, direction_of
+    from armillary.studies.bounds import check_bounds
     from armillary.studies.fit import check_kind, check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
 
     subject = subject_of(template, problem)
@@ -144,6 +154,7 @@ def fit(
     objectives = asked_objectives(chosen, () if metric is None else (direction_of(chosen, metric),))
     # a template's budgets are for proposals; what a user's problem bounds is part of what is learned
     asked = chosen.asked(objectives, given if problem is None else asked_bounds(chosen, given))
+    check_bounds(asked)
     rows = rows_of(Log(log), chosen.space, workload or [])
     with progress_bars() as on_progress:
         model = fit_surrogate(
@@ -201,14 +212,7 @@ def propose(
     limits = [_limit(text, chosen.space) for text in limit or ()]
     contexts = [as_seen_by(context_of(network), evaluator, fitted.feature_names) for network in networks]
     bounds = asked_bounds(chosen, bounds_of(bound, area_mm2=area, power_mw=power))
-    asked = chosen.asked(fitted.problem.objectives, bounds, networks)
-    learned = {held.metric for held in fitted.problem.bounds}
-    unknown = [held.metric for held in asked.bounds if held.metric not in {*asked.laws, *learned}]
-    if unknown:
-        raise ArmillaryError(
-            f"--bound {unknown[0]}: no law tells it without evaluating, only {list(asked.laws)}; fit a model of it "
-            "and give --limit MODEL=NUMBER"
-        )
+    asked = _to_propose(fitted, chosen.asked(fitted.problem.objectives, bounds, networks))
     for warning in [*_below_the_log(fitted, asked), *filter(None, map(fitted.unlike, contexts))]:
         print_warning(warning)
     known = None if place is None else rows_of(place, chosen.space, [network.name for network in networks])
@@ -228,6 +232,21 @@ def propose(
         )
     ]
     print_result(rows, as_json, lambda: print_table(rows))
+
+
+def _to_propose(model: Savable, asked: Problem) -> Problem:
+    """Return what is asked of proposals; refuses bounds that nothing tells, or that no design keeps."""
+    from armillary.studies.bounds import check_bounds
+
+    learned = {held.metric for held in model.problem.bounds}
+    unknown = [held.metric for held in asked.bounds if held.metric not in {*asked.laws, *learned}]
+    if unknown:
+        raise ArmillaryError(
+            f"--bound {unknown[0]}: no law tells it without evaluating, only {list(asked.laws)}; fit a model of it "
+            "and give --limit MODEL=NUMBER"
+        )
+    check_bounds(asked)
+    return asked
 
 
 def _below_the_log(model: Savable, problem: Problem) -> list[str]:
@@ -276,12 +295,13 @@ def search(
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
     dim: Dim = None,
+    dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Search a template's space on the evaluator itself; resumes where it was interrupted, ends with a report."""
     from armillary.studies.asking import asked_bounds, asked_objectives
-    from armillary.studies.search import SearchRequest, load_search, run_search
+    from armillary.studies.search import SearchRequest, foresee_search, load_search, run_search
     from armillary.studies.study_folder import StudyFolder
 
     limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
@@ -305,6 +325,9 @@ def search(
     )
     simulator = subject.simulator([o.metric for o in objectives], seed=seed)
     evaluating(simulator, subject)
+    if dry_run:
+        show_foreseen(foresee_search(request, chosen, network, folder, simulator=simulator), as_json)
+        return
     with progress_bars(resumable(folder.path)) as on_progress:
         found = run_search(
             request,

@@ -13,7 +13,7 @@ from armillary.metrics import METRICS
 from armillary.problems.criteria import Bound, Objective, upper_bounds
 from armillary.problems.problem import Keep, Law, Problem
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Design, Metric
+from armillary.types import ArmillaryError, Design, Metric, Value
 from armillary.workloads.layer import Workload
 
 
@@ -32,6 +32,7 @@ class Template:
         metrics: units and rules of all metrics.
         exists: which designs of the space there can be; all, if not given.
         candidates: the only designs that there are, coded, shape [designs, parameters]; see `Problem`.
+        defaults: values of parameters that a design's file may leave out.
         baseline: a design of the space to compare with; None if there is none.
         baseline_name: what reports call it.
         baseline_note: what it is, in a few words.
@@ -47,6 +48,7 @@ class Template:
     metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS, repr=False)
     exists: Keep | None = field(default=None, compare=False, repr=False)
     candidates: NDArray[np.int64] | None = field(default=None, compare=False, repr=False)
+    defaults: Mapping[str, Value] = field(default_factory=dict)
     baseline: Design | None = None
     baseline_name: str = ""
     baseline_note: str = "published design"

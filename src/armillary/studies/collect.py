@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from armillary import evaluators
 from armillary.execution.local import LocalExecutor
+from armillary.execution.single import Make
 from armillary.hardware.template import Template
+from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import distinct
 from armillary.spaces.samplers import sample
+from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.progress import OnProgress, silent
-from armillary.types import EvaluatorSpec
+from armillary.types import Evaluations, EvaluatorSpec
 from armillary.workloads.layer import Workload
 
 
@@ -25,6 +30,26 @@ class Collected:
     seconds: float
 
 
+def foresee_collect(
+    template: Template,
+    workload: Workload,
+    log: Log,
+    spec: EvaluatorSpec,
+    *,
+    samples: int,
+    sampler: str,
+    seed: int,
+    make: Make = evaluators.make,
+) -> Foreseen:
+    """Return what a collection would evaluate; writes nothing.
+
+    Raises:
+        ArmillaryError: see `collect`.
+    """
+    codes = distinct(sample(template.space, samples, sampler, seed))
+    return foreseen("collect", spec, template.space, codes, workload, log=log, make=make)
+
+
 def collect(
     template: Template,
     workload: Workload,
@@ -34,12 +59,14 @@ def collect(
     samples: int,
     sampler: str = "sobol",
     seed: int = 0,
+    check: Callable[[Evaluations], object] | None = None,
     on_progress: OnProgress = silent,
 ) -> Collected:
     """Evaluate samples of a template's space on a workload; the executor's log keeps them.
 
     A design that this evaluator has logged for this workload is not evaluated again, so a
-    collection that was interrupted resumes where it was.
+    collection that was interrupted resumes where it was. `check` is called with every batch; what it raises ends the
+    collection, soon instead of after all samples.
 
     Raises:
         ArmillaryError: if the sampler, the evaluator or the log do not fit the request.
@@ -50,6 +77,8 @@ def collect(
     stage, done = f"evaluating {workload.name}", samples - len(codes)
     on_progress(stage, done, samples)
     for rows in executor.run_codes(spec, template.space, codes, workload):
+        if check is not None:
+            check(rows)
         done += len(rows)
         on_progress(stage, done, samples)
     evaluated = executor.evaluated - before

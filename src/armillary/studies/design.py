@@ -16,19 +16,21 @@ from armillary.execution.local import LocalExecutor
 from armillary.hardware.template import Template
 from armillary.log.folder import absolute
 from armillary.log.store import Log
-from armillary.optimizers.surrogate_search import keys
+from armillary.optimizers.surrogate_search import distinct, keys
 from armillary.problems.criteria import Bound, Objective
-from armillary.spaces.samplers import check_sampler
+from armillary.problems.problem import Problem
+from armillary.spaces.samplers import check_sampler, sample
 from armillary.studies.asking import DEFAULT_METRIC, problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.collect import collect
 from armillary.studies.comparing import Compared, compared, header, read_results, write_results
 from armillary.studies.fit import check_kind, check_schedule, fit_surrogate, save_atomically
+from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.goals import options_for
 from armillary.studies.importance import METHOD, importances
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.propose import propose
-from armillary.studies.proving import place_of_winner, proof_note, proven, read_proof, truer_specs
+from armillary.studies.proving import MOST_PROVEN, place_of_winner, proof_note, proven, read_proof, truer_specs
 from armillary.studies.results import Candidates, Importances, Proof, Reliability, Selection, StudyResults, Trial
 from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
@@ -84,20 +86,7 @@ def run_design(
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
-    problem = template.asked(request.objectives, request.bounds, (workload,))
-    check_bounds(problem)
-    check_sampler(request.sampler)
-    check_kind(request.surrogate)
-    check_schedule(request.surrogate, request.schedule, template.space)
-    if request.log is not None:
-        request = replace(request, log=absolute(request.log))
-    spec = evaluators.spec_of(
-        template.name,
-        Fidelity(request.fidelity),
-        options_for(template.name, Fidelity(request.fidelity), problem.metric_names, request.options),
-        seed=request.seed,
-    )
-    truer = truer_specs(template.name, request.verify, problem.metric_names, request.options, seed=request.seed)
+    request, problem, spec, truer = _checked(request, template, workload)
     folder.claim({"kind": "design", **asdict(request), "workload": workload.name})
     log = Log(request.log or folder.log)
     setting = Setting(
@@ -116,18 +105,53 @@ def run_design(
     return load_design(folder, template, workload)
 
 
+def foresee_design(
+    request: DesignRequest, template: Template, workload: Workload, folder: StudyFolder
+) -> list[Foreseen]:
+    """Return what a design study would evaluate; writes nothing.
+
+    Raises:
+        ArmillaryError: if the request cannot be met; the message says why.
+    """
+    request, _, spec, truer = _checked(request, template, workload)
+    folder.check({"kind": "design", **asdict(request), "workload": workload.name})
+    codes = distinct(sample(template.space, request.samples, request.sampler, request.seed))
+    log = Log(request.log or folder.log)
+    return [
+        foreseen("collect", spec, template.space, codes, workload, log=log),
+        foreseen("verify", spec, template.space, codes, workload, evaluations=request.top),
+        *(foreseen("prove", one, template.space, codes, workload, evaluations=MOST_PROVEN) for one in truer),
+    ]
+
+
+def _checked(
+    request: DesignRequest, template: Template, workload: Workload
+) -> tuple[DesignRequest, Problem, EvaluatorSpec, list[EvaluatorSpec]]:
+    """Return a request that can be met, its log named from the root, with its problem and its evaluators."""
+    problem = template.asked(request.objectives, request.bounds, (workload,))
+    check_bounds(problem)
+    check_sampler(request.sampler)
+    check_kind(request.surrogate)
+    check_schedule(request.surrogate, request.schedule, template.space)
+    if request.log is not None:
+        request = replace(request, log=absolute(request.log))
+    metric = (problem.metric,)  # of one objective: several are refused
+    options = options_for(template.name, Fidelity(request.fidelity), metric, request.options)
+    spec = evaluators.spec_of(template.name, Fidelity(request.fidelity), options, seed=request.seed)
+    truer = truer_specs(template.name, request.verify, metric, request.options, seed=request.seed)
+    return request, problem, spec, truer
+
+
 def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limits | None) -> list[Stage]:
     """Return the recipe."""
 
     def collected(setting: Setting) -> Evaluations:
         collect(
-            setting.template,
-            setting.workload,
-            setting.executor,
-            setting.spec,
+            *(setting.template, setting.workload, setting.executor, setting.spec),
             samples=request.samples,
             sampler=request.sampler,
             seed=request.seed,
+            check=setting.problem.values,
             on_progress=setting.on_progress,
         )
         return _training_rows(request, setting)

@@ -18,6 +18,7 @@ import yaml
 from numpy.typing import NDArray
 
 from armillary import surrogates
+from armillary.execution.known import logged
 from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
 from armillary.hardware.template import Template
@@ -26,7 +27,7 @@ from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import keys
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.problem import Problem
-from armillary.spaces.samplers import check_sampler
+from armillary.spaces.samplers import check_sampler, sample
 from armillary.studies.asking import problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.collect import collect
@@ -34,6 +35,7 @@ from armillary.studies.combining import Combination, combined
 from armillary.studies.comparing import Compared, header, read_results, write_results
 from armillary.studies.design import PROPOSALS, VERIFIED, bins_of, read_selection, reliability_of, selection_of
 from armillary.studies.fit import check_kind, check_schedule, fit_surrogate, save_atomically
+from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.importance import METHOD, importances
 from armillary.studies.occurrence import fewest
 from armillary.studies.progress import OnProgress, silent
@@ -95,14 +97,7 @@ def run_joint_design(
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
-    problem = template.asked(request.objectives, request.bounds, workloads)
-    combination = Combination.of([w.name for w in workloads], request.weights, worst=request.worst)
-    check_bounds(problem)
-    check_sampler(request.sampler)
-    check_kind(request.surrogate)
-    check_schedule(request.surrogate, request.schedule, template.space)
-    if request.log is not None:
-        request = replace(request, log=absolute(request.log))
+    request, problem, combination = _checked(request, template, workloads)
     folder.claim({"kind": "joint", **asdict(request)})
     log = Log(request.log or folder.log)
     make = {} if simulator.make is None else {"make": simulator.make}
@@ -121,6 +116,48 @@ def run_joint_design(
     recipe = _Recipe(request, tuple(workloads), combination, simulator.make is not None)
     completed(recipe.stages(), setting)
     return load_joint_design(folder, template, workloads)
+
+
+def foresee_joint_design(
+    request: JointRequest,
+    template: Template,
+    workloads: Sequence[Workload],
+    simulator: Simulator,
+    folder: StudyFolder,
+) -> list[Foreseen]:
+    """Return what a study of several networks or of a user's problem would evaluate; writes nothing.
+
+    Raises:
+        ArmillaryError: if the request cannot be met; the message says why.
+    """
+    request, _, _ = _checked(request, template, workloads)
+    folder.check({"kind": "joint", **asdict(request)})
+    if simulator.make is None:
+        return []
+    codes = sample(template.space, max(request.samples, request.top), request.sampler, request.seed)
+    expected = partial(foreseen, spec=simulator.spec, space=template.space, codes=codes, make=simulator.make)
+    stages, log = [], Log(request.log or folder.log)
+    for workload in workloads:
+        there = logged(log, template.space.name, workload)
+        missing = max(0, request.samples - (0 if there is None else len(there)))
+        stages.append(expected("collect", workload=workload, evaluations=missing))
+        stages.append(expected("verify", workload=workload, evaluations=request.top))
+    return stages
+
+
+def _checked(
+    request: JointRequest, template: Template, workloads: Sequence[Workload]
+) -> tuple[JointRequest, Problem, Combination]:
+    """Return a request that can be met, its log named from the root, its problem, and how workloads combine."""
+    problem = template.asked(request.objectives, request.bounds, workloads)
+    combination = Combination.of([w.name for w in workloads], request.weights, worst=request.worst)
+    check_bounds(problem)
+    check_sampler(request.sampler)
+    check_kind(request.surrogate)
+    check_schedule(request.surrogate, request.schedule, template.space)
+    if request.log is not None:
+        request = replace(request, log=absolute(request.log))
+    return request, problem, combination
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from armillary.atomic_file import replaced
 from armillary.cost_model import Costs, evaluate
 from armillary.cost_model.explain import ExplainedMapping, explain
 from armillary.hardware.accelergy import with_reference
@@ -201,6 +204,29 @@ def read_mapping_texts(text: str, workload: Workload) -> dict[str, str]:
     if foreign:
         raise ArmillaryError(f"{text}: workload {workload.name} has no layer {foreign[0]!r}; it has {names}")
     return {name: str(mapping) for name, mapping in found.items()}
+
+
+NOTATION = (
+    "A mapping lists the memory levels, the outermost first, each with the tensors that it keeps (weights W, inputs I, "
+    "outputs O) and its loops, the outermost first: K8 is eight steps along K (N batch, K output channels, C input "
+    "channels, P and Q output rows and columns, R and S filter rows and columns, G groups). X and Y mark loops that "
+    "are spread over the array; N1 stands for no loop; K8,5 runs eight steps, but five in the last round."
+)
+"""How to read a mapping's text."""
+
+
+def write_mappings(layers: Sequence[MappedLayer], path: Path) -> int:
+    """Write the mapping of every layer that has one, as `read_mappings` reads them; return how many.
+
+    Raises:
+        ArmillaryError: if no layer has one, or the file cannot be written.
+    """
+    found = {layer.use.layer.name: str(layer.mapping) for layer in layers if layer.mapping is not None}
+    if not found:
+        raise ArmillaryError(f"{path}: not written, as no layer has a mapping")
+    with replaced(path) as unfinished:
+        unfinished.write_text(yaml.safe_dump(found, sort_keys=False, width=1000))
+    return len(found)
 
 
 def _mappings_of(path: Path, text: str) -> dict[str, Mapping]:

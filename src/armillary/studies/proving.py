@@ -20,7 +20,7 @@ from armillary.studies.study_folder import StudyFolder
 from armillary.types import Candidate, Evaluations, EvaluatorSpec, Fidelity
 
 PROOF = "proof.json"
-_LOG, _MOST = "proven", 8
+_LOG, MOST_PROVEN = "proven", 8
 
 
 def truer_specs(
@@ -48,7 +48,7 @@ def best_rows(rows: Evaluations, problem: Problem, most: int) -> Evaluations:
 
 
 def proven(
-    setting: Setting, rows: Evaluations, specs: Sequence[EvaluatorSpec], limits: Limits | None, most: int = _MOST
+    setting: Setting, rows: Evaluations, specs: Sequence[EvaluatorSpec], limits: Limits | None, most: int = MOST_PROVEN
 ) -> Proof | None:
     """Measure the best designs of a study again on truer evaluators, and return what the last of them found.
 

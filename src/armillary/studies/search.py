@@ -13,17 +13,22 @@ from numpy.typing import NDArray
 
 from armillary import evaluators, optimizers
 from armillary.evaluators.explanation import Hierarchical
+from armillary.execution.known import logged
 from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
+from armillary.execution.single import Make
 from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.problems.criteria import Bound, Objective
+from armillary.problems.problem import Problem
+from armillary.spaces.samplers import sample
 from armillary.studies.ask_tell import Budget, by_candidates, by_codes
 from armillary.studies.asking import DEFAULT_METRIC, problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.comparing import compared, header, read_results, write_results
+from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.progress import OnProgress, silent
-from armillary.studies.proving import place_of_winner, proof_note, proven, read_proof, truer_specs
+from armillary.studies.proving import MOST_PROVEN, place_of_winner, proof_note, proven, read_proof, truer_specs
 from armillary.studies.results import Proof, StudyResults
 from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
@@ -40,7 +45,7 @@ from armillary.types import (
 )
 from armillary.workloads.layer import Workload
 
-_MAPPINGS = "mappings.yaml"
+_MAPPINGS, _TIMED = "mappings.yaml", 512
 
 
 @dataclass(frozen=True)
@@ -87,15 +92,7 @@ def run_search(
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
-    problem = template.asked(request.objectives, request.bounds, (workload,))
-    optimizer = optimizers.load(request.optimizer)(problem, seed=request.seed)
-    fidelity = Fidelity(request.fidelity)
-    if simulator is None:
-        asked = Shipped(template.name, fidelity, request.options)
-        simulator = asked.simulator(problem.metric_names, seed=request.seed)
-    spec, make = simulator.spec, simulator.make or evaluators.make
-    truer = truer_specs(template.name, request.verify, problem.metric_names, request.options, seed=request.seed)
-    check_bounds(problem)
+    problem, optimizer, (spec, make), truer = _checked(request, template, workload, simulator)
     executor = LocalExecutor(Log(folder.log), limits=limits, make=make)
     executor.evaluator(spec)  # which tells of a missing tool
     folder.claim({"kind": "search", **asdict(request), "workload": workload.name})
@@ -112,6 +109,44 @@ def run_search(
         on_progress=on_progress,
     )
     return completed(_stages(request, optimizer, truer, limits), setting)["found"]  # type: ignore[no-any-return]
+
+
+def foresee_search(
+    request: SearchRequest,
+    template: Template,
+    workload: Workload,
+    folder: StudyFolder,
+    *,
+    simulator: Simulator | None = None,
+) -> list[Foreseen]:
+    """Return what a search would evaluate, as long as random designs take; writes nothing.
+
+    Raises:
+        ArmillaryError: if the request cannot be met; the message says why.
+    """
+    _, _, (spec, make), truer = _checked(request, template, workload, simulator)
+    folder.check({"kind": "search", **asdict(request), "workload": workload.name})
+    codes = sample(template.space, min(request.budget, _TIMED), "random", request.seed)
+    known = logged(Log(folder.log), template.space.name, workload, spec)
+    rest = max(0, request.budget - (0 if known is None else len(known)))
+    return [
+        foreseen("search", spec, template.space, codes, workload, evaluations=rest, make=make),
+        *(foreseen("prove", one, template.space, codes, workload, evaluations=MOST_PROVEN) for one in truer),
+    ]
+
+
+def _checked(
+    request: SearchRequest, template: Template, workload: Workload, simulator: Simulator | None
+) -> tuple[Problem, Any, tuple[EvaluatorSpec, Make], list[EvaluatorSpec]]:
+    """Return the problem, the optimizer, who evaluates and the truer evaluators of a request that can be met."""
+    problem = template.asked(request.objectives, request.bounds, (workload,))
+    check_bounds(problem)
+    optimizer = optimizers.load(request.optimizer)(problem, seed=request.seed)
+    if simulator is None:
+        asked = Shipped(template.name, Fidelity(request.fidelity), request.options)
+        simulator = asked.simulator(problem.metric_names, seed=request.seed)
+    truer = truer_specs(template.name, request.verify, problem.metric_names, request.options, seed=request.seed)
+    return problem, optimizer, (simulator.spec, simulator.make or evaluators.make), truer
 
 
 def _stages(

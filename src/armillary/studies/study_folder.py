@@ -43,6 +43,11 @@ def _with_kind(request: Mapping[str, Any]) -> dict[str, Any]:
     return {**added, **rest, "kind": kind, "bounds": bounds}
 
 
+def _written(request: Mapping[str, Any]) -> dict[str, Any]:
+    written: dict[str, Any] = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **request}))
+    return written
+
+
 class StudyFolder:
     """A folder whose files appear whole or not at all.
 
@@ -81,18 +86,27 @@ class StudyFolder:
         Raises:
             ArmillaryError: if the folder holds another request's study; names what differs.
         """
-        wanted = json.loads(json.dumps({"schema_version": SCHEMA_VERSION, **request}))
         try:
-            created(self.path / REQUEST, json.dumps(wanted, indent=1))
+            created(self.path / REQUEST, json.dumps(_written(request), indent=1))
         except FileExistsError:
-            held = self._held()
-            differing = [name for name in sorted({*held, *wanted}) if held.get(name) != wanted.get(name)]
-            if differing:
-                name = differing[0]
-                raise ArmillaryError(
-                    f"{self.path}: holds a study with {name}={held.get(name)!r}, not {wanted.get(name)!r}; "
-                    "choose another folder, or delete this one"
-                ) from None
+            self.check(request)
+
+    def check(self, request: Mapping[str, Any]) -> None:
+        """Check that the folder is free, or already the request's.
+
+        Raises:
+            ArmillaryError: if the folder holds another request's study; names what differs.
+        """
+        if not self.has(REQUEST):
+            return
+        held, wanted = self._held(), _written(request)
+        differing = [name for name in sorted({*held, *wanted}) if held.get(name) != wanted.get(name)]
+        if differing:
+            name = differing[0]
+            raise ArmillaryError(
+                f"{self.path}: holds a study with {name}={held.get(name)!r}, not {wanted.get(name)!r}; "
+                "choose another folder, or delete this one"
+            )
 
     def request(self, kind: str | None = None) -> dict[str, Any]:
         """Return what the folder's study was asked.

@@ -251,6 +251,7 @@ TEMPLATE = Template(
     laws={"area_mm2": area_mm2},
     limits={"area_mm2": float(area_mm2(np.array([SPACE.cardinalities]) - 1)[0])},
     budgets={"area_mm2": 3.0},
+    defaults={name: getattr(Accelerator(), name) for name in SPACE.names},
     baseline=_baseline(),
     baseline_name="Gemmini",
     baseline_note="Gemmini's default configuration",
