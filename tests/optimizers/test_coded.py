@@ -59,10 +59,21 @@ def test_of_what_is_to_be_maximised_the_most_is_the_best():
     assert search.best_codes.tolist() == [0]
 
 
-def test_one_objective_is_needed():
+@pytest.mark.parametrize("name", [n for n in optimizers.names() if not n.startswith(OF_SPOTLIGHT)])
+def test_several_objectives_are_taken_by_those_that_the_others_name(name):
     several = replace(LINE, objectives=(Objective("runtime_s"), Objective("energy_pj")))
-    with pytest.raises(ArmillaryError, match="the objectives runtime_s, energy_pj are several; this method takes one"):
-        RandomSearch(several)
+    if name in optimizers.SEVERAL:
+        assert len(optimizers.load(name)(several).ask_codes(2)) == 2
+        return
+    takes = "the objectives runtime_s, energy_pj are several; this method takes one; choose one of .*'nsga2'"
+    with pytest.raises(ArmillaryError, match=takes):
+        optimizers.load(name)(several)
+
+
+def test_more_than_four_objectives_are_refused():
+    names = ("runtime_s", "energy_pj", "area_mm2", "dram_bytes", "utilization")
+    with pytest.raises(ArmillaryError, match="are several; this method takes at most 4"):
+        RandomSearch(replace(LINE, objectives=tuple(map(Objective, names))))
 
 
 @pytest.mark.parametrize("name", [n for n in optimizers.names() if not n.startswith(OF_SPOTLIGHT)])

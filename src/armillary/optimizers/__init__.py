@@ -17,6 +17,8 @@ REGISTRY = Registry(
         "hasco": "armillary.optimizers.peers:hasco",
         "mbo": "armillary.optimizers.mbo:Mbo",
         "mins": "armillary.optimizers.mins:Mins",
+        "motpe": "armillary.optimizers.from_optuna:Motpe",
+        "nsga2": "armillary.optimizers.from_optuna:Nsga2",
         "prime-online": "armillary.optimizers.prime_online:PrimeOnline",
         "p3bo": "armillary.optimizers.p3bo:P3bo",
         "random": "armillary.optimizers.random_search:RandomSearch",
@@ -29,6 +31,9 @@ REGISTRY = Registry(
         "spotlight-v": "armillary.optimizers.spotlight:vanilla",
     },
 )
+
+SEVERAL = ("motpe", "nsga2", "random")
+"""Those of ours that take several objectives; the others take one."""
 
 
 def names() -> list[str]:
