@@ -16,7 +16,7 @@ from armillary.optimizers.front_models import FrontModels, Known, Learned, learn
 from armillary.optimizers.genetic import children
 from armillary.optimizers.model_based import ordered_features
 from armillary.optimizers.surrogate_search import distinct, neighbours
-from armillary.problems.pareto import front, logarithms
+from armillary.problems.pareto import depth, front, logarithms
 from armillary.problems.problem import Problem
 from armillary.types import ArmillaryError
 
@@ -26,7 +26,6 @@ _PARENTS, _CHILDREN, _NEAR, _DRAWN = 100, 600, 1000, 200
 _GENERATIONS = 4
 _LEAST_DEVIATION = 1e-9
 _ROOT_TWO_PI = float(np.sqrt(2 * np.pi))
-_FRONTS = 8
 
 
 class ModelledFront(CodedOptimizer):
@@ -91,7 +90,7 @@ class ModelledFront(CodedOptimizer):
 
     def _fitted(self) -> FrontModels:
         legal = np.flatnonzero(self._legal)
-        some = self._some(legal[np.argsort(_depth(self._seen()[legal]), kind="stable")])
+        some = self._some(legal[np.argsort(depth(self._seen()[legal]), kind="stable")])
         seen = self._seen()
         known = partial(ordered_features, self.space)
         objectives: list[Known | Learned] = []
@@ -128,7 +127,7 @@ class ModelledFront(CodedOptimizer):
     def _pool(self) -> NDArray[np.int64]:
         """Return unmet designs that keep to the constraint, bred by what they promise, the most promising first."""
         legal = np.flatnonzero(self._legal)
-        parents = self._codes[legal[np.argsort(_depth(self._seen()[legal]), kind="stable")]][:_PARENTS]
+        parents = self._codes[legal[np.argsort(depth(self._seen()[legal]), kind="stable")]][:_PARENTS]
         on_front = self._codes[front(self._matrix)]
         near = neighbours(self.space, on_front)
         fresh = [near[self._rng.permutation(len(near))[:_NEAR]], random_codes(self.space, _DRAWN, self._rng)]
@@ -220,14 +219,3 @@ def _expected_below(
     ahead = (np.where(finite, corners, 0.0) - mean) / spread
     below = spread * (ahead * ndtr(ahead) + np.exp(-0.5 * ahead**2) / _ROOT_TWO_PI)
     return np.where(finite, np.maximum(below, 0.0), 0.0)
-
-
-def _depth(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return how many fronts go before the one that a row is on, shape [rows]; eight or more count as eight."""
-    depth = np.full(len(values), _FRONTS)
-    left = np.arange(len(values))
-    for level in range(_FRONTS):
-        on_front = front(values[left])
-        depth[left[on_front]] = level
-        left = left[~on_front]
-    return depth

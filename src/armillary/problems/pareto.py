@@ -35,6 +35,34 @@ def front(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     return mask
 
 
+def depth(values: NDArray[np.float64], most: int = 8) -> NDArray[np.int64]:
+    """Return how many fronts go before the one that a row is on, shape [rows]; infeasible rows and deeper ones: `most`.
+
+    Source: non-dominated sorting, Deb et al. 2002.
+    """
+    found = np.full(len(values), most)
+    left = np.arange(len(values))
+    for level in range(most):
+        on_front = front(values[left])
+        found[left[on_front]] = level
+        left = left[~on_front]
+    return found
+
+
+def crowding(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return how far apart a row's neighbours are, summed over the objectives, shape [rows]; infinite at the ends.
+
+    Source: crowding distance, Deb et al. 2002.
+    """
+    distance = np.zeros(len(values))
+    for column in values.T:
+        order = np.argsort(column, kind="stable")
+        span = column[order[-1:]] - column[order[:1]]
+        distance[order[[0, -1]] if len(order) else order] = np.inf
+        distance[order[1:-1]] += (column[order[2:]] - column[order[:-2]]) / np.where(span > 0, span, 1.0)
+    return distance
+
+
 def logarithms(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the values, same shape, columns whose finite values are all positive as natural logarithms.
 
