@@ -102,6 +102,21 @@ def test_a_law_bounds_from_below_too():
     assert (edge_tpu.area_mm2(RandomSearch(large).ask_codes(50)) >= 60.0).all()
 
 
+@pytest.mark.parametrize("name", optimizers.SEVERAL)
+def test_of_a_list_every_candidate_is_asked_once(name):
+    """Though they are next to none of the space, so that no draw from it meets one."""
+    problem = edge_tpu.TEMPLATE.problem("runtime_s", {"area_mm2": 98.0})
+    listed = RandomSearch(problem, seed=1).ask_codes(40)
+    problem = replace(problem, candidates=np.concatenate([listed, np.array([[9, 9, 6, 9, 6, 10, 6, 3, 4, 5]])]))
+    optimizer = optimizers.load(name)(problem, seed=0)
+    asked = []
+    for _ in range(4):
+        codes = optimizer.ask_codes(10)
+        optimizer.tell_values(codes, 1.0 + codes.sum(axis=1))
+        asked += codes.tolist()
+    assert sorted(asked) == sorted(listed.tolist())
+
+
 def test_first_batches_are_small():
     search = RandomSearch(LINE)
     assert [search.asks_after(told) for told in (0, 64, 800, 10**6)] == [8, 8, 100, 256]

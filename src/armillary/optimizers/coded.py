@@ -167,13 +167,22 @@ class CodedOptimizer(ABC):
         """Return n random designs that meet the constraint, shape [n, parameters]."""
         if self.within is None or not n:
             return random_codes(self.space, n, self._rng)
-        found = drawn_within(self.space, n, self.within, self._rng)
+        listed = self.problem.candidates is not None
+        found = self._listed() if listed else drawn_within(self.space, n, self.within, self._rng)
         if not len(found):
             raise ArmillaryError(
                 f"no design of space {self.space.name} was found that meets the bounds known without evaluating; "
                 "loosen them"
             )
         return found[np.arange(n) % len(found)]
+
+    def _listed(self) -> NDArray[np.int64]:
+        """Return the candidates of the problem that meet the constraint, in random order, unmet ones first."""
+        assert self.problem.candidates is not None
+        assert self.within is not None
+        kept = self.problem.candidates[self.within(self.problem.candidates)]
+        kept = kept[self._rng.permutation(len(kept))]
+        return kept[np.argsort(~self._unmet(kept), kind="stable")]
 
     def _unmet(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which designs were never met and meet the constraint."""

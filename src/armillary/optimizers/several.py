@@ -24,6 +24,7 @@ _FEWEST_LEGAL = 10
 _MOST_ROWS = 600  # a Gaussian process takes cubic time
 _PARENTS, _CHILDREN, _NEAR, _DRAWN = 100, 600, 1000, 200
 _GENERATIONS = 4
+_LISTED = 20_000
 _LEAST_DEVIATION = 1e-9
 _ROOT_TWO_PI = float(np.sqrt(2 * np.pi))
 
@@ -125,14 +126,18 @@ class ModelledFront(CodedOptimizer):
         return np.concatenate([ordered[:first], self._rng.choice(ordered[first:], self._rows - first, replace=False)])
 
     def _pool(self) -> NDArray[np.int64]:
-        """Return unmet designs that keep to the constraint, bred by what they promise, the most promising first."""
+        """Return unmet designs that keep to the constraint, bred or listed, the most promising first."""
+        gain = self._gain()
+        if self.problem.candidates is not None:
+            listed = distinct(self._listed()[:_LISTED])
+            listed = listed[self._unmet(listed)]
+            return listed[np.argsort(-gain(listed), kind="stable")]
         legal = np.flatnonzero(self._legal)
         parents = self._codes[legal[np.argsort(depth(self._seen()[legal]), kind="stable")]][:_PARENTS]
         on_front = self._codes[front(self._matrix)]
         near = neighbours(self.space, on_front)
         fresh = [near[self._rng.permutation(len(near))[:_NEAR]], random_codes(self.space, _DRAWN, self._rng)]
         pool, promise = np.empty((0, parents.shape[1]), dtype=np.int64), np.empty(0)
-        gain = self._gain()
         for _ in range(_GENERATIONS):
             bred = distinct(np.concatenate([*fresh, children(self.space, parents, _CHILDREN, self._rng, mutation=1.5)]))
             bred = bred[self._unmet(bred)]
