@@ -104,7 +104,9 @@ def _layers(results: StudyResults, front: Front, factors: NDArray[np.float64]) -
     """Return the designs to draw, the preferred one last, so that it lies on top."""
     known = {design_key(front.rows, row) for row in range(len(front.rows))}
     legal = np.flatnonzero(results.problem.satisfied(results.log))
-    rest = thinned(np.array([row for row in legal.tolist() if design_key(results.log, row) not in known], dtype=np.int64))
+    rest = thinned(
+        np.array([row for row in legal.tolist() if design_key(results.log, row) not in known], dtype=np.int64)
+    )
     columns = [derived(results.log.metrics, o.metric, results.problem.metrics) for o in front.objectives]
     others = np.stack([np.full(len(results.log), np.nan) if c is None else c for c in columns], axis=1)[rest]
     on_front = np.flatnonzero(np.arange(len(front.rows)) != front.preferred)
