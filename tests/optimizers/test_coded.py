@@ -59,10 +59,21 @@ def test_of_what_is_to_be_maximised_the_most_is_the_best():
     assert search.best_codes.tolist() == [0]
 
 
-def test_one_objective_is_needed():
+@pytest.mark.parametrize("name", [n for n in optimizers.names() if not n.startswith(OF_SPOTLIGHT)])
+def test_several_objectives_are_taken_by_those_that_the_others_name(name):
     several = replace(LINE, objectives=(Objective("runtime_s"), Objective("energy_pj")))
-    with pytest.raises(ArmillaryError, match="the objectives runtime_s, energy_pj are several; this method takes one"):
-        RandomSearch(several)
+    if name in optimizers.SEVERAL:
+        assert len(optimizers.load(name)(several).ask_codes(2)) == 2
+        return
+    takes = "the objectives runtime_s, energy_pj are several; this method takes one; choose one of .*'nsga2'"
+    with pytest.raises(ArmillaryError, match=takes):
+        optimizers.load(name)(several)
+
+
+def test_more_than_four_objectives_are_refused():
+    names = ("runtime_s", "energy_pj", "area_mm2", "dram_bytes", "utilization")
+    with pytest.raises(ArmillaryError, match="are several; this method takes at most 4"):
+        RandomSearch(replace(LINE, objectives=tuple(map(Objective, names))))
 
 
 @pytest.mark.parametrize("name", [n for n in optimizers.names() if not n.startswith(OF_SPOTLIGHT)])
@@ -89,6 +100,21 @@ def test_a_constraint_that_next_to_nothing_meets_is_met():
 def test_a_law_bounds_from_below_too():
     large = replace(edge_tpu.TEMPLATE.problem(), bounds=(Bound("area_mm2", at_least=60.0),))
     assert (edge_tpu.area_mm2(RandomSearch(large).ask_codes(50)) >= 60.0).all()
+
+
+@pytest.mark.parametrize("name", optimizers.SEVERAL)
+def test_of_a_list_every_candidate_is_asked_once(name):
+    """Though they are next to none of the space, so that no draw from it meets one."""
+    problem = edge_tpu.TEMPLATE.problem("runtime_s", {"area_mm2": 98.0})
+    listed = RandomSearch(problem, seed=1).ask_codes(40)
+    problem = replace(problem, candidates=np.concatenate([listed, np.array([[9, 9, 6, 9, 6, 10, 6, 3, 4, 5]])]))
+    optimizer = optimizers.load(name)(problem, seed=0)
+    asked = []
+    for _ in range(4):
+        codes = optimizer.ask_codes(10)
+        optimizer.tell_values(codes, 1.0 + codes.sum(axis=1))
+        asked += codes.tolist()
+    assert sorted(asked) == sorted(listed.tolist())
 
 
 def test_first_batches_are_small():

@@ -1,10 +1,10 @@
 import pytest
 
 from armillary.optimizers.random_search import RandomSearch
-from armillary.testing.optimizers import OptimizerContract
+from armillary.testing.optimizers import SeveralObjectivesContract
 
 
-class TestRandomSearch(OptimizerContract):
+class TestRandomSearch(SeveralObjectivesContract):
     @pytest.fixture
-    def make(self, problem):
-        return lambda seed: RandomSearch(problem, seed=seed)
+    def make_for(self):
+        return lambda problem, seed: RandomSearch(problem, seed=seed)

@@ -213,3 +213,24 @@ def test_a_rule_is_asked_only_of_designs_that_passed_the_others():
     )
     assert problem.keep(np.array([[0], [1], [2]])).tolist() == [False, False, True]
     assert asked == [3]
+
+
+def test_several_objectives_have_a_column_each_and_a_row_is_usable_as_a_whole(told):
+    both = replace(PROBLEM, objectives=(Objective("runtime_s"), Objective("energy_pj", "maximize")))
+    some = [
+        {"runtime_s": 1.0, "energy_pj": 4.0, "area_mm2": 9.0},
+        None,
+        {"runtime_s": 1.0, "energy_pj": 4.0, "area_mm2": 30.0},
+        {"runtime_s": 1.0, "area_mm2": 9.0},
+    ]
+    inf = [np.inf, np.inf]
+    np.testing.assert_array_equal(both.matrix(told(*some)), [[1.0, 0.25], inf, inf, inf])
+    assert both.matrix(told(None, None)).tolist() == [inf, inf]
+    with pytest.raises(ArmillaryError, match=r"no metric 'energy_pj', which is an objective"):
+        both.matrix(told(*TOLD))
+    with pytest.raises(ArmillaryError, match="are several; this method takes one"):
+        both.values(told(*some))
+
+
+def test_the_matrix_of_one_objective_is_its_values(told):
+    np.testing.assert_array_equal(PROBLEM.matrix(told(*TOLD))[:, 0], PROBLEM.values(told(*TOLD)))

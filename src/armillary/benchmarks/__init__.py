@@ -23,6 +23,7 @@ BENCHES = Registry(
         "prime-surrogates": "armillary.benchmarks.prime.surrogates:run",
         "prime-table11-12": "armillary.benchmarks.prime.tables:table11_12",
         "rtl": "armillary.benchmarks.rtl.agreement:run",
+        "several-objectives": "armillary.benchmarks.several_objectives:run",
         **{f"spotlight-fig{n}": f"armillary.benchmarks.spotlight.figures:fig{n}" for n in range(42, 48)},
         "speed": "armillary.benchmarks.speed:run",
         "timeloop-parity": "armillary.benchmarks.cost_model.timeloop_parity:run",

@@ -17,8 +17,12 @@ REGISTRY = Registry(
         "hasco": "armillary.optimizers.peers:hasco",
         "mbo": "armillary.optimizers.mbo:Mbo",
         "mins": "armillary.optimizers.mins:Mins",
+        "motpe": "armillary.optimizers.from_optuna:Motpe",
+        "nsga2": "armillary.optimizers.from_optuna:Nsga2",
+        "pareto": "armillary.optimizers.pareto:Pareto",
         "prime-online": "armillary.optimizers.prime_online:PrimeOnline",
         "p3bo": "armillary.optimizers.p3bo:P3bo",
+        "qnehvi": "armillary.optimizers.qnehvi:Qnehvi",
         "random": "armillary.optimizers.random_search:RandomSearch",
         "spotlight": "armillary.optimizers.spotlight:Spotlight",
         "spotlight-a": "armillary.optimizers.spotlight:everything",
@@ -29,6 +33,9 @@ REGISTRY = Registry(
         "spotlight-v": "armillary.optimizers.spotlight:vanilla",
     },
 )
+
+SEVERAL = ("motpe", "nsga2", "pareto", "qnehvi", "random")
+"""Those of ours that take several objectives; the others take one."""
 
 
 def names() -> list[str]:

@@ -64,14 +64,14 @@ class Bayesian(ModelBased):
         legal = np.flatnonzero(np.isfinite(values))
         rows = self._some(legal[np.argsort(values[legal], kind="stable")])
         gain = torch.from_numpy(-np.log(values[rows])).unsqueeze(-1)
-        self._process = _gaussian_process(self._inputs(codes[rows]), gain)
+        self._process = gaussian_process(self._inputs(codes[rows]), gain)
         self._gain = float(gain.max())
         self._feasibility = None
         if len(legal) < len(values):
             mixed = self._some(self._rng.permutation(len(values)))
             labels = torch.from_numpy(np.isfinite(values[mixed]).astype(float)).unsqueeze(-1)
             if labels.std() > 0:
-                self._feasibility = _gaussian_process(self._inputs(codes[mixed]), labels)
+                self._feasibility = gaussian_process(self._inputs(codes[mixed]), labels)
 
     def _some(self, ordered: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return at most `rows` rows: the first half of them, and others at random."""
@@ -145,7 +145,13 @@ def believed(
     return chosen
 
 
-def _gaussian_process(x: Tensor, y: Tensor) -> SingleTaskGP:
+def gaussian_process(x: Tensor, y: Tensor) -> SingleTaskGP:
+    """Return a Gaussian process fitted to results.
+
+    Args:
+        x: shape [rows, features].
+        y: shape [rows, 1].
+    """
     model = SingleTaskGP(x, y, outcome_transform=Standardize(m=1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", BotorchWarning)

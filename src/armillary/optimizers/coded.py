@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.optimizers import SEVERAL
 from armillary.problems.outcomes import Outcomes
+from armillary.problems.pareto import MOST_OBJECTIVES
 from armillary.problems.problem import Keep, Problem
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Candidate
@@ -32,24 +34,26 @@ class CodedOptimizer(ABC):
     without evaluating it.
 
     Args:
-        problem: with one objective.
+        problem: with one objective, or up to four where the subclass takes several.
         seed: same seed and results, same designs.
 
     Attributes:
         problem: what is searched for.
         space: the space searched.
-        best_codes: the best feasible design told so far, shape [parameters], None before the first.
+        best_codes: of one objective the best feasible design told so far, shape [parameters], None before the first.
         best_value: its value, infinite before the first.
         batch: how many designs are best asked at once at most; see `asks_after`.
+        takes_several: whether the subclass takes several objectives.
 
     Raises:
-        ArmillaryError: if the problem has several objectives.
+        ArmillaryError: if the problem has more objectives than it takes.
     """
 
     batch = 256
+    takes_several = False
 
     def __init__(self, problem: Problem, *, seed: int = 0) -> None:
-        _ = problem.objective  # which refuses several
+        _check_objectives(problem, self.takes_several)
         self.problem = problem
         self.space = problem.space
         self.within = problem.keep
@@ -71,7 +75,7 @@ class CodedOptimizer(ABC):
 
     @abstractmethod
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-        """Take results, infinite for infeasible designs."""
+        """Take results, infinite for infeasible designs; their shape is that of `tell_values`."""
 
     def ask(self, n: int) -> list[Candidate]:
         """Return n candidates to evaluate, without mappings."""
@@ -84,7 +88,8 @@ class CodedOptimizer(ABC):
 
     def tell_codes(self, codes: NDArray[np.int64], outcomes: Outcomes) -> None:
         """Take what became of designs given as value indices, shape [designs, parameters]."""
-        self.tell_values(codes, self.problem.values(outcomes))
+        one = len(self.problem.objectives) == 1
+        self.tell_values(codes, self.problem.values(outcomes) if one else self.problem.matrix(outcomes))
 
     def ask_codes(self, n: int) -> NDArray[np.int64]:
         """Return n designs as value indices, shape [n, parameters].
@@ -110,10 +115,13 @@ class CodedOptimizer(ABC):
         return np.concatenate(found)
 
     def tell_values(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
-        """Take values to minimise, infinite for infeasible designs, shape [designs]."""
+        """Take values to minimise, infinite for infeasible designs.
+
+        Their shape is [designs], or [designs, objectives] of several.
+        """
         values = np.where(np.isnan(values), np.inf, values)
         self._met.update(keys(codes))
-        if len(values) and values.min() < self.best_value:
+        if values.ndim == 1 and len(values) and values.min() < self.best_value:
             self.best_codes, self.best_value = codes[values.argmin()].copy(), float(values.min())
         self._learn(codes, values)
 
@@ -130,7 +138,8 @@ class CodedOptimizer(ABC):
 
     def _reject(self, codes: NDArray[np.int64]) -> None:
         """Hear of proposals that the constraint excludes; they count as illegal, if not overridden."""
-        self._learn(codes, np.full(len(codes), np.inf))
+        several = () if len(self.problem.objectives) == 1 else (len(self.problem.objectives),)
+        self._learn(codes, np.full((len(codes), *several), np.inf))
 
     def _fresh(self, codes: NDArray[np.int64]) -> NDArray[np.intp]:
         """Return the positions of designs never met, each once, and count them as met."""
@@ -158,7 +167,8 @@ class CodedOptimizer(ABC):
         """Return n random designs that meet the constraint, shape [n, parameters]."""
         if self.within is None or not n:
             return random_codes(self.space, n, self._rng)
-        found = drawn_within(self.space, n, self.within, self._rng)
+        listed = self.problem.candidates is not None
+        found = self._listed() if listed else drawn_within(self.space, n, self.within, self._rng)
         if not len(found):
             raise ArmillaryError(
                 f"no design of space {self.space.name} was found that meets the bounds known without evaluating; "
@@ -166,10 +176,26 @@ class CodedOptimizer(ABC):
             )
         return found[np.arange(n) % len(found)]
 
+    def _listed(self) -> NDArray[np.int64]:
+        """Return the candidates of the problem that meet the constraint, in random order, unmet ones first."""
+        assert self.problem.candidates is not None
+        assert self.within is not None
+        kept = self.problem.candidates[self.within(self.problem.candidates)]
+        kept = kept[self._rng.permutation(len(kept))]
+        return kept[np.argsort(~self._unmet(kept), kind="stable")]
+
     def _unmet(self, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which designs were never met and meet the constraint."""
         unmet = np.array([key not in self._met for key in keys(codes)], dtype=bool)
         return unmet if self.within is None else unmet & self.within(codes)
+
+
+def _check_objectives(problem: Problem, several: bool) -> None:
+    most = MOST_OBJECTIVES if several else 1
+    if len(problem.objectives) > most:
+        named = ", ".join(objective.metric for objective in problem.objectives)
+        allowed = f"at most {most}" if several else f"one; choose one of {list(SEVERAL)}, which take several"
+        raise ArmillaryError(f"the objectives {named} are several; this method takes {allowed}")
 
 
 def drawn_within(space: Space, n: int, keep: Keep, rng: np.random.Generator) -> NDArray[np.int64]:

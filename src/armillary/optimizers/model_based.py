@@ -14,6 +14,7 @@ from scipy.stats import norm
 from armillary.optimizers.coded import CodedOptimizer, random_codes
 from armillary.optimizers.genetic import children
 from armillary.problems.problem import Problem
+from armillary.spaces.space import Space
 from armillary.types import ArmillaryError
 
 _FEWEST_LEGAL = 10
@@ -119,12 +120,16 @@ class ModelBased(CodedOptimizer):
         return np.asarray(ranked[self._unmet(ranked)])
 
     def _features(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return ordered parameters in [0, 1] and categorical ones as one-hot columns, shape [designs, features]."""
-        columns = []
-        for i, parameter in enumerate(self.space.parameters):
-            n = len(parameter.values)
-            if parameter.kind == "categorical":
-                columns += [(codes[:, i] == k).astype(float) for k in range(n)]
-            else:
-                columns.append(codes[:, i] / max(n - 1, 1))
-        return np.stack(columns, axis=1)
+        return ordered_features(self.space, codes)
+
+
+def ordered_features(space: Space, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return ordered parameters in [0, 1] and categorical ones as one-hot columns, shape [designs, features]."""
+    columns = []
+    for i, parameter in enumerate(space.parameters):
+        n = len(parameter.values)
+        if parameter.kind == "categorical":
+            columns += [(codes[:, i] == k).astype(float) for k in range(n)]
+        else:
+            columns.append(codes[:, i] / max(n - 1, 1))
+    return np.stack(columns, axis=1)

@@ -12,9 +12,11 @@ class RandomSearch(CodedOptimizer):
     """Designs drawn at random, each at most once.
 
     Args:
-        problem: with one objective.
+        problem: with one objective or several.
         seed: same seed, same designs.
     """
+
+    takes_several = True
 
     def _propose(self, n: int) -> NDArray[np.int64]:
         return self._drawn(n)

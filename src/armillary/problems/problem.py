@@ -142,18 +142,31 @@ class Problem:
             ArmillaryError: if there are several objectives, or feasible results lack the metric of the objective or of
                 a bound.
         """
-        column = derived(results.metrics, self.metric, self.metrics)
+        _ = self.objective
+        return self.matrix(results)[:, 0]
+
+    def matrix(self, results: Outcomes | Evaluations) -> NDArray[np.float64]:
+        """Return what to minimise, shape [rows, objectives]; a row is infinite if infeasible, out of bounds or unknown.
+
+        Raises:
+            ArmillaryError: if feasible results lack the metric of an objective or of a bound.
+        """
+        columns = [derived(results.metrics, objective.metric, self.metrics) for objective in self.objectives]
         if results.feasible.any():
             self._check_told(results)
-        if column is None:
-            return np.full(len(results), np.inf)  # a batch in which nothing was feasible has no metric
-        usable = self.satisfied(results) & np.isfinite(column)
-        values = np.full(len(results), np.inf)
-        values[usable] = self.objective.to_minimise(column[usable])
-        return values
+        found = np.full((len(results), len(self.objectives)), np.inf)
+        if any(column is None for column in columns):
+            return found  # a batch in which nothing was feasible has no metric
+        known = np.stack([column for column in columns if column is not None], axis=1)
+        usable = self.satisfied(results) & np.isfinite(known).all(axis=1)
+        for place, objective in enumerate(self.objectives):
+            found[usable, place] = objective.to_minimise(known[usable, place])
+        return found
 
     def _check_told(self, results: Outcomes | Evaluations) -> None:
-        asked = {self.metric: "is the objective", **{b.metric: "the objective bounds" for b in self.bounds}}
+        what = "is the objective" if len(self.objectives) == 1 else "is an objective"
+        bounded = {bound.metric: "the objective bounds" for bound in self.bounds}
+        asked = {**bounded, **{objective.metric: what for objective in self.objectives}}
         for name, why in asked.items():
             if derived(results.metrics, name, self.metrics) is None:
                 raise ArmillaryError(

@@ -15,7 +15,17 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from armillary.atomic_file import replaced
-from armillary.reports import candidate_figures, figures, layer_figures, proof, roofline, summary, tables, wording
+from armillary.reports import (
+    candidate_figures,
+    figures,
+    front_figures,
+    layer_figures,
+    proof,
+    roofline,
+    summary,
+    tables,
+    wording,
+)
 from armillary.reports.theme import Chart
 from armillary.studies.results import StudyResults
 
@@ -37,6 +47,8 @@ class PageChart:
 def charts(results: StudyResults) -> dict[str, PageChart]:
     """Return every chart that the study has data for, by key."""
     drawn = [
+        front_figures.front_chart(results),
+        front_figures.front_progress(results),
         figures.landscape(results),
         figures.histogram(results),
         figures.reasons(results),

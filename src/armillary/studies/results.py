@@ -19,6 +19,7 @@ from armillary.metrics import derived
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.studies.bounds import telling
+from armillary.studies.fronts import Front
 from armillary.types import Design, Evaluations, Failure
 from armillary.workloads.layer import NotMapped
 
@@ -178,10 +179,10 @@ class StudyResults:
     `log` holds every row of this workload, infeasible ones included, in the order of evaluation.
     When no candidate is legal, or none beats the log, `winner` is `best_of_log`. `baseline` is a
     published design for comparison. What a study did not do (no surrogate, say) is None or empty and
-    its section says so or is left out. `proof` holds designs that were measured again on a truer
-    evaluator. `command` runs the study again, `report_command` only writes the page again. `proposals` are designs that
-    nobody has evaluated yet. `combination` says how several workloads became one, `facts` what there is to tell of the
-    surrogate, `warnings` what a reader of the proposals should know.
+    its section says so or is left out. `front` is what several objectives trade. `proof` holds designs that were
+    measured again on a truer evaluator. `command` runs the study again, `report_command` only writes the page
+    again. `proposals` are designs that nobody has evaluated yet. `combination` says how several workloads became
+    one, `facts` what there is to tell of the surrogate, `warnings` what a reader of the proposals should know.
     """
 
     title: str
@@ -201,6 +202,7 @@ class StudyResults:
     selection: Selection | None = None
     reliability: Reliability | None = None
     proof: Proof | None = None
+    front: Front | None = None
     not_mapped: tuple[NotMapped, ...] = ()
     report_command: str = ""
     proposals: Proposed | None = None
