@@ -6,7 +6,7 @@ import time
 import pytest
 
 from armillary import console
-from armillary.console import note, print_table, print_warning, progress_bars, set_voice, stop_interrupted
+from armillary.console import note, print_table, print_warning, progress_bars, set_voice, stop_for, stop_interrupted
 from armillary.types import ArmillaryError
 
 
@@ -131,3 +131,11 @@ def test_what_is_too_wide_for_a_table_is_a_block_per_row(capsys, monkeypatch):
 def test_wide_letters_take_two_columns(capsys, monkeypatch):
     rows = [{"名": "芯片", "n": 1}, {"名": "x", "n": 2}]
     assert table_of(rows, capsys, monkeypatch) == ["名    n", "芯片  1", "x     2"]
+
+
+def test_a_bug_leaves_its_trace_in_the_log_file_too(tmp_path, capsys):
+    set_voice(quiet=True, verbose=False, log_file=tmp_path / "log.txt")
+    with pytest.raises(SystemExit):
+        stop_for(KeyError("lost"))
+    assert "KeyError: 'lost'" in (tmp_path / "log.txt").read_text()
+    assert capsys.readouterr().err.count("KeyError: 'lost'") == 1

@@ -114,6 +114,7 @@ def stop_for(fault: Exception) -> NoReturn:
         stop(f"error: {where}{fault.strerror or fault}", 1)
     if isinstance(fault, MemoryError):
         stop(f"error: not enough memory; ask for less, e.g. fewer --samples ({fault})", 1)
+    _log.error("".join(traceback.format_exception(fault)))
     if not _voice.verbose:
         traceback.print_exception(fault)
     stop("error: this is a bug of Armillary; please report it with the lines above", 1)
