@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from armillary.registry import Registry
+from armillary.types import ArmillaryError
 
 REGISTRY = Registry(
     kind="optimizer",
@@ -34,13 +35,22 @@ REGISTRY = Registry(
     },
 )
 
-SEVERAL = ("motpe", "nsga2", "pareto", "qnehvi", "random")
-"""Those of ours that take several objectives; the others take one."""
-
 
 def names() -> list[str]:
     """Return the names of all optimizers, sorted; loads none of them."""
     return REGISTRY.names()
+
+
+def for_several() -> list[str]:
+    """Return the names of the optimizers that take several objectives; loads all that can be loaded."""
+    return [name for name in names() if _takes_several(name)]
+
+
+def _takes_several(name: str) -> bool:
+    try:
+        return bool(getattr(load(name), "takes_several", False))
+    except ArmillaryError:  # another package's, broken
+        return False
 
 
 def load(name: str) -> Any:

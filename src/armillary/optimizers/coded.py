@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.optimizers import SEVERAL
+from armillary import optimizers
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import MOST_OBJECTIVES
 from armillary.problems.problem import Keep, Problem
@@ -194,7 +194,7 @@ def _check_objectives(problem: Problem, several: bool) -> None:
     most = MOST_OBJECTIVES if several else 1
     if len(problem.objectives) > most:
         named = ", ".join(objective.metric for objective in problem.objectives)
-        allowed = f"at most {most}" if several else f"one; choose one of {list(SEVERAL)}, which take several"
+        allowed = f"at most {most}" if several else f"one; choose one of {optimizers.for_several()}, which take several"
         raise ArmillaryError(f"the objectives {named} are several; this method takes {allowed}")
 
 

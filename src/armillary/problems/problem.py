@@ -117,6 +117,11 @@ class Problem:
         ]
         return partial(_passing, rules) if rules else None
 
+    @property
+    def of_first(self) -> Problem:
+        """The problem with its first objective alone."""
+        return replace(self, objectives=self.objectives[:1])
+
     def with_bounds(self, wanted: Callable[[str], bool]) -> Problem:
         """Return the problem with those of its bounds whose metrics are wanted."""
         return replace(self, bounds=tuple(bound for bound in self.bounds if wanted(bound.metric)))
@@ -143,6 +148,10 @@ class Problem:
                 a bound.
         """
         _ = self.objective
+        return self.matrix(results)[:, 0]
+
+    def first_values(self, results: Outcomes | Evaluations) -> NDArray[np.float64]:
+        """Return what to minimise of the first objective, as `values` does where there is only one."""
         return self.matrix(results)[:, 0]
 
     def matrix(self, results: Outcomes | Evaluations) -> NDArray[np.float64]:

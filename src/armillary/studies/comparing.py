@@ -18,6 +18,7 @@ from armillary.evaluators.explanation import ChipRates, ExplainsDesigns, Explana
 from armillary.execution.limits import Limits
 from armillary.execution.single import evaluated
 from armillary.hardware.templates import TEMPLATES
+from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.studies.results import Contender, Proof
 from armillary.studies.stages import TIMES, Setting
@@ -163,13 +164,24 @@ def _design_yaml(setting: Setting, winner: Contender, proof: Proof | None) -> st
         "design": winner.design.as_dict(),
         "workload": setting.workload.name,
         "metrics": dict(winner.metrics),
-        "objective": {"minimise": setting.problem.metric, **bounds},
+        "objective": {**_goals(setting.problem), **bounds},
         "evaluator": f"{spec.name} {spec.version} ({spec.fidelity})",
         **_proof_of(winner, proof),
         "command": setting.command,
         "armillary": armillary.__version__,
     }
     return yaml.safe_dump(content, sort_keys=False)
+
+
+def _goals(problem: Problem) -> dict[str, Any]:
+    """Return what is minimised and what maximised; one metric as it is, several as a list."""
+    found = {}
+    for word, direction in (("minimise", "minimize"), ("maximise", "maximize")):
+        named = [objective.metric for objective in problem.objectives if objective.direction == direction]
+        if named:
+            found[word] = named[0] if len(named) == 1 else named
+    least = {f"at least {bound.metric}": bound.at_least for bound in problem.bounds if bound.at_least is not None}
+    return {**found, **least}
 
 
 def _proof_of(winner: Contender, proof: Proof | None) -> dict[str, Any]:

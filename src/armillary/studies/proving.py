@@ -65,8 +65,8 @@ def proven(
     Raises:
         ArmillaryError: if a tool that an evaluator needs is missing.
     """
-    best = best_rows(rows, setting.problem, most)
-    if not len(best) or not specs:
+    best = best_rows(rows, setting.problem, most) if specs else None
+    if best is None or not len(best):
         return None
     candidates = [Candidate(evaluation.design) for evaluation in best.to_list()]
     executor = LocalExecutor(Log(setting.folder.path / _LOG), limits=limits)

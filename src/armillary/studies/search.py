@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from armillary.studies.asking import DEFAULT_METRIC, problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.comparing import compared, header, read_results, write_results
 from armillary.studies.foresee import Foreseen, foreseen
+from armillary.studies.fronts import FRONT, Front, front_of, write_front
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.proving import MOST_PROVEN, place_of_winner, proof_note, proven, read_proof, truer_specs
 from armillary.studies.results import Proof, StudyResults
@@ -64,16 +66,21 @@ class SearchRequest:
     objectives: tuple[Objective, ...] = (Objective(DEFAULT_METRIC),)
     verify: tuple[str, ...] = ()
     problem: str | None = None
+    prefer: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: evaluations, legal ones among them, the best of these, and the files that describe it."""
+    """What a search found: evaluations, legal ones among them, the best of these, and the files that describe it.
+
+    Of several objectives, `front` is what they trade, and the best its preferred design.
+    """
 
     evaluated: int
     feasible: int
     best: Evaluation | None
     files: tuple[Path, ...] = ()
+    front: Front | None = None
 
 
 def run_search(
@@ -158,7 +165,7 @@ def _stages(
         stage, done, parts = f"searching with {request.optimizer}", 0, []
         setting.on_progress(stage, 0, request.budget)
         for rows in _batches(optimizer, setting, request.budget):
-            setting.problem.values(rows)  # which misses metrics that no row has: soon, not after the whole budget
+            setting.problem.matrix(rows)  # which misses metrics that no row has: soon, not after the whole budget
             parts.append(rows)
             done += len(rows)
             setting.on_progress(stage, done, request.budget)
@@ -170,7 +177,7 @@ def _stages(
     return [
         Stage("search", (), "rows", searched),
         Stage("prove", ("rows",), "proof", proved),
-        Stage("explain", ("rows", "proof"), "found", _found),
+        Stage("explain", ("rows", "proof"), "found", partial(_found, prefer=request.prefer)),
     ]
 
 
@@ -184,7 +191,7 @@ def _batches(optimizer: Any, setting: Setting, amount: int) -> Any:
             parts.append(Evaluations.concat(list(executor.run_codes(spec, space, codes, workload))))
             return parts[-1]
 
-        for _ in by_codes(optimizer, in_columns, Budget(amount), setting.problem.values):
+        for _ in by_codes(optimizer, in_columns, Budget(amount), setting.problem.first_values):
             yield parts.pop()
         return
 
@@ -196,21 +203,28 @@ def _batches(optimizer: Any, setting: Setting, amount: int) -> Any:
         yield Evaluations.from_list(evaluations)
 
 
-def _found(setting: Setting, rows: Evaluations, proof: Proof | None) -> Found:
+def _found(setting: Setting, rows: Evaluations, proof: Proof | None, prefer: Mapping[str, float]) -> Found:
     """Compare the best design with the template's baseline, and write what the search found."""
-    values = setting.problem.values(rows)
+    values = setting.problem.first_values(rows)
     legal = int(np.isfinite(values).sum())
     if not legal:
         return Found(len(rows), 0, None)
-    order = np.argsort(values, kind="stable")
-    place = 0 if proof is None else place_of_winner(proof, setting.problem)
-    best = rows.row(int(order[place]))
+    front = front_of(setting.problem, rows, prefer) if len(setting.problem.objectives) > 1 else None
+    if front is None:
+        place = 0 if proof is None else place_of_winner(proof, setting.problem)
+        best = rows.row(int(np.argsort(values, kind="stable")[place]))
+    else:
+        best = front.rows.row(front.preferred)
+        write_front(setting.folder.path, front)
     candidate = Candidate(best.design)
     whole = next(setting.executor.run(setting.spec, [candidate], setting.workload))  # the log tells its layers
-    note = f"best of {len(rows):,} evaluated designs{proof_note(proof, setting.problem)}"
+    note = f"best of {len(rows):,} evaluated designs" + proof_note(proof, setting.problem)
+    if front is not None:
+        note = f"preferred of {len(front.rows):,} designs on the front of {len(rows):,}"
     found = compared(setting, whole, note, whole, note)
     write_results(setting, found, proof, {})
-    return Found(len(rows), legal, whole, _files(setting, whole))
+    files = _files(setting, whole)
+    return Found(len(rows), legal, whole, files if front is None else (*files, setting.folder.path / FRONT), front)
 
 
 def _files(setting: Setting, best: Evaluation) -> tuple[Path, ...]:
@@ -232,12 +246,15 @@ def load_search(folder: StudyFolder, template: Template, workload: Workload) -> 
         ArmillaryError: if the folder holds no finished search, or one that found no legal design.
     """
     request, results = folder.request("search"), read_results(folder)
+    problem, log = problem_of(template, request, (workload,)), Log(folder.log).evaluations(template.space.name)
+    several = len(problem.objectives) > 1
     return StudyResults(
         **header(folder, results, template.space),
         title=f"{request['workload']} on {template.name}",
         workload=request["workload"],
-        problem=problem_of(template, request, (workload,)),
+        problem=problem.of_first,
         seed=request["seed"],
-        log=Log(folder.log).evaluations(template.space.name),
+        log=log,
+        front=front_of(problem, log, request["prefer"]) if several else None,
         proof=read_proof(folder, template.space.name),
     )

@@ -29,6 +29,7 @@ def _upgraded(request: Mapping[str, Any]) -> dict[str, Any]:
         "objectives": [{"metric": request["metric"], "direction": "minimize"}],
         "bounds": [{"metric": name, "at_most": most, "at_least": None} for name, most in request["bounds"].items()],
         "problem": None,
+        **({"prefer": {}} if request["kind"] == "search" else {}),
     }
 
 
