@@ -69,6 +69,10 @@ class ProblemFile:
     exists: Keep | None = field(repr=False)
     originals: Mapping[str, Mapping[str, Given]] = field(repr=False)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how another process makes it again: by reading the file."""
+        return read_problem, (self.path,)
+
     @property
     def name(self) -> str:
         """Of the problem."""
