@@ -136,11 +136,25 @@ class TellsReliability(Protocol):
 
 @runtime_checkable
 class GatesProposals(Protocol):
-    """The capability of a fitted surrogate whose chance to be feasible decides what is proposed."""
+    """The capability of a fitted surrogate whose chance to be feasible decides what is proposed.
+
+    Among the designs that it expects to be better than all that worked, a log has only failures. They may tell that
+    what is better fails, or only that the log lacks what is better and works. So there are two chances: that of a
+    prediction, `p_feasible`, learned from all rows, and a hope, learned without those failures.
+    """
 
     @property
     def least_chance(self) -> float:
         """The chance from which on a design is proposed for its value."""
+        ...
+
+    @property
+    def least_hope(self) -> float:
+        """The hope from which on a design is proposed in spite of its chance."""
+        ...
+
+    def hope(self, designs: NDArray[np.int64], context: Context) -> NDArray[np.float64]:
+        """Return the hope of designs given as value indices, shape [designs]."""
         ...
 
 

@@ -59,7 +59,7 @@ class _Asked:
     seeds: int
 
     def measured(self, every: Sequence[Table]) -> dict[tuple[str, int], list[Mapping[str, Answer]]]:
-        """Return by table and size what each method found, a mapping per seed; tables that are too small are left out."""
+        """Return by table and size what each method found, a mapping per seed."""
         assert self.options.data is not None
         folder = self.options.data / FOLDER
         parts = {}

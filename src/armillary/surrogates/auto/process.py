@@ -156,7 +156,7 @@ def _kernel(theta: Tensor, distances: Tensor) -> Tensor:
     own = weights[:, None, None] * _matern(distances / apart[:, None, None])
     first = own.sum(dim=0)
     second = (first**2 - (own**2).sum(dim=0)) / 2  # Newton's identity
-    far = torch.einsum("g,gij->ij", together**-2, distances**2)
+    far = ((distances / together[:, None, None]) ** 2).sum(dim=0)
     covariance: Tensor = single * first + pairs * second + all_of_them * _matern((far + 1e-12).sqrt())
     return covariance
 
