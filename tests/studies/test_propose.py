@@ -85,21 +85,22 @@ def test_of_several_workloads_the_largest_counts_for_a_limit():
 
 
 class Bowls(Bowl):
-    """Members with bowls of their own, which say of some designs that they are hardly feasible, of some that hope is."""
+    """Members with bowls of their own; some designs are likely feasible, of some there is hope."""
 
     least_chance, least_hope = 0.5, 0.7
 
     def __init__(self, centre, members=(), likely=None, hopeful=None):
         super().__init__({FIRST: centre})
         self.members = [Bowl({FIRST: member}) for member in members or [centre]]
-        self.likely, self.hopeful = (mask or (lambda codes: codes[:, 0] >= 0) for mask in (likely, hopeful))
+        self.likely, self.hoped = (mask or (lambda codes: codes[:, 0] >= 0) for mask in (likely, hopeful))
 
     def predict(self, codes, context):
         told = super().predict(codes, context)
         return Prediction(told.mean, told.std, np.where(self.likely(codes), 0.9, 0.1))
 
-    def hope(self, codes, context):
-        return np.where(self.hopeful(codes), 0.8, 0.0)
+    def hopeful(self, codes, context):
+        told = super().predict(codes, context)
+        return Prediction(told.mean, told.std, np.where(self.hoped(codes), 0.8, 0.0))
 
     def opinions(self, codes, context):
         return np.stack([member.predict(codes, context).mean for member in self.members])

@@ -109,7 +109,7 @@ def propose(
     return Proposals(
         codes=codes,
         predicted=combine(np.array([p.mean for p in predictions])),
-        p_feasible=np.asarray(np.prod([p.p_feasible for p in predictions], axis=0)),
+        p_feasible=_chance(predictions),
     )
 
 
@@ -165,7 +165,7 @@ class _Ranking:
 
     def score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the score of designs, shape [designs]."""
-        return self._to_minimise(np.array([p.mean for p in _expected(self.surrogate, codes, self.contexts)]))
+        return self._score(self._expected(codes))
 
     def opinions(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the scores of each member, shape [members, designs]; the one score if there are no members."""
@@ -174,23 +174,38 @@ class _Ranking:
         told = np.array([self.surrogate.opinions(codes, context) for context in self.contexts])
         return np.stack([self._to_minimise(told[:, member]) for member in range(told.shape[1])])
 
-    def unlikely(self, gate: GatesProposals, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return how much each design's chance falls short, shape [designs]; 0 where it does not."""
-        chance = np.prod([p.p_feasible for p in _expected(self.surrogate, codes, self.contexts)], axis=0)
-        return np.asarray(np.maximum(gate.least_chance - chance, 0.0))
+    def likely(self, codes: NDArray[np.int64], gate: GatesProposals) -> NDArray[np.float64]:
+        """Return the score of designs; those of too small a chance come after all others."""
+        predictions = self._expected(codes)
+        return _behind(self._score(predictions), gate.least_chance - _chance(predictions))
 
-    def hopeless(self, gate: GatesProposals, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return how much each design's hope falls short, shape [designs]; 0 where it does not."""
-        hope = np.prod([gate.hope(codes, context) for context in self.contexts], axis=0)
-        return np.asarray(np.maximum(gate.least_hope - hope, 0.0))
+    def likely_to_each(self, codes: NDArray[np.int64], gate: GatesProposals) -> NDArray[np.float64]:
+        """Return the same of each member, shape [members, designs]."""
+        return _behind(self.opinions(codes), gate.least_chance - _chance(self._expected(codes)))
+
+    def hoped_for(self, codes: NDArray[np.int64], gate: GatesProposals) -> NDArray[np.float64]:
+        """Return the score of designs by hopeful predictions; those of too little hope come after all others."""
+        predictions = [gate.hopeful(codes, context) for context in self.contexts]
+        return _behind(self._score(predictions), gate.least_hope - _chance(predictions))
+
+    def _expected(self, codes: NDArray[np.int64]) -> list[Prediction]:
+        return _expected(self.surrogate, codes, self.contexts)
+
+    def _score(self, predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+        return self._to_minimise(np.array([p.mean for p in predictions]))
 
     def _to_minimise(self, each: NDArray[np.float64]) -> NDArray[np.float64]:
         value = self.combine(each)
         return np.asarray(value if self.problem.objective.direction == "minimize" else -value)
 
 
+def _chance(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+    """Return the chance of designs to be feasible on all workloads, shape [designs]."""
+    return np.asarray(np.prod([p.p_feasible for p in predictions], axis=0))
+
+
 def _behind(value: NDArray[np.float64], short: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return scores in which designs that fall short come after all others, those that do least first; same shape."""
+    """Return scores in which designs whose chance falls short come after all others, those that do least first."""
     return np.where(short > 0, _LAST * (1 + short), value)
 
 
@@ -199,17 +214,11 @@ def _chosen(ranking: _Ranking, found: _Finds, top: int) -> NDArray[np.int64]:
     gate = ranking.surrogate
     if not isinstance(gate, GatesProposals):
         return found.best(ranking.score, top)
-
-    def likely(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return _behind(ranking.score(codes), ranking.unlikely(gate, codes))
-
-    def hoped_for(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return _behind(ranking.score(codes), ranking.hopeless(gate, codes))
-
+    likely, hoped_for = partial(ranking.likely, gate=gate), partial(ranking.hoped_for, gate=gate)
     bold = round(_BOLD_SHARE * top)
     pool = found.best(likely, _CHOICE * top)
     first = pool[np.argsort(likely(pool), kind="stable")[: (top - bold + 1) // 2]]
-    chosen = _in_turn(first, pool, _behind(ranking.opinions(pool), ranking.unlikely(gate, pool)), top - bold)
+    chosen = _in_turn(first, pool, ranking.likely_to_each(pool, gate), top - bold)
     daring = found.best(hoped_for, 2 * top)
     chosen = _in_turn(chosen, daring, hoped_for(daring)[None], top)
     return chosen[np.argsort(likely(chosen), kind="stable")]

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from armillary.problems.problem import Problem
 from armillary.registry import Registry
-from armillary.types import ArmillaryError, Surrogate
+from armillary.types import ArmillaryError, Prediction, Surrogate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,8 +139,8 @@ class GatesProposals(Protocol):
     """The capability of a fitted surrogate whose chance to be feasible decides what is proposed.
 
     Among the designs that it expects to be better than all that worked, a log has only failures. They may tell that
-    what is better fails, or only that the log lacks what is better and works. So there are two chances: that of a
-    prediction, `p_feasible`, learned from all rows, and a hope, learned without those failures.
+    what is better fails, or only that the log lacks what is better and works. So there are two predictions: the one of
+    `predict`, which learned what is feasible from all rows, and a hopeful one, which learned it without those failures.
     """
 
     @property
@@ -150,11 +150,11 @@ class GatesProposals(Protocol):
 
     @property
     def least_hope(self) -> float:
-        """The hope from which on a design is proposed in spite of its chance."""
+        """The hopeful prediction's chance from which on a design is proposed for that prediction's value."""
         ...
 
-    def hope(self, designs: NDArray[np.int64], context: Context) -> NDArray[np.float64]:
-        """Return the hope of designs given as value indices, shape [designs]."""
+    def hopeful(self, designs: NDArray[np.int64], context: Context) -> Prediction:
+        """Return the hopeful prediction of designs given as value indices, shape [designs, parameters]."""
         ...
 
 

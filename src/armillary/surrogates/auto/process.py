@@ -128,7 +128,7 @@ class _Rows:
     def conditioning(self, theta: Tensor, encoding: Encoding) -> dict[str, Tensor]:
         """Return the tensors of the process that knows the rows, under a kernel."""
         distances = _distances(self.columns, self.columns, encoding)
-        factor = torch.linalg.cholesky(_covariance(theta, distances, self.noise))
+        factor = torch.linalg.cholesky(_covariance(theta, distances, self.noise)).contiguous()  # as a file keeps it
         dual = torch.cholesky_solve(self.targets[:, None], factor)[:, 0]
         return {"theta": theta, "columns": self.columns, "factor": factor, "dual": dual, "scale": self.scale}
 

@@ -132,17 +132,8 @@ class Auto:
 
     @property
     def least_hope(self) -> float:
-        """The hope from which on a design is proposed in spite of its chance; see `GatesProposals`."""
+        """The chance of a hopeful prediction from which on a design is proposed; see `GatesProposals`."""
         return _HOPEFUL
-
-    def hope(self, designs: NDArray[np.int64], context: Context | None = None) -> NDArray[np.float64]:
-        """Return the chance learned without the failures of designs expected to be better than all that worked.
-
-        Returns:
-            That chance, times that to keep to the bounds that no law tells, shape [designs].
-        """
-        points, _ = self._asked(designs, context)
-        return self._chance(points, self._fitted.hope)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -161,11 +152,14 @@ class Auto:
         Raises:
             ArmillaryError: before `fit`, or if a model of several workloads is not told which.
         """
-        fitted, points, scale = self._fitted, *self._asked(designs, context)
-        value, spread = fitted.blend.of(*fitted.blend.opinions(points))
-        chance = self._chance(points, fitted.feasibility)
-        mean = self._restored(value, chance, scale)
-        return Prediction(mean=mean, std=np.abs(scale.restore_spread(spread, mean)), p_feasible=chance)
+        return self._predicted(designs, context, self._fitted.feasibility)
+
+    def hopeful(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
+        """Predict with the chance learned without the failures of what may be better than all that worked.
+
+        See `GatesProposals`; designs as for `predict`.
+        """
+        return self._predicted(designs, context, self._fitted.hope)
 
     def opinions(self, designs: NDArray[np.int64], context: Context | None = None) -> NDArray[np.float64]:
         """Return what each member ranks designs by, as `mean` of `predict`, shape [members, designs]."""
@@ -307,6 +301,14 @@ class Auto:
             f"the model knows its workloads by their names alone and none is {name!r}; choose one of "
             f"{list(workloads)}, or log numbers that describe them"
         )
+
+    def _predicted(self, designs: NDArray[np.int64], context: Context | None, feasibility: Feasibility) -> Prediction:
+        points, scale = self._asked(designs, context)
+        blend = self._fitted.blend
+        value, spread = blend.of(*blend.opinions(points))
+        chance = self._chance(points, feasibility)
+        mean = self._restored(value, chance, scale)
+        return Prediction(mean=mean, std=np.abs(scale.restore_spread(spread, mean)), p_feasible=chance)
 
     def _chance(self, points: Points, feasibility: Feasibility) -> NDArray[np.float64]:
         """Return the chance of points of one workload to be feasible and within the learned bounds."""
