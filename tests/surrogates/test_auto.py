@@ -129,11 +129,6 @@ class TestAutoFile(SmallLog, SavableContract):
         return surrogates.kind_of("auto")
 
 
-def test_it_is_the_default_where_no_expert_tells_anything():
-    assert surrogates.default_for(OWN) == "auto"
-    assert surrogates.default_for(SPACE) == surrogates.DEFAULT != "auto"
-
-
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 @pytest.mark.parametrize("shift", [0.0, -60.0])
 def test_metrics_of_either_sign_are_learned_either_way(direction, shift):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,6 +146,7 @@ def fit(
     from armillary.studies.asking import asked_bounds, asked_objectives, direction_of
     from armillary.studies.bounds import check_bounds
     from armillary.studies.fit import check_kind, check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
+    from armillary.surrogates import TellsRemarks
 
     subject = subject_of(template, problem)
     kind = surrogate or subject.surrogate
@@ -174,7 +175,17 @@ def fit(
     for warning in _below_the_log(model, asked):
         print_warning(warning)
     content = {"model": str(out), "surrogate": kind, "rows": len(rows), **model.facts()}
-    print_result(content, as_json, lambda: print_table([content]))
+    remarks = list(model.remarks) if isinstance(model, TellsRemarks) else []
+    print_result({**content, "remarks": remarks}, as_json, lambda: _show_fit(content, remarks))
+
+
+def _show_fit(content: Mapping[str, Any], remarks: Sequence[str]) -> None:
+    if not remarks:
+        print_table([content])
+        return
+    for name, value in content.items():  # too many for a row
+        print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    print("\n" + "\n".join(remarks))
 
 
 @app.command(cls=Choosing)

@@ -46,14 +46,6 @@ def names() -> list[str]:
     return REGISTRY.names()
 
 
-def default_for(space: Space) -> str:
-    """Return the surrogate that is chosen for a space, if nobody chooses.
-
-    It is `hurdle` where the space tells what an expert derives of a design, which that one learns from; else `auto`.
-    """
-    return DEFAULT if space.derived is not None else DEFAULT_WITHOUT_KNOWLEDGE
-
-
 def kind_of(name: str) -> SurrogateKind:
     """Return how a surrogate is registered.
 

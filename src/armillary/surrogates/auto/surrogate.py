@@ -202,6 +202,9 @@ class Auto:
             own = ", ".join(name for name in self.feature_names)
             how = "their names" if fitted.encoding.named else f"their numbers ({own})"
             said.append(f"the workloads {', '.join(fitted.workloads)} are told apart by {how}")
+        if self.reliability:
+            bins = "; ".join(f"{mean:.0%} told, {share:.0%} of {rows} true" for mean, share, rows in self.reliability)
+            said.append(f"chance to be feasible, of designs left out: Brier score {self.brier:.3f}; {bins}")
         if fitted.repeated:
             said.append(
                 f"{fitted.repeated} designs were measured more than once and count by their mean; one measurement "
