@@ -136,7 +136,7 @@ def test_the_greatest_is_proposed_where_more_is_better(asked):
 
 
 @pytest.mark.parametrize("asked", [WIDE, LISTED], ids=["searched", "listed"])
-def test_half_are_likely_and_half_hoped_for(asked):
+def test_some_are_likely_and_some_hoped_for(asked):
     def left(codes):
         return codes[:, 0] < 3
 
@@ -146,7 +146,7 @@ def test_half_are_likely_and_half_hoped_for(asked):
     found = propose(Bowls(MIDDLE + 2, likely=left, hopeful=even), asked, FIRST, top=16)
     likely, hoped = left(found.codes), even(found.codes)
     assert (likely | hoped).all()
-    assert likely.sum() >= 8
+    assert likely.sum() >= 10
     assert (hoped & ~likely).any()
     assert likely[: likely.sum()].all()  # those that are likely come first
 
