@@ -146,7 +146,6 @@ def fit(
     from armillary.studies.asking import asked_bounds, asked_objectives, direction_of
     from armillary.studies.bounds import check_bounds
     from armillary.studies.fit import check_kind, check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
-    from armillary.surrogates import TellsRemarks
 
     subject = subject_of(template, problem)
     kind = surrogate or subject.surrogate
@@ -175,8 +174,13 @@ def fit(
     for warning in _below_the_log(model, asked):
         print_warning(warning)
     content = {"model": str(out), "surrogate": kind, "rows": len(rows), **model.facts()}
-    remarks = list(model.remarks) if isinstance(model, TellsRemarks) else []
-    print_result({**content, "remarks": remarks}, as_json, lambda: _show_fit(content, remarks))
+    print_result({**content, "remarks": _remarks(model)}, as_json, lambda: _show_fit(content, _remarks(model)))
+
+
+def _remarks(model: Savable) -> list[str]:
+    from armillary.surrogates import TellsRemarks
+
+    return list(model.remarks) if isinstance(model, TellsRemarks) else []
 
 
 def _show_fit(content: Mapping[str, Any], remarks: Sequence[str]) -> None:
