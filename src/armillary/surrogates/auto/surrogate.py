@@ -2,7 +2,7 @@
 
 No single kind of model is the best on every log: where values multiply a ridge regression of their logarithms expects
 more than it has seen, where they jump trees are better, and in between a Gaussian process or an ensemble of networks.
-So members of four kinds learn the log without its best fifth, and count as their errors on that fifth tell: what is
+So members of five kinds learn the log without its best fifth, and count as their errors on that fifth tell: what is
 wanted of a surrogate is to expect designs better than all that were logged. What the blend says of a design is its
 value, made worse by the surprise of it being feasible. Three things besides:
 
