@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from armillary.optimizers.surrogate_search import Score, distinct, keys, spread_out, top_designs
 from armillary.problems.problem import Keep, Problem
-from armillary.surrogates import GatesProposals, HoldsOpinions
+from armillary.surrogates import GatesProposals, HoldsOpinions, PredictsHopefully
 from armillary.types import ArmillaryError, Evaluations, Prediction, PredictsForEach, Surrogate
 from armillary.workloads.context import Context
 
@@ -72,8 +72,8 @@ def propose(
     not all be spent on parameters that hardly matter. PRIME Section 4 wants its fireflies good and diverse for the
     same reason. The other half are the best of the rest.
 
-    A surrogate whose chance to be feasible is calibrated (`GatesProposals`) proposes five eighths of the designs
-    from those that are likely feasible, and the others from those that it may hope for, as far as there are such. Of a
+    A surrogate whose chance to be feasible is calibrated (`GatesProposals`) proposes from the designs that are likely
+    feasible, as far as there are such; if it `PredictsHopefully`, three eighths from those that it may hope for. Of a
     surrogate of several members (`HoldsOpinions`) it is their choices that spread: half of the likely designs are the
     best of all members together, the other half the best of each in turn.
 
@@ -184,10 +184,10 @@ class _Ranking:
         """Return the same of each member, shape [members, designs]."""
         return _behind(self.opinions(codes), gate.least_chance - _chance(self._expected(codes)))
 
-    def hoped_for(self, codes: NDArray[np.int64], gate: GatesProposals) -> NDArray[np.float64]:
+    def hoped_for(self, codes: NDArray[np.int64], hope: PredictsHopefully) -> NDArray[np.float64]:
         """Return the score of designs by hopeful predictions; those of too little hope come after all others."""
-        predictions = [gate.hopeful(codes, context) for context in self.contexts]
-        return _behind(self._score(predictions), gate.least_hope - _chance(predictions))
+        predictions = [hope.hopeful(codes, context) for context in self.contexts]
+        return _behind(self._score(predictions), hope.least_hope - _chance(predictions))
 
     def _expected(self, codes: NDArray[np.int64]) -> list[Prediction]:
         return _expected(self.surrogate, codes, self.contexts)
@@ -212,16 +212,18 @@ def _behind(value: NDArray[np.float64], short: NDArray[np.float64]) -> NDArray[n
 
 def _chosen(ranking: _Ranking, found: _Finds, top: int) -> NDArray[np.int64]:
     """Return the proposals, the best first."""
-    gate = ranking.surrogate
+    gate = hope = ranking.surrogate
     if not isinstance(gate, GatesProposals):
         return found.best(ranking.score, top)
-    likely, hoped_for = partial(ranking.likely, gate=gate), partial(ranking.hoped_for, gate=gate)
-    bold = round(_BOLD_SHARE * top)
+    likely = partial(ranking.likely, gate=gate)
+    bold = round(_BOLD_SHARE * top) if isinstance(hope, PredictsHopefully) else 0
     pool = found.best(likely, _CHOICE * top)
     first = pool[np.argsort(likely(pool), kind="stable")[: (top - bold + 1) // 2]]
     chosen = _in_turn(first, pool, ranking.likely_to_each(pool, gate), top - bold)
-    daring = found.best(hoped_for, 2 * top)
-    chosen = _in_turn(chosen, daring, hoped_for(daring)[None], top)
+    if isinstance(hope, PredictsHopefully):
+        hoped_for = partial(ranking.hoped_for, hope=hope)
+        daring = found.best(hoped_for, 2 * top)
+        chosen = _in_turn(chosen, daring, hoped_for(daring)[None], top)
     return chosen[np.argsort(likely(chosen), kind="stable")]
 
 

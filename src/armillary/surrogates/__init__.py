@@ -128,17 +128,22 @@ class TellsReliability(Protocol):
 
 @runtime_checkable
 class GatesProposals(Protocol):
-    """The capability of a fitted surrogate whose chance to be feasible decides what is proposed.
-
-    Among the designs that it expects to be better than all that worked, a log has only failures. They may tell that
-    what is better fails, or only that the log lacks what is better and works. So there are two predictions: the one of
-    `predict`, which learned what is feasible from all rows, and a hopeful one, which learned it without those failures.
-    """
+    """The capability of a fitted surrogate whose calibrated chance to be feasible decides what is proposed."""
 
     @property
     def least_chance(self) -> float:
         """The chance from which on a design is proposed for its value."""
         ...
+
+
+@runtime_checkable
+class PredictsHopefully(Protocol):
+    """The capability of a fitted surrogate to predict without the failures that a log may have for want of the best.
+
+    Among the designs that it expects to be better than all that worked, a log has only failures. They may tell that
+    what is better fails, or only that the log lacks what is better and works. The hopeful prediction learned from the
+    other rows what is feasible.
+    """
 
     @property
     def least_hope(self) -> float:

@@ -132,7 +132,7 @@ class Auto:
 
     @property
     def least_hope(self) -> float:
-        """The chance of a hopeful prediction from which on a design is proposed; see `GatesProposals`."""
+        """The chance of a hopeful prediction from which on a design is proposed; see `PredictsHopefully`."""
         return _HOPEFUL
 
     @property
@@ -157,7 +157,7 @@ class Auto:
     def hopeful(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
         """Predict with the chance learned without the failures of what may be better than all that worked.
 
-        See `GatesProposals`; designs as for `predict`.
+        See `PredictsHopefully`; designs as for `predict`.
         """
         return self._predicted(designs, context, self._fitted.hope)
 
