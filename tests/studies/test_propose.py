@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
+from armillary.problems.criteria import Objective
 from armillary.spaces.samplers import sample
 from armillary.studies.propose import Limit, propose
 from armillary.types import ArmillaryError, Prediction
@@ -79,3 +82,88 @@ def test_of_several_workloads_the_largest_counts_for_a_limit():
     limit = float(np.quantile(power.predict(sample(SPACE, 1000, "random", 0), SECOND).mean, 0.2))
     held = propose(bowl, WIDE, [FIRST, SECOND], top=10, limits=[Limit(power, limit)])
     assert power.predict(held.codes, SECOND).mean.max() <= limit
+
+
+class Bowls(Bowl):
+    """Members with bowls of their own; some designs are likely feasible, of some there is hope."""
+
+    least_chance, least_hope = 0.5, 0.7
+
+    def __init__(self, centre, members=(), likely=None, hopeful=None):
+        super().__init__({FIRST: centre})
+        self.members = [Bowl({FIRST: member}) for member in members or [centre]]
+        self.likely, self.hoped = (mask or (lambda codes: codes[:, 0] >= 0) for mask in (likely, hopeful))
+
+    def predict(self, codes, context):
+        told = super().predict(codes, context)
+        return Prediction(told.mean, told.std, np.where(self.likely(codes), 0.9, 0.1))
+
+    def hopeful(self, codes, context):
+        told = super().predict(codes, context)
+        return Prediction(told.mean, told.std, np.where(self.hoped(codes), 0.8, 0.0))
+
+    def opinions(self, codes, context):
+        return np.stack([member.predict(codes, context).mean for member in self.members])
+
+
+LISTED = replace(WIDE, candidates=np.unique(sample(SPACE, 3000, "random", 5), axis=0))
+KEPT = LISTED.candidates[WIDE.keep(LISTED.candidates)]
+
+
+def test_candidates_are_all_scored_and_nothing_else_is_proposed():
+    bowl = Bowl({FIRST: MIDDLE})
+    found = propose(bowl, LISTED, FIRST, top=12)
+    value = bowl.predict(KEPT, FIRST).mean
+    assert {tuple(code) for code in found.codes} <= {tuple(code) for code in KEPT}
+    assert found.predicted[0] == value.min()
+    assert len(found.codes) == 12
+    every = propose(bowl, LISTED, FIRST, top=5000)
+    assert len(every.codes) == len(KEPT)
+
+
+def test_candidates_of_which_none_is_left_are_refused():
+    with pytest.raises(ArmillaryError, match=r"none of the [\d,]+ candidates is new and passes the constraint"):
+        propose(Bowl({FIRST: MIDDLE}), LISTED, FIRST, keep=lambda codes: np.zeros(len(codes), dtype=bool))
+
+
+@pytest.mark.parametrize("asked", [WIDE, LISTED], ids=["searched", "listed"])
+def test_the_greatest_is_proposed_where_more_is_better(asked):
+    more = replace(asked, objectives=(Objective("utilization", "maximize"),))
+    found = propose(Bowl({FIRST: MIDDLE}), more, FIRST, top=6)
+    assert (np.diff(found.predicted) <= 0).all()
+    drawn = Bowl({FIRST: MIDDLE}).predict(KEPT, FIRST).mean
+    assert found.predicted[0] >= drawn.max()
+
+
+@pytest.mark.parametrize("asked", [WIDE, LISTED], ids=["searched", "listed"])
+def test_some_are_likely_and_some_hoped_for(asked):
+    def left(codes):
+        return codes[:, 0] < 3
+
+    def even(codes):
+        return codes[:, 1] % 2 == 0
+
+    found = propose(Bowls(MIDDLE + 2, likely=left, hopeful=even), asked, FIRST, top=16)
+    likely, hoped = left(found.codes), even(found.codes)
+    assert (likely | hoped).all()
+    assert likely.sum() >= 10
+    assert (hoped & ~likely).any()
+    assert likely[: likely.sum()].all()  # those that are likely come first
+
+
+def test_where_nothing_is_likely_or_hoped_for_the_least_unlikely_are_proposed():
+    model = Bowls(MIDDLE, likely=lambda codes: codes[:, 0] < 0, hopeful=lambda codes: codes[:, 0] < 0)
+    assert len(propose(model, LISTED, FIRST, top=16).codes) == 16
+
+
+def test_members_choose_in_turn_half_of_the_likely_designs():
+    far = [np.zeros(10), np.array(SPACE.cardinalities) - 1]
+    found = propose(Bowls(MIDDLE, far), LISTED, FIRST, top=16)
+    together = propose(Bowls(MIDDLE), LISTED, FIRST, top=16)
+    chosen = {tuple(code) for code in found.codes} - {tuple(code) for code in together.codes}
+    assert chosen
+    pool = propose(Bowl({FIRST: MIDDLE}), LISTED, FIRST, top=8 * 16).codes
+    for centre in far:
+        values = Bowl({FIRST: centre}).predict(pool, FIRST).mean
+        first = pool[np.argsort(values, kind="stable")[0]]
+        assert tuple(first) in {tuple(code) for code in found.codes}

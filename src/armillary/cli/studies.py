@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -174,7 +174,22 @@ def fit(
     for warning in _below_the_log(model, asked):
         print_warning(warning)
     content = {"model": str(out), "surrogate": kind, "rows": len(rows), **model.facts()}
-    print_result(content, as_json, lambda: print_table([content]))
+    print_result({**content, "remarks": _remarks(model)}, as_json, lambda: _show_fit(content, _remarks(model)))
+
+
+def _remarks(model: Savable) -> list[str]:
+    from armillary.surrogates import TellsRemarks
+
+    return list(model.remarks) if isinstance(model, TellsRemarks) else []
+
+
+def _show_fit(content: Mapping[str, Any], remarks: Sequence[str]) -> None:
+    if not remarks:
+        print_table([content])
+        return
+    for name, value in content.items():  # too many for a row
+        print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    print("\n" + "\n".join(remarks))
 
 
 @app.command(cls=Choosing)

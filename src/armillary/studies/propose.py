@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 
 from armillary.optimizers.surrogate_search import Score, distinct, keys, spread_out, top_designs
 from armillary.problems.problem import Keep, Problem
-from armillary.surrogates import GatesProposals, HoldsOpinions
+from armillary.surrogates import GatesProposals, HoldsOpinions, PredictsHopefully
 from armillary.types import ArmillaryError, Evaluations, Prediction, PredictsForEach, Surrogate
 from armillary.workloads.context import Context
 
 _APART = 3
 _BRED = 256  # designs that the search keeps and breeds at least: of few it ends in the first valley
-_BOLD_SHARE = 0.25
-_BOLD_CHANCE = 0.05
+_BOLD_SHARE = 0.375  # more find more where a log lacks the best, and fail more often
 _CHOICE = 8  # designs that members choose among, per design wanted
+_LAST = np.finfo(np.float64).max / 4
 _BRIEF = {"swarms": 8, "steps": 30, "generations": 20, "refine_rounds": 5, "bred": 128}
 """How thoroughly a blend of members is searched, which takes tenths of a millisecond per design: twenty seconds."""
-_HOPELESS = np.finfo(np.float64).max / 4
 
 
 Combine = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -73,9 +72,8 @@ def propose(
     not all be spent on parameters that hardly matter. PRIME Section 4 wants its fireflies good and diverse for the
     same reason. The other half are the best of the rest.
 
-    A surrogate whose chance to be feasible is calibrated (`GatesProposals`) proposes three quarters of the designs
-    from those that are likely feasible, as far as there are such. The last quarter are the best of those that are not
-    hopeless: where a log lacks the best designs, those beside them that failed are all that it has of their kind. Of a
+    A surrogate whose chance to be feasible is calibrated (`GatesProposals`) proposes from the designs that are likely
+    feasible, as far as there are such; if it `PredictsHopefully`, three eighths from those that it may hope for. Of a
     surrogate of several members (`HoldsOpinions`) it is their choices that spread: half of the likely designs are the
     best of all members together, the other half the best of each in turn.
 
@@ -112,7 +110,7 @@ def propose(
     return Proposals(
         codes=codes,
         predicted=combine(np.array([p.mean for p in predictions])),
-        p_feasible=np.asarray(np.prod([p.p_feasible for p in predictions], axis=0)),
+        p_feasible=_chance(predictions),
     )
 
 
@@ -166,50 +164,67 @@ class _Ranking:
     contexts: Sequence[Context]
     combine: Combine
 
-    @property
-    def gate(self) -> float | None:
-        """The chance from which on a design counts as likely feasible; None if the surrogate tells of none."""
-        return self.surrogate.least_chance if isinstance(self.surrogate, GatesProposals) else None
+    def score(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the score of designs, shape [designs]."""
+        return self._score(self._expected(codes))
 
-    def score(self, codes: NDArray[np.int64], gate: float | None) -> NDArray[np.float64]:
-        """Return the score of designs, shape [designs]; behind a gate those of too small a chance come last."""
-        predictions = _expected(self.surrogate, codes, self.contexts)
-        value = self._to_minimise(self.combine(np.array([p.mean for p in predictions])))
-        return value if gate is None else self._gated(value, predictions, gate)
-
-    def opinions(self, codes: NDArray[np.int64], gate: float | None) -> NDArray[np.float64]:
+    def opinions(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the scores of each member, shape [members, designs]; the one score if there are no members."""
         if not isinstance(self.surrogate, HoldsOpinions):
-            return self.score(codes, gate)[None]
+            return self.score(codes)[None]
         told = np.array([self.surrogate.opinions(codes, context) for context in self.contexts])
-        values = np.stack([self._to_minimise(self.combine(told[:, member])) for member in range(told.shape[1])])
-        if gate is None:
-            return values
-        predictions = _expected(self.surrogate, codes, self.contexts)
-        return np.stack([self._gated(value, predictions, gate) for value in values])
+        return np.stack([self._to_minimise(told[:, member]) for member in range(told.shape[1])])
 
-    def _to_minimise(self, mean: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(mean if self.problem.objective.direction == "minimize" else -mean)
+    def likely(self, codes: NDArray[np.int64], gate: GatesProposals) -> NDArray[np.float64]:
+        """Return the score of designs; those of too small a chance come after all others."""
+        predictions = self._expected(codes)
+        return _behind(self._score(predictions), gate.least_chance - _chance(predictions))
 
-    @staticmethod
-    def _gated(value: NDArray[np.float64], predictions: Sequence[Prediction], gate: float) -> NDArray[np.float64]:
-        chance = np.prod([p.p_feasible for p in predictions], axis=0)
-        return np.where(chance >= gate, value, _HOPELESS * (1 + gate - chance))
+    def likely_to_each(self, codes: NDArray[np.int64], gate: GatesProposals) -> NDArray[np.float64]:
+        """Return the same of each member, shape [members, designs]."""
+        return _behind(self.opinions(codes), gate.least_chance - _chance(self._expected(codes)))
+
+    def hoped_for(self, codes: NDArray[np.int64], hope: PredictsHopefully) -> NDArray[np.float64]:
+        """Return the score of designs by hopeful predictions; those of too little hope come after all others."""
+        predictions = [hope.hopeful(codes, context) for context in self.contexts]
+        return _behind(self._score(predictions), hope.least_hope - _chance(predictions))
+
+    def _expected(self, codes: NDArray[np.int64]) -> list[Prediction]:
+        return _expected(self.surrogate, codes, self.contexts)
+
+    def _score(self, predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+        return self._to_minimise(np.array([p.mean for p in predictions]))
+
+    def _to_minimise(self, each: NDArray[np.float64]) -> NDArray[np.float64]:
+        value = self.combine(each)
+        return np.asarray(value if self.problem.objective.direction == "minimize" else -value)
+
+
+def _chance(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+    """Return the chance of designs to be feasible on all workloads, shape [designs]."""
+    return np.asarray(np.prod([p.p_feasible for p in predictions], axis=0))
+
+
+def _behind(value: NDArray[np.float64], short: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return scores in which designs whose chance falls short come after all others, those that do least first."""
+    return np.where(short > 0, _LAST * (1 + short), value)
 
 
 def _chosen(ranking: _Ranking, found: _Finds, top: int) -> NDArray[np.int64]:
     """Return the proposals, the best first."""
-    gate = ranking.gate
-    if gate is None:
-        return found.best(partial(ranking.score, gate=None), top)
-    bold = round(_BOLD_SHARE * top)
-    pool = found.best(partial(ranking.score, gate=gate), _CHOICE * top)
-    first = pool[np.argsort(ranking.score(pool, gate), kind="stable")[: (top - bold + 1) // 2]]
-    chosen = _in_turn(first, pool, ranking.opinions(pool, gate), top - bold)
-    daring = found.best(partial(ranking.score, gate=_BOLD_CHANCE), 2 * top)
-    score = ranking.score(daring, _BOLD_CHANCE)[None]
-    chosen = _in_turn(chosen, daring, score, top)
-    return chosen[np.argsort(ranking.score(chosen, gate), kind="stable")]
+    gate = hope = ranking.surrogate
+    if not isinstance(gate, GatesProposals):
+        return found.best(ranking.score, top)
+    likely = partial(ranking.likely, gate=gate)
+    bold = round(_BOLD_SHARE * top) if isinstance(hope, PredictsHopefully) else 0
+    pool = found.best(likely, _CHOICE * top)
+    first = pool[np.argsort(likely(pool), kind="stable")[: (top - bold + 1) // 2]]
+    chosen = _in_turn(first, pool, ranking.likely_to_each(pool, gate), top - bold)
+    if isinstance(hope, PredictsHopefully):
+        hoped_for = partial(ranking.hoped_for, hope=hope)
+        daring = found.best(hoped_for, 2 * top)
+        chosen = _in_turn(chosen, daring, hoped_for(daring)[None], top)
+    return chosen[np.argsort(likely(chosen), kind="stable")]
 
 
 def _in_turn(

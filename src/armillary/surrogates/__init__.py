@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from armillary.problems.problem import Problem
 from armillary.registry import Registry
-from armillary.types import ArmillaryError, Surrogate
+from armillary.types import ArmillaryError, Prediction, Surrogate
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,14 +44,6 @@ REGISTRY = Registry(
 def names() -> list[str]:
     """Return the names of all surrogates, sorted; loads none of them."""
     return REGISTRY.names()
-
-
-def default_for(space: Space) -> str:
-    """Return the surrogate that is chosen for a space, if nobody chooses.
-
-    It is `hurdle` where the space tells what an expert derives of a design, which that one learns from; else `auto`.
-    """
-    return DEFAULT if space.derived is not None else DEFAULT_WITHOUT_KNOWLEDGE
 
 
 def kind_of(name: str) -> SurrogateKind:
@@ -136,11 +128,30 @@ class TellsReliability(Protocol):
 
 @runtime_checkable
 class GatesProposals(Protocol):
-    """The capability of a fitted surrogate whose chance to be feasible decides what is proposed."""
+    """The capability of a fitted surrogate whose calibrated chance to be feasible decides what is proposed."""
 
     @property
     def least_chance(self) -> float:
         """The chance from which on a design is proposed for its value."""
+        ...
+
+
+@runtime_checkable
+class PredictsHopefully(Protocol):
+    """The capability of a fitted surrogate to predict without the failures that a log may have for want of the best.
+
+    Among the designs that it expects to be better than all that worked, a log has only failures. They may tell that
+    what is better fails, or only that the log lacks what is better and works. The hopeful prediction learned from the
+    other rows what is feasible.
+    """
+
+    @property
+    def least_hope(self) -> float:
+        """The hopeful prediction's chance from which on a design is proposed for that prediction's value."""
+        ...
+
+    def hopeful(self, designs: NDArray[np.int64], context: Context) -> Prediction:
+        """Return the hopeful prediction of designs given as value indices, shape [designs, parameters]."""
         ...
 
 

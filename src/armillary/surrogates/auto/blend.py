@@ -14,10 +14,10 @@ from torch import Tensor
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.member import Lesson, Member, Opinion, Parts
 from armillary.surrogates.auto.network import Ensemble
-from armillary.surrogates.auto.process import Process
+from armillary.surrogates.auto.process import Process, WholeProcess
 from armillary.surrogates.auto.trees import Trees, TrendAndTrees
 
-KINDS: tuple[type[Member], ...] = (Ensemble, Process, TrendAndTrees, Trees)
+KINDS: tuple[type[Member], ...] = (Ensemble, Process, WholeProcess, TrendAndTrees, Trees)
 _HELD_SHARE = 0.2
 _LEAST_ERROR = 0.01  # in standard units: no member is trusted without end
 _LEAST_WEIGHT = 0.1

@@ -56,6 +56,7 @@ class Examples:
         objective: the metric to predict.
         bounded: the metrics of the bounds that no law tells, each with its bound.
         points: every design with its workload, feasible or not.
+        workload: the number of each point's workload, shape [points].
         feasible: share of each point's rows that are feasible, shape [points].
         least: of each metric the least of the feasible rows.
     """
@@ -67,6 +68,7 @@ class Examples:
     objective: Value
     bounded: tuple[tuple[Bound, Value], ...]
     points: Points
+    workload: NDArray[np.int64]
     feasible: NDArray[np.float64]
     least: Mapping[str, float]
 
@@ -100,6 +102,7 @@ def examples_of(log: Log, problem: Problem) -> Examples:
         objective=_value(rows, grouping, problem.metric, sign),
         bounded=tuple((bound, _value(rows, grouping, bound.metric, 1.0)) for bound in learned),
         points=grouping.points,
+        workload=grouping.workload,
         feasible=share,
         least=least_of(rows),
     )

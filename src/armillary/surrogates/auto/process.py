@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ _STEPS = 50
 _RATE = 0.1
 _PRIOR_SPREAD = 1.5  # of the logarithm of each of the kernel's numbers around its start
 _JITTER = 1e-5
+_NOISE = -3.0  # its logarithm, to begin with
+_NONE = -14.0
 _AT_ONCE = 1024
 
 
@@ -40,25 +42,27 @@ class Process:
     """
 
     name: ClassVar[str] = "Gaussian process"
+    # logarithms from which the weights are learned of single parameters, of pairs, and of all together
+    _orders: ClassVar[tuple[float, float, float]] = (0.0, -1.0, -1.0)
 
     def __init__(self, encoding: Encoding, tensors: Mapping[str, Tensor]) -> None:
         self._encoding, self._tensors = encoding, dict(tensors)
 
     @classmethod
-    def learned(cls, encoding: Encoding, lesson: Lesson, seed: int) -> Process:
+    def learned(cls, encoding: Encoding, lesson: Lesson, seed: int) -> Self:
         """Return the process that knows the rows of a lesson, at most 1,500 of them."""
         rows = _Rows.of(encoding, lesson, seed)
         few = torch.from_numpy(np.random.default_rng([seed, 3]).permutation(len(rows.targets))[:_TUNING_ROWS])
         with one_thread():
             distances = _distances(rows.columns[few], rows.columns[few], encoding)
-            theta = _tuned(distances, rows.targets[few], rows.noise[few])
+            theta = _tuned(distances, rows.targets[few], rows.noise[few], cls._orders)
             return cls(encoding, rows.conditioning(theta, encoding))
 
-    def conditioned(self, lesson: Lesson, seed: int) -> Process:
+    def conditioned(self, lesson: Lesson, seed: int) -> Self:
         """Return the process with the same kernel that knows other rows."""
         with one_thread():
             rows = _Rows.of(self._encoding, lesson, seed)
-            return Process(self._encoding, rows.conditioning(self._tensors["theta"], self._encoding))
+            return type(self)(self._encoding, rows.conditioning(self._tensors["theta"], self._encoding))
 
     def predict(self, points: Points) -> Opinion:
         """Return mean and standard deviation of the process."""
@@ -100,9 +104,19 @@ class Process:
         return {}, self._tensors
 
     @classmethod
-    def of(cls, encoding: Encoding, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Process:  # noqa: ARG003
+    def of(cls, encoding: Encoding, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:  # noqa: ARG003
         """Return the process that `parts` described."""
         return cls(encoding, tensors)
+
+
+class WholeProcess(Process):
+    """The process of all parameters together alone, as Gaussian processes of designs mostly are.
+
+    It expects less of what lies beyond the log, and knows single jumps better.
+    """
+
+    name: ClassVar[str] = "Gaussian process of whole designs"
+    _orders: ClassVar[tuple[float, float, float]] = (_NONE, _NONE, 0.0)
 
 
 @dataclass(frozen=True)
@@ -128,7 +142,7 @@ class _Rows:
     def conditioning(self, theta: Tensor, encoding: Encoding) -> dict[str, Tensor]:
         """Return the tensors of the process that knows the rows, under a kernel."""
         distances = _distances(self.columns, self.columns, encoding)
-        factor = torch.linalg.cholesky(_covariance(theta, distances, self.noise))
+        factor = torch.linalg.cholesky(_covariance(theta, distances, self.noise)).contiguous()  # as a file keeps it
         dual = torch.cholesky_solve(self.targets[:, None], factor)[:, 0]
         return {"theta": theta, "columns": self.columns, "factor": factor, "dual": dual, "scale": self.scale}
 
@@ -156,7 +170,7 @@ def _kernel(theta: Tensor, distances: Tensor) -> Tensor:
     own = weights[:, None, None] * _matern(distances / apart[:, None, None])
     first = own.sum(dim=0)
     second = (first**2 - (own**2).sum(dim=0)) / 2  # Newton's identity
-    far = torch.einsum("g,gij->ij", together**-2, distances**2)
+    far = ((distances / together[:, None, None]) ** 2).sum(dim=0)
     covariance: Tensor = single * first + pairs * second + all_of_them * _matern((far + 1e-12).sqrt())
     return covariance
 
@@ -184,7 +198,7 @@ def _covariance(theta: Tensor, distances: Tensor, noise: Tensor) -> Tensor:
     return _kernel(theta, distances) + torch.diag(torch.exp(theta[-1]) + _JITTER + noise)
 
 
-def _tuned(distances: Tensor, targets: Tensor, noise: Tensor) -> Tensor:
+def _tuned(distances: Tensor, targets: Tensor, noise: Tensor, orders: tuple[float, float, float]) -> Tensor:
     """Return the logarithms of the kernel's numbers under which the targets are most likely, near where they start."""
     groups = len(distances)
     start = torch.cat(
@@ -192,7 +206,7 @@ def _tuned(distances: Tensor, targets: Tensor, noise: Tensor) -> Tensor:
             torch.zeros(groups, dtype=torch.float64),
             torch.full((groups,), -math.log(max(1, groups)), dtype=torch.float64),
             torch.full((groups,), 0.5, dtype=torch.float64),
-            torch.tensor([0.0, -1.0, -1.0, -3.0], dtype=torch.float64),
+            torch.tensor([*orders, _NOISE], dtype=torch.float64),
         ]
     )
     theta = start.clone().requires_grad_()

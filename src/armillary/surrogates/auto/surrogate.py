@@ -2,7 +2,7 @@
 
 No single kind of model is the best on every log: where values multiply a ridge regression of their logarithms expects
 more than it has seen, where they jump trees are better, and in between a Gaussian process or an ensemble of networks.
-So members of four kinds learn the log without its best fifth, and count as their errors on that fifth tell: what is
+So members of five kinds learn the log without its best fifth, and count as their errors on that fifth tell: what is
 wanted of a surrogate is to expect designs better than all that were logged. What the blend says of a design is its
 value, made worse by the surprise of it being feasible. Three things besides:
 
@@ -38,7 +38,7 @@ from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
 
 _SURPRISE = 0.3  # weight of minus the logarithm of the chance, in standard units; as the deep ensemble's
-_LIKELY = 0.5
+_LIKELY, _HOPEFUL = 0.5, 0.7
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class _Fitted:
     encoding: Encoding
     blend: Blend
     feasibility: Feasibility
+    hope: Feasibility
     within: tuple[Within, ...]
     least: Mapping[str, float]
     rows: int
@@ -85,6 +86,11 @@ class Auto:
         encoding = Encoding.of(self.space, told.feature_names, told.named, told.points)
         value = told.objective
         blend = Blend.learned(encoding, value.lesson, value.workload, self._seed, self._on_progress or _silent)
+        feasibility = Feasibility.learned(encoding, told.points, told.feasible, self._seed)
+        comparable = _comparable(told, blend)
+        hope = feasibility
+        if not comparable.all():
+            hope = Feasibility.learned(encoding, told.points[comparable], told.feasible[comparable], self._seed)
         self._state = _Fitted(
             problem=problem,
             workloads=told.workloads,
@@ -92,7 +98,8 @@ class Auto:
             scales=value.scales,
             encoding=encoding,
             blend=blend,
-            feasibility=Feasibility.learned(encoding, told.points, told.feasible, self._seed),
+            feasibility=feasibility,
+            hope=hope,
             within=tuple(Within.learned(encoding, bound, own, self._seed) for bound, own in told.bounded),
             least=told.least,
             rows=len(told.points),
@@ -124,6 +131,11 @@ class Auto:
         return _LIKELY
 
     @property
+    def least_hope(self) -> float:
+        """The chance of a hopeful prediction from which on a design is proposed; see `PredictsHopefully`."""
+        return _HOPEFUL
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the numbers of a context that it was fitted with; none where it tells workloads by their names."""
         encoding = self._fitted.encoding
@@ -140,16 +152,19 @@ class Auto:
         Raises:
             ArmillaryError: before `fit`, or if a model of several workloads is not told which.
         """
-        fitted, points, scale = self._fitted, *self._asked(designs, context)
-        value, spread = fitted.blend.of(*fitted.blend.opinions(points))
-        chance = self._chance(points)
-        mean = self._restored(value, chance, scale)
-        return Prediction(mean=mean, std=np.abs(scale.restore_spread(spread, mean)), p_feasible=chance)
+        return self._predicted(designs, context, self._fitted.feasibility)
+
+    def hopeful(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
+        """Predict with the chance learned without the failures of what may be better than all that worked.
+
+        See `PredictsHopefully`; designs as for `predict`.
+        """
+        return self._predicted(designs, context, self._fitted.hope)
 
     def opinions(self, designs: NDArray[np.int64], context: Context | None = None) -> NDArray[np.float64]:
         """Return what each member ranks designs by, as `mean` of `predict`, shape [members, designs]."""
         points, scale = self._asked(designs, context)
-        chance = self._chance(points)
+        chance = self._chance(points, self._fitted.feasibility)
         return np.stack([self._restored(own, chance, scale) for own in self._fitted.blend.opinions(points)[0]])
 
     def unlike(self, context: Context) -> str | None:
@@ -187,6 +202,9 @@ class Auto:
             own = ", ".join(name for name in self.feature_names)
             how = "their names" if fitted.encoding.named else f"their numbers ({own})"
             said.append(f"the workloads {', '.join(fitted.workloads)} are told apart by {how}")
+        if self.reliability:
+            bins = "; ".join(f"{mean:.0%} told, {share:.0%} of {rows} true" for mean, share, rows in self.reliability)
+            said.append(f"chance to be feasible, of designs left out: Brier score {self.brier:.3f}; {bins}")
         if fitted.repeated:
             said.append(
                 f"{fitted.repeated} designs were measured more than once and count by their mean; one measurement "
@@ -211,6 +229,7 @@ class Auto:
             "encoding": fitted.encoding.as_dict(),
             "blend": blend,
             "feasibility": fitted.feasibility.parts(),
+            "hope": fitted.hope.parts(),
             "within": within,
         }
         model_file.save(target, self.kind, self.space, self.problem, content, weights)
@@ -240,6 +259,7 @@ class Auto:
             encoding=encoding,
             blend=Blend.read(encoding, content["blend"], _under("objective", weights)),
             feasibility=Feasibility.read(encoding, content["feasibility"]),
+            hope=Feasibility.read(encoding, content["hope"]),
             within=tuple(
                 Within.read(encoding, own, _under(f"within{k}", weights)) for k, own in enumerate(content["within"])
             ),
@@ -285,11 +305,18 @@ class Auto:
             f"{list(workloads)}, or log numbers that describe them"
         )
 
-    def _chance(self, points: Points) -> NDArray[np.float64]:
+    def _predicted(self, designs: NDArray[np.int64], context: Context | None, feasibility: Feasibility) -> Prediction:
+        points, scale = self._asked(designs, context)
+        blend = self._fitted.blend
+        value, spread = blend.of(*blend.opinions(points))
+        chance = self._chance(points, feasibility)
+        mean = self._restored(value, chance, scale)
+        return Prediction(mean=mean, std=np.abs(scale.restore_spread(spread, mean)), p_feasible=chance)
+
+    def _chance(self, points: Points, feasibility: Feasibility) -> NDArray[np.float64]:
         """Return the chance of points of one workload to be feasible and within the learned bounds."""
-        fitted = self._fitted
-        chance = fitted.feasibility(points)
-        for within in fitted.within if len(points) else ():
+        chance = feasibility(points)
+        for within in self._fitted.within if len(points) else ():
             chance = chance * within(points, self._scale(points.features[0], within.scales))
         return np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)
 
@@ -305,6 +332,18 @@ _PLAIN = ("workloads", "least", "rows", "repeated", "repeat_spread", "constant",
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the tensors whose names begin so, by the rest of their names."""
     return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def _comparable(told: Examples, blend: Blend) -> NDArray[np.bool_]:
+    """Return which points are not failures of designs expected to be better than all that worked, shape [points]."""
+    failed = np.flatnonzero(told.feasible < _LIKELY)
+    comparable = np.ones(len(told.points), dtype=bool)
+    if len(failed):
+        value = told.objective
+        best = np.array([value.lesson.targets[value.workload == k].min() for k in range(len(told.workloads))])
+        expected, _ = blend.of(*blend.opinions(told.points[failed]))
+        comparable[failed] = expected >= best[told.workload[failed]]
+    return comparable
 
 
 def _constant(told: Examples) -> tuple[str, ...]:
