@@ -108,7 +108,7 @@ class Qnehvi(ModelledFront):
         return torch.from_numpy(ordered_features(self.space, codes))
 
 
-def _negative(outcomes: Tensor, _inputs: Tensor | None = None) -> Tensor:
+def _negative(outcomes: Tensor, X: Tensor | None = None) -> Tensor:  # noqa: ARG001, BoTorch gives it by name
     return -outcomes[..., 0]
 
 

@@ -103,8 +103,12 @@ def hypervolume(values: NDArray[np.float64], reference: NDArray[np.float64]) -> 
 def hypervolume_over(values: NDArray[np.float64], reference: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the hypervolume after each row, shape [rows].
 
+    A row adds its box up to the reference, but for what the front before it dominates of that box.
+
     Raises:
         ArmillaryError: see `hypervolume`.
+
+    Source: exclusive hypervolume, While, Bradstreet and Barone, IEEE Transactions on Evolutionary Computation 2012.
     """
     _check_objectives(values, reference)
     kept = np.empty((0, len(reference)))
@@ -112,8 +116,10 @@ def hypervolume_over(values: NDArray[np.float64], reference: NDArray[np.float64]
     for number, row in enumerate(values):
         adds = np.isfinite(row).all() and (row < reference).all() and not (kept <= row).all(axis=1).any()
         if adds:
+            clipped = np.maximum(kept, row)
+            added = float(np.prod(reference - row)) - _swept(clipped[front(clipped)], reference)
+            volume += max(added, 0.0)  # which rounding alone could make negative
             kept = np.concatenate([kept[(kept < row).any(axis=1)], row[None]])
-            volume = _volume(kept, reference)
         found[number] = volume
     return found
 
@@ -154,6 +160,20 @@ def _volume(points: NDArray[np.float64], reference: NDArray[np.float64]) -> floa
     from botorch.utils.multi_objective.hypervolume import Hypervolume
 
     return float(Hypervolume(torch.from_numpy(-reference)).compute(torch.from_numpy(-points)))  # which maximises
+
+
+def _swept(points: NDArray[np.float64], reference: NDArray[np.float64]) -> float:
+    """Return the volume that points within the reference dominate: slice by slice along the last objective."""
+    if not len(points):
+        return 0.0
+    ordered = points[np.argsort(points[:, -1], kind="stable")]
+    heights = np.diff(ordered[:, -1], append=reference[-1])
+    if len(reference) == 1:
+        return float(reference[0] - ordered[0, 0])
+    if len(reference) == 2:
+        return float(heights @ (reference[0] - np.minimum.accumulate(ordered[:, 0])))
+    rest = ordered[:, :-1]
+    return float(sum(heights[n] * _swept(rest[: n + 1], reference[:-1]) for n in np.flatnonzero(heights > 0)))
 
 
 def _check_objectives(values: NDArray[np.float64], reference: NDArray[np.float64]) -> None:
