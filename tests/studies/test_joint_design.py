@@ -98,13 +98,13 @@ def latency(design, macs=2.0e9):
 def test_with_a_simulator_it_logs_learns_proposes_and_verifies(tmp_path):
     subject = made(tmp_path)
     study = run(subject, tmp_path / "s", request_of(subject))
-    assert len(study.log) == 60 + 6
+    assert 50 <= len(study.log) <= 60  # a sampler may draw a design twice
     winner = study.winner
     assert winner.metrics["area_mm2"] <= 3.0
     assert winner.metrics["latency_ms"] == pytest.approx(latency(winner.design))
     assert winner.metrics["latency_ms"] <= study.best_of_log.metrics["latency_ms"]
     assert study.best_of_log.metrics["latency_ms"] == min(
-        row.metrics["latency_ms"] for row in study.log.to_list()[:60] if row.feasible and row.metrics["area_mm2"] <= 3.0
+        row.metrics["latency_ms"] for row in study.log.to_list() if row.feasible and row.metrics["area_mm2"] <= 3.0
     )
     assert len(study.candidates.evaluations) == len(study.proposals.rows) == 6
     again = load_study(StudyFolder(tmp_path / "s"))
@@ -185,7 +185,8 @@ def test_of_what_is_to_be_maximised_the_most_wins(tmp_path):
     subject = made(tmp_path)
     asked = request_of(subject, objectives=(Objective("latency_ms", "maximize"),), samples=40, top=4)
     study = run(subject, tmp_path / "s", asked)
-    within = [r.metrics["latency_ms"] for r in study.log.to_list() if r.feasible and r.metrics["area_mm2"] <= 3.0]
+    every = [*study.log.to_list(), *study.candidates.evaluations.to_list()]
+    within = [r.metrics["latency_ms"] for r in every if r.feasible and r.metrics["area_mm2"] <= 3.0]
     assert study.winner.metrics["latency_ms"] == max(within)
 
 

@@ -28,6 +28,7 @@ from armillary.optimizers.surrogate_search import keys
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.problem import Problem
 from armillary.spaces.samplers import check_sampler, sample
+from armillary.spaces.space import Space
 from armillary.studies.asking import problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.collect import collect
@@ -288,6 +289,7 @@ class _Recipe:
         learned = {
             "importances": importances(old, setting.problem, setting.seed) if len(old) else {},
             "combination": self.combination.words,
+            "evaluator": [setting.spec.name, setting.spec.version],
             "facts": dict(model.facts()),
             "warnings": self._warnings(setting, model),
             **selection_of(model),
@@ -362,7 +364,12 @@ def _proposed(rows: Evaluations, setting: Setting) -> NDArray[np.bool_]:
     if not setting.folder.has(PROPOSALS):
         return np.zeros(len(rows), dtype=bool)
     proposed = np.array(setting.folder.read(PROPOSALS)["codes"], dtype=np.int64)
-    return np.isin(keys(setting.template.space.encode_columns(rows.design)), keys(proposed))
+    return _are_among(rows, setting.template.space, proposed)
+
+
+def _are_among(rows: Evaluations, space: Space, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows are of these coded designs, shape [rows]."""
+    return np.isin(keys(space.encode_columns(rows.design)), keys(codes))
 
 
 def _rows_then(setting: Setting) -> int | None:
@@ -433,12 +440,15 @@ def load_joint_design(folder: StudyFolder, template: Template, workloads: Sequen
     names = [workload.name for workload in workloads]
     combination = Combination.of(names, request["weights"], worst=request["worst"])
     bounded = [bound.metric for bound in problem.bounds]
-    rows = combined(Log(request["log"] or folder.log).evaluations(space.name), combination, problem.objective, bounded)
     proposals, shares = folder.read(PROPOSALS), results["importances"]
+    logged, verified = Log(request["log"] or folder.log).evaluations(space.name), None
+    name, version = results["evaluator"]
+    logged = logged.select((logged.evaluator == name) & (logged.version == version))
     kept = Log(folder.path / VERIFIED)
-    verified = (
-        combined(kept.evaluations(space.name), combination, problem.objective, bounded) if kept.fragments() else None
-    )
+    if kept.fragments():  # then the log holds what was proposed, too
+        logged = logged.select(~_are_among(logged, space, np.array(proposals["codes"], dtype=np.int64)))
+        verified = combined(kept.evaluations(space.name), combination, problem.objective, bounded)
+    rows = combined(logged, combination, problem.objective, bounded)
     return StudyResults(
         **header(folder, results, space),
         title=f"{combination.label} on {template.name}",
