@@ -9,7 +9,7 @@ import yaml
 from armillary.evaluators import spec_of
 from armillary.execution.local import LocalExecutor
 from armillary.log.store import Log
-from armillary.problems.criteria import upper_bounds
+from armillary.problems.criteria import Objective, upper_bounds
 from armillary.reports.page import charts, write_report
 from armillary.studies import design as module
 from armillary.studies.collect import collect
@@ -133,7 +133,7 @@ def test_killed_between_the_two_appends_of_verified_candidates(finished, templat
         ({"surrogate": "prim"}, "did you mean 'prime'"),
         ({"bounds": upper_bounds({"area_mm2": 0.001})}, "the least of any design of edge_tpu is"),
         ({"bounds": upper_bounds({"area_mm2": -1.0})}, "must be a positive number"),
-        ({"metric": "speed"}, "unknown metric 'speed'"),
+        ({"objectives": (Objective("speed"),)}, "unknown metric 'speed'"),
     ],
     ids=str,
 )

@@ -81,7 +81,9 @@ def test_says_before_training_where_no_model_can_be_saved(tmp_path):
 
 def test_a_surrogate_without_a_model_file_is_refused(log, template):
     rows = rows_of(log, template.space, ["mobilenet_v2"])
-    with pytest.raises(ArmillaryError, match=r"surrogate 'coms' has no model file; choose one of \['deep-ensemble'"):
+    with pytest.raises(
+        ArmillaryError, match=r"surrogate 'coms' has no model file; choose one of \['auto', 'deep-ensemble'"
+    ):
         fit_surrogate(rows, PROBLEM, kind="coms")
     with pytest.raises(ArmillaryError, match="surrogate 'oracle' is unknown"):
         fit_surrogate(rows, PROBLEM, kind="oracle")

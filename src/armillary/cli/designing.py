@@ -241,7 +241,7 @@ def _show_study(study: StudyResults, folder: StudyFolder) -> None:
     contenders = [c for c in (study.winner, study.best_of_log, study.baseline) if c is not None]
     metric = study.problem.metric
     names = _shown(metric, [bound.metric for bound in study.problem.bounds], contenders)
-    shown = {name: scale_of(name, contenders) for name in names}
+    shown = {name: scale_of(name, contenders, study.problem.metrics) for name in names}
     if study.combination:
         print(f"{study.workload}: {study.combination}\n")
     print_table([{"": c.name, **_headline(c, shown)} for c in contenders])

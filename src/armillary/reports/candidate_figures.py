@@ -31,8 +31,8 @@ from armillary.reports.theme import (
     mark_line,
     spans_decades,
 )
-from armillary.reports.units import text_of
-from armillary.reports.wording import TIMES, listed, look, number, signed, within
+from armillary.reports.units import look_of, text_of
+from armillary.reports.wording import TIMES, listed, number, signed, within
 from armillary.studies.results import Candidates, StudyResults
 from armillary.types import Evaluations
 
@@ -85,7 +85,7 @@ def predicted_measured(results: StudyResults) -> Chart | None:
         "predicted",
         "Predicted against measured",
         _agreement_caption(results, candidates, measured / scale.factor, told),
-        f"Scatter of predicted against measured {look(results.problem.metric).title.lower()} for {len(measured)} "
+        f"Scatter of predicted against measured {look_of(results).title.lower()} for {len(measured)} "
         f"candidates, {int((~feasible).sum())} of them without a value.",
         figure,
         480,
@@ -288,7 +288,7 @@ def _progress(
             if dots.size < rows.size
             else ""
         ),
-        f"Line of the best {look(results.problem.metric).title.lower()} so far over {len(values)} evaluations, "
+        f"Line of the best {look_of(results).title.lower()} so far over {len(values)} evaluations, "
         f"ending at {text_of(results, results.problem.metric, final)}.",
         figure,
         400,

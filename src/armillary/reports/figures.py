@@ -28,8 +28,19 @@ from armillary.reports.theme import (
     set_labels,
     spans_decades,
 )
-from armillary.reports.units import study_scale, text_of
-from armillary.reports.wording import ALPHA, TIMES, Scale, listed, look, number, percent, title, value_text
+from armillary.reports.units import look_of, study_scale, text_of
+from armillary.reports.wording import (
+    ALPHA,
+    TIMES,
+    Scale,
+    listed,
+    number,
+    percent,
+    reason,
+    title,
+    value_text,
+    with_unit,
+)
 from armillary.studies.results import Role, StudyResults, Trial
 from armillary.types import Evaluations
 
@@ -50,9 +61,8 @@ def hover_texts(results: StudyResults, evaluations: Evaluations, rows: NDArray[n
             lines.append(f"<b>{html.escape(str(failure))}</b>")
         for metric, column in evaluations.metrics.items():
             if np.isfinite(column[row]):
-                lines.append(
-                    f"{html.escape(look(metric).title)}: <b>{text_of(results, metric, float(column[row]))}</b>"
-                )
+                text = text_of(results, metric, float(column[row]))
+                lines.append(f"{html.escape(look_of(results, metric).title)}: <b>{text}</b>")
         for name, column in evaluations.design.items():
             value = column[row].item() if isinstance(column[row], np.generic) else column[row]
             text = known.get(name, {}).get(value, str(value))
@@ -81,7 +91,7 @@ def objective_scale(results: StudyResults) -> Scale:
 
 def objective_title(results: StudyResults) -> str:
     """Return the axis title of the objective, with its unit."""
-    return f"{look(results.problem.metric).title} ({objective_scale(results).unit})"
+    return with_unit(look_of(results).title, objective_scale(results).unit)
 
 
 def contender_values(results: StudyResults, metric: str) -> list[tuple[Role, str, float]]:
@@ -137,14 +147,14 @@ def landscape(results: StudyResults) -> Chart | None:
     if other in results.bounds:
         bound = results.bounds[other]
         mark_line(figure, x=bound * across.factor, text=f"At most {text_of(results, other, bound)}", colour=MUTED)
-    figure.update_xaxes(axis(f"{look(other).title} ({across.unit})"), rangemode="tozero")
+    figure.update_xaxes(axis(with_unit(look_of(results, other).title, across.unit)), rangemode="tozero")
     figure.update_yaxes(axis(objective_title(results), shown, log=spans_decades(shown)))
     figure.update_layout(hovermode="closest")
     return Chart(
         "landscape",
-        f"{look(results.problem.metric).title} against {look(other).title.lower()}",
+        f"{look_of(results).title} against {look_of(results, other).title.lower()}",
         "Each point is a feasible design; hover or tap to read all its parameters. Lower and further left is better.",
-        f"Scatter of {look(results.problem.metric).title.lower()} against {look(other).title.lower()} for the "
+        f"Scatter of {look_of(results).title.lower()} against {look_of(results, other).title.lower()} for the "
         f"feasible designs, with {listed([c.name for _, c in results.contenders()])}.",
         figure,
         520,
@@ -194,9 +204,9 @@ def histogram(results: StudyResults) -> Chart | None:
     figure.update_yaxes(axis(f"{rows_are(results).capitalize()} designs"), rangemode="tozero")
     return Chart(
         "histogram",
-        f"{look(results.problem.metric).title} of the {rows_are(results)} designs",
+        f"{look_of(results).title} of the {rows_are(results)} designs",
         f"{len(known):,} feasible rows of {len(values):,}. Dashed lines mark the contenders.",
-        f"Histogram of {look(results.problem.metric).title.lower()} over {len(known)} feasible {rows_are(results)} "
+        f"Histogram of {look_of(results).title.lower()} over {len(known)} feasible {rows_are(results)} "
         f"designs, from {text_of(results, results.problem.metric, float(known.min()))} to "
         f"{text_of(results, results.problem.metric, float(known.max()))}.",
         figure,
@@ -247,9 +257,9 @@ def reasons(results: StudyResults) -> Chart | None:
     failed = np.flatnonzero(log.settled() & ~log.feasible)
     if failed.size == 0:
         return None
-    names = np.array([str(log.failure_resource[i] or log.failure_kind[i]) for i in failed], dtype=object)
+    names = np.array([reason(log, i) for i in failed.tolist()], dtype=object)
     counted = Counter(names.tolist()).most_common(_MOST_REASONS)
-    labels = [title(name) for name, _ in counted]
+    labels = [name for name, _ in counted]
     counts = [count for _, count in counted]
     figure = blank("none")
     figure.add_bar(

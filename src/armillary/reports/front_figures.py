@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from armillary.metrics import derived
 from armillary.reports.figures import hover_texts, rows_are, thinned
 from armillary.reports.theme import LEGAL, ROLE_COLOURS, ROLE_SYMBOLS, Chart, axis, blank, spans_decades
-from armillary.reports.units import study_scale, text_of
-from armillary.reports.wording import listed, look, number
+from armillary.reports.units import look_of, study_scale, text_of
+from armillary.reports.wording import listed, look, number, with_unit
 from armillary.studies.fronts import Front
 from armillary.studies.results import StudyResults
 from armillary.types import Evaluations
@@ -52,7 +52,7 @@ def front_chart(results: StudyResults) -> Chart | None:
     metrics = [objective.metric for objective in front.objectives]
     scales = [study_scale(results, metric) for metric in metrics]
     layers = _layers(results, front, np.array([scale.factor for scale in scales]))
-    titles = [f"{look(m).title} ({scale.unit})" for m, scale in zip(metrics, scales, strict=True)]
+    titles = [with_unit(look_of(results, m).title, scale.unit) for m, scale in zip(metrics, scales, strict=True)]
     shown = np.concatenate([layer.values for layer in layers])
     figure = _scatter(layers, titles, shown) if len(metrics) == 2 else _matrix(layers, titles, shown)
     figure.update_layout(hovermode="closest")

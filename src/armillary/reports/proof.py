@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from armillary.reports.summary import evaluators_of
-from armillary.reports.units import text_of
-from armillary.reports.wording import MISSING, TIMES, listed, look, number, signed, within
+from armillary.reports.units import look_of, text_of
+from armillary.reports.wording import MISSING, TIMES, listed, number, signed, within
 from armillary.studies.results import Proof, StudyResults
 from armillary.types import Evaluation, Evaluations
 
@@ -51,7 +51,7 @@ def proof_table(results: StudyResults) -> ProofTable | None:
     differing, shared = _told_apart(proof.evaluations)
     evaluations = proof.evaluations.to_list()
     return ProofTable(
-        metric=look(results.problem.metric).title,
+        metric=look_of(results).title,
         cheaper=cheaper,
         truer=truer,
         sentence=_sentence(results, proof, measured, legal, cheaper, truer),
@@ -109,7 +109,7 @@ def _sentence(
     results: StudyResults, proof: Proof, measured: NDArray[np.float64], legal: NDArray[np.bool_], by: str, truer: str
 ) -> str:
     """Return the proof in one sentence."""
-    count, metric = len(measured), look(results.problem.metric).title.lower()
+    count, metric = len(measured), look_of(results).title.lower()
     begin = f"The {count:,} best designs by {by} were measured again by {truer}: " if count > 1 else (
         f"The best design by {by} was measured again by {truer}: "
     )  # fmt: skip

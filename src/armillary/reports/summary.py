@@ -12,17 +12,16 @@ import numpy as np
 from armillary.reports.candidate_figures import rank_agreement
 from armillary.reports.figures import rows_are
 from armillary.reports.layer_figures import time_by_bound
-from armillary.reports.units import text_of
+from armillary.reports.units import look_of, text_of
 from armillary.reports.wording import (
     comparison,
     count_text,
     duration,
     listed,
-    look,
     percent,
+    reason,
     shortened,
     signed,
-    title,
     within,
 )
 from armillary.studies.results import Contender, Proof, StudyResults
@@ -50,9 +49,10 @@ class Highlight:
 def goal(results: StudyResults) -> str:
     """Return the objective in words: `lowest runtime with area at most 29.0 mm²`."""
     bounds = [
-        f"{look(name).title.lower()} at most {text_of(results, name, bound)}" for name, bound in results.bounds.items()
+        f"{look_of(results, name).title.lower()} at most {text_of(results, name, bound)}"
+        for name, bound in results.bounds.items()
     ]
-    wanted = f"lowest {_in_text(look(results.problem.metric).title)}"
+    wanted = f"lowest {_in_text(look_of(results).title)}"
     return f"{wanted} with {listed(bounds)}" if bounds else wanted
 
 
@@ -91,7 +91,7 @@ def _proven_highlight(results: StudyResults, proof: Proof) -> list[Highlight]:
     if place is None or not np.isfinite(measured[place]):
         return []
     fidelity = str(proof.evaluations.fidelity[place])
-    label = f"{look(metric).title} by {'RTL' if fidelity == Fidelity.RTL else fidelity}"
+    label = f"{look_of(results, metric).title} by {'RTL' if fidelity == Fidelity.RTL else fidelity}"
     remark = f"{text_of(results, metric, float(proof.cheaper[place]))} by the {results.log.fidelity[0]} evaluator"
     return [Highlight(label, text_of(results, metric, float(measured[place])), (remark,))]
 
@@ -113,7 +113,7 @@ def _highlight(results: StudyResults, metric: str) -> Highlight:
         text = comparison(metric, value, other.metrics.get(metric, math.nan))
         if text and other.failure is None:
             remarks.append(f"{text} {'to' if text == 'equal' else 'than'} {in_sentence(other)}")
-    return Highlight(f"{look(metric).title} of the winner", text_of(results, metric, value), tuple(remarks))
+    return Highlight(f"{look_of(results, metric).title} of the winner", text_of(results, metric, value), tuple(remarks))
 
 
 def notice(results: StudyResults) -> str:
@@ -140,7 +140,7 @@ def _search_sentence(results: StudyResults) -> str:
 def _winner_sentence(results: StudyResults) -> str:
     metric = results.problem.metric
     value = text_of(results, metric, results.winner.metrics.get(metric, math.nan))
-    reached = f"a {_in_text(look(metric).title)} of {value}"
+    reached = f"a {_in_text(look_of(results, metric).title)} of {value}"
     if results.winner_is_from_log:
         if results.candidates is None:
             subject = "The best design found" if results.proof is None else "The winner"
@@ -216,10 +216,10 @@ def _log_sentence(results: StudyResults) -> str:
         return f"All {designs} were feasible."
     sentences = []
     if len(failed):
-        reason, count = Counter(str(log.failure_resource[i] or log.failure_kind[i]) for i in failed).most_common(1)[0]
+        why, count = Counter(reason(log, i) for i in failed.tolist()).most_common(1)[0]
         sentences.append(
             f"Of the {designs} {percent(len(failed) / len(log))} were infeasible, most often for "
-            f"{_in_text(title(reason))} ({percent(count / len(failed))} of them)."
+            f"{_in_text(why)} ({percent(count / len(failed))} of them)."
         )
     if len(broken):
         fault = Counter(str(log.failure(i)) for i in broken.tolist()).most_common(1)[0][0]

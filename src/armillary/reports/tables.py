@@ -11,12 +11,11 @@ import numpy as np
 
 from armillary.metrics import METRICS, derived
 from armillary.reports.layer_figures import BOUND_NAMES
-from armillary.reports.units import LayerUnits, layer_units, suiting, text_of
+from armillary.reports.units import LayerUnits, layer_units, look_of, suiting, text_of
 from armillary.reports.wording import (
     comparison,
     duration,
     listed,
-    look,
     number,
     percent,
     quantity,
@@ -188,14 +187,14 @@ def remarks(results: StudyResults) -> list[str]:
         if contender.explanation is not None:
             for told in contender.explanation.remarks.items():
                 owners.setdefault(told, []).append(contender.name)
-    return [f"{look(metric).title} of {listed(names)}: {text}." for (metric, text), names in owners.items()]
+    return [f"{look_of(results, metric).title} of {listed(names)}: {text}." for (metric, text), names in owners.items()]
 
 
 def _metric_row(results: StudyResults, name: str, shown: Sequence[Mapping[str, float]]) -> MetricRow:
     values = [metrics.get(name, math.nan) for metrics in shown]
-    bound, scale = results.bounds.get(name), suiting(name, values)
+    bound, scale = results.bounds.get(name), suiting(name, values, results.problem.metrics)
     return MetricRow(
-        label=look(name).title,
+        label=look_of(results, name).title,
         values=tuple(scale.text(value) for value in values),
         comparisons=tuple(comparison(name, values[0], value) for value in values[1:]),
         bound="" if bound is None else f"at most {text_of(results, name, bound)}",

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from armillary.reports.wording import Scale, look
+from armillary.reports.wording import Look, Scale, look
 from armillary.studies.results import Contender, StudyResults
+from armillary.types import Metric
 
 
-def head_of(metric: str) -> str:
+def head_of(metric: str, metrics: Mapping[str, Metric] | None = None) -> str:
     """Return what a column of a metric is headed with."""
-    return look(metric).title
+    return look(metric, metrics).title
 
 
-def scale_of(metric: str, contenders: Iterable[Contender]) -> Scale:
+def scale_of(metric: str, contenders: Iterable[Contender], metrics: Mapping[str, Metric] | None = None) -> Scale:
     """Return the unit in which a metric of networks is written: it suits the first contender that has it."""
-    return suiting(metric, (c.metrics.get(metric, math.nan) for c in contenders if c.failure is None))
+    return suiting(metric, (c.metrics.get(metric, math.nan) for c in contenders if c.failure is None), metrics)
 
 
-def suiting(metric: str, values: Iterable[float]) -> Scale:
+def suiting(metric: str, values: Iterable[float], metrics: Mapping[str, Metric] | None = None) -> Scale:
     """Return the unit of a metric that suits the first known of the values."""
     first = next((value for value in values if math.isfinite(value) and value), None)
-    return Scale.of_metric(metric, [] if first is None else [first])
+    return Scale.of_metric(metric, [] if first is None else [first], metrics)
+
+
+def look_of(results: StudyResults, metric: str | None = None) -> Look:
+    """Return how a study shows a metric, which may be its own; that of its objective, if none is given."""
+    return look(results.problem.metric if metric is None else metric, results.problem.metrics)
 
 
 def study_scale(results: StudyResults, metric: str) -> Scale:
     """Return the unit in which the page of a study writes a metric of networks."""
-    return scale_of(metric, [contender for _, contender in results.contenders()])
+    return scale_of(metric, [contender for _, contender in results.contenders()], results.problem.metrics)
 
 
 def text_of(results: StudyResults, metric: str, value: float) -> str:

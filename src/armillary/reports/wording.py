@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from armillary.metrics import METRICS
 from armillary.spaces.space import Parameter
-from armillary.types import Value
+from armillary.types import Evaluations, Metric, Value
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -26,6 +26,7 @@ _WRITTEN = {
     "x": "X",
     "y": "Y",
 }
+_LONGEST_REASON = 40
 MISSING = "\u2013"  # an en dash
 TIMES = "\u00d7"
 ALPHA = "\u03b1"
@@ -74,15 +75,16 @@ _SCALED = {"bytes": ("B", 1.0), "s": ("s", 1.0), "cycles": ("cycles", 1.0), "pJ"
 """Units that take an SI prefix: the unit it goes before, and the factor that leads there."""
 
 
-def look(metric: str) -> Look:
+def look(metric: str, metrics: Mapping[str, Metric] | None = None) -> Look:
     """Return how to show a metric; one that has no look of its own goes by its unit, which may end its name.
 
-    The unit of a metric that nobody has registered is read from its name.
+    The unit of a metric that is not among the metrics is read from its name.
     """
     if metric in _LOOKS:
         return _LOOKS[metric]
+    metrics = METRICS if metrics is None else metrics
     by_name = next((unit for unit in _SCALED if metric.endswith(f"_{unit.lower()}")), "")
-    unit = METRICS[metric].unit if metric in METRICS else by_name
+    unit = metrics[metric].unit if metric in metrics else by_name
     words = title(metric.removesuffix("_" + re.sub("[^a-z0-9]+", "_", unit.lower())))
     if unit in _SCALED:
         return Look(words, *_SCALED[unit])
@@ -100,6 +102,19 @@ def title(name: str) -> str:
         words = words[:-1]
     text = " ".join(_WRITTEN.get(word, word) for word in words)
     return text[:1].upper() + text[1:]
+
+
+def with_unit(words: str, unit: str) -> str:
+    """Return the title of an axis with its unit, where it has one."""
+    return f"{words} ({unit})" if unit else words
+
+
+def reason(rows: Evaluations, row: int) -> str:
+    """Return in a few words why a row failed: what it lacked, else what its evaluator said, else the kind."""
+    if rows.failure_resource[row]:
+        return title(str(rows.failure_resource[row]))
+    detail = str(rows.failure_detail[row])
+    return detail if 0 < len(detail) <= _LONGEST_REASON else title(str(rows.failure_kind[row]))
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -167,9 +182,9 @@ class Scale:
         return Scale(factor / 10**power, f"{_PREFIXES[power]}{unit}")
 
     @staticmethod
-    def of_metric(metric: str, values: Iterable[float]) -> Scale:
+    def of_metric(metric: str, values: Iterable[float], metrics: Mapping[str, Metric] | None = None) -> Scale:
         """Return the scale for values of a metric."""
-        shown = look(metric)
+        shown = look(metric, metrics)
         return Scale.of(values, shown.unit, shown.factor) if shown.prefixed else Scale(shown.factor, shown.unit)
 
 
