@@ -65,6 +65,8 @@ def test_csv_keeps_any_text_and_number(tmp_path_factory, evaluations, assert_sam
                 for name, values in MIXED.columns(codes).items()},
         workload=np.array(texts, dtype=object),
         failure_detail=np.array(texts[::-1], dtype=object),
+        feasible=np.zeros(6, dtype=bool),  # so that its metrics may be anything
+        failure_kind=np.full(6, "infeasible", dtype=object),
         metrics={"runtime_s": np.array([*numbers, 0.1]), "mine_s": np.array([1e-300, *numbers])},
         time=np.array(["2026-01-01", "1969-12-31T23:59:59.999999", "NaT"] * 2, dtype="datetime64[us]"),
     )  # fmt: skip
@@ -72,6 +74,18 @@ def test_csv_keeps_any_text_and_number(tmp_path_factory, evaluations, assert_sam
     log.append(data)
     export_csv(log, folder / "out.csv")
     assert_same(import_csv(folder / "out.csv", MIXED, extra_metrics=["mine_s"]), data)
+
+
+@pytest.mark.parametrize(
+    ("metric", "cell", "allowed"),
+    [("runtime_s", cell, "a feasible row states a positive number") for cell in ("nan", "inf", "-1", "0")]
+    + [("dram_bytes", cell, "a feasible row states a finite number") for cell in ("nan", "inf", "-1")],
+)
+def test_feasible_rows_with_impossible_metrics_are_refused(sheet, metric, cell, allowed):
+    with pytest.raises(ArmillaryError, match=f"row 2: {metric}='{cell}' is not allowed; {allowed}"):
+        import_csv(sheet({**GOOD, "feasible": "true", metric: cell}), SPACE, workload="w")
+    failed = {**GOOD, "feasible": "false", metric: cell}
+    assert not import_csv(sheet(failed), SPACE, workload="w").feasible.any()
 
 
 def test_the_space_is_named_where_the_log_holds_several(tmp_path, evaluations):

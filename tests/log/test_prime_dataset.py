@@ -225,6 +225,7 @@ def test_a_record_that_is_no_example_is_refused(tmp_path):
     ("change", "message"),
     [
         ({"param_3": float_feature(5)}, "param_3=5 is not allowed; choose one of [4, 8, 16, 32, 64, 128, 256] (lanes)"),
+        ({"param_3": float_feature(float("nan"))}, "param_3=nan is not allowed; a parameter is a number"),
         ({"param_1": float_feature(1, 2)}, "param_1 must hold one float, it holds float_list [1.0, 2.0]"),
         ({"param_1": int_feature(1)}, "param_1 must hold one float, it holds int64_list [1]"),
         ({"param_1": b""}, "param_1 must hold one float, it holds nothing"),

@@ -103,3 +103,36 @@ def _show_import(found: Imported, log: str) -> None:
     if found.reasons:
         print("\nwhy rows failed")
         print_table([{"reason": reason, "rows": rows} for reason, rows in list(found.reasons.items())[:_REASONS]])
+
+
+@log_app.command("remove")
+def log_remove(
+    log: LogPath,
+    where: Annotated[str, typer.Option(help="An SQL condition on the view `log`, e.g. \"workload = 'asr'\".")],
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Take wrong rows out of a log; `armillary log restore` brings them back."""
+    from armillary.log.removal import remove
+    from armillary.log.store import Log
+
+    found = remove(Log(log), where)
+    print_result(
+        {**asdict(found), "log": log},
+        as_json,
+        lambda: print(f"{found.removed:,} rows removed, {found.left:,} left; `armillary log restore` brings them back"),
+    )
+
+
+@log_app.command("restore")
+def log_restore(
+    log: LogPath,
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Bring back the rows that were removed from a log."""
+    from armillary.log.removal import restore
+    from armillary.log.store import Log
+
+    rows = restore(Log(log))
+    print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows are back in {log}"))

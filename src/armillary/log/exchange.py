@@ -132,15 +132,18 @@ def _evaluations(sheet: Sheet, space: Space, metrics: Sequence[str], workload: s
     if column := sheet.column(SPACE_COLUMN):
         column.choose({space.name: space.name})
     feasible, kind, detail = _outcome(sheet)
+    design = {p.name: column.parameter(p) for p in space.parameters if (column := sheet.column(p.name))}
+    found = _metrics(sheet, metrics)
+    _check_possible(sheet, found, feasible)
     return Evaluations(
         space=space.name,
-        design={p.name: column.parameter(p) for p in space.parameters if (column := sheet.column(p.name))},
+        design=design,
         workload=_text(sheet, "workload", workload),
         context=_context(sheet),
         evaluator=_text(sheet, "evaluator", evaluator),
         version=_text(sheet, "version", ""),
         fidelity=_fidelity(sheet),
-        metrics=_metrics(sheet, metrics),
+        metrics=found,
         feasible=feasible,
         failure_kind=kind,
         failure_resource=_text(sheet, "failure_resource", ""),
@@ -185,6 +188,21 @@ def _metrics(sheet: Sheet, metrics: Sequence[str]) -> Mapping[str, NDArray[np.fl
         for name in sheet.names
         if name in metrics and (column := sheet.column(name))
     }
+
+
+def _check_possible(sheet: Sheet, metrics: Mapping[str, NDArray[np.float64]], feasible: NDArray[np.bool_]) -> None:
+    """Report feasible rows whose metric cannot be: infinite, negative, not a number, or zero where nothing has none."""
+    for name, values in metrics.items():
+        column = sheet.column(name)
+        assert column is not None
+        not_a_number = np.array([cell.strip().lower() == "nan" for cell in column.cells.to_pylist()], dtype=bool)[
+            column.codes
+        ]
+        positive = name in METRICS and METRICS[name].positive
+        impossible = values <= 0 if positive else (values < 0) & (name in METRICS)
+        wrong = not_a_number | np.isinf(values) | impossible
+        allowed = f"a feasible row states a {'positive' if positive else 'finite'} number"
+        column.reject(feasible & wrong, f"{allowed}, or nothing if it is unknown")
 
 
 def _text(sheet: Sheet, name: str, default: str) -> NDArray[np.object_]:

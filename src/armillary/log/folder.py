@@ -100,6 +100,17 @@ class Folder:
         except ArmillaryError as fault:
             raise LogWriteError(f"{fault}; what was logged before is intact") from fault.__cause__
 
+    def remove(self, name: str) -> None:
+        """Remove a file.
+
+        Raises:
+            LogWriteError: if the file system refuses.
+        """
+        try:
+            self._fs.rm(self.full_path(name))
+        except OSError as fault:
+            raise LogWriteError(f"{self.path}/{name}: cannot be removed ({fault.strerror or fault})") from fault
+
     def _write_remote(self, name: str, writer: Writer) -> None:
         unfinished = self.full_path(unfinished_name(name))
         with refusals_reported(f"{self.path.rstrip('/')}/{name}"):

@@ -78,7 +78,7 @@ class Fragments(Generic[Rows]):
         """
         stored = to_table(rows, self.table)
         name = _fragment_name()
-        self.folder.write(name, lambda file: _write_parquet(stored, file))
+        self.folder.write(name, lambda file: write_parquet(stored, file))
         return name
 
     def all(self) -> list[Fragment]:
@@ -189,7 +189,8 @@ def _fragment_name() -> str:
     return f"{now}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
 
 
-def _write_parquet(table: pa.Table, file: Any) -> None:
+def write_parquet(table: pa.Table, file: Any) -> None:
+    """Write a table as fragments are written, its metadata with it."""
     # Metrics are nearly all different, so that a dictionary for them would only cost time.
     repeating = [field.name for field in table.schema if not pa.types.is_float64(field.type)]
     repeating += [name for name in table.column_names if name.startswith("context_")]

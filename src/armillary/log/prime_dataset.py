@@ -116,6 +116,8 @@ def _parse(path: Path, records: Sequence[Record], faults: Faults) -> _Batch:
             values = features[name].float_list.value  # an absent feature reads as an empty list
             if len(values) == 1:
                 floats[row, column] = values[0]
+                if name in PARAMETERS and np.isnan(values[0]):
+                    faults.add(f"{place}: {name}={values[0]:g} is not allowed; a parameter is a number")
             elif name in PARAMETERS or values or features[name].WhichOneof("kind"):
                 faults.add(f"{place}: {name} must hold one float, it holds {_shown(features[name])}")
         flag = features["infeasible"].int64_list.value

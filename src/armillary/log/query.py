@@ -21,7 +21,7 @@ LOG_VIEW = "log"
 LAYER_RUNS_VIEW = "layer_runs"
 
 # The text of `Failure.__str__`, so that a query and a message call a failure the same.
-_FAILURE_TEXT = """
+FAILURE_TEXT = """
 CASE
   WHEN feasible THEN NULL
   WHEN failure_kind <> 'infeasible' THEN failure_kind || ': ' || failure_detail
@@ -76,7 +76,7 @@ class _View:
     @property
     def selection(self) -> str:
         filled = ", ".join(f"coalesce({name}, '') AS {name}" for name in self.since)
-        return f'* {f"REPLACE ({filled})" if filled else ""}, {_FAILURE_TEXT} AS "{FAILURE_COLUMN}"'
+        return f'* {f"REPLACE ({filled})" if filled else ""}, {FAILURE_TEXT} AS "{FAILURE_COLUMN}"'
 
 
 def _views(log: Log, sql: str) -> tuple[list[_View], list[str]]:

@@ -12,6 +12,7 @@ from armillary.log.schema import EVALUATIONS, LAYER_RUNS
 from armillary.types import ArmillaryError, Evaluations, LayerRun
 
 LAYERS_FOLDER = LAYER_RUNS.name
+REMOVED_FOLDER = "removed"
 
 
 class Log:
@@ -27,7 +28,7 @@ class Log:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         folder = Folder(path)
         self.path = folder.path
-        self.of_evaluations = Fragments(self.path, folder, EVALUATIONS, beside=(LAYERS_FOLDER,))
+        self.of_evaluations = Fragments(self.path, folder, EVALUATIONS, beside=(LAYERS_FOLDER, REMOVED_FOLDER))
         self.of_layer_runs = Fragments(self.path, folder.inside(LAYERS_FOLDER), LAYER_RUNS)
 
     @property
