@@ -253,8 +253,9 @@ def _show_study(study: StudyResults, folder: StudyFolder) -> None:
         print(
             f"{fidelity}  {shown[metric].text(metrics[metric])}" if metric in metrics else f"{fidelity}  not feasible"
         )
-    if study.facts:
-        print("\n" + ", ".join(f"{name} {_told(value)}" for name, value in study.facts.items()))
+    told = [", ".join(f"{name} {_told(value)}" for name, value in study.facts.items())] if study.facts else []
+    if study.remarks or told:
+        print("\n" + "\n".join(study.remarks or told))
     if study.proposals is not None and study.candidates is None:
         _show_proposals(study, folder)
     print(f"report  {folder.report}\ndesign  {folder.design}")

@@ -65,7 +65,9 @@ def _note(results: StudyResults) -> str:
     first = f"The first {shown} of {count} designs" if count > shown else f"{count} designs"
     what = "that the surrogate proposed and the evaluator then measured" if verified else "to evaluate next"
     notes = [f"{first} {what}, the best first; proposals.csv holds all of them.", *map(_sentence, results.warnings)]
-    if results.facts:
+    if results.remarks:
+        notes.append(f"The surrogate: {'; '.join(results.remarks)}.")
+    elif results.facts:
         notes.append(f"The surrogate: {listed([f'{name} {_fact(value)}' for name, value in results.facts.items()])}.")
     return " ".join(notes)
 

@@ -45,7 +45,7 @@ from armillary.studies.results import Candidates, Contender, Importances, Propos
 from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
 from armillary.studies.subject import Simulator
-from armillary.surrogates import Savable
+from armillary.surrogates import Savable, TellsRemarks
 from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload
@@ -291,6 +291,7 @@ class _Recipe:
             "combination": self.combination.words,
             "evaluator": [setting.spec.name, setting.spec.version],
             "facts": dict(model.facts()),
+            "remarks": list(model.remarks) if isinstance(model, TellsRemarks) else [],
             "warnings": self._warnings(setting, model),
             **selection_of(model),
             **reliability_of(model),
@@ -463,5 +464,6 @@ def load_joint_design(folder: StudyFolder, template: Template, workloads: Sequen
         reliability=None if results["brier"] is None else Reliability(results["brier"], bins_of(results)),
         combination=results["combination"],
         facts=results["facts"],
+        remarks=tuple(results["remarks"]),
         warnings=tuple(results["warnings"]),
     )

@@ -182,7 +182,7 @@ class StudyResults:
     its section says so or is left out. `front` is what several objectives trade. `proof` holds designs that were
     measured again on a truer evaluator. `command` runs the study again, `report_command` only writes the page
     again. `proposals` are designs that nobody has evaluated yet. `combination` says how several workloads became
-    one, `facts` what there is to tell of the surrogate, `warnings` what a reader of the proposals should know.
+    one, `facts` and `remarks` what there is to tell of the surrogate, `warnings` what a reader of the proposals should know.
     """
 
     title: str
@@ -208,6 +208,7 @@ class StudyResults:
     proposals: Proposed | None = None
     combination: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
