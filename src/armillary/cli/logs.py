@@ -97,7 +97,7 @@ def _export_to_optuna(
     study_name: str | None,
     as_json: bool,
 ) -> None:
-    from armillary.integrations.optuna.export import export
+    from armillary.integrations.optuna.exports import export
     from armillary.integrations.optuna.storage import without_password
     from armillary.log.store import Log
     from armillary.studies.asking import asked_bounds, asked_objectives

@@ -85,7 +85,8 @@ class Study:
         """Return n designs to evaluate; `design["name"]` is a value of one, `design.as_dict()` are all.
 
         Raises:
-            ArmillaryError: if n is not positive, no design is left, or the optimizer proposes mappings too.
+            ArmillaryError: if n is not positive, no design keeps to the bounds that laws tell, or the optimizer
+                proposes mappings too.
         """
         candidates = self._optimizer.ask(n)
         if any(candidate.mappings is not None or candidate.search is not None for candidate in candidates):

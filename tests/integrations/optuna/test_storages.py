@@ -8,7 +8,7 @@ import pytest
 from optuna.trial import TrialState
 
 from armillary.integrations.optuna import export
-from armillary.integrations.optuna.export import distribution_of
+from armillary.integrations.optuna.exports import distribution_of
 from armillary.integrations.optuna.imports import guesses_of, import_study, read_study
 from armillary.log.store import Log
 from armillary.problems.problem_file import read_problem

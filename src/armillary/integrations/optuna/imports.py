@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from armillary.integrations.optuna.export import OURS, REASON, ROW, WORKLOAD
+from armillary.integrations.optuna.exports import OURS, REASON, ROW, WORKLOAD
 from armillary.integrations.optuna.storage import study_of, without_password
 from armillary.log.faults import Faults
 from armillary.log.own_rows import rows_of
