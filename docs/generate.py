@@ -10,6 +10,7 @@ from pathlib import Path
 
 import house_picture
 import pyarrow as pa
+import python_reference
 import typer
 
 from armillary import evaluators, optimizers, surrogates
@@ -240,13 +241,14 @@ def index_page() -> str:
         ("optimizers", ", ".join(sorted(optimizers.REGISTRY.members))),
         ("benchmarks", ", ".join(BENCHES.names())),
     ]
-    toctree = "```{toctree}\ncli\ntemplates\nworkloads\nlog\n```"
+    toctree = "```{toctree}\ncli\npython\ntemplates\nworkloads\nlog\n```"
     return "\n\n".join(["# Reference", "Generated from the code.", toctree, table(("kind", "members"), members)])
 
 
 PAGES = {
     "index.md": index_page,
     "cli.md": commands,
+    "python.md": python_reference.page,
     "templates.md": template_pages,
     "workloads.md": workload_page,
     "log.md": log_page,

@@ -13,9 +13,9 @@ import armillary
 
 ROOT = Path(armillary.__file__).parent
 ORDER = (
-    "types", "registry", "yaml_file", "atomic_file", "cores", "metrics", "workloads", "spaces", "problems", "hardware",
-    "tools", "cost_model", "mapping", "evaluators", "log", "execution", "surrogates", "optimizers", "studies",
-    "reports", "benchmarks", "console", "cli", "testing",
+    "types", "registry", "yaml_file", "atomic_file", "cores", "notebook", "metrics", "workloads", "spaces", "problems",
+    "hardware", "tools", "cost_model", "mapping", "evaluators", "log", "execution", "surrogates", "optimizers",
+    "studies", "reports", "integrations", "benchmarks", "console", "cli", "testing",
 )  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))
 LONGEST_MODULE, LONGEST_FUNCTION = 600, 60
@@ -159,6 +159,7 @@ def test_modules_and_functions_stay_short():
         "from armillary.cli import main; import sys; sys.argv = ['armillary', 'templates', '--json']; main()",
         "from armillary import evaluators, optimizers, surrogates; optimizers.names(); surrogates.names()",
         "from armillary.log import store",
+        "import armillary; armillary.Study, armillary.Log, armillary.Problem",
     ],
 )
 def test_loads_neither_torch_nor_a_tool(code):

@@ -11,12 +11,20 @@ import typer
 from armillary.cli.choices import Choosing
 from armillary.cli.shared import (
     DEFAULT_TEMPLATE,
+    Bounds,
     Json,
     LogPath,
+    Maximize,
+    Minimize,
     ProblemPath,
     Seed,
+    StudyName,
     TemplateOrProblem,
+    bounds_of,
     log_app,
+    networks_of,
+    objectives_of,
+    subject_of,
     template_of,
 )
 from armillary.console import print_result, print_table, progress_bars
@@ -42,27 +50,85 @@ def log_query(
     print_result(rows, as_json, lambda: print_table(rows))
 
 
-@log_app.command("export")
+@log_app.command("export", cls=Choosing)
 def log_export(
-    csv: Annotated[Path, typer.Option("--csv", help="The CSV file to write.")],
     log: LogPath,
+    csv: Annotated[Path | None, typer.Option("--csv", help="The CSV file to write.")] = None,
+    optuna: Annotated[
+        str | None,
+        typer.Option("--optuna", help="The address of an Optuna storage to add the rows to that it lacks."),
+    ] = None,
+    template: TemplateOrProblem = None,
+    problem: ProblemPath = None,
+    minimize: Minimize = None,
+    maximize: Maximize = None,
+    bound: Bounds = None,
+    study_name: StudyName = None,
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
-    """Write the evaluations of a log as CSV."""
+    """Write the evaluations of a log as CSV, or as trials of an Optuna storage, which optuna-dashboard shows."""
+    if (csv is None) == (optuna is None):
+        raise ArmillaryError("give either --csv FILE or --optuna URL")
+    if optuna is not None:
+        _export_to_optuna(optuna, log, template, problem, minimize, maximize, bound, study_name, as_json)
+        return
+    asked = {"--template": template, "--problem": problem, "--minimize": minimize, "--maximize": maximize,
+             "--bound": bound, "--study-name": study_name}  # fmt: skip
+    given = [name for name, value in asked.items() if value is not None]
+    if given:
+        raise ArmillaryError(f"{given[0]} goes with --optuna; a CSV file holds all rows as they are")
     from armillary.log.exchange import export_csv
     from armillary.log.store import Log
 
+    assert csv is not None
     rows = export_csv(Log(log), csv)
     print_result({"rows": rows, "file": str(csv)}, as_json, lambda: print(f"{rows:,} rows in {csv}"))
 
 
+def _export_to_optuna(
+    address: str,
+    log: str,
+    template: str | None,
+    problem: Path | None,
+    minimize: list[str] | None,
+    maximize: list[str] | None,
+    bound: list[str] | None,
+    study_name: str | None,
+    as_json: bool,
+) -> None:
+    from armillary.integrations.optuna.exports import export
+    from armillary.integrations.optuna.storage import without_password
+    from armillary.log.store import Log
+    from armillary.studies.asking import asked_bounds, asked_objectives
+
+    subject = subject_of(template, problem)
+    rows = Log(log).evaluations(subject.name)
+    names = list(dict.fromkeys(rows.workload.tolist()))
+    chosen = subject.template(networks_of(subject, names))
+    objectives = asked_objectives(chosen, objectives_of(minimize, maximize))
+    asked = chosen.asked(objectives, asked_bounds(chosen, bounds_of(bound)), ())
+    with progress_bars() as on_progress:
+        done = export(rows, asked, address, study_name=study_name, on_progress=on_progress)
+    place = without_password(address)
+
+    def show() -> None:
+        for study in done:
+            print(f"{study.new:,} trials added to study {study.study!r} of {place}, which has {study.trials:,}")
+
+    print_result({"storage": place, "studies": [asdict(study) for study in done]}, as_json, show)
+
+
 @log_app.command("import", cls=Choosing)
 def log_import(
-    files: Annotated[
-        list[Path], typer.Argument(help="CSV or Parquet files, or TFRecord files of PRIME's public dataset.")
-    ],
     log: LogPath,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="CSV or Parquet files, or TFRecord files of PRIME's public dataset.")
+    ] = None,
+    optuna: Annotated[
+        str | None, typer.Option("--optuna", help="The address of an Optuna storage instead, with --problem.")
+    ] = None,
+    study_name: StudyName = None,
     template: TemplateOrProblem = None,
     problem: ProblemPath = None,
     workload: Annotated[str | None, typer.Option(help="Workload of rows that do not name theirs.")] = None,
@@ -76,19 +142,35 @@ def log_import(
     from armillary.studies.imports import import_files, import_own_files
     from armillary.studies.own import OwnProblem
 
+    if (not files) == (optuna is None):
+        raise ArmillaryError("give either files or --optuna URL")
+    if optuna is None and study_name is not None:
+        raise ArmillaryError(f"--study-name {study_name!r} goes with --optuna")
     if problem is None:
+        if optuna is not None:
+            raise ArmillaryError(
+                f"--optuna {optuna!r} goes with --problem; `armillary problem init` writes a first one"
+            )
         if skip_faulty:
             raise ArmillaryError("--skip-faulty goes with --problem; a template's file is all right or refused")
         chosen = template_of(template or DEFAULT_TEMPLATE, [workload] if workload else ())
         with progress_bars() as on_progress:
-            rows = import_files(files, log, chosen, workload, on_progress=on_progress)
+            rows = import_files(files or [], log, chosen, workload, on_progress=on_progress)
         print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows appended to {log}"))
         return
     if template is not None:
         raise ArmillaryError(f"--template {template!r} and --problem {str(problem)!r} exclude each other; give one")
     own = OwnProblem.read(problem)
-    with progress_bars() as on_progress:
-        found = import_own_files(files, log, own, workload=workload, skip_faulty=skip_faulty, on_progress=on_progress)
+    if optuna is not None:
+        from armillary.integrations.optuna.imports import import_study, read_study
+
+        table = read_study(optuna, study_name)
+        found = import_study(table, log, own, workload=workload, skip_faulty=skip_faulty)
+    else:
+        with progress_bars() as on_progress:
+            found = import_own_files(
+                files or [], log, own, workload=workload, skip_faulty=skip_faulty, on_progress=on_progress
+            )
     print_result({**asdict(found), "log": log}, as_json, lambda: _show_import(found, log))
 
 

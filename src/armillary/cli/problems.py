@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from armillary.cli.shared import Json, Seed, app
+from armillary.cli.shared import Json, Seed, StudyName, app, is_address
 from armillary.console import print_result, print_table
 from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.log.sheet import Sheet
+    from armillary.studies.guessing import Guess
 
 problem_app = typer.Typer(help="Your own parameters, metrics and simulator, in one file.", no_args_is_help=True)
 app.add_typer(problem_app, name="problem")
@@ -18,23 +24,25 @@ app.add_typer(problem_app, name="problem")
 
 @problem_app.command("init")
 def problem_init(
-    runs: Annotated[Path, typer.Argument(help="A CSV or Parquet file of runs.")],
+    runs: Annotated[
+        str,
+        typer.Argument(help="A CSV or Parquet file of runs, or the address of an Optuna storage: sqlite:///runs.db."),
+    ],
     out: Annotated[Path, typer.Option(help="The problem file to write.")] = Path("problem.yaml"),
-    name: Annotated[str | None, typer.Option(help="Of the problem; default: the file's.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the problem; default: the file's or the study's.")] = None,
+    study_name: StudyName = None,
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
     """Guess a problem file from runs, and say what was guessed and why."""
     from armillary.atomic_file import replaced
-    from armillary.log.sheet import read_table
     from armillary.problems.problem_file import read_problem
-    from armillary.studies.guessing import guess, problem_text, told
+    from armillary.studies.guessing import problem_text, told
 
     if out.exists():
         raise ArmillaryError(f"{out}: exists already; name another file with --out, or remove it")
-    sheet = read_table(runs)
-    guesses = guess(sheet)
-    text = problem_text(name or runs.stem, guesses, str(runs), sheet)
+    sheet, guesses, found = _seen(runs, study_name)
+    text = problem_text(name or found, guesses, runs, sheet)
     with replaced(out) as unfinished:
         unfinished.write_text(text)
     problem = read_problem(out)
@@ -47,11 +55,33 @@ def problem_init(
             f"\n{out}: {len(problem.space.parameters)} parameters, {problem.space.size:,} designs, the goal is "
             f"{problem.objectives[0].metric}\nCheck it: the goal, bounds (at_most, at_least) and which designs can "
             f"exist (constraints) are yours to say. Then:\n"
-            f"  armillary log import {runs} --problem {out} --log {problem.name}.log\n"
+            f"  armillary log import {_again(runs, study_name)} --problem {out} --log {problem.name}.log\n"
             f"  armillary design --problem {out} --log {problem.name}.log"
         )
 
     print_result(content, as_json, show)
+
+
+def _seen(runs: str, study_name: str | None) -> tuple[Sheet, tuple[Guess, ...], str]:
+    """Return the cells of runs, what their columns were taken for, and the name of the file or study."""
+    from armillary.log.sheet import read_table
+    from armillary.studies.guessing import guess
+
+    if not is_address(runs):
+        if study_name is not None:
+            raise ArmillaryError(f"--study-name {study_name!r} goes with a storage of Optuna; {runs} is a file")
+        sheet = read_table(Path(runs))
+        return sheet, guess(sheet), Path(runs).stem
+    from armillary.integrations.optuna.imports import guesses_of, read_study
+
+    table = read_study(runs, study_name)
+    return table.sheet, guesses_of(table), re.sub(r"[^\w.-]+", "-", table.name)  # files are named after it
+
+
+def _again(runs: str, study_name: str | None) -> str:
+    if not is_address(runs):
+        return runs
+    return f"--optuna {runs}" + ("" if study_name is None else f" --study-name {shlex.quote(study_name)}")
 
 
 @problem_app.command("show")

@@ -130,11 +130,19 @@ SurrogateName = Annotated[
     str | None,
     typer.Option("--surrogate", help="One of {surrogates}; default: hurdle.", autocompletion=completing("surrogates")),
 ]
+StudyName = Annotated[
+    str | None, typer.Option("--study-name", help="The study of an Optuna storage that holds several.")
+]
 Maximize = Annotated[list[str] | None, typer.Option("--maximize", help="A metric to maximise. Repeatable.")]
 WorkloadNames = Annotated[
     list[str] | None,
     typer.Option("--workload", help="A name of the zoo, an ONNX file, or a workload of the problem. Repeatable."),
 ]
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is the address of a storage, not a file."""
+    return "://" in text
 
 
 def evaluating(simulator: Simulator, subject: Subject) -> tuple[EvaluatorSpec, Make]:

@@ -74,8 +74,24 @@ def read_own_rows(
     Raises:
         ArmillaryError: if the file cannot be read, or lacks a column; names every column that is missing.
     """
-    sheet = read_table(path)
-    return _Reader(path, sheet, problem).rows(workload, candidates, contexts or {})
+    return rows_of(str(path), read_table(path), problem, workload=workload, candidates=candidates, contexts=contexts)
+
+
+def rows_of(
+    source: str,
+    sheet: Sheet,
+    problem: ProblemFile,
+    *,
+    workload: str | None = None,
+    candidates: NDArray[np.int64] | None = None,
+    contexts: Mapping[str, Mapping[str, float]] | None = None,
+) -> OwnRows:
+    """Return the rows of cells that were read from a source, as messages call it; see `read_own_rows`.
+
+    Raises:
+        ArmillaryError: if a column is missing; names every one.
+    """
+    return _Reader(source, sheet, problem).rows(workload, candidates, contexts or {})
 
 
 def read_candidates(path: Path, problem: ProblemFile) -> NDArray[np.int64]:
@@ -85,7 +101,7 @@ def read_candidates(path: Path, problem: ProblemFile) -> NDArray[np.int64]:
         ArmillaryError: if the file cannot be read, lacks a parameter, or lists a value that the problem does not allow.
     """
     sheet = read_table(path)
-    reader = _Reader(path, sheet, problem)
+    reader = _Reader(str(path), sheet, problem)
     reader.check_columns(metrics=False)
     design = reader.design()
     if reader.kinds.found:
@@ -95,9 +111,9 @@ def read_candidates(path: Path, problem: ProblemFile) -> NDArray[np.int64]:
 
 
 class _Reader:
-    """Reads the columns of one file."""
+    """Reads the columns of one file, or of what else has columns."""
 
-    def __init__(self, path: Path, sheet: Sheet, problem: ProblemFile) -> None:
+    def __init__(self, path: str, sheet: Sheet, problem: ProblemFile) -> None:
         self._path, self._sheet, self._problem = path, sheet, problem
         self._log = problem.form.log
         self._held = {name: self._log.columns.get(name, name) for name in sheet.names}

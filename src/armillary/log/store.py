@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from armillary.log.dataframe import to_dataframe
 from armillary.log.folder import Folder
 from armillary.log.fragments import Fragment, Fragments, Skipped, other_space
 from armillary.log.layer_runs import LayerRuns, runs_of_each
 from armillary.log.schema import EVALUATIONS, LAYER_RUNS
+from armillary.notebook import html_table
 from armillary.types import ArmillaryError, Evaluations, LayerRun
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LAYERS_FOLDER = LAYER_RUNS.name
 REMOVED_FOLDER = "removed"
@@ -83,6 +89,34 @@ class Log:
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
         return self.of_evaluations.read(space)
+
+    def to_dataframe(self, space: str | None = None) -> pd.DataFrame:
+        """Return all evaluations of a space as a pandas data frame, a row each, in the order of their appending.
+
+        Parameters come first, then metrics, `feasible`, `failure` (why not, in words; None if feasible), and the rest.
+
+        Args:
+            space: its name; not needed where the log holds one space.
+
+        Raises:
+            ArmillaryError: if there are none, or no space is named and there are several.
+            NewerSchemaError: if a fragment was written by a later Armillary.
+        """
+        if space is None:
+            known = self.spaces()
+            if len(known) != 1:
+                told = f"the spaces {known}; name one" if known else "no evaluations"
+                raise ArmillaryError(f"log {self.path} holds {told}")
+            space = known[0]
+        return to_dataframe(self.evaluations(space))
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, f"{len(held):,}", f"{int(held.feasible.sum()):,}", ", ".join(dict.fromkeys(held.workload)))
+            for name in self.spaces()
+            for held in [self.evaluations(name)]
+        ]
+        return html_table(f"Log {self.path}", ("space", "evaluations", "feasible", "workloads"), rows)
 
     def layer_runs(self, space: str) -> LayerRuns:
         """Return all layer runs of a space, in the order in which they were appended.

@@ -86,6 +86,10 @@ class CodedOptimizer(ABC):
         if candidates:
             self.tell_codes(self.space.encode([candidate.design for candidate in candidates]), outcomes)
 
+    def avoid(self, codes: NDArray[np.int64]) -> None:
+        """Ask none of these designs, shape [designs, parameters], whose results are still to come."""
+        self._met.update(keys(codes))
+
     def tell_codes(self, codes: NDArray[np.int64], outcomes: Outcomes) -> None:
         """Take what became of designs given as value indices, shape [designs, parameters]."""
         one = len(self.problem.objectives) == 1

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.notebook import html_table
 from armillary.types import ArmillaryError, Design, Value
 
 
@@ -85,6 +86,10 @@ class Space:
     def one_hot_width(self) -> int:
         """Length of the concatenated one-hot encoding."""
         return sum(self.cardinalities)
+
+    def _repr_html_(self) -> str:
+        rows = [(p.name, p.kind, p.unit, _shown(p.values)) for p in self.parameters]
+        return html_table(f"{self.name}: {self.size:,} designs", ("parameter", "kind", "unit", "values"), rows)
 
     def design(self, codes: Sequence[int] | NDArray[np.int64]) -> Design:
         """Return the design that the value indices (one per parameter) stand for."""
@@ -162,6 +167,13 @@ class Space:
 
 
 _NUMBERS = "biuf"
+_MOST_SHOWN = 12
+
+
+def _shown(values: Sequence[Value]) -> str:
+    """Return values in words, of many only the first and the last."""
+    few = len(values) <= _MOST_SHOWN
+    return ", ".join(map(str, values)) if few else f"{values[0]} to {values[-1]}, {len(values)} values"
 
 
 def _codes(parameter: Parameter, column: NDArray[Any]) -> NDArray[np.int64]:

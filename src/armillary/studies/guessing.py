@@ -96,9 +96,7 @@ class _Column:
 
     @property
     def words(self) -> list[str]:
-        return [
-            word for word in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", self.name).lower()) if word
-        ]
+        return _words(self.name)
 
     @property
     def distinct(self) -> int:
@@ -117,7 +115,7 @@ def guess(sheet: Sheet) -> tuple[Guess, ...]:
         for column in columns:
             if column.name not in found and (why := find(column)) is not None and role not in _roles(found):
                 found[column.name] = Guess(column.name, column.name, role, why)  # type: ignore[arg-type]
-    names = _Names()
+    names = Names()
     for column in columns:
         if column.name not in found:
             found[column.name] = _parameter_or_metric(column, names)
@@ -215,13 +213,14 @@ def _workload(column: _Column) -> str | None:
     return f"its name; {column.distinct} workloads"
 
 
-class _Names:
+class Names:
     """Gives columns names that a problem file allows, each once."""
 
     def __init__(self) -> None:
         self._taken: set[str] = set()
 
     def of(self, column: str) -> str:
+        """Return the name of a column."""
         name = re.sub(r"\W+", "_", column).strip("_") or "column"
         if name[0].isdigit():
             name = f"p_{name}"
@@ -233,7 +232,7 @@ class _Names:
         return name
 
 
-def _parameter_or_metric(column: _Column, names: _Names) -> Guess:
+def _parameter_or_metric(column: _Column, names: Names) -> Guess:
     name = names.of(column.name)
     if not column.filled:
         return Guess(column.name, name, "ignored", "it is empty")
@@ -249,15 +248,14 @@ def _parameter_or_metric(column: _Column, names: _Names) -> Guess:
 def _of_numbers(column: _Column, name: str) -> Guess:
     values = np.unique(column.numbers[np.isfinite(column.numbers)])
     few = len(values) <= min(_MOST_VALUES, max(8, column.rows // 5))
-    unit = _unit(column)
+    unit = unit_of(column.name)
     sounds = any(word in (*_LESS, *_MORE) for word in column.words)
     if len(values) == column.rows and (np.diff(values) == 1).all() and not sounds:
         return Guess(column.name, name, "ignored", "it numbers the rows")
     measured = not _OUTCOMES.isdisjoint(column.words) or (sounds and len(values) > 8)
     if len(values) > 1 and (column.has_gaps or not few or measured):
         why = "it is missing where runs failed" if column.has_gaps else f"{len(values):,} different numbers"
-        metric = OURS.get(name)
-        return Guess(column.name, name, "metric", why, {"unit": metric.unit if metric is not None else unit})
+        return Guess(column.name, name, "metric", why, {"unit": unit_of(name) if name in OURS else unit})
     form, why = _spread(values.tolist())
     return Guess(column.name, name, "parameter", why, form | ({} if unit == "1" else {"unit": unit}))
 
@@ -283,8 +281,15 @@ def _spread(numbers: Sequence[float]) -> tuple[dict[str, Any], str]:
     return {"values": values, "scale": "linear"} if len(values) > 2 else {"values": values}, f"{len(values)} numbers"
 
 
-def _unit(column: _Column) -> str:
-    return next((_UNITS[word] for word in reversed(column.words) if word in _UNITS), "1")
+def unit_of(name: str) -> str:
+    """Return the unit of a metric of ours, else the one that a column's name ends in or holds; 1 if none does."""
+    if name in OURS:
+        return OURS[name].unit
+    return next((_UNITS[word] for word in reversed(_words(name)) if word in _UNITS), "1")
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.split(r"[^a-z0-9]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()) if word]
 
 
 def _with_goal(guesses: Sequence[Guess]) -> tuple[Guess, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from armillary.hardware.template import Template
 from armillary.log.exchange import import_csv, import_prime_tfrecords
-from armillary.log.own_rows import fingerprints, read_own_rows
+from armillary.log.own_rows import OwnRows, fingerprints, read_own_rows
 from armillary.log.store import Log
 from armillary.studies.own import OwnProblem
 from armillary.studies.progress import OnProgress, silent
@@ -106,26 +106,33 @@ def import_own_files(
     for done, path in enumerate(files):
         on_progress("reading files", done, len(files))
         found = read_own_rows(path, own.file, workload=workload, candidates=own.candidates, contexts=contexts)
-        if found.faulty and not skip_faulty:
-            told = "\n  ".join(found.faults)
-            raise ArmillaryError(
-                f"{path}: {found.faulty:,} of {found.faulty + len(found.evaluations):,} rows have faults; nothing was "
-                f"imported (--skip-faulty leaves them out)\n  {told}"
-            )
-        read.append((path, found))
+        if not skip_faulty:
+            _check_faultless(str(path), found)
+        read.append((str(path), found))
     on_progress("reading files", len(files), len(files))
+    return import_own_rows(read, log, skip_faulty=skip_faulty)
+
+
+def import_own_rows(read: Sequence[tuple[str, OwnRows]], log: str, *, skip_faulty: bool = False) -> Imported:
+    """Append rows that were read from sources, each named, to a log, each row once; see `import_own_files`.
+
+    Raises:
+        ArmillaryError: if a source has faulty rows that are not to be left out; tells every kind of fault.
+    """
+    for source, found in read if not skip_faulty else ():
+        _check_faultless(source, found)
     every = Evaluations.concat([found.evaluations for _, found in read])
     fresh = _unlogged(every, Log(log))
     if len(fresh):
         Log(log).append(fresh)
-    several = len(files) > 1
+    several = len(read) > 1
     return Imported(
         rows=len(fresh),
         feasible=int(fresh.feasible.sum()),
         known=len(every) - len(fresh),
         faulty=sum(found.faulty for _, found in read),
-        faults=tuple(_of_file(path, line, several) for path, found in read for line in found.faults),
-        notes=tuple(_of_file(path, line, several) for path, found in read for line in found.notes),
+        faults=tuple(_of_source(source, line, several) for source, found in read for line in found.faults),
+        notes=tuple(_of_source(source, line, several) for source, found in read for line in found.notes),
         reasons=dict(Counter(fresh.failure_detail[~fresh.feasible].tolist()).most_common()),
     )
 
@@ -139,5 +146,14 @@ def _unlogged(rows: Evaluations, log: Log) -> Evaluations:
     return rows.select(np.sort(first[first >= before]) - before)
 
 
-def _of_file(path: Path, line: str, several: bool) -> str:
-    return f"{path}: {line}" if several else line
+def _check_faultless(source: str, found: OwnRows) -> None:
+    if found.faulty:
+        told = "\n  ".join(found.faults)
+        raise ArmillaryError(
+            f"{source}: {found.faulty:,} of {found.faulty + len(found.evaluations):,} rows have faults; nothing was "
+            f"imported (--skip-faulty leaves them out)\n  {told}"
+        )
+
+
+def _of_source(source: str, line: str, several: bool) -> str:
+    return f"{source}: {line}" if several else line

@@ -1,0 +1,1 @@
+"""Armillary inside other people's tools."""
