@@ -182,7 +182,7 @@ class StudyResults:
     its section says so or is left out. `front` is what several objectives trade. `proof` holds designs that were
     measured again on a truer evaluator. `command` runs the study again, `report_command` only writes the page
     again. `proposals` are designs that nobody has evaluated yet. `combination` says how several workloads became
-    one, `facts` and `remarks` what there is to tell of the surrogate, `warnings` what a reader of the proposals should know.
+    one, `facts` and `remarks` what there is to tell of the surrogate, `warnings` what to know of the proposals.
     """
 
     title: str
