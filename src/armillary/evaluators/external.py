@@ -92,6 +92,9 @@ class ExternalEvaluator:
         ArmillaryError: if the program is not installed; says how to install it.
     """
 
+    _folder: Path | None = None
+    """Where the program runs; None: where we run."""
+
     def __init__(self, program: Program, spec: EvaluatorSpec) -> None:
         if shutil.which(program.command[0]) is None:
             how = f"; {program.install}" if program.install else ""
@@ -131,7 +134,11 @@ class ExternalEvaluator:
         """
         program = self._program
         command = Command(
-            program.command, stdin=request, environment=program.environment, time_limit_s=program.time_limit_s
+            program.command,
+            stdin=request,
+            environment=program.environment,
+            time_limit_s=program.time_limit_s,
+            folder=self._folder,
         )
         ended = run(command, keep_failed=True, accident_of=shell_accident)
         if ended.hit_time_limit:
@@ -177,7 +184,7 @@ class OwnEvaluator(ExternalEvaluator):
     """The simulator of a user's own problem.
 
     Beside answers of the form above it may print a row as the user's files hold it, `{"latency": 1.2, "status": "OK"}`;
-    the problem file then says what that means.
+    the problem file then says what that means. It runs in the folder of that file.
 
     Args:
         file: the problem, which names the simulator.
@@ -189,7 +196,7 @@ class OwnEvaluator(ExternalEvaluator):
 
     def __init__(self, file: ProblemFile, spec: EvaluatorSpec) -> None:
         super().__init__(_program_of(file), spec)
-        self._file = file
+        self._file, self._folder = file, file.path.resolve().parent
 
     def _design(self, design: Design) -> Mapping[str, Any]:
         return {name: self._file.value(name, value) for name, value in design.items}
