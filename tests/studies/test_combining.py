@@ -55,7 +55,7 @@ def test_what_cannot_be_combined_is_refused(names, weights, worst, message):
 def test_a_design_counts_where_every_workload_has_it():
     found = combined(
         rows(("a", 1, 1.0), ("a", 2, 2.0), ("b", 1, 3.0), ("b", 3, 9.0), ("c", 1, 99.0)),
-        Combination.of(["a", "b"]), LESS, ["area_mm2"],
+        Combination.of(["a", "b"]), [LESS], ["area_mm2"],
     )  # fmt: skip
     (row,) = found.to_list()
     assert row.design.as_dict() == {"x": 1}
@@ -64,21 +64,21 @@ def test_a_design_counts_where_every_workload_has_it():
 
 
 def test_a_design_that_fails_on_one_workload_fails():
-    found = combined(rows(("a", 1, 1.0), ("b", 1, None)), Combination.of(["a", "b"]), LESS, [])
+    found = combined(rows(("a", 1, 1.0), ("b", 1, None)), Combination.of(["a", "b"]), [LESS], [])
     (row,) = found.to_list()
     assert (row.feasible, row.metrics) == (False, {})
     assert row.failure is not None
 
 
 def test_one_workload_stays_as_it_is():
-    found = combined(rows(("a", 1, 1.0), ("b", 1, 3.0), ("a", 1, 2.0)), Combination.of(["a"]), LESS, [])
+    found = combined(rows(("a", 1, 1.0), ("b", 1, 3.0), ("a", 1, 2.0)), Combination.of(["a"]), [LESS], [])
     assert found.metrics["runtime_s"].tolist() == [1.0, 2.0]
     assert set(found.workload) == {"a"}
 
 
 def test_the_order_of_designs_is_that_in_which_they_were_complete():
     told = rows(("a", 3, 1.0), ("a", 1, 1.0), ("b", 1, 1.0), ("b", 3, 1.0))
-    found = combined(told, Combination.of(["a", "b"]), LESS, [])
+    found = combined(told, Combination.of(["a", "b"]), [LESS], [])
     assert found.design["x"].tolist() == [1, 3]
 
 

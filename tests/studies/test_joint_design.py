@@ -181,6 +181,24 @@ def test_several_workloads_count_together(tmp_path):
     assert worst.winner.metrics["latency_ms"] >= 0.99  # beside the best that the log has of the worst workload
 
 
+def test_several_goals_are_designed_for_from_the_log(tmp_path):
+    subject = made(tmp_path)
+    goals = (Objective("latency_ms"), Objective("area_mm2"))
+    asked = request_of(subject, objectives=goals, samples=60, top=6, prefer={"area_mm2": 3.0})
+    study = run(subject, tmp_path / "s", asked)
+    front = study.front
+    values = front.values[np.argsort(front.values[:, 0])]
+    assert (np.diff(values[:, 1]) < 0).all()  # what is faster is larger
+    assert study.winner.design == front.rows.row(front.preferred).design
+    assert len(study.candidates.evaluations) == 6
+    every = [*study.log.to_list(), *study.candidates.evaluations.to_list()]
+    within = [r.metrics["latency_ms"] for r in every if r.feasible and r.metrics["area_mm2"] <= 3.0]
+    assert front.values[:, 0].min() == min(within)
+    assert {"predicted_latency_ms", "predicted_area_mm2"} <= set(study.proposals.rows[0])
+    assert load_study(StudyFolder(tmp_path / "s")).winner == study.winner
+    assert run(subject, tmp_path / "s", asked).proposals == study.proposals
+
+
 def test_of_what_is_to_be_maximised_the_most_wins(tmp_path):
     subject = made(tmp_path)
     asked = request_of(subject, objectives=(Objective("latency_ms", "maximize"),), samples=40, top=4)

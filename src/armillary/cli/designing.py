@@ -21,6 +21,7 @@ from armillary.cli.shared import (
     Minimize,
     Options,
     Power,
+    Prefer,
     ProblemPath,
     SamplerName,
     Seed,
@@ -36,6 +37,7 @@ from armillary.cli.shared import (
     limits_of,
     objectives_of,
     options_of,
+    preferences_of,
     resumable,
     show_foreseen,
     subject_of,
@@ -47,9 +49,11 @@ from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
     from armillary.reports.wording import Scale
+    from armillary.studies.fronts import Front
     from armillary.studies.results import Contender, StudyResults
     from armillary.studies.study_folder import StudyFolder
     from armillary.studies.subject import Subject
+    from armillary.types import Metric
     from armillary.workloads.layer import Workload
 
 _SAMPLES, _TOP, _OWN_TOP, _SAMPLES_PER_PARAMETER = 16_384, 256, 16, 10
@@ -77,6 +81,7 @@ def design(
     power: Power = None,
     minimize: Minimize = None,
     maximize: Maximize = None,
+    prefer: Prefer = None,
     verify: Verify = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; default: the model's name + .study")] = None,
     log: Annotated[str | None, typer.Option(help="A log to reuse and extend; default: one in the folder.")] = None,
@@ -130,7 +135,13 @@ def design(
         "log": log,
         "options": options_of(options),
     }
-    if problem is None and len(networks) == 1:
+    several = len(asked["objectives"]) > 1
+    if several and (weights is not None or worst):
+        raise ArmillaryError(
+            "--weights and --worst are for one goal; of several goals the mean of the workloads counts"
+        )
+    preferences = preferences_of(prefer, asked["objectives"])
+    if problem is None and len(networks) == 1 and not several:
         if weights is not None or worst:
             raise ArmillaryError("--weights and --worst are for several workloads; there is one")
         asked |= {"samples": samples or _SAMPLES, "top": top or _TOP, "fidelity": str(fidelity_of(fidelity))}
@@ -138,8 +149,10 @@ def design(
         run, foresee = _single(subject, networks[0], asked)
     else:
         if verify is not None:
-            raise ArmillaryError(f"--verify {verify!r} proves designs of a template for one network; leave it out")
-        asked |= {"weights": _weights_of(weights), "worst": worst, "sources": tuple(names)}
+            raise ArmillaryError(
+                f"--verify {verify!r} proves designs of a template for one network and one goal; leave it out"
+            )
+        asked |= {"weights": _weights_of(weights), "worst": worst, "sources": tuple(names), "prefer": preferences}
         asked |= {"fidelity": fidelity if problem is None else "external"}
         asked |= _own_sizes(subject, chosen, samples, top) if problem else {"samples": samples or _SAMPLES}
         run, foresee = _joint(subject, networks, {"top": top or _TOP, **asked})
@@ -217,6 +230,8 @@ def _answer(study: StudyResults, folder: StudyFolder) -> dict[str, Any]:
         "report": str(folder.report),
         "design_file": str(folder.design),
     }
+    if study.front is not None:
+        answer |= {"front": front_rows(study.front), "hypervolume": float(study.front.hypervolume[-1])}
     if study.proposals is not None:
         answer |= {
             "proposals": [dict(row) for row in study.proposals.rows],
@@ -244,8 +259,10 @@ def _show_study(study: StudyResults, folder: StudyFolder) -> None:
     shown = {name: scale_of(name, contenders, study.problem.metrics) for name in names}
     if study.combination:
         print(f"{study.workload}: {study.combination}\n")
-    print_table([{"": c.name, **_headline(c, shown)} for c in contenders])
-    if study.candidates is not None:
+    print_table([{"": c.name, **_headline(c, shown, study.problem.metrics)} for c in contenders])
+    if study.front is not None:
+        show_front(study.front)
+    elif study.candidates is not None:
         print("\n" + _verdict(study))
     if split := split_sentence(study):
         print(split)
@@ -292,6 +309,35 @@ def _show_proposals(study: StudyResults, folder: StudyFolder) -> None:
 
 
 _MOST_VALUES = 20  # that anybody would read in a line; the design's file has them all
+_FRONT_SHOWN = 12
+
+
+def front_rows(front: Front) -> list[dict[str, Any]]:
+    """Return the designs of a front: objectives, parameters, whether it is the preferred one."""
+    names = [objective.metric for objective in front.objectives]
+    return [
+        {**dict(zip(names, values, strict=True)), **row.design.as_dict(), "preferred": place == front.preferred}
+        for place, (values, row) in enumerate(zip(front.values.tolist(), front.rows.to_list(), strict=True))
+    ]
+
+
+def show_front(front: Front) -> None:
+    """Show the front, of a long one the ends and what lies between evenly, the preferred design always."""
+    import numpy as np
+
+    rows = front_rows(front)
+    places = np.unique(np.linspace(0, len(rows) - 1, min(_FRONT_SHOWN, len(rows))).round().astype(int))
+    print(f"\n{len(rows)} designs on the front" + (f", {len(places)} shown" if len(places) < len(rows) else ""))
+    names = [objective.metric for objective in front.objectives]
+    shown = sorted({*places.tolist(), front.preferred})
+    print_table(
+        [
+            {**{name: f"{rows[k][name]:.4g}" for name in names}, "": "preferred" if rows[k]["preferred"] else ""}
+            for k in shown
+        ]
+    )
+
+
 _ALWAYS = ("runtime_s", "energy_pj", "area_mm2")
 """Metrics that a table of designs shows where they are known, whatever was asked for."""
 
@@ -302,13 +348,13 @@ def _shown(metric: str, bounds: Iterable[str], contenders: Sequence[Contender]) 
     return [name for name in dict.fromkeys(order) if any(name in c.metrics for c in contenders)]
 
 
-def _headline(contender: Contender, shown: Mapping[str, Scale]) -> dict[str, str]:
+def _headline(contender: Contender, shown: Mapping[str, Scale], metrics: Mapping[str, Metric]) -> dict[str, str]:
     from armillary.reports.units import head_of
 
     cells = {}
     for name, scale in shown.items():
         known = name in contender.metrics and contender.failure is None
-        cells[head_of(name)] = scale.text(contender.metrics[name]) if known else "-"
+        cells[head_of(name, metrics)] = scale.text(contender.metrics[name]) if known else "-"
     if contender.failure is not None:
         cells[next(iter(cells))] = f"infeasible: {contender.failure}"
     values = contender.design.as_dict().values()

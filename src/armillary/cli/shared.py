@@ -134,6 +134,12 @@ StudyName = Annotated[
     str | None, typer.Option("--study-name", help="The study of an Optuna storage that holds several.")
 ]
 Maximize = Annotated[list[str] | None, typer.Option("--maximize", help="A metric to maximise. Repeatable.")]
+Prefer = Annotated[
+    str | None,
+    typer.Option(
+        "--prefer", help="Of several goals, how much each weighs in the marked design: energy_pj=2,area_mm2=1."
+    ),
+]
 WorkloadNames = Annotated[
     list[str] | None,
     typer.Option("--workload", help="A name of the zoo, an ONNX file, or a workload of the problem. Repeatable."),
@@ -143,6 +149,28 @@ WorkloadNames = Annotated[
 def is_address(text: str) -> bool:
     """Return whether a text is the address of a storage, not a file."""
     return "://" in text
+
+
+def preferences_of(text: str | None, objectives: Sequence[Objective]) -> dict[str, float]:
+    """Return the weights of `--prefer` by metric."""
+    if text is None:
+        return {}
+    if len(objectives) == 1:
+        raise ArmillaryError(f"--prefer {text!r} is for several goals; there is one, {objectives[0].metric}")
+    found = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = float("nan")
+        if not 0 < weight < float("inf"):
+            raise ArmillaryError(f"--prefer {part!r} is not allowed; write METRIC=NUMBER, e.g. energy_pj=2,area_mm2=1")
+        if name.strip() not in [o.metric for o in objectives]:
+            named = [o.metric for o in objectives]
+            raise ArmillaryError(f"--prefer {name.strip()!r} is none of the goals; they are {named}")
+        found[name.strip()] = weight
+    return found
 
 
 def evaluating(simulator: Simulator, subject: Subject) -> tuple[EvaluatorSpec, Make]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from armillary.cli.choices import Choosing, completing
-from armillary.cli.designing import proof_of
+from armillary.cli.designing import front_rows, proof_of, show_front
 from armillary.cli.shared import (
     Area,
     Bounds,
@@ -24,6 +24,7 @@ from armillary.cli.shared import (
     Minimize,
     Options,
     Power,
+    Prefer,
     ProblemPath,
     SamplerName,
     Seed,
@@ -42,6 +43,7 @@ from armillary.cli.shared import (
     networks_of,
     objectives_of,
     options_of,
+    preferences_of,
     resumable,
     show_foreseen,
     subject_of,
@@ -53,10 +55,8 @@ from armillary.metrics import derived
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
-    from armillary.problems.criteria import Objective
     from armillary.problems.problem import Problem
     from armillary.spaces.space import Space
-    from armillary.studies.fronts import Front
     from armillary.studies.propose import Limit
     from armillary.surrogates import Savable
     from armillary.types import Evaluation
@@ -313,10 +313,7 @@ def search(
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
     dim: Dim = None,
-    prefer: Annotated[
-        str | None,
-        typer.Option(help="Of several goals, how much each weighs in the marked design: energy_pj=2,area_mm2=1."),
-    ] = None,
+    prefer: Prefer = None,
     dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
@@ -344,7 +341,7 @@ def search(
         objectives=objectives,
         verify=verified_by(verify, subject.name, fidelity),
         problem=subject.problem_path,
-        prefer=_preferences_of(prefer, objectives),
+        prefer=preferences_of(prefer, objectives),
     )
     if verify is not None and len(objectives) > 1:
         raise ArmillaryError(f"--verify {verify!r} proves the best design of one goal; name one, or leave it out")
@@ -373,7 +370,7 @@ def search(
         "design": None if found.best is None else found.best.design.as_dict(),
         "metrics": None if found.best is None else dict(found.best.metrics),
         "proven": None if results is None else proof_of(results),
-        "front": None if found.front is None else _front_rows(found.front),
+        "front": None if found.front is None else front_rows(found.front),
         "hypervolume": None if found.front is None else float(found.front.hypervolume[-1]),
         "files": [str(path) for path in found.files],
         "report": None if results is None else str(folder.report),
@@ -385,63 +382,12 @@ def search(
             print("no design was feasible and within bounds; raise --budget or the bounds")
         else:
             if found.front is not None:
-                _show_front(found.front)
+                show_front(found.front)
+                print("\nthe preferred design")
             _show_best(found.best, objectives[0].metric)
             print("\n" + "\n".join(f"{path.stem:10} {path}" for path in (*found.files, folder.report)))
 
     print_result(content, as_json, show)
-
-
-def _preferences_of(text: str | None, objectives: Sequence[Objective]) -> dict[str, float]:
-    """Return the weights of `--prefer` by metric."""
-    if text is None:
-        return {}
-    if len(objectives) == 1:
-        raise ArmillaryError(f"--prefer {text!r} is for several goals; there is one, {objectives[0].metric}")
-    found = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        try:
-            weight = float(value)
-        except ValueError:
-            weight = float("nan")
-        if not 0 < weight < float("inf"):
-            raise ArmillaryError(f"--prefer {part!r} is not allowed; write METRIC=NUMBER, e.g. energy_pj=2,area_mm2=1")
-        if name.strip() not in [o.metric for o in objectives]:
-            named = [o.metric for o in objectives]
-            raise ArmillaryError(f"--prefer {name.strip()!r} is none of the goals; they are {named}")
-        found[name.strip()] = weight
-    return found
-
-
-_FRONT_SHOWN = 12
-
-
-def _front_rows(front: Front) -> list[dict[str, Any]]:
-    """Return the designs of a front: objectives, parameters, whether it is the preferred one."""
-    names = [objective.metric for objective in front.objectives]
-    return [
-        {**dict(zip(names, values, strict=True)), **row.design.as_dict(), "preferred": place == front.preferred}
-        for place, (values, row) in enumerate(zip(front.values.tolist(), front.rows.to_list(), strict=True))
-    ]
-
-
-def _show_front(front: Front) -> None:
-    """Show the front, of a long one the ends and what lies between evenly, the preferred design always."""
-    import numpy as np
-
-    rows = _front_rows(front)
-    places = np.unique(np.linspace(0, len(rows) - 1, min(_FRONT_SHOWN, len(rows))).round().astype(int))
-    print(f"\n{len(rows)} designs on the front" + (f", {len(places)} shown" if len(places) < len(rows) else ""))
-    names = [objective.metric for objective in front.objectives]
-    shown = sorted({*places.tolist(), front.preferred})
-    print_table(
-        [
-            {**{name: f"{rows[k][name]:.4g}" for name in names}, "": "preferred" if rows[k]["preferred"] else ""}
-            for k in shown
-        ]
-    )
-    print("\nthe preferred design")
 
 
 def _show_best(best: Evaluation, metric: str) -> None:

@@ -86,19 +86,22 @@ class Combination:
         return np.asarray(np.array(self.weights) @ values)
 
 
-def combined(rows: Evaluations, combination: Combination, objective: Objective, bounded: Sequence[str]) -> Evaluations:
+def combined(
+    rows: Evaluations, combination: Combination, objectives: Sequence[Objective], bounded: Sequence[str]
+) -> Evaluations:
     """Return one row per design that was evaluated on every workload; rows of one workload as they are.
 
-    The objective is combined; a bounded metric is the largest of the workloads; other metrics are their weighted mean.
+    Each objective is combined; a bounded metric is the largest of the workloads; other metrics are their weighted mean.
     A design is feasible if it is so on all of them.
 
     Args:
         rows: of all the workloads.
         combination: of them.
-        objective: whose metric is combined.
+        objectives: whose metrics are combined.
         bounded: metrics with bounds.
     """
-    rows = with_derived(rows, (objective.metric, *bounded))
+    asked = {objective.metric: objective for objective in objectives}
+    rows = with_derived(rows, (*asked, *bounded))
     names = combination.workloads
     rows = rows.select(np.isin(rows.workload.astype(str), names))
     if len(names) == 1 or not len(rows):
@@ -108,8 +111,8 @@ def combined(rows: Evaluations, combination: Combination, objective: Objective, 
     metrics = {}
     for name, column in rows.metrics.items():
         each = column[table]
-        if name == objective.metric:
-            metrics[name] = combination(each, objective)
+        if name in asked:
+            metrics[name] = combination(each, asked[name])
         else:
             metrics[name] = each.max(axis=0) if name in bounded else np.array(combination.weights) @ each
     failed = np.stack([~rows.feasible[places] for places in table])

@@ -37,6 +37,7 @@ from armillary.studies.comparing import Compared, header, read_results, write_re
 from armillary.studies.design import PROPOSALS, VERIFIED, bins_of, read_selection, reliability_of, selection_of
 from armillary.studies.fit import check_kind, check_schedule, fit_surrogate, save_atomically
 from armillary.studies.foresee import Foreseen, foreseen
+from armillary.studies.fronts import front_of
 from armillary.studies.importance import METHOD, importances
 from armillary.studies.occurrence import fewest
 from armillary.studies.progress import OnProgress, silent
@@ -80,6 +81,7 @@ class JointRequest:
     sources: tuple[str, ...] = ()
     fidelity: str = "external"
     options: Mapping[str, Any] = field(default_factory=dict)
+    prefer: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_joint_design(
@@ -114,7 +116,8 @@ def run_joint_design(
         seed=request.seed,
         on_progress=on_progress,
     )
-    recipe = _Recipe(request, tuple(workloads), combination, simulator.make is not None)
+    kind = Recipe if len(problem.objectives) == 1 else _for_several_goals()
+    recipe = kind(request, tuple(workloads), combination, simulator.make is not None)
     completed(recipe.stages(), setting)
     return load_joint_design(folder, template, workloads)
 
@@ -162,7 +165,9 @@ def _checked(
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class Recipe:
+    """The stages of a joint study of one goal."""
+
     request: JointRequest
     workloads: tuple[Workload, ...]
     combination: Combination
@@ -204,7 +209,7 @@ class _Recipe:
 
     def trained(self, setting: Setting, rows: Evaluations) -> Savable:
         """Return the model of an earlier run, unless the log has grown since: then it is a new round."""
-        if setting.folder.model.exists() and _rows_then(setting) in (None, len(rows)):
+        if setting.folder.model.exists() and self._same_round(setting, rows):
             return surrogates.read(setting.folder.model, setting.template.space)
         model = fit_surrogate(
             rows,
@@ -220,7 +225,7 @@ class _Recipe:
 
     def proposed(self, setting: Setting, rows: Evaluations, model: Savable) -> dict[str, Any]:
         """Return the proposals of an earlier run of the same round, else new ones."""
-        if setting.folder.has(PROPOSALS) and (kept := setting.folder.read(PROPOSALS))["rows"] == len(rows):
+        if (kept := self._kept_proposals(setting, rows)) is not None:
             return kept
         setting.on_progress("optimising the surrogate", 0, 1)
         contexts = [context_of(workload) for workload in self.workloads]
@@ -237,14 +242,28 @@ class _Recipe:
         content = {
             "codes": found.codes.tolist(),
             "predicted": found.predicted.tolist(),
+            "expected": {setting.problem.metric: found.predicted.tolist()},
             "p_feasible": found.p_feasible.tolist(),
             "rows": len(rows),
-            **_occurrence(setting.template, rows, found.codes),
+            **occurrence_of(setting.template, rows, found.codes),
         }
         setting.folder.write(PROPOSALS, content)
         write_proposals(setting, content)
         setting.on_progress("optimising the surrogate", 1, 1)
         return content
+
+    def _kept_proposals(self, setting: Setting, rows: Evaluations) -> dict[str, Any] | None:
+        if not setting.folder.has(PROPOSALS):
+            return None
+        kept = setting.folder.read(PROPOSALS)
+        return kept if self.can_evaluate or kept["rows"] == len(rows) else None
+
+    def _same_round(self, setting: Setting, rows: Evaluations) -> bool:
+        """Return whether what the folder holds was learned from these rows: a log that has grown begins a new round.
+
+        Where there is an evaluator the study ends with what it verified, whatever is logged later.
+        """
+        return self.can_evaluate or not setting.folder.has(LEARNED) or setting.folder.read(LEARNED)["rows"] == len(rows)
 
     def verified(self, setting: Setting, proposals: Mapping[str, Any]) -> Evaluations | None:
         """Return the proposals' rows on every workload; None where nobody can evaluate them here."""
@@ -274,17 +293,19 @@ class _Recipe:
     ) -> Compared:
         """Compare the best of the log with what was verified, and write what the study found."""
         every = rows if verified is None else Evaluations.concat([rows, verified])
-        joint = self._joint(every, setting.problem, rows)
-        old = self._joint(rows, setting.problem, rows)
+        joint = self.joint(every, setting.problem, rows)
+        old = self.joint(rows, setting.problem, rows)
         best_of_log = _best(old, setting.problem)
         best = _best(joint, setting.problem)
         if best is None:
-            raise ArmillaryError(_nothing_legal(setting, self.combination))
+            raise ArmillaryError(nothing_legal(setting, self.combination))
         ahead = best_of_log is None or best.design != best_of_log.design
         note = f"proposed by {self.request.surrogate}, verified" if ahead else "best of the log"
         found = Compared(
-            winner=_contender("Winner", note, best, setting),
-            best_of_log=_contender("Best of log", f"best of {len(old):,} logged designs", best_of_log or best, setting),
+            winner=contender_of("Winner", note, best, setting),
+            best_of_log=contender_of(
+                "Best of log", f"best of {len(old):,} logged designs", best_of_log or best, setting
+            ),
         )
         learned = {
             "importances": importances(old, setting.problem, setting.seed) if len(old) else {},
@@ -292,14 +313,14 @@ class _Recipe:
             "evaluator": [setting.spec.name, setting.spec.version],
             "facts": dict(model.facts()),
             "remarks": list(model.remarks) if isinstance(model, TellsRemarks) else [],
-            "warnings": self._warnings(setting, model),
+            "warnings": self.warnings(setting, model),
             **selection_of(model),
             **reliability_of(model),
         }
         write_results(setting, found, None, learned)
         return found
 
-    def _warnings(self, setting: Setting, model: Savable) -> list[str]:
+    def warnings(self, setting: Setting, model: Savable) -> list[str]:
         """Return what a reader of the proposals should know."""
         found = [model.unlike(context_of(workload)) for workload in self.workloads]
         found += [
@@ -308,7 +329,7 @@ class _Recipe:
             if bound.at_most is not None
         ]
         problem = setting.problem
-        if problem.exists is None and problem.candidates is None:
+        if self.request.problem is not None and problem.exists is None and problem.candidates is None:
             found.append(
                 "no rule says which designs exist: any combination of values is proposed; columns rarest_pair and "
                 "rarest_triple tell how many logged rows share a proposal's rarest combination"
@@ -317,6 +338,8 @@ class _Recipe:
 
     def _combination(self, rows: Evaluations, problem: Problem) -> Combination:
         """Return the combination; the worst workload is seen beside the best that the log has of each."""
+        if not self.combination.worst:
+            return self.combination
         values = problem.values(rows)
         metric = problem.objective.metric
         best = {}
@@ -326,9 +349,16 @@ class _Recipe:
                 best[name] = float(rows.metrics[metric][own[values[own].argmin()]])
         return self.combination.beside(best)
 
-    def _joint(self, rows: Evaluations, problem: Problem, logged: Evaluations) -> Evaluations:
+    def joint(self, rows: Evaluations, problem: Problem, logged: Evaluations) -> Evaluations:
+        """Return one row per design for all workloads together."""
         bounded = [bound.metric for bound in problem.bounds]
-        return combined(rows, self._combination(logged, problem), problem.objective, bounded)
+        return combined(rows, self._combination(logged, problem), problem.objectives, bounded)
+
+
+def _for_several_goals() -> type[Recipe]:
+    from armillary.studies.joint_front import FrontRecipe  # which is made from this one
+
+    return FrontRecipe
 
 
 def rows_to_learn(setting: Setting, workloads: Sequence[Workload]) -> Evaluations:
@@ -373,12 +403,8 @@ def _are_among(rows: Evaluations, space: Space, codes: NDArray[np.int64]) -> NDA
     return np.isin(keys(space.encode_columns(rows.design)), keys(codes))
 
 
-def _rows_then(setting: Setting) -> int | None:
-    """Return how many rows the kept model learned from; None if that was not written down any more."""
-    return int(setting.folder.read(LEARNED)["rows"]) if setting.folder.has(LEARNED) else None
-
-
-def _occurrence(template: Template, rows: Evaluations, codes: NDArray[np.int64]) -> dict[str, list[int]]:
+def occurrence_of(template: Template, rows: Evaluations, codes: NDArray[np.int64]) -> dict[str, list[int]]:
+    """Return how many logged rows share the rarest pair and triple of values of each proposal."""
     logged = template.space.encode_columns(rows.design)
     found = {
         "rarest_pair": fewest(template.space, logged, codes, 2),
@@ -389,7 +415,7 @@ def _occurrence(template: Template, rows: Evaluations, codes: NDArray[np.int64])
 
 def write_proposals(setting: Setting, content: Mapping[str, Any]) -> None:
     """Write proposals for a user's own simulator: a CSV with the parameters as they are named, and all as YAML."""
-    rows = proposal_rows(setting.template, setting.problem, content)
+    rows = proposal_rows(setting.template, content)
     with setting.folder.replaced(CSV) as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -399,14 +425,14 @@ def write_proposals(setting: Setting, content: Mapping[str, Any]) -> None:
     setting.folder.write_text(YAML, yaml.safe_dump(document, sort_keys=False))
 
 
-def proposal_rows(template: Template, problem: Problem, content: Mapping[str, Any]) -> list[dict[str, Any]]:
+def proposal_rows(template: Template, content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return proposals as rows: parameters, laws, what is expected of the objective, and the chance to be feasible."""
     codes = np.array(content["codes"], dtype=np.int64)
     columns: dict[str, Sequence[Any]] = {
         name: column.tolist() for name, column in template.space.columns(codes).items()
     }
     columns |= {name: law(codes).tolist() for name, law in template.laws.items()}
-    columns[f"predicted_{problem.metric}"] = content["predicted"]
+    columns |= {f"predicted_{name}": values for name, values in content["expected"].items()}
     columns |= {name: content[name] for name in ("p_feasible", "rarest_pair", "rarest_triple") if name in content}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
@@ -417,12 +443,13 @@ def _best(rows: Evaluations, problem: Problem) -> Evaluation | None:
     return rows.row(int(values.argmin())) if np.isfinite(values).any() else None
 
 
-def _contender(name: str, note: str, row: Evaluation, setting: Setting) -> Contender:
+def contender_of(name: str, note: str, row: Evaluation, setting: Setting) -> Contender:
     """Return a design to compare; rows of a user's log, and of several workloads together, cannot be taken apart."""
     return Contender(name, row.design, setting.problem.with_derived(row.metrics), None, None, note)
 
 
-def _nothing_legal(setting: Setting, combination: Combination) -> str:
+def nothing_legal(setting: Setting, combination: Combination) -> str:
+    """Return the message for a study in which no design keeps to the bounds."""
     bounds = " and ".join(map(str, setting.problem.bounds)) or "no bounds"
     return (
         f"{setting.log.path}: no design of the log or of the proposals is feasible on {combination.label} within "
@@ -448,17 +475,19 @@ def load_joint_design(folder: StudyFolder, template: Template, workloads: Sequen
     kept = Log(folder.path / VERIFIED)
     if kept.fragments():  # then the log holds what was proposed, too
         logged = logged.select(~_are_among(logged, space, np.array(proposals["codes"], dtype=np.int64)))
-        verified = combined(kept.evaluations(space.name), combination, problem.objective, bounded)
-    rows = combined(logged, combination, problem.objective, bounded)
+        verified = combined(kept.evaluations(space.name), combination, problem.objectives, bounded)
+    rows = combined(logged, combination, problem.objectives, bounded)
+    every = rows if verified is None else Evaluations.concat([rows, verified])
     return StudyResults(
         **header(folder, results, space),
         title=f"{combination.label} on {template.name}",
         workload=combination.label,
-        problem=problem,
+        problem=problem.of_first,
         seed=request["seed"],
+        front=front_of(problem, every, request["prefer"]) if len(problem.objectives) > 1 else None,
         log=rows,
         candidates=None if verified is None else Candidates(verified, np.array(proposals["predicted"])),
-        proposals=Proposed(tuple(proposal_rows(template, problem, proposals))),
+        proposals=Proposed(tuple(proposal_rows(template, proposals))),
         importances=Importances(shares, METHOD) if any(shares.values()) else None,
         selection=read_selection(results),
         reliability=None if results["brier"] is None else Reliability(results["brier"], bins_of(results)),
