@@ -183,7 +183,8 @@ def _single(subject: Subject, network: Workload, asked: Mapping[str, Any]) -> An
 
 def _joint(subject: Subject, networks: Sequence[Workload], asked: Mapping[str, Any]) -> Any:
     """Return what runs the study of several networks, or of a user's problem, and what foresees it."""
-    from armillary.studies.joint_design import JointRequest, foresee_joint_design, run_joint_design
+    from armillary.studies.joint_design import foresee_joint_design, run_joint_design
+    from armillary.studies.joint_recipe import JointRequest
 
     request = JointRequest(
         workloads=tuple(network.name for network in networks),

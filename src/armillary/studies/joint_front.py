@@ -13,7 +13,7 @@ from armillary.studies.comparing import Compared, write_results
 from armillary.studies.design import PROPOSALS, reliability_of
 from armillary.studies.fit import fit_surrogate, save_atomically
 from armillary.studies.fronts import front_of, propose_front, write_front
-from armillary.studies.joint_design import (
+from armillary.studies.joint_recipe import (
     LEARNED,
     Recipe,
     contender_of,
