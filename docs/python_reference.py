@@ -27,7 +27,7 @@ def page() -> str:
 
 
 def _entry(name: str, thing: object) -> str:
-    parts = [f"## {name}", f"```python\n{name.rpartition('.')[2]}{_signature(thing)}\n```", described(thing)]
+    parts = [f"## {name}", f"```text\n{name.rpartition('.')[2]}{_signature(thing)}\n```", described(thing)]
     if inspect.isclass(thing):
         parts += _members(thing)
     return "\n\n".join(part for part in parts if part)
@@ -56,7 +56,7 @@ def _signature(thing: object, *, of_instance: bool = False) -> str:
         return ""
     plain = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
     text = str(signature.replace(parameters=plain[of_instance:], return_annotation=inspect.Signature.empty))
-    return text.replace("<factory>", "...")
+    return re.sub(r"<function (\w+) at \w+>", r"\1", text.replace("<factory>", "..."))
 
 
 def described(thing: object) -> str:

@@ -5,11 +5,17 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
+from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
 from armillary.integrations.optuna import AutoSampler
 from armillary.integrations.optuna.grid import Grid
-from armillary.types import ArmillaryError
+from armillary.integrations.optuna.search import SurrogateSearch
+from armillary.problems.criteria import Bound, Objective
+from armillary.problems.outcomes import Outcomes
+from armillary.problems.problem import Problem
+from armillary.spaces.space import Parameter, Space
+from armillary.types import ArmillaryError, Metric
 
 
 @pytest.fixture(autouse=True)
@@ -105,10 +111,25 @@ def test_a_small_space_that_is_exhausted_goes_on():
 
 
 def test_designs_that_run_elsewhere_are_not_asked_again():
-    study = searched(AutoSampler(seed=0), lambda t: t.suggest_int("x", 0, 20) + t.suggest_int("y", 0, 9) * 1.0, 20)
+    storage = InMemoryStorage()
+    there = searched(
+        AutoSampler(seed=0), lambda t: t.suggest_int("x", 0, 20) + t.suggest_int("y", 0, 9) * 1.0, 20, storage=storage
+    )
+    elsewhere = optuna.load_study(study_name=there.study_name, storage=storage, sampler=AutoSampler(seed=0))
     space = {"x": IntDistribution(0, 20), "y": IntDistribution(0, 9)}
-    asked = [tuple(study.ask(space).params.values()) for _ in range(8)]
-    assert len(set(asked)) == 8
+    asked = [tuple(study.ask(space).params.values()) for study in (there, elsewhere) for _ in range(6)]
+    assert len(set(asked)) == 12
+
+
+def test_the_best_of_a_maximised_value_is_the_greatest_within_the_constraint():
+    space = Space("toy", (Parameter("x", tuple(range(9)), "ordinal"),))
+    metrics = {"value": Metric("1"), "limit": Metric("1")}
+    problem = Problem(space, (Objective("value", "maximize"),), (Bound("limit", at_most=0),), metrics=metrics)
+    search = SurrogateSearch(problem, seed=0, initial=10, refit=0.2)
+    told = {"value": np.array([-5.0, -1.0, -3.0, 7.0, np.nan]), "limit": np.array([0.0, 0.0, -1.0, 1.0, np.nan])}
+    search.tell_codes(np.arange(5)[:, None], Outcomes(told, np.array([True, True, True, True, False])))
+    assert search.best_codes.tolist() == [1]
+    assert search.best_value == 1.0  # what is minimised is its negative
 
 
 def test_more_objectives_than_four_are_refused():

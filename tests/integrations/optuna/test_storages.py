@@ -1,6 +1,7 @@
 """Logs to Optuna's storages and back."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -11,6 +12,7 @@ from armillary.integrations.optuna import export
 from armillary.integrations.optuna.exports import distribution_of
 from armillary.integrations.optuna.imports import guesses_of, import_study, read_study
 from armillary.log.store import Log
+from armillary.problems.criteria import Objective
 from armillary.problems.problem_file import read_problem
 from armillary.spaces.space import Parameter
 from armillary.studies.guessing import problem_text
@@ -97,9 +99,18 @@ def test_each_workload_has_a_study(tmp_path, url):
 
 
 def test_a_study_of_other_goals_is_not_added_to(toy, tmp_path, url):
-    optuna.create_study(storage=url, study_name="toy", direction="maximize")
-    with pytest.raises(ArmillaryError, match=r"'toy' of the storage has the goals \['maximize'\], not \['minimize'\]"):
-        export(filled(toy, tmp_path, 3).evaluations, toy, url)
+    rows = filled(toy, tmp_path, 30).evaluations
+    export(rows, toy, url)
+    for goals in ((Objective("area"),), (Objective("delay", "maximize"),), (Objective("delay"), Objective("area"))):
+        with pytest.raises(ArmillaryError, match=r"has the goals \['minimize delay'\], not"):
+            export(rows, replace(toy, objectives=goals), url)
+    assert (
+        optuna.load_study(study_name="toy", storage=url).best_value == rows.metrics["delay"][toy.satisfied(rows)].min()
+    )
+    study = optuna.create_study(storage=url, study_name="theirs")
+    study.optimize(lambda trial: trial.suggest_int("a", 1, 2), 1)
+    with pytest.raises(ArmillaryError, match=r"'theirs' of the storage has the goals \['minimize \?'\], not"):
+        export(rows, toy, url, study_name="theirs")
 
 
 def test_there_and_back_is_the_same_log(toy, tmp_path, url):

@@ -87,15 +87,11 @@ def _exported(
 ) -> Exported:
     directions = [objective.direction for objective in problem.objectives]
     study = optuna.create_study(storage=storage, study_name=name, directions=directions, load_if_exists=True)
-    told = [direction.name.lower() for direction in study.directions]
-    if told != directions:
-        raise ArmillaryError(
-            f"study {name!r} of the storage has the goals {told}, not {directions}; name another study"
-        )
+    held = study.get_trials(deepcopy=False)
+    _check_goals(study, problem, has_trials=bool(held))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names(list(problem.metric_names))
-    held = study.get_trials(deepcopy=False)
     there = {trial.user_attrs.get(ROW) for trial in held}
     distributions = {parameter.name: distribution_of(parameter) for parameter in problem.space.parameters}
     new = [(key, row) for key, row in _keyed(rows) if key not in there]
@@ -103,6 +99,19 @@ def _exported(
         study.add_trial(_trial(key, row, problem, distributions))
         on_progress(f"exporting to {name}", done, len(new))
     return Exported(name, len(new), len(held) + len(new))
+
+
+def _check_goals(study: optuna.Study, problem: Problem, *, has_trials: bool) -> None:
+    """Raise if the trials of a study have other goals; one without trials is told only apart by its directions."""
+    asked = [f"{objective.direction} {objective.metric}" for objective in problem.objectives]
+    names = study.metric_names or (["?"] * len(study.directions) if has_trials else problem.metric_names)
+    if len(names) != len(study.directions):
+        names = ["?"] * len(study.directions)
+    held = [f"{direction.name.lower()} {name}" for direction, name in zip(study.directions, names, strict=True)]
+    if held != asked:
+        raise ArmillaryError(
+            f"study {study.study_name!r} of the storage has the goals {held}, not {asked}; name another study"
+        )
 
 
 def distribution_of(parameter: Parameter) -> BaseDistribution:
