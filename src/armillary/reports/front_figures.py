@@ -6,6 +6,7 @@ A function returns None where the study has no front to draw.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,14 @@ from armillary.metrics import derived
 from armillary.reports.figures import hover_texts, rows_are, thinned
 from armillary.reports.theme import LEGAL, ROLE_COLOURS, ROLE_SYMBOLS, Chart, axis, blank, spans_decades
 from armillary.reports.units import look_of, study_scale, text_of
-from armillary.reports.wording import listed, look, number, with_unit
+from armillary.reports.wording import listed, number, with_unit
 from armillary.studies.fronts import Front
 from armillary.studies.results import StudyResults
 from armillary.types import Evaluations
 
 _DOMINATED, _ON_FRONT = "Dominated", "On the front"
 _PREFERRED = "Preferred"
+_CELL = 0.86  # of a place in the grid, so that titles have room
 
 
 @dataclass(frozen=True)
@@ -56,15 +58,17 @@ def front_chart(results: StudyResults) -> Chart | None:
     shown = np.concatenate([layer.values for layer in layers])
     figure = _scatter(layers, titles, shown) if len(metrics) == 2 else _matrix(layers, titles, shown)
     figure.update_layout(hovermode="closest")
-    better = listed([f"{'more' if o.direction == 'maximize' else 'less'} {_lower(o.metric)}" for o in front.objectives])
+    better = listed(
+        [f"{'more' if o.direction == 'maximize' else 'less'} {_lower(results, o.metric)}" for o in front.objectives]
+    )
     preferred = _point(results, front, front.values[front.preferred])
     return Chart(
         "front",
-        f"What {listed([_lower(m) for m in metrics])} trade",
+        f"What {listed([_lower(results, m) for m in metrics])} trade",
         f"{len(front.rows):,} designs of which no {rows_are(results)} design is better in all; better is {better}. "
-        f"Hover or tap to read a design's parameters. {_preference(front)} Infeasible designs and those out of bounds "
-        "are left out.",
-        f"Scatter of {listed([_lower(m) for m in metrics])} for the {rows_are(results)} designs, with the "
+        f"Hover or tap to read a design's parameters. {_preference(results, front)} "
+        "Infeasible designs and those out of bounds are left out.",
+        f"Scatter of {listed([_lower(results, m) for m in metrics])} for the {rows_are(results)} designs, with the "
         f"{len(front.rows)} on the front and the preferred one: {preferred}.",
         figure,
         520 if len(metrics) == 2 else 230 * (len(metrics) - 1) + 80,
@@ -135,19 +139,32 @@ def _scatter(layers: list[_Layer], titles: list[str], shown: NDArray[np.float64]
 
 
 def _matrix(layers: list[_Layer], titles: list[str], shown: NDArray[np.float64]) -> go.Figure:
-    """Return a plot for every pair of objectives, each pair once."""
-    figure = blank()
-    logarithmic = [spans_decades(column.tolist()) for column in shown.T]
+    """Return a plot for every pair of objectives, each pair once, below the diagonal of a grid.
+
+    Plotly's own matrix of scatters needs WebGL, which browsers without a graphics driver lack.
+    """
+    figure, last = blank(), len(titles) - 1
     for layer in layers:
-        dimensions = [
-            {"label": title, "values": column, "axis": {"type": "log" if log else "linear"}}
-            for title, column, log in zip(titles, layer.values.T, logarithmic, strict=True)
-        ]
-        figure.add_splom(dimensions=dimensions, diagonal={"visible": False}, showupperhalf=False, **_common(layer))
-    for place, (title, column, log) in enumerate(zip(titles, shown.T, logarithmic, strict=True), start=1):
-        number_of = "" if place == 1 else str(place)
-        look_of = axis(title, column.tolist(), log=log)
-        figure.update_layout({f"xaxis{number_of}": look_of, f"yaxis{number_of}": look_of})
+        for across, down in combinations(range(len(titles)), 2):
+            figure.add_scatter(
+                x=layer.values[:, across],
+                y=layer.values[:, down],
+                mode="markers",
+                xaxis=f"x{across + 1}",
+                yaxis=f"y{down}",
+                legendgroup=layer.name,
+                showlegend=(across, down) == (0, 1),
+                **_common(layer),
+            )
+    for place, (title, column) in enumerate(zip(titles, shown.T, strict=True)):
+        log = spans_decades(column.tolist())
+        if place < last:
+            side = [place / last, (place + _CELL) / last]
+            bottom = {"domain": side, "anchor": "free", "position": 0}
+            figure.update_layout({f"xaxis{place + 1}": {**axis(title, column.tolist(), log=log), **bottom}})
+        if place > 0:
+            side = [(last - place) / last, (last - place + _CELL) / last]
+            figure.update_layout({f"yaxis{place}": {**axis(title, column.tolist(), log=log), "domain": side}})
     return figure
 
 
@@ -160,10 +177,12 @@ def _common(layer: _Layer) -> dict[str, Any]:
     }
 
 
-def _preference(front: Front) -> str:
+def _preference(results: StudyResults, front: Front) -> str:
     if len(set(front.weights.tolist())) == 1:
         return "The star is the design nearest to the best of every objective."
-    weighed = listed([f"{_lower(o.metric)} {w:g}" for o, w in zip(front.objectives, front.weights, strict=True)])
+    weighed = listed(
+        [f"{_lower(results, o.metric)} {w:g}" for o, w in zip(front.objectives, front.weights, strict=True)]
+    )
     return f"The star is the design nearest to the best of every objective, weighed {weighed}."
 
 
@@ -171,6 +190,6 @@ def _point(results: StudyResults, front: Front, values: NDArray[np.float64]) -> 
     return listed([text_of(results, o.metric, float(v)) for o, v in zip(front.objectives, values, strict=True)])
 
 
-def _lower(metric: str) -> str:
-    words = look(metric).title
+def _lower(results: StudyResults, metric: str) -> str:
+    words = look_of(results, metric).title
     return words if words[1:2].isupper() else words[:1].lower() + words[1:]

@@ -24,6 +24,7 @@ from armillary.reports.wording import (
     signed,
     within,
 )
+from armillary.studies.fronts import Front
 from armillary.studies.results import Contender, Proof, StudyResults
 from armillary.types import Evaluations, Fidelity, options_from
 
@@ -52,7 +53,12 @@ def goal(results: StudyResults) -> str:
         f"{look_of(results, name).title.lower()} at most {text_of(results, name, bound)}"
         for name, bound in results.bounds.items()
     ]
-    wanted = f"lowest {_in_text(look_of(results).title)}"
+    if results.front is not None:
+        named = listed([_in_text(look_of(results, o.metric).title) for o in results.front.objectives])
+        wanted = f"best trade of {named}"
+    else:
+        most = results.problem.objective.direction == "maximize"
+        wanted = f"{'highest' if most else 'lowest'} {_in_text(look_of(results).title)}"
     return f"{wanted} with {listed(bounds)}" if bounds else wanted
 
 
@@ -137,7 +143,19 @@ def _search_sentence(results: StudyResults) -> str:
     )
 
 
+def _preferred_sentence(results: StudyResults, front: Front) -> str:
+    reached = listed(
+        [
+            f"{_in_text(look_of(results, o.metric).title)} of {text_of(results, o.metric, float(value))}"
+            for o, value in zip(front.objectives, front.values[front.preferred], strict=True)
+        ]
+    )
+    return f"Of {len(front.rows):,} designs on the front the preferred one has a {reached}."
+
+
 def _winner_sentence(results: StudyResults) -> str:
+    if results.front is not None:
+        return _preferred_sentence(results, results.front)
     metric = results.problem.metric
     value = text_of(results, metric, results.winner.metrics.get(metric, math.nan))
     reached = f"a {_in_text(look_of(results, metric).title)} of {value}"
