@@ -144,6 +144,8 @@ def design(
     if problem is None and len(networks) == 1 and not several:
         if weights is not None or worst:
             raise ArmillaryError("--weights and --worst are for several workloads; there is one")
+        if samples == 0:
+            raise ArmillaryError("--samples=0 is not allowed for one network of a template; its log needs some")
         asked |= {"samples": samples or _SAMPLES, "top": top or _TOP, "fidelity": str(fidelity_of(fidelity))}
         asked |= {"verify": verified_by(verify, subject.name, fidelity), "source": names[0]}
         run, foresee = _single(subject, networks[0], asked)
@@ -154,7 +156,11 @@ def design(
             )
         asked |= {"weights": _weights_of(weights), "worst": worst, "sources": tuple(names), "prefer": preferences}
         asked |= {"fidelity": fidelity if problem is None else "external"}
-        asked |= _own_sizes(subject, chosen, samples, top) if problem else {"samples": samples or _SAMPLES}
+        asked |= (
+            _own_sizes(subject, chosen, samples, top)
+            if problem
+            else {"samples": _SAMPLES if samples is None else samples}
+        )
         run, foresee = _joint(subject, networks, {"top": top or _TOP, **asked})
     if dry_run:
         show_foreseen(foresee(chosen, folder), as_json)
@@ -281,6 +287,8 @@ def _show_study(study: StudyResults, folder: StudyFolder) -> None:
 
 def _verdict(study: StudyResults) -> str:
     metric = study.problem.metric
+    if study.winner_is_from_log and study.winner.note.startswith("proposed"):  # the log held none to compare with
+        return f"The winner ({study.winner.note}); no logged design is feasible and within bounds on {study.workload}."
     ours, logged = study.winner.metrics[metric], study.best_of_log.metrics[metric]
     maximised = study.problem.objective.direction == "maximize"
     above, below = (ours, logged) if maximised else (logged, ours)
