@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from armillary import surrogates
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
@@ -17,8 +18,9 @@ from armillary.surrogates.auto import blend, network, process
 from armillary.surrogates.auto.blend import Blend
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import examples_of
+from armillary.surrogates.auto.feasibility import Feasibility
 from armillary.surrogates.auto.member import Lesson
-from armillary.surrogates.auto.process import Process
+from armillary.surrogates.auto.process import Process, WholeProcess
 from armillary.surrogates.auto.surrogate import Auto
 from armillary.testing.surrogates import SavableContract, SurrogateContract
 from armillary.types import ArmillaryError, Evaluations, Metric
@@ -193,7 +195,9 @@ def test_failures_of_what_may_be_better_than_all_that_worked_leave_hope():
     model = fitted_to(rows_of(log, {"cost": COST}, feasible))
     among = ALL[best]
     assert np.median(model.predict(among).p_feasible) < 0.4
-    assert np.median(model.hopeful(among).p_feasible) > np.median(model.predict(among).p_feasible) + 0.2
+    midway, least = model.hopeful(among).p_feasible, model.predict(among).p_feasible
+    without = model._fitted.hope(Points.of(among, np.empty(0)))
+    assert np.median(least) + 0.15 < np.median(midway) < np.median(without)
     usual = fitted_to(rows_of(drawn(600), {"cost": COST}, np.ones(len(ALL), dtype=bool)))
     np.testing.assert_array_equal(usual.hopeful(ALL).mean, usual.predict(ALL).mean)
 
@@ -302,6 +306,9 @@ def test_members_count_as_the_best_fifth_that_they_have_not_seen_tells(monkeypat
             cls.most_seen = min(getattr(cls, "most_seen", np.inf), lesson.targets.min())
             return cls(encoding)
 
+        def again(self, _lesson, _seed):
+            return self
+
         def predict(self, points):
             value = np.log(COST[OWN.index(points.codes)])
             return self.sign * (value - np.log(COST).mean()) / np.log(COST).std(), np.zeros(len(points))
@@ -322,13 +329,78 @@ def test_members_count_as_the_best_fifth_that_they_have_not_seen_tells(monkeypat
     assert Liar.most_seen == np.sort(targets)[round(0.2 * len(targets))]  # left out: it saw no design of the best fifth
 
 
-def test_the_process_says_what_it_saw_and_is_unsure_of_what_lies_far_away():
-    places = np.flatnonzero((WIDTH <= 4) & (DOUBLE == 0))
+@pytest.mark.parametrize("kind", [Process, WholeProcess])
+@pytest.mark.parametrize("learned_again", [False, True])
+def test_the_process_says_what_it_saw_and_is_unsure_of_what_lies_far_away(kind, learned_again):
     points = Points.of(ALL, np.empty(0))
-    lesson = Lesson(points[places], np.log(COST[places]), np.zeros(len(places)), points[:0])
-    value, spread = Process.learned(Encoding.of(OWN, (), False, points), lesson, 0).predict(points)
-    assert np.abs(value - np.log(COST))[places].max() < 0.2
-    assert spread[WIDTH == 32].min() > 2 * spread[places].max()
+
+    def lesson(places):
+        return Lesson(points[places], np.log(COST[places]), np.zeros(len(places)), points[:0])
+
+    seen, far = np.flatnonzero((WIDTH <= 4) & (DOUBLE == 0)), WIDTH == 32
+    model = kind.learned(Encoding.of(OWN, (), False, points), lesson(seen), 0)
+    if learned_again:
+        seen, far = np.flatnonzero((WIDTH >= 8) & (DOUBLE == 0)), WIDTH == 1
+        model = model.again(lesson(seen), 0)
+    value, spread = model.predict(points)
+    assert np.abs(value - np.log(COST))[seen].max() < 0.2
+    assert spread[far].min() > 2 * spread[seen].max()
+
+
+def test_products_and_ratios_of_amounts_are_sums_and_differences_of_their_logarithms():
+    points = Points.of(ALL, np.empty(0))
+    encoding = Encoding.of(OWN, (), False, points)
+    assert set(encoding.amounts) == {0, 1, 4}  # neither names nor a switch
+    assert encoding.amounts[4] == 6
+    products = encoding.products(points, (0, 1))
+    np.testing.assert_allclose(products, np.log2(np.stack([DEPTH * WIDTH, DEPTH / WIDTH], axis=1)))
+    assert encoding.products(points, (0, 1, 4)).shape == (len(ALL), 6)
+    assert encoding.products(points, (0,)).shape == (len(ALL), 0)
+
+
+def test_a_limit_of_a_product_is_told_from_few_failures_by_trees_that_see_products():
+    feasible = (WIDTH * DEPTH <= 64) | (BANKS < 2)
+    points = Points.of(ALL, np.empty(0))
+    encoding = Encoding.of(OWN, (), False, points)
+    wrong = []
+    for seed in range(3):
+        places = drawn(250, seed)
+        rest = np.setdiff1d(np.arange(len(ALL)), places)
+        judges = Feasibility.learned(encoding, points[places], feasible[places].astype(float), seed).judges
+        wrong.append(((judges.odds(points[rest]) > 0) != feasible[rest]).mean(axis=1))
+    plain, pairs, _ = np.mean(wrong, axis=0)
+    assert pairs < 0.6 * plain
+
+
+def test_the_chance_is_the_least_of_what_the_judges_give_and_what_is_left_out_bears_it_out():
+    feasible = ~((WIDTH >= 8) & (BANKS >= 4)) ^ (np.random.default_rng(0).random(len(ALL)) < 0.1)
+    points = Points.of(ALL, np.empty(0))
+    found = Feasibility.learned(Encoding.of(OWN, (), False, points), points[::3], feasible[::3].astype(float), 0)
+    slope, offset = np.array(found.lines).T[:, :, None]
+    each = expit(slope * found.judges.odds(points) + offset)
+    assert each.shape == (3, len(ALL))
+    np.testing.assert_array_equal(found(points), each.min(axis=0))
+    mean = expit(found.odds(points))
+    assert ((mean >= each.min(axis=0)) & (mean <= each.max(axis=0))).all()
+    others = np.setdiff1d(np.arange(len(ALL)), np.arange(len(ALL))[::3])
+    unseen = np.mean((found(points[others]) - feasible[others]) ** 2)
+    assert found.brier == pytest.approx(unseen, rel=0.25)  # it speaks of designs that were not learned from
+    assert found.brier > 1.3 * np.mean((found(points[::3]) - feasible[::3]) ** 2)
+
+
+def test_the_best_are_not_where_no_failure_was_logged_for_want_of_rows():
+    """Rare failures at the best designs: whoever proposes what one model holds best proposes them alone."""
+    feasible = ~((DEPTH >= 7) & (WIDTH >= 16))
+    failed = []
+    for seed in range(3):
+        log = drawn(150, seed)
+        model = fitted_to(rows_of(log, {"cost": COST}, feasible), seed=seed)
+        unseen = np.setdiff1d(np.arange(len(ALL)), log)
+        told = model.predict(ALL[unseen])
+        likely = unseen[told.p_feasible >= model.least_chance]
+        first = likely[np.argsort(told.mean[told.p_feasible >= model.least_chance])[:16]]
+        failed.append(1 - feasible[first].mean())
+    assert np.mean(failed) <= 0.1
 
 
 def test_a_design_is_encoded_by_its_logarithm_and_its_names():

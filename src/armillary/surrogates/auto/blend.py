@@ -63,18 +63,18 @@ class Blend:
         with the reciprocal of its error there; one of less than a tenth is left out.
         """
         held = best_fifth(lesson.targets, workload)
-        scored: list[tuple[float, float]] = []
+        tried: list[Member] = []
         for kind in KINDS:
-            on_step(len(scored), 2 * len(KINDS))
-            tried = kind.learned(encoding, lesson.part(~held), seed)
-            scored.append(_scored(lesson.targets[held], tried.predict(lesson.points[held])[0]))
+            on_step(len(tried), 2 * len(KINDS))
+            tried.append(kind.learned(encoding, lesson.part(~held), seed))
+        scored = [_scored(lesson.targets[held], member.predict(lesson.points[held])[0]) for member in tried]
         weights = _weights([error for error, _ in scored])
         trials = [Trial(k.name, *score, float(w)) for k, score, w in zip(KINDS, scored, weights, strict=True)]
         members = []
-        for k, kind in enumerate(KINDS):
+        for k, member in enumerate(tried):
             on_step(len(KINDS) + k, 2 * len(KINDS))
             if weights[k] > 0:
-                members.append(kind.learned(encoding, lesson, seed))
+                members.append(member.again(lesson, seed))
         on_step(2 * len(KINDS), 2 * len(KINDS))
         return Blend(members, trials)
 

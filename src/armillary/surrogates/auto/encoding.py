@@ -132,6 +132,26 @@ class Encoding:
             parts.append((magnitude(points.features[:, told]) - low) / (high - low))
         return np.concatenate([np.zeros((len(points), 0)), *parts], axis=1)
 
+    @cached_property
+    def amounts(self) -> Mapping[int, int]:
+        """The columns of the amounts of more than two values, by the parameter's place in a design."""
+        return {
+            place: group.start
+            for (place, parameter), group in zip(self._places, self.groups, strict=False)
+            if parameter.kind == "cardinal" and group.curved
+        }
+
+    def products(self, points: Points, places: Sequence[int]) -> NDArray[np.float64]:
+        """Return logarithms of the product and the ratio of any two amounts, shape [points, 2 pairs].
+
+        Args:
+            points: the points.
+            places: of the amounts in a design.
+        """
+        sizes = [_sizes(self.space.parameters[k])[points.codes[:, k]] for k in places]
+        pairs = [both for k, one in enumerate(sizes) for other in sizes[:k] for both in (one + other, one - other)]
+        return np.stack(pairs, axis=1) if pairs else np.zeros((len(points), 0))
+
     def one_hot(self, points: Points) -> NDArray[np.float32]:
         """Return the columns, and before them one per value of each parameter, for networks, shape [points, width]."""
         columns = self.columns(points)
@@ -187,9 +207,12 @@ def _values_of(parameter: Parameter) -> NDArray[np.float64]:
     """Return the columns of each value of a parameter, shape [values, columns]."""
     if _by_name(parameter):
         return np.eye(len(parameter.values))
-    size = np.arange(len(parameter.values), dtype=float)
-    if parameter.kind == "cardinal":
-        amounts = np.array(parameter.values, dtype=float)
-        size = np.log2(amounts) if amounts.min() > 0 else magnitude(amounts)
+    size = np.arange(len(parameter.values), dtype=float) if parameter.kind != "cardinal" else _sizes(parameter)
     size = size - size.min()
     return np.asarray((size / size.max())[:, None])
+
+
+def _sizes(parameter: Parameter) -> NDArray[np.float64]:
+    """Return the logarithms of an amount's values, shape [values]."""
+    amounts = np.array(parameter.values, dtype=float)
+    return np.log2(amounts) if amounts.min() > 0 else magnitude(amounts)

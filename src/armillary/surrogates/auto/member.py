@@ -55,6 +55,10 @@ class Member(Protocol):
         """Return the member that learned a lesson; the same seed, the same member."""
         ...
 
+    def again(self, lesson: Lesson, seed: int) -> Self:
+        """Return the member that learned another lesson of much the same points."""
+        ...
+
     def predict(self, points: Points) -> Opinion:
         """Return what it expects of points, and how unsure it is."""
         ...

@@ -46,6 +46,10 @@ class Ensemble:
         networks.train(good, targets, bad, setting.steps)
         return cls(encoding, networks, setting, location)
 
+    def again(self, lesson: Lesson, seed: int) -> Ensemble:
+        """Return the same of another lesson, learned anew."""
+        return self.learned(self._encoding, lesson, seed)
+
     def predict(self, points: Points) -> Opinion:
         """Return what they expect, and how far they differ."""
         value, spread = np.empty(len(points)), np.empty(len(points))

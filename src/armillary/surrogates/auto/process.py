@@ -23,12 +23,12 @@ from armillary.surrogates.auto.member import Lesson, Opinion, Parts
 
 _MOST_ROWS = 1500  # its time grows with their cube
 _TUNING_ROWS = 400  # on which the kernel's numbers are learned
-_STEPS = 50
+_STEPS, _MORE_STEPS = 50, 15
 _RATE = 0.1
 _PRIOR_SPREAD = 1.5  # of the logarithm of each of the kernel's numbers around its start
 _JITTER = 1e-5
 _NOISE = -3.0  # its logarithm, to begin with
-_NONE = -14.0
+_NONE = -800.0  # the logarithm of a weight of exactly 0
 _AT_ONCE = 1024
 
 
@@ -51,11 +51,21 @@ class Process:
     @classmethod
     def learned(cls, encoding: Encoding, lesson: Lesson, seed: int) -> Self:
         """Return the process that knows the rows of a lesson, at most 1,500 of them."""
-        rows = _Rows.of(encoding, lesson, seed)
+        prior = _prior(len(encoding.groups), cls._orders)
+        return cls._of_rows(encoding, _Rows.of(encoding, lesson, seed), prior, _STEPS, seed)
+
+    def again(self, lesson: Lesson, seed: int) -> Self:
+        """Return the process of another lesson, whose kernel is tuned on from what it is."""
+        rows = _Rows.of(self._encoding, lesson, seed)
+        return self._of_rows(self._encoding, rows, self._tensors["theta"], _MORE_STEPS, seed)
+
+    @classmethod
+    def _of_rows(cls, encoding: Encoding, rows: _Rows, start: Tensor, steps: int, seed: int) -> Self:
         few = torch.from_numpy(np.random.default_rng([seed, 3]).permutation(len(rows.targets))[:_TUNING_ROWS])
         with one_thread():
             distances = _distances(rows.columns[few], rows.columns[few], encoding)
-            theta = _tuned(distances, rows.targets[few], rows.noise[few], cls._orders)
+            prior = _prior(len(encoding.groups), cls._orders)
+            theta = _tuned(distances, rows.targets[few], rows.noise[few], prior, start, steps)
             return cls(encoding, rows.conditioning(theta, encoding))
 
     def conditioned(self, lesson: Lesson, seed: int) -> Self:
@@ -167,12 +177,18 @@ def _kernel(theta: Tensor, distances: Tensor) -> Tensor:
     groups = len(distances)
     apart, weights, together = torch.exp(theta[: 3 * groups]).reshape(3, groups)
     single, pairs, all_of_them = torch.exp(theta[3 * groups : 3 * groups + 3])
-    own = weights[:, None, None] * _matern(distances / apart[:, None, None])
-    first = own.sum(dim=0)
-    second = (first**2 - (own**2).sum(dim=0)) / 2  # Newton's identity
-    far = ((distances / together[:, None, None]) ** 2).sum(dim=0)
-    covariance: Tensor = single * first + pairs * second + all_of_them * _matern((far + 1e-12).sqrt())
+    covariance: Tensor = all_of_them * _matern((((distances / together[:, None, None]) ** 2).sum(dim=0) + 1e-12).sqrt())
+    if _is_additive(theta):
+        own = weights[:, None, None] * _matern(distances / apart[:, None, None])
+        first = own.sum(dim=0)
+        second = (first**2 - (own**2).sum(dim=0)) / 2  # Newton's identity
+        covariance = covariance + single * first + pairs * second
     return covariance
+
+
+def _is_additive(theta: Tensor) -> bool:
+    """Return whether single parameters and pairs of them have a weight."""
+    return bool(theta[-4] > _NONE / 2)
 
 
 def _kernel_by_values(theta: Tensor, asked: NDArray[np.float64], columns: Tensor, encoding: Encoding) -> Tensor:
@@ -180,13 +196,16 @@ def _kernel_by_values(theta: Tensor, asked: NDArray[np.float64], columns: Tensor
     groups, shape = len(encoding.groups), (len(asked), len(columns))
     apart, weights, together = torch.exp(theta[: 3 * groups]).reshape(3, groups)
     single, pairs, all_of_them = torch.exp(theta[3 * groups : 3 * groups + 3])
+    additive = _is_additive(theta)
     first, squares, far = (torch.zeros(shape, dtype=torch.float64) for _ in range(3))
     for k, group in enumerate(encoding.groups):
         values, places = np.unique(asked[:, group.start : group.stop], axis=0, return_inverse=True)
         distance = _apart(torch.from_numpy(values), columns[:, group.start : group.stop], group)
-        own, place = weights[k] * _matern(distance / apart[k]), torch.from_numpy(places.reshape(-1))
-        first += own[place]
-        squares += (own**2)[place]
+        place = torch.from_numpy(places.reshape(-1))
+        if additive:
+            own = weights[k] * _matern(distance / apart[k])
+            first += own[place]
+            squares += (own**2)[place]
         far += (together[k] ** -2 * distance**2)[place]
     second = (first**2 - squares) / 2
     covariance: Tensor = single * first + pairs * second + all_of_them * _matern((far + 1e-12).sqrt())
@@ -198,10 +217,9 @@ def _covariance(theta: Tensor, distances: Tensor, noise: Tensor) -> Tensor:
     return _kernel(theta, distances) + torch.diag(torch.exp(theta[-1]) + _JITTER + noise)
 
 
-def _tuned(distances: Tensor, targets: Tensor, noise: Tensor, orders: tuple[float, float, float]) -> Tensor:
-    """Return the logarithms of the kernel's numbers under which the targets are most likely, near where they start."""
-    groups = len(distances)
-    start = torch.cat(
+def _prior(groups: int, orders: tuple[float, float, float]) -> Tensor:
+    """Return the logarithms of the kernel's numbers that are expected before any row is seen."""
+    return torch.cat(
         [
             torch.zeros(groups, dtype=torch.float64),
             torch.full((groups,), -math.log(max(1, groups)), dtype=torch.float64),
@@ -209,13 +227,17 @@ def _tuned(distances: Tensor, targets: Tensor, noise: Tensor, orders: tuple[floa
             torch.tensor([*orders, _NOISE], dtype=torch.float64),
         ]
     )
+
+
+def _tuned(distances: Tensor, targets: Tensor, noise: Tensor, prior: Tensor, start: Tensor, steps: int) -> Tensor:
+    """Return the logarithms of the kernel's numbers under which the targets are most likely, near the prior."""
     theta = start.clone().requires_grad_()
     adam = torch.optim.Adam([theta], lr=_RATE)
-    for _ in range(_STEPS):
+    for _ in range(steps):
         adam.zero_grad()
         factor = torch.linalg.cholesky(_covariance(theta, distances, noise))
         dual = torch.cholesky_solve(targets[:, None], factor)[:, 0]
         surprise = targets @ dual / 2 + factor.diagonal().log().sum()
-        (surprise + (((theta - start) / _PRIOR_SPREAD) ** 2).sum() / 2).backward()
+        (surprise + (((theta - prior) / _PRIOR_SPREAD) ** 2).sum() / 2).backward()
         adam.step()
     return theta.detach()

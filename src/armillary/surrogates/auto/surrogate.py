@@ -6,7 +6,7 @@ So members of five kinds learn the log without its best fifth, and count as thei
 wanted of a surrogate is to expect designs better than all that were logged. What the blend says of a design is its
 value, made worse by the surprise of it being feasible. Three things besides:
 
-- The chance of being feasible is learned from all rows and calibrated on rows that were left out.
+- The chance of being feasible is learned from all rows by three kinds of models, calibrated on rows left out.
 - A bound on a metric that no law tells is learned as a value, from designs on both sides of it, and has a chance too.
 - Metrics may be of any sign and may be maximised; those that are all positive are learned as logarithms.
 
@@ -23,22 +23,26 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor
 
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.auto.blend import Blend
-from armillary.surrogates.auto.chance import LEAST_CHANCE, Feasibility, Within
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import Examples, Value, examples_of
+from armillary.surrogates.auto.feasibility import LEAST_CHANCE, Feasibility
+from armillary.surrogates.auto.within import Within
 from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.rows import Scale, below_the_log, features_of, scale_of, unlike
 from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
 
 _SURPRISE = 0.3  # weight of minus the logarithm of the chance, in standard units; as the deep ensemble's
-_LIKELY, _HOPEFUL = 0.5, 0.7
+_LIKELY, _HOPEFUL = 0.5, 0.5
+
+_Chance = Callable[[Points], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,9 @@ class Auto:
         comparable = _comparable(told, blend)
         hope = feasibility
         if not comparable.all():
-            hope = Feasibility.learned(encoding, told.points[comparable], told.feasible[comparable], self._seed)
+            hope = Feasibility.learned(
+                encoding, told.points[comparable], told.feasible[comparable], self._seed, feasibility
+            )
         self._state = _Fitted(
             problem=problem,
             workloads=told.workloads,
@@ -155,11 +161,11 @@ class Auto:
         return self._predicted(designs, context, self._fitted.feasibility)
 
     def hopeful(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
-        """Predict with the chance learned without the failures of what may be better than all that worked.
+        """Predict with the chance midway, in log-odds, between all failures and those of designs no better than logged.
 
         See `PredictsHopefully`; designs as for `predict`.
         """
-        return self._predicted(designs, context, self._fitted.hope)
+        return self._predicted(designs, context, self._midway)
 
     def opinions(self, designs: NDArray[np.int64], context: Context | None = None) -> NDArray[np.float64]:
         """Return what each member ranks designs by, as `mean` of `predict`, shape [members, designs]."""
@@ -217,6 +223,9 @@ class Auto:
         fitted = self._fitted
         blend, tensors = fitted.blend.parts()
         weights = {f"objective/{name}": tensor for name, tensor in tensors.items()}
+        chances = {"feasibility": fitted.feasibility.parts(), "hope": fitted.hope.parts()}
+        for chance, (_, tensors) in chances.items():
+            weights |= {f"{chance}/{name}": tensor for name, tensor in tensors.items()}
         within = []
         for k, own in enumerate(fitted.within):
             content, tensors = own.parts()
@@ -228,8 +237,7 @@ class Auto:
             "scales": [vars(scale) for scale in fitted.scales],
             "encoding": fitted.encoding.as_dict(),
             "blend": blend,
-            "feasibility": fitted.feasibility.parts(),
-            "hope": fitted.hope.parts(),
+            **{chance: described for chance, (described, _) in chances.items()},
             "within": within,
         }
         model_file.save(target, self.kind, self.space, self.problem, content, weights)
@@ -258,8 +266,8 @@ class Auto:
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             encoding=encoding,
             blend=Blend.read(encoding, content["blend"], _under("objective", weights)),
-            feasibility=Feasibility.read(encoding, content["feasibility"]),
-            hope=Feasibility.read(encoding, content["hope"]),
+            feasibility=Feasibility.read(encoding, content["feasibility"], _under("feasibility", weights)),
+            hope=Feasibility.read(encoding, content["hope"], _under("hope", weights)),
             within=tuple(
                 Within.read(encoding, own, _under(f"within{k}", weights)) for k, own in enumerate(content["within"])
             ),
@@ -305,17 +313,21 @@ class Auto:
             f"{list(workloads)}, or log numbers that describe them"
         )
 
-    def _predicted(self, designs: NDArray[np.int64], context: Context | None, feasibility: Feasibility) -> Prediction:
+    def _predicted(self, designs: NDArray[np.int64], context: Context | None, feasible: _Chance) -> Prediction:
         points, scale = self._asked(designs, context)
         blend = self._fitted.blend
         value, spread = blend.of(*blend.opinions(points))
-        chance = self._chance(points, feasibility)
+        chance = self._chance(points, feasible)
         mean = self._restored(value, chance, scale)
         return Prediction(mean=mean, std=np.abs(scale.restore_spread(spread, mean)), p_feasible=chance)
 
-    def _chance(self, points: Points, feasibility: Feasibility) -> NDArray[np.float64]:
+    def _midway(self, points: Points) -> NDArray[np.float64]:
+        fitted = self._fitted
+        return np.asarray(expit((fitted.feasibility.odds(points) + fitted.hope.odds(points)) / 2))
+
+    def _chance(self, points: Points, feasible: _Chance) -> NDArray[np.float64]:
         """Return the chance of points of one workload to be feasible and within the learned bounds."""
-        chance = feasibility(points)
+        chance = feasible(points)
         for within in self._fitted.within if len(points) else ():
             chance = chance * within(points, self._scale(points.features[0], within.scales))
         return np.clip(chance, LEAST_CHANCE, 1 - LEAST_CHANCE)

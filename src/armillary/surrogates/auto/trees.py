@@ -45,7 +45,7 @@ class Trees:
     name: ClassVar[str] = "boosted trees"
 
     def __init__(self, encoding: Encoding, boosters: list[lightgbm.Booster]) -> None:
-        self._encoding, self._boosters = encoding, boosters
+        self.encoding, self._boosters = encoding, boosters
 
     @classmethod
     def learned(cls, encoding: Encoding, lesson: Lesson, seed: int) -> Trees:
@@ -53,9 +53,13 @@ class Trees:
         columns = encoding.columns(lesson.points)
         return cls(encoding, [boosted(columns, lesson.targets, seed + k) for k in range(_FORESTS)])
 
+    def again(self, lesson: Lesson, seed: int) -> Trees:
+        """Return the same of another lesson, learned anew."""
+        return self.learned(self.encoding, lesson, seed)
+
     def predict(self, points: Points) -> Opinion:
         """Return what they expect, and how far they differ."""
-        columns = self._encoding.columns(points)
+        columns = self.encoding.columns(points)
         values = np.stack([told(booster, columns) for booster in self._boosters])
         return values.mean(axis=0), values.std(axis=0)
 
@@ -89,6 +93,10 @@ class TrendAndTrees:
         left = lesson.targets - trend.predict(lesson.points)[0]
         rest = Lesson(lesson.points, left, lesson.noise, lesson.infeasible)
         return cls(trend, Trees.learned(encoding, rest, seed))
+
+    def again(self, lesson: Lesson, seed: int) -> TrendAndTrees:
+        """Return the same of another lesson, learned anew."""
+        return self.learned(self._trees.encoding, lesson, seed)
 
     def predict(self, points: Points) -> Opinion:
         """Return what both expect, and how unsure the trees are."""
