@@ -141,8 +141,8 @@ class PredictsHopefully(Protocol):
     """The capability of a fitted surrogate to predict without the failures that a log may have for want of the best.
 
     Among the designs that it expects to be better than all that worked, a log has only failures. They may tell that
-    what is better fails, or only that the log lacks what is better and works. The hopeful prediction learned from the
-    other rows what is feasible.
+    what is better fails, or only that the log lacks what is better and works. The hopeful prediction leans towards what
+    the other rows tell of what is feasible.
     """
 
     @property

@@ -124,7 +124,7 @@ class Feasibility:
         if self.judges is None:
             return {**own, "forests": None}, {}
         forests = [[booster.model_to_string() for booster in f] for f in (self.judges.plain, self.judges.pairs)]
-        return {**own, "forests": forests, "paired": self.judges.paired}, self.judges.process.parts()[1]
+        return {**own, "forests": forests, "paired": self.judges.paired}, self.judges.process.mean_parts()
 
     @staticmethod
     def read(encoding: Encoding, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Feasibility:

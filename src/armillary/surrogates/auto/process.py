@@ -113,6 +113,10 @@ class Process:
         """Return what `of` makes the process of again."""
         return {}, self._tensors
 
+    def mean_parts(self) -> dict[str, Tensor]:
+        """Return the tensors of which `of` makes a process that tells its mean alone: a fraction of the bytes."""
+        return {name: tensor for name, tensor in self._tensors.items() if name != "factor"}
+
     @classmethod
     def of(cls, encoding: Encoding, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:  # noqa: ARG003
         """Return the process that `parts` described."""

@@ -322,8 +322,9 @@ class Auto:
         return Prediction(mean=mean, std=np.abs(scale.restore_spread(spread, mean)), p_feasible=chance)
 
     def _midway(self, points: Points) -> NDArray[np.float64]:
-        fitted = self._fitted
-        return np.asarray(expit((fitted.feasibility.odds(points) + fitted.hope.odds(points)) / 2))
+        """Return the chance midway between the two that were learned, shape [points]."""
+        every = [self._fitted.feasibility.odds(points), self._fitted.hope.odds(points)]
+        return np.asarray(expit(np.mean(every, axis=0)))
 
     def _chance(self, points: Points, feasible: _Chance) -> NDArray[np.float64]:
         """Return the chance of points of one workload to be feasible and within the learned bounds."""
