@@ -18,7 +18,7 @@ from armillary.workloads.context import Context
 
 _APART = 3
 _BRED = 256  # designs that the search keeps and breeds at least: of few it ends in the first valley
-_BOLD_SHARE = 0.125  # more find more where a log lacks the best, and fail more often
+_BOLD_SHARE = 3 / 16  # more find more where a log lacks the best, and fail more often
 _CHOICE = 8  # designs that members choose among, per design wanted
 _LAST = np.finfo(np.float64).max / 4
 _BRIEF = {"swarms": 8, "steps": 30, "generations": 20, "refine_rounds": 5, "bred": 128}
@@ -73,9 +73,9 @@ def propose(
     same reason. The other half are the best of the rest.
 
     A surrogate whose chance to be feasible is calibrated (`GatesProposals`) proposes from the designs that are likely
-    feasible, as far as there are such; if it `PredictsHopefully`, an eighth from those that it may hope for. Of a
-    surrogate of several members (`HoldsOpinions`) it is their choices that spread: half of the likely designs are the
-    best of all members together, the other half the best of each in turn.
+    feasible, as far as there are such; if it `PredictsHopefully`, three in sixteen are from those that it may hope
+    for. Of a surrogate of several members (`HoldsOpinions`) it is their choices that spread: half of the likely designs
+    are the best of all members together, the other half the best of each in turn.
 
     Args:
         surrogate: a fitted surrogate.

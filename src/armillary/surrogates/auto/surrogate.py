@@ -40,7 +40,7 @@ from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
 
 _SURPRISE = 0.3  # weight of minus the logarithm of the chance, in standard units; as the deep ensemble's
-_LIKELY, _HOPEFUL = 0.5, 0.5
+_LIKELY, _HOPEFUL = 0.9, 0.5  # a tenth of proposals may fail; who hopes is content with half
 
 _Chance = Callable[[Points], NDArray[np.float64]]
 
@@ -349,7 +349,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _comparable(told: Examples, blend: Blend) -> NDArray[np.bool_]:
     """Return which points are not failures of designs expected to be better than all that worked, shape [points]."""
-    failed = np.flatnonzero(told.feasible < _LIKELY)
+    failed = np.flatnonzero(told.feasible < 0.5)
     comparable = np.ones(len(told.points), dtype=bool)
     if len(failed):
         value = told.objective
