@@ -138,6 +138,7 @@ class SpotlightRandom(CoDesign, RandomSearch):
     """Random hardware, random mappings."""
 
     batch, mapper = 1, "random"
+    takes_several = False
 
     def __init__(self, problem: Problem, *, seed: int = 0) -> None:
         check_space(problem.space)

@@ -331,7 +331,7 @@ def test_explained_parts_add_up(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("mobilenet_v2", "3.47 MB of weights stay on chip"), ("t_rnn_enc", "do not fit on chip")]
+    ("name", "told"), [("mobilenet_v2", "3.49 MB of weights stay on chip"), ("t_rnn_enc", "do not fit on chip")]
 )
 def test_where_the_weights_are_is_told_beside_the_traffic(name, told):
     workload, evaluator = zoo.build(name), EdgeTpuEvaluator()

@@ -34,6 +34,7 @@ from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import Examples, Value, examples_of
 from armillary.surrogates.auto.feasibility import LEAST_CHANCE, Feasibility
 from armillary.surrogates.auto.within import Within
+from armillary.surrogates.devices import device_of
 from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.rows import Scale, below_the_log, features_of, scale_of, unlike
 from armillary.types import ArmillaryError, Log, Prediction
@@ -70,12 +71,21 @@ class Auto:
     Args:
         space: the space whose designs the log holds.
         seed: same seed, log and machine, same model.
+        device: where its networks predict, like those of other surrogates; they are small, and predict on the CPU.
         on_progress: called during `fit` with steps done and in total.
     """
 
     kind = "auto"
 
-    def __init__(self, *, space: Space, seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        space: Space,
+        seed: int = 0,
+        device: str = "cpu",
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        device_of(device)  # which refuses what this machine does not have
         self.space, self._seed, self._on_progress = space, seed, on_progress
         self._state: _Fitted | None = None
 
