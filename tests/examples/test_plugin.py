@@ -235,9 +235,9 @@ def test_designs_under_a_bound_on_its_own_metric(place, answers, asked):
     results = json.loads((place.folder / "study" / "results.json").read_text())
     assert results["versions"]["ring-accelerator"] == "0.1.0"
     head, winner = asked["design as a table"][1].splitlines()[:2]
-    assert head.split() == ["runtime", "energy", "wire_mm", "leakage_mw", "design"]
-    assert f"{found['metrics']['leakage_mw']:.4g} mW" in winner
-    assert f"{found['metrics']['wire_mm']:.4g} mm " in winner
+    assert head.split() == ["Runtime", "Energy", "Wire", "Leakage", "design"]
+    assert f"{found['metrics']['leakage_mw']:.3g} mW" in winner
+    assert f" {found['metrics']['wire_mm']:,.0f} mm " in winner
 
 
 def test_the_report_knows_its_metrics_units_and_failures(place, answers):
