@@ -59,6 +59,8 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	  echo "make: torch came with CUDA packages, but this machine has no GPU. Point pip at the CPU build"; \
 	  echo "      (PIP_FIND_LINKS or PIP_INDEX_URL), run 'make clean', and try again."; exit 2; fi
 	$(PIP) --editable .
+	@/sbin/ldconfig -p | grep -q libgomp.so.1 || \
+	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq libgomp1; }  # of LightGBM
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed

@@ -31,3 +31,12 @@ def test_other_packages_add_members_and_replace_none(monkeypatch):
     assert COLOURS.names() == ["broken", "gone", "sky", "sun"]
     assert COLOURS.load("sun") == math.e
     assert COLOURS.load("sky") == math.pi
+
+
+def test_a_member_whose_library_is_missing_says_which(tmp_path, monkeypatch):
+    """As LightGBM without the compiler's OpenMP library, which is no ImportError."""
+    (tmp_path / "lacking.py").write_text("raise OSError('libgomp.so.1: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry("surrogate", "armillary.none", {"auto": "lacking:KIND"})
+    with pytest.raises(ArmillaryError, match=r"surrogate 'auto' at lacking:KIND cannot be loaded: .*libgomp\.so\.1"):
+        registry.load("auto")

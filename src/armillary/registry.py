@@ -59,7 +59,7 @@ class Registry:
             raise ArmillaryError(f"{self.kind} {name!r} is unknown; {hint}choose one of {list(paths)}")
         module, _, attribute = paths[name].partition(":")
         # other people's modules may fail in any way when they are imported; ours are only ever missing something
-        faults = (ImportError, AttributeError) if name in self.members else (Exception,)
+        faults = (ImportError, AttributeError, OSError) if name in self.members else (Exception,)
         try:
             found = getattr(import_module(module), attribute)
         except faults as fault:
