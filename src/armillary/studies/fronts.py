@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from armillary.atomic_file import replaced
 from armillary.metrics import derived
 from armillary.optimizers.front_search import front_designs, ranked
-from armillary.optimizers.surrogate_search import distinct, keys
+from armillary.optimizers.surrogate_search import distinct
 from armillary.problems import pareto
 from armillary.problems.criteria import Objective
-from armillary.problems.problem import Keep, Problem
+from armillary.problems.problem import Problem
+from armillary.studies.propose import allowed, predictions_of
 from armillary.surrogates import GatesProposals
-from armillary.types import ArmillaryError, Evaluations, Prediction, PredictsForEach, Surrogate
+from armillary.types import ArmillaryError, Evaluations, Surrogate
 from armillary.workloads.context import Context
 
 FRONT = "front.csv"
@@ -112,8 +113,8 @@ def write_front(folder: Path, front: Front) -> Path:
     with replaced(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([_PREFERRED, *columns])
-        for row in range(len(rows)):
-            writer.writerow([int(row == front.preferred), *(_cell(column[row]) for column in columns.values())])
+        preferred = [int(row == front.preferred) for row in range(len(rows))]
+        writer.writerows(zip(preferred, *(column.tolist() for column in columns.values()), strict=True))
     return path
 
 
@@ -152,7 +153,7 @@ def propose_front(
             f"laws of {sorted(problem.laws)}"
         )
     expected = _Expected(surrogates, problem, every)
-    keep = _new(problem, known)
+    keep = allowed(problem, known)
     if problem.candidates is None:
         return front_designs(expected, problem.space, n=top, seed=seed, keep=keep)
     codes = distinct(problem.candidates)
@@ -177,7 +178,7 @@ class _Expected:
         means: dict[str, NDArray[np.float64]] = {}
         likely = np.ones(len(codes), dtype=bool)
         for metric, surrogate in self.surrogates.items():
-            predictions = _predictions(surrogate, codes, self.contexts)
+            predictions = predictions_of(surrogate, codes, self.contexts)
             means[metric] = np.array([prediction.mean for prediction in predictions])
             if isinstance(surrogate, GatesProposals):
                 chance = np.prod([prediction.p_feasible for prediction in predictions], axis=0)
@@ -193,23 +194,6 @@ class _Expected:
         return found
 
 
-def _new(problem: Problem, known: Evaluations | None) -> Keep:
-    """Return the mask over codes of designs that there can be and that are not known."""
-    met = None if known is None else keys(problem.space.encode_columns(known.design))
-
-    def new(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        inside = np.ones(len(codes), dtype=bool) if problem.keep is None else problem.keep(codes)
-        return inside if met is None else inside & ~np.isin(keys(codes), met)
-
-    return new
-
-
-def _predictions(model: Surrogate, codes: NDArray[np.int64], contexts: Sequence[Context]) -> list[Prediction]:
-    if isinstance(model, PredictsForEach):
-        return model.predict_each(codes, contexts)
-    return [model.predict(codes, context) for context in contexts]
-
-
 def _measured(problem: Problem, rows: Evaluations) -> NDArray[np.float64]:
     """Return the objectives of feasible rows in the units of their metrics, shape [rows, objectives]."""
     columns = [derived(rows.metrics, objective.metric, problem.metrics) for objective in problem.objectives]
@@ -220,7 +204,3 @@ def _in_units(problem: Problem, values: NDArray[np.float64]) -> NDArray[np.float
     """Return values to minimise, shape [objectives], in the units of their metrics."""
     maximised = np.array([objective.direction == "maximize" for objective in problem.objectives])
     return np.where(maximised, 1.0 / np.where(maximised, values, 1.0), values)
-
-
-def _cell(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value

@@ -100,13 +100,13 @@ def propose(
     if not every:
         raise ArmillaryError("no workload to propose designs for; name at least one")
     ranking = _Ranking(surrogate, problem, every, combine)
-    allowed = _allowed(problem, every, known, limits, keep)
-    found: _Finds = _Listed(problem, allowed)
+    passing = allowed(problem, known, every, limits, keep)
+    found: _Finds = _Listed(problem, passing)
     if problem.candidates is None:
         brief = _BRIEF if isinstance(surrogate, HoldsOpinions) else {}
-        found = _Searched(problem, allowed, seed, {"bred": _BRED, "apart": _APART, **brief, **(effort or {})})
+        found = _Searched(problem, passing, seed, {"bred": _BRED, "apart": _APART, **brief, **(effort or {})})
     codes = _chosen(ranking, found, top)
-    predictions = _expected(surrogate, codes, every)
+    predictions = predictions_of(surrogate, codes, every)
     return Proposals(
         codes=codes,
         predicted=combine(np.array([p.mean for p in predictions])),
@@ -190,7 +190,7 @@ class _Ranking:
         return _behind(self._score(predictions), hope.least_hope - _chance(predictions))
 
     def _expected(self, codes: NDArray[np.int64]) -> list[Prediction]:
-        return _expected(self.surrogate, codes, self.contexts)
+        return predictions_of(self.surrogate, codes, self.contexts)
 
     def _score(self, predictions: Sequence[Prediction]) -> NDArray[np.float64]:
         return self._to_minimise(np.array([p.mean for p in predictions]))
@@ -245,17 +245,25 @@ def _in_turn(
     return np.concatenate([chosen, pool[np.array(more, dtype=np.intp)]])
 
 
-def _allowed(
+def allowed(
     problem: Problem,
-    contexts: Sequence[Context],
     known: Evaluations | None,
-    limits: Sequence[Limit],
-    keep: Keep | None,
+    contexts: Sequence[Context] = (),
+    limits: Sequence[Limit] = (),
+    keep: Keep | None = None,
 ) -> Keep:
-    """Return the mask over codes that every proposal has to pass; the surrogates of limits are asked last."""
+    """Return the mask over codes that every proposal has to pass; the surrogates of limits are asked last.
+
+    Args:
+        problem: whose space, candidates, laws and bounds to use.
+        known: designs already evaluated, which do not pass.
+        contexts: the workloads for which limits hold.
+        limits: see `propose`.
+        keep: designs to consider, as a mask over codes; all, if not given.
+    """
     met = keys(problem.space.encode_columns(known.design)) if known is not None else None
 
-    def allowed(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def passing(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
         inside = np.ones(len(codes), dtype=bool) if problem.keep is None else problem.keep(codes)
         if keep is not None:
             inside &= keep(codes)
@@ -264,14 +272,15 @@ def _allowed(
         for limit in limits:
             left = np.flatnonzero(inside)
             if len(left):
-                most = np.max([p.mean for p in _expected(limit.surrogate, codes[left], contexts)], axis=0)
+                most = np.max([p.mean for p in predictions_of(limit.surrogate, codes[left], contexts)], axis=0)
                 inside[left] = most <= limit.at_most
         return inside
 
-    return allowed
+    return passing
 
 
-def _expected(model: Surrogate, codes: NDArray[np.int64], contexts: Sequence[Context]) -> list[Prediction]:
+def predictions_of(model: Surrogate, codes: NDArray[np.int64], contexts: Sequence[Context]) -> list[Prediction]:
+    """Return what a surrogate expects of coded designs on each of several workloads, in one pass where it can."""
     if isinstance(model, PredictsForEach):
         return model.predict_each(codes, contexts)
     return [model.predict(codes, context) for context in contexts]
