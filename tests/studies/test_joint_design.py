@@ -45,7 +45,7 @@ if pes > 1024 and d["flow"] == "os":
 else:
     lat = macs / pes / (1.5 if d["flow"] == "ws" else 2.0) / 1e3 + 2000 / d["buffer_kib"]
     lat *= {{"False": 1.2, "2": 1.0, "4": 1.1}}[str(d["unroll"])]
-    print(json.dumps({{"lat_us": lat, "area_mm2": area, "status": "OK"}}))
+    print(json.dumps({{"lat_us": lat, "area_mm2": area, "status": "OK", "pes": pes, "kib": d["buffer_kib"]}}))
 """
 
 
@@ -180,6 +180,9 @@ def test_several_workloads_count_together(tmp_path):
     assert heavy.winner.metrics["latency_ms"] == pytest.approx(0.75 * latency(design) + 0.25 * latency(design, 2.0e8))
     worst = run(subject, tmp_path / "worst", replace(asked, worst=True), ("asr", "kws"))
     assert worst.winner.metrics["latency_ms"] >= 0.99  # beside the best that the log has of the worst workload
+    rows = [*worst.log.to_list(), *worst.candidates.evaluations.to_list()]
+    within = [r.metrics["latency_ms"] for r in rows if r.feasible and r.metrics["area_mm2"] <= 3.0]
+    assert min(within) == pytest.approx(worst.winner.metrics["latency_ms"])  # what is loaded stands beside it, too
 
 
 def test_several_goals_are_designed_for_from_the_log(tmp_path):
@@ -198,6 +201,28 @@ def test_several_goals_are_designed_for_from_the_log(tmp_path):
     assert {"predicted_latency_ms", "predicted_area_mm2"} <= set(study.proposals.rows[0])
     assert load_study(StudyFolder(tmp_path / "s")).winner == study.winner
     assert run(subject, tmp_path / "s", asked).proposals == study.proposals
+
+
+def test_goals_that_laws_tell_need_no_surrogate(tmp_path):
+    told = PROBLEM.replace("at_most: 3}", "at_most: 3}\n  pes: {unit: PEs}\n  kib: {unit: KiB}")
+    subject = made(tmp_path, told + "laws: {pes: rows * cols, kib: buffer_kib}\n")
+    goals = (Objective("pes", "maximize"), Objective("kib"))
+    study = run(subject, tmp_path / "s", request_of(subject, objectives=goals, bounds=(), samples=60, top=6))
+    assert {"pes", "kib"} <= set(study.proposals.rows[0])
+    assert not {"predicted_pes", "predicted_kib"} & set(study.proposals.rows[0])
+    assert study.front.values[:, 0].max() == max(
+        r.design["rows"] * r.design["cols"] for r in study.front.rows.to_list()
+    )
+
+
+def test_rows_of_other_options_are_no_rows_of_the_evaluator(tmp_path):
+    subject = made(tmp_path)
+    first = run(subject, tmp_path / "s", request_of(subject, samples=40, top=4))
+    rows = first.log
+    Log(tmp_path / "log").append(replace(rows, options=np.full(len(rows), "effort=9", dtype=object)))
+    study = run(subject, tmp_path / "r", request_of(subject, log=str(tmp_path / "log"), samples=40, top=4))
+    assert len(study.log) == len(first.log)
+    assert set(study.log.options) == {""}
 
 
 def test_of_what_is_to_be_maximised_the_most_wins(tmp_path):

@@ -42,7 +42,7 @@ def logged(log: Log, space: str, workload: Workload, spec: EvaluatorSpec | None 
     rows = log.evaluations(space)
     chosen = rows.workload == workload.name
     if spec is not None:
-        chosen &= _of(rows, spec, spec.options)
+        chosen &= of_evaluator(rows, spec)
     if not chosen.any():
         return None
     rows = rows.select(chosen)
@@ -86,12 +86,14 @@ def known_layers(log: Log, spec: EvaluatorSpec, space: str) -> list[KnownRun]:
     settled = (rows.workload == "") & (rows.feasible | (rows.failure_kind == "infeasible"))
     found = []
     for options, brought in ((spec.options, False), (given(spec.options), True)):
-        chosen = rows.select(settled & _of(rows, spec, options))
+        chosen = rows.select(settled & of_evaluator(rows, spec, options))
         found += [KnownRun(run, brought) for run in chosen.to_list()]
     return found
 
 
-def _of(rows: Evaluations | LayerRuns, spec: EvaluatorSpec, options: Mapping[str, Value]) -> NDArray[np.bool_]:
-    """Return which rows are of an evaluator, its version and these options, shape [rows]."""
+def of_evaluator(
+    rows: Evaluations | LayerRuns, spec: EvaluatorSpec, options: Mapping[str, Value] | None = None
+) -> NDArray[np.bool_]:
+    """Return which rows are of an evaluator, its version and its options, or these, shape [rows]."""
     same = (rows.evaluator == spec.name) & (rows.version == spec.version)
-    return np.asarray(same & (rows.options == options_text(options)))
+    return np.asarray(same & (rows.options == options_text(spec.options if options is None else options)))

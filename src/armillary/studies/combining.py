@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from armillary.log.columns import numbered
 from armillary.metrics import with_derived
 from armillary.problems.criteria import Objective
+from armillary.problems.problem import Problem
 from armillary.types import ArmillaryError, Evaluations
 
 
@@ -84,6 +85,24 @@ class Combination:
             beside = values / np.array(self.best)[:, None]
             return np.asarray(beside.max(axis=0) if objective.direction == "minimize" else beside.min(axis=0))
         return np.asarray(np.array(self.weights) @ values)
+
+
+def beside_best(combination: Combination, rows: Evaluations, problem: Problem) -> Combination:
+    """Return the combination; the worst workload is seen beside the best that these rows have of each within bounds.
+
+    Raises:
+        ArmillaryError: if the worst of several objectives is asked for.
+    """
+    if not combination.worst:
+        return combination
+    values = problem.values(rows)
+    metric = problem.objective.metric
+    best = {}
+    for name in combination.workloads:
+        own = np.flatnonzero((rows.workload == name) & np.isfinite(values))
+        if len(own):
+            best[name] = float(rows.metrics[metric][own[values[own].argmin()]])
+    return combination.beside(best)
 
 
 def combined(

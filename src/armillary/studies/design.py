@@ -20,6 +20,7 @@ from armillary.optimizers.surrogate_search import distinct, keys
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.problem import Problem
 from armillary.spaces.samplers import check_sampler, sample
+from armillary.spaces.space import Space
 from armillary.studies.asking import DEFAULT_METRIC, problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.collect import collect
@@ -235,7 +236,7 @@ def _training_rows(request: DesignRequest, setting: Setting) -> Evaluations:
     rows = logged(log, setting.template.space.name, workload, setting.spec)
     if rows is None:
         raise ArmillaryError(f"{log.path}: has no row of workload {workload.name!r}")
-    rows = rows.select(_unproposed(rows, setting.folder, setting.template))
+    rows = rows.select(unproposed(rows, setting.folder, setting.template.space))
     more = (
         f"add samples with `armillary collect --template {setting.template.name} --workload {request.source} "
         f"--samples {2 * len(rows)} --log {log.path}` and run this again"
@@ -260,12 +261,12 @@ def _training_rows(request: DesignRequest, setting: Setting) -> Evaluations:
     return rows
 
 
-def _unproposed(rows: Evaluations, folder: StudyFolder, template: Template) -> NDArray[np.bool_]:
-    """Return which rows were there to learn from: proposals are designs that no row had."""
+def unproposed(rows: Evaluations, folder: StudyFolder, space: Space) -> NDArray[np.bool_]:
+    """Return which rows were there to learn from, shape [rows]: a study proposes designs that no row had."""
     if not folder.has(PROPOSALS):
         return np.ones(len(rows), dtype=bool)
     proposed = np.array(folder.read(PROPOSALS)["codes"], dtype=np.int64)
-    return ~np.isin(keys(template.space.encode_columns(rows.design)), keys(proposed))
+    return ~np.isin(keys(space.encode_columns(rows.design)), keys(proposed))
 
 
 def _commonest_failure(rows: Evaluations) -> str:
@@ -343,7 +344,7 @@ def load_design(folder: StudyFolder, template: Template, workload: Workload) -> 
         workload=request["workload"],
         problem=problem_of(template, request, (workload,)),
         seed=request["seed"],
-        log=rows.select(_unproposed(rows, folder, template)),
+        log=rows.select(unproposed(rows, folder, space)),
         candidates=Candidates(verified, np.array(folder.read(PROPOSALS)["predicted"])),
         importances=Importances(shares, METHOD) if any(shares.values()) else None,
         selection=read_selection(results),

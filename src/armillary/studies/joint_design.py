@@ -23,15 +23,15 @@ from armillary.problems.problem import Problem
 from armillary.spaces.samplers import check_sampler, sample
 from armillary.studies.asking import problem_of
 from armillary.studies.bounds import check_bounds
-from armillary.studies.combining import Combination, combined
+from armillary.studies.combining import Combination, beside_best
 from armillary.studies.comparing import header, read_results
-from armillary.studies.design import PROPOSALS, VERIFIED, bins_of, read_selection
+from armillary.studies.design import PROPOSALS, VERIFIED, bins_of, read_selection, unproposed
 from armillary.studies.fit import check_kind, check_schedule
 from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.fronts import front_of
 from armillary.studies.importance import METHOD
 from armillary.studies.joint_front import FrontRecipe
-from armillary.studies.joint_recipe import JointRequest, Recipe, are_among, proposal_rows
+from armillary.studies.joint_recipe import JointRequest, Recipe, proposal_rows, together
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.results import Candidates, Importances, Proposed, Reliability, StudyResults
 from armillary.studies.stages import Setting, completed
@@ -99,7 +99,7 @@ def foresee_joint_design(
     expected = partial(foreseen, spec=simulator.spec, space=template.space, codes=codes, make=simulator.make)
     stages, log = [], Log(request.log or folder.log)
     for workload in workloads:
-        there = logged(log, template.space.name, workload)
+        there = logged(log, template.space.name, workload, simulator.spec)
         missing = max(0, request.samples - (0 if there is None else len(there)))
         stages.append(expected("collect", workload=workload, evaluations=missing))
         stages.append(expected("verify", workload=workload, evaluations=request.top))
@@ -129,18 +129,16 @@ def load_joint_design(folder: StudyFolder, template: Template, workloads: Sequen
     """
     request, results, space = folder.request("joint"), read_results(folder), template.space
     problem = problem_of(template, request, workloads)
-    names = [workload.name for workload in workloads]
-    combination = Combination.of(names, request["weights"], worst=request["worst"])
-    bounded = [bound.metric for bound in problem.bounds]
     proposals, shares = folder.read(PROPOSALS), results["importances"]
-    logged, verified = Log(request["log"] or folder.log).evaluations(space.name), None
-    name, version = results["evaluator"]
-    logged = logged.select((logged.evaluator == name) & (logged.version == version))
-    kept = Log(folder.path / VERIFIED)
-    if kept.fragments():  # then the log holds what was proposed, too
-        logged = logged.select(~are_among(logged, space, np.array(proposals["codes"], dtype=np.int64)))
-        verified = combined(kept.evaluations(space.name), combination, problem.objectives, bounded)
-    rows = combined(logged, combination, problem.objectives, bounded)
+    logged, kept = Log(request["log"] or folder.log).evaluations(space.name), Log(folder.path / VERIFIED)
+    for column, value in results["evaluator"].items():
+        logged = logged.select(getattr(logged, column) == value)
+    if evaluated := bool(kept.fragments()):  # then the log holds what was proposed, too
+        logged = logged.select(unproposed(logged, folder, space))
+    names = [workload.name for workload in workloads]
+    combination = beside_best(Combination.of(names, request["weights"], worst=request["worst"]), logged, problem)
+    rows = together(logged, combination, problem)
+    verified = together(kept.evaluations(space.name), combination, problem) if evaluated else None
     every = rows if verified is None else Evaluations.concat([rows, verified])
     return StudyResults(
         **header(folder, results, space),

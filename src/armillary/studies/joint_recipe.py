@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,15 @@ import yaml
 from numpy.typing import NDArray
 
 from armillary import surrogates
+from armillary.execution.known import of_evaluator
 from armillary.hardware.template import Template
 from armillary.log.store import Log
-from armillary.optimizers.surrogate_search import keys
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.problem import Problem
-from armillary.spaces.space import Space
 from armillary.studies.collect import collect
-from armillary.studies.combining import Combination, combined
+from armillary.studies.combining import Combination, beside_best, combined
 from armillary.studies.comparing import Compared, write_results
-from armillary.studies.design import PROPOSALS, VERIFIED, reliability_of, selection_of
+from armillary.studies.design import PROPOSALS, VERIFIED, reliability_of, selection_of, unproposed
 from armillary.studies.fit import fit_surrogate, save_atomically
 from armillary.studies.importance import importances
 from armillary.studies.occurrence import fewest
@@ -30,11 +30,13 @@ from armillary.studies.propose import propose
 from armillary.studies.results import Contender
 from armillary.studies.stages import Setting, Stage
 from armillary.surrogates import Savable, TellsRemarks
-from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations
-from armillary.workloads.context import context_of
+from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations, options_text
+from armillary.workloads.context import Context, context_of
 from armillary.workloads.layer import Workload
 
 CSV, YAML, LEARNED = "proposals.csv", "proposals.yaml", "learned.json"
+Models = dict[str, Savable]
+"""A surrogate of each goal that is learned, by its metric."""
 _FEWEST = 20  # feasible rows of a workload from which its own rows are learned from alone
 
 
@@ -68,8 +70,21 @@ class JointRequest:
 
 
 @dataclass(frozen=True)
+class Designs:
+    """Designs to propose, coded, shape [designs, parameters], and what is expected of them, shape [designs] each.
+
+    `predicted` is of the first goal, `expected` by the metric of each goal that a surrogate learned.
+    """
+
+    codes: NDArray[np.int64]
+    predicted: NDArray[np.float64]
+    expected: Mapping[str, NDArray[np.float64]]
+    p_feasible: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """The stages of a joint study of one goal."""
+    """The stages of a joint study; `designs`, `contenders` and `told` are those of one goal."""
 
     request: JointRequest
     workloads: tuple[Workload, ...]
@@ -80,10 +95,10 @@ class Recipe:
         """Return the recipe."""
         return [
             Stage("log", (), "rows", self.logged),
-            Stage("train", ("rows",), "model", self.trained),
-            Stage("propose", ("rows", "model"), "proposals", self.proposed),
+            Stage("train", ("rows",), "models", self.trained),
+            Stage("propose", ("rows", "models"), "proposals", self.proposed),
             Stage("verify", ("proposals",), "verified", self.verified),
-            Stage("explain", ("rows", "model", "verified"), "compared", self.explained),
+            Stage("explain", ("rows", "models", "verified"), "compared", self.explained),
         ]
 
     def logged(self, setting: Setting) -> Evaluations:
@@ -92,7 +107,9 @@ class Recipe:
             for workload in self.workloads:
                 self._sampled(setting, workload)
         rows = rows_to_learn(setting, self.workloads)
-        return rows.select(~_proposed(rows, setting)) if self.can_evaluate else rows
+        if not self.can_evaluate:
+            return rows
+        return rows.select(unproposed(rows, setting.folder, setting.template.space))
 
     def _sampled(self, setting: Setting, workload: Workload) -> None:
         there = _rows_of(setting.log, setting)
@@ -110,50 +127,66 @@ class Recipe:
                 on_progress=setting.on_progress,
             )
 
-    def trained(self, setting: Setting, rows: Evaluations) -> Savable:
-        """Return the model of an earlier run, unless the log has grown since: then it is a new round."""
-        if setting.folder.model.exists() and self._same_round(setting, rows):
-            return surrogates.read(setting.folder.model, setting.template.space)
-        model = fit_surrogate(
-            rows,
-            setting.problem,
-            kind=self.request.surrogate,
-            schedule=self.request.schedule,
-            seed=setting.seed,
-            on_progress=setting.on_progress,
-        )
-        save_atomically(model, setting.folder.model)
-        setting.folder.write(LEARNED, {"rows": len(rows)})
-        return surrogates.read(setting.folder.model, setting.template.space)
+    def trained(self, setting: Setting, rows: Evaluations) -> Models:
+        """Return a model of each goal, those of an earlier run unless the log has grown: then it is a new round."""
+        kept, models, fitted = self._same_round(setting, rows), Models(), False
+        for objective in goals_to_learn(setting.problem):
+            path = _model_path(setting, objective.metric)
+            if not (kept and path.exists()):
+                model = fit_surrogate(
+                    rows,
+                    replace(setting.problem, objectives=(objective,)),
+                    kind=self.request.surrogate,
+                    schedule=self.request.schedule,
+                    seed=setting.seed,
+                    on_progress=setting.on_progress,
+                )
+                save_atomically(model, path)
+                fitted = True
+            models[objective.metric] = surrogates.read(path, setting.template.space)
+        if fitted:
+            setting.folder.write(LEARNED, {"rows": len(rows)})
+        return models
 
-    def proposed(self, setting: Setting, rows: Evaluations, model: Savable) -> dict[str, Any]:
+    def proposed(self, setting: Setting, rows: Evaluations, models: Models) -> dict[str, Any]:
         """Return the proposals of an earlier run of the same round, else new ones."""
         if (kept := self._kept_proposals(setting, rows)) is not None:
             return kept
-        setting.on_progress("optimising the surrogate", 0, 1)
-        contexts = [context_of(workload) for workload in self.workloads]
+        stage = "optimising the surrogate" if len(models) == 1 else "optimising the surrogates"
+        setting.on_progress(stage, 0, 1)
         known = rows.select(np.isin(rows.workload.astype(str), self.combination.workloads))
-        found = propose(
-            model,
-            setting.problem,
-            contexts,
-            top=self.request.top,
-            seed=setting.seed,
-            known=known if len(known) else None,
-            combine=partial(self._combination(rows, setting.problem), objective=setting.problem.objective),
-        )
+        found = self.designs(setting, rows, models, known if len(known) else None)
         content = {
             "codes": found.codes.tolist(),
             "predicted": found.predicted.tolist(),
-            "expected": {setting.problem.metric: found.predicted.tolist()},
+            "expected": {name: values.tolist() for name, values in found.expected.items()},
             "p_feasible": found.p_feasible.tolist(),
             "rows": len(rows),
             **occurrence_of(setting.template, rows, found.codes),
         }
         setting.folder.write(PROPOSALS, content)
         write_proposals(setting, content)
-        setting.on_progress("optimising the surrogate", 1, 1)
+        setting.on_progress(stage, 1, 1)
         return content
+
+    def designs(self, setting: Setting, rows: Evaluations, models: Models, known: Evaluations | None) -> Designs:
+        """Return the designs to propose; those that are known are not proposed again."""
+        (model,) = models.values()
+        found = propose(
+            model,
+            setting.problem,
+            self.contexts,
+            top=self.request.top,
+            seed=setting.seed,
+            known=known,
+            combine=partial(beside_best(self.combination, rows, setting.problem), objective=setting.problem.objective),
+        )
+        return Designs(found.codes, found.predicted, {setting.problem.metric: found.predicted}, found.p_feasible)
+
+    @property
+    def contexts(self) -> list[Context]:
+        """What is known of the workloads."""
+        return [context_of(workload) for workload in self.workloads]
 
     def _kept_proposals(self, setting: Setting, rows: Evaluations) -> dict[str, Any] | None:
         if not setting.folder.has(PROPOSALS):
@@ -191,41 +224,57 @@ class Recipe:
         self,
         setting: Setting,
         rows: Evaluations,
-        model: Savable,
+        models: Models,
         verified: Evaluations | None,
     ) -> Compared:
         """Compare the best of the log with what was verified, and write what the study found."""
+        problem = setting.problem
         every = rows if verified is None else Evaluations.concat([rows, verified])
-        joint = self.joint(every, setting.problem, rows)
-        old = self.joint(rows, setting.problem, rows)
-        best_of_log = _best(old, setting.problem)
-        best = _best(joint, setting.problem)
-        if best is None:
+        combination = beside_best(self.combination, rows, problem)
+        joint, old = (together(part, combination, problem) for part in (every, rows))
+        if not has_legal(joint, problem):
             raise ArmillaryError(nothing_legal(setting, self.combination))
-        ahead = best_of_log is None or best.design != best_of_log.design
-        note = f"proposed by {self.request.surrogate}, verified" if ahead else "best of the log"
-        found = Compared(
-            winner=contender_of("Winner", note, best, setting),
-            best_of_log=contender_of(
-                "Best of log", f"best of {len(old):,} logged designs", best_of_log or best, setting
-            ),
-        )
+        found = self.contenders(setting, joint, old)
+        first = next(iter(models.values()))
         learned = {
-            "importances": importances(old, setting.problem, setting.seed) if len(old) else {},
             "combination": self.combination.words,
-            "evaluator": [setting.spec.name, setting.spec.version],
-            "facts": dict(model.facts()),
-            "remarks": list(model.remarks) if isinstance(model, TellsRemarks) else [],
-            "warnings": self.warnings(setting, model),
-            **selection_of(model),
-            **reliability_of(model),
+            "evaluator": {
+                "evaluator": setting.spec.name,
+                "version": setting.spec.version,
+                "options": options_text(setting.spec.options),
+            },
+            "warnings": self.warnings(setting, first),
+            **self.told(setting, models, old),
+            **reliability_of(first),
         }
         write_results(setting, found, None, learned)
         return found
 
+    def contenders(self, setting: Setting, joint: Evaluations, old: Evaluations) -> Compared:
+        """Return what is compared: the best of all designs, and of those that were logged before."""
+        problem = setting.problem
+        best = joint.row(int(problem.values(joint).argmin()))
+        of_log = old.row(int(problem.values(old).argmin())) if has_legal(old, problem) else None
+        ahead = of_log is None or best.design != of_log.design
+        note = f"proposed by {self.request.surrogate}, verified" if ahead else "best of the log"
+        return Compared(
+            winner=contender_of("Winner", note, best, setting),
+            best_of_log=contender_of("Best of log", f"best of {len(old):,} logged designs", of_log or best, setting),
+        )
+
+    def told(self, setting: Setting, models: Models, old: Evaluations) -> dict[str, Any]:
+        """Return what the model, and the log, tell a reader."""
+        (model,) = models.values()
+        return {
+            "importances": importances(old, setting.problem, setting.seed) if len(old) else {},
+            "facts": dict(model.facts()),
+            "remarks": list(remarks_of(model)),
+            **selection_of(model),
+        }
+
     def warnings(self, setting: Setting, model: Savable) -> list[str]:
         """Return what a reader of the proposals should know."""
-        found = [model.unlike(context_of(workload)) for workload in self.workloads]
+        found = [model.unlike(context) for context in self.contexts]
         found += [
             model.below_the_log(bound.metric, bound.at_most)
             for bound in setting.problem.bounds
@@ -239,23 +288,31 @@ class Recipe:
             )
         return [warning for warning in found if warning is not None]
 
-    def _combination(self, rows: Evaluations, problem: Problem) -> Combination:
-        """Return the combination; the worst workload is seen beside the best that the log has of each."""
-        if not self.combination.worst:
-            return self.combination
-        values = problem.values(rows)
-        metric = problem.objective.metric
-        best = {}
-        for name in self.combination.workloads:
-            own = np.flatnonzero((rows.workload == name) & np.isfinite(values))
-            if len(own):
-                best[name] = float(rows.metrics[metric][own[values[own].argmin()]])
-        return self.combination.beside(best)
 
-    def joint(self, rows: Evaluations, problem: Problem, logged: Evaluations) -> Evaluations:
-        """Return one row per design for all workloads together."""
-        bounded = [bound.metric for bound in problem.bounds]
-        return combined(rows, self._combination(logged, problem), problem.objectives, bounded)
+def goals_to_learn(problem: Problem) -> tuple[Objective, ...]:
+    """Return the goals that a surrogate learns: those that no law tells; one at least, to learn what is feasible."""
+    return tuple(o for o in problem.objectives if o.metric not in problem.laws) or problem.objectives[:1]
+
+
+def _model_path(setting: Setting, metric: str) -> Path:
+    """Return where the model of a goal is kept: of the only one, where every study keeps its model."""
+    only = len(setting.problem.objectives) == 1
+    return setting.folder.model if only else setting.folder.path / f"model-{metric}.pt"
+
+
+def together(rows: Evaluations, combination: Combination, problem: Problem) -> Evaluations:
+    """Return one row per design for all workloads together."""
+    return combined(rows, combination, problem.objectives, [bound.metric for bound in problem.bounds])
+
+
+def has_legal(rows: Evaluations, problem: Problem) -> bool:
+    """Return whether a row is feasible and keeps to the bounds."""
+    return len(rows) > 0 and bool(np.isfinite(problem.matrix(rows)).any())
+
+
+def remarks_of(model: Savable) -> Sequence[str]:
+    """Return what a model remarks on, where it does."""
+    return model.remarks if isinstance(model, TellsRemarks) else ()
 
 
 def rows_to_learn(setting: Setting, workloads: Sequence[Workload]) -> Evaluations:
@@ -282,22 +339,8 @@ def _rows_of(log: Log, setting: Setting) -> Evaluations | None:
     if setting.template.space.name not in log.spaces():
         return None
     rows = log.evaluations(setting.template.space.name)
-    spec = setting.spec
-    rows = rows.select((rows.evaluator == spec.name) & (rows.version == spec.version))
+    rows = rows.select(of_evaluator(rows, setting.spec))
     return rows if len(rows) else None
-
-
-def _proposed(rows: Evaluations, setting: Setting) -> NDArray[np.bool_]:
-    """Return which rows are of designs that this study proposed, of which the log held none before."""
-    if not setting.folder.has(PROPOSALS):
-        return np.zeros(len(rows), dtype=bool)
-    proposed = np.array(setting.folder.read(PROPOSALS)["codes"], dtype=np.int64)
-    return are_among(rows, setting.template.space, proposed)
-
-
-def are_among(rows: Evaluations, space: Space, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows are of these coded designs, shape [rows]."""
-    return np.isin(keys(space.encode_columns(rows.design)), keys(codes))
 
 
 def occurrence_of(template: Template, rows: Evaluations, codes: NDArray[np.int64]) -> dict[str, list[int]]:
@@ -332,12 +375,6 @@ def proposal_rows(template: Template, content: Mapping[str, Any]) -> list[dict[s
     columns |= {f"predicted_{name}": values for name, values in content["expected"].items()}
     columns |= {name: content[name] for name in ("p_feasible", "rarest_pair", "rarest_triple") if name in content}
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-
-
-def _best(rows: Evaluations, problem: Problem) -> Evaluation | None:
-    """Return the best row that keeps to the bounds; None if none does."""
-    values = problem.values(rows) if len(rows) else np.empty(0)
-    return rows.row(int(values.argmin())) if np.isfinite(values).any() else None
 
 
 def contender_of(name: str, note: str, row: Evaluation, setting: Setting) -> Contender:
