@@ -175,14 +175,12 @@ def design(
 
 def _single(subject: Subject, network: Workload, asked: Mapping[str, Any]) -> Any:
     """Return what runs the study of a template and one network, and what foresees it."""
-    from functools import partial
-
     from armillary.studies.design import DesignRequest, foresee_design, run_design
 
     request = DesignRequest(digest=subject.digest(network), **asked)
 
     def run(chosen: Any, folder: StudyFolder, **told: Any) -> StudyResults:
-        return partial(run_design, request, chosen, network, folder)(**told)
+        return run_design(request, chosen, network, folder, **told)
 
     return run, lambda chosen, folder: foresee_design(request, chosen, network, folder)
 

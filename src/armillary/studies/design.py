@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary import evaluators, surrogates
+from armillary import surrogates
 from armillary.execution.known import logged
 from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
@@ -27,7 +27,6 @@ from armillary.studies.collect import collect
 from armillary.studies.comparing import Compared, compared, header, read_results, write_results
 from armillary.studies.fit import check_kind, check_schedule, fit_surrogate, save_atomically
 from armillary.studies.foresee import Foreseen, foreseen
-from armillary.studies.goals import options_for
 from armillary.studies.importance import METHOD, importances
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.propose import propose
@@ -35,6 +34,7 @@ from armillary.studies.proving import MOST_PROVEN, place_of_winner, proof_note, 
 from armillary.studies.results import Candidates, Importances, Proof, Reliability, Selection, StudyResults, Trial
 from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
+from armillary.studies.subject import Shipped
 from armillary.surrogates import Savable, SelectsAmongTrials, TellsReliability
 from armillary.types import ArmillaryError, Evaluations, EvaluatorSpec, Fidelity
 from armillary.workloads.context import context_of
@@ -137,8 +137,8 @@ def _checked(
     if request.log is not None:
         request = replace(request, log=absolute(request.log))
     metric = (problem.metric,)  # of one objective: several are refused
-    options = options_for(template.name, Fidelity(request.fidelity), metric, request.options)
-    spec = evaluators.spec_of(template.name, Fidelity(request.fidelity), options, seed=request.seed)
+    evaluator = Shipped(template.name, Fidelity(request.fidelity), request.options)
+    spec = evaluator.simulator(metric, seed=request.seed).spec
     truer = truer_specs(template.name, request.verify, metric, request.options, seed=request.seed)
     return request, problem, spec, truer
 

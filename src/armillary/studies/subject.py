@@ -127,7 +127,7 @@ class Users:
         return str(self.own.file.path.resolve())
 
     def template(self, networks: Sequence[Workload] = ()) -> Template:  # noqa: ARG002
-        """Return the template, for a workload where its parameters depend on one; see `Subject`."""
+        """Return the template, which is the same for every workload; see `Subject`."""
         return self.own.template
 
     def workloads(self, names: Sequence[str], dims: Mapping[str, int], log: Log | None = None) -> list[Workload]:
