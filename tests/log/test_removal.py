@@ -76,5 +76,13 @@ def test_what_is_no_condition_removes_nothing(log, where):
     assert designs(log) == list(range(1, 9))
 
 
+def test_a_condition_on_a_text_column_that_other_spaces_lack_holds_there_for_none(log):
+    flows = Space("flows", (Parameter("flow", ("ws", "os")),))
+    log.append(Evaluations.from_list([evaluation(flows.design([code]), {"runtime_s": 1.0}) for code in (0, 1)]))
+    assert len(query(log.path, "SELECT * FROM log WHERE flow = 'os'")) == 1
+    assert (remove(log, "flow = 'os'").removed, designs(log)) == (1, list(range(1, 9)))
+    assert remove(log, "flow IS NULL").removed == 8
+
+
 def test_a_condition_that_holds_for_none_changes_nothing(log):
     assert (remove(log, "x > 100").removed, designs(log)) == (0, list(range(1, 9)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,7 @@ def query(log_path: str | os.PathLike[str], sql: str) -> pa.Table:
         views, absent = _views(Log(log_path), sql)
         try:
             _check_select(connection, sql)
-            _open(connection, views)
+            open_views(connection, views)
             return connection.sql(sql).to_arrow_table()
         except duckdb.Error as fault:
             columns = [f"The columns of {view.name} are: {', '.join(view.columns)}" for view in views]
@@ -62,24 +62,26 @@ def query(log_path: str | os.PathLike[str], sql: str) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """A name in statements, what lies behind it, and the text columns that are "" where a fragment lacks them."""
 
     name: str
-    dataset: ds.Dataset
+    stored: ds.Dataset | pa.Table
     since: Collection[str]
 
     @property
     def columns(self) -> list[str]:
-        return [*self.dataset.schema.names, FAILURE_COLUMN]
+        """The columns that a statement may name."""
+        return [*self.stored.schema.names, FAILURE_COLUMN]
 
     @property
     def selection(self) -> str:
+        """What is selected from the stored rows, as SQL."""
         filled = ", ".join(f"coalesce({name}, '') AS {name}" for name in self.since)
         return f'* {f"REPLACE ({filled})" if filled else ""}, {FAILURE_TEXT} AS "{FAILURE_COLUMN}"'
 
 
-def _views(log: Log, sql: str) -> tuple[list[_View], list[str]]:
+def _views(log: Log, sql: str) -> tuple[list[View], list[str]]:
     """Return the views that a statement names, and what to say of those that the log has nothing of.
 
     A view counts as named if its name is anywhere in the text. It may stand there for something else, so a view
@@ -96,26 +98,35 @@ def _views(log: Log, sql: str) -> tuple[list[_View], list[str]]:
     if len(absent) == len(named):
         raise ArmillaryError("\n".join(absent))
     views = [
-        _View(name, _dataset(tables[name], fragments), tables[name].table.since)
+        View(name, _dataset(tables[name], fragments), tables[name].table.since)
         for name, fragments in found.items()
         if fragments
     ]
     return views, absent
 
 
-def _dataset(fragments_of: Fragments[Any], fragments: list[Fragment]) -> ds.Dataset:
+def schema_of(fragments_of: Fragments[Any], fragments: Sequence[Fragment]) -> pa.Schema:
+    """Return the columns of all fragments together.
+
+    Raises:
+        ArmillaryError: if a column has different types in different spaces.
+    """
     schemas = [fragment.schema.remove_metadata() for fragment in fragments]
     schemas.append(pa.schema([(name, pa.dictionary(pa.int32(), pa.string())) for name in fragments_of.table.since]))
     try:
-        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        return pa.unify_schemas(schemas, promote_options="permissive")
     except pa.ArrowException as fault:
         raise ArmillaryError(
             f"log {fragments_of.log}: a column has different types in different spaces: {fault}"
         ) from fault
+
+
+def _dataset(fragments_of: Fragments[Any], fragments: Sequence[Fragment]) -> ds.Dataset:
     paths = [fragments_of.folder.full_path(fragment.name) for fragment in fragments]
     checked = ds.ParquetFileFormat(
         default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     )
+    schema = schema_of(fragments_of, fragments)
     return ds.dataset(paths, schema=schema, format=checked, filesystem=fragments_of.folder.arrow)
 
 
@@ -126,10 +137,11 @@ def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
         raise ArmillaryError(f"a log is queried with one SELECT, got {kinds or 'nothing'}: {sql!r}")
 
 
-def _open(connection: duckdb.DuckDBPyConnection, views: list[_View]) -> None:
+def open_views(connection: duckdb.DuckDBPyConnection, views: Sequence[View]) -> None:
+    """Let statements see these views, and nothing else of the machine."""
     connection.execute("SET python_enable_replacements = false")  # variables of ours are no tables
     for view in views:
-        connection.register(f"stored_{view.name}", view.dataset)
+        connection.register(f"stored_{view.name}", view.stored)
         connection.execute(f"CREATE VIEW {view.name} AS SELECT {view.selection} FROM stored_{view.name}")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from armillary.log.fragments import Fragment, write_parquet
 from armillary.log.own_rows import fingerprints
-from armillary.log.query import FAILURE_TEXT
+from armillary.log.query import LOG_VIEW, View, open_views, schema_of
 from armillary.log.schema import EVALUATIONS, FAILURE_COLUMN, from_table
 from armillary.log.store import REMOVED_FOLDER, Log
 from armillary.types import ArmillaryError, Evaluations
@@ -44,8 +44,8 @@ def remove(log: Log, where: str) -> Removal:
         ArmillaryError: if the log holds nothing, the condition is none, or a file cannot be written.
     """
     fragments = log.of_evaluations.required()
-    names = dict.fromkeys(name for fragment in fragments for name in fragment.schema.names)
-    chosen = [(fragment, table := _table(log, fragment), _matching(table, where, names)) for fragment in fragments]
+    schema = schema_of(log.of_evaluations, fragments)
+    chosen = [(fragment, table := _table(log, fragment), _matching(table, where, schema)) for fragment in fragments]
     removed = left = touched = 0
     for fragment, table, rows in chosen:
         removed, left = removed + int(rows.sum()), left + int((~rows).sum())
@@ -91,24 +91,21 @@ def _table(log: Log, fragment: Fragment) -> pa.Table:
         return file.read()
 
 
-def _matching(table: pa.Table, where: str, names: dict[str, None]) -> NDArray[np.bool_]:
-    """Return which rows a condition holds for, shape [rows]; a column that the fragment lacks is NULL."""
+def _matching(table: pa.Table, where: str, schema: pa.Schema) -> NDArray[np.bool_]:
+    """Return which rows a condition holds for, shape [rows]; what the fragment lacks is as in a query."""
     plain = table.replace_schema_metadata(None)
-    for name in names:
-        if name not in plain.column_names:
-            plain = plain.append_column(name, pa.nulls(len(plain), pa.float64()))
+    for column in schema:
+        if column.name not in plain.column_names:
+            plain = plain.append_column(column.name, pa.nulls(len(plain), column.type))
     plain = plain.append_column(_ROW, pa.array(np.arange(len(plain))))
     with duckdb.connect(":memory:") as connection:
-        connection.execute("SET python_enable_replacements = false")
-        connection.register("stored", plain)
-        connection.execute(f'CREATE VIEW log AS SELECT *, {FAILURE_TEXT} AS "{FAILURE_COLUMN}" FROM stored')
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
+        open_views(connection, [View(LOG_VIEW, plain, EVALUATIONS.since)])
         try:
             # the line break ends a comment in the condition
-            found = connection.execute(f"SELECT {_ROW} FROM log WHERE ({where}\n)").fetchnumpy()[_ROW]
+            found = connection.execute(f"SELECT {_ROW} FROM {LOG_VIEW} WHERE ({where}\n)").fetchnumpy()[_ROW]
         except duckdb.Error as fault:
-            raise ArmillaryError(f"--where {where!r}: {fault}\nThe columns are: {', '.join(names)}, failure") from fault
+            columns = ", ".join([*schema.names, FAILURE_COLUMN])
+            raise ArmillaryError(f"--where {where!r}: {fault}\nThe columns are: {columns}") from fault
     rows = np.zeros(len(plain), dtype=bool)
     rows[np.asarray(found, dtype=np.int64)] = True
     return rows
