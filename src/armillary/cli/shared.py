@@ -176,10 +176,9 @@ def preferences_of(text: str | None, objectives: Sequence[Objective]) -> dict[st
 def evaluating(simulator: Simulator, subject: Subject) -> tuple[EvaluatorSpec, Make]:
     """Return who evaluates, and what makes it; refuses a problem file that names nobody."""
     if simulator.make is None:
-        raise ArmillaryError(
-            f"{subject.problem_path}: names no evaluator; add one, e.g. evaluator: {{command: [./mysim]}}, or log runs "
-            "of your own with `armillary log import`"
-        )
+        from armillary.problems.problem_file import no_evaluator
+
+        raise no_evaluator(str(subject.problem_path))
     return simulator.spec, simulator.make
 
 

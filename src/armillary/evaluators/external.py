@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from armillary.evaluators.kind import EvaluatorKind, Options
 from armillary.evaluators.recording import record, without_mappings
 from armillary.metrics import METRICS
-from armillary.problems.problem_file import ProblemFile
+from armillary.problems.problem_file import ProblemFile, no_evaluator
 from armillary.tools.command import Command
 from armillary.tools.process import run, shell_accident
 from armillary.types import ArmillaryError, Candidate, Cost, Design, Evaluation, EvaluatorSpec, Failure, Fidelity
@@ -222,10 +222,7 @@ class OwnEvaluator(ExternalEvaluator):
 def _program_of(file: ProblemFile) -> Program:
     form = file.form.evaluator
     if form is None:
-        raise ArmillaryError(
-            f"{file.path}: names no evaluator; add one, e.g. evaluator: {{command: [./mysim]}}, or log runs of your "
-            "own with `armillary log import`"
-        )
+        raise no_evaluator(file.path)
     program = form.command[0]
     path = file.beside(program).resolve()
     return Program(

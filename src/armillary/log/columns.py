@@ -24,6 +24,11 @@ def objects(values: Sequence[Any]) -> NDArray[np.object_]:
     return column
 
 
+def same_text(text: str, rows: int) -> NDArray[np.object_]:
+    """Return a column of Python objects that holds the same text in every row, shape [rows]."""
+    return np.full(rows, text, dtype=object)
+
+
 def constant_text(text: str, rows: int) -> pa.DictionaryArray:
     """Return a column that holds the same text in every row."""
     return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int32)), pa.array([text]))

@@ -19,6 +19,7 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from armillary.atomic_file import replaced
+from armillary.log.columns import same_text
 from armillary.log.faults import Faults
 from armillary.log.prime_dataset import import_prime_tfrecords
 from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, SPACE_COLUMN, to_table
@@ -207,13 +208,13 @@ def _check_possible(sheet: Sheet, metrics: Mapping[str, NDArray[np.float64]], fe
 
 def _text(sheet: Sheet, name: str, default: str) -> NDArray[np.object_]:
     column = sheet.column(name)
-    return column.text() if column else np.full(sheet.rows, default, dtype=object)
+    return column.text() if column else same_text(default, sheet.rows)
 
 
 def _fidelity(sheet: Sheet) -> NDArray[np.object_]:
     column = sheet.column("fidelity")
     if column is None:
-        return np.full(sheet.rows, str(Fidelity.EXTERNAL), dtype=object)
+        return same_text(str(Fidelity.EXTERNAL), sheet.rows)
     return column.choose({str(fidelity): str(fidelity) for fidelity in Fidelity})
 
 
@@ -239,7 +240,7 @@ def _time(sheet: Sheet) -> NDArray[np.datetime64]:
 def _options(sheet: Sheet) -> NDArray[np.object_]:
     column = sheet.column("options")
     if column is None:
-        return np.full(sheet.rows, "", dtype=object)
+        return same_text("", sheet.rows)
     return column.translate(_options_as_logged, 'write the evaluator\'s options like {"name": 1}, or nothing')
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from armillary.log.columns import numbered, objects
+from armillary.log.columns import numbered, objects, same_text
 from armillary.log.faults import FIRST_ROW, KindsOfFaults
 from armillary.log.schema import CONTEXT_PREFIX
 from armillary.log.sheet import Column, Sheet, numbers_of, read_table
@@ -280,7 +280,7 @@ class _Reader:
                     "column of each row's; name the column there, or one workload with --workload"
                 )
             only = given or (known[0] if known else self._problem.name)
-            return np.full(self._sheet.rows, only, dtype=object)
+            return same_text(only, self._sheet.rows)
         column = self._cells(named)
         texts = objects([cell.strip() for cell in column.cells.to_pylist()])[column.codes]
         self.kinds.add(
@@ -359,26 +359,26 @@ class _Reader:
             design=dict(design),
             workload=workloads,
             context=self._contexts(workloads, contexts),
-            evaluator=_same(self._problem.name, rows),
-            version=_same(evaluator.version if evaluator is not None else "1", rows),
-            fidelity=_same(str(Fidelity.EXTERNAL), rows),
+            evaluator=same_text(self._problem.name, rows),
+            version=same_text(evaluator.version if evaluator is not None else "1", rows),
+            fidelity=same_text(str(Fidelity.EXTERNAL), rows),
             metrics={name: np.where(np.isfinite(column), column, np.nan) for name, column in metrics.items()},
             feasible=feasible,
             failure_kind=kind,
-            failure_resource=_same("", rows),
-            failure_layer=_same("", rows),
+            failure_resource=same_text("", rows),
+            failure_layer=same_text("", rows),
             failure_needed=np.full(rows, np.nan),
             failure_available=np.full(rows, np.nan),
             failure_detail=np.where(feasible, "", self._reasons()).astype(object),
             seconds=np.zeros(rows),
             seed=np.zeros(rows, dtype=np.int64),
             time=np.full(rows, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")),
-            options=_same("", rows),
+            options=same_text("", rows),
         )
 
     def _reasons(self) -> NDArray[np.object_]:
         if self._log.reason is None:
-            return _same(_NO_REASON, self._sheet.rows)
+            return same_text(_NO_REASON, self._sheet.rows)
         column = self._cells(self._log.reason)
         return objects([cell.strip() or _NO_REASON for cell in column.cells.to_pylist()])[column.codes]
 
@@ -465,7 +465,3 @@ def _shortened(values: Sequence[Any]) -> str:
 def _near(name: str, there: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, there, n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _same(text: str, rows: int) -> NDArray[np.object_]:
-    return np.full(rows, text, dtype=object)

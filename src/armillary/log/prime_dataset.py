@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.log.columns import same_text
 from armillary.log.faults import Faults
 from armillary.log.tfrecord import Record, example_class, read_records
 from armillary.spaces.space import Parameter, Space
@@ -165,25 +166,21 @@ def _evaluations(
     return Evaluations(
         space=space.name,
         design={name: design[name] for name in space.names},
-        workload=_same(workload, rows),
+        workload=same_text(workload, rows),
         context={name: np.full(rows, float(value)) for name, value in context.items()},
-        evaluator=_same(EVALUATOR, rows),
-        version=_same("", rows),
-        fidelity=_same(str(Fidelity.EXTERNAL), rows),
+        evaluator=same_text(EVALUATOR, rows),
+        version=same_text("", rows),
+        fidelity=same_text(str(Fidelity.EXTERNAL), rows),
         metrics={"runtime_s": np.where(infeasible, np.nan, columns["runtime"] / 1000), "area_mm2": area},
         feasible=~infeasible,
         failure_kind=np.where(infeasible, "infeasible", "").astype(object),
-        failure_resource=_same("", rows),
-        failure_layer=_same("", rows),
+        failure_resource=same_text("", rows),
+        failure_layer=same_text("", rows),
         failure_needed=np.full(rows, np.nan),
         failure_available=np.full(rows, np.nan),
         failure_detail=np.where(infeasible, "unstated", "").astype(object),
         seconds=np.zeros(rows),
         seed=np.zeros(rows, dtype=np.int64),
         time=np.full(rows, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")),
-        options=_same("", rows),
+        options=same_text("", rows),
     )
-
-
-def _same(text: str, rows: int) -> NDArray[np.object_]:
-    return np.full(rows, text, dtype=object)

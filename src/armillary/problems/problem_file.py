@@ -43,6 +43,14 @@ RESERVED = frozenset({"space", "failure", *Evaluations.PLAIN_COLUMNS})
 _CONTEXT = "context_"
 
 
+def no_evaluator(path: str | Path) -> ArmillaryError:
+    """Return the error for a problem file that names nobody who evaluates."""
+    return ArmillaryError(
+        f"{path}: names no evaluator; add one, e.g. evaluator: {{command: [./mysim]}}, or log runs of your own with "
+        "`armillary log import`"
+    )
+
+
 @dataclass(frozen=True)
 class ProblemFile:
     """What a problem file says, checked.

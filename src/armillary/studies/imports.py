@@ -102,7 +102,7 @@ def import_own_files(
             every kind of fault with the lines of its rows.
     """
     read = []
-    contexts = own.contexts(list(own.file.form.workloads))
+    contexts = own.contexts()
     for done, path in enumerate(files):
         on_progress("reading files", done, len(files))
         found = read_own_rows(path, own.file, workload=workload, candidates=own.candidates, contexts=contexts)

@@ -142,7 +142,7 @@ class OwnProblem:
             names = known
         return [self.workload(name, dims, log) for name in names]
 
-    def contexts(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
-        """Return by workload the numbers that the file tells of it, for those of these names that it has."""
+    def contexts(self) -> dict[str, dict[str, float]]:
+        """Return by workload the numbers that the file tells of it, for those of which it tells any."""
         given = self.file.form.workloads
-        return {name: context_of(self.workload(name)).as_dict() for name in names if given.get(name) is not None}
+        return {name: context_of(self.workload(name)).as_dict() for name in given if given[name] is not None}

@@ -13,12 +13,11 @@ from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from sklearn.ensemble import RandomForestRegressor
 
 from armillary.log.store import InMemoryLog
+from armillary.optimizers.from_optuna import distributions_of
 from armillary.problems.problem import Problem
-from armillary.spaces.space import Parameter
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import examples_of
 from armillary.surrogates.auto.member import Lesson
@@ -104,14 +103,14 @@ def tpe(learned: Learned, seed: int) -> Rank:
 
     def rank(codes: NDArray[np.int64], workload: str, n: int) -> NDArray[np.intp]:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        parameters = learned.encoding.space.parameters
-        spread = {p.name: _distribution(p) for p in parameters}
+        names = learned.encoding.space.names
+        spread = distributions_of(learned.encoding.space)
         own = np.flatnonzero((learned.points.features == learned.features[workload]).all(axis=1))
         study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True))
         study.add_trials(
             [
                 optuna.trial.create_trial(
-                    params=_named(learned.points.codes[row], parameters),
+                    params=dict(zip(names, learned.points.codes[row].tolist(), strict=True)),
                     distributions=spread,
                     value=float(learned.targets[row]),
                 )
@@ -122,7 +121,7 @@ def tpe(learned: Learned, seed: int) -> Rank:
         chosen: list[int] = []
         while len(chosen) < min(n, len(codes)):
             asked = study.ask(spread).params
-            apart = (codes != [asked[p.name] for p in parameters]).sum(axis=1)
+            apart = (codes != [asked[name] for name in names]).sum(axis=1)
             chosen.append(int(np.where(free, apart, apart.max() + 1).argmin()))
             free[chosen[-1]] = False
         return np.array(chosen, dtype=np.intp)
@@ -154,13 +153,3 @@ def _by_points(learned: Learned, values: Callable[[Points], NDArray[np.float64]]
         return np.argsort(values(Points.of(codes, learned.features[workload])), kind="stable")[:n]
 
     return rank
-
-
-def _named(codes: NDArray[np.int64], parameters: tuple[Parameter, ...]) -> dict[str, int]:
-    return {p.name: int(code) for p, code in zip(parameters, codes, strict=True)}
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    most = len(parameter.values) - 1
-    by_name = parameter.kind == "categorical"
-    return CategoricalDistribution(list(range(most + 1))) if by_name else IntDistribution(0, most)

@@ -135,9 +135,7 @@ def _read(path: Path) -> Table:
         raise ArmillaryError(f"{path}: has no problem file {beside.name} beside it")
     own = OwnProblem.read(beside if beside.exists() else ours)
     own = replace(own, candidates=read_candidates(path, own.file))
-    found = read_own_rows(
-        path, own.file, candidates=own.candidates, contexts=own.contexts(list(own.file.form.workloads))
-    )
+    found = read_own_rows(path, own.file, candidates=own.candidates, contexts=own.contexts())
     problem = own.file.problem(own.candidates)
     return Table(path.stem, replace(problem, objectives=problem.objectives[:1]), found.evaluations)
 

@@ -115,7 +115,7 @@ def import_study(
     Raises:
         ArmillaryError: if a column is missing, or trials have faults and are not to be left out.
     """
-    contexts = own.contexts(list(own.file.form.workloads))
+    contexts = own.contexts()
     found = rows_of(
         table.source,
         table.sheet,
