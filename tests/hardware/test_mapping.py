@@ -62,7 +62,7 @@ def test_printing_and_parsing_are_inverse(mapping):
         ("L0[WIO] K2 K3", r"two temporal loops over K at one level; join their factors"),
         ("L0[WIO] K2X C2", r"spatial loops stand after temporal ones"),
         ("L0[WIO] K2Y C2X", r"spatial loops on X stand before those on Y"),
-        ("L0[WIO] K2X K2Y", r"two spatial loops over K"),
+        ("L0[WIO] K2X K2X", r"two spatial loops over K"),
         ("K8 Q28", r"'K8' is no level; write e\.g\. L0\[WIO\]"),
         ("", r"no level"),
         ("L1[WIO] K2 - L0[WIO] K4,5", r"level 0: loop K4 has remainder 5; it must be 1 to 3"),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
-from armillary.hardware.mapping import Mapping, loop_bounds
+from armillary.hardware.mapping import Mapping, loop_bounds, rounds
 from armillary.hardware.technology import access_energy, area_mm2, mac_energy_pj
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
@@ -151,19 +151,19 @@ class MappingBatch(_Batch):
 
     Attributes:
         temporal: factors, shape [levels, dimensions, n]; real numbers where they are relaxed.
-        spatial: likewise.
+        spatial: likewise, over both mesh axes together.
+        along_y: that part of the spatial factors which lies along Y, likewise.
         place: where a temporal loop stands in its level, 0 the innermost, a permutation of 0..7 in
             each level, shape [levels, dimensions, n]; of the factors' type, which compares fastest.
-        spatial_place: likewise of the spatial loops; those on X stand before those on Y.
-        on_y: whether the spatial loop is unrolled over Y, bool, shape [levels, dimensions, n].
+        spatial_place: likewise of the spatial loops of each axis, shape [levels, axes, dimensions, n].
         keeps: which tensors are held, bool, shape [levels, tensors, n].
     """
 
     temporal: Tensor
     spatial: Tensor
+    along_y: Tensor
     place: Tensor
     spatial_place: Tensor
-    on_y: Tensor
     keeps: Tensor
 
     @staticmethod
@@ -183,23 +183,26 @@ class MappingBatch(_Batch):
         if len(counts) > 1:
             raise ArmillaryError(f"mappings of {counts} levels cannot share a batch; evaluate them apart")
         shape = (len(mappings), counts[0], len(DIMENSIONS))
-        temporal, spatial = np.ones(shape), np.ones(shape)
-        place, spatial_place = np.empty(shape), np.empty(shape)
-        on_y = np.zeros(shape, dtype=bool)
+        temporal, spatial, along_y = np.ones(shape), np.ones(shape), np.ones(shape)
+        place, spatial_place = np.empty(shape), np.empty((*shape[:2], 2, shape[2]))
         keeps = np.zeros((*shape[:2], len(TENSORS)), dtype=bool)
         for i, mapping in enumerate(mappings):
             for number, level in enumerate(mapping.inner_first):
-                inner_first = [loop.dimension for loop in reversed(level.temporal)]
-                place[i, number] = loop_places(inner_first)
-                spatial_place[i, number] = loop_places([loop.dimension for loop in level.spatial])
+                place[i, number] = loop_places([loop.dimension for loop in reversed(level.temporal)])
+                for axis in range(2):
+                    along = [loop.dimension for loop in level.spatial if loop.axis == "XY"[axis]]
+                    spatial_place[i, number, axis] = loop_places(along)
                 for loop in level.temporal:
                     temporal[i, number, DIMENSIONS.index(loop.dimension)] = loop.factor
                 for loop in level.spatial:
-                    spatial[i, number, DIMENSIONS.index(loop.dimension)] = loop.factor
-                    on_y[i, number, DIMENSIONS.index(loop.dimension)] = loop.axis == "Y"
+                    spatial[i, number, DIMENSIONS.index(loop.dimension)] *= loop.factor
+                    if loop.axis == "Y":
+                        along_y[i, number, DIMENSIONS.index(loop.dimension)] = loop.factor
                 keeps[i, number] = [tensor in level.keeps for tensor in TENSORS]
-        batch = MappingBatch(*map(_candidates_last, (temporal, spatial, place, spatial_place, on_y, keeps)))
-        return RemainderBatch.after(batch, mappings) if any(m.imperfect for m in mappings) else batch
+        batch = MappingBatch(*map(_candidates_last, (temporal, spatial, along_y, place, spatial_place, keeps)))
+        if any(m.imperfect for m in mappings):
+            return RemainderBatch.after(batch, mappings)
+        return batch
 
 
 @dataclass(frozen=True)
@@ -218,13 +221,15 @@ class RemainderBatch(MappingBatch):
     @staticmethod
     def after(batch: MappingBatch, mappings: Sequence[Mapping]) -> RemainderBatch:
         """Return the batch of mappings with the remainders beside it."""
-        last = {"": batch.temporal.clone(), "X": batch.spatial.clone()}
-        last["Y"] = last["X"]
+        temporal_last, spatial_last = batch.temporal.clone(), batch.spatial.clone()
         for i, mapping in enumerate(mappings):
             for number, level in enumerate(mapping.inner_first):
-                for loop in level.loops:
-                    last[loop.axis][number, DIMENSIONS.index(loop.dimension), i] = loop.last
-        return RemainderBatch(**vars(batch), temporal_last=last[""], spatial_last=last["X"])
+                for loop in level.temporal:
+                    temporal_last[number, DIMENSIONS.index(loop.dimension), i] = loop.last
+                for dimension in {loop.dimension for loop in level.spatial}:
+                    across = [loop for loop in reversed(level.spatial) if loop.dimension == dimension]
+                    spatial_last[number, DIMENSIONS.index(dimension), i] = rounds(across)
+        return RemainderBatch(**vars(batch), temporal_last=temporal_last, spatial_last=spatial_last)
 
     @property
     def imperfect(self) -> Tensor:

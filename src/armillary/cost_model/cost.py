@@ -370,7 +370,7 @@ def _totals(
         tiles=tiles,
         over_capacity=[reduce(torch.add, tiles[i]) - hierarchies.capacity[i] for i in levels],
         over_fanout=[
-            tuple(a - b for a, b in zip(_across(work.unrolled[i], mappings.on_y[i]), fanout[i], strict=True))
+            tuple(a - b for a, b in zip(_across(work.unrolled[i], mappings.along_y[i]), fanout[i], strict=True))
             for i in levels
         ],
         over_keeps=[_over_keeps(hierarchies, mappings, work.steps, i) for i in levels],
@@ -439,6 +439,7 @@ def _with_shared_windows(
             nest.select(where),
             pick(nest.words(inner)[INPUTS], where),
             level,
+            pick(mappings.along_y[level], where),
             pick(mappings.spatial_place[level], where),
             pick(hierarchies.fanout[level, 0], where),
         )
@@ -557,13 +558,9 @@ def _access_energy(
     )
 
 
-def _across(unrolled: Row, on_y: Tensor) -> Row:
+def _across(unrolled: Row, along_y: Tensor) -> Row:
     """Return the instances used along X and along Y, one tensor [n] each."""
-    sides = list(zip(on_y, unrolled, strict=True))
-    return (
-        product([torch.where(y, 1.0, factor) for y, factor in sides]),
-        product([torch.where(y, factor, 1.0) for y, factor in sides]),
-    )
+    return product([factor / y for factor, y in zip(unrolled, along_y, strict=True)]), product(along_y.unbind())
 
 
 def _over_keeps(hierarchies: HierarchyBatch, mappings: MappingBatch, like: Tensor, level: int) -> Row:

@@ -75,14 +75,17 @@ def all_alike(nest: Nest, level: int) -> Tensor:
     return (factors[K] > 1) & (nest.fanout(level) == factors[K])
 
 
-def shared_inputs(nest: Nest, words: Tensor, level: int, spatial_place: Tensor, mesh: Tensor) -> SharedInputs:
+def shared_inputs(
+    nest: Nest, words: Tensor, level: int, along_y: Tensor, spatial_place: Tensor, mesh: Tensor
+) -> SharedInputs:
     """Return the exact input reads at a level, instance by instance.
 
     Args:
         nest: the loops.
         words: of the inputs in the tile of the level below, shape [n].
         level: whose instances are read.
-        spatial_place: places of the spatial loops of the level, shape [dimensions, n].
+        along_y: part of the level's spatial factors along Y, shape [dimensions, n].
+        spatial_place: places of the spatial loops of the level, shape [axes, dimensions, n].
         mesh: instances along X of the physical mesh below the level, shape [n] or [1].
     """
     n = len(nest.above[0])
@@ -90,7 +93,7 @@ def shared_inputs(nest: Nest, words: Tensor, level: int, spatial_place: Tensor, 
     for some in torch.split(torch.arange(n), max(1, _CELLS_AT_ONCE // int(nest.fanout(level).max()))):
         part = nest.select(some)
         scale = _scales(part)
-        layout = _Grid.of(part, level, pick(spatial_place, some), pick(mesh, some), scale)
+        layout = _Grid.of(part, level, pick(along_y, some), pick(spatial_place, some), pick(mesh, some), scale)
         found.append(_shared(part, pick(words, some), level, layout, scale))
     return SharedInputs(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
@@ -129,8 +132,8 @@ class _Grid:
     fanout: Tensor
 
     @staticmethod
-    def of(nest: Nest, level: int, place: Tensor, mesh: Tensor, scale: Tensor) -> _Grid:
-        where, used = _positions(nest, level, place, scale)
+    def of(nest: Nest, level: int, along_y: Tensor, place: Tensor, mesh: Tensor, scale: Tensor) -> _Grid:
+        where, used = _positions(nest, level, along_y, place, scale)
         return _Grid(where, used, mesh, _distinct(where, used), used.sum(dim=1).to(where.dtype))
 
     def select(self, some: Tensor) -> _Grid:
@@ -180,14 +183,18 @@ def _scales(nest: Nest) -> Tensor:
     return scale
 
 
-def _positions(nest: Nest, level: int, place: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+def _positions(nest: Nest, level: int, along_y: Tensor, place: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """Return the address of every instance's window and which instances are used, shape [n, instances]."""
-    spread = torch.stack(nest.spatial[level])
-    # A loop of one step adds nothing wherever it stands, so those come last and are left out.
-    order = torch.where(spread > 1, place.expand(-1, spread.shape[1]), float("inf")).argsort(dim=0)
+    along_x = torch.stack(nest.spatial[level]) / along_y
+    spread = torch.cat([along_x, along_y.expand_as(along_x)])
+    move = torch.stack(nest.inner[level]) * scale
+    moves = torch.cat([move, move * along_x])
+    # X turns before Y. A loop of one step adds nothing wherever it stands, so those come last and are left out.
+    places = torch.cat([place[0], place[1] + len(place[1])]).expand_as(spread)
+    order = torch.where(spread > 1, places, float("inf")).argsort(dim=0)
     order = order[: int((spread > 1).sum(dim=0).max())]
     factors = torch.gather(spread, 0, order)
-    reach = torch.gather(torch.stack(nest.inner[level]) * scale, 0, order)
+    reach = torch.gather(moves, 0, order)
     fanout = factors.prod(dim=0)
     number = torch.arange(int(fanout.max()), device=factors.device, dtype=factors.dtype)
     left = number.expand(len(fanout), -1)

@@ -101,7 +101,7 @@ class LevelMapping:
         keeps: the tensors held here, of "WIO"; the others bypass the level.
         temporal: loops over the tiles of the level below, the outermost first.
         spatial: loops over the instances below; those on X before those on Y, and on each axis the
-            one that neighbours differ in first, as in Timeloop's mapping files.
+            one that neighbours differ in first, as in Timeloop's mapping files. A dimension may lie on both axes.
     """
 
     keeps: str
@@ -117,15 +117,15 @@ class LevelMapping:
         if axes != sorted(axes):
             raise ArmillaryError(f"spatial loops on X stand before those on Y, got {' '.join(map(str, self.spatial))}")
         for loops, kind in ((self.temporal, "temporal"), (self.spatial, "spatial")):
-            names = [loop.dimension for loop in loops]
+            names = [loop.dimension + loop.axis for loop in loops]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ArmillaryError(f"two {kind} loops over {twice[0]} at one level; join their factors")
 
     @property
     def loops(self) -> tuple[Loop, ...]:
-        """The temporal loops, then the spatial ones inside them."""
-        return (*self.temporal, *self.spatial)
+        """The temporal loops, then the spatial ones inside them, the outermost first: those on Y, then those on X."""
+        return (*self.temporal, *reversed(self.spatial))
 
     def unrolled(self, axis: Axis) -> int:
         """Return the instances used along a mesh axis."""

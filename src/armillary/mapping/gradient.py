@@ -98,7 +98,7 @@ def _relaxed(space: MapSpace, logits: list[Tensor], fixed: MappingBatch) -> Mapp
     one = torch.ones_like(fixed.temporal[0, 0])
     temporal = [[one] * len(DIMENSIONS) for _ in space.levels]
     spatial = [[one] * len(DIMENSIONS) for _ in space.levels]
-    on_y = fixed.on_y.clone()
+    along_y = [[one] * len(DIMENSIONS) for _ in space.levels]
     for d, splits in enumerate(space.splits):
         bound = float(splits.factors[0].prod())
         factors = torch.exp(torch.softmax(logits[d], dim=0) * float(np.log(bound)))
@@ -107,13 +107,14 @@ def _relaxed(space: MapSpace, logits: list[Tensor], fixed: MappingBatch) -> Mapp
                 temporal[slot.level][d] = factor
             else:
                 spatial[slot.level][d] = spatial[slot.level][d] * factor
-                on_y[slot.level, d] = slot.kind == ON_Y
+                if slot.kind == ON_Y:
+                    along_y[slot.level][d] = factor
     return MappingBatch(
         torch.stack([torch.stack(row) for row in temporal]),
         torch.stack([torch.stack(row) for row in spatial]),
+        torch.stack([torch.stack(row) for row in along_y]),
         fixed.place,
         fixed.spatial_place,
-        on_y,
         fixed.keeps,
     )
 

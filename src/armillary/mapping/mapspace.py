@@ -94,7 +94,7 @@ class MapSpace:
         """Return coded mappings, shape [n, codes], as tensors."""
         shape = (len(self.levels), len(DIMENSIONS), len(codes))
         temporal, spatial = np.ones(shape), np.ones(shape)
-        on_y = np.zeros(shape, dtype=bool)
+        along_y = np.ones(shape)
         for d, splits in enumerate(self.splits):
             factors = splits.factors[codes[:, d]]
             for slot, factor in zip(splits.slots, factors.T, strict=True):
@@ -102,12 +102,14 @@ class MapSpace:
                     temporal[slot.level, d] = factor
                 else:
                     spatial[slot.level, d] *= factor
-                    on_y[slot.level, d] |= (slot.kind == ON_Y) & (factor > 1)
+                    if slot.kind == ON_Y:
+                        along_y[slot.level, d] = factor
         at = len(DIMENSIONS)
         place = np.stack([orders[codes[:, at + i]].T for i, orders in enumerate(self.orders)]).astype(float)
         at += len(self.levels)
         keeps = np.stack([kept[codes[:, at + i]].T for i, kept in enumerate(self.keeps)])
-        return MappingBatch(*map(torch.from_numpy, (temporal, spatial, place, _spatial_places(on_y), on_y, keeps)))
+        spatial_place = np.broadcast_to(np.arange(shape[1], dtype=float)[:, None], (shape[0], 2, *shape[1:])).copy()
+        return MappingBatch(*map(torch.from_numpy, (temporal, spatial, along_y, place, spatial_place, keeps)))
 
     def mapping(self, code: NDArray[np.int64]) -> Mapping:
         """Return one coded mapping, shape [codes]; loops that do not turn are left out."""
@@ -117,10 +119,12 @@ class MapSpace:
             keeps = "".join(t for t, kept in zip(TENSORS, batch.keeps[number, :, 0].tolist(), strict=True) if kept)
             outer_first = np.argsort(-batch.place[number, :, 0].numpy())
             temporal = [Loop(DIMENSIONS[d], int(batch.temporal[number, d, 0])) for d in outer_first]
-            across = np.argsort(batch.spatial_place[number, :, 0].numpy())
+            along_y = batch.along_y[number, :, 0]
+            along_x = batch.spatial[number, :, 0] / along_y
             spatial = [
-                Loop(DIMENSIONS[d], int(batch.spatial[number, d, 0]), "Y" if batch.on_y[number, d, 0] else "X")
-                for d in across
+                Loop(DIMENSIONS[d], int(factors[d]), axis)
+                for axis, factors in (("X", along_x), ("Y", along_y))
+                for d in range(len(DIMENSIONS))
             ]
             turning = (tuple(loop for loop in loops if loop.factor > 1) for loops in (temporal, spatial))
             levels.append(LevelMapping(keeps, *turning))
@@ -134,12 +138,6 @@ def numbered(sizes: NDArray[np.int64], first: int, last: int) -> NDArray[np.int6
     for column in range(len(sizes) - 1, -1, -1):
         left, codes[:, column] = np.divmod(left, sizes[column])
     return codes
-
-
-def _spatial_places(on_y: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the place of each spatial loop: those on X in the order of the dimensions, then those on Y."""
-    order = np.arange(on_y.shape[1])[None, :, None]
-    return np.where(on_y, order + on_y.shape[1], order).astype(float)
 
 
 def _splits(levels: tuple[Level, ...], dimension: str, bound: int, layer: Layer) -> Splits:
@@ -158,7 +156,6 @@ def _splits(levels: tuple[Level, ...], dimension: str, bound: int, layer: Layer)
             limits.append((fixed, fixed) if fixed else (1, bound))
     factors = factorizations(bound, limits)
     kept = factors[_within_tiles(levels, dimension, slots, factors)]
-    kept = kept[_on_one_axis(slots, kept)]
     if not len(kept):
         raise ArmillaryError(
             f"layer {layer.name}: the rules leave no way to split {dimension}={bound} over levels "
@@ -176,15 +173,6 @@ def _within_tiles(
         if most is not None:
             inside = [i for i, slot in enumerate(slots) if slot.level <= number]
             ok &= factors[:, inside].prod(axis=1) <= most
-    return ok
-
-
-def _on_one_axis(slots: list[Slot], factors: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which splits unroll the dimension over one mesh axis of a level at most, as mappings do."""
-    ok = np.ones(len(factors), dtype=bool)
-    for level in {slot.level for slot in slots}:
-        across = [i for i, slot in enumerate(slots) if slot.level == level and slot.kind != TEMPORAL]
-        ok &= (factors[:, across] > 1).sum(axis=1) <= 1
     return ok
 
 

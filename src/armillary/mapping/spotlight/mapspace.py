@@ -241,11 +241,11 @@ class UnrolledSpace:
         place = np.empty((3, len(DIMENSIONS), n))
         place[0] = dims[:, None]
         place[1:] = self.orders[maps.orders].transpose(1, 2, 0)
-        on_y = np.zeros((3, len(DIMENSIONS), n), dtype=bool)
-        on_y[1] = dims[:, None] == maps.rows
-        spatial_place = np.where(on_y, dims[None, :, None] + len(DIMENSIONS), dims[None, :, None]).astype(float)
+        along_y = np.ones_like(spatial)
+        along_y[1] = np.where(dims[:, None] == maps.rows, spatial[1], 1.0)
+        spatial_place = np.broadcast_to(dims.astype(float)[:, None], (3, 2, len(dims), n)).copy()
         keeps = np.ones((3, len(TENSORS), n), dtype=bool)
-        return MappingBatch(*map(torch.from_numpy, (temporal, spatial, place, spatial_place, on_y, keeps)))
+        return MappingBatch(*map(torch.from_numpy, (temporal, spatial, along_y, place, spatial_place, keeps)))
 
     def mapping(self, maps: Maps, number: int) -> Mapping:
         """Return one of the mappings; loops that do not turn are left out."""

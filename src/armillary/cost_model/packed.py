@@ -1,0 +1,69 @@
+"""Batches as the compiled kernel takes them: the candidate first, so that one mapping lies together in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch, RemainderBatch
+from armillary.cost_model.kernel import Array, Chip, Nest, Work
+
+
+def chips_of(hierarchies: HierarchyBatch) -> Chip:
+    """Return hierarchies, stacked along a first axis [n]."""
+    h = hierarchies
+    levels, _, n = h.fanout.shape
+    return Chip(
+        capacity=_first(h.capacity, n),
+        able=_first(h.keeps.double(), n),
+        bandwidth=np.stack([_first(b, n) for b in (h.read_bandwidth, h.write_bandwidth, h.shared_bandwidth)], axis=2),
+        fanout=_first(h.fanout, n),
+        shares=np.stack([_first(h.multicast, n), _first(h.reduction, n)], axis=2),
+        block=_first(h.block, n),
+        access_pj=_first(h.access_pj, n),
+        words=np.ones((n, levels, 4)),
+        mac_pj=_first(h.mac_pj[None], n),
+    )
+
+
+def works_of(layers: LayerBatch) -> Work:
+    """Return layers, stacked along a first axis [n]."""
+    n = len(layers)
+    return Work(_first(layers.bounds, n), _first(layers.stride, n), _first(layers.dilation, n))
+
+
+def nests_of(mappings: MappingBatch) -> Nest:
+    """Return mappings, stacked along a first axis [n]."""
+    n = len(mappings)
+    temporal, spatial = _first(mappings.temporal, n), _first(mappings.spatial, n)
+    last = (temporal, spatial)
+    if isinstance(mappings, RemainderBatch):
+        last = (_first(mappings.temporal_last, n), _first(mappings.spatial_last, n))
+    places = _first(mappings.spatial_place, n)
+    return Nest(
+        temporal=temporal,
+        temporal_last=last[0],
+        spatial=spatial,
+        spatial_last=last[1],
+        along_y=_first(mappings.along_y, n),
+        order=_order(_first(mappings.place, n)),
+        order_x=_order(places[:, :, 0]),
+        order_y=_order(places[:, :, 1]),
+        keeps=_first(mappings.keeps.double(), n),
+    )
+
+
+def one(stacked: Chip | Work | Nest) -> tuple[Array, ...]:
+    """Return the first of stacked ones."""
+    return type(stacked)(*(array[0] for array in stacked))
+
+
+def _first(tensor: Tensor, n: int) -> Array:
+    array = tensor.detach().numpy()
+    whole = np.broadcast_to(array, (*array.shape[:-1], n))
+    return np.ascontiguousarray(np.moveaxis(whole, -1, 0))
+
+
+def _order(places: Array) -> Array:
+    """Return the dimensions by place, the innermost first."""
+    return np.argsort(places, axis=-1).astype(float)
