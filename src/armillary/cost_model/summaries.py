@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from armillary.cores import ranges, workers
-from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
+from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch, with_layer_macs
 from armillary.cost_model.cost import Summary, batch_costs, summary
 from armillary.types import ArmillaryError
 
@@ -39,6 +39,7 @@ def summaries(
     Raises:
         ArmillaryError: if a kernel is asked for and there is no C++ compiler.
     """
+    hierarchies = with_layer_macs(hierarchies, layers)
     n = max(len(hierarchies), len(layers), len(mappings))
     device = mappings.temporal.device
     found = Summary(
