@@ -8,7 +8,7 @@ G), `TENSORS` (W I O) and (X, Y), roles in that of `ROLES` (W I P O: P are parti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor
 from armillary.hardware.bits import ROLES
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
 from armillary.hardware.mapping import Mapping, loop_bounds
-from armillary.hardware.technology import access_energy, area_mm2, mac_energy_pj, operation, operation_pj
+from armillary.hardware.technology import access_energy, area_mm2, mac_energy_pj, operation
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -59,7 +59,7 @@ class HierarchyBatch(_Batch):
         reduction: 1 where partial sums are added on their way, else 0, shape [levels, n].
         block: words per access, shape [levels, n].
         access_pj: energy of a read, a fill and an update of a block, shape [levels, 3, n].
-        mac_pj: energy per multiply-accumulate, shape [n]; see `with_layer_macs`.
+        mac_pj: energy per multiply-accumulate, shape [n]; see `widths.with_layer_macs`.
         area_mm2: of the whole chip, DRAM left out, shape [n].
         word_bits: bits per word, shape [levels, n].
         bits: bits per element of each role, where a layer has none of its own, shape [levels, roles, n].
@@ -176,24 +176,6 @@ def _own_bits(layer: Layer) -> list[int]:
 def _floating(layer: Layer) -> float:
     kind = None if layer.bits is None else layer.bits.kind
     return float("nan") if kind is None else float(kind == "float")
-
-
-def with_layer_macs(hierarchies: HierarchyBatch, layers: LayerBatch) -> HierarchyBatch:
-    """Return the hierarchies with the energy that a multiply-accumulate of each layer takes; the same if all are plain.
-
-    An energy that a hierarchy gives stays as it is.
-    """
-    decides = torch.isfinite(layers.floating)
-    if not bool((layers.bits > 0).any() or decides.any()):
-        return hierarchies
-    own = torch.cat([layers.bits[:3], torch.where(decides, layers.floating, 0.0)[None]])
-    sets = torch.cat([layers.bits[:3] > 0, decides[None]])
-    n = max(len(hierarchies), len(layers))
-    rows = torch.cat([torch.where(sets, own, hierarchies.operation[:4]), hierarchies.operation[4:5].expand(1, n)])
-    different, which = torch.unique(rows, dim=1, return_inverse=True)
-    energies = [operation_pj(w, i, p, bool(f), node) for w, i, p, f, node in different.T.tolist()]
-    of_each = torch.tensor(energies, dtype=rows.dtype, device=rows.device)[which]
-    return replace(hierarchies, mac_pj=torch.where(hierarchies.operation[5] > 0, hierarchies.mac_pj, of_each))
 
 
 @dataclass(frozen=True)

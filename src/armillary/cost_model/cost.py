@@ -22,12 +22,11 @@ from armillary.cost_model.batch import (
     RemainderBatch,
     encode,
     pick,
-    with_layer_macs,
 )
 from armillary.cost_model.remainders import RemainderNest
 from armillary.cost_model.sliding import all_alike, may_share, shared_inputs
 from armillary.cost_model.traffic import INPUTS, OUTPUTS, WEIGHTS, Nest, Row, delivered, product
-from armillary.cost_model.widths import final_updates, widths
+from armillary.cost_model.widths import final_updates, in_words, widths, with_layer_macs
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.types import ArmillaryError, Failure
@@ -382,9 +381,7 @@ def _totals(
     levels = range(len(tiles))
     turning = _RELAXED_TURNING if relaxed else 1.0
     final = final_updates(work.own_outputs, work.unrolled, mappings.keeps, turning)
-    wide = widths(hierarchies, layers)
-    words = [wide[i].moved(accesses[i], final[i]) for i in levels]
-    held = [wide[i].held(tiles[i], accesses[i][OUTPUTS][UPDATES] <= final[i] * turning) for i in levels]
+    words, held = in_words(widths(hierarchies, layers), accesses, tiles, final, turning)
     return _Totals(
         work=work,
         accesses=accesses,

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from armillary.cores import ranges, workers
-from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch, with_layer_macs
+from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.cost import Summary, batch_costs, summary
+from armillary.cost_model.widths import with_layer_macs
 from armillary.types import ArmillaryError
 
 _EAGER_AT_ONCE = 8_192  # keeps a hundred intermediate values in the CPU's caches

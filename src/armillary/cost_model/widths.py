@@ -13,7 +13,7 @@ Shapes: n is the candidate axis; levels are innermost first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from torch import Tensor
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch
 from armillary.cost_model.traffic import OUTPUTS, C, R, Row, S, product
 from armillary.hardware.bits import ROLES
+from armillary.hardware.technology import operation_pj
 
 _WEIGHT, _INPUT, _SUM, _OUTPUT = range(len(ROLES))
 
@@ -72,3 +73,30 @@ def final_updates(own: Row, spatial: Sequence[Row], held: Tensor, turning: float
         found.append(torch.where(held[level, OUTPUTS] & (adding <= turning), own[level], 0.0))
         adding = adding * product([spatial[level][d] for d in (C, R, S)])
     return tuple(found[::-1])
+
+
+def in_words(
+    wide: Sequence[Widths], accesses: Sequence[tuple[Row, ...]], tiles: Sequence[Row], final: Row, turning: float
+) -> tuple[list[tuple[Row, ...]], list[Row]]:
+    """Return accesses and tiles, which are in elements, in words of their level; `final` of the updates are final."""
+    moved = [row.moved(counts, part) for row, counts, part in zip(wide, accesses, final, strict=True)]
+    only_final = [counts[OUTPUTS][-1] <= part * turning for counts, part in zip(accesses, final, strict=True)]
+    return moved, [row.held(tile, only) for row, tile, only in zip(wide, tiles, only_final, strict=True)]
+
+
+def with_layer_macs(hierarchies: HierarchyBatch, layers: LayerBatch) -> HierarchyBatch:
+    """Return the hierarchies with the energy that a multiply-accumulate of each layer takes; the same if all are plain.
+
+    An energy that a hierarchy gives stays as it is.
+    """
+    decides = torch.isfinite(layers.floating)
+    if not bool((layers.bits > 0).any() or decides.any()):
+        return hierarchies
+    own = torch.cat([layers.bits[:3], torch.where(decides, layers.floating, 0.0)[None]])
+    sets = torch.cat([layers.bits[:3] > 0, decides[None]])
+    n = max(len(hierarchies), len(layers))
+    rows = torch.cat([torch.where(sets, own, hierarchies.operation[:4]), hierarchies.operation[4:5].expand(1, n)])
+    different, which = torch.unique(rows, dim=1, return_inverse=True)
+    energies = [operation_pj(w, i, p, bool(f), node) for w, i, p, f, node in different.T.tolist()]
+    of_each = torch.tensor(energies, dtype=rows.dtype, device=rows.device)[which]
+    return replace(hierarchies, mac_pj=torch.where(hierarchies.operation[5] > 0, hierarchies.mac_pj, of_each))
