@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from armillary.types import ArmillaryError
 
@@ -53,15 +53,15 @@ class Bits:
         """
         if text.strip() in PRESETS:
             return PRESETS[text.strip()]
-        found: dict[str, str] = {}
+        found: dict[str, Any] = {}
         for part in text.split(","):
             name, equals, value = map(str.strip, part.partition("="))
             if not equals or name in found or name not in (*ROLES, "kind"):
                 raise ArmillaryError(
                     f"bits: {part.strip()!r} in {text!r} is not allowed; {_FORM}, or choose one of {list(PRESETS)}"
                 )
-            found[name] = value
-        return Bits(**{name: int(value) if value.isdecimal() else value for name, value in found.items()})  # type: ignore[arg-type]
+            found[name] = int(value) if value.isascii() and value.isdecimal() else value
+        return Bits(**found)
 
     def over(self, other: Bits | None) -> Bits:
         """Return these widths, and those of another where these are not set."""

@@ -159,7 +159,7 @@ class Level(_Strict):
     def __repr__(self) -> str:
         size = "unlimited" if self.capacity_words is None else f"{self.capacity_words:,} x {self.word_bits} bit"
         x, y = self.fanout
-        widths = "" if self.bits is None else f" of {self.bits}"
+        widths = "" if self.bits is None else f", bits {self.bits}"
         return f"{self.name}[{self.keeps}] {size}{widths}" + (f", fan-out {x}x{y}" if (x, y) != (1, 1) else "")
 
 
@@ -242,7 +242,8 @@ class Hierarchy(_Strict):
 
     def __repr__(self) -> str:
         units = self.instances()[-1]
-        return f"{self.name}: " + " > ".join(map(repr, self.levels)) + f" > {units:,} x {self.compute.name}"
+        widths = "" if self.bits is None else f", bits {self.bits}"
+        return f"{self.name}: " + " > ".join(map(repr, self.levels)) + f" > {units:,} x {self.compute.name}{widths}"
 
     __str__ = __repr__
 
