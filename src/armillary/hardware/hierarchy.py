@@ -33,12 +33,16 @@ _Count = Annotated[int, Field(ge=1)]
 
 def _bits(value: Any) -> Any:
     """Return the widths of a text, a preset's name or a table of roles."""
+    if value is None or isinstance(value, Bits):
+        return value
     try:
+        if isinstance(value, str):
+            return Bits.parse(value)
         if isinstance(value, Mapping) and set(value) <= {*ROLES, "kind"}:
             return Bits(**value)
-        return Bits.parse(value) if isinstance(value, str) else value
     except ArmillaryError as fault:
-        raise ValueError(str(fault)) from None
+        raise ValueError(str(fault).removeprefix("bits: ")) from None
+    raise ValueError(f"{value!r} is not allowed; name W, I, P, O or kind, each with its value, or a preset")
 
 
 _Bits = Annotated[Bits | None, BeforeValidator(_bits), PlainSerializer(lambda bits: bits and str(bits))]
