@@ -18,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from armillary.hardware.bits import ROLES, Bits
+from armillary.hardware.bits import ROLES as ROLES
+from armillary.hardware.bits import Bits
 from armillary.types import ArmillaryError
 from armillary.yaml_file import read_yaml
 
