@@ -139,6 +139,25 @@ def test_maps_a_network_onto_a_hierarchy(model, tmp_path):
     assert layer["mapping"] in armillary(*request).stdout
 
 
+def test_a_run_has_widths_of_its_own(model):
+    request = ("evaluate", "--hierarchy", GEMMINI, "--workload", model, "--dim", "batch=1", "--budget", "100")
+    plain = answer(*request)
+    assert "bits" not in plain
+    assert "bits" not in plain["layers"][0]
+    name = plain["layers"][0]["layer"]
+    given = (*request, "--mapping", plain["layers"][0]["mapping"])
+    wide = answer(*given, "--bits", "P=32")
+    assert wide["bits"] == "P=32"
+    assert wide["metrics"]["energy_pj"] >= plain["metrics"]["energy_pj"]
+    thin = answer(*given, "--bits", "P=32", "--bits", f"{name}:W=4")
+    assert thin["layers"][0]["bits"] == "W=4"
+    assert thin["metrics"]["energy_pj"] < wide["metrics"]["energy_pj"]
+    assert "bits P=32" in armillary(*given, "--bits", "P=32").stdout
+    explained = answer("explain", *given[1:7], "--mapping", plain["layers"][0]["mapping"], "--bits", "int4")
+    assert [level["widths"] for level in explained["levels"]] == [[4, 4, 32, 4]] * 4
+    assert f"it has ['{name}']" in refusal(*given, "--bits", "none:W=4")
+
+
 def test_asks_an_external_simulator(design_file, tmp_path):
     (tmp_path / "sim.sh").write_text('cat > /dev/null; echo \'{"metrics": {"runtime_s": 0.25}}\'\n')
     (tmp_path / "sim.yaml").write_text(f"name: shell\nversion: '1'\ncommand: [sh, {tmp_path / 'sim.sh'}]\n")
@@ -190,6 +209,12 @@ def test_what_to_evaluate_must_be_clear(design_file, tmp_path):
     assert "method 'magic' is unknown" in refusal(*request, "--method", "magic")
     assert "give a YAML file of layer name: mapping" in refusal(*request, "--mapping", "L0[WIO] K2")
     assert "none.yaml: no such file" in refusal("evaluate", "--hierarchy", "none.yaml", "--workload", "unet")
+
+
+def test_widths_go_with_a_hierarchy(design_file):
+    assert "--bits goes with --hierarchy" in refusal(
+        "evaluate", "--design", design_file, "--workload", "unet", "--bits", "int8"
+    )
 
 
 def test_an_infeasible_design_is_an_answer(design_file):

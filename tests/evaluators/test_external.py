@@ -7,11 +7,13 @@ import yaml
 
 from armillary.evaluators import make
 from armillary.evaluators.external import Program, spec_of
+from armillary.hardware.bits import Bits
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import EvaluatorContract
 from armillary.types import AccidentError, ArmillaryError, Candidate, Fidelity, MappingSearch
 from armillary.workloads import zoo
+from armillary.workloads.layer import Layer, LayerUse, Workload
 
 MODEL = """
 import json, sys
@@ -68,6 +70,18 @@ def test_the_program_sees_design_workload_and_seed(tmp_path):
     assert (answer.evaluator, answer.version, answer.fidelity) == ("sim", "1", Fidelity.EXTERNAL)
     assert answer.options == {"program": str(tmp_path / "sim.yaml")}
     assert (answer.seed, answer.seconds > 0) == (7, True)
+
+
+def test_the_program_sees_widths_of_a_layer_that_has_some(tmp_path):
+    script = (
+        "import json, sys\nlayers = json.load(sys.stdin)['workload']['layers']\n"
+        "assert [layer.get('bits', {}).get('W') for layer in layers] == [None, 4], layers\n"
+        "print(json.dumps({'metrics': {'runtime_s': 0.5}}))"
+    )
+    layers = (Layer("a", "gemm", K=8), Layer("b", "gemm", K=8, bits=Bits(W=4)))
+    workload = Workload("two", tuple(map(LayerUse, layers)))
+    answer = external(tmp_path, script).evaluate([Candidate(EDGE_TPU)], workload)[0]
+    assert answer.metrics == {"runtime_s": 0.5}, answer.failure
 
 
 @pytest.mark.parametrize(

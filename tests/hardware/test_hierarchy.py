@@ -1,5 +1,6 @@
 import pytest
 
+from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import AccessEnergy, Compute, Level, load_hierarchy
 from armillary.types import ArmillaryError
 
@@ -39,6 +40,23 @@ def test_writing_and_reading_are_inverse(written):
     assert load_hierarchy(written(hierarchy.to_yaml())) == hierarchy
 
 
+@pytest.mark.parametrize("bits", ["int4", "'W=4,P=32'", "{W: 4, P: 32, kind: float}"])
+def test_widths_are_read_and_written(bits, written):
+    text = TEXT.replace("clock_ghz: 1", f"bits: {bits}").replace("name: Buf,", f"name: Buf, bits: {bits},")
+    hierarchy = load_hierarchy(written(text))
+    assert hierarchy.bits == hierarchy.levels[1].bits
+    assert (hierarchy.bits.W, hierarchy.bits.P) == (4, 32)
+    assert load_hierarchy(written(hierarchy.to_yaml())) == hierarchy
+    assert f"bits {hierarchy.bits}" in repr(hierarchy)
+
+
+def test_a_role_has_the_width_of_who_stands_nearest(written):
+    hierarchy = load_hierarchy(written(TEXT.replace("clock_ghz: 1", "bits: 'W=4,I=4,P=32'")))
+    level = hierarchy.levels[1].model_copy(update={"bits": Bits(W=2, I=3)})
+    assert hierarchy.widths(level, Bits(W=1)) == (1, 3, 32, 8)
+    assert hierarchy.widths(level) == (2, 3, 32, 8)
+
+
 def test_keeps_has_one_order():
     assert Level(name="a", keeps="OW").keeps == "WO"
 
@@ -55,6 +73,10 @@ def test_keeps_has_one_order():
         (("kind: dram", "kind: flash"), r"levels\[0\]\.kind='flash' is not allowed"),
         (("levels:", "levels: []\nothers:"), r"levels=.* is not allowed.*others is unknown"),
         (("name: DRAM,", "name: DRAM, keeps: W,"), r"the outermost level DRAM keeps 'W'; it must keep 'WIO'"),
+        (("clock_ghz: 1", "bits: W=0"), r"yaml: bits: W=0 is not allowed; it must be an integer of at least 1"),
+        (("name: Buf,", "name: Buf, bits: {X: 8},"), r"levels\[1\]\.bits: .*'X'.* is not allowed; name W, I, P, O"),
+        (("clock_ghz: 1", "bits: 8"), r"bits: 8 is not allowed; name W, I, P, O"),
+        (("clock_ghz: 1", "bits: int5"), r"bits: 'int5' .*choose one of \['int4', 'int8'"),
         (("name: small", "name: [small"), r"h\.yaml: is no YAML"),
         ((TEXT, "7"), r"holds int, not a hierarchy"),
     ],

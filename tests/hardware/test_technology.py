@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armillary.hardware import technology
+from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import AccessEnergy, Compute, Hierarchy, Level
 
 DRAM = Level(name="DRAM", kind="dram")
@@ -40,6 +41,33 @@ def test_published_arithmetic_is_met_exactly():
     wide = chip(DRAM.model_copy(update={"name": "x"}), 7.0, Compute(bits=32))
     assert technology.mac_energy_pj(wide) == pytest.approx(1.48 + 4 * 0.03)
     assert technology.compute_area_mm2(chip(Level(name="b", capacity_words=1))) == pytest.approx(419e-6)
+
+
+def mac(text, node_nm=45.0, **compute):
+    hierarchy = chip(DRAM, node_nm, Compute(**compute)).model_copy(update={"bits": Bits.parse(text)})
+    return technology.mac_energy_pj(hierarchy)
+
+
+def test_integers_cost_by_the_widths_of_operands_and_sums():
+    assert mac("int8") == pytest.approx(0.2 + 0.1)
+    assert mac("P=64") == pytest.approx(0.2 + 2 * 0.1)
+    assert mac("W=32,I=32", 7.0) == pytest.approx(1.48 + 4 * 0.03)
+    assert mac("W=4,I=16,P=32") == pytest.approx(mac("int8"))
+    assert mac("W=16", bits=4) == pytest.approx(mac("W=8,I=8"))  # what is not set is compute.bits
+    assert mac("int4") < mac("int8")
+
+
+def test_floating_point_numbers_cost_what_was_published():
+    assert mac("fp16") == pytest.approx(1.10 + 0.90)
+    assert mac("fp16", 7.0) == pytest.approx(0.34 + 0.38)
+    assert mac("W=32,I=32,P=16,kind=float", 7.0) == pytest.approx(1.31 + 0.16)
+    assert mac("fp8") == pytest.approx(1.10 * 16 / 121 + 0.90)
+    assert mac("fp16") > mac("fp8") > mac("int8")
+    assert mac("kind=float", bits=16) == pytest.approx(1.10 + 0.90)  # sums of 32 bits
+
+
+def test_a_given_energy_stays_whatever_the_widths():
+    assert mac("fp16", energy_pj=7.0) == 7.0
 
 
 def test_dram_has_no_logic_node_and_no_area():

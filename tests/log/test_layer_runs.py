@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from armillary.hardware.bits import Bits
 from armillary.log.layer_runs import LayerRuns, runs_of_each
 from armillary.log.schema import LAYER_RUNS, from_table, to_table
 from armillary.types import (
@@ -122,6 +123,8 @@ def test_runs_say_whose_they_are_and_where_they_stand():
 def test_the_columns_of_a_layer_are_its_fields():
     runs = LayerRuns.of_evaluations([evaluation()])
     for field in dataclasses.fields(Layer):
+        if field.name == "bits":  # a layer that has some is refused
+            continue
         column = runs.layer if field.name == "name" else getattr(runs, field.name)
         assert column.tolist() == [getattr(use.layer, field.name) for use in NET.layers], field.name
 
@@ -168,6 +171,13 @@ def test_layers_are_told_as_the_hardware_runs_them():
 def test_runs_that_belong_to_nothing_are_refused(wrong, message):
     with pytest.raises(ArmillaryError, match=f"^evaluator tool: an evaluation of workload 'net' {message}"):
         LayerRuns.of_evaluations([evaluation(2, layers=()), evaluation(1, **wrong)])
+
+
+def test_a_layer_with_widths_of_its_own_is_refused():
+    layer = dataclasses.replace(NET.layers[0].layer, bits=Bits(W=4))
+    wide = (LayerRun(design(1), layer, "L0 N1", {"delay_cycles": 2.0}),)
+    with pytest.raises(ArmillaryError, match="layer first: bits='W=4' cannot be logged"):
+        LayerRuns.of_evaluations([evaluation(1, layers=wide)])
 
 
 def test_parts_join_and_rows_are_chosen():

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import load_hierarchy
 from armillary.hardware.timeloop import architecture_yaml, mapping_yaml, problem_yaml
 from armillary.studies.map_network import (
@@ -10,6 +11,7 @@ from armillary.studies.map_network import (
     read_hierarchy,
     read_mappings,
     read_problem,
+    with_bits,
 )
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer, LayerUse, Workload
@@ -94,6 +96,35 @@ def test_what_does_not_fit_is_told_at_once(gemmini):
         read_mappings(TEXTS["a"], TWO, gemmini)
     with pytest.raises(ArmillaryError, match="neither 'search', a mapping nor a file"):
         read_mappings("serch", TWO, gemmini)
+
+
+def test_widths_are_those_of_the_run_or_of_a_layer(gemmini):
+    own = gemmini.model_copy(update={"bits": Bits(I=4, O=16)})
+    chip, workload = with_bits(own, TWO, ["b:W=2", "W=4,O=8", "a:int8"])
+    assert chip == gemmini.model_copy(update={"bits": Bits(W=4, I=4, O=8)})
+    assert [use.layer.bits for use in workload.layers] == [Bits.parse("int8"), Bits(W=2)]
+    assert [use.count for use in workload.layers] == [3, 1]
+    assert with_bits(own, TWO, []) == (own, TWO)
+
+
+def test_a_layers_name_may_have_a_colon(gemmini):
+    named = Workload("w", (LayerUse(Layer("x:0", "gemm", K=4)),))
+    assert with_bits(gemmini, named, ["x:0:W=4"])[1].layers[0].layer.bits == Bits(W=4)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["c:W=4"], r"--bits 'c:W=4': workload two has no layer 'c'; it has \['a', 'b'\]"),
+        (["W=4", "I=4"], r"--bits 'I=4': the whole run has bits already"),
+        (["a:W=4", "a:I=4"], r"--bits 'a:I=4': layer 'a' has bits already"),
+        (["a:W=0"], r"--bits 'a:W=0': bits: W=0 is not allowed"),
+        ([":W=4"], r"has no layer ''"),
+    ],
+)
+def test_wrong_widths_are_told(texts, message, gemmini):
+    with pytest.raises(ArmillaryError, match=message):
+        with_bits(gemmini, TWO, texts)
 
 
 def test_timeloops_files_are_read_where_ours_are(gemmini, tmp_path):

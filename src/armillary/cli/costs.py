@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from armillary.hardware.hierarchy import Hierarchy
     from armillary.studies.map_network import MappedLayer
     from armillary.types import Evaluation, LayerRun
+    from armillary.workloads.layer import Workload
 
 
 TemplateOrFiles = Annotated[
@@ -41,6 +42,14 @@ TemplateOrFiles = Annotated[
     ),
 ]
 Ert = Annotated[Path | None, typer.Option(help="Accelergy's energy table for the hierarchy.")]
+BitsOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bits",
+        help="Widths of weights, inputs, partial sums and outputs: W=4,I=8,P=32,O=8, or int4, int8, fp8, fp16; "
+        "LAYER:WIDTHS is for one layer. Repeatable.",
+    ),
+]
 Art = Annotated[Path | None, typer.Option(help="Accelergy's area table for the hierarchy.")]
 
 
@@ -59,6 +68,7 @@ def evaluate(
     ] = "search",
     ert: Ert = None,
     art: Art = None,
+    bits: BitsOf = None,
     method: Annotated[
         str, typer.Option(help="How mappings are searched: {methods}.", autocompletion=completing("methods"))
     ] = "genetic",
@@ -91,14 +101,14 @@ def evaluate(
     if (design_file is None) == (hierarchy is None):
         raise ArmillaryError("name what to evaluate: either --design, of a template, or --hierarchy")
     if hierarchy is not None:
-        from armillary.studies.map_network import read_hierarchy
+        from armillary.studies.map_network import read_hierarchy, with_bits
 
         if template is not None:
             raise ArmillaryError("--template goes with --design; leave it out with --hierarchy")
         if log is not None:
             raise ArmillaryError("--log holds evaluations of a template's designs; leave it out with --hierarchy")
-        chip = read_hierarchy(hierarchy, ert=ert, art=art)
-        _evaluate_hierarchy(chip, workload, dim, mapping, method, goal, budget, remainders, save_mapping, seed, as_json)
+        chip, network = with_bits(read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, dim), bits or ())
+        _evaluate_hierarchy(chip, network, mapping, method, goal, budget, remainders, save_mapping, seed, as_json)
     elif design_file is not None:
         from armillary.hardware import templates as registry
         from armillary.studies.design_file import read_design, template_named
@@ -107,6 +117,8 @@ def evaluate(
 
         if save_mapping is not None:
             raise ArmillaryError("--save-mapping goes with --hierarchy; --json prints mappings of a design")
+        if bits:
+            raise ArmillaryError("--bits goes with --hierarchy; the widths of a template's designs are its own")
         named = template_named(design_file)
         if None not in (template, named) and template != named:
             raise ArmillaryError(f"{design_file}: holds a design of template {named!r}, not {template!r}")
@@ -171,8 +183,7 @@ def _run_row(run: LayerRun) -> dict[str, Any]:
 
 def _evaluate_hierarchy(
     chip: Hierarchy,
-    workload: str,
-    dim: Sequence[str] | None,
+    network: Workload,
     mapping: str,
     method: Any,
     goal: Any,
@@ -191,7 +202,6 @@ def _evaluate_hierarchy(
         write_mappings,
     )
 
-    network = _network(workload, dim)
     if mapping == SEARCH:
         with progress_bars() as on_progress:
             layers = map_by_search(
@@ -214,6 +224,7 @@ def _evaluate_hierarchy(
     content = {
         "hierarchy": chip.name,
         "workload": network.name,
+        **_bits_content(chip),
         "feasible": all(row["feasible"] for row in rows),
         "metrics": {
             "delay_cycles": delay,
@@ -225,6 +236,13 @@ def _evaluate_hierarchy(
     }
 
     print_result(content, as_json, lambda: _show_mapped(content, f"{network.name} on {chip}", save_mapping))
+
+
+def _bits_content(chip: Hierarchy) -> dict[str, Any]:
+    """Return the widths that a hierarchy and its levels set."""
+    levels = {level.name: str(level.bits) for level in chip.levels if level.bits is not None}
+    found: dict[str, Any] = {} if chip.bits is None else {"bits": str(chip.bits)}
+    return found | ({"level_bits": levels} if levels else {})
 
 
 def _show_mapped(content: Mapping[str, Any], title: str, saved: Path | None) -> None:
@@ -258,6 +276,8 @@ def _layer_content(layer: MappedLayer, chip: Hierarchy) -> dict[str, Any]:
         "utilization": None if layer.costs is None else float(layer.costs.utilization),
         "bound": layer.bound(chip),
     }
+    if layer.use.layer.bits is not None:
+        content["bits"] = str(layer.use.layer.bits)
     if layer.costs is not None:
         energies = layer.costs.access_energy_pj[:, :, 0].sum(dim=1).tolist()
         content["level_energy_pj"] = {
@@ -288,6 +308,7 @@ def explain(
     ] = "search",
     ert: Ert = None,
     art: Art = None,
+    bits: BitsOf = None,
     layer: Annotated[str | None, typer.Option(help="The layer to explain; needed if there are several.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a picture of the nest here.")] = None,
     budget: Annotated[int, typer.Option(help="Mappings that a search evaluates.", min=1)] = 50_000,
@@ -301,11 +322,10 @@ def explain(
     from armillary.atomic_file import replaced
     from armillary.cost_model.explain import as_text
     from armillary.reports.nest_picture import nest_picture
-    from armillary.studies.map_network import explain_layer, read_hierarchy
+    from armillary.studies.map_network import explain_layer, read_hierarchy, with_bits
 
-    found = explain_layer(
-        read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, dim), layer, mapping, budget=budget, seed=seed
-    )
+    chip, network = with_bits(read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, dim), bits or ())
+    found = explain_layer(chip, network, layer, mapping, budget=budget, seed=seed)
     if svg is not None:
         with replaced(svg) as unfinished:
             unfinished.write_text(nest_picture(found))

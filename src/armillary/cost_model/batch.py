@@ -2,7 +2,7 @@
 
 A tensor's candidate axis has length 1 where all candidates share the value, and broadcasts. Levels
 are innermost first; dimensions, tensors and mesh axes are in the order of `DIMENSIONS` (N K C P Q R S
-G), `TENSORS` (W I O) and (X, Y).
+G), `TENSORS` (W I O) and (X, Y), roles in that of `ROLES` (W I P O: P are partial sums, O final outputs).
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from armillary.hardware.bits import ROLES
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
 from armillary.hardware.mapping import Mapping, loop_bounds, rounds
-from armillary.hardware.technology import access_energy, area_mm2, mac_energy_pj
+from armillary.hardware.technology import access_energy, area_mm2, mac_energy_pj, operation
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -58,8 +59,12 @@ class HierarchyBatch(_Batch):
         reduction: 1 where partial sums are added on their way, else 0, shape [levels, n].
         block: words per access, shape [levels, n].
         access_pj: energy of a read, a fill and an update of a block, shape [levels, 3, n].
-        mac_pj: energy per multiply-accumulate, shape [n].
+        mac_pj: energy per multiply-accumulate, shape [n]; see `widths.with_layer_macs`.
         area_mm2: of the whole chip, DRAM left out, shape [n].
+        word_bits: bits per word, shape [levels, n].
+        bits: bits per element of each role, where a layer has none of its own, shape [levels, roles, n].
+        operation: what `mac_pj` follows from: bits of a weight, an input and a sum (0 if not set), 1 for
+            floating-point numbers, the node in nm, and 1 if the energy is given instead, shape [6, n].
     """
 
     capacity: Tensor
@@ -74,6 +79,9 @@ class HierarchyBatch(_Batch):
     access_pj: Tensor
     mac_pj: Tensor
     area_mm2: Tensor
+    word_bits: Tensor
+    bits: Tensor
+    operation: Tensor
 
     @staticmethod
     def of(hierarchies: Sequence[Hierarchy]) -> HierarchyBatch:
@@ -111,12 +119,22 @@ class HierarchyBatch(_Batch):
             access_pj=torch.tensor(energies, dtype=torch.float64).permute(1, 2, 0).contiguous(),
             mac_pj=torch.tensor([mac_energy_pj(h) for h in hierarchies], dtype=torch.float64),
             area_mm2=torch.tensor([area_mm2(h) for h in hierarchies], dtype=torch.float64),
+            word_bits=column([[float(level.word_bits) for level in levels] for levels in every]),
+            bits=torch.tensor([[h.widths(level) for level in h.inner_first] for h in hierarchies], dtype=torch.float64)
+            .permute(1, 2, 0)
+            .contiguous(),
+            operation=column([_operation(h) for h in hierarchies]),
         )
 
 
 def _access_pj(hierarchy: Hierarchy, level: Level) -> tuple[float, float, float]:
     energy = access_energy(hierarchy, level)
     return energy.read_pj, energy.fill_pj, energy.update_pj
+
+
+def _operation(hierarchy: Hierarchy) -> list[float]:
+    given = hierarchy.compute.energy_pj is not None
+    return [float(value) for value in (*operation(hierarchy), hierarchy.technology_nm, given)]
 
 
 @dataclass(frozen=True)
@@ -127,11 +145,15 @@ class LayerBatch(_Batch):
         bounds: how far each loop runs, shape [dimensions, n].
         stride: input rows per output row, and columns per column, shape [2, n].
         dilation: input rows per filter row, and columns per column, shape [2, n].
+        bits: bits per element of each role, 0 where the layer has none of its own, shape [roles, n].
+        floating: 1 for floating-point numbers, 0 for integers, NaN where the hierarchy decides, shape [n].
     """
 
     bounds: Tensor
     stride: Tensor
     dilation: Tensor
+    bits: Tensor
+    floating: Tensor
 
     @staticmethod
     def of(layers: Sequence[Layer]) -> LayerBatch:
@@ -142,7 +164,18 @@ class LayerBatch(_Batch):
             dilation=torch.tensor(
                 [(la.dilation_h, la.dilation_w) for la in layers], dtype=torch.float64
             ).T.contiguous(),
+            bits=torch.tensor([_own_bits(la) for la in layers], dtype=torch.float64).T.contiguous(),
+            floating=torch.tensor([_floating(la) for la in layers], dtype=torch.float64),
         )
+
+
+def _own_bits(layer: Layer) -> list[int]:
+    return [getattr(layer.bits, role, None) or 0 for role in ROLES]
+
+
+def _floating(layer: Layer) -> float:
+    kind = None if layer.bits is None else layer.bits.kind
+    return float("nan") if kind is None else float(kind == "float")
 
 
 @dataclass(frozen=True)

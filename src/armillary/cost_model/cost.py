@@ -26,6 +26,7 @@ from armillary.cost_model.batch import (
 from armillary.cost_model.remainders import RemainderNest
 from armillary.cost_model.sliding import all_alike, may_share, shared_inputs
 from armillary.cost_model.traffic import INPUTS, OUTPUTS, WEIGHTS, Nest, Row, delivered, product
+from armillary.cost_model.widths import final_updates, in_words, widths, with_layer_macs
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.types import ArmillaryError, Failure
@@ -48,9 +49,11 @@ class Costs:
         access_energy_pj: of all instances of a level, shape [levels, tensors, n].
         mac_energy_pj: shape [n].
         area_mm2: of the hierarchy, shape [n].
-        accesses: words read, filled and updated per used instance, shape [levels, tensors, 3, n].
+        accesses: elements read, filled and updated per used instance, shape [levels, tensors, 3, n].
+        words_moved: the same in words of the level, which elements of each role take by their bits.
         instances: used, shape [levels, n].
-        tile_words: of each tensor held in one instance, shape [levels, tensors, n]; 0 if bypassed.
+        tile_elements: of each tensor held in one instance, shape [levels, tensors, n]; 0 if bypassed.
+        tile_words: the same in words of the level.
         macs: multiply-accumulates, shape [n].
         utilization: share of all compute units that work, on average over the delay, shape [n].
         over_capacity: words that an instance's tiles exceed it by, 0 or less where they fit, [levels, n].
@@ -68,7 +71,9 @@ class Costs:
     mac_energy_pj: Tensor
     area_mm2: Tensor
     accesses: Tensor
+    words_moved: Tensor
     instances: Tensor
+    tile_elements: Tensor
     tile_words: Tensor
     macs: Tensor
     utilization: Tensor
@@ -149,6 +154,7 @@ def batch_costs(
     relaxed: bool = False,
 ) -> Costs:
     """Return the costs of candidates given as tensors; see `evaluate`."""
+    hierarchies = with_layer_macs(hierarchies, layers)
     if isinstance(mappings, RemainderBatch):
         if relaxed:
             raise ArmillaryError("mappings with imperfect factors have no relaxed costs; leave out `relaxed`")
@@ -198,22 +204,25 @@ def _with_remainders(
         return tuple(all_of_them / instances[level] for all_of_them in row)
 
     levels = range(nest.levels)
+    own = tuple(words.own_outputs[i] / instances[i] for i in levels)
     accesses = _held_accesses(
         mappings,
         load=[each(words.load[i], i) for i in levels],
         arriving=[each(words.arriving[i], i) for i in levels],
-        own=tuple(words.own_outputs[i] / instances[i] for i in levels),
+        own=own,
         count_first_fill=count_first_fill,
     )
     return _totals(
         hierarchies,
+        layers,
         mappings,
         accesses,
         work=_Work(
             steps=nest.cycles,
             macs=nest.bounds.prod(dim=0),
             instances=instances,
-            words=[nest.words(nest.tile(i)) for i in levels],
+            own_outputs=own,
+            tile=[nest.words(nest.tile(i)) for i in levels],
             unrolled=[tuple(nest.spatial[i]) for i in levels],
             over_bound=tuple(nest.bounds - layers.bounds),
         ),
@@ -237,7 +246,8 @@ class Summary:
 def summary(hierarchies: HierarchyBatch, layers: LayerBatch, mappings: MappingBatch) -> Summary:
     """Return delay, energy and feasibility without looking at single instances.
 
-    Nothing in here depends on values, so that `torch.compile` makes one kernel of it.
+    Nothing in here depends on values, so that `torch.compile` makes one kernel of it; hierarchies are those
+    that `with_layer_macs` returns.
     """
     nest = Nest.of(layers, mappings)
     totals = _nest_totals(nest, hierarchies, layers, mappings, _delivery(nest, hierarchies, mappings), False, False)
@@ -251,10 +261,12 @@ class _Totals:
 
     work: _Work
     accesses: list[tuple[Row, ...]]
+    words_moved: list[tuple[Row, ...]]
     access_energy: list[Row]
     mac_energy: Tensor
     cycles: list[Tensor]
-    tiles: list[Row]
+    tile_elements: list[Row]
+    tile_words: list[Row]
     over_capacity: list[Tensor]
     over_fanout: list[Row]
     over_keeps: list[Row]
@@ -293,8 +305,10 @@ class _Totals:
             mac_energy_pj=self.mac_energy,
             area_mm2=self.area.expand_as(delay),
             accesses=stack(self.accesses),
+            words_moved=stack(self.words_moved),
             instances=stack(self.work.instances),
-            tile_words=stack(self.tiles),
+            tile_elements=stack(self.tile_elements),
+            tile_words=stack(self.tile_words),
             macs=macs,
             utilization=macs / (delay * self.peak),
             over_capacity=stack(self.over_capacity),
@@ -319,12 +333,13 @@ def _nest_totals(
         steps=nest.above[0],
         macs=nest.above[0] * instances[0] * nest.fanout(0),
         instances=instances,
-        words=[nest.words(tile) for tile in nest.tile],
+        own_outputs=_own_outputs(nest),
+        tile=[nest.words(tile) for tile in nest.tile],
         unrolled=nest.spatial,
         over_bound=tuple(extent - bound for extent, bound in zip(nest.tile[-1], layers.bounds, strict=True)),
     )
-    accesses = _accesses(nest, mappings, delivery, instances, count_first_fill, relaxed)
-    return _totals(hierarchies, mappings, accesses, work, relaxed)
+    accesses = _accesses(nest, mappings, delivery, work, count_first_fill, relaxed)
+    return _totals(hierarchies, layers, mappings, accesses, work, relaxed)
 
 
 @dataclass(frozen=True)
@@ -335,7 +350,8 @@ class _Work:
         steps: of the compute units, shape [n].
         macs: multiply-accumulates, shape [n].
         instances: used, one tensor [n] per level.
-        words: of W, I and O in a level's tile, likewise.
+        own_outputs: outputs that one instance is in charge of, likewise.
+        tile: elements of W, I and O in a level's tile, likewise.
         unrolled: spatial factors, one tensor [n] per level and dimension.
         over_bound: extent minus bound, one tensor [n] per dimension.
     """
@@ -343,13 +359,15 @@ class _Work:
     steps: Tensor
     macs: Tensor
     instances: Row
-    words: Sequence[Row]
+    own_outputs: Row
+    tile: Sequence[Row]
     unrolled: Sequence[Row]
     over_bound: Row
 
 
 def _totals(
     hierarchies: HierarchyBatch,
+    layers: LayerBatch,
     mappings: MappingBatch,
     accesses: list[tuple[Row, ...]],
     work: _Work,
@@ -358,17 +376,22 @@ def _totals(
     instances, fanout = work.instances, hierarchies.fanout
     tiles = [
         tuple(torch.where(kept, words, 0.0) for kept, words in zip(row, tile, strict=True))
-        for row, tile in zip(mappings.keeps, work.words, strict=True)
+        for row, tile in zip(mappings.keeps, work.tile, strict=True)
     ]
     levels = range(len(tiles))
+    turning = _RELAXED_TURNING if relaxed else 1.0
+    final = final_updates(work.own_outputs, work.unrolled, mappings.keeps, turning)
+    words, held = in_words(widths(hierarchies, layers), accesses, tiles, final, turning)
     return _Totals(
         work=work,
         accesses=accesses,
-        access_energy=[_access_energy(accesses[i], instances[i], hierarchies, i, relaxed) for i in levels],
+        words_moved=words,
+        access_energy=[_access_energy(words[i], instances[i], hierarchies, i, relaxed) for i in levels],
         mac_energy=work.macs * hierarchies.mac_pj,
-        cycles=[_bandwidth_cycles(accesses[i], hierarchies, i, relaxed) for i in levels],
-        tiles=tiles,
-        over_capacity=[reduce(torch.add, tiles[i]) - hierarchies.capacity[i] for i in levels],
+        cycles=[_bandwidth_cycles(words[i], hierarchies, i, relaxed) for i in levels],
+        tile_elements=tiles,
+        tile_words=held,
+        over_capacity=[reduce(torch.add, held[i]) - hierarchies.capacity[i] for i in levels],
         over_fanout=[
             tuple(a - b for a, b in zip(_across(work.unrolled[i], mappings.along_y[i]), fanout[i], strict=True))
             for i in levels
@@ -458,9 +481,9 @@ def _with_shared_windows(
 
 
 def _accesses(
-    nest: Nest, mappings: MappingBatch, delivery: _Delivery, instances: Row, count_first_fill: bool, relaxed: bool
+    nest: Nest, mappings: MappingBatch, delivery: _Delivery, work: _Work, count_first_fill: bool, relaxed: bool
 ) -> list[tuple[Row, ...]]:
-    """Return words read, filled and updated per used instance: per level and tensor, one tensor [n] each."""
+    """Return elements read, filled and updated per used instance: per level and tensor, one tensor [n] each."""
     nothing = torch.zeros_like(nest.above[0])
     loads: list[Row] = []
     arrivals: list[Row] = []
@@ -476,13 +499,13 @@ def _accesses(
         outermost = level + 1 == len(mappings.keeps)
         arriving = (nothing,) * 3 if outermost else delivery.arriving[level + 1]
         # Timeloop spreads what comes over links evenly and then rounds.
-        peers = nothing if outermost else delivery.linked[level + 1] / instances[level]
+        peers = nothing if outermost else delivery.linked[level + 1] / work.instances[level]
         inputs_in, inputs_read = arriving[INPUTS] + peers, load[INPUTS] + peers
         if not relaxed:
             inputs_in, inputs_read = torch.round(inputs_in), torch.round(inputs_read)
         loads.append((load[WEIGHTS], inputs_read, load[OUTPUTS]))
         arrivals.append((arriving[WEIGHTS], inputs_in, arriving[OUTPUTS]))
-    return _held_accesses(mappings, loads, arrivals, _own_outputs(nest), count_first_fill)
+    return _held_accesses(mappings, loads, arrivals, work.own_outputs, count_first_fill)
 
 
 def _held_accesses(
@@ -535,17 +558,17 @@ def _own_outputs(nest: Nest) -> Row:
     return tuple(own[::-1])
 
 
-def _bandwidth_cycles(accesses: tuple[Row, ...], hierarchies: HierarchyBatch, level: int, relaxed: bool) -> Tensor:
+def _bandwidth_cycles(words: tuple[Row, ...], hierarchies: HierarchyBatch, level: int, relaxed: bool) -> Tensor:
     """Return the cycles that a level's bandwidth allows, shape [n]."""
-    reads = reduce(torch.add, [kinds[READS] for kinds in accesses])
-    writes = reduce(torch.add, [kinds[kind] for kinds in accesses for kind in (FILLS, UPDATES)])
+    reads = reduce(torch.add, [kinds[READS] for kinds in words])
+    writes = reduce(torch.add, [kinds[kind] for kinds in words for kind in (FILLS, UPDATES)])
     cycles = torch.maximum(reads / hierarchies.read_bandwidth[level], writes / hierarchies.write_bandwidth[level])
     cycles = torch.maximum(cycles, (reads + writes) / hierarchies.shared_bandwidth[level])
     return cycles if relaxed else torch.ceil(cycles)
 
 
 def _access_energy(
-    accesses: tuple[Row, ...], instances: Tensor, hierarchies: HierarchyBatch, level: int, relaxed: bool
+    moved: tuple[Row, ...], instances: Tensor, hierarchies: HierarchyBatch, level: int, relaxed: bool
 ) -> Row:
     """Return the energy of all instances of a level, one tensor [n] per data tensor, in pJ."""
 
@@ -554,7 +577,7 @@ def _access_energy(
         return (blocks if relaxed else torch.ceil(blocks)) * hierarchies.access_pj[level, kind]
 
     return tuple(
-        reduce(torch.add, [energy(words, kind) for kind, words in enumerate(kinds)]) * instances for kinds in accesses
+        reduce(torch.add, [energy(words, kind) for kind, words in enumerate(kinds)]) * instances for kinds in moved
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import prod
 
 from armillary.cost_model.cost import Costs, evaluate
+from armillary.hardware.bits import ROLES
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy
 from armillary.hardware.mapping import Loop, Mapping, rounds, tile_words
 from armillary.types import Failure
@@ -29,11 +30,15 @@ class ExplainedLevel:
         name: of the level.
         keeps: the tensors held.
         loops: temporal loops, then spatial ones.
-        tile_words: held of each of W, I and O per instance; 0 if bypassed.
+        word_bits: bits per word.
+        widths: bits of an element of each of W, I, P and O.
+        tile_elements: held of each of W, I and O per instance; 0 if bypassed.
+        tile_words: the words that they take.
         tile_limit: words that may be held; infinite if unlimited.
-        reads: words of each tensor, of all used instances; likewise `fills` and `updates`.
-        fills: words that arrive from outside.
-        updates: words written from inside.
+        reads: elements of each tensor, of all used instances; likewise `fills` and `updates`.
+        fills: elements that arrive from outside.
+        updates: elements written from inside.
+        words_moved: reads, fills and updates in words, each of W, I and O.
         instances: used.
         energy_pj: of each tensor's accesses.
         bandwidth_cycles: what the level's bandwidth allows.
@@ -42,14 +47,23 @@ class ExplainedLevel:
     name: str
     keeps: str
     loops: tuple[ExplainedLoop, ...]
+    word_bits: int
+    widths: tuple[int, ...]
+    tile_elements: tuple[float, float, float]
     tile_words: tuple[float, float, float]
     tile_limit: float
     reads: tuple[float, float, float]
     fills: tuple[float, float, float]
     updates: tuple[float, float, float]
+    words_moved: tuple[tuple[float, float, float], ...]
     instances: int
     energy_pj: tuple[float, float, float]
     bandwidth_cycles: float
+
+    @property
+    def bits_moved(self) -> tuple[float, float, float]:
+        """Bits of each tensor that are read, filled and updated in all."""
+        return _three([sum(words) * self.word_bits for words in zip(*self.words_moved, strict=True)])
 
 
 @dataclass(frozen=True)
@@ -106,17 +120,21 @@ def _levels(hierarchy: Hierarchy, layer: Layer, mapping: Mapping, costs: Costs) 
             loops.append(ExplainedLoop(loop, runs, tile_words(layer, extent)))
         number = len(hierarchy.levels) - 1 - place
         instances = int(costs.instances[number])
-        totals = costs.accesses[number, :, :, 0] * instances
+        totals, words = (moved[number, :, :, 0] * instances for moved in (costs.accesses, costs.words_moved))
         found.append(
             ExplainedLevel(
                 name=level.name,
                 keeps=mapped.keeps,
                 loops=tuple(loops),
+                word_bits=level.word_bits,
+                widths=hierarchy.widths(level, layer.bits),
+                tile_elements=_three(costs.tile_elements[number, :, 0].tolist()),
                 tile_words=_three(costs.tile_words[number, :, 0].tolist()),
                 tile_limit=level.tile_words,
                 reads=_three(totals[:, 0].tolist()),
                 fills=_three(totals[:, 1].tolist()),
                 updates=_three(totals[:, 2].tolist()),
+                words_moved=tuple(map(_three, words.T.tolist())),
                 instances=instances,
                 energy_pj=_three(costs.access_energy_pj[number, :, 0].tolist()),
                 bandwidth_cycles=float(costs.bandwidth_cycles[number]),
@@ -150,12 +168,15 @@ def as_text(explained: ExplainedMapping) -> str:
     for level in explained.levels:
         held = sum(level.tile_words)
         limit = "" if level.tile_limit == float("inf") else f" of {level.tile_limit:,.0f}"
-        lines.append(f"{level.name} [{level.keeps}] x {level.instances:,}, holds {held:,.0f}{limit} words")
+        lines.append(
+            f"{level.name} [{level.keeps}] x {level.instances:,}, holds {held:,.12g}{limit} words{_widths(level)}"
+        )
         for t, tensor in enumerate(TENSORS):
             if tensor in level.keeps:
                 lines.append(
-                    f"    {tensor}: tile {level.tile_words[t]:,.0f}, {level.reads[t]:,.0f} read, "
-                    f"{level.fills[t]:,.0f} filled, {level.updates[t]:,.0f} updated, {level.energy_pj[t] / 1e6:,.4g} uJ"
+                    f"    {tensor}: tile {level.tile_elements[t]:,.0f}, {level.reads[t]:,.0f} read, "
+                    f"{level.fills[t]:,.0f} filled, {level.updates[t]:,.0f} updated, {level.bits_moved[t]:,.0f} bits, "
+                    f"{level.energy_pj[t] / 1e6:,.4g} uJ"
                 )
         for inside in level.loops:
             depth += 1
@@ -166,3 +187,11 @@ def as_text(explained: ExplainedMapping) -> str:
             lines.append(f"{text:44}{inside.runs:>14,}{weights:>12,}{inputs:>12,}{outputs:>12,}")
     lines.append(f"{'  ' * (depth + 1)}multiply-accumulate")
     return "\n".join(lines)
+
+
+def _widths(level: ExplainedLevel) -> str:
+    """Return the widths of a level as text, nothing if each is that of its words."""
+    if set(level.widths) == {level.word_bits}:
+        return ""
+    named = ", ".join(f"{role} {width}" for role, width in zip(ROLES, level.widths, strict=True))
+    return f" of {level.word_bits} bits; elements have {named} bits"

@@ -15,7 +15,7 @@ def layer_metrics(costs: Costs, candidate: int, hierarchy: Hierarchy) -> dict[st
         read, filled and updated at the outermost level and at the others; `utilization` of the compute units.
     """
     bandwidth = costs.bandwidth_cycles[:, candidate].tolist()
-    words = costs.accesses[..., candidate].sum(dim=(1, 2)) * costs.instances[:, candidate]
+    words = costs.words_moved[..., candidate].sum(dim=(1, 2)) * costs.instances[:, candidate]
     bits = [level.word_bits for level in hierarchy.inner_first]
     moved = [float(count) * width / 8 for count, width in zip(words.tolist(), bits, strict=True)]
     return {

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch, RemainderBatch
 from armillary.cost_model.kernel import Array, Chip, Nest, Work
+from armillary.cost_model.widths import with_layer_macs
 
 
-def chips_of(hierarchies: HierarchyBatch) -> Chip:
-    """Return hierarchies, stacked along a first axis [n]."""
-    h = hierarchies
-    levels, _, n = h.fanout.shape
+def chips_of(hierarchies: HierarchyBatch, layers: LayerBatch) -> Chip:
+    """Return hierarchies as they run layers, stacked along a first axis [n], which is 1 where all share both."""
+    h = with_layer_macs(hierarchies, layers)
+    bits = torch.where(layers.bits > 0, layers.bits, h.bits)
+    n = max(len(h), len(layers) if layers.bits.any() else 1)
     return Chip(
         capacity=_first(h.capacity, n),
         able=_first(h.keeps.double(), n),
@@ -21,7 +24,7 @@ def chips_of(hierarchies: HierarchyBatch) -> Chip:
         shares=np.stack([_first(h.multicast, n), _first(h.reduction, n)], axis=2),
         block=_first(h.block, n),
         access_pj=_first(h.access_pj, n),
-        words=np.ones((n, levels, 4)),
+        words=_first(bits / h.word_bits[:, None], n),
         mac_pj=_first(h.mac_pj[None], n),
     )
 

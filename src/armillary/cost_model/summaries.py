@@ -15,6 +15,7 @@ from torch import Tensor
 from armillary.cores import ranges, workers
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.cost import Summary, batch_costs, summary
+from armillary.cost_model.widths import with_layer_macs
 from armillary.types import ArmillaryError
 
 _EAGER_AT_ONCE = 8_192  # keeps a hundred intermediate values in the CPU's caches
@@ -39,6 +40,7 @@ def summaries(
     Raises:
         ArmillaryError: if a kernel is asked for and there is no C++ compiler.
     """
+    hierarchies = with_layer_macs(hierarchies, layers)
     n = max(len(hierarchies), len(layers), len(mappings))
     device = mappings.temporal.device
     found = Summary(

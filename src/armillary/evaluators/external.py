@@ -28,7 +28,7 @@ from armillary.problems.problem_file import ProblemFile, no_evaluator
 from armillary.tools.command import Command
 from armillary.tools.process import run, shell_accident
 from armillary.types import ArmillaryError, Candidate, Cost, Design, Evaluation, EvaluatorSpec, Failure, Fidelity
-from armillary.workloads.layer import Workload
+from armillary.workloads.layer import Layer, Workload
 from armillary.yaml_file import read_yaml
 
 _LAST_WORDS = 400
@@ -110,7 +110,7 @@ class ExternalEvaluator:
             AccidentError: if a signal ended the program; says where the run is kept.
         """
         without_mappings(candidates, self.spec)
-        layers = [{**asdict(use.layer), "count": use.count} for use in workload.layers]
+        layers = [{**_described(use.layer), "count": use.count} for use in workload.layers]
         return [self._one(candidate, workload, layers) for candidate in candidates]
 
     def _design(self, design: Design) -> Mapping[str, Any]:
@@ -234,6 +234,11 @@ def _program_of(file: ProblemFile) -> Program:
         install=form.install,
         metrics={name: file.metrics[name].unit for name in file.own_metrics},
     )
+
+
+def _described(layer: Layer) -> dict[str, Any]:
+    """Return a layer as the program is told it; without widths of its own it has no `bits`."""
+    return {name: value for name, value in asdict(layer).items() if name != "bits" or value is not None}
 
 
 def spec_of(path: Path, template: str, *, seed: int = 0) -> EvaluatorSpec:

@@ -7,8 +7,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from armillary.hardware.bits import ROLES as ROLES
+from armillary.hardware.bits import Bits
 from armillary.types import ArmillaryError
 from armillary.yaml_file import read_yaml
 
@@ -19,6 +30,23 @@ LevelClass = Literal["dram", "sram", "regfile"]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1)]
+
+
+def _bits(value: Any) -> Any:
+    """Return the widths of a text, a preset's name or a table of roles."""
+    if value is None or isinstance(value, Bits):
+        return value
+    try:
+        if isinstance(value, str):
+            return Bits.parse(value)
+        if isinstance(value, Mapping) and set(value) <= {*ROLES, "kind"}:
+            return Bits(**value)
+    except ArmillaryError as fault:
+        raise ValueError(str(fault).removeprefix("bits: ")) from None
+    raise ValueError(f"{value!r} is not allowed; name W, I, P, O or kind, each with its value, or a preset")
+
+
+_Bits = Annotated[Bits | None, BeforeValidator(_bits), PlainSerializer(lambda bits: bits and str(bits))]
 
 
 class _Strict(BaseModel):
@@ -83,6 +111,7 @@ class Level(_Strict):
         keeps: the tensors it can hold, of "WIO"; the others bypass it.
         capacity_words: words per instance; None is unlimited.
         word_bits: bits per word.
+        bits: width of an element by role, where the hierarchy's does not hold; a text, a preset or a table.
         block_words: words per access; energy is counted per block.
         read_bandwidth: words per cycle and instance that can be read; None is unlimited.
         write_bandwidth: likewise for fills and updates together.
@@ -102,6 +131,7 @@ class Level(_Strict):
     keeps: str = TENSORS
     capacity_words: _Count | None = None
     word_bits: _Count = 8
+    bits: _Bits = None
     block_words: _Count = 1
     read_bandwidth: _Positive | None = None
     write_bandwidth: _Positive | None = None
@@ -134,7 +164,8 @@ class Level(_Strict):
     def __repr__(self) -> str:
         size = "unlimited" if self.capacity_words is None else f"{self.capacity_words:,} x {self.word_bits} bit"
         x, y = self.fanout
-        return f"{self.name}[{self.keeps}] {size}" + (f", fan-out {x}x{y}" if (x, y) != (1, 1) else "")
+        widths = "" if self.bits is None else f", bits {self.bits}"
+        return f"{self.name}[{self.keeps}] {size}{widths}" + (f", fan-out {x}x{y}" if (x, y) != (1, 1) else "")
 
 
 class Compute(_Strict):
@@ -160,6 +191,7 @@ class Hierarchy(_Strict):
         name: what reports call it.
         levels: outermost first; the outermost keeps every tensor.
         compute: the units below the innermost level.
+        bits: width of an element by role at every level; a role that nobody sets has the level's `word_bits`.
         technology_nm: node of the technology table for what has no energy or area of its own.
         clock_ghz: turns cycles into seconds.
     """
@@ -167,6 +199,7 @@ class Hierarchy(_Strict):
     name: str
     levels: Annotated[tuple[Level, ...], Field(min_length=1)]
     compute: Compute = Compute()
+    bits: _Bits = None
     technology_nm: Annotated[float, Field(ge=7, le=45)] = 45.0
     clock_ghz: _Positive = 1.0
 
@@ -204,9 +237,18 @@ class Hierarchy(_Strict):
             counts.append(counts[-1] * level.fanout[0] * level.fanout[1])
         return tuple(counts)
 
+    def widths(self, level: Level, of_layer: Bits | None = None) -> tuple[int, ...]:
+        """Return the bits of an element of each role at a level, in the order of `ROLES`.
+
+        A layer's widths come before those of the level, and those before the hierarchy's.
+        """
+        bits = (of_layer or Bits()).over(level.bits).over(self.bits)
+        return tuple(getattr(bits, role) or level.word_bits for role in ROLES)
+
     def __repr__(self) -> str:
         units = self.instances()[-1]
-        return f"{self.name}: " + " > ".join(map(repr, self.levels)) + f" > {units:,} x {self.compute.name}"
+        widths = "" if self.bits is None else f", bits {self.bits}"
+        return f"{self.name}: " + " > ".join(map(repr, self.levels)) + f" > {units:,} x {self.compute.name}{widths}"
 
     __str__ = __repr__
 

@@ -16,6 +16,7 @@ from math import exp, log, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import AccessEnergy, Hierarchy, Level
 
 NODES_NM = (45.0, 40.0, 28.0, 22.0, 16.0, 12.0, 7.0)
@@ -58,6 +59,10 @@ TABLE: Mapping[str, Quantity] = {
     "int32_add": _both("pJ", 0.1, 0.03),
     "int8_multiply": _both("pJ", 0.2, 0.07),
     "int32_multiply": _both("pJ", 3.1, 1.48),
+    "fp16_add": _both("pJ", 0.4, 0.16),
+    "fp32_add": _both("pJ", 0.9, 0.38),
+    "fp16_multiply": _both("pJ", 1.1, 0.34),
+    "fp32_multiply": _both("pJ", 3.7, 1.31),
     "sram_8_kib_64_bit": _both("pJ", 10.0, 7.5),
     "sram_32_kib_64_bit": _both("pJ", 20.0, 8.5),
     "sram_1_mib_64_bit": _both("pJ", 100.0, 14.0),
@@ -114,14 +119,35 @@ def _neighbours(quantity: Quantity, node_nm: float) -> str:
     return f"{nodes[right - 1]:g} and {nodes[right]:g}"
 
 
-def mac_pj(bits: int, node_nm: float) -> float:
-    """Return the energy of one multiply-accumulate whose operands have so many bits.
+def mac_pj(bits: float, node_nm: float, sum_bits: float | None = None) -> float:
+    """Return the energy of one multiply-accumulate of integers.
 
-    A multiplier of the operands' width, on the power law through 8 and 32 bits, and an adder of four
-    times that width, linear in it.
+    Args:
+        bits: of the operands; of two widths their geometric mean, as an array multiplier grows with the product.
+        node_nm: of the technology.
+        sum_bits: of the adder; None is four times `bits`.
+
+    The multiplier is on the power law through 8 and 32 bits, the adder linear in its width.
     """
     multiply = _power(bits, (8, TABLE["int8_multiply"].at(node_nm)), (32, TABLE["int32_multiply"].at(node_nm)))
-    return multiply + TABLE["int32_add"].at(node_nm) * 4 * bits / 32
+    return multiply + TABLE["int32_add"].at(node_nm) * (4 * bits if sum_bits is None else sum_bits) / 32
+
+
+# Our assumption: the energy of a floating-point multiplier goes with the square of the significand's width, which
+# is 11 bits in fp16 and 4 bits in fp8 (e4m3).
+_FP8_OF_FP16 = (4 / 11) ** 2
+
+
+def float_mac_pj(bits: float, node_nm: float, sum_bits: float | None = None) -> float:
+    """Return the energy of one multiply-accumulate of floating-point numbers; `bits` as in `mac_pj`.
+
+    The multiplier is on the power laws through 8, 16 and 32 bits, the adder on that through 16 and 32;
+    None is an adder of 32 bits.
+    """
+    half, single = TABLE["fp16_multiply"].at(node_nm), TABLE["fp32_multiply"].at(node_nm)
+    points = ((8, half * _FP8_OF_FP16), (16, half)) if bits < 16 else ((16, half), (32, single))
+    ends = (16, TABLE["fp16_add"].at(node_nm)), (32, TABLE["fp32_add"].at(node_nm))
+    return _power(bits, *points) + _power(sum_bits or 32, *ends)
 
 
 def sram_pj_per_bit(capacity_bytes: NDArray[np.float64], node_nm: float) -> NDArray[np.float64]:
@@ -177,9 +203,25 @@ def _power(x: float, a: tuple[float, float], b: tuple[float, float]) -> float:
 
 
 def mac_energy_pj(hierarchy: Hierarchy) -> float:
-    """Return the energy of one multiply-accumulate: its own if given, else the table's."""
+    """Return the energy of one multiply-accumulate: its own if given, else the table's for the hierarchy's widths."""
     given = hierarchy.compute.energy_pj
-    return mac_pj(hierarchy.compute.bits, hierarchy.technology_nm) if given is None else given
+    return operation_pj(*operation(hierarchy), hierarchy.technology_nm) if given is None else given
+
+
+def operation(hierarchy: Hierarchy) -> tuple[int, int, int, bool]:
+    """Return the bits of a weight, an input and a sum in the compute units, and whether they are floating-point.
+
+    Operands that the hierarchy says nothing of have `compute.bits`, such a sum has 0.
+    """
+    bits = hierarchy.bits or Bits()
+    operand = hierarchy.compute.bits
+    return bits.W or operand, bits.I or operand, bits.P or 0, bits.kind == "float"
+
+
+def operation_pj(weight_bits: float, input_bits: float, sum_bits: float, floating: bool, node_nm: float) -> float:
+    """Return the energy of one multiply-accumulate from the table; `sum_bits` of 0 are those that suit the operands."""
+    law = float_mac_pj if floating else mac_pj
+    return law(sqrt(weight_bits * input_bits), node_nm, sum_bits or None)
 
 
 def wire_energy_pj(hierarchy: Hierarchy, bits: int, length_mm: float) -> float:

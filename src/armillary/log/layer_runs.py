@@ -14,7 +14,7 @@ from armillary.log.columns import numbered, objects
 from armillary.types import ArmillaryError, Design, Evaluation, Evaluations, EvaluatorSpec, Failure, LayerRun
 from armillary.workloads.layer import Layer
 
-LAYER_FIELDS = tuple(field.name for field in fields(Layer) if field.name != "name")
+LAYER_FIELDS = tuple(field.name for field in fields(Layer) if field.name not in ("name", "bits"))
 _FAILURE_FIELDS = tuple(field.name for field in fields(Failure))
 _LAYER_TYPES: Mapping[str, type] = {"kind": object, "bias": bool, "dynamic": bool}  # the others are int64
 _FAILURE_TYPES: Mapping[str, type] = {"needed": float, "available": float}  # the others are text
@@ -255,7 +255,12 @@ def _of(rows: Evaluations, positions: NDArray[np.int64], runs: Sequence[LayerRun
         rows: whose each run is; row by row, as are the next.
         positions: of the run in its evaluation, shape [rows].
         runs: of layers.
+
+    Raises:
+        ArmillaryError: if a layer has widths of its own, for which a log has no column.
     """
+    for layer in (run.layer for run in runs if run.layer.bits is not None):
+        raise ArmillaryError(f"layer {layer.name}: bits={str(layer.bits)!r} cannot be logged; leave out its own bits")
     failures = [run.failure or Failure(kind="") for run in runs]
     metrics = dict.fromkeys(name for run in runs for name in run.metrics)
     described: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from armillary.cost_model.cost import READS, UPDATES
 from armillary.cost_model.explain import ExplainedLevel, ExplainedMapping, loop_range
 from armillary.hardware.hierarchy import TENSORS
 
@@ -96,8 +97,8 @@ def _flows(explained: ExplainedMapping, place: int, y: int) -> str:
         holder = next((lv for lv in explained.levels[place + 1 :] if tensor in lv.keeps), None)
         outside = [lv for lv in explained.levels[: place + 1] if tensor in lv.keeps]
         x = _LEFT + 60 + 265 * i
-        down = outside[-1].reads[i]
-        up = outside[-1].updates[i]
+        down = outside[-1].words_moved[READS][i]
+        up = outside[-1].words_moved[UPDATES][i]
         to = holder.name if holder else "compute"
         colour = _COLOURS[tensor]
         parts.append(f'<line x1="{x}" y1="{y + 4}" x2="{x}" y2="{y + _GAP - 8}" stroke="{colour}" stroke-width="3"/>')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Table
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -14,6 +14,7 @@ from armillary.atomic_file import replaced
 from armillary.cost_model import Costs, evaluate
 from armillary.cost_model.explain import ExplainedMapping, explain
 from armillary.hardware.accelergy import with_reference
+from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import Hierarchy, load_hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.timeloop import load_architecture, load_mapping, load_problem
@@ -150,6 +151,36 @@ def read_hierarchy(path: Path, *, ert: Path | None = None, art: Path | None = No
     """
     hierarchy = load_architecture(path) if _has(path, "architecture") else load_hierarchy(path)
     return with_reference(hierarchy, ert=ert, art=art)
+
+
+def with_bits(hierarchy: Hierarchy, workload: Workload, texts: Sequence[str]) -> tuple[Hierarchy, Workload]:
+    """Return both with the widths of texts: `int8` for the whole run, `conv_1:W=4` for one layer.
+
+    Those of the whole run come before the hierarchy's, role by role; a level's own still hold there.
+
+    Raises:
+        ArmillaryError: if a text is wrong, no layer has the name, or the same is given twice.
+    """
+    given: dict[str, Bits] = {}
+    names = [use.layer.name for use in workload.layers]
+    for text in texts:
+        name, colon, spec = text.rpartition(":")
+        if colon and name not in names:
+            raise ArmillaryError(f"--bits {text!r}: workload {workload.name} has no layer {name!r}; it has {names}")
+        if name in given:
+            raise ArmillaryError(f"--bits {text!r}: {f'layer {name!r}' if name else 'the whole run'} has bits already")
+        try:
+            given[name] = Bits.parse(spec)
+        except ArmillaryError as fault:
+            raise ArmillaryError(f"--bits {text!r}: {fault}") from None
+    chip = hierarchy
+    if "" in given:
+        chip = hierarchy.model_copy(update={"bits": given.pop("").over(hierarchy.bits)})
+    return chip, replace(workload, layers=tuple(_with_own(use, given.get(use.layer.name)) for use in workload.layers))
+
+
+def _with_own(use: LayerUse, bits: Bits | None) -> LayerUse:
+    return use if bits is None else replace(use, layer=replace(use.layer, bits=bits.over(use.layer.bits)))
 
 
 def read_problem(path: Path) -> Workload:

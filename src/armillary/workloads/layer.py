@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from armillary.hardware.bits import Bits
 
 LayerKind = Literal["conv", "depthwise", "gemm"]
 _DIMENSIONS = (
@@ -21,8 +24,9 @@ class Layer:
     GEMM is grouped: groups = batch, K and C the totals over the batch. `dynamic` says that the
     second operand is computed at run time (attention) and so is no parameter. A transposed
     convolution, done as a GEMM with one output per filter tap, adds its bias after the taps are
-    summed: `outputs_per_bias` of its K outputs share one. The name does not take part in
-    comparisons: equal layers are the same work.
+    summed: `outputs_per_bias` of its K outputs share one. `bits` are widths of this layer's own,
+    which come before the hierarchy's. The name does not take part in comparisons: equal layers are
+    the same work.
     """
 
     name: str = field(compare=False)
@@ -42,6 +46,7 @@ class Layer:
     bias: bool = False
     dynamic: bool = False
     outputs_per_bias: int = 1
+    bits: Bits | None = None
 
     def __post_init__(self) -> None:
         for dimension in _DIMENSIONS:

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given, settings
 
+from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import Hierarchy, Level
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.timeloop import (
@@ -98,6 +99,17 @@ def test_a_list_of_nodes_becomes_a_hierarchy(written):
         ("Glob", "WIO", (4, 3), 1),
         ("Spad", "W", (1, 1), 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [("chip", "hierarchy chip: Timeloop has no bits='P=32'"), ("level", "level Mem: Timeloop has")],
+)
+def test_widths_by_role_are_not_written(where, message):
+    own = {where: Bits(P=32)}
+    chip = Hierarchy(name="chip", levels=(Level(name="Mem", bits=own.get("level")),), bits=own.get("chip"))
+    with pytest.raises(ArmillaryError, match=message):
+        architecture_yaml(chip)
 
 
 @pytest.mark.parametrize("version", ["0.3", "0.4"])

@@ -248,11 +248,16 @@ def architecture_yaml(hierarchy: Hierarchy, version: Version = "0.4") -> str:
     """Return the architecture file of a hierarchy.
 
     Raises:
-        ArmillaryError: if a level has no multicast or no spatial reduction, which Timeloop always has.
+        ArmillaryError: if a level has no multicast or no spatial reduction, which Timeloop always has, or bits
+            of its own for weights, inputs, partial sums or outputs, which Timeloop never has.
     """
+    if hierarchy.bits is not None:
+        raise ArmillaryError(f"hierarchy {hierarchy.name}: Timeloop has no bits={str(hierarchy.bits)!r} by role")
     for level in hierarchy.levels:
         if not (level.multicast and level.spatial_reduction):
             raise ArmillaryError(f"level {level.name}: Timeloop has no way to switch off multicast or reduction")
+        if level.bits is not None:
+            raise ArmillaryError(f"level {level.name}: Timeloop has no bits={str(level.bits)!r} by role")
     if version == "0.3":
         return dump({"architecture": {"version": 0.3, "subtree": [_as_tree(hierarchy)]}})
     lines = ["architecture:", "  version: 0.4", "  nodes:"]
