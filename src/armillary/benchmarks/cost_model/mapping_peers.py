@@ -14,7 +14,7 @@ from armillary.cost_model.cost import evaluate
 from armillary.hardware.hierarchy import Hierarchy
 from armillary.hardware.mapping import Mapping as LoopMapping
 from armillary.mapping.goals import Goal
-from armillary.mapping.peers import zigzag
+from armillary.mapping.peers import accelforge, zigzag
 from armillary.mapping.peers.answer import PeerAnswer
 from armillary.mapping.peers.interpreter import interpreter, version_in
 from armillary.types import ArmillaryError
@@ -71,7 +71,7 @@ class Judged:
 
 def peers() -> list[Peer]:
     """Return the peers, installed or not."""
-    return [_peer("ZigZag", zigzag)]
+    return [_peer("ZigZag", zigzag), _peer("AccelForge", accelforge)]
 
 
 def judged(peer: Peer, hierarchy: Hierarchy, layer: Layer, goal: Goal, folder: Path) -> Judged:

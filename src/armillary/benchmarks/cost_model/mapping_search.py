@@ -34,7 +34,7 @@ _TIMES = 10
 # What a quick run takes of each hierarchy: these layers, peers and ten times the budget on the first two.
 _QUICK = {
     "gemmini_16": ("gemm_17", "resnet_3x3", "vit_qk", "gemv_4096"),
-    "eyeriss_like": ("resnet_conv1", "vit_av", "mobilenet_dw", "conformer"),
+    "eyeriss_like": ("vit_av", "conformer", "resnet_conv1", "mobilenet_dw"),
     "tpu_like": ("gemm_1024", "gemm_17", "llama_q", "vocabulary"),
     "nvdla_like": ("resnet_1x1", "vit_qk", "dilated_3x3", "mobilenet_dw"),
 }

@@ -50,11 +50,13 @@ class Translation:
 
     Attributes:
         mapping: the best of ours that stands for it.
+        value: of the goal by our model.
         lost: what of the peer's does not hold in our model, so that `mapping` holds less at some level than the peer's
             does; empty if it holds the same.
     """
 
     mapping: LoopMapping
+    value: float
     lost: str = ""
 
 
@@ -66,22 +68,20 @@ def translated(hierarchy: Hierarchy, layer: Layer, nest: Nest, goal: Goal) -> Tr
     """
     _check_covers(layer, nest)
     cuts = _meeting_cuts(hierarchy, nest)
-    same, lost = _best(hierarchy, layer, _candidates(hierarchy, layer, nest, cuts), goal)
-    if same is not None:
-        return Translation(same)
-    nearest, why = _best(hierarchy, layer, _candidates(hierarchy, layer, nest, _any_cuts(hierarchy, nest)), goal)
-    if nearest is None:
-        raise ArmillaryError(f"is illegal in our model: {why}")
-    return Translation(nearest, lost)
+    same = _best(hierarchy, layer, _candidates(hierarchy, layer, nest, cuts), goal)
+    if isinstance(same, Translation):
+        return same
+    nearest = _best(hierarchy, layer, _candidates(hierarchy, layer, nest, _any_cuts(hierarchy, nest)), goal)
+    if isinstance(nearest, str):
+        raise ArmillaryError(f"is illegal in our model: {nearest}")
+    return replace(nearest, lost=same)
 
 
-def _best(
-    hierarchy: Hierarchy, layer: Layer, candidates: Iterator[LoopMapping], goal: Goal
-) -> tuple[LoopMapping | None, str]:
+def _best(hierarchy: Hierarchy, layer: Layer, candidates: Iterator[LoopMapping], goal: Goal) -> Translation | str:
     """Return the best legal mapping, or why there is none."""
     some = list(islice(candidates, _MOST))
     if not some:
-        return None, "a level inside another one holds its tensors for longer"
+        return "a level inside another one holds its tensors for longer"
     costs = evaluate(hierarchy, layer, some)
     worth = {
         "edp": costs.energy_pj * costs.delay_cycles,
@@ -90,7 +90,7 @@ def _best(
     }[goal]
     best = int(torch.where(costs.feasible, worth, torch.inf).argmin())
     failure = costs.failure(best, hierarchy)
-    return (some[best], "") if failure is None else (None, f"{failure}")
+    return Translation(some[best], float(worth[best])) if failure is None else f"{failure}"
 
 
 def _check_covers(layer: Layer, nest: Nest) -> None:
