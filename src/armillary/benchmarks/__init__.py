@@ -15,6 +15,7 @@ BENCHES = Registry(
         "edge-tpu-sanity": "armillary.benchmarks.prime.edge_tpu_sanity:run",
         "first-light": "armillary.benchmarks.prime.first_light:run",
         "maestro-agreement": "armillary.benchmarks.cost_model.maestro_agreement:run",
+        "mapping": "armillary.benchmarks.cost_model.mapping_search:run",
         "own-log": "armillary.benchmarks.own_log.proposing:run",
         **{f"prime-table{n}": f"armillary.benchmarks.prime.tables:table{n}" for n in _PRIME_TABLES},
         "prime-table6": "armillary.benchmarks.prime.table6:run",

