@@ -50,6 +50,20 @@ BitsOf = Annotated[
         "LAYER:WIDTHS is for one layer. Repeatable.",
     ),
 ]
+BudgetOf = Annotated[
+    int | None,
+    typer.Option(
+        help="Mappings that the search evaluates per layer; by default annealing ends when it no longer improves, the "
+        "other methods after 50,000.",
+        min=1,
+    ),
+]
+Remainders = Annotated[
+    bool,
+    typer.Option(
+        "--remainders/--perfect", help="Whether the last round of a loop may be short, or all factors must divide."
+    ),
+]
 Art = Annotated[Path | None, typer.Option(help="Accelergy's area table for the hierarchy.")]
 
 
@@ -71,17 +85,20 @@ def evaluate(
     bits: BitsOf = None,
     method: Annotated[
         str, typer.Option(help="How mappings are searched: {methods}.", autocompletion=completing("methods"))
-    ] = "genetic",
+    ] = "annealing",
     goal: Annotated[
         str, typer.Option(help="What the search minimises: {goals}.", autocompletion=completing("goals"))
     ] = "edp",
-    budget: Annotated[int, typer.Option(help="Mappings that the search evaluates per layer.", min=1)] = 50_000,
-    remainders: Annotated[
-        bool, typer.Option("--remainders", help="Let the search end with imperfect factors, where they are better.")
-    ] = False,
+    budget: BudgetOf = None,
+    remainders: Remainders = True,
     save_mapping: Annotated[
         Path | None,
-        typer.Option(help="With --hierarchy: write the mappings here, as --mapping reads them.", dir_okay=False),
+        typer.Option(
+            "--save-mappings",
+            "--save-mapping",
+            help="With --hierarchy: write the mappings here, as --mapping reads them.",
+            dir_okay=False,
+        ),
     ] = None,
     template: TemplateOrFiles = None,
     fidelity: Annotated[
@@ -116,7 +133,7 @@ def evaluate(
         from armillary.studies.map_network import SEARCH, read_mapping_texts
 
         if save_mapping is not None:
-            raise ArmillaryError("--save-mapping goes with --hierarchy; --json prints mappings of a design")
+            raise ArmillaryError("--save-mappings goes with --hierarchy; --json prints mappings of a design")
         if bits:
             raise ArmillaryError("--bits goes with --hierarchy; the widths of a template's designs are its own")
         named = template_named(design_file)
@@ -187,7 +204,7 @@ def _evaluate_hierarchy(
     mapping: str,
     method: Any,
     goal: Any,
-    budget: int,
+    budget: int | None,
     remainders: bool,
     save_mapping: Path | None,
     seed: int,
@@ -211,7 +228,7 @@ def _evaluate_hierarchy(
                 goal=goal,
                 budget=budget,
                 seed=seed,
-                remainders=remainders,
+                perfect=not remainders,
                 on_progress=on_progress,
             )
     else:
@@ -311,7 +328,8 @@ def explain(
     bits: BitsOf = None,
     layer: Annotated[str | None, typer.Option(help="The layer to explain; needed if there are several.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write a picture of the nest here.")] = None,
-    budget: Annotated[int, typer.Option(help="Mappings that a search evaluates.", min=1)] = 50_000,
+    budget: BudgetOf = None,
+    remainders: Remainders = True,
     dim: Dim = None,
     seed: Seed = 0,
     as_json: Json = False,
@@ -322,10 +340,10 @@ def explain(
     from armillary.atomic_file import replaced
     from armillary.cost_model.explain import as_text
     from armillary.reports.nest_picture import nest_picture
-    from armillary.studies.map_network import explain_layer, read_hierarchy, with_bits
+    from armillary.studies.map_network import NOTATION, explain_layer, read_hierarchy, with_bits
 
     chip, network = with_bits(read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, dim), bits or ())
-    found = explain_layer(chip, network, layer, mapping, budget=budget, seed=seed)
+    found = explain_layer(chip, network, layer, mapping, budget=budget, seed=seed, perfect=not remainders)
     if svg is not None:
         with replaced(svg) as unfinished:
             unfinished.write_text(nest_picture(found))
@@ -347,6 +365,7 @@ def explain(
         )
         if found.failure is not None:
             print(f"infeasible: {found.failure}")
+        print(f"\n{NOTATION}")
         if svg is not None:
             print(f"picture  {svg}")
 

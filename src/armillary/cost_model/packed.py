@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch, RemainderBatch
-from armillary.cost_model.kernel import Array, Chip, Nest, Work
+from armillary.cost_model.kernel.nest import Array, Chip, Nest, Work
 from armillary.cost_model.widths import with_layer_macs
 
 
@@ -56,9 +59,34 @@ def nests_of(mappings: MappingBatch) -> Nest:
     )
 
 
-def one(stacked: Chip | Work | Nest) -> tuple[Array, ...]:
-    """Return the first of stacked ones."""
-    return type(stacked)(*(array[0] for array in stacked))
+def mappings_of(nests: Nest) -> MappingBatch:
+    """Return stacked mappings as a batch; perfect ones if all are."""
+
+    def last(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, 0, -1)))
+
+    orders = np.stack([nests.order_x, nests.order_y], axis=2)
+    batch = MappingBatch(
+        temporal=last(nests.temporal),
+        spatial=last(nests.spatial),
+        along_y=last(nests.along_y),
+        place=last(np.argsort(nests.order, axis=-1).astype(float)),
+        spatial_place=last(np.argsort(orders, axis=-1).astype(float)),
+        keeps=last(nests.keeps > 0),
+    )
+    if (nests.temporal == nests.temporal_last).all() and (nests.spatial == nests.spatial_last).all():
+        return batch
+    return RemainderBatch(**vars(batch), temporal_last=last(nests.temporal_last), spatial_last=last(nests.spatial_last))
+
+
+def first_chip(chips: Chip) -> Chip:
+    """Return the first of stacked hierarchies."""
+    return Chip(*(array[0] for array in chips))
+
+
+def first_work(works: Work) -> Work:
+    """Return the first of stacked layers."""
+    return Work(*(array[0] for array in works))
 
 
 def _first(tensor: Tensor, n: int) -> Array:

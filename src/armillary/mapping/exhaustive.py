@@ -8,95 +8,117 @@ And orders that differ only in loops that do not turn are one order.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import islice, permutations, product
+from math import prod
 
 import numpy as np
-from numpy.typing import NDArray
 
-from armillary.cost_model.batch import HierarchyBatch, LayerBatch
-from armillary.cost_model.summaries import summaries
 from armillary.hardware.hierarchy import DIMENSIONS
-from armillary.mapping.mapspace import MapSpace, numbered
+from armillary.mapping.genes import Genes
+from armillary.mapping.judge import Judge
+from armillary.mapping.walk import TEMPORAL
 from armillary.types import ArmillaryError
 
 MOST = 200_000_000
 _AT_ONCE = 16_384
+_MOST_SPLITS = 2_000_000
 
 
 class Enumeration:
     """The mappings that matter: legal splits, each with the orders that differ.
 
+    Args:
+        judge: of the space; splits that do not fit are judged by it.
+
     Raises:
-        ArmillaryError: if there are more than 2 x 10^8 splits, or mappings that matter.
+        ArmillaryError: if there are more than 2 x 10^8 combinations of splits.
     """
 
-    def __init__(self, space: MapSpace) -> None:
-        self.space = space
-        levels = len(space.levels)
-        self._orders = slice(len(DIMENSIONS), len(DIMENSIONS) + levels)
-        sizes = space.sizes.copy()
-        sizes[self._orders] = 1
-        self._sizes = sizes
-        self._known: dict[tuple[int, int], NDArray[np.int64]] = {}
-        self._check(int(np.prod(sizes.astype(float))), "splits")
-        self.legal = self._legal()
-        self.size = sum(int(np.prod([len(o) for o in self._choices(code)], dtype=float)) for code in self.legal)
-        self._check(self.size, "legal mappings")
-
-    def _check(self, count: int, what: str) -> None:
+    def __init__(self, judge: Judge) -> None:
+        self._judge, self.space = judge, judge.space
+        self._splits = [self._splits_of(d) for d in range(len(DIMENSIONS))]
+        levels = len(self.space.levels)
+        self._keeps = [
+            [able & ~passed for passed in range(8) if not passed & ~choice]
+            for able, choice in zip(self.space.rules.able.tolist(), self.space.rules.choice.tolist(), strict=True)
+        ]
+        self._orders = self.space.slots, self.space.slots + levels * len(DIMENSIONS)
+        count = prod(map(len, self._splits)) * prod(map(len, self._keeps))
         if count > MOST:
             raise ArmillaryError(
-                f"{self.space!r}, with {count:,} {what}, are too many to exhaust; at most {MOST:,} are, bound them "
-                "with the levels' rules"
+                f"layer {self.space.layer.name} on {self.space.hierarchy.name} has {count:,} ways to split its loops, "
+                f"too many to exhaust; at most {MOST:,} are, bound them with the levels' rules, or ask for perfect "
+                "factors only"
             )
+        self.splits = count
 
-    def _legal(self) -> NDArray[np.int64]:
-        """Return the codes of the splits that fit, with the first order everywhere, shape [n, codes]."""
-        chip, layer = HierarchyBatch.of([self.space.hierarchy]), LayerBatch.of([self.space.layer])
-        found = [np.empty((0, len(self._sizes)), dtype=np.int64)]
-        total = int(np.prod(self._sizes))
-        for first in range(0, total, _AT_ONCE):
-            codes = numbered(self._sizes, first, min(first + _AT_ONCE, total))
-            fits = summaries(chip, layer, self.space.decode(codes)).feasible.numpy()
-            found.append(codes[fits])
-        return np.concatenate(found)
+    def _splits_of(self, d: int) -> list[tuple[int, ...]]:
+        """Return every way to split a dimension over its slots, innermost first."""
+        rules, bound = self.space.rules, self.space.bounds[DIMENSIONS[d]]
+        slots = range(int(rules.first[d]), int(rules.first[d + 1]))
+        if bound == 1:
+            return [(1,) * len(slots)]
+        found: list[tuple[tuple[int, ...], int, int]] = [((), bound, 1)]
+        for slot in slots:
+            last = slot == slots[-1]
+            longer: list[tuple[tuple[int, ...], int, int]] = []
+            for factors, left, inside in found:
+                most = min(left, int(rules.most[slot]), int(rules.reach[slot]) // inside)
+                fixed = int(rules.fixed[slot])
+                for factor in [left] if last else [fixed] if fixed else range(1, most + 1):
+                    if factor > most or (fixed and factor != fixed) or (rules.perfect and left % factor):
+                        continue
+                    longer.append(((*factors, factor), -(-left // factor), min(inside * factor, bound)))
+            found = longer
+            if len(found) > _MOST_SPLITS:
+                raise ArmillaryError(
+                    f"layer {self.space.layer.name}: {DIMENSIONS[d]}={bound} splits in more than {_MOST_SPLITS:,} ways; "
+                    "bound them with the levels' rules, or ask for perfect factors only"
+                )
+        return [factors for factors, left, _ in found if left == 1]
 
-    def _choices(self, code: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """Return, per level, the order codes that differ for this split."""
-        return [self._differing(level, self._turning(code, level)) for level in range(len(self.space.levels))]
-
-    def _turning(self, code: NDArray[np.int64], level: int) -> int:
-        """Return which dimensions have a temporal loop that turns at a level, one bit each."""
-        mask = 0
-        for d, splits in enumerate(self.space.splits):
-            slots = [i for i, slot in enumerate(splits.slots) if slot.level == level and slot.kind == 0]
-            if slots and splits.factors[code[d], slots[0]] > 1:
-                mask |= 1 << d
-        return mask
-
-    def _differing(self, level: int, mask: int) -> NDArray[np.int64]:
-        known = self._known.get((level, mask))
-        if known is None:
-            turning = [d for d in range(len(DIMENSIONS)) if mask >> d & 1]
-            relative = self.space.orders[level][:, turning].argsort(axis=1)
-            known = (
-                np.sort(np.unique(relative, axis=0, return_index=True)[1]) if turning else np.zeros(1, dtype=np.int64)
-            )
-            self._known[level, mask] = known
-        return known
-
-    def batches(self) -> Iterator[NDArray[np.int64]]:
-        """Yield the codes of all mappings that matter, shape [n, codes]."""
-        pending: list[NDArray[np.int64]] = []
+    def batches(self) -> Iterator[Genes]:
+        """Yield all mappings that matter, shape [n, width]; ends early when the judge's time is over."""
+        pending: list[Genes] = []
         count = 0
-        for code in self.legal:
-            orders = np.array(list(product(*self._choices(code))), dtype=np.int64)
-            codes = np.repeat(code[None], len(orders), axis=0)
-            codes[:, self._orders] = orders
-            pending.append(codes)
-            count += len(codes)
+        for gene in self._legal():
+            genes = self._ordered(gene)
+            pending.append(genes)
+            count += len(genes)
             if count >= _AT_ONCE:
                 yield np.concatenate(pending)
                 pending, count = [], 0
         if pending:
             yield np.concatenate(pending)
+
+    def _legal(self) -> Iterator[Genes]:
+        """Yield the splits that fit, with the first order everywhere, shape [width]."""
+        first = self.space.outermost()[0]
+        choices = product(*self._splits, *self._keeps)
+        while chunk := list(islice(choices, _AT_ONCE)):
+            genes = np.repeat(first[None], len(chunk), axis=0)
+            dims = len(DIMENSIONS)
+            genes[:, : self._orders[0]] = [[f for split in row[:dims] for f in split] for row in chunk]
+            genes[:, self._orders[1] :] = [row[dims:] for row in chunk]
+            fits = np.isfinite(self._judge.judge(genes).scores)
+            yield from genes[fits]
+            if self._judge.over_time:
+                return
+
+    def _ordered(self, gene: Genes) -> Genes:
+        """Return a split with all orders that differ, shape [orders, width]."""
+        rules, dims = self.space.rules, len(DIMENSIONS)
+        slots = np.flatnonzero((rules.kind == TEMPORAL) & (gene[: self.space.slots] > 1))
+        of_slot = np.repeat(np.arange(dims), np.diff(rules.first))
+        orders = []
+        for level in range(len(self.space.levels)):
+            turning = {int(of_slot[slot]) for slot in slots if rules.level[slot] == level}
+            held, count = int(rules.held[level]), int(rules.turning[level])
+            order = rules.order[level].tolist()
+            free = [d for d in order[held:count] if d in turning]
+            rest = [d for d in order[held:count] if d not in turning]
+            orders.append([(*order[:held], *way, *rest, *order[count:]) for way in permutations(free)])
+        ways = [[d for level in way for d in level] for way in product(*orders)]
+        genes = np.repeat(gene[None], len(ways), axis=0)
+        genes[:, self._orders[0] : self._orders[1]] = ways
+        return genes

@@ -6,5 +6,5 @@ from typing import Literal
 
 Goal = Literal["edp", "delay", "energy"]
 GOALS: tuple[Goal, ...] = ("edp", "delay", "energy")
-Method = Literal["random", "sobol", "genetic", "gradient", "exhaustive"]
-METHODS: tuple[Method, ...] = ("genetic", "gradient", "random", "sobol", "exhaustive")
+Method = Literal["annealing", "genetic", "gradient", "random", "sobol", "exhaustive"]
+METHODS: tuple[Method, ...] = ("annealing", "genetic", "gradient", "random", "sobol", "exhaustive")

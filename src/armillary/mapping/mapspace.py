@@ -19,12 +19,13 @@ from scipy.stats import qmc
 
 from armillary.cost_model.batch import MappingBatch
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
-from armillary.hardware.mapping import LevelMapping, Loop, Mapping, loop_bounds
+from armillary.hardware.mapping import Axis, LevelMapping, Loop, Mapping, loop_bounds
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 _MOST_SPLITS = 2_000_000
 TEMPORAL, ON_X, ON_Y = range(3)
+AXES: tuple[Axis, Axis] = ("X", "Y")
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,16 @@ class MapSpace:
         spatial_place = np.broadcast_to(np.arange(shape[1], dtype=float)[:, None], (shape[0], 2, *shape[1:])).copy()
         return MappingBatch(*map(torch.from_numpy, (temporal, spatial, along_y, place, spatial_place, keeps)))
 
+    def genes(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return coded mappings, shape [n, codes], as the rows of a `GeneSpace`, shape [n, width]."""
+        at = len(DIMENSIONS)
+        factors = [splits.factors[codes[:, d]] for d, splits in enumerate(self.splits)]
+        orders = [orders[codes[:, at + i]].argsort(axis=1) for i, orders in enumerate(self.orders)]
+        at += len(self.levels)
+        bits = 1 << np.arange(len(TENSORS))
+        keeps = [(kept[codes[:, at + i]] @ bits)[:, None] for i, kept in enumerate(self.keeps)]
+        return np.concatenate([*factors, *orders, *keeps], axis=1)
+
     def mapping(self, code: NDArray[np.int64]) -> Mapping:
         """Return one coded mapping, shape [codes]; loops that do not turn are left out."""
         batch = self.decode(code[None])
@@ -123,7 +134,7 @@ class MapSpace:
             along_x = batch.spatial[number, :, 0] / along_y
             spatial = [
                 Loop(DIMENSIONS[d], int(factors[d]), axis)
-                for axis, factors in (("X", along_x), ("Y", along_y))
+                for axis, factors in zip(AXES, (along_x, along_y), strict=True)
                 for d in range(len(DIMENSIONS))
             ]
             turning = (tuple(loop for loop in loops if loop.factor > 1) for loops in (temporal, spatial))

@@ -19,9 +19,9 @@ from armillary.hardware.hierarchy import Hierarchy, load_hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.timeloop import load_architecture, load_mapping, load_problem
 from armillary.mapping.goals import Goal, Method
-from armillary.mapping.search import NoLegalMappingError, search
+from armillary.mapping.search import Found, NoLegalMappingError, search
 from armillary.types import ArmillaryError, Failure
-from armillary.workloads.layer import LayerUse, Workload
+from armillary.workloads.layer import Layer, LayerUse, Workload
 from armillary.yaml_file import read_yaml
 
 OnProgress = Callable[[str, int, int], None]
@@ -64,31 +64,38 @@ def map_by_search(
     *,
     method: Method,
     goal: Goal,
-    budget: int,
+    budget: int | None,
     seed: int,
-    remainders: bool = False,
+    perfect: bool = False,
     on_progress: OnProgress,
 ) -> list[MappedLayer]:
     """Return every layer with the best mapping found; one that cannot be mapped says why.
 
+    Layers of one shape are searched for once.
+
     Raises:
         ArmillaryError: if the method, the goal or the budget is not allowed.
     """
+    known: dict[Layer, Found | NoLegalMappingError] = {}
     found = []
     for number, use in enumerate(workload.layers):
         on_progress("layers", number, len(workload.layers))
-        found.append(_searched(hierarchy, use, method, goal, budget, seed, remainders))
+        shape = replace(use.layer, name="")
+        if shape not in known:
+            try:
+                known[shape] = search(
+                    hierarchy, use.layer, method=method, goal=goal, budget=budget, seed=seed, perfect=perfect
+                )
+            except NoLegalMappingError as fault:
+                known[shape] = fault
+        found.append(_mapped(hierarchy, use, known[shape]))
     on_progress("layers", len(workload.layers), len(workload.layers))
     return found
 
 
-def _searched(
-    hierarchy: Hierarchy, use: LayerUse, method: Method, goal: Goal, budget: int, seed: int, remainders: bool
-) -> MappedLayer:
-    try:
-        best = search(hierarchy, use.layer, method=method, goal=goal, budget=budget, seed=seed, remainders=remainders)
-    except NoLegalMappingError as fault:
-        return MappedLayer(use, None, None, Failure("infeasible", "mapping", use.layer.name, detail=str(fault)))
+def _mapped(hierarchy: Hierarchy, use: LayerUse, best: Found | NoLegalMappingError) -> MappedLayer:
+    if isinstance(best, NoLegalMappingError):
+        return MappedLayer(use, None, None, Failure("infeasible", "mapping", use.layer.name, detail=str(best)))
     return MappedLayer(use, best.mapping, evaluate(hierarchy, use.layer, best.mapping), None, best.optimal)
 
 
@@ -119,7 +126,14 @@ def map_as_given(hierarchy: Hierarchy, workload: Workload, mappings: Table[str, 
 
 
 def explain_layer(
-    hierarchy: Hierarchy, workload: Workload, layer: str | None, mapping: str, *, budget: int, seed: int
+    hierarchy: Hierarchy,
+    workload: Workload,
+    layer: str | None,
+    mapping: str,
+    *,
+    budget: int | None,
+    seed: int,
+    perfect: bool = False,
 ) -> ExplainedMapping:
     """Return one layer's mapping taken apart: one that is given, or the best of a search.
 
@@ -133,7 +147,8 @@ def explain_layer(
         raise ArmillaryError(f"workload {workload.name} has no layer {layer!r}; it has {names}")
     use = next(use for use in workload.layers if layer in (None, use.layer.name))
     if mapping == SEARCH:
-        return explain(hierarchy, use.layer, search(hierarchy, use.layer, budget=budget, seed=seed).mapping)
+        best = search(hierarchy, use.layer, budget=budget, seed=seed, perfect=perfect)
+        return explain(hierarchy, use.layer, best.mapping)
     given = read_mappings(mapping, Workload(workload.name, (use,)), hierarchy)
     if use.layer.name not in given:
         raise ArmillaryError(f"{mapping}: has no mapping of layer {use.layer.name!r}")

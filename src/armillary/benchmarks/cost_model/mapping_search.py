@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from inspect import signature
 from math import inf, isfinite
 from statistics import median
 from typing import Any
@@ -29,7 +28,6 @@ LAYER_S = 3.0
 GAP = 0.01
 SHARE_OF_BOUND = 0.9
 NETWORK_S = {"resnet50": 40.0, "llama_7b_block": 15.0}
-_BUDGET: int = signature(search).parameters["budget"].default
 _TIMES = 10
 # What a quick run takes of each hierarchy: these layers, peers and ten times the budget on the first two.
 _QUICK = {
@@ -129,17 +127,17 @@ def _goals(name: str, number: int) -> tuple[Goal, ...]:
 
 def _measured(case: Case, asked: Sequence[Peer], options: BenchOptions) -> Measured:
     start = time.perf_counter()
-    found = _searched(case, options.seed, _BUDGET)
+    found = _searched(case, options.seed, None)
     seconds = time.perf_counter() - start
     longer = None
     if case.compared and case.goal == "edp" and found is not None:
-        longer = _searched(case, options.seed, _TIMES * max(_BUDGET, found.evaluated))
+        longer = _searched(case, options.seed, _TIMES * found.evaluated)
     there = [peer for peer in asked if case.compared and peer.version is not None]
     answers = {peer.name: judged(peer, case.hierarchy, case.layer, case.goal, options.out) for peer in there}
     return Measured(case, found, seconds, longer, answers)
 
 
-def _searched(case: Case, seed: int, budget: int) -> Found | None:
+def _searched(case: Case, seed: int, budget: int | None) -> Found | None:
     try:
         return search(case.hierarchy, case.layer, goal=case.goal, seed=seed, budget=budget)
     except NoLegalMappingError:
@@ -156,7 +154,7 @@ def _row(one: Measured, asked: Sequence[Peer]) -> dict[str, Any]:
         "s": one.seconds,
         "mappings": "" if found is None else found.evaluated,
         "mappings/s": "" if found is None else found.evaluated / one.seconds,
-        "stopped": "" if found is None else _stopped(found),
+        "stopped": "" if found is None else found.stopped,
         "10 x budget": "" if longer is None else longer.value,
         "gap": "" if longer is None else f"{one.gap:.2%}",
         "utilisation": one.utilisation,
@@ -177,12 +175,6 @@ def _cells(theirs: Judged, ours: float) -> tuple[float | str, float, float | str
     if not isfinite(theirs.value):
         return "", theirs.seconds, "", theirs.remark
     return theirs.value, theirs.seconds, theirs.value / ours, theirs.remark
-
-
-def _stopped(found: Found) -> str:
-    """Return why a search stopped."""
-    said = getattr(found, "stopped", None)
-    return str(said) if said else "optimal" if found.optimal else "budget"
 
 
 @dataclass(frozen=True)
@@ -209,9 +201,9 @@ def _networks(options: BenchOptions) -> Iterator[Network]:
         mapped = map_by_search(
             hierarchy,
             workload,
-            method="genetic",
+            method="annealing",
             goal=goal,
-            budget=_BUDGET,
+            budget=None,
             seed=options.seed,
             on_progress=lambda *_: None,
         )

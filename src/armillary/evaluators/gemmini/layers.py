@@ -95,7 +95,7 @@ def best_mapping(
         NoLegalMappingError: if none was found that fits.
     """
     fits = partial(fitting, accelerator, layer)
-    found = search(accelerator.hierarchy(), layer, goal=goal, budget=budget, seed=seed, fits=fits).mapping
+    found = search(accelerator.hierarchy(), layer, goal=goal, budget=budget, seed=seed, perfect=True, fits=fits).mapping
     compile_layer(layer, found, accelerator)
     return found
 

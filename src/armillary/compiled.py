@@ -1,0 +1,44 @@
+"""Machine code for inner loops, by numba: made once per machine, kept in Armillary's cache, made anew when it changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba import config, njit
+
+from armillary.tools.cache import cache_folder
+
+_FOLDER = "CACHE_DIR"
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def compilers(*sources: Path) -> tuple[Decorator, Decorator]:
+    """Return two decorators: one compiles a function; one puts its code where it is called, as calls copy their tuples.
+
+    Compiled functions let other threads run. numba keeps machine code by the file of the function alone, so that it would
+    not see a change in another file; here the folder is named by the contents of all.
+
+    Args:
+        sources: files, or folders of such, with the function and with all compiled ones that it calls.
+    """
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sources:
+        for file in sorted(source.glob("*.py")) if source.is_dir() else [source]:
+            digest.update(file.read_bytes())
+    folder = str(cache_folder("numba") / digest.hexdigest()[:16])
+    return partial(_compile, folder), partial(_compile, folder, forceinline=True)
+
+
+def _compile(folder: str, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    before = getattr(config, _FOLDER)
+    setattr(config, _FOLDER, folder)
+    try:
+        compiled: Callable[..., Any] = njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        return compiled
+    finally:
+        setattr(config, _FOLDER, before)

@@ -1,0 +1,1 @@
+"""The cost model for one mapping at a time, compiled."""
