@@ -12,7 +12,7 @@ from armillary.benchmarks.result import BenchOptions
 from armillary.hardware.hierarchy import Hierarchy, Level
 from armillary.hardware.mapping import Mapping
 from armillary.mapping.peers.answer import PeerAnswer
-from armillary.types import ArmillaryError
+from armillary.types import AccidentError, ArmillaryError
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
 CHIP = Hierarchy(name="h", levels=(Level(name="DRAM"), Level(name="Reg", keeps="W", capacity_words=4)))
@@ -57,6 +57,14 @@ def test_a_hierarchy_that_a_peer_cannot_be_told_is_an_answer(tmp_path):
         raise ArmillaryError("h: too deep")
 
     assert judged(peer(refuses), CHIP, LAYER, "edp", tmp_path).remark == "h: too deep"
+
+
+def test_a_peer_that_the_machine_ended_is_said_but_not_kept(tmp_path):
+    def is_killed(*_, **__):
+        raise AccidentError("ended by SIGKILL")
+
+    assert judged(peer(is_killed), CHIP, LAYER, "edp", tmp_path).remark == "ended by SIGKILL"
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_best_of_all_that_a_peer_is_told_counts_and_is_kept(tmp_path):

@@ -17,7 +17,7 @@ from armillary.mapping.goals import Goal
 from armillary.mapping.peers import accelforge, zigzag
 from armillary.mapping.peers.answer import PeerAnswer
 from armillary.mapping.peers.interpreter import interpreter, version_in
-from armillary.types import ArmillaryError
+from armillary.types import AccidentError, ArmillaryError
 from armillary.workloads.layer import Layer
 
 TIME_LIMIT_S = 300.0
@@ -97,7 +97,10 @@ def _kept(peer: Peer, told: Hierarchy, layer: Layer, goal: Goal, folder: Path, n
     }
     label = f"{peer.name.lower()}-{told.name}-{layer.name}-{goal}-{number}"
     part = Part(folder, label, inputs, (peer.module,))
-    return _answer(part.measured(partial(_ask, peer, told, layer, goal)))
+    try:
+        return _answer(part.measured(partial(_ask, peer, told, layer, goal)))
+    except AccidentError as fault:  # not kept: with more memory it might end otherwise
+        return PeerAnswer.failed(peer.name, str(fault), 0.0)
 
 
 def _ask(peer: Peer, told: Hierarchy, layer: Layer, goal: Goal) -> dict[str, Any]:

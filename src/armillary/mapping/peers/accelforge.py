@@ -94,21 +94,29 @@ def best_mapping(
         layer: to be mapped.
         goal: by AccelForge's own model.
         python: the interpreter that AccelForge is installed for.
-        time_limit_s: after which it is stopped.
+        time_limit_s: after which it is stopped; orders of memories that it has not been told by then are left out.
         imperfect: let it look at spatial loops that do not divide their dimension, too.
 
     Raises:
         ArmillaryError: if the layer has a tensor of one word, or there is no such interpreter.
         AccidentError: if a signal ended AccelForge.
     """
-    runs = [_run(hierarchy, order, layer, goal, python, time_limit_s, imperfect) for order in orders(hierarchy)]
+    runs: list[tuple[float, PeerAnswer]] = []
+    left = time_limit_s
+    for order in orders(hierarchy):
+        runs.append(_run(hierarchy, order, layer, goal, python, left, imperfect))
+        left -= runs[-1][1].seconds
+        if left <= 0:
+            break
     best = min(runs, key=lambda run: run[0])[1]
     answers = [answer for _, answer in runs]
     return replace(best, evaluated=sum(one.evaluated for one in answers), seconds=sum(one.seconds for one in answers))
 
 
 def orders(hierarchy: Hierarchy) -> Iterator[Hierarchy]:
-    """Yield the hierarchy with neighbours that have as many instances in every order, DRAM and fan-outs in their place.
+    """Yield the hierarchy with neighbours of as many instances in every order, large ones outside first.
+
+    DRAM and fan-outs keep their place.
 
     AccelForge reads a tensor anew whenever a loop outside its memory turns, even one that does not index it, and nests
     memories as they are ordered: so the order decides which register file may hold its tensor for longest.
@@ -118,7 +126,8 @@ def orders(hierarchy: Hierarchy) -> Iterator[Hierarchy]:
         groups[-1].append(level)
         if level.fanout != (1, 1):
             groups.append([])
-    for chosen in product(*(permutations(group) for group in groups)):
+    by_size = [sorted(group, key=lambda level: -level.tile_words) for group in groups]
+    for chosen in product(*map(permutations, by_size)):
         shuffled = [level for group in chosen for level in group]
         inner = (_in_place_of(old, new) for old, new in zip(hierarchy.levels[1:], shuffled, strict=True))
         yield hierarchy.model_copy(update={"levels": (hierarchy.levels[0], *inner)})
