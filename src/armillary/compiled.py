@@ -1,4 +1,4 @@
-"""Machine code for inner loops, by numba: made once per machine, kept in Armillary's cache, made anew when it changes."""
+"""Machine code for inner loops, by numba: made once per machine and kept in Armillary's cache."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 def compilers(*sources: Path) -> tuple[Decorator, Decorator]:
     """Return two decorators: one compiles a function; one puts its code where it is called, as calls copy their tuples.
 
-    Compiled functions let other threads run. numba keeps machine code by the file of the function alone, so that it would
-    not see a change in another file; here the folder is named by the contents of all.
+    Compiled functions let other threads run. numba keeps machine code by the file of the function alone, so that it
+    would not see a change in another file; here the folder is named by the contents of all.
 
     Args:
         sources: files, or folders of such, with the function and with all compiled ones that it calls.

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import cache
 from os import environ
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from armillary.cores import ranges, workers
+from armillary.cores import available, ranges
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.cost import Summary, batch_costs, summary
+from armillary.cost_model.kernel.judge import judge_some
+from armillary.cost_model.kernel.nest import Chip, Work, room
+from armillary.cost_model.packed import chips_of, nests_of, works_of
 from armillary.cost_model.widths import with_layer_macs
 from armillary.types import ArmillaryError
 
-_EAGER_AT_ONCE = 8_192  # keeps a hundred intermediate values in the CPU's caches
+_AT_ONCE = 16_384
 _COMPILED_AT_ONCE = 1 << 20  # one kernel without intermediate values, so that only its input takes memory
 _GPU_AT_ONCE = 1 << 22
 _LONG_ENOUGH = 1 << 17
@@ -30,16 +35,20 @@ def summaries(
 ) -> Summary:
     """Return delay, energy and feasibility of every candidate, all exact.
 
+    On a CPU those of a candidate that does not fit may be infinite.
+
     Args:
         hierarchies: one for all candidates, or one each.
         layers: likewise.
         mappings: the candidates, on any device.
-        compiled: use one fused kernel, ten times as fast, that takes about a minute to compile the first
-            time on a machine and seconds later; for a million candidates and more.
+        compiled: use one fused kernel of tensor operations, which takes about a minute to compile the first time on a
+            machine and seconds later; for a million perfect mappings and more, most of which fit.
 
     Raises:
         ArmillaryError: if a kernel is asked for and there is no C++ compiler.
     """
+    if mappings.temporal.device.type == "cpu" and not compiled:
+        return _one_by_one(hierarchies, layers, mappings)
     hierarchies = with_layer_macs(hierarchies, layers)
     n = max(len(hierarchies), len(layers), len(mappings))
     device = mappings.temporal.device
@@ -49,23 +58,35 @@ def summaries(
         feasible=torch.empty(n, dtype=torch.bool, device=device),
         exact=torch.empty(n, dtype=torch.bool, device=device),
     )
-    at_once = _GPU_AT_ONCE if device.type != "cpu" else _COMPILED_AT_ONCE if compiled else _EAGER_AT_ONCE
     kernel = _kernel(device) if compiled else summary
-
-    def work(first: int, last: int) -> None:
+    for first, last in ranges(n, _GPU_AT_ONCE if device.type != "cpu" else _COMPILED_AT_ONCE):
         some = slice(first, last)
         with torch.no_grad():
             part = kernel(hierarchies.select(some), layers.select(some), mappings.select(some))
         _into(found, first, part, last - first)
-
-    if compiled or device.type != "cpu":
-        for first, last in ranges(n, at_once):
-            work(first, last)
-    else:
-        with workers(device) as share:
-            share(work, ranges(n, at_once))
     _make_exact(found, hierarchies, layers, mappings)
     return found
+
+
+def _one_by_one(hierarchies: HierarchyBatch, layers: LayerBatch, mappings: MappingBatch) -> Summary:
+    """Return the summaries of candidates by the kernel that a search uses, on every core."""
+    n = max(len(hierarchies), len(layers), len(mappings))
+    chips, works = chips_of(hierarchies, layers), works_of(layers)
+    own = tuple(int(len(stacked[0]) > 1) for stacked in (chips, works))
+    costs, fits = np.empty((n, 2)), np.empty(n, dtype=bool)
+
+    def work(first: int, last: int) -> None:
+        nests = nests_of(mappings.select(slice(first, last)))
+        some = [slice(first, last) if each else slice(0, 1) for each in own]
+        part = Chip(*(array[some[0]] for array in chips)), Work(*(array[some[1]] for array in works))
+        judge_some(nests, *part, *own, 0, last - first, room(chips), costs[first:last], fits[first:last])
+
+    parts = ranges(n, _AT_ONCE)
+    work(*parts[0])  # which compiles the kernel, where that is needed, once
+    with ThreadPoolExecutor(available()) as pool:
+        list(pool.map(lambda part: work(*part), parts[1:]))
+    delay, energy = (torch.from_numpy(costs[:, i].copy()) for i in (0, 1))
+    return Summary(delay, energy, torch.from_numpy(fits), torch.ones(n, dtype=torch.bool))
 
 
 def _into(found: Summary, first: int, part: Summary, n: int) -> None:

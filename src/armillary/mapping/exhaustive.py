@@ -72,8 +72,8 @@ class Enumeration:
             found = longer
             if len(found) > _MOST_SPLITS:
                 raise ArmillaryError(
-                    f"layer {self.space.layer.name}: {DIMENSIONS[d]}={bound} splits in more than {_MOST_SPLITS:,} ways; "
-                    "bound them with the levels' rules, or ask for perfect factors only"
+                    f"layer {self.space.layer.name}: {DIMENSIONS[d]}={bound} splits in more than {_MOST_SPLITS:,} "
+                    "ways; bound them with the levels' rules, or ask for perfect factors only"
                 )
         return [factors for factors, left, _ in found if left == 1]
 

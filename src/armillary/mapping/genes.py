@@ -125,15 +125,18 @@ class GeneSpace:
         return first + [d for d in here if d not in first]
 
     def random(self, n: int, rng: np.random.Generator) -> Genes:
-        """Return n rows: factors even in their logarithms, orders and bypasses uniform, shape [n, width]."""
+        """Return n rows: each loop a random share of its dimension, orders and bypasses uniform, shape [n, width]."""
         return self.of_cube(rng.random((n, self.width)))
 
     def of_cube(self, points: Array) -> Genes:
         """Return the rows of points of the unit cube, shape [n, width]."""
         rules, genes = self.rules, np.ones(points.shape, dtype=np.int64)
-        bounds = np.repeat([self.bounds[d] for d in DIMENSIONS], np.diff(rules.first))
-        most = np.minimum(rules.most, bounds)
-        genes[:, : self.slots] = np.minimum(np.exp(points[:, : self.slots] * np.log(most + 1.0)), most)
+        for d, dimension in enumerate(DIMENSIONS):
+            own = slice(rules.first[d], rules.first[d + 1])
+            # Logarithms of uniform numbers, normalised, are uniform shares of the bound's logarithm.
+            shares = -np.log(np.maximum(points[:, own], 1e-12))
+            shares /= shares.sum(axis=1, keepdims=True)
+            genes[:, own] = np.rint(self.bounds[dimension] ** shares)
         orders = points[:, self.slots : -len(self.levels)].reshape(len(points), len(self.levels), _D)
         for number in range(len(self.levels)):
             at, held, turning = self.slots + number * _D, rules.held[number], rules.turning[number]

@@ -161,24 +161,21 @@ class Judge:
     def _walk(self, rows: Rows, steps: int, heat: float, seed: int, fresh: int, perfect: int = 0) -> None:
         before = Rows(rows.genes.copy(), rows.scores.copy(), rows.costs.copy())
         plan = (steps, heat, seed, fresh)
-        parts = [
-            (space, int(part[0]), int(part[-1]) + 1)
-            for space, first, last in ((self._perfect, 0, perfect), (self._given, perfect, len(rows.genes)))
-            for part in np.array_split(np.arange(first, last), len(self._rooms))
-            if len(part)
-        ]
+        size = len(rows.genes)
 
-        def work(part: tuple[object, int, int], place: int) -> tuple[int, int]:
-            space, first, last = part
-            flow = self._rooms[place % len(self._rooms)]
-            looked, legal = walk(rows.genes, before.genes, first, last, space, flow, rows.scores, rows.costs, plan)
-            return int(looked), int(legal)
+        def work(place: int) -> tuple[int, int]:
+            looked = legal = 0
+            for space, first, last in ((self._perfect, 0, perfect), (self._given, perfect, size)):
+                cuts = np.linspace(first, last, len(self._rooms) + 1).astype(int).tolist()
+                part = cuts[place], cuts[place + 1], space, self._rooms[place]
+                counts = walk(rows.genes, before.genes, *part, rows.scores, rows.costs, plan)
+                looked, legal = looked + counts[0], legal + counts[1]
+            return looked, legal
 
-        groups = [parts[i :: len(self._rooms)] for i in range(len(self._rooms))]
-        tasks = [lambda i=i, group=group: [work(part, i) for part in group] for i, group in enumerate(groups)]
-        done = [task() for task in tasks] if self._pool is None else list(self._pool.map(lambda task: task(), tasks))
-        self.evaluated += sum(looked for group in done for looked, _ in group)
-        self.legal += sum(legal for group in done for _, legal in group)
+        places = range(len(self._rooms))
+        done = list(map(work, places) if self._pool is None else self._pool.map(work, places))
+        self.evaluated += sum(looked for looked, _ in done)
+        self.legal += sum(legal for _, legal in done)
         if self._fits is not None:
             self._send_back(rows, before)
         self._keep_best(rows)

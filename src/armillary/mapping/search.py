@@ -116,7 +116,7 @@ def _samples(space: GeneSpace, method: Method, budget: int, seed: int, rng: np.r
     sequence = qmc.Sobol(space.width, scramble=True, seed=seed) if method == "sobol" else None
     for first in range(0, budget, _AT_ONCE):
         n = min(_AT_ONCE, budget - first)
-        yield space.random(n, rng) if sequence is None else space.of_cube(sequence.random(n))
+        yield space.random(n, rng) if sequence is None else space.of_cube(sequence.random(_AT_ONCE)[:n])
 
 
 def _evolve(judge: Judge, rng: np.random.Generator) -> None:

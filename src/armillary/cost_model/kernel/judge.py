@@ -39,10 +39,7 @@ def judge(nest, chip, work, flow, out):
     if not _tiles_fit(nest, chip, work, flow):
         return False
     find_loops(nest, flow)
-    if perfect:
-        steps = perfect_flow(nest, chip, work, flow)
-    else:
-        steps = remainder_flow(nest, chip, work, flow)
+    steps = perfect_flow(nest, chip, work, flow) if perfect else remainder_flow(nest, chip, work, flow)
     return _totals(nest, chip, work, flow, steps, out)
 
 

@@ -122,9 +122,9 @@ class Flow(NamedTuple):
 
 
 def room(chip: Chip) -> Flow:
-    """Return a flow for mappings onto a hierarchy; one per thread."""
-    levels = len(chip.capacity)
-    largest = int(chip.fanout.prod(axis=1).max())
+    """Return a flow for mappings onto a hierarchy, or onto any of stacked ones; one per thread."""
+    levels = chip.capacity.shape[-1]
+    largest = int(chip.fanout.prod(axis=-1).max())
     return Flow(
         tile=np.empty((levels + 1, D)),
         instances=np.empty(levels),
@@ -148,11 +148,13 @@ _compiled, _inlined = compilers(Path(__file__).parent)
 
 @_inlined
 def extent_of_window(extent, work, axis):
+    """Return the input rows (axis 0) or columns (1) under a tile of these extents."""
     return (extent[P + axis] - 1) * work.stride[axis] + (extent[R + axis] - 1) * work.dilation[axis] + 1
 
 
 @_inlined
 def words(extent, work, tensor):
+    """Return the words of a tensor in a tile of these extents."""
     if tensor != I:
         return units(extent, tensor)
     return extent[N] * extent[C] * extent[G] * extent_of_window(extent, work, 0) * extent_of_window(extent, work, 1)
@@ -170,6 +172,7 @@ def units(factors, tensor):
 
 @_inlined
 def fan_of(nest, level):
+    """Return the instances used below one instance of a level."""
     product = 1.0
     for d in range(D):
         product *= nest.spatial[level, d]

@@ -72,6 +72,7 @@ def _repeats(nest, flow, work, boundary, axis, first_moves):
 
 @_inlined
 def perfect_flow(nest, chip, work, flow):
+    """Work out what each level loads and gets, and return the steps of the compute units."""
     levels = len(chip.capacity)
     end = flow.start[levels]
     steps = flow.above[0]

@@ -143,6 +143,7 @@ def _starts(nest, d, boundary, left_out):
 
 @_inlined
 def remainder_flow(nest, chip, work, flow):
+    """Work out what each level loads and gets, and return the steps of the compute units."""
     levels = len(chip.capacity)
     for level in range(levels):
         for t in range(3):
