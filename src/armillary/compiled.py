@@ -11,7 +11,7 @@ from typing import Any
 import numba
 from numba import config, njit
 
-from armillary.tools.cache import cache_folder
+from armillary.user_cache import cache_folder
 
 _FOLDER = "CACHE_DIR"
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]

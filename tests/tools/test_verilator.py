@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from armillary.tools import verilator
-from armillary.tools.cache import cache_folder
 from armillary.tools.command import Command
 from armillary.tools.process import Ended, run
 from armillary.tools.verilator import BuildError, Simulator, build, compiler_accident, tools
 from armillary.types import AccidentError, ArmillaryError
+from armillary.user_cache import cache_folder
 
 COUNTER = """
 module counter #(parameter int STEP = 1) (input logic clock, output logic [7:0] count);

@@ -17,8 +17,8 @@ from armillary.cost_model.widths import with_layer_macs
 def chips_of(hierarchies: HierarchyBatch, layers: LayerBatch) -> Chip:
     """Return hierarchies as they run layers, stacked along a first axis [n], which is 1 where all share both."""
     h = with_layer_macs(hierarchies, layers)
-    bits = torch.where(layers.bits > 0, layers.bits, h.bits)
-    n = max(len(h), len(layers) if layers.bits.any() else 1)
+    bits = torch.where(layers.bits > 0, layers.bits, h.bits) if layers.bits.any() else h.bits
+    n = max(len(h), bits.shape[-1])
     return Chip(
         capacity=_first(h.capacity, n),
         able=_first(h.keeps.double(), n),

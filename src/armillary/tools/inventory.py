@@ -9,10 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from textwrap import shorten
 
-from armillary.tools.cache import cache_folder
 from armillary.tools.command import Command
 from armillary.tools.process import run
 from armillary.types import ArmillaryError
+from armillary.user_cache import cache_folder
 
 _ASKED_FOR_S = 20.0  # a browser on a busy machine takes seconds to tell its version
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from armillary.tools.cache import cache_folder
 from armillary.tools.command import Command, inherited
+from armillary.user_cache import cache_folder
 
 MOST_FOLDERS = 20
 _NAME = re.compile(r".+-[0-9a-f]{16}")

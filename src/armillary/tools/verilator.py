@@ -19,10 +19,10 @@ from importlib import util
 from pathlib import Path
 from typing import Literal
 
-from armillary.tools.cache import put
 from armillary.tools.command import Command
 from armillary.tools.process import Ended, run, side_by_side
 from armillary.types import ArmillaryError
+from armillary.user_cache import put
 
 Trace = Literal["", "fst", "saif"]
 _LIBRARY = ("verilated.cpp", "verilated_dpi.cpp", "verilated_threads.cpp")

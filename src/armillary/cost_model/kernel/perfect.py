@@ -71,49 +71,55 @@ def _repeats(nest, flow, work, boundary, axis, first_moves):
 
 
 @_inlined
+def _inputs(nest, work, flow, level, tile):
+    """Return the input words that cross a boundary, the new ones when the innermost loop turns, and moves that do not."""
+    above = flow.above[level]
+    slab = tile
+    divisor = 1.0
+    moves0 = moves1 = 0.0
+    rests = False
+    if flow.start[level] < flow.start[len(nest.temporal)]:
+        at, d = flow.loop_level[flow.start[level]], flow.loop_dim[flow.start[level]]
+        divisor = nest.temporal[at, d]
+        if d == K:
+            rests = True
+            divisor = _resting(nest, flow, I, level)
+        elif P <= d <= S:
+            if (d - P) % 2 == 0:
+                moves0 = _displacement(nest, flow, work, at, d)
+            else:
+                moves1 = _displacement(nest, flow, work, at, d)
+    for axis in range(2):
+        moves = moves0 if axis == 0 else moves1
+        window = extent_of_window(flow.tile[level], work, axis)
+        if 0 < moves < window:
+            slab = tile / window * moves
+    if rests:
+        slab = 0.0
+    partial = above - above / divisor
+    times0, still0 = _repeats(nest, flow, work, level, 0, moves0)
+    times1, still1 = _repeats(nest, flow, work, level, 1, moves1)
+    return tile * above - (tile - slab) * (partial + (times0 + times1)), slab, still0 + still1
+
+
+@_inlined
 def perfect_flow(nest, chip, work, flow):
     """Work out what each level loads and gets, and return the steps of the compute units."""
     levels = len(chip.capacity)
-    end = flow.start[levels]
     steps = flow.above[0]
     for level in range(levels):
         inner = flow.tile[level]
         fan = fan_of(nest, level)
         tile = slab = words(inner, work, I)
         came_w = came_i = came_o = steps
-        unmoved = still_all = 0.0
+        unmoved = still = 0.0
         if level > 0:
             above = flow.above[level]
             came_w = above / _resting(nest, flow, W, level) * words(inner, work, W)
             came_o = above / _resting(nest, flow, O, level) * words(inner, work, O)
-            rests = False
-            divisor = 1.0
-            moves0 = moves1 = 0.0
-            if flow.start[level] < end:
-                at, d = flow.loop_level[flow.start[level]], flow.loop_dim[flow.start[level]]
-                divisor = nest.temporal[at, d]
-                if d == K:
-                    rests = True
-                    divisor = _resting(nest, flow, I, level)
-                elif P <= d <= S:
-                    if (d - P) % 2 == 0:
-                        moves0 = _displacement(nest, flow, work, at, d)
-                    else:
-                        moves1 = _displacement(nest, flow, work, at, d)
-            for axis in range(2):
-                moves = moves0 if axis == 0 else moves1
-                window = extent_of_window(inner, work, axis)
-                if 0 < moves < window:
-                    slab = tile / window * moves
-            if rests:
-                slab = 0.0
-            partial = above - above / divisor
-            times0, still0 = _repeats(nest, flow, work, level, 0, moves0)
-            times1, still1 = _repeats(nest, flow, work, level, 1, moves1)
-            still_all = still0 + still1
-            came_i = tile * above - (tile - slab) * (partial + (times0 + times1))
+            came_i, slab, still = _inputs(nest, work, flow, level, tile)
             if slab == tile:
-                unmoved = still_all * tile
+                unmoved = still * tile
         multicast = chip.shares[level, 0] > 0
         alike = nest.spatial[level, K] > 1 and fan == nest.spatial[level, K]
         passed = unmoved if multicast and alike else 0.0
@@ -127,7 +133,7 @@ def perfect_flow(nest, chip, work, flow):
         row[3], row[4], row[5] = units_w, units_i, units_o
         row[6], row[7], row[8] = came_w, came_i, came_o
         row[9] = passed * fan if held else 0.0
-        if multicast and not alike and fan > 1 and may_share(nest, flow, level, slab == tile, still_all):
+        if multicast and not alike and fan > 1 and may_share(nest, flow, level, slab == tile, still):
             read, received, linked = shared(nest, chip, work, flow, level, fan, tile, slab)
             row[1], row[4], row[7] = read, fan * read / received, received / fan
             row[9] = linked if held else 0.0

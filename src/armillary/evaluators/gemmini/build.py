@@ -7,8 +7,8 @@ from pathlib import Path
 from armillary.cores import available
 from armillary.hardware.rtl.gemmini.generator import TOP, sources
 from armillary.hardware.templates.gemmini import Accelerator
-from armillary.tools.cache import cache_folder
 from armillary.tools.verilator import Simulator, Trace, build
+from armillary.user_cache import cache_folder
 
 HARNESS = Path(__file__).parent / "harness.cpp"
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from armillary.tools import cache
-from armillary.tools.cache import cache_folder, put
+from armillary import user_cache
+from armillary.user_cache import cache_folder, put
 
 
 def test_where_the_cache_is(monkeypatch):
@@ -28,7 +28,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
         target.write_text("#!")
         raise OSError("no space")
 
-    monkeypatch.setattr(cache.shutil, "copy2", full_disk)
+    monkeypatch.setattr(user_cache.shutil, "copy2", full_disk)
     with pytest.raises(OSError, match="no space"):
         put(made, kept)
     assert kept.read_text() == "#!/bin/sh\n"
