@@ -14,7 +14,8 @@ import armillary
 ROOT = Path(armillary.__file__).parent
 ORDER = (
     "types", "registry", "yaml_file", "atomic_file", "user_cache", "cores", "compiled", "notebook", "metrics",
-    "workloads", "spaces", "problems", "hardware", "tools", "cost_model", "mapping", "evaluators", "log", "execution", "surrogates", "optimizers",
+    "workloads", "spaces", "problems", "hardware", "tools", "cost_model", "mapping", "evaluators", "log", "execution",
+    "surrogates", "optimizers",
     "studies", "reports", "integrations", "benchmarks", "console", "cli", "testing",
 )  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))

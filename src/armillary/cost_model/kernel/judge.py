@@ -140,10 +140,10 @@ def _totals(nest, chip, work, flow, steps, out):
 @_inlined
 def _covers(nest, work):
     """Return whether the loops over every dimension run as far as the layer does."""
+    found = True
     for d in range(D):
-        if rounds(nest, d, 0, len(nest.temporal), True) != work.bounds[d]:
-            return False
-    return True
+        found = found and rounds(nest, d, 0, len(nest.temporal), True) == work.bounds[d]
+    return found
 
 
 @_compiled

@@ -72,7 +72,7 @@ def _repeats(nest, flow, work, boundary, axis, first_moves):
 
 @_inlined
 def _inputs(nest, work, flow, level, tile):
-    """Return the input words that cross a boundary, the new ones when the innermost loop turns, and moves that do not."""
+    """Return input words over a boundary, the new ones as the innermost loop turns, and moves that leave the tile."""
     above = flow.above[level]
     slab = tile
     divisor = 1.0
