@@ -1,4 +1,4 @@
-"""The default search of mappings: populations that cool, until a run of twice the length finds nothing better.
+"""The default search of mappings: populations that cool, until two of them have found the same best.
 
 Every row walks at random and takes worse mappings with a chance that shrinks as the walk cools (simulated annealing:
 Kirkpatrick et al., Science 220, 1983). Rows live on islands; after each round the worst quarter of an island becomes
@@ -16,31 +16,29 @@ from armillary.mapping.judge import Judge, Rows
 ROWS = 256
 ISLAND = 32
 ROUNDS = 80
-STEPS = 12
+STEPS = (8, 16, 32)
+"""Steps per row and round of the first cycles; a search with a budget goes on with the last."""
 _HOT, _COLD = 0.6, 0.005
 _PERFECT_UNTIL = 0.85
 _COLD_FROM = 0.9
-_WORTH = 1e-3
-_MOST_CYCLES = 8
+_SAME = 1e-3
 
 
 def anneal(judge: Judge, rng: np.random.Generator) -> str:
-    """Search until the budget or the time is over, or a cycle twice as long as the last finds nothing better.
+    """Search until the budget or the time is over; without a budget until two cycles have found the same best.
 
     Returns:
         why it ended.
     """
-    steps, best, cycle = STEPS, np.inf, 0
+    cycle, best = 0, np.inf
     while not judge.over:
-        rows, rounds, each = _size(judge, steps)
-        _cycle(judge, rng, rows, rounds, each)
-        score = np.inf if judge.best is None else float(judge.best.scores[0])
+        rows, rounds, each = _size(judge, STEPS[min(cycle, len(STEPS) - 1)])
+        score = _cycle(judge, rng, rows, rounds, each)
         cycle += 1
-        settled = cycle > 1 and not score < best - _WORTH
-        if judge.budget is None and (settled or cycle == _MOST_CYCLES):
+        again = cycle > 1 and abs(score - best) < _SAME
+        if judge.budget is None and (again or cycle == len(STEPS)):
             return "no longer improving"
         best = min(best, score)
-        steps *= 2
     return "budget"
 
 
@@ -56,21 +54,23 @@ def _size(judge: Judge, steps: int) -> tuple[int, int, int]:
     return rows, max(1, left // (rows * each)), each
 
 
-def _cycle(judge: Judge, rng: np.random.Generator, size: int, rounds: int, steps: int) -> None:
+def _cycle(judge: Judge, rng: np.random.Generator, size: int, rounds: int, steps: int) -> float:
+    """Let a new population cool and return its best score."""
     genes = judge.space.random(size, rng)
     genes[:1] = judge.space.outermost()
     rows = judge.judge(genes[: judge.left], soften=True)
     seeds = rng.integers(1 << 30, size=rounds)
+    best = float(rows.scores.min())
     for number in range(rounds):
-        if judge.over or not len(rows.genes):
-            return
+        if judge.over:
+            break
         cooled = number / max(1, rounds - 1)
-        if judge.best is not None and cooled >= _COLD_FROM:
-            _adopt(rows, judge.best)
         heat = _HOT * (_COLD / _HOT) ** cooled if cooled < _COLD_FROM else 0.0
         perfect = len(rows.genes) // 2 if cooled < _PERFECT_UNTIL else 0
         judge.walk(rows, steps, heat, int(seeds[number]), perfect=perfect)
+        best = min(best, float(rows.scores.min()))
         _select(rows)
+    return best
 
 
 def _select(rows: Rows) -> None:
@@ -80,8 +80,3 @@ def _select(rows: Rows) -> None:
         quarter = len(order) // 4
         if quarter:
             rows.replace(order[-quarter:], rows, order[:quarter])
-
-
-def _adopt(rows: Rows, best: Rows) -> None:
-    """Put the best of all cycles in the place of the worst row, so that it is polished, too."""
-    rows.replace(np.array([int(rows.scores.argmax())]), best, np.array([0]))

@@ -189,18 +189,26 @@ def _dimension_of(rules, slot):
 
 
 @_compiled
-def _move_factor(gene, rules, bounds):
-    """Change one loop's factor; half the time another loop over the dimension makes up for it."""
-    slot = rules.free[np.random.randint(len(rules.free))]
+def _set_factor(gene, rules, bounds, slot, new, makes_up):
+    """Change one loop's factor; with a chance of `makes_up` another loop over the dimension makes up for it."""
     d = _dimension_of(rules, slot)
-    old = min(gene[slot], bounds[d])
-    new = _random_factor(old, bounds[d], rules.most[slot])
+    old = max(1, min(gene[slot], bounds[d]))
+    new = max(1, min(new, min(rules.most[slot], bounds[d])))
     gene[slot] = new
-    if np.random.random() < 0.5:
+    if np.random.random() < makes_up:
         other = rules.first[d] + np.random.randint(rules.first[d + 1] - rules.first[d])
         if other != slot and not rules.fixed[other] and other < rules.first[d + 1] - 1:
-            wanted = int(np.ceil(gene[other] * old / new)) if new > old else gene[other] * (old // new)
+            wanted = int(np.ceil(gene[other] * old / new))
             gene[other] = max(1, min(wanted, min(rules.most[other], bounds[d])))
+
+
+@_compiled
+def _move_factor(gene, rules, bounds):
+    """Change one loop's factor."""
+    slot = rules.free[np.random.randint(len(rules.free))]
+    bound = bounds[_dimension_of(rules, slot)]
+    new = _random_factor(min(gene[slot], bound), bound, rules.most[slot])
+    _set_factor(gene, rules, bounds, slot, new, 0.5)
 
 
 @_compiled
@@ -212,15 +220,15 @@ def _trade_factors(gene, rules, bounds):
         if other != slot and rules.level[other] == rules.level[slot] and rules.kind[other] == rules.kind[slot]:
             break
         other = rules.free[np.random.randint(len(rules.free))]
-    a, b = _dimension_of(rules, slot), _dimension_of(rules, other)
+    makes_up = 0.8 if np.random.random() < 0.5 else 0.0
+    mine, theirs = gene[slot], gene[other]
     if rules.kind[slot] != TEMPORAL and np.random.random() < 0.5:
-        gene[slot], gene[other] = gene[other], gene[slot]
+        mine, theirs = theirs, mine
     else:
         by = 2 + np.random.randint(3)
-        gene[slot] = gene[slot] * by
-        gene[other] = -(-gene[other] // by)
-    gene[slot] = max(1, min(gene[slot], min(rules.most[slot], bounds[a])))
-    gene[other] = max(1, min(gene[other], min(rules.most[other], bounds[b])))
+        mine, theirs = mine * by, -(-theirs // by)
+    _set_factor(gene, rules, bounds, slot, mine, makes_up)
+    _set_factor(gene, rules, bounds, other, theirs, makes_up)
 
 
 @_compiled
