@@ -37,6 +37,10 @@ def test_a_file_need_not_say_everything(tmp_path):
         ("dim: true\n", "dim=True is no int"),
         ("dim: 5\n", "dim=5 is not allowed; it must be even"),
         ("- dim\n", "holds no design"),
+        (
+            "dim: 32\nbus_bytes: 16\naccumulator_kib: 1\naccumulator_banks: 8\n",
+            "accumulator_kib=1 .* at least 2, so that",
+        ),
     ],
 )
 def test_a_wrong_file_names_its_parameter(tmp_path, text, message):
@@ -45,6 +49,15 @@ def test_a_wrong_file_names_its_parameter(tmp_path, text, message):
     with pytest.raises(ArmillaryError, match=message) as fault:
         read_accelerator(path)
     assert str(path) in str(fault.value)
+
+
+def test_a_design_that_is_no_hardware_is_not_generated(tmp_path):
+    design = tmp_path / "design.yaml"
+    design.write_text("dim: 64\nscratchpad_kib: 1\naccumulator_kib: 1\nscratchpad_banks: 16\naccumulator_banks: 4\n")
+    command = ["rtl", "generate", "--design", str(design), "--out", str(tmp_path / "rtl")]
+    with pytest.raises(ArmillaryError, match=r"design\.yaml: scratchpad_kib=1 is not allowed; it must be at least 2"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    assert not (tmp_path / "rtl").exists()
 
 
 def test_hardware_is_not_written_among_other_files(tmp_path):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from armillary.evaluators import for_template
+from armillary.evaluators.gemmini import layers as layers_module
 from armillary.evaluators.gemmini import rtl as rtl_module
 from armillary.evaluators.gemmini.layers import best_mapping, mapped, packed
 from armillary.evaluators.gemmini.rtl import simulated
@@ -228,6 +229,16 @@ def test_a_bus_wider_than_a_row_is_infeasible():
     assert [str(run.failure) for run in runs] == ["row bytes needs 8, has 4"] * 3
 
 
+@FIDELITIES
+def test_a_memory_with_no_more_rows_than_banks_is_infeasible(fidelity, monkeypatch):
+    # no design of the space is one, so the space's design stands for it
+    monkeypatch.setattr(
+        layers_module, "accelerator_of", lambda _: Accelerator(dim=32, accumulator_kib=1, accumulator_banks=8)
+    )
+    answer = evaluator(fidelity).evaluate([Candidate(TEMPLATE.baseline)], TINY)[0]
+    assert (answer.failure.kind, str(answer.failure)) == ("infeasible", "accumulator rows needs 9, has 8")
+
+
 def test_a_simulation_past_its_bound_ends_without_a_result():
     with pytest.raises(SimulationError, match="layer conv: not done after 10 cycles") as fault:
         one(Fidelity.RTL, most_cycles=10)
@@ -309,6 +320,8 @@ def test_areas_grow_with_array_and_memories():
         ({"scratchpad_banks": 3}, "scratchpad_banks=3 is not allowed"),
         ({"bus_bytes": 32}, "bus_bytes=32 is not allowed; it must be at most 16"),
         ({"queue_depth": 0}, "queue_depth=0 is not allowed"),
+        ({"dim": 16.0}, "dim=16.0 is not allowed; it must be an integer"),
+        ({"queue_depth": True}, "queue_depth=True is not allowed; it must be an integer"),
     ],
 )
 def test_accelerators_that_cannot_be_are_refused(changes, message):
