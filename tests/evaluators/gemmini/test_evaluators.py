@@ -174,6 +174,17 @@ def test_a_mapping_that_does_not_fit_is_infeasible(fidelity):
 
 
 @FIDELITIES
+def test_tensors_beyond_the_address_are_infeasible(fidelity):
+    huge = Workload("huge", (LayerUse(Layer("huge", "conv", N=1 << 17, P=32, Q=32)),))
+    mappings = {"huge": f"L3[WIO] N{1 << 17} - L2[WI] N1 - L1[O] N1 - L0[W] P32 Q32"}
+    failure = evaluator(fidelity).evaluate([Candidate(TEMPLATE.baseline, mappings)], huge)[0].failure
+    assert (failure.kind, failure.resource, failure.layer, failure.available) == (
+        "infeasible", "DRAM bytes", "huge", 1 << 32
+    )  # fmt: skip
+    assert failure.needed == (1 << 32) + 64  # inputs and outputs, and a row of weights, in whole groups of four rows
+
+
+@FIDELITIES
 def test_it_searches_its_mappings_itself(fidelity):
     candidate = Candidate(baseline(**SMALL), search=MappingSearch("dabo"))
     message = "evaluator gemmini.* of template 'gemmini' has a mapper of its own, so that 'dabo' cannot search"
