@@ -246,7 +246,7 @@ void run_job(const char* path, const char* trace_path) {
   need(out, "cannot be written", out_path.c_str());
   const int64_t status = !sound ? 2 : simulation.top.done ? 0 : 1;
   int64_t elaborated[12];
-  for (int i = 0; i < 12; i++) elaborated[i] = simulation.top.elaborated[i / 2] >> (16 * (i % 2)) & 0xffff;
+  for (int i = 0; i < 12; i++) elaborated[i] = simulation.top.elaborated[i];
   const int64_t events_n = int64_t(events.size() / 3);
   bool ok = std::fwrite(&status, 8, 1, out) == 1 && std::fwrite(counters, 8, kCounters, out) == kCounters;
   ok = ok && std::fwrite(elaborated, 8, 12, out) == 12 && std::fwrite(&events_n, 8, 1, out) == 1;

@@ -98,7 +98,7 @@ def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulat
         trace: where the simulator writes what it traces, if it does.
 
     Raises:
-        SimulationError: says what happened.
+        SimulationError: says what happened; if the simulator is of another accelerator, which parameter differs.
         AccidentError: if a signal ended the simulator.
     """
     with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
@@ -172,6 +172,11 @@ def _read(path: Path, job: Job) -> Simulated:
     head = 8 * (1 + _COUNTERS + len(ELABORATED) + 1)
     numbers = raw[:head].view(np.int64).tolist()
     status, counters = numbers[0], numbers[1 : 1 + _COUNTERS]
+    elaborated = dict(zip(ELABORATED, numbers[1 + _COUNTERS : -1], strict=True))
+    for name, found in elaborated.items():
+        asked = getattr(job.accelerator, name)
+        if found != asked:
+            raise SimulationError(f"the simulator was built with {name}={found}, the job is for {name}={asked}")
     if status == 1:
         raise TooLongError(f"not done after {job.most_cycles} cycles")
     if status == 2:
@@ -183,7 +188,7 @@ def _read(path: Path, job: Job) -> Simulated:
         stalls=dict(zip(STALLS, counters[2:7], strict=True)),
         read_bytes=counters[7],
         written_bytes=counters[8],
-        elaborated=dict(zip(ELABORATED, numbers[1 + _COUNTERS : -1], strict=True)),
+        elaborated=elaborated,
         events=_paired(events),
         dram=raw[head + events.nbytes :],
     )
