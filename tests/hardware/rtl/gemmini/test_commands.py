@@ -140,6 +140,10 @@ def test_every_value_of_a_command_goes_through_its_field(name, make):
     assert fault.value.name == name
 
 
+def test_commands_without_loops_have_a_header_alone():
+    assert execute().shape == one().shape == (1, 8)
+
+
 def execute(loops=(), masks=(0, 0, 0), channels=1, **changes):
     names = [f.name for f in fields(Executes)]
     return executes(loops, masks, channels, Executes(**{n: np.array([changes.get(n, 0)]) for n in names}), [])

@@ -274,5 +274,6 @@ def executes(
         words[:, HEADER + 2 * number] = _REPEATS.packed(loop.count - 1)
     for place, fields in enumerate(_JUMPS):
         for name, held in fields:
-            words[:, HEADER + place : HEADER + place + 2 * len(loops) : 2] |= held.packed(jumps(loops, name))
+            for number, jump in enumerate(jumps(loops, name)):
+                words[:, HEADER + 2 * number + place] |= held.packed(jump)
     return words
