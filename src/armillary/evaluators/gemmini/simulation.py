@@ -89,13 +89,14 @@ class Job:
     wants_events: bool = False
 
 
-def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulated:
+def simulate(simulator: Path, job: Job, *, trace: Path | None = None, seed: int | None = None) -> Simulated:
     """Run a job.
 
     Args:
         simulator: of the job's accelerator.
         job: what to run.
         trace: where the simulator writes what it traces, if it does.
+        seed: of what every register and memory holds at the start, from 1 on, if the simulator was built for that.
 
     Raises:
         SimulationError: says what happened; if the simulator is of another accelerator, which parameter differs.
@@ -105,7 +106,7 @@ def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulat
         path = Path(folder) / "job"
         _write(path, job)
         command = Command(
-            (str(simulator.absolute()), path.name),
+            (str(simulator.absolute()), path.name, *_random_start(seed)),
             folder=path.parent,
             inputs=(Path(path.name),),
             environment={"ARMILLARY_TRACE": str(trace.absolute())} if trace else {},
@@ -116,6 +117,10 @@ def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulat
         if not ended.ok:
             raise SimulationError(f"the simulator {ended.failure}{ended.kept}")
         return _read(path.with_name("job.out"), job)
+
+
+def _random_start(seed: int | None) -> tuple[str, ...]:
+    return () if seed is None else ("+verilator+rand+reset+2", f"+verilator+seed+{seed}")
 
 
 def simulate_all(
