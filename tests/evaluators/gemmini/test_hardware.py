@@ -91,9 +91,9 @@ def of_values_at_start(accelerator, full):
     assert ran >= 8
 
 
-@pytest.mark.parametrize("accelerator", [ACCELERATORS[0], ACCELERATORS[2]], ids=named)
-def test_what_registers_and_memories_hold_at_the_start_does_not_matter(accelerator):
-    of_values_at_start(accelerator, full=True)
+@pytest.mark.parametrize(("accelerator", "full"), [(ACCELERATORS[0], True), (ACCELERATORS[2], False)])
+def test_what_registers_and_memories_hold_at_the_start_does_not_matter(accelerator, full):
+    of_values_at_start(accelerator, full)
 
 
 @pytest.mark.slow
