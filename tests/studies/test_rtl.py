@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -6,6 +7,7 @@ from typer.testing import CliRunner
 from armillary.cli import app
 from armillary.hardware.rtl.gemmini.compiler import RefusedError
 from armillary.hardware.templates.gemmini import Accelerator
+from armillary.studies import rtl
 from armillary.studies.rtl import read_accelerator, trace, write_rtl
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer, LayerUse, Workload
@@ -37,6 +39,10 @@ def test_a_file_need_not_say_everything(tmp_path):
         ("dim: true\n", "dim=True is no int"),
         ("dim: 5\n", "dim=5 is not allowed; it must be even"),
         ("- dim\n", "holds no design"),
+        (
+            "dim: 32\nbus_bytes: 16\naccumulator_kib: 1\naccumulator_banks: 8\n",
+            "accumulator_kib=1 .* at least 2, so that",
+        ),
     ],
 )
 def test_a_wrong_file_names_its_parameter(tmp_path, text, message):
@@ -45,6 +51,15 @@ def test_a_wrong_file_names_its_parameter(tmp_path, text, message):
     with pytest.raises(ArmillaryError, match=message) as fault:
         read_accelerator(path)
     assert str(path) in str(fault.value)
+
+
+def test_a_design_that_is_no_hardware_is_not_generated(tmp_path):
+    design = tmp_path / "design.yaml"
+    design.write_text("dim: 64\nscratchpad_kib: 1\naccumulator_kib: 1\nscratchpad_banks: 16\naccumulator_banks: 4\n")
+    command = ["rtl", "generate", "--design", str(design), "--out", str(tmp_path / "rtl")]
+    with pytest.raises(ArmillaryError, match=r"design\.yaml: scratchpad_kib=1 is not allowed; it must be at least 2"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+    assert not (tmp_path / "rtl").exists()
 
 
 def test_hardware_is_not_written_among_other_files(tmp_path):
@@ -76,24 +91,50 @@ def test_a_mapping_that_does_not_fit_is_refused():
         trace(SMALL, large, mapping=text)
 
 
+def traced(design, out, *options):
+    """Return what `rtl trace` says of the smallest layer of MobileNetV2."""
+    runner = CliRunner()
+    layers = json.loads(runner.invoke(app, ["workloads", "show", "mobilenet_v2", "--json"]).stdout)["layers"]
+    smallest = min(layers, key=lambda layer: layer["macs"])["name"]
+    where = ["--design", str(design), "--workload", "mobilenet_v2", "--layer", smallest, "--out", str(out), "--json"]
+    done = runner.invoke(app, ["rtl", "trace", *where, *options])
+    assert done.exit_code == 0, done.exception
+    return json.loads(done.stdout)
+
+
 def test_the_commands_write_hardware_waves_and_a_timeline(tmp_path):
     design, out = tmp_path / "design.yaml", tmp_path / "out"
     design.write_text(DESIGN)
-    runner = CliRunner()
-    made = runner.invoke(app, ["rtl", "generate", "--design", str(design), "--out", str(tmp_path / "rtl"), "--json"])
+    command = ["rtl", "generate", "--design", str(design), "--out", str(tmp_path / "rtl"), "--json"]
+    made = CliRunner().invoke(app, command)
     assert made.exit_code == 0
     assert "accelerator.sv" in json.loads(made.stdout)["files"]
-    options = ["--design", str(design), "--workload", "mobilenet_v2", "--layer", "conv_12", "--out", str(out), "--json"]
-    names = json.loads(runner.invoke(app, ["workloads", "show", "mobilenet_v2", "--json"]).stdout)["layers"]
-    smallest = min(names, key=lambda layer: layer["macs"])["name"]
-    options[options.index("conv_12")] = smallest
-    traced = runner.invoke(app, ["rtl", "trace", *options, "--saif"])
-    assert traced.exit_code == 0
-    content = json.loads(traced.stdout)
+    content = traced(design, out)
     assert content["outputs_match"]
     assert content["busy_cycles"] + sum(content["stall_cycles"].values()) == content["cycles"]
     assert (out / "timeline.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert (out / "trace.fst").stat().st_size > 10_000
-    activity = (out / "activity.saif").read_text()
+
+
+def test_activity_is_that_of_every_multiplier(tmp_path):
+    (tmp_path / "design.yaml").write_text(DESIGN)
+    content = traced(tmp_path / "design.yaml", tmp_path, "--saif", "--no-waves")
+    assert content["outputs_match"]
+    assert list(content["traces"]) == ["saif"]
+    activity = (tmp_path / "activity.saif").read_text()
     assert "(SAIFILE" in activity
-    assert "(INSTANCE systolic_array" in activity
+    elements = [part.split("(INSTANCE")[0] for part in activity.split("(INSTANCE pe\n")[1:]]
+    assert len(elements) == 4 * 4
+    for element in elements:  # every multiplier's product changes
+        assert sum(map(int, re.findall(r"\(product\S+ .*\(TC (\d+)\)\)", element))) > 0
+
+
+@pytest.mark.parametrize(
+    ("kinds", "full"), [((), False), (("fst",), False), (("saif",), True), (("fst", "saif"), True)]
+)
+def test_activity_alone_needs_every_multiplier(kinds, full, monkeypatch, tmp_path):
+    built = []
+    of_model = rtl.simulator(SMALL)
+    monkeypatch.setattr(rtl, "simulator", lambda _, full, trace="": built.append((trace, full)) or of_model)
+    trace(SMALL, NETWORK, layer="conv", traces={kind: tmp_path / kind for kind in kinds})
+    assert built == [(kind, full) for kind in kinds or ("",)]

@@ -42,8 +42,12 @@ def trace(
     layer: Annotated[str | None, typer.Option(help="Name of the layer; `armillary workloads show` lists them.")] = None,
     mapping: Annotated[str | None, typer.Option(help="The layer's mapping as text; the best of a search.")] = None,
     waves: Annotated[bool, typer.Option(help="Write every signal to trace.fst.")] = True,
-    saif: Annotated[bool, typer.Option("--saif", help="Write how often each signal changes to activity.saif.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Simulate every multiplier.")] = False,
+    saif: Annotated[
+        bool, typer.Option("--saif", help="Write how often each signal changes to activity.saif; implies --full.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Simulate every multiplier; without it they are a model that has no signals.")
+    ] = False,
     dim: Dim = None,
     seed: Seed = 0,
     as_json: Json = False,

@@ -96,7 +96,7 @@ def trace(
         layer: its name; may be left out if there is only one.
         mapping: as text; the best of a search if left out.
         traces: where to write every signal: `fst` for waves, `saif` for how often each changes.
-        full: simulate every multiplier.
+        full: simulate every multiplier, as `saif` does in any case: power needs the signals of all of them.
         seed: of the tensors and of the search.
 
     Raises:
@@ -109,6 +109,7 @@ def trace(
     inputs, weights = random_tensors(chosen, Padding(), np.random.default_rng(seed))
     job = Job(accelerator, program, into_dram(program, inputs, weights), wants_dram=True, wants_events=True)
     wanted = dict(traces or {})
+    full = full or "saif" in wanted
     try:
         results = [simulate(simulator(accelerator, full=full, trace=k), job, trace=path) for k, path in wanted.items()]
         result = results[0] if results else simulate(simulator(accelerator, full=full), job)

@@ -25,11 +25,12 @@ from armillary.types import ArmillaryError
 from armillary.user_cache import put
 
 Trace = Literal["", "fst", "saif"]
+Unknown = Literal["fast", "unique"]
 _LIBRARY = ("verilated.cpp", "verilated_dpi.cpp", "verilated_threads.cpp")
 _TRACERS = {"fst": "verilated_fst_c.cpp", "saif": "verilated_saif_c.cpp"}
 _PACKAGES = {"lz4.h": "liblz4-dev", "zlib.h": "zlib1g-dev"}  # which waves need
 _SPLIT = 20_000  # statements per C++ file, so that several compilers share the work
-_TRANSLATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "--output-split", str(_SPLIT))
+_TRANSLATE = ("--cc", "-O3", "--noassert", "--output-split", str(_SPLIT))
 _COMPILE = ("-std=c++17", "-march=native", "-pthread")
 _OUT, _HARNESS, _PROGRAM = "obj", "harness.cpp", "sim"
 # A compiler is a driver: what a signal ends is cc1plus, as or ld, and the driver says so and exits with status 1.
@@ -76,6 +77,8 @@ class Simulator:
         defines: macros of the harness, beside `TRACE_FST` or `TRACE_SAIF` if it traces.
         trace: what the simulator can write of every signal: `fst` waves or `saif` activity.
         optimization: of the C++ that runs in every cycle; what runs once is compiled with `-O1`.
+        unknown: what registers hold before they are written, and undefined values: what is `fast`, or what
+            `+verilator+rand+reset+` and `+verilator+seed+` say when the program runs, each a `unique` value.
     """
 
     sources: Mapping[str, str]
@@ -85,6 +88,7 @@ class Simulator:
     defines: Mapping[str, int] = field(default_factory=dict)
     trace: Trace = ""
     optimization: Literal["-O1", "-O3"] = "-O3"
+    unknown: Unknown = "fast"
 
     @property
     def macros(self) -> tuple[str, ...]:
@@ -96,7 +100,9 @@ class Simulator:
     def options(self) -> tuple[str, ...]:
         """Verilator's options."""
         values = (f"-G{name}={value}" for name, value in self.parameters.items())
-        return (*_TRANSLATE, *([f"--trace-{self.trace}"] if self.trace else []), *values, "--top-module", self.top)
+        unknown = ("--x-assign", self.unknown, "--x-initial", self.unknown)
+        traced = [f"--trace-{self.trace}"] if self.trace else []
+        return (*_TRANSLATE, *unknown, *traced, *values, "--top-module", self.top)
 
 
 @functools.cache

@@ -57,7 +57,7 @@ def cases(draw, accelerator):
     sides = [draw(st.integers(0, 2)) for _ in range(4)]
     fits_h, fits_w = layer.input_height > sides[0] + sides[2], layer.input_width > sides[1] + sides[3]
     padding = Padding(*sides) if fits_h and fits_w else Padding()
-    how = Requantization(draw(st.integers(1, 65535)), draw(st.integers(0, 40)), draw(st.booleans()))
+    how = Requantization(draw(st.integers(1, 65535)), draw(st.integers(0, 63)), draw(st.booleans()))
     return Case(layer, draw(mappings(accelerator, layer)), padding, how)
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from armillary.evaluators import for_template
+from armillary.evaluators.gemmini import layers as layers_module
 from armillary.evaluators.gemmini import rtl as rtl_module
 from armillary.evaluators.gemmini.layers import best_mapping, mapped, packed
 from armillary.evaluators.gemmini.rtl import simulated
@@ -173,6 +174,17 @@ def test_a_mapping_that_does_not_fit_is_infeasible(fidelity):
 
 
 @FIDELITIES
+def test_tensors_beyond_the_address_are_infeasible(fidelity):
+    huge = Workload("huge", (LayerUse(Layer("huge", "conv", N=1 << 17, P=32, Q=32)),))
+    mappings = {"huge": f"L3[WIO] N{1 << 17} - L2[WI] N1 - L1[O] N1 - L0[W] P32 Q32"}
+    failure = evaluator(fidelity).evaluate([Candidate(TEMPLATE.baseline, mappings)], huge)[0].failure
+    assert (failure.kind, failure.resource, failure.layer, failure.available) == (
+        "infeasible", "DRAM bytes", "huge", 1 << 32
+    )  # fmt: skip
+    assert failure.needed == (1 << 32) + 64  # inputs and outputs, and a row of weights, in whole groups of four rows
+
+
+@FIDELITIES
 def test_it_searches_its_mappings_itself(fidelity):
     candidate = Candidate(baseline(**SMALL), search=MappingSearch("dabo"))
     message = "evaluator gemmini.* of template 'gemmini' has a mapper of its own, so that 'dabo' cannot search"
@@ -226,6 +238,16 @@ def test_a_bus_wider_than_a_row_is_infeasible():
     assert str(answer.failure) == "row bytes needs 8, has 4"
     runs = evaluator().run_layers([Candidate(baseline(dim=4, bus_bytes=8))], [use.layer for use in TINY.layers])
     assert [str(run.failure) for run in runs] == ["row bytes needs 8, has 4"] * 3
+
+
+@FIDELITIES
+def test_a_memory_with_no_more_rows_than_banks_is_infeasible(fidelity, monkeypatch):
+    # no design of the space is one, so the space's design stands for it
+    monkeypatch.setattr(
+        layers_module, "accelerator_of", lambda _: Accelerator(dim=32, accumulator_kib=1, accumulator_banks=8)
+    )
+    answer = evaluator(fidelity).evaluate([Candidate(TEMPLATE.baseline)], TINY)[0]
+    assert (answer.failure.kind, str(answer.failure)) == ("infeasible", "accumulator rows needs 9, has 8")
 
 
 def test_a_simulation_past_its_bound_ends_without_a_result():
@@ -309,6 +331,8 @@ def test_areas_grow_with_array_and_memories():
         ({"scratchpad_banks": 3}, "scratchpad_banks=3 is not allowed"),
         ({"bus_bytes": 32}, "bus_bytes=32 is not allowed; it must be at most 16"),
         ({"queue_depth": 0}, "queue_depth=0 is not allowed"),
+        ({"dim": 16.0}, "dim=16.0 is not allowed; it must be an integer"),
+        ({"queue_depth": True}, "queue_depth=True is not allowed; it must be an integer"),
     ],
 )
 def test_accelerators_that_cannot_be_are_refused(changes, message):

@@ -113,6 +113,19 @@ def test_where_the_trace_goes_is_told_whole(tmp_path, monkeypatch):
     assert telling.exists()
 
 
+def test_the_hardware_tells_of_memories_of_65536_rows():
+    large = replace(SMALL, scratchpad_kib=256)
+    assert simulate(simulator(large), job(large)).elaborated["scratchpad_rows"] == 65536
+
+
+@pytest.mark.parametrize(("name", "value"), [("queue_depth", 3), ("scratchpad_banks", 2), ("accumulator_kib", 16)])
+def test_a_simulator_of_another_accelerator_is_refused(name, value):
+    other = replace(SMALL, **{name: value})
+    message = f"the simulator was built with {name}={getattr(SMALL, name)}, the job is for {name}={value}"
+    with pytest.raises(SimulationError, match=message):
+        simulate(simulator(SMALL), job(other))
+
+
 def test_many_jobs_come_back_in_order_with_their_failures():
     jobs = [job(), job(most_cycles=100), job(replace(SMALL, dram_bytes_per_cycle=1))]
     told = []

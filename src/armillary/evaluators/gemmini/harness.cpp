@@ -2,6 +2,7 @@
 //
 // A job file holds 64-bit integers: commands, bytes of DRAM, bytes of DRAM given, latency in cycles, 1/1024 bytes per
 // cycle, most cycles, whether the DRAM and the events are wanted; then the commands' words and the DRAM's first bytes.
+// Arguments are job files, and Verilator's own options, which begin with +.
 // JOB.out holds status, counters, the elaborated parameters, the number of events, events, DRAM.
 #include <cstdint>
 #include <cstdio>
@@ -129,10 +130,13 @@ Counter cause(const Vaccelerator& top) {
 
 struct Simulation {
   VerilatedContext context;
-  Vaccelerator top{&context};
+  Vaccelerator top;
 #if defined(TRACE_FST) || defined(TRACE_SAIF)
   Trace trace;
 #endif
+
+  // Verilator's own options are read before the model is made, whose first values they decide.
+  Simulation(int argc, char** argv) : top{(context.commandArgs(argc, argv), &context)} {}
 
   void half(int clk) {
     top.clk = clk;
@@ -212,7 +216,7 @@ void need(bool ok, const char* what, const char* path) {
   std::exit(1);
 }
 
-void run_job(const char* path, const char* trace_path) {
+void run_job(const char* path, const char* trace_path, int argc, char** argv) {
   std::FILE* in = std::fopen(path, "rb");
   need(in, "cannot be read", path);
   int64_t magic = 0;
@@ -225,7 +229,7 @@ void run_job(const char* path, const char* trace_path) {
   need(std::fread(dram.data(), 1, job.given, in) == size_t(job.given), "is cut short", path);
   std::fclose(in);
 
-  Simulation simulation;
+  Simulation simulation(argc, argv);
 #if defined(TRACE_FST) || defined(TRACE_SAIF)
   simulation.context.traceEverOn(true);
   simulation.top.trace(&simulation.trace, 99);
@@ -246,7 +250,7 @@ void run_job(const char* path, const char* trace_path) {
   need(out, "cannot be written", out_path.c_str());
   const int64_t status = !sound ? 2 : simulation.top.done ? 0 : 1;
   int64_t elaborated[12];
-  for (int i = 0; i < 12; i++) elaborated[i] = simulation.top.elaborated[i / 2] >> (16 * (i % 2)) & 0xffff;
+  for (int i = 0; i < 12; i++) elaborated[i] = simulation.top.elaborated[i];
   const int64_t events_n = int64_t(events.size() / 3);
   bool ok = std::fwrite(&status, 8, 1, out) == 1 && std::fwrite(counters, 8, kCounters, out) == kCounters;
   ok = ok && std::fwrite(elaborated, 8, 12, out) == 12 && std::fwrite(&events_n, 8, 1, out) == 1;
@@ -258,6 +262,7 @@ void run_job(const char* path, const char* trace_path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (int i = 1; i < argc; i++) run_job(argv[i], std::getenv("ARMILLARY_TRACE"));
+  for (int i = 1; i < argc; i++)
+    if (argv[i][0] != '+') run_job(argv[i], std::getenv("ARMILLARY_TRACE"), argc, argv);
   return 0;
 }

@@ -89,23 +89,24 @@ class Job:
     wants_events: bool = False
 
 
-def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulated:
+def simulate(simulator: Path, job: Job, *, trace: Path | None = None, seed: int | None = None) -> Simulated:
     """Run a job.
 
     Args:
         simulator: of the job's accelerator.
         job: what to run.
         trace: where the simulator writes what it traces, if it does.
+        seed: of what every register and memory holds at the start, from 1 on, if the simulator was built for that.
 
     Raises:
-        SimulationError: says what happened.
+        SimulationError: says what happened; if the simulator is of another accelerator, which parameter differs.
         AccidentError: if a signal ended the simulator.
     """
     with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
         path = Path(folder) / "job"
         _write(path, job)
         command = Command(
-            (str(simulator.absolute()), path.name),
+            (str(simulator.absolute()), path.name, *_random_start(seed)),
             folder=path.parent,
             inputs=(Path(path.name),),
             environment={"ARMILLARY_TRACE": str(trace.absolute())} if trace else {},
@@ -116,6 +117,10 @@ def simulate(simulator: Path, job: Job, *, trace: Path | None = None) -> Simulat
         if not ended.ok:
             raise SimulationError(f"the simulator {ended.failure}{ended.kept}")
         return _read(path.with_name("job.out"), job)
+
+
+def _random_start(seed: int | None) -> tuple[str, ...]:
+    return () if seed is None else ("+verilator+rand+reset+2", f"+verilator+seed+{seed}")
 
 
 def simulate_all(
@@ -172,6 +177,11 @@ def _read(path: Path, job: Job) -> Simulated:
     head = 8 * (1 + _COUNTERS + len(ELABORATED) + 1)
     numbers = raw[:head].view(np.int64).tolist()
     status, counters = numbers[0], numbers[1 : 1 + _COUNTERS]
+    elaborated = dict(zip(ELABORATED, numbers[1 + _COUNTERS : -1], strict=True))
+    for name, found in elaborated.items():
+        asked = getattr(job.accelerator, name)
+        if found != asked:
+            raise SimulationError(f"the simulator was built with {name}={found}, the job is for {name}={asked}")
     if status == 1:
         raise TooLongError(f"not done after {job.most_cycles} cycles")
     if status == 2:
@@ -183,7 +193,7 @@ def _read(path: Path, job: Job) -> Simulated:
         stalls=dict(zip(STALLS, counters[2:7], strict=True)),
         read_bytes=counters[7],
         written_bytes=counters[8],
-        elaborated=dict(zip(ELABORATED, numbers[1 + _COUNTERS : -1], strict=True)),
+        elaborated=elaborated,
         events=_paired(events),
         dram=raw[head + events.nbytes :],
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cache
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -59,8 +60,8 @@ class Accelerator:
         accumulator_kib: 32-bit sums.
         dataflow: `weight_stationary` or `output_stationary`.
         bus_bytes: per beat, a power of two, at most a row of the array.
-        scratchpad_banks: of one port each, a power of two.
-        accumulator_banks: of a port to read and one to write each, a power of two.
+        scratchpad_banks: of one port each, a power of two, fewer than the scratchpad has rows.
+        accumulator_banks: of a port to read and one to write each, a power of two, fewer than the accumulator has rows.
         burst_rows: most rows per request.
         outstanding: requests under way.
         queue_depth: commands per unit.
@@ -69,7 +70,7 @@ class Accelerator:
 
     Raises:
         ArmillaryError: if a value is not allowed; names it.
-        TooSmallError: if the bus is wider than a row.
+        TooSmallError: if the bus is wider than a row, or a memory has no more rows than banks.
     """
 
     dim: int = 16
@@ -86,7 +87,15 @@ class Accelerator:
     dram_bytes_per_cycle: int = 16
 
     def __post_init__(self) -> None:
-        for allowed, field, what in (
+        self._check_values()
+        self._check_sizes()
+
+    def _check_values(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name != "dataflow" and (isinstance(value, bool) or not isinstance(value, Integral)):
+                raise ArmillaryError(f"{field.name}={value!r} is not allowed; it must be an integer")
+        for allowed, name, what in (
             (2 <= self.dim <= 64 and self.dim % 2 == 0, "dim", "even, 2 to 64"),
             (1 <= self.scratchpad_kib <= 512, "scratchpad_kib", "1 to 512"),
             (1 <= self.accumulator_kib <= 512, "accumulator_kib", "1 to 512"),
@@ -103,10 +112,26 @@ class Accelerator:
             (self.accumulator_rows < 1 << 17, "accumulator_kib", f"less than {1 << 17} rows of {4 * self.dim} bytes"),
         ):
             if not allowed:
-                raise ArmillaryError(f"{field}={getattr(self, field)!r} is not allowed; it must be {what}")
+                raise ArmillaryError(f"{name}={getattr(self, name)!r} is not allowed; it must be {what}")
+
+    def _check_sizes(self) -> None:
+        """Refuse what the hardware cannot be built with: a bank needs an address of a bit at least."""
         if self.bus_bytes > self.pitch:
             message = f"bus_bytes={self.bus_bytes} is not allowed; it must be at most {self.pitch}, a row of the array"
             raise TooSmallError(message, "row bytes", self.bus_bytes, self.pitch)
+        for memory, rows, banks, row_bytes in (
+            ("scratchpad", self.scratchpad_rows, self.scratchpad_banks, self.dim),
+            ("accumulator", self.accumulator_rows, self.accumulator_banks, 4 * self.dim),
+        ):
+            if rows <= banks:
+                least = -(-(banks + 1) * row_bytes // _KIB)
+                raise TooSmallError(
+                    f"{memory}_kib={getattr(self, f'{memory}_kib')} is not allowed; it must be at least {least}, "
+                    f"so that {memory}_banks={banks} have more than one row of {row_bytes} bytes",
+                    f"{memory} rows",
+                    banks + 1,
+                    rows,
+                )
 
     @property
     def pitch(self) -> int:

@@ -1,11 +1,32 @@
 import itertools
+import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armillary.hardware.rtl.gemmini.commands import NestLoop, field, jumps, merged
+from armillary.hardware.rtl.gemmini import commands
+from armillary.hardware.rtl.gemmini.commands import (
+    Conversion,
+    Executes,
+    Field,
+    FieldError,
+    Moves,
+    NestLoop,
+    executes,
+    jumps,
+    merged,
+)
+from armillary.types import ArmillaryError
+
+
+def leaves(value):
+    """Fields in tuples in tuples."""
+    if isinstance(value, tuple):
+        return [found for inner in value for found in leaves(inner)]
+    return [value] if isinstance(value, Field) else []
 
 
 def walked(loops):
@@ -52,9 +73,77 @@ def test_neighbours_that_lie_together_become_one_loop():
     assert merged(apart) == apart
 
 
-@pytest.mark.parametrize(("value", "first", "bits"), [(5, 0, 18), (-1, 18, 18), (-131072, 36, 18), (7, 32, 16)])
-def test_fields_hold_negative_values_too(value, first, bits):
-    word = int(field(np.array([value]), first, bits)[0])
-    assert word & ~(((1 << bits) - 1) << first) == 0
-    raw = word >> first
-    assert (raw - (1 << bits) if raw >> (bits - 1) else raw) == value
+FIELDS = [found for value in vars(commands).values() for found in leaves(value)]
+
+
+def test_all_fields_are_tested():
+    assert len(FIELDS) == 31
+
+
+@pytest.mark.parametrize("held", FIELDS, ids=lambda f: f.name)
+def test_a_field_holds_its_least_and_its_most_and_refuses_the_next(held):
+    for value in (held.least, held.most):
+        word = int(held.packed(np.array([value]))[0])
+        assert word & ~(((1 << held.bits) - 1) << held.first) == 0
+        assert (word >> held.first) % (1 << held.bits) == value % (1 << held.bits)
+        assert held.first + held.bits <= 64
+    for value in (held.least - 1, held.most + 1):
+        message = rf"^{held.name}={value} is not allowed; .* {held.bits} bits .* allow {held.least} to {held.most}$"
+        with pytest.raises(FieldError, match=message) as fault:
+            held.packed(np.array([held.least, value, held.most]))
+        assert (fault.value.name, fault.value.value, fault.value.most) == (held.name, value, held.most)
+
+
+@pytest.mark.parametrize("value", [1.0, "1", None, 1 << 80])
+def test_a_field_holds_integers_alone(value):
+    with pytest.raises(ArmillaryError, match=rf"^run={re.escape(repr(value))} is not allowed; .* allow 0 to 262143"):
+        Field("run", 18).packed(value)
+
+
+def one(loops=(), **changes):
+    """Return a load command with a value changed."""
+    values = {"run": 1, "rows": np.array([0]), "addresses": np.array([0]), "ranges": []} | changes
+    return Moves(loops, **values).loads()
+
+
+LOOP = NestLoop(2, {"row": 1, "address": 1})
+AXES = ("weight", "input", "output", "y", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("loops", lambda: one([LOOP] * 5)),
+        ("iterations after the first", lambda: one([NestLoop((1 << 18) + 1, LOOP.deltas)])),
+        ("row jump", lambda: one([NestLoop(2, {"row": 1 << 31, "address": 1})])),
+        ("DRAM jump", lambda: one([NestLoop(2, {"row": 1, "address": 1 << 32})])),
+        ("rows of a run", lambda: one(run=0)),
+        ("row", lambda: one(rows=np.array([0, 1 << 18]), addresses=np.array([0, 0]))),
+        ("DRAM address", lambda: one(addresses=np.array([1 << 32]))),
+        ("end of a range of rows", lambda: one(ranges=[(np.array([0]), np.array([1 << 18]))])),
+        ("shift", lambda: Conversion(shift=64).packed()),
+        ("scale", lambda: Conversion(scale=0).packed()),
+        *((f"{axis} jump", lambda axis=axis: execute([NestLoop(2, dict.fromkeys(AXES, 0) | {axis: 1 << 17})]))
+          for axis in AXES),
+        *((name, lambda key=key, value=value: execute(**{key: value}))
+          for name, key, value in (("y", "y", 1 << 17), ("x", "x", -(1 << 17) - 1), ("height", "height", 1 << 17),
+                                   ("width", "width", 1 << 17), ("input row", "inputs", -1),
+                                   ("weight row", "weights", 1 << 18), ("output row", "outputs", 1 << 18))),
+        ("resting loops", lambda: execute(masks=(1 << 12, 0, 0))),
+        ("channels of a step", lambda: execute(channels=1 << 12)),
+        ("loops", lambda: execute([NestLoop(2, dict.fromkeys(AXES, 0))] * 13)),
+    ],
+)  # fmt: skip
+def test_every_value_of_a_command_goes_through_its_field(name, make):
+    with pytest.raises(FieldError) as fault:
+        make()
+    assert fault.value.name == name
+
+
+def test_commands_without_loops_have_a_header_alone():
+    assert execute().shape == one().shape == (1, 8)
+
+
+def execute(loops=(), masks=(0, 0, 0), channels=1, **changes):
+    names = [f.name for f in fields(Executes)]
+    return executes(loops, masks, channels, Executes(**{n: np.array([changes.get(n, 0)]) for n in names}), [])

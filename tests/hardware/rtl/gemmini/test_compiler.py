@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from armillary.evaluators.gemmini.tensors import from_dram, into_dram
+from armillary.evaluators.gemmini.tensors import from_dram, into_dram, requantized
 from armillary.hardware.mapping import Mapping
-from armillary.hardware.rtl.gemmini.compiler import Padding, RefusedError, compile_layer
+from armillary.hardware.rtl.gemmini.commands import FieldError
+from armillary.hardware.rtl.gemmini.compiler import Padding, RefusedError, Requantization, compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
@@ -50,6 +51,61 @@ def test_remainders_are_refused():
 def test_padding_must_leave_something():
     with pytest.raises(ArmillaryError, match="leaves no input"):
         compiled(WHOLE, padding=Padding(5, 0, 5, 0))
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value", "least", "most"),
+    [
+        (Requantization, "scale", 65537, 1, 65535),
+        (Requantization, "scale", 131072, 1, 65535),
+        (Requantization, "scale", 0, 1, 65535),
+        (Requantization, "scale", -1, 1, 65535),
+        (Requantization, "shift", 64, 0, 63),
+        (Requantization, "shift", -1, 0, 63),
+        (Requantization, "relu", 2, 0, 1),
+        *((Padding, side, value, 0, 131071) for side in ("top", "left", "bottom", "right") for value in (-1, 131072)),
+    ],
+)  # fmt: skip
+def test_values_that_no_command_holds_are_refused(make, name, value, least, most):
+    with pytest.raises(FieldError, match=rf"{name}={value} is not allowed; .* allow {least} to {most}$"):
+        make(**{name: value})
+    make(**{name: least})
+    make(**{name: most})
+
+
+def test_fractions_are_refused():
+    with pytest.raises(ArmillaryError, match=r"scale=1\.5 is not allowed; .* 1 to 65535, integers"):
+        Requantization(scale=1.5)
+
+
+def test_requantization_keeps_to_its_law_at_the_ends_of_its_fields():
+    sums = np.array([-(1 << 31), -1, 0, 1, (1 << 31) - 1])
+    assert requantized(sums, Requantization(65535, 63)).tolist() == [0] * 5
+    assert requantized(sums, Requantization(65535, 47)).tolist() == [-1, 0, 0, 0, 1]
+    assert requantized(sums, Requantization(65535, 0)).tolist() == [-128, -128, 0, 127, 127]
+
+
+def test_more_pixels_than_coordinates_hold_are_refused():
+    long = "L3[WIO] Q2048 - L2[WI] N1 - L1[O] N1 - L0[W] Q{}"
+    compiled(long.format(32), Layer("long", "conv", Q=2048 * 32))
+    with pytest.raises(RefusedError, match="layer long: command field width overflow: 131,072 needed, 131,071 there"):
+        compiled(long.format(64), Layer("long", "conv", Q=2048 * 64))
+
+
+@pytest.mark.parametrize(("n", "fits"), [(1 << 13, True), (1 << 14, False)])
+def test_tensors_beyond_the_address_are_refused(n, fits):
+    """Inputs and outputs of 2^13 rows of 16 bytes per image: 2^32 bytes for 2^14 images, and a row of weights more."""
+    layer = Layer("huge", "conv", N=n, P=128, Q=64)
+    accelerator = Accelerator(dim=16, scratchpad_kib=512, accumulator_kib=512)
+    mapping = f"L3[WIO] N{n} - L2[WI] N1 - L1[O] N1 - L0[W] P128 Q64"
+    if fits:
+        program = compiled(mapping, layer, accelerator)
+        assert 2 * 16 * n * 128 * 64 < program.dram_bytes <= 1 << 32
+        return
+    with pytest.raises(
+        RefusedError, match=r"layer huge: DRAM bytes overflow: 4,294,967,\d+ needed, 4,294,967,296 there"
+    ):
+        compiled(mapping, layer, accelerator)
 
 
 def test_each_tensor_is_loaded_as_often_as_its_tile_changes():

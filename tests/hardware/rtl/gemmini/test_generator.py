@@ -1,3 +1,4 @@
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +10,7 @@ from armillary.evaluators.gemmini.simulation import Job, simulate
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.rtl.gemmini.generator import ELABORATED, PARAMETERS, generate, sources
-from armillary.hardware.templates.gemmini import Accelerator
+from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
 from armillary.tools.verilator import tools
 from armillary.workloads.layer import Layer
 
@@ -50,17 +51,83 @@ MAPPINGS = {
 }
 
 
+def linted(accelerator, folder):
+    """Return Verilator's exit status and warnings on the hardware of an accelerator."""
+    generate(accelerator, folder)
+    files = sorted(path.name for path in folder.glob("*.sv"))
+    command = [str(tools().verilator), "--lint-only", "-Wall", "--top-module", "accelerator", *files]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env={"VERILATOR_ROOT": str(tools().root)}
+    )
+    return done.returncode, done.stderr
+
+
 @pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
 @pytest.mark.parametrize("dim", [4, 6, 16])
 def test_verilator_finds_nothing_to_warn_of(tmp_path, dataflow, dim):
     accelerator = Accelerator(dim=dim, bus_bytes=4, dataflow=dataflow, scratchpad_kib=24, accumulator_kib=40)
-    generate(accelerator, tmp_path)
-    files = sorted(path.name for path in tmp_path.glob("*.sv"))
-    command = [str(tools().verilator), "--lint-only", "-Wall", "--top-module", "accelerator", *files]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, env={"VERILATOR_ROOT": str(tools().root)}
+    assert linted(accelerator, tmp_path) == (0, "")
+
+
+def small_geometries(most):
+    """Return accelerators of small memories, many banks and every kind of queue, as many as are not refused of some.
+
+    Wide arrays are only as wide as the smallest memories need to run out of rows.
+    """
+    rng, found, refused = random.Random(5), [], 0
+    while len(found) < most:
+        try:
+            found.append(
+                Accelerator(
+                    dim=rng.choice([2, 4, 6, 16, 20]),
+                    scratchpad_kib=rng.choice([1, 2, 3]),
+                    accumulator_kib=rng.choice([1, 2, 3]),
+                    dataflow=rng.choice(["weight_stationary", "output_stationary"]),
+                    bus_bytes=rng.choice([1, 2, 4, 16]),
+                    scratchpad_banks=rng.choice([2, 4, 8, 16]),
+                    accumulator_banks=rng.choice([2, 4, 8, 16]),
+                    burst_rows=rng.choice([1, 2, 3, 64]),
+                    outstanding=rng.choice([1, 2, 3, 64]),
+                    queue_depth=rng.choice([1, 2, 3, 16]),
+                )
+            )
+        except TooSmallError:
+            refused += 1
+    assert refused
+    return found
+
+
+def test_what_is_not_refused_is_legal_hardware(tmp_path):
+    edges = [
+        Accelerator(dim=20, accumulator_kib=1, scratchpad_kib=1, accumulator_banks=8, scratchpad_banks=16),
+        Accelerator(dim=2, bus_bytes=1, scratchpad_kib=1, accumulator_kib=1, queue_depth=1, outstanding=1),
+        Accelerator(dim=4, bus_bytes=4, scratchpad_kib=511, accumulator_kib=512, burst_rows=64),
+        Accelerator(dim=2, bus_bytes=2, scratchpad_kib=255, accumulator_kib=512, dataflow="output_stationary"),
+    ]
+    for number, accelerator in enumerate([*edges, *small_geometries(12)]):
+        assert linted(accelerator, tmp_path / str(number)) == (0, ""), accelerator
+
+
+@pytest.mark.parametrize(
+    ("memory", "dim", "kib", "banks", "rows", "least"),
+    [
+        ("accumulator", 32, 1, 8, 8, 2),
+        ("accumulator", 64, 4, 16, 16, 5),
+        ("accumulator", 62, 1, 16, 4, 5),
+        ("scratchpad", 64, 1, 16, 16, 2),
+    ],
+)
+def test_banks_of_one_row_are_refused_and_the_least_size_that_is_named_is_allowed(memory, dim, kib, banks, rows, least):
+    values = {"dim": dim, f"{memory}_kib": kib, f"{memory}_banks": banks}
+    message = (
+        rf"^{memory}_kib={kib} is not allowed; it must be at least {least}, so that {memory}_banks={banks} have more"
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    with pytest.raises(TooSmallError, match=message) as fault:
+        Accelerator(**values)
+    assert (fault.value.resource, fault.value.needed, fault.value.available) == (f"{memory} rows", banks + 1, rows)
+    with pytest.raises(TooSmallError):
+        Accelerator(**values | {f"{memory}_kib": least - 1})
+    assert getattr(Accelerator(**values | {f"{memory}_kib": least}), f"{memory}_rows") > banks
 
 
 @pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])

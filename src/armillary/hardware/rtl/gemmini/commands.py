@@ -1,7 +1,7 @@
 """Commands of the accelerator: load, execute and store, each with an affine loop nest.
 
 A batch of commands of one kind is a matrix of 64-bit words, one row per command. The words' fields are described in
-`blocks/accelerator.sv`.
+`blocks/accelerator.sv`. Every value goes through its `Field`, which refuses what its bits do not hold.
 """
 
 from __future__ import annotations
@@ -10,17 +10,117 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from armillary.types import ArmillaryError
 
 Words = NDArray[np.uint64]
 Integers = NDArray[np.int64]
 LOAD, EXECUTE, STORE = 1, 2, 3
 HEADER = 8
-MOST_LOOPS = 12
+MOST_LOOPS, MOST_MOVE_LOOPS = 12, 4
 _BITS = 18
-_MASK = (1 << _BITS) - 1
 LIMIT = 1 << (_BITS - 1)
-"""Rows, iterations and coordinates are below this."""
+"""Coordinates of pixels are below this; the hardware takes larger ones for negative."""
+ADDRESS_BITS = 32
+
+
+class FieldError(ArmillaryError):
+    """A value that its command field does not hold.
+
+    Attributes:
+        name: of the field.
+        value: that was asked for.
+        most: the largest that the field holds.
+    """
+
+    def __init__(self, message: str, name: str, value: int, most: int) -> None:
+        super().__init__(message)
+        self.name, self.value, self.most = name, value, most
+
+
+@dataclass(frozen=True)
+class Field:
+    """Bits of a command's word.
+
+    Attributes:
+        name: what it holds.
+        first: its lowest bit.
+        bits: how many.
+        least: the smallest value that the hardware takes.
+        largest: if it is not all ones.
+    """
+
+    name: str
+    first: int
+    bits: int = _BITS
+    least: int = 0
+    largest: int | None = None
+
+    @property
+    def most(self) -> int:
+        """The largest value that the hardware takes."""
+        return (1 << self.bits) - 1 if self.largest is None else self.largest
+
+    def packed(self, values: ArrayLike) -> Words:
+        """Return values in their place in the word, negative ones as two's complement.
+
+        Raises:
+            FieldError: if the field does not hold one of them.
+            ArmillaryError: if one is no integer.
+        """
+        self.check(values)
+        masked = np.asarray(values, dtype=np.int64) & ((1 << self.bits) - 1)
+        return np.asarray(masked.astype(np.uint64) << np.uint64(self.first))
+
+    def check(self, values: ArrayLike) -> None:
+        """Refuse values that the field does not hold.
+
+        Raises:
+            FieldError: names the field, the value and what is allowed.
+            ArmillaryError: if one is no integer.
+        """
+        found = np.asarray(values)
+        allowed = f"the {self.bits} bits of its command field allow {self.least} to {self.most}"
+        large = found.dtype == object and all(isinstance(value, int) for value in found.ravel())
+        if found.dtype.kind not in "biu" and not large:
+            raise ArmillaryError(f"{self.name}={values!r} is not allowed; {allowed}, integers")
+        wrong = found[(found < self.least) | (found > self.most)]
+        if wrong.size:
+            message = f"{self.name}={wrong[0]} is not allowed; {allowed}"
+            raise FieldError(message, self.name, int(wrong[0]), self.most)
+
+
+def _signed(name: str, first: int, bits: int = _BITS) -> Field:
+    return Field(name, first, bits, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+SHIFT = Field("shift", 16, 6)
+SCALE = Field("scale", 32, 16, least=1)
+RELU = Field("relu", 9, 1)
+_OPCODE, _FLAG = Field("opcode", 0, 4), Field("flag", 8, 1)
+_EXECUTE_LOOPS = Field("loops", 4, 4, largest=MOST_LOOPS)
+_MOVE_LOOPS = Field("loops", 4, 4, largest=MOST_MOVE_LOOPS)
+_FROM, _TO = Field("first row of a range", 0), Field("end of a range of rows", _BITS)
+_ROW, _RUN = Field("row", 0), Field("rows of a run", _BITS, least=1)
+_ADDRESS = Field("DRAM address", 0, ADDRESS_BITS)
+_INPUT, _WEIGHT, _OUTPUT = Field("input row", 0), Field("weight row", _BITS), Field("output row", 2 * _BITS)
+_Y, _X = _signed("y", 0), _signed("x", _BITS)
+_HEIGHT, _WIDTH = (Field(name, at, largest=LIMIT - 1) for name, at in (("height", 0), ("width", _BITS)))
+_MASKS = tuple(
+    Field(name, place * MOST_LOOPS, MOST_LOOPS)
+    for place, name in enumerate(("resting loops", "reducing loops", "loops of a block"))
+)
+_CHANNELS = Field("channels of a step", 3 * MOST_LOOPS, 12, least=1)
+_REPEATS = Field("iterations after the first", 0)
+_ROW_JUMP = _signed("row jump", _BITS, 32)
+# Addresses are counted modulo their bits, so that a jump reaches any address from any other.
+_ADDRESS_JUMP = Field("DRAM jump", 0, ADDRESS_BITS, least=1 - (1 << ADDRESS_BITS))
+_JUMPS = (
+    (("weight", _signed("weight jump", _BITS)), ("input", _signed("input jump", 2 * _BITS))),
+    (("output", _signed("output jump", 0)), ("y", _signed("y jump", _BITS)), ("x", _signed("x jump", 2 * _BITS))),
+)
+"""What an execute command's loop adds to each address, by word."""
 
 
 @dataclass(frozen=True)
@@ -59,50 +159,74 @@ def jumps(loops: Sequence[NestLoop], name: str) -> list[int]:
     return found
 
 
-def field(value: int | Integers, first: int, bits: int = _BITS) -> Words:
-    """Return a value, negative or not, in the bits of a word from `first` on."""
-    masked = np.asarray(value, dtype=np.int64) & ((1 << bits) - 1)
-    return np.asarray(masked.astype(np.uint64) << np.uint64(first))
+@dataclass(frozen=True)
+class Conversion:
+    """What a store command does to the sums: `raw` leaves them as they are."""
+
+    raw: bool = False
+    relu: bool = False
+    shift: int = 0
+    scale: int = 1
+
+    def packed(self) -> Words:
+        """Return its bits of word 0."""
+        done = RELU.packed(self.relu) | SHIFT.packed(self.shift) | SCALE.packed(self.scale)
+        return _FLAG.packed(True) if self.raw else done
 
 
-def _matrix(n: int, opcode: int, loops: int, ranges: Sequence[tuple[Integers, Integers]]) -> Words:
-    words = np.zeros((n, HEADER + 2 * loops), dtype=np.uint64)
-    words[:, 0] = opcode | loops << 4
+def _matrix(n: int, opcode: int, loops: Words, count: int, ranges: Sequence[tuple[Integers, Integers]]) -> Words:
+    words = np.zeros((n, HEADER + 2 * count), dtype=np.uint64)
+    words[:, 0] = _OPCODE.packed(opcode) | loops
     for number, (first, end) in enumerate(ranges):
-        words[:, 1 + number] = field(first, 0) | field(end, _BITS)
+        words[:, 1 + number] = _FROM.packed(first) | _TO.packed(end)
     return words
 
 
-def moves(
-    opcode: int,
-    loops: Sequence[NestLoop],
-    run: int,
-    rows: Integers,
-    addresses: Integers,
-    ranges: Sequence[tuple[Integers, Integers]],
-    flags: int = 0,
-) -> Words:
-    """Return load or store commands, one per row and address, shape [n, words].
+@dataclass(frozen=True)
+class Moves:
+    """Rows that move between DRAM and a memory on chip, by n commands of one loop nest.
 
-    Args:
-        opcode: `LOAD` or `STORE`.
+    Attributes:
         loops: over runs, the innermost first, with the deltas `row` and `address`.
         run: rows that lie together.
         rows: first row in the scratchpad or accumulator, shape [n].
         addresses: in DRAM, bytes, shape [n].
         ranges: rows that hazards watch: scratchpad a and b, accumulator; from and to, each [n].
-        flags: of word 0 from bit 8 on.
     """
-    words = _matrix(len(rows), opcode, len(loops), ranges)
-    words[:, 0] |= np.uint64(flags << 8)
-    words[:, 4] = field(rows, 0) | field(run, _BITS)
-    words[:, 5] = field(addresses, 0, 32)
-    for number, (loop, row, address) in enumerate(
-        zip(loops, jumps(loops, "row"), jumps(loops, "address"), strict=True)
-    ):
-        words[:, HEADER + 2 * number] = field(loop.count - 1, 0) | field(row, _BITS, 32)
-        words[:, HEADER + 2 * number + 1] = field(address, 0, 32)
-    return words
+
+    loops: Sequence[NestLoop]
+    run: int
+    rows: Integers
+    addresses: Integers
+    ranges: Sequence[tuple[Integers, Integers]]
+
+    def loads(self, *, to_accumulator: bool = False) -> Words:
+        """Return load commands, shape [n, words].
+
+        Raises:
+            FieldError: if a value does not fit its field.
+        """
+        return self._words(LOAD, _FLAG.packed(to_accumulator))
+
+    def stores(self, conversion: Conversion) -> Words:
+        """Return store commands, shape [n, words].
+
+        Raises:
+            FieldError: if a value does not fit its field.
+        """
+        return self._words(STORE, conversion.packed())
+
+    def _words(self, opcode: int, flags: Words) -> Words:
+        loops = self.loops
+        words = _matrix(len(self.rows), opcode, _MOVE_LOOPS.packed(len(loops)), len(loops), self.ranges)
+        words[:, 0] |= flags
+        words[:, 4] = _ROW.packed(self.rows) | _RUN.packed(self.run)
+        words[:, 5] = _ADDRESS.packed(self.addresses)
+        by_loop = zip(loops, jumps(loops, "row"), jumps(loops, "address"), strict=True)
+        for number, (loop, row, address) in enumerate(by_loop):
+            words[:, HEADER + 2 * number] = _REPEATS.packed(loop.count - 1) | _ROW_JUMP.packed(row)
+            words[:, HEADER + 2 * number + 1] = _ADDRESS_JUMP.packed(address)
+        return words
 
 
 @dataclass(frozen=True)
@@ -134,18 +258,22 @@ def executes(
         channels: of a step of the output-stationary array.
         these: what varies.
         ranges: rows that hazards watch: inputs, weights, accumulator; from and to, each [n].
+
+    Raises:
+        FieldError: if a value does not fit its field.
     """
-    words = _matrix(len(these.inputs), EXECUTE, len(loops), ranges)
-    words[:, 0] |= field(these.fresh, 8, 1)
-    words[:, 4] = field(these.inputs, 0) | field(these.weights, _BITS) | field(these.outputs, 2 * _BITS)
-    words[:, 5] = field(these.y, 0) | field(these.x, _BITS)
-    words[:, 6] = field(these.height, 0) | field(these.width, _BITS)
-    words[:, 7] = np.uint64(sum(mask << (MOST_LOOPS * place) for place, mask in enumerate([*masks, channels])))
-    by_name = {name: jumps(loops, name) for name in ("weight", "input", "output", "y", "x")}
+    words = _matrix(len(these.inputs), EXECUTE, _EXECUTE_LOOPS.packed(len(loops)), len(loops), ranges)
+    words[:, 0] |= _FLAG.packed(these.fresh)
+    words[:, 4] = _INPUT.packed(these.inputs) | _WEIGHT.packed(these.weights) | _OUTPUT.packed(these.outputs)
+    words[:, 5] = _Y.packed(these.y) | _X.packed(these.x)
+    words[:, 6] = _HEIGHT.packed(these.height) | _WIDTH.packed(these.width)
+    words[:, 7] = _CHANNELS.packed(channels)
+    for held, mask in zip(_MASKS, masks, strict=True):
+        words[:, 7] |= held.packed(mask)
     for number, loop in enumerate(loops):
-        first, second = HEADER + 2 * number, HEADER + 2 * number + 1
-        words[:, first] = field(loop.count - 1, 0) | field(by_name["weight"][number], _BITS)
-        words[:, first] |= field(by_name["input"][number], 2 * _BITS)
-        words[:, second] = field(by_name["output"][number], 0) | field(by_name["y"][number], _BITS)
-        words[:, second] |= field(by_name["x"][number], 2 * _BITS)
+        words[:, HEADER + 2 * number] = _REPEATS.packed(loop.count - 1)
+    for place, fields in enumerate(_JUMPS):
+        for name, held in fields:
+            for number, jump in enumerate(jumps(loops, name)):
+                words[:, HEADER + 2 * number + place] |= held.packed(jump)
     return words

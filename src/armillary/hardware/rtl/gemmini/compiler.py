@@ -15,7 +15,7 @@ A block is as wide as the mapping unrolls its dimension; the rest of a row is ze
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import prod
 
 import numpy as np
@@ -23,25 +23,30 @@ import numpy as np
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import RELEVANT, Loop, Mapping, loop_bounds
 from armillary.hardware.rtl.gemmini.commands import (
+    ADDRESS_BITS,
     LIMIT,
-    LOAD,
     MOST_LOOPS,
-    STORE,
+    RELU,
+    SCALE,
+    SHIFT,
+    Conversion,
     Executes,
+    Field,
+    FieldError,
     Integers,
+    Moves,
     NestLoop,
     Words,
     executes,
     merged,
-    moves,
 )
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 MOST_TILES = 1 << 19
+MOST_DRAM_BYTES = 1 << ADDRESS_BITS
 _REDUCED = "CRS"
-_TO_ACCUMULATOR, _RAW, _RELU = 1, 1, 2
 
 
 class RefusedError(TooSmallError):
@@ -55,21 +60,42 @@ class RefusedError(TooSmallError):
 
 @dataclass(frozen=True)
 class Padding:
-    """Zeros around the input that are not in memory, per side, in pixels."""
+    """Zeros around the input that are not in memory, per side, in pixels.
+
+    Raises:
+        FieldError: if a side is negative, or more than a command's coordinates hold.
+    """
 
     top: int = 0
     left: int = 0
     bottom: int = 0
     right: int = 0
 
+    def __post_init__(self) -> None:
+        for side in fields(self):
+            Field(f"padding {side.name}", 0, largest=LIMIT - 1).check(getattr(self, side.name))
+
 
 @dataclass(frozen=True)
 class Requantization:
-    """How sums become bytes: sum * scale / 2^shift, rounded half up, saturated, at least 0 with `relu`."""
+    """How sums become bytes: sum * scale / 2^shift, rounded half up, saturated, at least 0 with `relu`.
+
+    Attributes:
+        scale: 1 to 65535.
+        shift: 0 to 63.
+        relu: whether.
+
+    Raises:
+        FieldError: if a value is not one that a store command holds.
+    """
 
     scale: int = 1
     shift: int = 0
     relu: bool = False
+
+    def __post_init__(self) -> None:
+        for held in (SCALE, SHIFT, RELU):
+            held.check(getattr(self, held.name))
 
 
 @dataclass(frozen=True)
@@ -140,7 +166,8 @@ def compile_layer(
         requantization: of the outputs.
 
     Raises:
-        RefusedError: if a memory, the array or the loop nest is too small; names it, and what is needed.
+        RefusedError: if a memory, the array, the loop nest or a command's field is too small; names it, and what is
+            needed.
         ArmillaryError: if this is no mapping of the layer onto the hierarchy.
     """
     hierarchy = accelerator.hierarchy()
@@ -149,7 +176,11 @@ def compile_layer(
         raise ArmillaryError(f"layer {layer.name}: {faults[0]}")
     if mapping.imperfect:
         raise ArmillaryError(f"layer {layer.name}: {mapping} has remainders; the accelerator runs perfect factors only")
-    return _Compiler(layer, mapping, accelerator, padding or Padding(), requantization or Requantization()).program()
+    compiler = _Compiler(layer, mapping, accelerator, padding or Padding(), requantization or Requantization())
+    try:
+        return compiler.program()
+    except FieldError as fault:
+        raise RefusedError(layer, f"command field {fault.name}", fault.value, fault.most, str(fault)) from None
 
 
 class _Compiler:
@@ -219,9 +250,6 @@ class _Compiler:
         self.weight_counts = (held["G"], held["K"] // self.kx, held["R"], held["S"], held["C"])
         self.output_counts = (inner["G"], inner["K"] // self.kx, inner["N"], inner["P"], inner["Q"])
         rows_i, rows_w, rows_o = map(prod, (self.input_counts, self.weight_counts, self.output_counts))
-        longest = max(self.inputs.counts[3:])
-        if longest >= LIMIT:
-            raise RefusedError(self.layer, "pixels along an axis", longest, LIMIT - 1)
         room, sums = self.accelerator.scratchpad_rows, self.accelerator.accumulator_rows
         if rows_i + rows_w > room:
             what = f"{rows_i:,} of inputs and {rows_w:,} of weights"
@@ -241,12 +269,15 @@ class _Compiler:
         if tiles > MOST_TILES:
             raise RefusedError(self.layer, "execute commands", tiles, MOST_TILES, "a tile of the accumulator each")
         sequence = _Sequence(self, outer, tiles)
+        dram_bytes = _aligned(self.partial.end if sequence.spills else self.outputs.end, 64)
+        if dram_bytes > MOST_DRAM_BYTES:
+            raise RefusedError(self.layer, "DRAM bytes", dram_bytes, MOST_DRAM_BYTES, f"{ADDRESS_BITS}-bit addresses")
         return Program(
             words=sequence.words(),
             inputs=self.inputs,
             weights=self.weights,
             outputs=self.outputs,
-            dram_bytes=_aligned(self.partial.end if sequence.spills else self.outputs.end, 64),
+            dram_bytes=dram_bytes,
             channel_block=self.cx,
             output_block=self.kx,
             tiles=tiles,
@@ -400,7 +431,7 @@ class _Sequence:
             loops, run = _moved(counts, (g, cb, n, h, w), c.input_counts)
             to = base[some] + top[some] * c.width + left[some]
             ranges = [(base[some], base[some] + c.input_rows), _none(some), _none(some)]
-            found.append((which[some] * 8, moves(LOAD, loops, run, to, address[some], ranges)))
+            found.append((which[some] * 8, Moves(loops, run, to, address[some], ranges).loads()))
         return found
 
     def _load_weights(self) -> list[tuple[Integers, Words]]:
@@ -413,26 +444,23 @@ class _Sequence:
         )  # fmt: skip
         loops, run = _moved(c.weight_counts, c.weights.strides, c.weight_counts)
         ranges = [(base, base + c.weight_rows), _none(which), _none(which)]
-        return [(which * 8 + 1, moves(LOAD, loops, run, base, address, ranges))]
+        return [(which * 8 + 1, Moves(loops, run, base, address, ranges).loads())]
 
-    def _sums(
-        self, shape: Shape, which: Integers
-    ) -> tuple[list[NestLoop], int, Integers, Integers, list[tuple[Integers, Integers]]]:
-        """Return loops, run, rows, addresses and ranges to move tiles between the accumulator and DRAM."""
+    def _sums(self, shape: Shape, which: Integers) -> Moves:
+        """Return how tiles move between the accumulator and DRAM."""
         c = self.c
         base = self.buffer_o[which] * c.output_rows
         at = {d: self.origin[d][which] + self.inside[d][which] for d in RELEVANT["O"]}
         g, kb, n, p, q = shape.strides
         address = shape.address + at["G"] * g + at["K"] // c.kx * kb + at["N"] * n + at["P"] * p + at["Q"] * q
         loops, run = _moved(c.output_counts, shape.strides, c.output_counts)
-        return loops, run, base, address, [_none(which), _none(which), (base, base + c.output_rows)]
+        return Moves(loops, run, base, address, [_none(which), _none(which), (base, base + c.output_rows)])
 
     def _load_sums(self) -> list[tuple[Integers, Words]]:
         which = np.flatnonzero(self.enters & ~self.first_visit)
         if not len(which):
             return []
-        loops, run, rows, addresses, ranges = self._sums(self.c.partial, which)
-        return [(which * 8 + 2, moves(LOAD, loops, run, rows, addresses, ranges, _TO_ACCUMULATOR))]
+        return [(which * 8 + 2, self._sums(self.c.partial, which).loads(to_accumulator=True))]
 
     def _execute(self) -> list[tuple[Integers, Words]]:
         c, inside = self.c, self.inside
@@ -465,12 +493,11 @@ class _Sequence:
 
     def _store(self) -> list[tuple[Integers, Words]]:
         q, found = self.c.requantization, []
-        done = (_RELU if q.relu else 0) | q.shift << 8 | q.scale << 24
-        for last, shape, flags in ((True, self.c.outputs, done), (False, self.c.partial, _RAW)):
+        done = Conversion(relu=q.relu, shift=q.shift, scale=q.scale)
+        for last, shape, conversion in ((True, self.c.outputs, done), (False, self.c.partial, Conversion(raw=True))):
             which = np.flatnonzero(self.leaves & (self.last_visit == last))
             if len(which):
-                loops, run, rows, addresses, ranges = self._sums(shape, which)
-                found.append((which * 8 + 4, moves(STORE, loops, run, rows, addresses, ranges, flags)))
+                found.append((which * 8 + 4, self._sums(shape, which).stores(conversion)))
         return found
 
 

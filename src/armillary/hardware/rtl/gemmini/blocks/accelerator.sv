@@ -47,7 +47,7 @@ module accelerator #(
     output logic                   has_next,    // the execute unit has a command that it has not taken
     output logic [            2:0] stuck,       // units whose full queue keeps further commands back
     output logic                   ended,       // the last command has come
-    output logic [          191:0] elaborated   // the parameters and what follows from them
+    output logic [          383:0] elaborated   // the parameters and what follows from them, 32 bits each
 );
   localparam int WIDTH = 18;
   localparam int LOOPS = 12;
@@ -61,9 +61,9 @@ module accelerator #(
   localparam int SP = $clog2(SCRATCHPAD_ROWS);
   localparam int ACC = $clog2(ACCUMULATOR_ROWS);
   assign elaborated = {
-    16'(ACCUMULATOR_ROWS), 16'(SCRATCHPAD_ROWS), 16'(PITCH),
-    16'(QUEUE_DEPTH), 16'(OUTSTANDING), 16'(BURST_ROWS), 16'(BUS_BYTES), 16'(ACCUMULATOR_BANKS),
-    16'(ACCUMULATOR_KIB), 16'(SCRATCHPAD_BANKS), 16'(SCRATCHPAD_KIB), 16'(DIM)
+    32'(ACCUMULATOR_ROWS), 32'(SCRATCHPAD_ROWS), 32'(PITCH),
+    32'(QUEUE_DEPTH), 32'(OUTSTANDING), 32'(BURST_ROWS), 32'(BUS_BYTES), 32'(ACCUMULATOR_BANKS),
+    32'(ACCUMULATOR_KIB), 32'(SCRATCHPAD_BANKS), 32'(SCRATCHPAD_KIB), 32'(DIM)
   };
 
   // A command is put together word by word, then goes to its unit's queue.

@@ -27,12 +27,15 @@ module systolic_array #(
 
   always_ff @(posedge clk) begin
     on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], request};
-    // The last result may still be asked for in the cycle in which another block begins, so requests go first.
-    if (request) array_result(request_first);
-    if (in_valid) array_outer(in_begins, in_column, weight_row);
-    if (on_the_way[LATENCY-2]) begin
-      array_sums(next);
-      sums <= next;
+    // The model keeps count of rows, so nothing that comes before the reset may reach it.
+    if (!reset) begin
+      // The last result may still be asked for in the cycle in which another block begins, so requests go first.
+      if (request) array_result(request_first);
+      if (in_valid) array_outer(in_begins, in_column, weight_row);
+      if (on_the_way[LATENCY-2]) begin
+        array_sums(next);
+        sums <= next;
+      end
     end
   end
 endmodule

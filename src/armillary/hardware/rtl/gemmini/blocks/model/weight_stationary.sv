@@ -26,12 +26,15 @@ module systolic_array #(
 
   always_ff @(posedge clk) begin
     on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], in_valid};
-    // A row that begins a tile takes the weights that came before, so it goes before those of this cycle.
-    if (in_valid) array_multiply(in_begins, in_row);
-    if (weight_valid) array_weights(weight_first, weight_row);
-    if (on_the_way[LATENCY-2]) begin
-      array_sums(next);
-      sums <= next;
+    // The model keeps count of rows, so nothing that comes before the reset may reach it.
+    if (!reset) begin
+      // A row that begins a tile takes the weights that came before, so it goes before those of this cycle.
+      if (in_valid) array_multiply(in_begins, in_row);
+      if (weight_valid) array_weights(weight_first, weight_row);
+      if (on_the_way[LATENCY-2]) begin
+        array_sums(next);
+        sums <= next;
+      end
     end
   end
 endmodule
