@@ -15,7 +15,7 @@ from cost_model import test_cost, test_remainders
 WIDTHS = st.none() | st.builds(
     Bits, W=st.integers(1, 16), I=st.integers(1, 16), P=st.integers(8, 32), O=st.integers(1, 16)
 )
-UNLIMITED = {"capacity_words": None, "fanout": (64, 64)}
+UNLIMITED = {"capacity_words": None, "fanout": (300, 300)}
 
 
 def agrees(hierarchies, layers, mappings):

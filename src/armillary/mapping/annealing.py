@@ -22,6 +22,7 @@ _HOT, _COLD = 0.6, 0.005
 _PERFECT_UNTIL = 0.85
 _COLD_FROM = 0.9
 _SAME = 1e-3
+_WORTH_AN_ISLAND = 4_000
 
 
 def anneal(judge: Judge, rng: np.random.Generator) -> str:
@@ -32,8 +33,7 @@ def anneal(judge: Judge, rng: np.random.Generator) -> str:
     """
     cycle, best = 0, np.inf
     while not judge.over:
-        rows, rounds, each = _size(judge, STEPS[min(cycle, len(STEPS) - 1)])
-        score = _cycle(judge, rng, rows, rounds, each)
+        score = _cycle(judge, rng, STEPS[min(cycle, len(STEPS) - 1)])
         cycle += 1
         again = cycle > 1 and abs(score - best) < _SAME
         if judge.budget is None and (again or cycle == len(STEPS)):
@@ -42,23 +42,13 @@ def anneal(judge: Judge, rng: np.random.Generator) -> str:
     return "budget"
 
 
-def _size(judge: Judge, steps: int) -> tuple[int, int, int]:
-    """Return rows, rounds and steps per round of the next cycle, which ends with the budget if that is short."""
-    left = judge.left
-    whole = ROWS * ROUNDS * steps
-    if left is None or left >= 2 * whole:
-        return ROWS, ROUNDS, steps
-    rows = int(np.clip(left // 300, 1, ROWS // ISLAND)) * ISLAND
-    most = 1 if judge.stopwise else steps * 2
-    each = int(np.clip(left // (rows * ROUNDS), 1, most))
-    return rows, max(1, left // (rows * each)), each
-
-
-def _cycle(judge: Judge, rng: np.random.Generator, size: int, rounds: int, steps: int) -> float:
+def _cycle(judge: Judge, rng: np.random.Generator, steps: int) -> float:
     """Let a new population cool and return its best score."""
+    size = ROWS if judge.left is None else int(np.clip(judge.left // _WORTH_AN_ISLAND, 1, ROWS // ISLAND)) * ISLAND
     genes = judge.space.random(size, rng)
     genes[:1] = judge.space.outermost()
     rows = judge.judge(genes[: judge.left], soften=True)
+    rounds, steps = _pace(judge, len(rows.genes), steps)
     seeds = rng.integers(1 << 30, size=rounds)
     best = float(rows.scores.min())
     for number in range(rounds):
@@ -71,6 +61,15 @@ def _cycle(judge: Judge, rng: np.random.Generator, size: int, rounds: int, steps
         best = min(best, float(rows.scores.min()))
         _select(rows)
     return best
+
+
+def _pace(judge: Judge, size: int, steps: int) -> tuple[int, int]:
+    """Return rounds and steps per round of a population, which cools within the budget if that is short."""
+    left = judge.left
+    if left is None or left >= 2 * size * ROUNDS * steps:
+        return ROUNDS, steps
+    each = int(np.clip(left // (size * ROUNDS), 1, 1 if judge.stopwise else 2 * steps))
+    return left // (size * each), each
 
 
 def _select(rows: Rows) -> None:

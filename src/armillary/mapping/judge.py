@@ -24,7 +24,7 @@ from armillary.types import ArmillaryError
 
 Fits = Callable[[MappingBatch], NDArray[np.bool_]]
 OnProgress = Callable[[int, int], None]
-_AS_GIVEN, _NEW, _SOFTENED = range(3)
+_ATTEMPTS = 400
 
 
 class NoLegalMappingError(ArmillaryError):
@@ -151,16 +151,18 @@ class Judge:
     def judge(self, genes: Genes, *, soften: bool = False) -> Rows:
         """Return rows with what they cost; with `soften`, those that do not fit lose factors until they do."""
         rows = Rows.of(genes)
-        self._walk(rows, steps=0, heat=0.0, seed=len(genes) + self.evaluated, fresh=_SOFTENED if soften else _NEW)
+        most = _ATTEMPTS if self.left is None else min(_ATTEMPTS, self.left // max(1, len(genes)))
+        attempts = max(1, most) if soften else 1
+        self._walk(rows, steps=0, heat=0.0, seed=len(genes) + self.evaluated, attempts=attempts)
         return rows
 
     def walk(self, rows: Rows, steps: int, heat: float, seed: int, *, perfect: int = 0) -> None:
         """Let rows take random steps; see `genes.walk`. The first `perfect` rows keep to factors that divide."""
-        self._walk(rows, steps, heat, seed, _AS_GIVEN, perfect)
+        self._walk(rows, steps, heat, seed, 0, perfect)
 
-    def _walk(self, rows: Rows, steps: int, heat: float, seed: int, fresh: int, perfect: int = 0) -> None:
+    def _walk(self, rows: Rows, steps: int, heat: float, seed: int, attempts: int, perfect: int = 0) -> None:
         before = Rows(rows.genes.copy(), rows.scores.copy(), rows.costs.copy())
-        plan = (steps, heat, seed, fresh)
+        plan = (steps, heat, seed, attempts)
         size = len(rows.genes)
 
         def work(place: int) -> tuple[int, int]:

@@ -20,7 +20,6 @@ from armillary.hardware.hierarchy import DIMENSIONS
 TEMPORAL, ON_X, ON_Y = range(3)
 _D = len(DIMENSIONS)
 _EDP, _DELAY, _ENERGY = range(3)
-_ATTEMPTS = 400
 _TIES = 1e-6  # of two mappings equally fast the one with less energy is better, and the other way round
 
 
@@ -361,23 +360,24 @@ def walk(genes, others, first, last, space, room, scores, costs, plan):
         room: flow and nest to work in.
         scores: of the rows, shape [n]; changed.
         costs: delay and energy of the rows, shape [n, 2]; changed.
-        plan: steps of each row, heat, seed, and whether rows are new: 1 judges them, 2 also halves factors of those
-            that do not fit until they do.
+        plan: steps of each row, heat, seed, and attempts at rows that are new: the first judges a row, further ones
+            halve factors of one that does not fit until it does. 0 for rows that have their scores.
 
     Returns:
         how many mappings were looked at, and how many of them fit.
     """
     rules, bounds, chip, work, goal = space
     flow, nest = room
-    steps, heat, seed, fresh = plan
+    steps, heat, seed, attempts = plan
+    if not len(rules.free):
+        attempts = min(attempts, 1)
     factors, lasts = np.ones(len(rules.level), np.int64), np.ones(len(rules.level), np.int64)
     trial, cost = np.empty(genes.shape[1], np.int64), np.empty(2)
     looked = legal = 0
     for i in range(first, last):
         np.random.seed((seed * 1_000_003 + i * 7919) % 4_294_967_291)
         trial[:] = genes[i]
-        attempts = 0 if fresh == 0 else _ATTEMPTS if fresh == 2 and len(rules.free) else 1
-        if fresh:
+        if attempts:
             scores[i] = costs[i, 0] = costs[i, 1] = np.inf
         for step in range(attempts + steps):
             if step >= attempts:

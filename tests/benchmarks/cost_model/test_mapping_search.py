@@ -126,7 +126,7 @@ def test_without_peers_rows_and_checks_are_ours_and_a_note_tells_how_to_get_them
     assert {row["hierarchy"] for row in result.rows} == set(mapping_search._QUICK)
     assert {frozenset(row) for row in result.rows} == {frozenset(result.rows[0])}
     one = next(row for row in result.rows if row["layer"] == "gemm_17" and row["goal"] == "edp")
-    assert one["mappings"] == 200
+    assert 150 < one["mappings"] <= 200
     assert one["10 x budget"] <= one["ours"]
     assert not list(tmp_path.iterdir())
 
