@@ -26,12 +26,17 @@ def compilers(*sources: Path) -> tuple[Decorator, Decorator]:
     Args:
         sources: files, or folders of such, with the function and with all compiled ones that it calls.
     """
+    folder = str(folder_of(*sources))
+    return partial(_compile, folder), partial(_compile, folder, forceinline=True)
+
+
+def folder_of(*sources: Path) -> Path:
+    """Return where the machine code of functions in these files is kept."""
     digest = hashlib.sha256(numba.__version__.encode())
     for source in sources:
         for file in sorted(source.glob("*.py")) if source.is_dir() else [source]:
             digest.update(file.read_bytes())
-    folder = str(cache_folder("numba") / digest.hexdigest()[:16])
-    return partial(_compile, folder), partial(_compile, folder, forceinline=True)
+    return cache_folder("numba") / digest.hexdigest()[:16]
 
 
 def _compile(folder: str, function: Callable[..., Any], **options: Any) -> Callable[..., Any]:

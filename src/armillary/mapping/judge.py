@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.compiled import folder_of
 from armillary.cores import available
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.kernel.nest import Array, room
@@ -19,7 +20,7 @@ from armillary.cost_model.packed import chips_of, first_chip, first_work, mappin
 from armillary.hardware.mapping import Mapping
 from armillary.mapping.genes import Genes, GeneSpace, blank, bounds_of
 from armillary.mapping.goals import GOALS, Goal
-from armillary.mapping.walk import walk
+from armillary.mapping.walk import SOURCES, walk
 from armillary.types import ArmillaryError
 
 Fits = Callable[[MappingBatch], NDArray[np.bool_]]
@@ -124,7 +125,7 @@ class Judge:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Have a thread per core."""
-        _compiled()
+        prepare()
         with ThreadPoolExecutor(len(self._rooms)) as self._pool:
             yield
 
@@ -254,8 +255,13 @@ class Judge:
         return f"{name}: {worst} is exceeded most often, by {over[worst]:.0%} of random mappings"
 
 
+def is_prepared() -> bool:
+    """Return whether the kernel was compiled on this machine before."""
+    return any(folder_of(*SOURCES).rglob("walk.walk*.nbi"))
+
+
 @lru_cache(maxsize=1)
-def _compiled() -> None:
+def prepare() -> None:
     """Have the kernel compiled, or read from the cache, before several threads ask for it."""
     from armillary.hardware.hierarchy import Hierarchy, Level
     from armillary.workloads.layer import Layer

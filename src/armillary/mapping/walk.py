@@ -57,7 +57,8 @@ class Rules(NamedTuple):
     perfect: bool
 
 
-_compiled, _ = compilers(Path(__file__), Path(kernel.__file__).parent)
+SOURCES = (Path(__file__), Path(kernel.__file__).parent)
+_compiled, _ = compilers(*SOURCES)
 
 
 @_compiled

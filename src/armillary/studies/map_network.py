@@ -19,6 +19,7 @@ from armillary.hardware.hierarchy import Hierarchy, load_hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.timeloop import load_architecture, load_mapping, load_problem
 from armillary.mapping.goals import Goal, Method
+from armillary.mapping.judge import is_prepared, prepare
 from armillary.mapping.search import Found, NoLegalMappingError, search
 from armillary.types import ArmillaryError, Failure
 from armillary.workloads.layer import Layer, LayerUse, Workload
@@ -76,6 +77,10 @@ def map_by_search(
     Raises:
         ArmillaryError: if the method, the goal or the budget is not allowed.
     """
+    if not is_prepared():
+        on_progress("compiling the search, once per machine", 0, 1)
+        prepare()
+        on_progress("compiling the search, once per machine", 1, 1)
     known: dict[Layer, Found | NoLegalMappingError] = {}
     found = []
     for number, use in enumerate(workload.layers):

@@ -81,7 +81,7 @@ def _batch(uses: tuple[LayerUse, ...], n: int, compiled: bool, seed: int) -> dic
         seconds += time.perf_counter() - start
         legal += int(found.feasible.sum())
         done += len(found.feasible)
-    kind = "compiled" if compiled else "eager"
+    kind = "compiled" if compiled else "one by one"
     return _row(f"{kind}, {legal / done:.1%} legal", done / seconds, done, seconds)
 
 

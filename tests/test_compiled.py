@@ -1,0 +1,35 @@
+from pathlib import Path
+
+from armillary.compiled import compilers, folder_of
+
+
+def test_a_change_in_any_source_is_compiled_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARMILLARY_CACHE", str(tmp_path / "cache"))
+    own, called = tmp_path / "own.py", tmp_path / "called"
+    called.mkdir()
+    own.write_text("a = 1\n")
+    (called / "inner.py").write_text("b = 1\n")
+    before = folder_of(own, called)
+    assert before == folder_of(own, called)
+    (called / "inner.py").write_text("b = 2\n")
+    assert folder_of(own, called) != before
+
+
+def test_machine_code_is_kept_in_the_users_cache_and_numbas_own_folder_is_left_alone(tmp_path, monkeypatch):
+    from numba import config
+
+    monkeypatch.setenv("ARMILLARY_CACHE", str(tmp_path))
+    before = config.CACHE_DIR
+    compiled, inlined = compilers(Path(__file__))
+
+    @inlined
+    def doubled(x):
+        return 2 * x
+
+    @compiled
+    def twice_and_one(x):
+        return doubled(x) + 1
+
+    assert twice_and_one(3) == 7
+    assert config.CACHE_DIR == before
+    assert list(tmp_path.rglob("*.nbi"))
