@@ -31,5 +31,5 @@ def test_machine_code_is_kept_in_the_users_cache_and_numbas_own_folder_is_left_a
         return doubled(x) + 1
 
     assert twice_and_one(3) == 7
-    assert config.CACHE_DIR == before
+    assert before == config.CACHE_DIR
     assert list(tmp_path.rglob("*.nbi"))
