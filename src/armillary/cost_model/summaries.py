@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from functools import cache
 from os import environ
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from armillary.cores import available, ranges
+from armillary.cores import ranges, workers
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.cost import Summary, batch_costs, summary
 from armillary.cost_model.kernel.judge import judge_some
@@ -83,8 +82,8 @@ def _one_by_one(hierarchies: HierarchyBatch, layers: LayerBatch, mappings: Mappi
 
     parts = ranges(n, _AT_ONCE)
     work(*parts[0])  # which compiles the kernel, where that is needed, once
-    with ThreadPoolExecutor(available()) as pool:
-        list(pool.map(lambda part: work(*part), parts[1:]))
+    with workers(mappings.temporal.device) as share:
+        share(work, parts[1:])
     delay, energy = (torch.from_numpy(costs[:, i].copy()) for i in (0, 1))
     return Summary(delay, energy, torch.from_numpy(fits), torch.ones(n, dtype=torch.bool))
 

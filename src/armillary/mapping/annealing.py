@@ -68,7 +68,7 @@ def _pace(judge: Judge, size: int, steps: int) -> tuple[int, int]:
     left = judge.left
     if left is None or left >= 2 * size * ROUNDS * steps:
         return ROUNDS, steps
-    each = int(np.clip(left // (size * ROUNDS), 1, 1 if judge.stopwise else 2 * steps))
+    each = int(np.clip(left // (size * ROUNDS), 1, 1 if judge.stepwise else 2 * steps))
     return left // (size * each), each
 
 

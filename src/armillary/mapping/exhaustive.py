@@ -50,7 +50,6 @@ class Enumeration:
                 f"too many to exhaust; at most {MOST:,} are, bound them with the levels' rules, or ask for perfect "
                 "factors only"
             )
-        self.splits = count
 
     def _splits_of(self, d: int) -> list[tuple[int, ...]]:
         """Return every way to split a dimension over its slots, innermost first."""

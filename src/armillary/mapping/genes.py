@@ -1,4 +1,4 @@
-"""The mappings of a layer onto a hierarchy as short rows of whole numbers, and random steps between them.
+"""The mappings of a layer onto a hierarchy as short rows of whole numbers; `walk` takes steps between them.
 
 A row holds the factor that each loop would like (all but the outermost over a dimension, which takes what is left),
 the order of each level's temporal loops, and what each level keeps. Every row is a mapping of the layer: from the
@@ -54,8 +54,8 @@ class GeneSpace:
     @property
     def is_point(self) -> bool:
         """Whether there is nothing to choose: no factor, no order, no bypass."""
-        orders = any(len(self._ordered(level)) > 1 for level in self.levels)
-        return not len(self.rules.free) and not orders and not self.rules.choice.any()
+        rules = self.rules
+        return not len(rules.free) and not (rules.turning > 1).any() and not rules.choice.any()
 
     def _rules(self) -> Rules:
         slots = [self._slots(d) for d in DIMENSIONS]
@@ -162,7 +162,8 @@ class GeneSpace:
 
     def mapping(self, gene: Genes) -> Mapping:
         """Return the mapping of one row, shape [width]; loops that do not turn are left out."""
-        nests, _ = self.nests(gene[None])
+        orders = gene[self.slots : -len(self.levels)].reshape(-1, _D).tolist()
+        held = gene[-len(self.levels) :].tolist()
         factors, lasts, chain = self._chain(gene)
         levels = []
         for number in range(len(self.levels) - 1, -1, -1):
@@ -171,13 +172,10 @@ class GeneSpace:
                 if self.rules.level[slot] == number and factors[slot] > 1:
                     kind, residual = int(self.rules.kind[slot]), lasts[slot] % factors[slot]
                     loops[kind][d] = Loop(DIMENSIONS[d], factors[slot], ("", "X", "Y")[kind], residual)
-            outer_first = nests.order[0, number, ::-1].astype(int).tolist()
-            temporal = tuple(loops[TEMPORAL][d] for d in outer_first if d in loops[TEMPORAL])
+            temporal = tuple(loops[TEMPORAL][d] for d in reversed(orders[number]) if d in loops[TEMPORAL])
             spatial = (*loops[ON_X].values(), *loops[ON_Y].values())
-            held = nests.keeps[0, number].astype(bool).tolist()
-            levels.append(
-                LevelMapping("".join(t for t, kept in zip(TENSORS, held, strict=True) if kept), temporal, spatial)
-            )
+            keeps = "".join(t for t in TENSORS if held[number] & _bits(t))
+            levels.append(LevelMapping(keeps, temporal, spatial))
         return Mapping(tuple(levels))
 
     def _chain(self, gene: Genes) -> tuple[list[int], list[int], list[int]]:

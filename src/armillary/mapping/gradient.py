@@ -18,7 +18,8 @@ from torch import Tensor
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.cost import batch_costs
 from armillary.hardware.hierarchy import DIMENSIONS
-from armillary.mapping.mapspace import ON_Y, TEMPORAL, MapSpace
+from armillary.mapping.mapspace import MapSpace
+from armillary.mapping.walk import ON_Y, TEMPORAL
 
 Judge = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 

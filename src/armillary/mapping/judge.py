@@ -19,7 +19,7 @@ from armillary.cost_model.kernel.nest import Array, room
 from armillary.cost_model.packed import chips_of, first_chip, first_work, mappings_of, works_of
 from armillary.hardware.mapping import Mapping
 from armillary.mapping.genes import Genes, GeneSpace, blank, bounds_of
-from armillary.mapping.goals import GOALS, Goal
+from armillary.mapping.goals import GOALS, Goal, value_of
 from armillary.mapping.walk import SOURCES, walk
 from armillary.types import ArmillaryError
 
@@ -130,7 +130,7 @@ class Judge:
             yield
 
     @property
-    def stopwise(self) -> bool:
+    def stepwise(self) -> bool:
         """Whether rows must be looked at after each step, as an accelerator judges them, too."""
         return self._fits is not None
 
@@ -158,7 +158,7 @@ class Judge:
         return rows
 
     def walk(self, rows: Rows, steps: int, heat: float, seed: int, *, perfect: int = 0) -> None:
-        """Let rows take random steps; see `genes.walk`. The first `perfect` rows keep to factors that divide."""
+        """Let rows take random steps; see `walk.walk`. The first `perfect` rows keep to factors that divide."""
         self._walk(rows, steps, heat, seed, 0, perfect)
 
     def _walk(self, rows: Rows, steps: int, heat: float, seed: int, attempts: int, perfect: int = 0) -> None:
@@ -207,7 +207,7 @@ class Judge:
 
     def _value(self, best: Rows) -> float:
         delay, energy = best.costs[0].tolist()
-        return float({"edp": delay * energy, "delay": delay, "energy": energy}[self.goal])
+        return value_of(self.goal, delay, energy)
 
     def found(self, *, optimal: bool, stopped: str) -> Found:
         """Return the best.
@@ -267,6 +267,5 @@ def prepare() -> None:
     from armillary.workloads.layer import Layer
 
     tiny = Hierarchy(name="tiny", levels=(Level(name="DRAM", kind="dram"),))
-    Judge(GeneSpace(tiny, Layer("one", "gemm", K=2)), "edp").judge(
-        GeneSpace(tiny, Layer("one", "gemm", K=2)).outermost()
-    )
+    space = GeneSpace(tiny, Layer("one", "gemm", K=2))
+    Judge(space, "edp").judge(space.outermost())

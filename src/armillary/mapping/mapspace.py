@@ -20,11 +20,11 @@ from scipy.stats import qmc
 from armillary.cost_model.batch import MappingBatch
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
 from armillary.hardware.mapping import Axis, LevelMapping, Loop, Mapping, loop_bounds
+from armillary.mapping.walk import ON_X, ON_Y, TEMPORAL
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 _MOST_SPLITS = 2_000_000
-TEMPORAL, ON_X, ON_Y = range(3)
 AXES: tuple[Axis, Axis] = ("X", "Y")
 
 

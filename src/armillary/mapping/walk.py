@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from armillary.compiled import compilers
 from armillary.cost_model import kernel
 from armillary.cost_model.kernel.judge import judge
-from armillary.cost_model.kernel.nest import Nest
+from armillary.cost_model.kernel.nest import nest_of
 from armillary.hardware.hierarchy import DIMENSIONS
 
 TEMPORAL, ON_X, ON_Y = range(3)
@@ -130,19 +130,11 @@ def decode(gene, rules, bounds, nest, factors, lasts):
 
 
 @_compiled
-def _nest_of(nests, i):
-    return Nest(
-        nests.temporal[i], nests.temporal_last[i], nests.spatial[i], nests.spatial_last[i], nests.along_y[i],
-        nests.order[i], nests.order_x[i], nests.order_y[i], nests.keeps[i],
-    )  # fmt: skip
-
-
-@_compiled
 def decode_some(genes, rules, bounds, nests, sound):
     """Put rows' mappings into stacked nests, and whether the rules allow them into `sound`."""
     factors, lasts = np.ones(len(rules.level), np.int64), np.ones(len(rules.level), np.int64)
     for i in range(len(genes)):
-        sound[i] = decode(genes[i], rules, bounds, _nest_of(nests, i), factors, lasts)
+        sound[i] = decode(genes[i], rules, bounds, nest_of(nests, i), factors, lasts)
 
 
 @_compiled

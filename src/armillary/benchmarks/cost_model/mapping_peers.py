@@ -13,7 +13,7 @@ from armillary.benchmarks.parts import Part
 from armillary.cost_model.cost import evaluate
 from armillary.hardware.hierarchy import Hierarchy
 from armillary.hardware.mapping import Mapping as LoopMapping
-from armillary.mapping.goals import Goal
+from armillary.mapping.goals import Goal, value_of
 from armillary.mapping.peers import accelforge, zigzag
 from armillary.mapping.peers.answer import PeerAnswer
 from armillary.mapping.peers.interpreter import interpreter, version_in
@@ -128,7 +128,7 @@ def _costed(answer: PeerAnswer, hierarchy: Hierarchy, layer: Layer, goal: Goal) 
     if failure is not None:
         return Judged(inf, answer.seconds, f"illegal in our model: {failure}")
     delay, energy = float(costs.delay_cycles), float(costs.energy_pj)
-    return Judged({"edp": delay * energy, "delay": delay, "energy": energy}[goal], answer.seconds, answer.lost)
+    return Judged(value_of(goal, delay, energy), answer.seconds, answer.lost)
 
 
 def _peer(name: str, module: Any) -> Peer:

@@ -16,7 +16,7 @@ from armillary.benchmarks.cost_model.utilisation import utilisation_bound
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.cost_model.cost import evaluate
 from armillary.hardware.hierarchy import Hierarchy
-from armillary.mapping.goals import GOALS, Goal
+from armillary.mapping.goals import GOALS, Goal, value_of
 from armillary.mapping.search import Found, NoLegalMappingError, search
 from armillary.studies.map_network import MappedLayer, map_by_search
 from armillary.workloads import zoo
@@ -218,7 +218,7 @@ def _total(mapped: Sequence[MappedLayer], goal: Goal) -> float:
         return inf
     delay = sum(layer.use.count * layer.delay_cycles for layer in mapped)
     energy = sum(layer.use.count * layer.energy_pj for layer in mapped)
-    return {"edp": delay * energy, "delay": delay, "energy": energy}[goal]
+    return value_of(goal, delay, energy)
 
 
 def _network_row(one: Network, asked: Sequence[Peer]) -> dict[str, Any]:

@@ -11,7 +11,21 @@ from pathlib import Path
 import numpy as np
 
 from armillary.compiled import compilers
-from armillary.cost_model.kernel.nest import ROLE_O, ROLE_P, C, Chip, D, Nest, O, R, S, Work, find_loops, rounds, words
+from armillary.cost_model.kernel.nest import (
+    ROLE_O,
+    ROLE_P,
+    C,
+    Chip,
+    D,
+    O,
+    R,
+    S,
+    Work,
+    find_loops,
+    nest_of,
+    rounds,
+    words,
+)
 from armillary.cost_model.kernel.perfect import perfect_flow
 from armillary.cost_model.kernel.short import remainder_flow
 
@@ -154,10 +168,7 @@ def judge_some(nests, chips, work, chip_of, work_of, first, last, flow, out, fit
     """
     for i in range(first, last):
         c, w = i * chip_of, i * work_of
-        nest = Nest(
-            nests.temporal[i], nests.temporal_last[i], nests.spatial[i], nests.spatial_last[i], nests.along_y[i],
-            nests.order[i], nests.order_x[i], nests.order_y[i], nests.keeps[i],
-        )  # fmt: skip
+        nest = nest_of(nests, i)
         chip = Chip(
             chips.capacity[c], chips.able[c], chips.bandwidth[c], chips.fanout[c], chips.shares[c], chips.block[c],
             chips.access_pj[c], chips.words[c], chips.mac_pj[c],

@@ -223,3 +223,12 @@ def rounds(nest, d, begin, end, apart):
         last = (nest.temporal_last[level, d] - 1) * every + last
         every *= nest.temporal[level, d]
     return last
+
+
+@_inlined
+def nest_of(nests, i):
+    """Return number i of stacked nests."""
+    return Nest(
+        nests.temporal[i], nests.temporal_last[i], nests.spatial[i], nests.spatial_last[i], nests.along_y[i],
+        nests.order[i], nests.order_x[i], nests.order_y[i], nests.keeps[i],
+    )  # fmt: skip

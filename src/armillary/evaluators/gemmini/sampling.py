@@ -15,7 +15,8 @@ from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import Program, RefusedError, compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
-from armillary.mapping.mapspace import TEMPORAL, MapSpace
+from armillary.mapping.mapspace import MapSpace
+from armillary.mapping.walk import TEMPORAL
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
