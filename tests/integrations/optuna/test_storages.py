@@ -143,6 +143,7 @@ def test_a_problem_file_for_an_exported_study_reads_it(toy, tmp_path, url):
 def foreign(url, name="theirs"):
     study = optuna.create_study(storage=url, study_name=name, direction="maximize")
     for number in range(6):
+        study.enqueue_trial({"f": 0.5 + 0.25 * number})  # all different: equal rows would be one
         trial = study.ask()
         x = trial.suggest_int("x", 0, 10, step=5)
         trial.suggest_categorical("k", ["a", None])
