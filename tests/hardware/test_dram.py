@@ -448,6 +448,9 @@ def test_no_command_comes_too_early_and_every_request_is_answered(play, name, se
         commands = played.commands[played.commands[:, 2] == channel]
         assert violations(dram, commands) == []
         assert crowded(dram, commands) == []
+        refreshes = commands[commands[:, 1] == REFRESH, 0]
+        late = refreshes - dram.refi * np.arange(1, len(refreshes) + 1)
+        assert ((late >= 0) & (late <= dram.rc + dram.cwl + dram.burst + dram.wr + dram.rp)).all()
     counters = played.counters
     assert counters.reads + counters.forwarded == bursts[0]
     assert counters.writes + counters.merged + 64 * dram.channels >= bursts[1]  # some may still be queued
@@ -545,6 +548,7 @@ def test_the_simple_kind_shares_its_bandwidth_as_the_reference_does(play, seed):
 
 
 def test_energies_follow_from_currents():
+    """The last line is what energydram 0.4.0, checked against Micron's calculator, says of the same currents."""
     energy = energy_of(
         [Rail(1.2, idd0=48, idd2n=34, idd3n=43, idd4r=135, idd4w=123, idd5b=250)],
         8,
@@ -557,6 +561,7 @@ def test_energies_follow_from_currents():
     assert energy.write_pj == pytest.approx(8 * 1.2 * 80 * 4 / 1.2)
     assert energy.refresh_pj == pytest.approx(8 * 1.2 * 207 * 350)
     assert (energy.open_mw, energy.closed_mw) == pytest.approx((8 * 1.2 * 43, 8 * 1.2 * 34))
+    assert list(vars(energy).values()) == pytest.approx([3464, 2944, 2560, 695_520, 412.8, 326.4])
 
 
 def test_two_rails_and_shared_devices_add_up():

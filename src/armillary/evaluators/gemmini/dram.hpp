@@ -125,6 +125,7 @@ class Dram {
 
  private:
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+  static constexpr size_t kNone = std::numeric_limits<size_t>::max();
   static constexpr uint64_t kFree = std::numeric_limits<uint64_t>::max();
 
   struct Place {
@@ -144,11 +145,18 @@ class Dram {
 
   // A piece in a channel's queue.
   struct Burst {
-    int32_t bank, row;
+    int32_t group, bank, row;  // the bank counts within the channel
     int64_t arrival;
     uint64_t burst;  // address in bursts
     size_t slot, piece;
     bool activated, precharged;  // what it needed so far
+  };
+
+  // Places in the queue of what could be done next.
+  struct Wishes {
+    size_t column = kNone;
+    int rows = 0;
+    size_t row[64];
   };
 
   struct Bank {
@@ -269,7 +277,8 @@ class Dram {
       (transfer.write ? counters_.merged : counters_.forwarded)++;
       return true;
     }
-    queue.push_back({int32_t(place.bank), int32_t(place.row), now_, burst, slot, transfer.admitted, false, false});
+    queue.push_back({int32_t(place.bank / p_.banks), int32_t(place.bank), int32_t(place.row), now_, burst, slot,
+                     transfer.admitted, false, false});
     channel.wake = wake_ = now_;
     return true;
   }
@@ -313,20 +322,53 @@ class Dram {
   void schedule(int64_t c) {
     Channel& channel = channels_[c];
     choose_direction(channel);
-    const bool write = channel.draining;
-    std::vector<Burst>& queue = channel.queue[write];
+    const std::vector<Burst>& queue = channel.queue[channel.draining];
     if (queue.empty()) return;
     const Burst& oldest = queue.front();
     const bool aged = now_ - oldest.arrival >= p_.age_cap;
     if (!aged) wait(channel, oldest.arrival + p_.age_cap);
     // A burst past its age takes its bank from row hits, and goes before all others.
     const int32_t claimed = aged && channel.banks[oldest.bank].row != oldest.row ? oldest.bank : -1;
-    bool rowed = claimed >= 0 && row_command(c, queue.front());
-    bool moved = false;
-    uint64_t hits = 0;
-    if (!rowed || p_.split_commands) moved = column_command(c, write, claimed, hits);
-    if (!rowed && (!moved || p_.split_commands)) rowed = open_a_row(c, write, hits);
-    if (rowed || moved) wait(channel, now_ + 1);
+    const bool urgent = claimed >= 0 && row_command(c, 0);
+    if (urgent && !p_.split_commands) return wait(channel, now_ + 1);
+    const Wishes wishes = wishes_of(channel, claimed);
+    bool issued = urgent;
+    if (!urgent && (wishes.column == kNone || p_.split_commands))
+      for (int i = 0; i < wishes.rows && !issued; i++) issued = row_command(c, wishes.row[i]);
+    if (wishes.column != kNone) column(c, wishes.column);
+    if (issued || wishes.column != kNone) wait(channel, now_ + 1);
+  }
+
+  // Looks for the oldest column command that is ready and, for each bank whose open row nobody wants, its oldest burst.
+  Wishes wishes_of(Channel& channel, int32_t claimed) const {
+    const bool write = channel.draining;
+    const std::vector<Burst>& queue = channel.queue[write];
+    const int64_t all = write ? channel.all.write : channel.all.read;
+    Wishes wishes;
+    uint64_t hits = 0, misses = 0;
+    for (size_t i = 0; i < queue.size(); i++) {
+      const Burst& burst = queue[i];
+      const Bank& bank = channel.banks[burst.bank];
+      const uint64_t bit = uint64_t{1} << burst.bank;
+      if (bank.row != burst.row || burst.bank == claimed) {
+        if (!(misses & bit)) wishes.row[wishes.rows++] = i;
+        misses |= bit;
+        continue;
+      }
+      hits |= bit;
+      if (wishes.column != kNone) continue;
+      const Spacing& group = channel.groups[burst.group];
+      const int64_t ready = std::max({all, bank.column, write ? group.write : group.read});
+      if (ready > now_) {
+        wait(channel, ready);
+        continue;
+      }
+      wishes.column = i;
+      if (!p_.split_commands) break;  // the bus is taken
+    }
+    const auto unwanted = [&](size_t i) { return (hits >> queue[i].bank & 1) != 0; };
+    wishes.rows = std::remove_if(wishes.row, wishes.row + wishes.rows, unwanted) - wishes.row;
+    return wishes;
   }
 
   static void wait(Channel& channel, int64_t clock) { channel.wake = std::min(channel.wake, clock); }
@@ -343,47 +385,14 @@ class Dram {
     channel.turn = std::max<int64_t>(1, p_.drain_high - p_.drain_low);
   }
 
-  // Issues the oldest column command that is ready; sets the banks whose open row is wanted.
-  bool column_command(int64_t c, bool write, int32_t claimed, uint64_t& hits) {
+  // Reads or writes a burst of the queue in turn.
+  void column(int64_t c, size_t place) {
     Channel& channel = channels_[c];
-    std::vector<Burst>& queue = channel.queue[write];
-    const int64_t all = write ? channel.all.write : channel.all.read;
-    size_t chosen = queue.size();
-    for (size_t i = 0; i < queue.size(); i++) {
-      const Burst& burst = queue[i];
-      const Bank& bank = channel.banks[burst.bank];
-      if (bank.row != burst.row || burst.bank == claimed) continue;
-      hits |= uint64_t{1} << burst.bank;
-      if (chosen < queue.size()) continue;
-      const Spacing& group = channel.groups[burst.bank / p_.banks];
-      const int64_t ready = std::max({all, bank.column, write ? group.write : group.read});
-      if (ready <= now_)
-        chosen = i;
-      else
-        wait(channel, ready);
-    }
-    if (chosen == queue.size()) return false;
-    column(c, write, queue[chosen]);
-    queue.erase(queue.begin() + chosen);
-    return true;
-  }
-
-  // Issues the oldest row command that is ready, in banks whose open row nobody wants any more.
-  bool open_a_row(int64_t c, bool write, uint64_t seen) {
-    Channel& channel = channels_[c];
-    for (Burst& burst : channel.queue[write]) {
-      const uint64_t bit = uint64_t{1} << burst.bank;
-      if (seen & bit || channel.banks[burst.bank].row == burst.row) continue;
-      seen |= bit;
-      if (row_command(c, burst)) return true;
-    }
-    return false;
-  }
-
-  void column(int64_t c, bool write, const Burst& burst) {
-    Channel& channel = channels_[c];
+    const bool write = channel.draining;
+    const Burst burst = channel.queue[write][place];
+    channel.queue[write].erase(channel.queue[write].begin() + place);
     Bank& bank = channel.banks[burst.bank];
-    Spacing& group = channel.groups[burst.bank / p_.banks];
+    Spacing& group = channel.groups[burst.group];
     const int64_t apart = std::max(p_.ccd_s, p_.burst);
     const auto later = [](int64_t& earliest, int64_t clock) { earliest = std::max(earliest, clock); };
     later(channel.all.read, now_ + apart);
@@ -407,14 +416,15 @@ class Dram {
     note(write ? DramCommand::kWrite : DramCommand::kRead, c, burst.bank, burst.row);
   }
 
-  // Opens the row of a burst, or closes the row in its way, if that may be done now.
-  bool row_command(int64_t c, Burst& burst) {
+  // Opens the row of a burst of the queue in turn, or closes the row in its way, if that may be done now.
+  bool row_command(int64_t c, size_t place) {
     Channel& channel = channels_[c];
+    Burst& burst = channel.queue[channel.draining][place];
     Bank& bank = channel.banks[burst.bank];
     const bool close = bank.row >= 0;
     const int64_t ready = close ? bank.precharge
-                                : std::max({bank.activate, channel.groups[burst.bank / p_.banks].activate,
-                                            channel.all.activate, channel.four[channel.fourth] + p_.faw});
+                                : std::max({bank.activate, channel.groups[burst.group].activate, channel.all.activate,
+                                            channel.four[channel.fourth] + p_.faw});
     if (ready > now_) {
       wait(channel, ready);
       return false;
