@@ -8,6 +8,7 @@
 #define ARMILLARY_DRAM_HPP
 
 #include <algorithm>
+#include <cassert>
 #include <cstdint>
 #include <deque>
 #include <limits>
@@ -75,7 +76,8 @@ class Dram {
     return int64_t(channels_[place.channel].queue[write].size()) < room(write);
   }
 
-  // Bytes within one AXI burst: at most 4 KiB, in one 4 KiB page. The tag is the caller's and in use once at a time.
+  // Bytes within one AXI burst: at most 4 KiB, in one 4 KiB page. The tag is the caller's, below 2**64 - 1, and in use
+  // once at a time.
   void read(uint64_t address, uint32_t bytes, uint64_t tag) { take(false, address, bytes, tag); }
   void write(uint64_t address, uint32_t bytes, uint64_t tag) { take(true, address, bytes, tag); }
 
@@ -196,10 +198,12 @@ class Dram {
   }
 
   size_t slot_of(uint64_t tag) const {
-    for (size_t slot = last_; slot < tags_.size(); slot++)
-      if (tags_[slot] == tag) return last_ = slot;
-    for (size_t slot = 0;; slot++)
-      if (tags_[slot] == tag) return last_ = slot;
+    for (size_t step = 0; step < tags_.size(); step++) {
+      if (tags_[last_] == tag) return last_;
+      last_ = last_ + 1 < tags_.size() ? last_ + 1 : 0;
+    }
+    assert(!"a tag in use");
+    return 0;
   }
 
   // Bytes in the first pieces: the first one may begin in the middle, the last one end there.
