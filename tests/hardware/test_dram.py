@@ -474,6 +474,18 @@ def test_commands_come_as_early_as_each_constraint_allows(play):
     assert [name for name in times if not violations(stricter[name], commands)] == []
 
 
+def test_row_and_column_commands_share_a_clock_only_on_buses_of_their_own(play):
+    scattered = reads((np.random.default_rng(0).integers(0, 2**23, 3000) * 64).tolist())
+
+    def shared(split):
+        dram = replace(HBM2, channels=1, outstanding=32, split_commands=split)
+        clocks, counts = np.unique(play(dram, scattered).clocks(ACTIVATE, READ), return_counts=True)
+        return len(clocks[counts > 1])
+
+    assert shared(split=False) == 0
+    assert shared(split=True) > 100
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_open_clocks_are_those_with_an_open_bank(play, seed):
     rng = np.random.default_rng(seed)
