@@ -202,7 +202,7 @@ module execute #(
       .clk, .reset, .in_valid, .in_begins, .in_column(column), .weight_row(weight_data),
       .request(asks), .request_first(asks_first), .out_valid(add), .out_row(add_data)
   );
-  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 1)) targets (
+  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 2)) targets (
       .clk, .reset, .push(asks), .in({asks_last, is_fresh && &(outputs_first | ~own_reduces), output_at}),
       .pop(add), .show(1'b1), .out({ends, add_fresh, add_row}), .empty(none), .full(all)
   );

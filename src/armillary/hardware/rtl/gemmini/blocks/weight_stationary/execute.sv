@@ -138,7 +138,7 @@ module execute #(
       .clk, .reset, .in_valid, .in_begins, .in_row(in_outside ? '0 : input_data),
       .weight_valid, .weight_first, .weight_row(weight_data), .out_valid(add), .out_row(add_data)
   );
-  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 1)) targets (
+  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 2)) targets (
       .clk, .reset, .push(pixel_goes),
       .in({pixels_last, is_fresh && &(at_first | ~own_reduces), at[PIXEL+:WIDTH]}),
       .pop(add), .show(1'b1), .out({ends, add_fresh, add_row}), .empty(none), .full(all)
