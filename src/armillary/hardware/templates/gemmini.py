@@ -111,7 +111,11 @@ class Accelerator:
             (0 <= self.dram_latency <= 10_000, "dram_latency", "0 to 10000"),
             (1 <= self.dram_bytes_per_cycle <= 256, "dram_bytes_per_cycle", "1 to 256"),
             (self.scratchpad_rows < MOST_ROWS, "scratchpad_kib", f"less than {MOST_ROWS} rows of {self.dim} bytes"),
-            (self.accumulator_rows < MOST_ROWS, "accumulator_kib", f"less than {MOST_ROWS} rows of {4 * self.dim} bytes"),
+            (
+                self.accumulator_rows < MOST_ROWS,
+                "accumulator_kib",
+                f"less than {MOST_ROWS} rows of {4 * self.dim} bytes",
+            ),
         ):
             if not allowed:
                 raise ArmillaryError(f"{name}={getattr(self, name)!r} is not allowed; it must be {what}")
