@@ -25,7 +25,7 @@ module convert #(
     output logic [     DIM*8-1:0] bytes,
     output logic                  busy        // a valid row in any stage
 );
-  localparam int LATENCY = 10;
+  localparam int LATENCY = 9;
   logic [LATENCY-1:0] valid, moves;
   logic [TAG-1:0] tags[LATENCY];
 
