@@ -2,6 +2,9 @@
 //
 // Sign and magnitude part at once and come together at the end. Stages 0 to 3 make the 24-bit mantissa of a floating
 // sum, or pass a fixed one on; 4 and 5 multiply; 6 shifts; 7 rounds; 8 clamps.
+//
+// All lanes are alike, so synthesis need see but one.
+(* keep_hierarchy *)
 module convert_lane (
     input  logic              clk,
     input  logic        [8:0] moves,     // stages that take a new value
@@ -13,6 +16,14 @@ module convert_lane (
     input  logic signed [7:0] high,
     output logic signed [7:0] result
 );
+  // Settings reach many bits, so each lane has its own copy of those.
+  logic own_floating;
+  logic [23:0] own_factor;
+  always_ff @(posedge clk) begin
+    own_floating <= floating;
+    own_factor   <= factor;
+  end
+
   logic [6:0] negative;
   always_ff @(posedge clk) begin
     if (moves[0]) negative[0] <= sum[31];
@@ -43,8 +54,8 @@ module convert_lane (
   endfunction
   always_ff @(posedge clk) begin
     if (moves[0]) magnitude <= sum[31] ? -sum : sum;
-    if (moves[1]) {sixteen_eight, nearly} <= floating ? by_sixteen_and_eight(magnitude) : {2'd0, magnitude};
-    if (moves[2]) {zeros, normal} <= {sixteen_eight, floating ? by_four_two_and_one(nearly) : {3'd0, nearly}};
+    if (moves[1]) {sixteen_eight, nearly} <= own_floating ? by_sixteen_and_eight(magnitude) : {2'd0, magnitude};
+    if (moves[2]) {zeros, normal} <= {sixteen_eight, own_floating ? by_four_two_and_one(nearly) : {3'd0, nearly}};
   end
 
   // The mantissa is rounded to nearest even. If that overflows it is 2^23, and its exponent one more.
@@ -53,11 +64,11 @@ module convert_lane (
   logic [24:0] next_up;
   logic carry, rounds_up;
   assign next_up = {1'b0, normal[31:8]} + 25'd1;
-  assign rounds_up = floating && normal[7] && (normal[8] || normal[6:0] != 0);
+  assign rounds_up = own_floating && normal[7] && (normal[8] || normal[6:0] != 0);
   always_ff @(posedge clk) begin
     if (moves[3]) begin
       if (rounds_up) multiplicand <= {8'd0, next_up[24] | next_up[23], next_up[22:0]};
-      else multiplicand <= floating ? {8'd0, normal[31:8]} : normal;
+      else multiplicand <= own_floating ? {8'd0, normal[31:8]} : normal;
       carry <= rounds_up && next_up[24];
       zeros_left <= zeros;
     end
@@ -73,9 +84,9 @@ module convert_lane (
   logic [5:0] dropping;
   for (genvar r = 0; r < 24; r++) begin : g_row
     if (r < 16) begin : g_shared
-      assign rows[r] = factor[r] ? multiplicand[23:0] : '0;
+      assign rows[r] = own_factor[r] ? multiplicand[23:0] : '0;
     end else begin : g_last
-      assign rows[r] = (factor[r] ? multiplicand[23:0] : '0) | (multiplicand[r+8] ? {factor[15:0], 8'd0} : '0);
+      assign rows[r] = (own_factor[r] ? multiplicand[23:0] : '0) | (multiplicand[r+8] ? {own_factor[15:0], 8'd0} : '0);
     end
   end
   for (genvar g = 0; g < 4; g++) begin : g_six_rows
@@ -137,7 +148,7 @@ module convert_lane (
     by_all = by(by_thirty_two(value, bits[5], keeps_24), bits[4], 16);
     by_all = by(by(by(by(by_all, bits[3], 8), bits[2], 4), bits[1], 2), bits[0], 1);
   endfunction
-  always_ff @(posedge clk) if (moves[6]) shifted <= by_all(product, dropping, floating);
+  always_ff @(posedge clk) if (moves[6]) shifted <= by_all(product, dropping, own_floating);
 
   // Half to even, or half up, which for a negative sum is half down.
   logic signed [9:0] whole;
@@ -148,7 +159,7 @@ module convert_lane (
     rounded_whole = ({1'b0, from.over, from.value[8:1]} ^ {10{minus}}) + 10'(up ^ minus);
   endfunction
   always_ff @(posedge clk) begin
-    if (moves[7]) whole <= rounded_whole(shifted, negative[6], floating);
+    if (moves[7]) whole <= rounded_whole(shifted, negative[6], own_floating);
     if (moves[8]) result <= whole < 10'(low) ? low : whole > 10'(high) ? high : whole[7:0];
   end
   wire unused = &{1'b0, shifted.value[39:9]};
