@@ -42,7 +42,7 @@ module convert #(
   end
 
   // What all lanes make of the settings. A row needs it a cycle after it comes in, or later.
-  // A floating product is mantissa (24 bits) * factor (24 bits) / 2^(142 - exponent), the mantissa's own exponent aside.
+  // A floating product is mantissa * factor / 2^(142 - exponent), of 24 bits each; lanes know the mantissa's exponent.
   logic [23:0] factor;
   logic signed [8:0] drop;
   logic signed [7:0] least, most;

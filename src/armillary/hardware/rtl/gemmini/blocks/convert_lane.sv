@@ -107,12 +107,12 @@ module convert_lane (
     end
   end
 
-  // The shift. Bit 0 of what is shifted is the half bit; of the bits below, `some` tells that one is set, `all` that all
-  // are. Bits that no shift still to come would bring into a byte say that it is `over`.
+  // The shift. Bit 0 of `value` is the half bit. Of the bits below it, `some` says that one is set, `all` that all are.
+  // `over`: a bit is set that no further shift would bring into a byte.
   //
-  // binary32 keeps 24 bits of the product, which we never round: it can only make a difference by making a tie, as more
-  // than 24 bits are then below one. It makes one of a half bit and zeros with less below than rounds up, and of no half
-  // bit and ones with enough below. So `some` and `all` look at the bits it keeps, and at how the rest would be rounded.
+  // binary32 keeps 24 bits of the product. Rounding it to those changes the byte only where it makes a tie, as more
+  // than 16 of them lie below one. That happens twice: a half bit, zeros, and less than what rounds up; and no half bit,
+  // ones, and what does round up. So `some` and `all` look at the 24 bits, and at how the rest would round.
   typedef struct packed {
     logic over;
     logic some;
