@@ -110,8 +110,8 @@ module convert_lane (
   // The shift. Bit 0 of `value` is the half bit. Of the bits below it, `some` says that one is set, `all` that all are.
   // `over`: a bit is set that no further shift would bring into a byte.
   //
-  // binary32 keeps 24 bits of the product. Rounding it to those changes the byte only where it makes a tie, as more
-  // than 16 of them lie below one. That happens twice: a half bit, zeros, and less than what rounds up; and no half bit,
+  // binary32 keeps 24 bits of the product. Rounding it to those changes the byte only where it makes a tie, as 16
+  // or more of them lie below one. That happens twice: a half bit, zeros, and less than what rounds up; no half bit,
   // ones, and what does round up. So `some` and `all` look at the 24 bits, and at how the rest would round.
   typedef struct packed {
     logic over;
