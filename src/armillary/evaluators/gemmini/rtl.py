@@ -19,7 +19,6 @@ from armillary.tools.verilator import tools
 from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun
 from armillary.workloads.layer import Layer, Workload
 
-
 SIMPLE = "simple"
 
 
@@ -30,7 +29,7 @@ class RtlOptions(MappingOptions):
     most_cycles: int = Field(MOST_CYCLES, ge=1, description="Cycles of a layer after which the design has failed.")
     dram: str = Field(
         SIMPLE,
-        description="The memory: simple, with the design's latency and bandwidth, or one with channels, banks and rows: "
+        description=f"The memory: {SIMPLE}, with the design's latency and bandwidth, or with channels, banks and rows: "
         f"{', '.join(PRESETS)}.",
     )
 
