@@ -138,8 +138,9 @@ def read_rows(path: Path) -> list[Row]:
 
 def _row(file: str, number: int, fields: Mapping[str, str]) -> Row:
     n, k, c, p, q, r, s = (int(fields[f"prob.{d}"]) for d in "NKCPQRS")
-    steps = [int(fields[f"prob.{name}"]) for name in ("Wstride", "Hstride", "Wdilation", "Hdilation")]
-    layer = Layer(f"{file}_{number}", "conv", n, k, c, p, q, r, s, *steps)
+    # Timeloop pairs P with what it calls the width.
+    by_w, by_h, apart_w, apart_h = (int(fields[f"prob.{d}{what}"]) for what in ("stride", "dilation") for d in "WH")
+    layer = Layer(f"{file}_{number}", "conv", n, k, c, p, q, r, s, by_w, by_h, apart_w, apart_h)
     mapping = LoopMapping.parse(fields["mapping.mapping"])
     cycles, timeloop = float(fields[TRUTH]), float(fields["target.cycle"])
     if timeloop == cycles:  # the training file repeats the measured value; its EDP is the analytical one
@@ -155,8 +156,9 @@ def array_size(mapping: LoopMapping) -> int:
 
 
 def accelerator_for(dim: int) -> Accelerator:
-    """Return our accelerator in the FPGA's place: its memories are large enough to hold two tiles of most rows."""
-    return Accelerator(dim=dim, scratchpad_kib=MEMORY_KIB, accumulator_kib=MEMORY_KIB, bus_bytes=min(16, dim))
+    """Return our accelerator in the FPGA's place, with the largest memories: most rows' tiles fit twice."""
+    kib = min(MEMORY_KIB, 64 * dim)
+    return Accelerator(dim=dim, scratchpad_kib=kib, accumulator_kib=kib, bus_bytes=min(16, dim))
 
 
 def as_executed(mapping: LoopMapping) -> LoopMapping:

@@ -1,12 +1,12 @@
 """What the system around Gemmini makes of a mapping: cycles of a layer on a FireSim-like SoC, by its requests.
 
-The RTL of the template has a private port to DRAM, reads long bursts and keeps what the next tile needs as well. Gemmini
-(Genc et al., DAC 2021), as FireSim ran it for the DOSA artifact (Hong et al., MICRO 2023), does not. Six mechanisms:
+The RTL of the template has a private port to DRAM, reads long bursts and keeps what the next tile needs as well.
+Gemmini (Genc et al., DAC 2021), as FireSim ran it for the DOSA artifact (Hong et al., MICRO 2023), does not:
 
 1. A tile is one loop instruction. It loads all of its inputs and weights, also those that the tile before has loaded.
 2. Two loop instructions are in flight: one loads while the other computes. The third waits for the first.
 3. A compute instruction multiplies at most as many pixels as the array has rows, all of one image row, here along P. It
-   takes no less than `run_cycles`, however few its pixels are.
+   takes no less than half as many cycles as the array has rows, nor than `run_cycles`, however few its pixels are.
 4. Tensors lie in DRAM as NHWC, weights as RSCK. A move instruction makes a request for each of its rows, at most
    `request_bytes` long, so a tile of few channels makes many short requests.
 5. Requests share one bus and are served one after another.
@@ -39,7 +39,7 @@ class Soc:
     """The system around the array; the defaults are that of the DOSA artifact.
 
     Attributes:
-        run_cycles: least cycles of a compute instruction. Gemmini: preload and compute, four cycles each.
+        run_cycles: least cycles of a compute instruction on a small array; from 8 rows on, half the rows is more.
         beat_bytes: of the system bus. Chipyard's Gemmini configurations: 128 bit.
         beat_cycles: of the bus per beat, on average. A 64-byte block takes six cycles for its four beats.
         request_bytes: of the longest request. Gemmini's `dma_maxbytes`: 64.
@@ -56,7 +56,7 @@ class Soc:
         ArmillaryError: if a value is not allowed; names it.
     """
 
-    run_cycles: int = 8
+    run_cycles: int = 4
     beat_bytes: int = 16
     beat_cycles: float = 1.5
     request_bytes: int = 64
@@ -75,7 +75,8 @@ class Soc:
                 raise ArmillaryError(f"{field.name}={value!r} is not allowed; it must be at least 1, cycles at least 0")
         if self.request_bytes % self.beat_bytes:
             raise ArmillaryError(
-                f"request_bytes={self.request_bytes} is not allowed; it must be a multiple of beat_bytes={self.beat_bytes}"
+                f"request_bytes={self.request_bytes} is not allowed; "
+                f"it must be a multiple of beat_bytes={self.beat_bytes}"
             )
         if self.cache_bytes % (self.cache_ways * self.cache_line_bytes):
             raise ArmillaryError(
@@ -121,8 +122,8 @@ def cycles_on_soc(layer: Layer, mapping: Mapping, dim: int, soc: Soc | None = No
         ArmillaryError: if the layer has groups, the mapping has not four levels or is none of the layer, or `dim` is
             below 1.
 
-    Source: Genc et al., DAC 2021; Biancolin et al., FPGA 2019 (FASED); the values are those of the public
-    configurations named at `Soc`, but for `run_cycles` and `beat_cycles`, which were read off rows of the artifact.
+    Source: Genc et al., DAC 2021; Biancolin et al., FPGA 2019 (FASED). The values are those of the public configurations
+    named at `Soc`; the least cycles of a compute instruction and `beat_cycles` were read off rows of the artifact.
     """
     if layer.groups != 1:
         raise ArmillaryError(f"layer {layer.name}: groups={layer.groups} is not modelled; it must be 1")
@@ -196,7 +197,7 @@ def _request(address, end, write, whole, costs, tags, used, dirty, rows, totals)
 
 @_compiled
 def _walk(sizes, tile, loops, steps, dim, whole, costs):  # type: ignore[no-untyped-def]
-    """Return cycles, cycles of execution and of memory, tiles, requests, row hits and misses; for shapes see the caller.
+    """Return cycles, those of execution and of memory, tiles, requests, row hits and misses; for shapes see the caller.
 
     `totals` holds cycles of memory, requests, row hits, row misses, and a clock of requests.
     """
@@ -257,9 +258,10 @@ def _walk(sizes, tile, loops, steps, dim, whole, costs):  # type: ignore[no-unty
                             end = at + min(k + dim, k0 + n_k)
                             _request(at + k, end, True, whole, costs, tags, used, dirty, rows, totals)
         blocks = -(-n_c // dim) * -(-n_k // dim) * n_r * n_s
-        run = n_x // dim * max(dim, whole[0])
+        least = max(whole[0], dim // 2)
+        run = n_x // dim * max(dim, least)
         if n_x % dim:
-            run += max(n_x % dim, whole[0])
+            run += max(n_x % dim, least)
         execute = float(blocks * max(n_n * n_y * run, dim))
         executed += execute
         tiles += 1
