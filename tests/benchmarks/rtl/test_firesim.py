@@ -6,6 +6,7 @@ from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.rtl import firesim
 from armillary.hardware.mapping import Mapping
 from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer
 
 SHAPE = {"N": 1, "K": 16, "C": 8, "P": 8, "Q": 8, "R": 3, "S": 3}
 TEXT = "L3[WIO] K4 Q2 - L2[WI] N1 K4X - L1[O] Q4 R3 S3 C2 C4X - L0[W] P8"
@@ -65,6 +66,22 @@ def test_loops_within_a_tile_turn_in_the_order_of_gemminis_loop_instruction():
     found = firesim.as_executed(mapping)
     assert str(found) == "L3[WIO] K4 Q2 - L2[WI] N1 K4X - L1[O] K2 S3 R3 C2 C4X - L0[W] Q4 P8"
     assert found.extents() == mapping.extents()
+
+
+def test_tensors_lie_as_nhwc_and_rsck_where_rows_of_the_array_allow_it():
+    mapping = firesim.as_executed(Mapping.parse(TEXT))
+    accelerator = firesim.accelerator_for(4)
+    layer = Layer("conv", "conv", K=16, C=8, P=8, Q=6, R=3, S=2, stride_h=2)
+    placed = firesim.placement_of(layer, mapping, accelerator)
+    assert placed.inputs.strides == (17 * 7 * 8, 4, 17 * 7 * 8, 8, 17 * 8)  # P and R along the rows of the image
+    assert placed.weights.strides[1:] == (4, 2 * 8 * 16, 8 * 16, 16)
+    assert placed.outputs.strides[1:] == (4, 8 * 6 * 16, 16, 8 * 16)
+    assert placed.inputs.end == 17 * 7 * 8
+    assert placed.inputs.end <= placed.weights.address < placed.weights.end <= placed.outputs.address
+    assert placed.outputs.end <= placed.address
+    narrow = Layer("conv", "conv", K=16, C=6, P=8, Q=6, R=3, S=2)
+    assert firesim.placement_of(narrow, mapping, accelerator) is None
+    assert firesim.placement_of(layer, Mapping.parse(TEXT.replace("K4X", "K2X")), accelerator) is None
 
 
 @pytest.mark.parametrize(

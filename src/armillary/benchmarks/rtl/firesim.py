@@ -28,7 +28,7 @@ from armillary.evaluators.gemmini.simulation import Job, simulate_all
 from armillary.evaluators.gemmini.soc import cycles_on_soc
 from armillary.hardware.mapping import LevelMapping, Loop
 from armillary.hardware.mapping import Mapping as LoopMapping
-from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.rtl.gemmini.compiler import Placement, Shape, compile_layer
 from armillary.hardware.rtl.gemmini.generator import sources
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.reports.theme import blank
@@ -41,6 +41,7 @@ MEMORY_KIB = 512
 MOST_ERROR, LEAST_NEARER, WORST_FACTOR = 0.15, 0.85, 2.0
 _QUICK_ROWS, _QUICK_CYCLES = 24, 3_000_000
 _AT_ONCE = 16
+_PAGE = 4096
 _NEEDED = (TRUTH, "target.cycle", "target.edp", "target.energy", "mapping.mapping", "arch.mem1_entries")
 _TITLES = {"rtl": "our RTL", "soc": "our model of the SoC", "cost_model": "our cost model", "timeloop": "Timeloop"}
 
@@ -156,9 +157,47 @@ def array_size(mapping: LoopMapping) -> int:
 
 
 def accelerator_for(dim: int) -> Accelerator:
-    """Return our accelerator in the FPGA's place, with the largest memories: most rows' tiles fit twice."""
+    """Return our accelerator in the FPGA's place.
+
+    Its memories are the largest, so that most rows' tiles fit twice. Requests are of 64 bytes, 16 under way, as
+    Gemmini's. Gemmini keeps inputs and weights in banks of their own; ours interleaves rows, so it has more banks.
+    """
     kib = min(MEMORY_KIB, 64 * dim)
-    return Accelerator(dim=dim, scratchpad_kib=kib, accumulator_kib=kib, bus_bytes=min(16, dim))
+    return Accelerator(
+        dim=dim,
+        scratchpad_kib=kib,
+        accumulator_kib=kib,
+        bus_bytes=min(16, dim),
+        scratchpad_banks=16,
+        burst_rows=max(1, 64 // dim),
+        outstanding=16,
+        dram_latency=100,
+    )
+
+
+def placement_of(layer: Layer, mapping: LoopMapping, accelerator: Accelerator) -> Placement | None:
+    """Return where Gemmini's software puts a layer's tensors: inputs and outputs as NHWC, weights as RSCK.
+
+    P runs along an image's rows, as in the artifact. None where a row of the array is no whole part of a pixel or a
+    filter tap; then tensors lie in blocks, the compiler's way.
+    """
+    dim = accelerator.dim
+    across = [level.unrolled("X") for level in mapping.levels[1:3]]
+    if across != [dim, dim] or accelerator.pitch != dim or layer.C % dim or layer.K % dim:
+        return None
+    wide, tall, c, k = layer.input_height, layer.input_width, layer.C, layer.K
+    image = wide * tall * c
+    inputs = Shape(0, (1, c // dim, layer.N, wide, tall), dim, (layer.N * image, dim, image, c, wide * c))
+    taps = (layer.R * layer.S * c * k, dim, layer.S * c * k, c * k, k)
+    weights = Shape(_aligned(inputs.end), (1, k // dim, layer.R, layer.S, c), dim, taps)
+    image = layer.P * layer.Q * k
+    pixels = (layer.N * image, dim, image, k, layer.P * k)
+    outputs = Shape(_aligned(weights.end), (1, k // dim, layer.N, layer.P, layer.Q), dim, pixels)
+    return Placement(inputs=inputs, weights=weights, outputs=outputs, address=_aligned(outputs.end))
+
+
+def _aligned(address: int) -> int:
+    return -(-address // _PAGE) * _PAGE
 
 
 def as_executed(mapping: LoopMapping) -> LoopMapping:
@@ -220,7 +259,9 @@ def _rtl_cycles(rows: Sequence[Row]) -> list[float | str]:
     for number, row in enumerate(rows):
         try:
             accelerator = accelerator_for(row.dim)
-            program = compile_layer(row.layer, as_executed(row.mapping), accelerator)
+            mapping = as_executed(row.mapping)
+            placement = placement_of(row.layer, mapping, accelerator)
+            program = compile_layer(row.layer, mapping, accelerator, placement=placement)
             jobs[number] = Job(accelerator, program)
         except ArmillaryError as fault:
             results[number] = str(fault)

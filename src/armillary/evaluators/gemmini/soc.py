@@ -122,8 +122,9 @@ def cycles_on_soc(layer: Layer, mapping: Mapping, dim: int, soc: Soc | None = No
         ArmillaryError: if the layer has groups, the mapping has not four levels or is none of the layer, or `dim` is
             below 1.
 
-    Source: Genc et al., DAC 2021; Biancolin et al., FPGA 2019 (FASED). The values are those of the public configurations
-    named at `Soc`; the least cycles of a compute instruction and `beat_cycles` were read off rows of the artifact.
+    Source: Genc et al., DAC 2021; Biancolin et al., FPGA 2019 (FASED). The values are those of the public
+    configurations named at `Soc`; the least cycles of a compute instruction and `beat_cycles` were read off rows of
+    the artifact.
     """
     if layer.groups != 1:
         raise ArmillaryError(f"layer {layer.name}: groups={layer.groups} is not modelled; it must be 1")
