@@ -402,7 +402,7 @@ def _draw(rows: Sequence[Entry], options: BenchOptions) -> None:
         )
     figure.update_layout(boxmode="group")
     figure.add_hline(y=1, line={"color": "#8a95a3", "width": 1})
-    order = ["1x1", "2x2", "3x3", "5x5", "7x7", "GEMM"]
-    figure.update_xaxes(categoryorder="array", categoryarray=order)
+    kinds = sorted({row["kind"] for row in rows}, key=lambda kind: (kind == "GEMM", len(kind), kind))
+    figure.update_xaxes(categoryorder="array", categoryarray=kinds)
     title = f"{len(rows)} rows of Gemmini on FireSim: predicted cycles over measured, by kind of layer"
     write(figure, options.out / "figure.html", title=title, x="", y="Predicted over measured", logarithmic="y")
