@@ -61,15 +61,50 @@ def test_an_array_has_two_rows_at_least():
     assert firesim.array_size(Mapping.parse("L3[WIO] K4 - L2[WI] N1 - L1[O] C4 - L0[W] N1")) == 2
 
 
+def row_of(text, dim=4, **sizes):
+    layer = Layer("layer", "conv", **sizes)
+    return firesim.Row("f", 0, layer, Mapping.parse(text), dim, (1, 1), 1.0, 1.0)
+
+
 def test_loops_within_a_tile_turn_in_the_order_of_gemminis_loop_instruction():
-    mapping = Mapping.parse("L3[WIO] K4 Q2 - L2[WI] N1 K4X - L1[O] Q2 R3 P2 C2 S3 K2 C4X - L0[W] P4 Q2")
-    found = firesim.as_executed(mapping)
+    text = "L3[WIO] K4 Q2 - L2[WI] N1 K4X - L1[O] Q2 R3 P2 C2 S3 K2 C4X - L0[W] P4 Q2"
+    row = row_of(text, K=32, C=8, P=8, Q=8, R=3, S=3)
+    found = firesim.as_executed(row)
     assert str(found) == "L3[WIO] K4 Q2 - L2[WI] N1 K4X - L1[O] K2 S3 R3 C2 C4X - L0[W] Q4 P8"
-    assert found.extents() == mapping.extents()
+    assert found.extents() == row.mapping.extents()
+
+
+@pytest.mark.parametrize(
+    ("text", "executed"),
+    [
+        (  # K of 1, C of 2 and P of 1 become 4 each; K has 2 tiles instead of 8
+            "L3[WIO] P8 K8 C4 - L2[WI] N1 - L1[O] N1 C2X - L0[W] N1",
+            "L3[WIO] P2 K2 C2 - L2[WI] N1 K4X - L1[O] C4X - L0[W] P4",
+        ),
+        (  # nothing is narrower than the array
+            "L3[WIO] P2 C2 - L2[WI] N1 K4X - L1[O] K2 C4X - L0[W] P4",
+            "L3[WIO] P2 C2 - L2[WI] N1 K4X - L1[O] K2 C4X - L0[W] P4",
+        ),
+        (  # 2 tiles of one each: there are no 4 to join
+            "L3[WIO] P8 K2 - L2[WI] N1 K1X - L1[O] K4 C2 C4X - L0[W] N1",
+            "L3[WIO] P2 K2 - L2[WI] N1 K4X - L1[O] C2 C4X - L0[W] P4",
+        ),
+    ],
+)
+def test_tiles_of_a_gemm_fill_the_array(text, executed):
+    found = firesim.as_executed(row_of(text, K=8, C=8, P=8))
+    assert str(found) == executed
+    assert found.extents() == {"K": 8, "C": 8, "P": 8} | dict.fromkeys("NQRSG", 1)
+
+
+def test_tiles_of_a_convolution_stay_narrow():
+    text = "L3[WIO] K8 - L2[WI] N1 - L1[O] C2 C4X - L0[W] Q8 P8"
+    found = firesim.as_executed(row_of(text, K=8, C=8, P=8, Q=8))
+    assert str(found) == text
 
 
 def test_tensors_lie_as_nhwc_and_rsck_where_rows_of_the_array_allow_it():
-    mapping = firesim.as_executed(Mapping.parse(TEXT))
+    mapping = Mapping.parse(TEXT)
     accelerator = firesim.accelerator_for(4)
     layer = Layer("conv", "conv", K=16, C=8, P=8, Q=6, R=3, S=2, stride_h=2)
     placed = firesim.placement_of(layer, mapping, accelerator)

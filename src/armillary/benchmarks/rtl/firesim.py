@@ -200,22 +200,37 @@ def _aligned(address: int) -> int:
     return -(-address // _PAGE) * _PAGE
 
 
-def as_executed(mapping: LoopMapping) -> LoopMapping:
-    """Return a mapping with the loops inside a tile in the order of Gemmini's loop instruction: K, S, R, C, N, Q, P.
+def as_executed(row: Row) -> LoopMapping:
+    """Return a row's mapping as Gemmini's software and its loop instruction ran it.
 
-    The artifact handed over the tiles' sizes and their order; inside a tile the hardware has an order of its own.
+    The artifact handed over the tiles' sizes and their order. Inside a tile the hardware has an order of its own: K, S,
+    R, C, N, Q, P, and takes as many output and input channels at once as the array has columns and rows. Tiles of a
+    GEMM are counted in whole arrays: one that is narrower is widened, and there are fewer.
     """
-    dram, scratchpad, accumulator, registers = mapping.levels
+    dram, scratchpad, accumulator, registers = row.mapping.levels
     factors = dict.fromkeys("KSRCNQP", 1)
     for loop in (*accumulator.temporal, *registers.temporal):
         factors[loop.dimension] *= loop.factor
+    across = [{loop.dimension: loop.factor for loop in level.spatial} for level in (scratchpad, accumulator)]
+    outer = {loop.dimension: loop.factor for loop in dram.temporal}
+    for d, table in (("K", across[0]), ("C", across[1]), ("P", {})):
+        tile = table.get(d, 1) * factors[d]
+        together = row.dim // tile if row.kind == "GEMM" and row.dim % tile == 0 else 1
+        if outer.get(d, 1) % together == 0:
+            outer[d] = outer.get(d, 1) // together
+            tile *= together
+        width = row.dim if d != "P" and tile % row.dim == 0 else table.get(d, 1)
+        if tile % width == 0:
+            table[d], factors[d] = width, tile // width
     turns = {d: Loop(d, factor) for d, factor in factors.items() if factor > 1}
     outside, inside = (tuple(turns[d] for d in order if d in turns) for order in ("KSRC", "NQP"))
+    columns, lines = (tuple(Loop(d, factor, "X") for d, factor in table.items() if factor > 1) for table in across)
+    tiles = tuple(Loop(d, factor) for d, factor in outer.items() if factor > 1)
     return LoopMapping(
         (
-            dram,
-            scratchpad,
-            LevelMapping(accumulator.keeps, outside, accumulator.spatial),
+            LevelMapping(dram.keeps, tiles),
+            LevelMapping(scratchpad.keeps, scratchpad.temporal, columns),
+            LevelMapping(accumulator.keeps, outside, lines),
             LevelMapping(registers.keeps, inside, registers.spatial),
         )
     )
@@ -259,7 +274,7 @@ def _rtl_cycles(rows: Sequence[Row]) -> list[float | str]:
     for number, row in enumerate(rows):
         try:
             accelerator = accelerator_for(row.dim)
-            mapping = as_executed(row.mapping)
+            mapping = as_executed(row)
             placement = placement_of(row.layer, mapping, accelerator)
             program = compile_layer(row.layer, mapping, accelerator, placement=placement)
             jobs[number] = Job(accelerator, program)
@@ -275,7 +290,7 @@ def _rtl_cycles(rows: Sequence[Row]) -> list[float | str]:
 
 def _entry(row: Row, rtl: float | str) -> dict[str, Any]:
     hierarchy = accelerator_for(min(row.dim, 64)).hierarchy()
-    soc = cycles_on_soc(row.layer, row.mapping, row.dim)
+    soc = cycles_on_soc(row.layer, as_executed(row), row.dim)
     return {
         "file": row.file,
         "row": row.number,
