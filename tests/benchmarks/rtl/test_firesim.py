@@ -169,10 +169,10 @@ def test_a_refused_row_and_a_far_one_fail_their_checks():
     assert [name for name, ok in refused.items() if not ok] == ["a: rows that the RTL refuses"]
 
 
-def test_ranks_are_compared_within_groups_of_three():
+def test_ranks_are_compared_within_groups():
     rows = [entry(layer="x", rtl=a, firesim=b) for a, b in ((1.0, 1.0), (2.0, 2.0), (3.0, 3.0))]
     rows += [entry(layer="y", rtl=a, firesim=b) for a, b in ((10.0, 30.0), (20.0, 20.0), (30.0, 10.0))]
-    rows += [entry(layer="z", rtl=1.0, firesim=9.0)] * 2
+    rows += [entry(layer="z", rtl=1.0, firesim=9.0)] * 2  # ranks of equal rows say nothing
     assert firesim._spearman(rows, "rtl", lambda row: row["layer"]) == pytest.approx(0.0)
     assert firesim._spearman(rows[:3], "rtl", lambda _: "") == pytest.approx(1.0)
     assert firesim._spearman(rows[6:], "rtl", lambda _: "") is None
@@ -206,3 +206,13 @@ def test_what_the_rtl_refuses_is_told(tmp_path):
     assert by_model == {"our RTL": 0, "our model of the SoC": 1, "our cost model": 1, "Timeloop": 1}
     assert any("refused: rows row 0" in note and "scratchpad rows" in note for note in found.notes)
     assert not found.ok
+
+
+def test_several_files_are_summed_up_together_as_well(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        written(tmp_path / f"{name}.csv", [fields()])
+    monkeypatch.setattr(firesim, "_rtl_cycles", lambda rows: [1e4] * len(rows))
+    found = firesim.run(options(tmp_path, tmp_path / "out"))
+    counts = {row["file"]: row["rows"] for row in found.rows if row["layers"] == "all"}
+    assert counts == {"a": 1, "b": 1, "all files": 2}
+    assert {check.name.partition(":")[0] for check in found.checks} == {"a", "b"}

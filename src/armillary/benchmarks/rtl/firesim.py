@@ -90,6 +90,8 @@ def run(options: BenchOptions) -> BenchResult:
     _draw(found, options)
     groups = {name: [one for one in found if one["file"] == name] for name in _by_file(rows)}
     checks = [check for name, own in groups.items() for check in _checks(name, own)]
+    if len(groups) > 1:
+        groups["all files"] = found
     summaries = [line for name, own in groups.items() for line in _summaries(name, own)]
     return BenchResult(rows=summaries, checks=checks, notes=_notes(found))
 
@@ -357,7 +359,7 @@ def _nearer(rows: Sequence[Entry], model: str) -> float:
 
 
 def _spearman(rows: Sequence[Entry], model: str, group: Callable[[Entry], Any]) -> float | None:
-    """Return the rank correlation with FireSim, averaged over the groups of at least three rows that differ."""
+    """Return the rank correlation with FireSim, averaged over the groups of rows that differ."""
     groups: dict[Any, list[Entry]] = {}
     for row in rows:
         if row[model] is not None:
@@ -365,7 +367,7 @@ def _spearman(rows: Sequence[Entry], model: str, group: Callable[[Entry], Any]) 
     found = []
     for own in groups.values():
         ours, true = [row[model] for row in own], [row["firesim"] for row in own]
-        if len(own) >= 3 and len(set(ours)) > 1 and len(set(true)) > 1:
+        if len(set(ours)) > 1 and len(set(true)) > 1:
             found.append(float(spearmanr(ours, true).statistic))
     return float(np.mean(found)) if found else None
 
