@@ -13,6 +13,7 @@ BENCHES = Registry(
         "cost-speed": "armillary.benchmarks.cost_model.cost_speed:run",
         "edge-tpu-optimum": "armillary.benchmarks.prime.edge_tpu_optimum:run",
         "edge-tpu-sanity": "armillary.benchmarks.prime.edge_tpu_sanity:run",
+        "firesim": "armillary.benchmarks.rtl.firesim:run",
         "first-light": "armillary.benchmarks.prime.first_light:run",
         "maestro-agreement": "armillary.benchmarks.cost_model.maestro_agreement:run",
         "mapping": "armillary.benchmarks.cost_model.mapping_search:run",
