@@ -61,17 +61,15 @@ module accumulator #(
   end
 
   for (genvar n = 0; n < BANKS; n++) begin : g_bank
-    logic [DIM*32-1:0] rows[DEPTH];
     logic adds, reads, puts, fills;
     assign adds  = add && !add_fresh && add_bank == SELECT'(n);
     assign reads = read_grant && read_bank == SELECT'(n);
     assign puts  = late && late_bank == SELECT'(n);
     assign fills = write_want && write_grant && write_bank == SELECT'(n);
-    always_ff @(posedge clk) begin
-      if (adds) out[n] <= rows[add_row[SELECT+:INDEX]];
-      else if (reads) out[n] <= rows[read_row[SELECT+:INDEX]];
-      if (puts) rows[late_row[SELECT+:INDEX]] <= sum;
-      else if (fills) rows[write_row[SELECT+:INDEX]] <= write_data;
-    end
+    sram_1r1w #(.WORDS(DEPTH), .BITS(DIM * 32)) memory (
+        .clk, .read(adds || reads), .read_address(adds ? add_row[SELECT+:INDEX] : read_row[SELECT+:INDEX]),
+        .out(out[n]), .write(puts || fills), .write_address(puts ? late_row[SELECT+:INDEX] : write_row[SELECT+:INDEX]),
+        .in(puts ? sum : write_data)
+    );
   end
 endmodule

@@ -40,15 +40,14 @@ module scratchpad #(
   end
 
   for (genvar n = 0; n < BANKS; n++) begin : g_bank
-    logic [DIM*8-1:0] rows[DEPTH];
-    logic reads_a, reads_b;
+    logic writes, reads_a, reads_b;
     logic [INDEX-1:0] index;
+    assign writes = write && write_bank == SELECT'(n);
     assign reads_a = a_grant && a_bank == SELECT'(n);
     assign reads_b = b_grant && b_bank == SELECT'(n);
-    assign index = reads_a ? a_row[SELECT+:INDEX] : b_row[SELECT+:INDEX];
-    always_ff @(posedge clk) begin
-      if (write && write_bank == SELECT'(n)) rows[write_row[SELECT+:INDEX]] <= write_data;
-      else if (reads_a || reads_b) out[n] <= rows[index];
-    end
+    assign index = writes ? write_row[SELECT+:INDEX] : reads_a ? a_row[SELECT+:INDEX] : b_row[SELECT+:INDEX];
+    sram_1rw #(.WORDS(DEPTH), .BITS(DIM * 8)) memory (
+        .clk, .enable(writes || reads_a || reads_b), .write(writes), .address(index), .in(write_data), .out(out[n])
+    );
   end
 endmodule
