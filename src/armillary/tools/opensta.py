@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from armillary.tools.command import Command
+from armillary.tools.kept import keep
 from armillary.tools.nangate45 import liberty, liberty_digest
 from armillary.tools.process import run
 from armillary.types import ArmillaryError
@@ -23,6 +24,7 @@ CLOCK = "clk"
 _NETLIST, _LIBRARY, _SCRIPT, _ENDS = "netlist.v", "macros.lib", "timing.tcl", "ends.txt"
 _SLEWS = (("lower", 20), ("upper", 80))
 _MOST_ENDS = 10_000_000
+_REFUSED = re.compile(r"^Error.*|^.*[Cc]reating black box.*", re.MULTILINE)
 _END = re.compile(r"^(\S+) \([^)]*\)\s+\S+\s+\S+\s+(-?\d+\.\d+)", re.MULTILINE)
 
 
@@ -88,15 +90,15 @@ def end_slacks(
 
 
 def _timed(folder: Path) -> dict[str, float]:
-    inputs = tuple(map(Path, (_NETLIST, _LIBRARY, _SCRIPT)))
-    ended = run(Command(("sta", "-exit", _SCRIPT), folder=folder, inputs=inputs), keep_failed=True)
-    said = ended.text + ended.error_text
-    refused = next((line for line in said.splitlines() if line.startswith("Error")), "")
-    ends = folder / _ENDS
-    if not ended.ok or refused or not ends.exists():
-        raise ArmillaryError(f"OpenSTA: {refused or ended.failure or 'reported nothing'}{ended.kept}")
+    command = Command(("sta", "-exit", _SCRIPT), folder=folder, inputs=tuple(map(Path, (_NETLIST, _LIBRARY, _SCRIPT))))
+    ended = run(command)
+    # It ends with status 0 whatever it met, and takes a module that it could not read for an empty one.
+    refused = _REFUSED.search(ended.text + ended.error_text)
+    why = ended.failure or (refused.group().strip() if refused else "")
+    if why:
+        raise ArmillaryError(f"OpenSTA: {why}; run it again by hand: {keep(command, why) / 'run.sh'}")
     worst: dict[str, float] = {}
-    for pin, slack in _END.findall(ends.read_text(encoding="utf-8")):
+    for pin, slack in _END.findall((folder / _ENDS).read_text(encoding="utf-8")):
         worst[pin] = min(float(slack), worst.get(pin, float("inf")))
     return worst
 

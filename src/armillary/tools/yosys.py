@@ -155,7 +155,8 @@ def synthesize(
         found, cpu_s = _elaborated(folder, sources, top, sorted(macros), flat)
         boxes = {key: _macro(each) for key, each in found.items() if each["module"] in macros}
         own = {key: each for key, each in found.items() if key not in boxes}
-        kept = {key: cache / f"module-{_digest(key, found, sources, flat, clock_ns)}.json" for key in own}
+        texts = _texts(folder / _DESIGN)
+        kept = {key: cache / f"module-{_digest(key, found, texts, clock_ns)}.json" for key in own}
         missing = [key for key in own if not kept[key].exists()]
         if missing:
             _map(folder, {key: own[key] for key in missing}, kept, clock_ns)
@@ -187,15 +188,23 @@ def _map(folder: Path, missing: Mapping[str, Mapping[str, Any]], kept: Mapping[s
         put(made, kept[key])
 
 
-def _digest(
-    key: str, modules: Mapping[str, Mapping[str, Any]], sources: Mapping[str, str], flat: bool, clock_ns: float
-) -> str:
-    """Return what a module's cells depend on: its text and that of what it instantiates, for their ports."""
-    wanted = {modules[other]["file"] for other in (key, *modules[key]["instances"].values())}
-    wanted |= {name for name, text in sources.items() if not re.search(r"^module\b", text, re.MULTILINE)}
-    files = sorted(sources) if flat or not wanted <= set(sources) else sorted(wanted)
-    recipe = [key, version(), liberty_digest(), _DRIVER.read_text(encoding="utf-8"), repr((flat, clock_ns))]
-    parts = [*recipe, *(f"{name}\0{sources[name]}" for name in files)]
+def _texts(design: Path) -> dict[str, str]:
+    """Return what each module is made of, without what differs from run to run: places in the source, counted names."""
+    text = re.sub(r"^ *attribute .*\n|\S+\.sv:[\d.|-]+", "", design.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = re.finditer(r"^module \\(\S+)\n.*?^end$", text, re.MULTILINE | re.DOTALL)
+    return {match[1]: _renumbered(match[0]) for match in found}
+
+
+def _renumbered(text: str) -> str:
+    numbers: dict[str, str] = {}
+    return re.sub(r"\$\d+\b", lambda match: numbers.setdefault(match[0], f"${len(numbers)}"), text)
+
+
+def _digest(key: str, modules: Mapping[str, Mapping[str, Any]], texts: Mapping[str, str], clock_ns: float) -> str:
+    """Return what a module's cells depend on: its content, the ports of what it instantiates, and how it is made."""
+    ports = {other: modules[other]["ports"] for other in modules[key]["instances"].values()}
+    recipe = (version(), liberty_digest(), _DRIVER.read_text(encoding="utf-8"), str(clock_ns))
+    parts = (*recipe, texts[key], json.dumps(ports, sort_keys=True))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
 
 

@@ -16,7 +16,8 @@ from pyosys import libyosys as ys
 
 DESIGN = "design.il"
 FOUND = "found.json"
-# Half of a wide word is not built twice: Booth multipliers are a quarter smaller and faster than Yosys' own.
+_LEVELS = 4
+# Booth multipliers are a quarter smaller than Yosys' own, and faster.
 _COARSE = "synth -booth -run coarse:check"
 # Timing driven: the script that Yosys has built in gives the same netlist for every clock.
 _ABC = "+strash;dch;map,-B,0.9,{D};topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p"
@@ -41,6 +42,9 @@ def elaborate(job: dict[str, Any]) -> dict[str, Any]:
     for module in _modules(design):
         if _origin(module) in job["macros"]:
             ys.run_pass(f"blackbox {_name(module)}", design)
+    # Constants and unused wires cross the boundaries of modules, a level each time.
+    for step in ("opt_expr", "opt_clean", "opt_hier") * _LEVELS:
+        ys.run_pass(step, design)
     ys.run_pass("opt_clean", design)
     ys.run_pass(f"write_rtlil {DESIGN}", design)
     return {_name(module): _description(module, design) for module in _modules(design)}
@@ -75,13 +79,25 @@ def map_(job: dict[str, Any]) -> dict[str, Any]:
             f'abc -liberty {library} -constr constraints.txt -D {job["clock_ps"]} -script "{_ABC}"',
             "opt_clean -purge",
             f"tee -o {name}.json stat -json -liberty {library}",
-            f"write_verilog -noattr -noexpr -nohex -nodec {name}.v",
         ):
             ys.run_pass(step, design)
         module = next(module for module in _modules(design) if _name(module) == name)
+        _simplify(module)
+        ys.run_pass(f"write_verilog -noattr -noexpr -nohex -nodec {name}.v", design)
         found[name] = {**_counted(Path(f"{name}.json"), name), "instances": _instances(module, design)}
         found[name]["cpu_s"] = _cpu_s() - before
     return found
+
+
+def _simplify(module: Any) -> None:
+    """Leave out what timing tools do not read: signs, and assignments to several wires at once."""
+    bits = []
+    for left, right in list(module.connections_):
+        pairs = zip(left.to_sigbit_vector(), right.to_sigbit_vector(), strict=True)
+        bits += [(ys.SigSpec(one, 1), ys.SigSpec(other, 1)) for one, other in pairs]
+    module.new_connections(bits)
+    for wire in module.wires_.values():
+        wire.is_signed = False
 
 
 def _counted(path: Path, name: str) -> dict[str, Any]:
