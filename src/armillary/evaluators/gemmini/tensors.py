@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.hardware.rtl.gemmini.compiler import Padding, Program, Requantization
+from armillary.hardware.rtl.gemmini.compiler import Padding, Program, Requantization, Shape
 from armillary.workloads.layer import Layer
 
 Tensor = NDArray[np.int8]
@@ -20,29 +20,50 @@ def into_dram(program: Program, inputs: Tensor, weights: Tensor) -> Bytes:
         inputs: shape [N, C, height, width], without the padding that the program makes up.
         weights: shape [K, C of a group, R, S].
     """
-    dram = np.zeros(program.weights.end, dtype=np.uint8)
+    dram = np.zeros(max(program.inputs.end, program.weights.end), dtype=np.uint8)
     groups, blocks, n, height, width = program.inputs.counts
-    rows = inputs.reshape(n, groups, blocks, program.channel_block, height, width).transpose(1, 2, 0, 4, 5, 3)
-    dram[program.inputs.address : program.inputs.end] = _padded(rows, program.inputs.row_bytes)
-    groups, blocks, r, s, c = program.weights.counts
-    rows = weights.reshape(groups, blocks, program.output_block, c, r, s).transpose(0, 1, 4, 5, 3, 2)
-    dram[program.weights.address : program.weights.end] = _padded(rows, program.weights.row_bytes)
+    rows = _grown(inputs.reshape(n, groups, -1, height, width), 2, blocks * program.channel_block)
+    rows = rows.reshape(n, groups, blocks, program.channel_block, height, width).transpose(1, 2, 0, 4, 5, 3)
+    _rows_of(program.inputs, dram)[...] = _padded(rows, program.inputs.row_bytes)
+    groups, blocks, *taps, c = program.weights.counts
+    rows = weights.reshape(groups, -1, *weights.shape[1:])
+    for axis, size in enumerate((blocks * program.output_block, c, *taps), start=1):
+        rows = _grown(rows, axis, size)
+    rows = rows.reshape(groups, blocks, program.output_block, c, *taps).transpose(0, 1, 4, 5, 3, 2)
+    _rows_of(program.weights, dram)[...] = _padded(rows, program.weights.row_bytes)
     return dram
 
 
-def from_dram(program: Program, dram: Bytes) -> Tensor:
-    """Return the outputs, shape [N, K, P, Q]."""
-    shape = program.outputs
-    rows = dram[shape.address : shape.end].view(np.int8).reshape(*shape.counts, shape.row_bytes)
+def from_dram(program: Program, dram: Bytes, outputs: int) -> Tensor:
+    """Return the outputs, shape [N, K, P, Q].
+
+    Args:
+        program: that has run.
+        dram: its bytes.
+        outputs: K.
+    """
+    rows = _rows_of(program.outputs, dram).view(np.int8)
     found = rows[..., : program.output_block].transpose(2, 0, 1, 5, 3, 4)
     n, groups, blocks, width, p, q = found.shape
-    return found.reshape(n, groups * blocks * width, p, q)
+    return found.reshape(n, groups, blocks * width, p, q)[:, :, : outputs // groups].reshape(n, outputs, p, q)
+
+
+def _rows_of(shape: Shape, dram: Bytes) -> Bytes:
+    """Return a view of the rows of a tensor, shape [*counts, bytes of a row]."""
+    return np.lib.stride_tricks.as_strided(
+        dram[shape.address :], (*shape.counts, shape.row_bytes), (*shape.strides, 1)
+    )
+
+
+def _grown(array: Tensor, axis: int, size: int) -> Tensor:
+    """Return an array with zeros behind it along an axis, up to a size."""
+    return np.pad(array, [(0, size - array.shape[axis] if at == axis else 0) for at in range(array.ndim)])
 
 
 def _padded(rows: NDArray[np.int8], row_bytes: int) -> Bytes:
     wide = np.zeros((*rows.shape[:-1], row_bytes), dtype=np.int8)
     wide[..., : rows.shape[-1]] = rows
-    return wide.view(np.uint8).reshape(-1)
+    return wide.view(np.uint8)
 
 
 def random_tensors(layer: Layer, padding: Padding, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
