@@ -2,8 +2,8 @@
 
 A macro has at most 2,048 words of 64 bits, as compilers' have; a larger memory is several side by side, of equal size.
 One port: least squares, in relative terms, to the 19 macros of at most 64 bits of OpenROAD-flow-scripts' fakeram45,
-32 to 2,048 words, whose numbers the BSG black-box SRAM generator derives with CACTI. The
-law misses them by 14% in the mean and by 37% at most (area), and by 9% at most (time): CACTI chooses among organisations, so its areas jump.
+32 to 2,048 words, whose numbers the BSG black-box SRAM generator derives with CACTI. The law misses their areas by 14%
+in the mean and by 37% at most, as CACTI chooses among organisations and its areas jump, and their times by 9% at most.
 Two ports: as many times as large as OpenRAM's FreePDK45 bit cell of two ports, 1.175 um x 1.495 um, is larger than its
 cell of one, 0.705 um x 1.345 um (openram 1.2.48); no macro of two ports has been checked.
 """

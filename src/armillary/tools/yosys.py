@@ -1,7 +1,7 @@
 """Yosys and ABC: SystemVerilog becomes cells of NanGate45, each module once and kept by content.
 
-A module with its parameters is synthesised by itself: what it instantiates is a black box then. So a design that differs
-from an earlier one in a few modules costs those alone, and a thousand processing elements cost one.
+A module with its parameters is synthesised by itself: what it instantiates is a black box then. So a design that
+differs from an earlier one in a few modules costs those alone, and a thousand processing elements cost one.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def run(options: BenchOptions) -> BenchResult:
     """Synthesise 12 designs, DIM 4 to 32 and both dataflows, and compare `area_mm2`; `--quick`: 6, DIM 4 and 8."""
     designs = drawn(_QUICK_SIZES if options.quick else _SIZES, options.seed)
     columns = columns_of(designs)
-    laws, memories = area_mm2(columns), sum(memories_mm2(columns).values())
+    laws, memories = area_mm2(columns), np.sum(list(memories_mm2(columns).values()), axis=0)
     rows = []
     for number, design in enumerate(designs):
         options.on_progress("designs", number, len(designs))

@@ -154,7 +154,7 @@ class LayersOfGemmini:
         self._spec, self._options, self._measure = spec, options, measure
 
     def evaluation(self, candidate: Candidate, workload: Workload) -> Evaluation:
-        """Return a network on a candidate: `delay_cycles`, `runtime_s` at the array's clock, `energy_pj`, `area_mm2` and others.
+        """Return a network on a candidate: `delay_cycles`, `runtime_s` by its clock, `energy_pj`, `area_mm2` and more.
 
         Raises:
             ArmillaryError: if the design is of another space, or a mapping that it brings is none of its layer.

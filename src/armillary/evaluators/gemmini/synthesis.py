@@ -123,7 +123,7 @@ def synthesized(accelerator: Accelerator, *, flat: bool = False) -> Synthesized:
         own = sum(n for cell, n in module.cells.items() if cell not in found.modules and cell not in found.macros)
         part = parts.setdefault((name, group), Counter())
         part.update(cells=own, area_um2=module.area_um2, register_um2=module.register_um2)  # type: ignore[call-overload]
-    blocks = tuple(Block(name, group, **part) for (name, group), part in parts.items())  # type: ignore[arg-type]
+    blocks = tuple(Block(name, group, **part) for (name, group), part in parts.items())
     memories = tuple(_memory(name, found.macros[key], count) for (name, key), count in macros.items())
     return Synthesized(blocks, memories, found.problems, found.cpu_s, found.fresh)
 
