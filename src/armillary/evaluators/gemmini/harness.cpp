@@ -226,15 +226,15 @@ struct Simulation {
       }
       const bool read_taken = turn == 1 || top.takes_rows;
       const bool wants_to_write = top.wvalid && !written.empty();
-      // With backpressure, a beat that is offered stays so until it is taken; without, it is offered when it will be.
+      // With backpressure, a beat that is offered stays so until it is taken. A repeated row is taken after its last use.
       const bool reads = reading && read_taken && (mixes || (credit >= cost && !(writes_turn && wants_to_write)));
       const bool writes = credit >= cost && wants_to_write && !reads && coin.toss();
-      top.rvalid = mixes ? reading : reads;
+      top.rvalid = mixes ? reading : reads || (reading && !read_taken);
       top.rid = turn;
       top.wready = writes;
+      if (top.rvalid) std::memcpy(bytes_of(top.rdata), &dram[asked[turn].front().address], beat);
       if (reads) {
         Burst& first = asked[turn].front();
-        std::memcpy(bytes_of(top.rdata), &dram[first.address], beat);
         first.address += beat;
         top.rlast = --first.beats == 0;
         if (top.rlast) asked[turn].pop_front();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.hardware.rtl.gemmini.arithmetic import converted
 from armillary.hardware.rtl.gemmini.compiler import Padding, Program, Requantization, Shape
 from armillary.workloads.layer import Layer
 
@@ -50,9 +51,7 @@ def from_dram(program: Program, dram: Bytes, outputs: int) -> Tensor:
 
 def _rows_of(shape: Shape, dram: Bytes) -> Bytes:
     """Return a view of the rows of a tensor, shape [*counts, bytes of a row]."""
-    return np.lib.stride_tricks.as_strided(
-        dram[shape.address :], (*shape.counts, shape.row_bytes), (*shape.strides, 1)
-    )
+    return np.lib.stride_tricks.as_strided(dram[shape.address :], (*shape.counts, shape.row_bytes), (*shape.strides, 1))
 
 
 def _grown(array: Tensor, axis: int, size: int) -> Tensor:
@@ -79,6 +78,11 @@ def convolved(
     layer: Layer, inputs: Tensor, weights: Tensor, padding: Padding, requantization: Requantization
 ) -> Tensor:
     """Return what a layer computes, bit for bit: 32-bit sums, requantised; shape [N, K, P, Q]."""
+    return converted(summed(layer, inputs, weights, padding), requantization.conversion)
+
+
+def summed(layer: Layer, inputs: Tensor, weights: Tensor, padding: Padding) -> NDArray[np.int32]:
+    """Return a layer's 32-bit sums, which wrap around, shape [N, K, P, Q]."""
     sides = ((0, 0), (0, 0), (padding.top, padding.bottom), (padding.left, padding.right))
     padded = np.pad(inputs.astype(np.int64), sides)
     outputs, channels = layer.K // layer.groups, layer.channels_per_group
@@ -93,11 +97,9 @@ def convolved(
             seen = seen.reshape(layer.N, layer.groups, channels, layer.P, layer.Q)
             tap = weights[:, :, r, s].reshape(layer.groups, outputs, channels).astype(np.int64)
             sums += np.einsum("ngcpq,gkc->ngkpq", seen, tap)
-    return requantized(sums.reshape(layer.N, layer.K, layer.P, layer.Q), requantization)
+    return sums.reshape(layer.N, layer.K, layer.P, layer.Q).astype(np.int32)
 
 
 def requantized(sums: NDArray[np.int64], how: Requantization) -> Tensor:
-    """Return sums as bytes: scaled, rounded half up, saturated."""
-    products = sums.astype(np.int32).astype(np.int64) * how.scale
-    rounded = (products + (1 << how.shift >> 1)) >> how.shift
-    return rounded.clip(0 if how.relu else -128, 127).astype(np.int8)
+    """Return sums, which wrap around to 32 bits, as bytes: scaled, rounded half up, saturated."""
+    return converted(sums.astype(np.int32), how.conversion)

@@ -13,6 +13,7 @@ from math import prod
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from armillary.hardware.rtl.gemmini.arithmetic import Conversion
 from armillary.types import ArmillaryError
 
 Words = NDArray[np.uint64]
@@ -99,7 +100,7 @@ def _signed(name: str, first: int, bits: int = _BITS) -> Field:
 SHIFT = Field("shift", 16, 6)
 SCALE = Field("scale", 32, 16, least=1)
 RELU = Field("relu", 0, 1)
-_FLOAT_SCALE = Field("scale", 32, 32)
+_SCALE_BITS = Field("scale of a store", 32, 32)
 _LOW, _HIGH, _WINDOW = Field("low", 0, 8), Field("high", 8, 8), Field("loops of a window", 16, 4)
 _LOAD_SCALE, _LOAD_SHIFT = Field("scale of a load", 32, 8, least=1), Field("shift of a load", 16, 4)
 _OPCODE = Field("opcode", 0, 4)
@@ -167,48 +168,16 @@ def jumps(loops: Sequence[NestLoop], name: str) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """What a store command does to the sums.
+class Window:
+    """Rows of the accumulator that become one row on their way out.
 
     Attributes:
-        raw: leaves them as they are.
-        scale: of a floating-point conversion, a positive normal binary32 number; or that of a fixed-point one, 1 to
-            65535.
-        shift: of a fixed-point one, 0 to 63; None for floating point.
-        low: least byte, signed.
-        high: largest byte, signed.
-        window: mask of the loops that go over the rows of a window, the innermost ones; bit 0 is loop 0.
-        totals: a window becomes the total of its sums, not the largest.
+        loops: mask of the store's loops that go over them, the innermost ones; bit 0 is loop 0.
+        totals: the total of their sums, not the largest.
     """
 
-    raw: bool = False
-    scale: float = 1
-    shift: int | None = 0
-    low: int = -128
-    high: int = 127
-    window: int = 0
+    loops: int = 0
     totals: bool = False
-
-    def packed(self) -> tuple[Words, Words]:
-        """Return its bits of words 0 and 6.
-
-        Raises:
-            FieldError: if a value does not fit its field.
-            ArmillaryError: if a floating-point scale is no positive normal number.
-        """
-        if self.raw:
-            return _FLAGS[0].packed(True), np.asarray(np.uint64(0))
-        clamp = _LOW.packed(self.low & 0xFF) | _HIGH.packed(self.high & 0xFF)
-        last = clamp | _WINDOW.packed(self.window)
-        first = _FLAGS[2].packed(self.totals)
-        if self.shift is not None:
-            return first | SHIFT.packed(self.shift) | SCALE.packed(self.scale), last
-        single = np.float32(self.scale)
-        if not (np.isfinite(single) and single >= np.finfo(np.float32).tiny):
-            raise ArmillaryError(
-                f"scale={self.scale} is not allowed; binary32 holds normal numbers from 1.2e-38 to 3.4e38"
-            )
-        return first | _FLAGS[1].packed(True) | _FLOAT_SCALE.packed(int(single.view(np.uint32))), last
 
 
 def _matrix(n: int, opcode: int, loops: Words, count: int, ranges: Sequence[tuple[Integers, Integers]]) -> Words:
@@ -269,15 +238,24 @@ class Moves:
             words[:, 0] |= _LOAD_SCALE.packed(scaled.scale) | _LOAD_SHIFT.packed(scaled.shift)
         return words
 
-    def stores(self, conversion: Conversion) -> Words:
+    def stores(self, conversion: Conversion | None, window: Window | None = None) -> Words:
         """Return store commands, shape [n, words].
+
+        Args:
+            conversion: of sums to bytes; None to store them as they are.
+            window: of rows that become one, if there are any.
 
         Raises:
             FieldError: if a value does not fit its field.
         """
-        words, (first, last) = self._words(STORE), conversion.packed()
-        words[:, 0] |= first
-        words[:, 6] |= last
+        words, over = self._words(STORE), window or Window()
+        words[:, 6] = _WINDOW.packed(over.loops)
+        flags = (conversion is None, conversion is not None and conversion.floating, over.totals)
+        for held, flag in zip(_FLAGS, flags, strict=False):
+            words[:, 0] |= held.packed(flag)
+        if conversion is not None:
+            words[:, 0] |= SHIFT.packed(conversion.shift) | _SCALE_BITS.packed(conversion.scale_bits)
+            words[:, 6] |= _LOW.packed(conversion.low & 0xFF) | _HIGH.packed(conversion.high & 0xFF)
         return words
 
     def _words(self, opcode: int) -> Words:

@@ -26,6 +26,7 @@ import numpy as np
 
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import RELEVANT, Loop, Mapping, loop_bounds
+from armillary.hardware.rtl.gemmini.arithmetic import Conversion
 from armillary.hardware.rtl.gemmini.commands import (
     ADDRESS_BITS,
     LIMIT,
@@ -33,7 +34,6 @@ from armillary.hardware.rtl.gemmini.commands import (
     RELU,
     SCALE,
     SHIFT,
-    Conversion,
     Executes,
     Field,
     FieldError,
@@ -84,6 +84,9 @@ class Padding:
             Field(f"padding {side.name}", 0, largest=LIMIT - 1).check(getattr(self, side.name))
 
 
+NO_PADDING = Padding()
+
+
 @dataclass(frozen=True)
 class Requantization:
     """How sums become bytes: sum * scale / 2^shift, rounded half up, saturated, at least 0 with `relu`.
@@ -104,6 +107,11 @@ class Requantization:
     def __post_init__(self) -> None:
         for held in (SCALE, SHIFT, RELU):
             held.check(getattr(self, held.name))
+
+    @property
+    def conversion(self) -> Conversion:
+        """What the store unit does for it."""
+        return Conversion(self.scale, self.shift, low=0 if self.relu else -128)
 
 
 @dataclass(frozen=True)
@@ -214,8 +222,7 @@ def compile_layer(
     faults = list(mapping.faults(hierarchy, layer))
     if faults:
         raise ArmillaryError(f"layer {layer.name}: {faults[0]}")
-    q = requantization or Requantization()
-    made = conversion or Conversion(scale=q.scale, shift=q.shift, low=0 if q.relu else -128)
+    made = conversion or (requantization or Requantization()).conversion
     compiler = _Compiler(layer, mapping, accelerator, padding or Padding(), made, placement or Placement())
     try:
         return compiler.program()
@@ -643,7 +650,7 @@ class _Sequence:
         found = []
         for last, shape, conversion in (
             (True, self.c.outputs, self.c.conversion),
-            (False, self.c.partial, Conversion(raw=True)),
+            (False, self.c.partial, None),
         ):
             which = np.flatnonzero(self.leaves & (self.last_visit == last))
             if len(which):
