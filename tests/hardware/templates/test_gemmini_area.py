@@ -27,7 +27,8 @@ def columns(*designs):
 
 
 def test_a_block_is_the_sum_of_its_terms_in_its_dataflow(laws):
-    found = blocks_mm2(columns(Accelerator(dim=8, bus_bytes=8), Accelerator(dim=8, bus_bytes=8, dataflow="output_stationary")))
+    pair = [Accelerator(dim=8, bus_bytes=8, dataflow=kind) for kind in ("weight_stationary", "output_stationary")]  # type: ignore[arg-type]
+    found = blocks_mm2(columns(*pair))
     assert found["queue"] == pytest.approx([45e-6, 45e-6])
     assert found["array"] == pytest.approx([800 * 64e-6, (1200 * 64 + 24) * 1e-6])  # fmt: skip
 
