@@ -197,7 +197,7 @@ def _texts(design: Path) -> dict[str, str]:
 
 def _renumbered(text: str) -> str:
     numbers: dict[str, str] = {}
-    return re.sub(r"\$\d+\b", lambda match: numbers.setdefault(match[0], f"${len(numbers)}"), text)
+    return re.sub(r"\$\d+", lambda match: numbers.setdefault(match[0], f"${len(numbers)}"), text)
 
 
 def _digest(key: str, modules: Mapping[str, Mapping[str, Any]], texts: Mapping[str, str], clock_ns: float) -> str:
