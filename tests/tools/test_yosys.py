@@ -56,10 +56,12 @@ def test_modules_are_kept_by_their_content(tmp_path, monkeypatch):
     assert again.fresh == 0
     assert again.modules == first.modules
     # What else is in the design numbers its names otherwise.
-    more = "module first (input logic clk, input logic a, output logic q); always_ff @(posedge clk) q <= q ^ a; endmodule\n"
+    more = "module first (input logic clk, input logic a, output logic q); always_ff @(posedge clk) q <= q ^ a;"
     with_first = PAIR.replace("  adder", "  first added (.clk, .a(a[0]), .q(added_q));\n  adder", 1)
     with_first = with_first.replace("output logic [7:0] high", "output logic [7:0] high, output logic added_q")
-    grown = synthesize({"adder.sv": ADDER, "a_first.sv": more, "pair.sv": with_first}, "pair", cache=tmp_path)
+    grown = synthesize(
+        {"adder.sv": ADDER, "a_first.sv": f"{more} endmodule", "pair.sv": with_first}, "pair", cache=tmp_path
+    )
     assert grown.fresh == 2  # the new one, and the one that has it
     other = synthesize({"adder.sv": ADDER.replace("sum + a", "sum - a"), "pair.sv": PAIR}, "pair", cache=tmp_path)
     assert other.fresh == 1

@@ -47,7 +47,7 @@ def test_the_fit_finds_the_laws_that_areas_follow(fitted):
     assert blocks["load"]["both"]["bus_bytes"] == pytest.approx(20, rel=0.02)
     assert blocks["fetch memory"]["both"]["1"] == pytest.approx(5000, rel=0.02)
     assert "scratchpad memory" not in blocks
-    assert fitted.laws["period_ns"]["output_stationary"] == {"4": 1.04, "8": 1.08, "16": 1.16, "32": 1.32}
+    assert fitted.laws["period_ns"]["output_stationary"] == {"4": 1.04, "8": 1.08, "16": 1.16}
     assert len(fitted.laws["sweep"]) >= 40
 
 
@@ -70,3 +70,6 @@ def test_what_is_compared_is_not_what_was_fitted():
     assert not set(swept) & set(area.drawn((4, 8, 16, 32), 0))
     assert len(swept) >= 40
     assert np.unique([design.dim for design in swept]).tolist() == [4, 8, 16, 32]
+    for seed in range(3):
+        for name in ("queue_depth", "outstanding", "bus_bytes", "scratchpad_banks", "accumulator_banks"):
+            assert len({getattr(design, name) for design in area_sweep.swept(seed)}) > 1
