@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cores import available
+from armillary.hardware.dram import PACKED, DramCounters, DramTiming
 from armillary.hardware.rtl.gemmini.compiler import Program
 from armillary.hardware.rtl.gemmini.generator import ELABORATED, MEMORIES, STRAPS
 from armillary.hardware.templates.gemmini import Accelerator
@@ -22,7 +23,8 @@ Bytes = NDArray[np.uint8]
 MOST_CYCLES = 2_000_000_000
 UNITS = ("load", "execute", "store")
 _MAGIC = 0x4152544C31
-_COUNTERS = 9
+_COUNTERS = 10
+_DRAM_COUNTERS = len(fields(DramCounters))
 _FIXED_POINT = 1024
 
 
@@ -51,9 +53,11 @@ class Simulated:
         cycles: from reset to the last beat written.
         busy: cycles in which a row entered the array.
         stalls: the other cycles by cause, see `STALLS`; with `busy` they sum to `cycles`.
-        read_bytes: over the bus, from DRAM.
+        read_bytes: of tensors, over the bus, from DRAM.
         written_bytes: likewise to DRAM.
+        command_bytes: of commands, from DRAM.
         elaborated: the hardware's parameters, as it tells them.
+        dram_counters: commands of a DRAM with banks; zeros for one of a fixed latency.
         events: commands, if asked for.
         dram: its bytes afterwards, if asked for.
     """
@@ -63,7 +67,9 @@ class Simulated:
     stalls: dict[str, int]
     read_bytes: int
     written_bytes: int
+    command_bytes: int
     elaborated: dict[str, int]
+    dram_counters: DramCounters
     events: tuple[Event, ...]
     dram: Bytes
 
@@ -79,6 +85,7 @@ class Job:
         most_cycles: after which the run has failed.
         wants_dram: give back the bytes of DRAM.
         wants_events: give back when commands ran.
+        dram_model: channels, banks and rows; None for the accelerator's latency and bandwidth.
         backpressure: 0 for none; else the seed of when DRAM keeps a channel of the port waiting.
     """
 
@@ -88,6 +95,7 @@ class Job:
     most_cycles: int = MOST_CYCLES
     wants_dram: bool = False
     wants_events: bool = False
+    dram_model: DramTiming | None = None
     backpressure: int = 0
 
 
@@ -173,16 +181,20 @@ def _write(path: Path, job: Job) -> None:
     ]
     with path.open("wb") as file:
         file.write(np.array(head, dtype=np.int64).tobytes())
+        file.write(
+            (np.zeros(len(PACKED), dtype=np.int64) if job.dram_model is None else job.dram_model.packed()).tobytes()
+        )
         file.write(program.words.tobytes())
         file.write(given.tobytes())
 
 
 def _read(path: Path, job: Job) -> Simulated:
     raw = np.fromfile(path, dtype=np.uint8)
-    head = 8 * (1 + _COUNTERS + len(ELABORATED) + 1)
+    head = 8 * (1 + _COUNTERS + len(ELABORATED) + _DRAM_COUNTERS + 1)
     numbers = raw[:head].view(np.int64).tolist()
     status, counters = numbers[0], numbers[1 : 1 + _COUNTERS]
-    elaborated = dict(zip(ELABORATED, numbers[1 + _COUNTERS : -1], strict=True))
+    first = 1 + _COUNTERS + len(ELABORATED)
+    elaborated = dict(zip(ELABORATED, numbers[1 + _COUNTERS : first], strict=True))
     for name, found in elaborated.items():
         asked = getattr(job.accelerator, name)
         if found < asked if name in MEMORIES else found != asked:
@@ -200,7 +212,9 @@ def _read(path: Path, job: Job) -> Simulated:
         stalls=dict(zip(STALLS, counters[2:7], strict=True)),
         read_bytes=counters[7],
         written_bytes=counters[8],
+        command_bytes=counters[9],
         elaborated=elaborated,
+        dram_counters=DramCounters.unpacked(numbers[first:-1]),
         events=_paired(events),
         dram=raw[head + events.nbytes :],
     )
