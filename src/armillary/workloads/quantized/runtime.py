@@ -34,7 +34,7 @@ def run_model(model: ModelProto, inputs: Mapping[str, NDArray[Any]], outputs: Se
     asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     options = ort.SessionOptions()
     options.intra_op_num_threads = _THREADS
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are ours to say
     try:
         session = ort.InferenceSession(asked.SerializeToString(), options, providers=["CPUExecutionProvider"])
         found = session.run(list(outputs), dict(inputs))
