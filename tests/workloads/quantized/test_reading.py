@@ -204,6 +204,14 @@ def test_weights_of_another_file_are_read(tmp_path):
     np.testing.assert_array_equal(network.operations[-1].weights, expected)
 
 
+def test_a_truncated_file_of_weights_is_refused(tmp_path):
+    path = outside(tmp_path / "net.onnx")
+    weights = tmp_path / "weights"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ArmillaryError, match=r"net\.onnx: tensor 'constant_\d+' cannot be read from weights"):
+        read_network(path)
+
+
 def test_missing_weights_are_drawn_by_the_seed_and_named(tmp_path):
     path = outside(tmp_path / "net.onnx")
     (tmp_path / "weights").unlink()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from armillary.types import ArmillaryError
 from armillary.workloads.onnx.shapes import (
@@ -121,17 +121,26 @@ def _fill_weights(model: ModelProto, path: Path, rng: np.random.Generator) -> tu
     spreads = {node.input[i] for node in model.graph.node if node.op_type == "BatchNormalization" for i in (1, 4)}
     drawn = []
     for tensor in model.graph.initializer:
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        if tensor.data_location != TensorProto.EXTERNAL:
             continue
-        location = next(entry.value for entry in tensor.external_data if entry.key == "location")
-        if (path.parent / location).is_file():
-            onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
-            values = numpy_helper.to_array(tensor)
+        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+        if location and (path.parent / location).is_file():
+            values = _loaded(tensor, path, location)
         else:
             values = _drawn(tuple(tensor.dims), tensor.name in spreads, rng)
             drawn.append(tensor.name)
         tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     return tuple(drawn)
+
+
+def _loaded(tensor: TensorProto, path: Path, location: str) -> NDArray[Any]:
+    """Return the values of a tensor that another file holds."""
+    try:
+        onnx.external_data_helper.load_external_data_for_tensor(tensor, str(path.parent))
+        values: NDArray[Any] = numpy_helper.to_array(tensor)
+    except (OSError, ValueError, onnx.checker.ValidationError) as fault:
+        raise ArmillaryError(f"{path}: tensor {tensor.name!r} cannot be read from {location}: {fault}") from fault
+    return values
 
 
 def _drawn(shape: tuple[int, ...], positive: bool, rng: np.random.Generator) -> NDArray[np.float32]:
