@@ -1,7 +1,7 @@
 """How an integer network lies in DRAM: tensors as pixels of padded channels, and convolutions padded to the array.
 
-A tensor's bytes are in the order batch, height, width, channel; a pixel has its channels padded with zeros to whole
-rows of the array. So what one step writes is what the next one reads.
+A tensor's bytes are in the order batch, height, width, channel. A pixel's channels fill whole rows of the array, with
+zeros behind the last, and every row begins at a multiple of the pitch. So what one step writes is what the next reads.
 """
 
 from __future__ import annotations
@@ -26,18 +26,26 @@ class Place:
     Attributes:
         tensor: which.
         address: of its first byte.
-        channels: of a pixel, with the zeros behind them.
+        dim: channels of a row.
+        pitch: bytes from one row to the next.
     """
 
     tensor: TensorInfo
     address: int
-    channels: int
+    dim: int
+    pitch: int
+
+    @property
+    def blocks(self) -> int:
+        """Rows of a pixel."""
+        return -(-self.tensor.shape[1] // self.dim)
 
     @property
     def strides(self) -> tuple[int, int, int]:
-        """Bytes from one image, row and pixel to the next."""
+        """Bytes from one image, line and pixel to the next."""
         _, _, height, width = self.tensor.shape
-        return height * width * self.channels, width * self.channels, self.channels
+        pixel = self.blocks * self.pitch
+        return height * width * pixel, width * pixel, pixel
 
     @property
     def end(self) -> int:
@@ -46,15 +54,19 @@ class Place:
 
     def packed(self, values: Tensor) -> Bytes:
         """Return the bytes of a tensor of shape [N, C, H, W]."""
-        missing = self.channels - values.shape[1]
-        wide = np.pad(values.transpose(0, 2, 3, 1), ((0, 0), (0, 0), (0, 0), (0, missing)))
-        return np.ascontiguousarray(wide).view(np.uint8).reshape(-1)
+        n, c, height, width = values.shape
+        pixels = np.zeros((n, height, width, self.blocks * self.dim), dtype=np.int8)
+        pixels[..., :c] = values.transpose(0, 2, 3, 1)
+        rows = np.zeros((n * height * width * self.blocks, self.pitch), dtype=np.int8)
+        rows[:, : self.dim] = pixels.reshape(-1, self.dim)
+        return rows.view(np.uint8).reshape(-1)
 
     def unpacked(self, dram: Bytes) -> Tensor:
         """Return the tensor, shape [N, C, H, W], of the bytes of a DRAM."""
         n, c, height, width = self.tensor.shape
-        pixels = dram[self.address : self.end].view(np.int8).reshape(n, height, width, self.channels)
-        return np.ascontiguousarray(pixels[..., :c].transpose(0, 3, 1, 2))
+        rows = dram[self.address : self.end].view(np.int8).reshape(-1, self.pitch)[:, : self.dim]
+        pixels = rows.reshape(n, height, width, self.blocks * self.dim)[..., :c]
+        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
 def padded_channels(channels: int, dim: int) -> int:

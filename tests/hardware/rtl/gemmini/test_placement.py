@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from armillary.evaluators.gemmini.placement import Place, padded, padded_channels
+from armillary.hardware.rtl.gemmini.placement import Place, padded, padded_channels
 from armillary.evaluators.gemmini.tensors import convolved
 from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization
 from armillary.workloads.quantized.executing import execute_step
@@ -65,14 +65,16 @@ def test_channels_are_rounded_up(channels, dim, found):
     assert padded_channels(channels, dim) == found
 
 
+@pytest.mark.parametrize(("dim", "pitch"), [(4, 4), (6, 8)])
 @pytest.mark.parametrize("shape", [(1, 3, 2, 5), (2, 8, 3, 1)])
-def test_a_tensor_comes_back_from_its_place(shape):
-    place = Place(TensorInfo("x", shape, 1.0), 64, 8)
+def test_a_tensor_comes_back_from_its_place(shape, dim, pitch):
+    place = Place(TensorInfo("x", shape, 1.0), 64, dim, pitch)
     values = RNG.integers(-128, 128, shape).astype(np.int8)
     dram = np.full(4096, 77, dtype=np.uint8)
     dram[place.address : place.end] = place.packed(values)
     np.testing.assert_array_equal(place.unpacked(dram), values)
     n, c, y, x = (size - 1 for size in shape)
-    image, row, pixel = place.strides
-    assert dram.view(np.int8)[place.address + n * image + y * row + x * pixel + c] == values[n, c, y, x]
-    assert not dram[place.address : place.end].reshape(-1, 8)[:, shape[1] :].any()
+    image, line, pixel = place.strides
+    at = place.address + n * image + y * line + x * pixel + c // dim * pitch + c % dim
+    assert dram.view(np.int8)[at] == values[n, c, y, x]
+    assert np.count_nonzero(dram[place.address : place.end]) == np.count_nonzero(values)
