@@ -116,7 +116,7 @@ def trace(
     except (BuildError, SimulationError) as fault:
         raise ArmillaryError(f"layer {chosen.name}: {fault}") from fault
     expected = convolved(chosen, inputs, weights, Padding(), REQUANTIZATION)
-    return TracedLayer(chosen, by, result, bool((from_dram(program, result.dram) == expected).all()), wanted)
+    return TracedLayer(chosen, by, result, bool((from_dram(program, result.dram, chosen.K) == expected).all()), wanted)
 
 
 def _layer(workload: Workload, name: str | None) -> Layer:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from armillary.hardware.mapping import LevelMapping, Loop, Mapping, loop_bounds
 from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization
 from armillary.hardware.templates.gemmini import Accelerator
-from armillary.mapping.mapspace import primes
 from armillary.workloads.layer import Layer
 
 # Few, as each takes two builds, and as different as can be: every knob has two values here or more.
@@ -42,10 +41,10 @@ def cases(draw, accelerator):
         "random",
         "conv",
         N=one_of(1, 1, 2),
-        K=groups * one_of(1, 2, 4, 6, 8, 12),
-        C=groups * one_of(1, 2, 3, 4, 8, 12),
-        P=one_of(1, 2, 3, 4, 6, 8),
-        Q=one_of(1, 2, 3, 4, 6),
+        K=groups * one_of(1, 2, 4, 5, 8, 13),
+        C=groups * one_of(1, 2, 3, 7, 8, 12),
+        P=one_of(1, 2, 3, 5, 6, 8),
+        Q=one_of(1, 2, 3, 4, 7),
         R=one_of(1, 2, 3),
         S=one_of(1, 3),
         stride_h=one_of(1, 2),
@@ -63,30 +62,33 @@ def cases(draw, accelerator):
 
 @st.composite
 def mappings(draw, accelerator, layer):
-    """Every prime factor of every bound goes to one of the loops that the hierarchy allows."""
+    """Every bound is split over some of the loops that the hierarchy allows, with or without remainders."""
     inside, across = ("NPQ", "C") if accelerator.stationary == "W" else ("CRS", "NPQ")
-    temporal = [dict.fromkeys("NKCPQRSG", 1) for _ in range(4)]
-    columns, rows = 1, dict.fromkeys(across, 1)
-    for d, bound in loop_bounds(layer).items():
-        for prime, power in primes(bound):
-            for _ in range(power):
-                places = [0, 1, 2, *([3] if d in inside else [])]
-                places += ["columns"] if d == "K" and columns * prime <= accelerator.dim else []
-                product = 1
-                for factor in rows.values():
-                    product *= factor
-                places += ["rows"] if d in across and product * prime <= accelerator.dim else []
-                place = draw(st.sampled_from(places))
-                if place == "columns":
-                    columns *= prime
-                elif place == "rows":
-                    rows[d] *= prime
-                else:
-                    temporal[place][d] *= prime
-    levels = []
-    spatial = [(), (Loop("K", columns, "X"),), tuple(Loop(d, f, "X") for d, f in rows.items() if f > 1), ()]
-    for keeps, factors, unrolled in zip(("WIO", "WI", "O", accelerator.stationary), temporal, spatial, strict=True):
-        turning = [Loop(d, factor) for d, factor in factors.items() if factor > 1]
-        order = draw(st.permutations(turning))
-        levels.append(LevelMapping(keeps, tuple(order), tuple(loop for loop in unrolled if loop.factor > 1)))
-    return Mapping(tuple(levels))
+    bounds, room = loop_bounds(layer), {"K": accelerator.dim, "across": accelerator.dim}
+    loops = {}  # by dimension, those of DRAM, scratchpad, columns, accumulator, rows and registers
+    for d in draw(st.permutations(list(bounds))):
+        columns, rows = room["K"] if d == "K" else 1, room["across"] if d in across else 1
+        most = [bounds[d], bounds[d], columns, bounds[d], rows, bounds[d] if d in inside else 1]
+        loops[d] = split(draw, d, bounds[d], most)
+        room["across"] //= loops[d][4].factor
+    turning = [draw(st.permutations([own[place] for own in loops.values()])) for place in (0, 1, 3, 5)]
+    unrolled = [(), (loops["K"][2],), tuple(loops[d][4] for d in across), ()]
+    return Mapping(
+        tuple(
+            LevelMapping(keeps, *(tuple(loop for loop in kind if loop.factor > 1) for kind in kinds))
+            for keeps, *kinds in zip(("WIO", "WI", "O", accelerator.stationary), turning, unrolled, strict=True)
+        )
+    )
+
+
+def split(draw, dimension, bound, most):
+    """Return loops whose last rounds end at the bound, the outermost first, none of more iterations than `most`."""
+    perfect, left, last, found = draw(st.booleans()), bound, bound - 1, []
+    for place in reversed(range(len(most))):
+        allowed = [f for f in range(1, min(left, most[place]) + 1) if left % f == 0 or not perfect]
+        factor = left if place == 0 else draw(st.sampled_from(allowed))
+        rest = last % factor + 1
+        axis = "X" if place in (2, 4) else ""
+        found.append(Loop(dimension, factor, axis, 0 if rest == factor else rest))
+        left, last = -(-left // factor), last // factor
+    return found[::-1]

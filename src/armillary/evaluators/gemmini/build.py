@@ -1,20 +1,27 @@
-"""Simulators of the `gemmini` template: one program per hardware configuration, built by Verilator."""
+"""Simulators of the `gemmini` template: one program per array, dataflow and bus, built by Verilator."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from armillary.cores import available
-from armillary.hardware.rtl.gemmini.generator import TOP, sources
-from armillary.hardware.templates.gemmini import Accelerator
+from armillary.hardware.rtl.gemmini.generator import CORE, MEMORIES, PARAMETERS, sources
+from armillary.hardware.templates.gemmini import MOST_ROWS, SPACE, Accelerator
 from armillary.tools.verilator import Simulator, Trace, Unknown, build
 from armillary.user_cache import cache_folder
 
 HARNESS = Path(__file__).parent / "harness.cpp"
+_SHARED = (
+    "scratchpad_kib", "accumulator_kib", "scratchpad_banks", "accumulator_banks", "outstanding", "queue_depth",
+)  # fmt: skip
 
 
 def simulator(accelerator: Accelerator, *, full: bool = False, trace: Trace = "", unknown: Unknown = "fast") -> Path:
-    """Return the simulator of an accelerator, built if it is not there yet.
+    """Return a simulator for an accelerator, built if it is not there yet.
+
+    It serves all accelerators of the same array, dataflow and bus: its memories and queues are as large as any of the
+    template's, and a job says how much of them is used.
 
     Args:
         accelerator: what to simulate; its DRAM is set per run.
@@ -27,15 +34,30 @@ def simulator(accelerator: Accelerator, *, full: bool = False, trace: Trace = ""
         BuildError: if a tool refuses.
         AccidentError: if a tool is killed.
     """
+    largest = with_largest(accelerator)
+    psum = {} if full and accelerator.dataflow == "weight_stationary" else {"PSUM": 32}
     defines = {"DIM": accelerator.dim, "BUS_BYTES": accelerator.bus_bytes}
     made_of = Simulator(
-        sources=sources(accelerator, model=not full),
-        top=TOP,
+        sources=sources(largest, model=not full),
+        top=CORE,
         harness=HARNESS.read_text(),
-        parameters={} if full else {"PSUM": 32},
+        parameters={**{name.upper(): getattr(largest, name) for name in PARAMETERS if name != "burst_rows"}, **psum},
         defines=defines if full else {**defines, f"MODEL_{accelerator.dataflow.upper()}": 1},
         trace=trace,
         optimization="-O1" if full else "-O3",  # -O3 gains a full one nothing
         unknown=unknown,
     )
     return build(made_of, cache=cache_folder("rtl"), compilers=available())
+
+
+def with_largest(accelerator: Accelerator) -> Accelerator:
+    """Return an accelerator with the memories, banks and queues of the template's largest, or its own if larger."""
+    columns = {parameter.name: parameter.values for parameter in SPACE.parameters}
+    found = {}
+    for name in _SHARED:
+        most = max(int(value) for value in columns[name])
+        if name in MEMORIES:
+            row_bytes = accelerator.dim * (4 if name == "accumulator_kib" else 1)
+            most = min(most, (MOST_ROWS * row_bytes - 1) // 1024)
+        found[name] = max(most, getattr(accelerator, name))
+    return replace(accelerator, **found)

@@ -1,7 +1,6 @@
-// Runs jobs on the simulated accelerator: feeds commands, plays the DRAM, counts cycles by what the array waits for.
+// Runs jobs on the simulated accelerator: plays the DRAM behind the port, counts cycles by what the array waits for.
 //
-// A job file holds 64-bit integers: commands, bytes of DRAM, bytes of DRAM given, latency in cycles, 1/1024 bytes per
-// cycle, most cycles, whether the DRAM and the events are wanted; then the commands' words and the DRAM's first bytes.
+// A job file holds 64-bit integers, those of `Job` in their order; then the commands' words and the DRAM's first bytes.
 // Arguments are job files, and Verilator's own options, which begin with +.
 // JOB.out holds status, counters, the elaborated parameters, the number of events, events, DRAM.
 #include <cstdint>
@@ -12,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "Vaccelerator.h"
-#include "Vaccelerator___024root.h"
+#include "Vcore.h"
+#include "Vcore___024root.h"
 #include "verilated.h"
 #ifdef TRACE_FST
 #include "verilated_fst_c.h"
@@ -24,13 +23,13 @@ using Trace = VerilatedFstC;
 using Trace = VerilatedSaifC;
 #endif
 
-// What Vaccelerator::eval() calls. Around it, eval() locks and unlocks queues of messages and of deleted objects, of
+// What Vcore::eval() calls. Around it, eval() locks and unlocks queues of messages and of deleted objects, of
 // which a design without threads and classes has none: a tenth of the time.
-void Vaccelerator___024root___eval(Vaccelerator___024root* root);
+void Vcore___024root___eval(Vcore___024root* root);
 // Its last two parts, which newer Verilators have: what the clock does. The first part follows the inputs, which do not
 // change between the falling and the rising edge: another tenth.
-bool Vaccelerator___024root___eval_phase__act(Vaccelerator___024root* root) __attribute__((weak));
-bool Vaccelerator___024root___eval_phase__nba(Vaccelerator___024root* root) __attribute__((weak));
+bool Vcore___024root___eval_phase__act(Vcore___024root* root) __attribute__((weak));
+bool Vcore___024root___eval_phase__nba(Vcore___024root* root) __attribute__((weak));
 
 #if defined(MODEL_WEIGHT_STATIONARY) || defined(MODEL_OUTPUT_STATIONARY)
 #include "svdpi.h"
@@ -102,14 +101,33 @@ namespace {
 constexpr int64_t kMagic = 0x4152544c31;
 enum Counter { kCycles, kIssued, kDram, kBank, kAccumulator, kDependency, kCommand, kReadBytes, kWrittenBytes, kCounters };
 
-struct Request {
+struct Burst {
   uint32_t address;
   int beats;
   int64_t due;
+  int id;
 };
 
 struct Job {
-  int64_t commands, dram_bytes, given, latency, bandwidth, most_cycles, wants_dram, wants_events;
+  int64_t commands;         // words
+  int64_t program_address;  // of the first one in DRAM
+  int64_t dram_bytes;
+  int64_t given;  // bytes of DRAM that the file holds
+  int64_t burst_rows, outstanding, queue_depth, scratchpad_banks, accumulator_banks;  // straps
+  int64_t latency;       // cycles, of a read's first beat and of a write's answer
+  int64_t bandwidth;     // 1/1024 bytes per cycle
+  int64_t backpressure;  // 0: none; else a seed: every channel is held up at random, and reads of both ids mix
+  int64_t most_cycles, wants_dram, wants_events;
+};
+
+// Random bits; a linear congruential generator will do.
+struct Coin {
+  uint64_t state;
+  bool toss() {
+    if (state == 0) return true;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return state >> 63;
+  }
 };
 
 template <class Port>
@@ -118,7 +136,7 @@ uint8_t* bytes_of(Port& port) {
 }
 
 // What keeps the array from work in a cycle in which nothing enters it.
-Counter cause(const Vaccelerator& top) {
+Counter cause(const Vcore& top) {
   if (top.conflicts) return kBank;
   if (top.has_next && (top.blockers & 1)) return kDram;
   if (top.has_next && (top.blockers & 4)) return kAccumulator;
@@ -130,7 +148,7 @@ Counter cause(const Vaccelerator& top) {
 
 struct Simulation {
   VerilatedContext context;
-  Vaccelerator top;
+  Vcore top;
 #if defined(TRACE_FST) || defined(TRACE_SAIF)
   Trace trace;
 #endif
@@ -145,54 +163,95 @@ struct Simulation {
     trace.dump(context.time());
     context.timeInc(1);
 #else
-    if (clk && Vaccelerator___024root___eval_phase__act && Vaccelerator___024root___eval_phase__nba) {
-      Vaccelerator___024root___eval_phase__act(top.rootp);
-      Vaccelerator___024root___eval_phase__nba(top.rootp);
+    if (clk && Vcore___024root___eval_phase__act && Vcore___024root___eval_phase__nba) {
+      Vcore___024root___eval_phase__act(top.rootp);
+      Vcore___024root___eval_phase__nba(top.rootp);
     } else {
-      Vaccelerator___024root___eval(top.rootp);
+      Vcore___024root___eval(top.rootp);
     }
 #endif
   }
 
-  bool run(const Job& job, const std::vector<uint64_t>& commands, std::vector<uint8_t>& dram, int64_t* counters,
-           std::vector<int64_t>& events) {
+  // Whether a burst is one that AXI4 allows and lies within the DRAM.
+  static bool is_legal(uint32_t address, int beats, int64_t bytes) {
+    const int64_t end = int64_t{address} + int64_t{beats} * BUS_BYTES;
+    return address % BUS_BYTES == 0 && address / 4096 == (end - 1) / 4096 && end <= bytes;
+  }
+
+  enum Status { kDone, kTooLong, kOutside, kFault };
+
+  Status run(const Job& job, std::vector<uint8_t>& dram, int64_t* counters, std::vector<int64_t>& events) {
     const int beat = BUS_BYTES;
-    std::deque<Request> asked;
-    size_t next = 0;
-    int64_t credit = 0;
+    std::deque<Burst> asked[2], written, answers;
     const int64_t cost = int64_t{beat} << 10, most = 2 * cost;
+    int64_t credit = 0;
     bool writes_turn = false;
+    int turn = 0;  // id of the read that is under way; reads of both ids go beat by beat if they mix
+    Coin coin{uint64_t(job.backpressure)};
+    const bool mixes = job.backpressure != 0;
     top.reset = 1;
-    top.command_valid = top.read_valid = top.write_ready = top.read_ready = 0;
+    top.program_address = job.program_address;
+    top.burst_rows = job.burst_rows;
+    top.outstanding = job.outstanding;
+    top.queue_depth = job.queue_depth;
+    top.scratchpad_banks = job.scratchpad_banks;
+    top.accumulator_banks = job.accumulator_banks;
+    top.arready = top.rvalid = top.awready = top.wready = top.bvalid = 0;
+    top.rresp = top.bresp = top.bid = 0;
     top.eval();
     for (int i = 0; i < 4; i++) half(0), half(1);
     top.reset = 0;
     int64_t now = 0;
+    bool reading = false;  // a beat has been offered and not taken
     for (; !top.done; now++) {
-      if (now >= job.most_cycles) break;
+      if (now >= job.most_cycles) return kTooLong;
+      if (top.fault) return kFault;
       // All outputs follow from the state alone, so what the accelerator takes is known before its inputs are set.
       credit = std::min(credit + job.bandwidth, most);
-      const bool offers = !asked.empty() && asked.front().due <= now;
-      const bool reads = credit >= cost && offers && top.read_taken && !(writes_turn && top.write_valid);
-      const bool writes = credit >= cost && top.write_valid && !reads;
-      top.command_valid = next < commands.size();
-      if (top.command_valid) top.command = commands[next];
-      next += top.command_valid && top.command_ready;
-      top.read_ready = 1;
-      if (top.read_request) asked.push_back({top.read_address, top.read_beats, now + job.latency});
-      top.read_valid = reads;
-      top.write_ready = writes;
-      if (reads) {
-        Request& first = asked.front();
-        if (int64_t{first.address} + beat > job.dram_bytes) return false;
-        std::memcpy(bytes_of(top.read_data), &dram[first.address], beat);
-        first.address += beat;
-        if (--first.beats == 0) asked.pop_front();
-        counters[kReadBytes] += beat;
+      top.arready = coin.toss();
+      if (top.arvalid && top.arready) {
+        if (!is_legal(top.araddr, top.arlen + 1, job.dram_bytes)) return kOutside;
+        asked[top.arid].push_back({top.araddr, top.arlen + 1, now + job.latency, top.arid});
       }
+      top.awready = coin.toss();
+      if (top.awvalid && top.awready) {
+        if (!is_legal(top.awaddr, top.awlen + 1, job.dram_bytes)) return kOutside;
+        written.push_back({top.awaddr, top.awlen + 1, 0, 0});
+      }
+      if (!reading) {
+        auto is_due = [&](int id) { return !asked[id].empty() && asked[id].front().due <= now; };
+        const bool other_first = is_due(1 - turn) && (!is_due(turn) || asked[1 - turn].front().due < asked[turn].front().due);
+        if (mixes && is_due(0) && is_due(1) ? coin.toss() : other_first) turn = 1 - turn;
+        reading = is_due(turn) && coin.toss();
+      }
+      const bool read_taken = turn == 1 || top.takes_rows;
+      const bool wants_to_write = top.wvalid && !written.empty();
+      // With backpressure, a beat that is offered stays so until it is taken. A repeated row is taken after its last use.
+      const bool reads = reading && read_taken && (mixes || (credit >= cost && !(writes_turn && wants_to_write)));
+      const bool writes = credit >= cost && wants_to_write && !reads && coin.toss();
+      top.rvalid = mixes ? reading : reads || (reading && !read_taken);
+      top.rid = turn;
+      top.wready = writes;
+      if (top.rvalid) std::memcpy(bytes_of(top.rdata), &dram[asked[turn].front().address], beat);
+      if (reads) {
+        Burst& first = asked[turn].front();
+        first.address += beat;
+        top.rlast = --first.beats == 0;
+        if (top.rlast) asked[turn].pop_front();
+        counters[kReadBytes] += beat;
+        reading = false;
+      }
+      top.bvalid = !answers.empty() && answers.front().due <= now && coin.toss();
+      if (top.bvalid) answers.pop_front();
       if (writes) {
-        if (int64_t{top.write_address} + beat > job.dram_bytes) return false;
-        std::memcpy(&dram[top.write_address], bytes_of(top.write_data), beat);
+        Burst& first = written.front();
+        if (top.wlast != (first.beats == 1)) return kOutside;
+        std::memcpy(&dram[first.address], bytes_of(top.wdata), beat);
+        first.address += beat;
+        if (--first.beats == 0) {
+          answers.push_back({0, 0, now + 1 + job.latency, 0});
+          written.pop_front();
+        }
         counters[kWrittenBytes] += beat;
       }
       if (reads || writes) credit -= cost, writes_turn = reads;
@@ -206,7 +265,7 @@ struct Simulation {
       half(1);
     }
     counters[kCycles] = now;
-    return true;
+    return kDone;
   }
 };
 
@@ -223,10 +282,10 @@ void run_job(const char* path, const char* trace_path, int argc, char** argv) {
   Job job;
   need(std::fread(&magic, 8, 1, in) == 1 && magic == kMagic, "is not a job", path);
   need(std::fread(&job, sizeof job, 1, in) == 1, "is cut short", path);
-  std::vector<uint64_t> commands(job.commands);
-  std::vector<uint8_t> dram(job.dram_bytes);
+  std::vector<uint8_t> dram(job.dram_bytes), commands(8 * job.commands);
   need(std::fread(commands.data(), 8, job.commands, in) == size_t(job.commands), "is cut short", path);
   need(std::fread(dram.data(), 1, job.given, in) == size_t(job.given), "is cut short", path);
+  std::memcpy(&dram[job.program_address], commands.data(), commands.size());
   std::fclose(in);
 
   Simulation simulation(argc, argv);
@@ -239,7 +298,7 @@ void run_job(const char* path, const char* trace_path, int argc, char** argv) {
 #endif
   int64_t counters[kCounters] = {0};
   std::vector<int64_t> events;
-  const bool sound = simulation.run(job, commands, dram, counters, events);
+  const int64_t status = simulation.run(job, dram, counters, events);
   simulation.top.final();
 #if defined(TRACE_FST) || defined(TRACE_SAIF)
   simulation.trace.close();
@@ -248,7 +307,6 @@ void run_job(const char* path, const char* trace_path, int argc, char** argv) {
   const std::string out_path = std::string(path) + ".out";
   std::FILE* out = std::fopen(out_path.c_str(), "wb");
   need(out, "cannot be written", out_path.c_str());
-  const int64_t status = !sound ? 2 : simulation.top.done ? 0 : 1;
   int64_t elaborated[12];
   for (int i = 0; i < 12; i++) elaborated[i] = simulation.top.elaborated[i];
   const int64_t events_n = int64_t(events.size() / 3);

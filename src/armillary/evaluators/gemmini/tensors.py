@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.hardware.rtl.gemmini.compiler import Padding, Program, Requantization
+from armillary.hardware.rtl.gemmini.arithmetic import converted
+from armillary.hardware.rtl.gemmini.compiler import Padding, Program, Requantization, Shape
 from armillary.workloads.layer import Layer
 
 Tensor = NDArray[np.int8]
@@ -20,29 +21,48 @@ def into_dram(program: Program, inputs: Tensor, weights: Tensor) -> Bytes:
         inputs: shape [N, C, height, width], without the padding that the program makes up.
         weights: shape [K, C of a group, R, S].
     """
-    dram = np.zeros(program.weights.end, dtype=np.uint8)
+    dram = np.zeros(max(program.inputs.end, program.weights.end), dtype=np.uint8)
     groups, blocks, n, height, width = program.inputs.counts
-    rows = inputs.reshape(n, groups, blocks, program.channel_block, height, width).transpose(1, 2, 0, 4, 5, 3)
-    dram[program.inputs.address : program.inputs.end] = _padded(rows, program.inputs.row_bytes)
-    groups, blocks, r, s, c = program.weights.counts
-    rows = weights.reshape(groups, blocks, program.output_block, c, r, s).transpose(0, 1, 4, 5, 3, 2)
-    dram[program.weights.address : program.weights.end] = _padded(rows, program.weights.row_bytes)
+    rows = _grown(inputs.reshape(n, groups, -1, height, width), 2, blocks * program.channel_block)
+    rows = rows.reshape(n, groups, blocks, program.channel_block, height, width).transpose(1, 2, 0, 4, 5, 3)
+    _rows_of(program.inputs, dram)[...] = _padded(rows, program.inputs.row_bytes)
+    groups, blocks, *taps, c = program.weights.counts
+    rows = weights.reshape(groups, -1, *weights.shape[1:])
+    for axis, size in enumerate((blocks * program.output_block, c, *taps), start=1):
+        rows = _grown(rows, axis, size)
+    rows = rows.reshape(groups, blocks, program.output_block, c, *taps).transpose(0, 1, 4, 5, 3, 2)
+    _rows_of(program.weights, dram)[...] = _padded(rows, program.weights.row_bytes)
     return dram
 
 
-def from_dram(program: Program, dram: Bytes) -> Tensor:
-    """Return the outputs, shape [N, K, P, Q]."""
-    shape = program.outputs
-    rows = dram[shape.address : shape.end].view(np.int8).reshape(*shape.counts, shape.row_bytes)
+def from_dram(program: Program, dram: Bytes, outputs: int) -> Tensor:
+    """Return the outputs, shape [N, K, P, Q].
+
+    Args:
+        program: that has run.
+        dram: its bytes.
+        outputs: K.
+    """
+    rows = _rows_of(program.outputs, dram).view(np.int8)
     found = rows[..., : program.output_block].transpose(2, 0, 1, 5, 3, 4)
     n, groups, blocks, width, p, q = found.shape
-    return found.reshape(n, groups * blocks * width, p, q)
+    return found.reshape(n, groups, blocks * width, p, q)[:, :, : outputs // groups].reshape(n, outputs, p, q)
+
+
+def _rows_of(shape: Shape, dram: Bytes) -> Bytes:
+    """Return a view of the rows of a tensor, shape [*counts, bytes of a row]."""
+    return np.lib.stride_tricks.as_strided(dram[shape.address :], (*shape.counts, shape.row_bytes), (*shape.strides, 1))
+
+
+def _grown(array: Tensor, axis: int, size: int) -> Tensor:
+    """Return an array with zeros behind it along an axis, up to a size."""
+    return np.pad(array, [(0, size - array.shape[axis] if at == axis else 0) for at in range(array.ndim)])
 
 
 def _padded(rows: NDArray[np.int8], row_bytes: int) -> Bytes:
     wide = np.zeros((*rows.shape[:-1], row_bytes), dtype=np.int8)
     wide[..., : rows.shape[-1]] = rows
-    return wide.view(np.uint8).reshape(-1)
+    return wide.view(np.uint8)
 
 
 def random_tensors(layer: Layer, padding: Padding, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -58,6 +78,11 @@ def convolved(
     layer: Layer, inputs: Tensor, weights: Tensor, padding: Padding, requantization: Requantization
 ) -> Tensor:
     """Return what a layer computes, bit for bit: 32-bit sums, requantised; shape [N, K, P, Q]."""
+    return converted(summed(layer, inputs, weights, padding), requantization.conversion)
+
+
+def summed(layer: Layer, inputs: Tensor, weights: Tensor, padding: Padding) -> NDArray[np.int32]:
+    """Return a layer's 32-bit sums, which wrap around, shape [N, K, P, Q]."""
     sides = ((0, 0), (0, 0), (padding.top, padding.bottom), (padding.left, padding.right))
     padded = np.pad(inputs.astype(np.int64), sides)
     outputs, channels = layer.K // layer.groups, layer.channels_per_group
@@ -72,11 +97,9 @@ def convolved(
             seen = seen.reshape(layer.N, layer.groups, channels, layer.P, layer.Q)
             tap = weights[:, :, r, s].reshape(layer.groups, outputs, channels).astype(np.int64)
             sums += np.einsum("ngcpq,gkc->ngkpq", seen, tap)
-    return requantized(sums.reshape(layer.N, layer.K, layer.P, layer.Q), requantization)
+    return sums.reshape(layer.N, layer.K, layer.P, layer.Q).astype(np.int32)
 
 
 def requantized(sums: NDArray[np.int64], how: Requantization) -> Tensor:
-    """Return sums as bytes: scaled, rounded half up, saturated."""
-    products = sums.astype(np.int32).astype(np.int64) * how.scale
-    rounded = (products + (1 << how.shift >> 1)) >> how.shift
-    return rounded.clip(0 if how.relu else -128, 127).astype(np.int8)
+    """Return sums, which wrap around to 32 bits, as bytes: scaled, rounded half up, saturated."""
+    return converted(sums.astype(np.int32), how.conversion)

@@ -29,6 +29,8 @@ from armillary.types import ArmillaryError, Design
 Dataflow = Literal["weight_stationary", "output_stationary"]
 TECHNOLOGY_NM = 45.0
 CLOCK_GHZ = 1.0
+MOST_ROWS = 1 << 17
+"""Rows of a memory are fewer: a command numbers them in 18 bits, with a sign where they move."""
 _KIB = 1 << 10
 _STATIONARY: dict[str, str] = {"weight_stationary": "W", "output_stationary": "O"}
 _TURN_INSIDE = {"weight_stationary": "NPQ", "output_stationary": "CRS"}
@@ -108,8 +110,12 @@ class Accelerator:
             (1 <= self.queue_depth <= 16, "queue_depth", "1 to 16"),
             (0 <= self.dram_latency <= 10_000, "dram_latency", "0 to 10000"),
             (1 <= self.dram_bytes_per_cycle <= 256, "dram_bytes_per_cycle", "1 to 256"),
-            (self.scratchpad_rows < 1 << 17, "scratchpad_kib", f"less than {1 << 17} rows of {self.dim} bytes"),
-            (self.accumulator_rows < 1 << 17, "accumulator_kib", f"less than {1 << 17} rows of {4 * self.dim} bytes"),
+            (self.scratchpad_rows < MOST_ROWS, "scratchpad_kib", f"less than {MOST_ROWS} rows of {self.dim} bytes"),
+            (
+                self.accumulator_rows < MOST_ROWS,
+                "accumulator_kib",
+                f"less than {MOST_ROWS} rows of {4 * self.dim} bytes",
+            ),
         ):
             if not allowed:
                 raise ArmillaryError(f"{name}={getattr(self, name)!r} is not allowed; it must be {what}")

@@ -8,13 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from armillary.hardware.rtl.gemmini import commands
+from armillary.hardware.rtl.gemmini.arithmetic import Conversion
 from armillary.hardware.rtl.gemmini.commands import (
-    Conversion,
     Executes,
     Field,
     FieldError,
     Moves,
     NestLoop,
+    Scaled,
+    Window,
     executes,
     jumps,
     merged,
@@ -77,7 +79,7 @@ FIELDS = [found for value in vars(commands).values() for found in leaves(value)]
 
 
 def test_all_fields_are_tested():
-    assert len(FIELDS) == 31
+    assert len(FIELDS) == 42
 
 
 @pytest.mark.parametrize("held", FIELDS, ids=lambda f: f.name)
@@ -106,6 +108,7 @@ def one(loops=(), **changes):
     return Moves(loops, **values).loads()
 
 
+AT = np.array([0]), np.array([0]), []
 LOOP = NestLoop(2, {"row": 1, "address": 1})
 AXES = ("weight", "input", "output", "y", "x")
 
@@ -121,8 +124,11 @@ AXES = ("weight", "input", "output", "y", "x")
         ("row", lambda: one(rows=np.array([0, 1 << 18]), addresses=np.array([0, 0]))),
         ("DRAM address", lambda: one(addresses=np.array([1 << 32]))),
         ("end of a range of rows", lambda: one(ranges=[(np.array([0]), np.array([1 << 18]))])),
-        ("shift", lambda: Conversion(shift=64).packed()),
-        ("scale", lambda: Conversion(scale=0).packed()),
+        ("iterations after the first", lambda: one([NestLoop(1, LOOP.deltas)])),
+        ("rows from one of a run to the next", lambda: one(stride=1 << 17)),
+        ("loops of a window", lambda: Moves([], 1, *AT).stores(Conversion(), Window(1 << 4))),
+        ("scale of a load", lambda: Moves([], 1, *AT).loads(scaled=Scaled(256))),
+        ("shift of a load", lambda: Moves([], 1, *AT).loads(scaled=Scaled(1, 16))),
         *((f"{axis} jump", lambda axis=axis: execute([NestLoop(2, dict.fromkeys(AXES, 0) | {axis: 1 << 17})]))
           for axis in AXES),
         *((name, lambda key=key, value=value: execute(**{key: value}))

@@ -1,22 +1,24 @@
 """Commands of the accelerator: load, execute and store, each with an affine loop nest.
 
 A batch of commands of one kind is a matrix of 64-bit words, one row per command. The words' fields are described in
-`blocks/accelerator.sv`. Every value goes through its `Field`, which refuses what its bits do not hold.
+`blocks/core.sv`. Every value goes through its `Field`, which refuses what its bits do not hold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from armillary.hardware.rtl.gemmini.arithmetic import Conversion
 from armillary.types import ArmillaryError
 
 Words = NDArray[np.uint64]
 Integers = NDArray[np.int64]
-LOAD, EXECUTE, STORE = 1, 2, 3
+END, LOAD, EXECUTE, STORE, BARRIER = range(5)
 HEADER = 8
 MOST_LOOPS, MOST_MOVE_LOOPS = 12, 4
 _BITS = 18
@@ -97,13 +99,18 @@ def _signed(name: str, first: int, bits: int = _BITS) -> Field:
 
 SHIFT = Field("shift", 16, 6)
 SCALE = Field("scale", 32, 16, least=1)
-RELU = Field("relu", 9, 1)
-_OPCODE, _FLAG = Field("opcode", 0, 4), Field("flag", 8, 1)
+RELU = Field("relu", 0, 1)
+_SCALE_BITS = Field("scale of a store", 32, 32)
+_LOW, _HIGH, _WINDOW = Field("low", 0, 8), Field("high", 8, 8), Field("loops of a window", 16, 4)
+_LOAD_SCALE, _LOAD_SHIFT = Field("scale of a load", 32, 8, least=1), Field("shift of a load", 16, 4)
+_OPCODE = Field("opcode", 0, 4)
+_FLAGS = tuple(Field("flag", 8 + place, 1) for place in range(4))
 _EXECUTE_LOOPS = Field("loops", 4, 4, largest=MOST_LOOPS)
 _MOVE_LOOPS = Field("loops", 4, 4, largest=MOST_MOVE_LOOPS)
 _FROM, _TO = Field("first row of a range", 0), Field("end of a range of rows", _BITS)
 _ROW, _RUN = Field("row", 0), Field("rows of a run", _BITS, least=1)
 _ADDRESS = Field("DRAM address", 0, ADDRESS_BITS)
+_STRIDE = _signed("rows from one of a run to the next", 2 * _BITS)
 _INPUT, _WEIGHT, _OUTPUT = Field("input row", 0), Field("weight row", _BITS), Field("output row", 2 * _BITS)
 _Y, _X = _signed("y", 0), _signed("x", _BITS)
 _HEIGHT, _WIDTH = (Field(name, at, largest=LIMIT - 1) for name, at in (("height", 0), ("width", _BITS)))
@@ -112,7 +119,8 @@ _MASKS = tuple(
     for place, name in enumerate(("resting loops", "reducing loops", "loops of a block"))
 )
 _CHANNELS = Field("channels of a step", 3 * MOST_LOOPS, 12, least=1)
-_REPEATS = Field("iterations after the first", 0)
+_PIXELS = Field("pixels of a block", 4 * MOST_LOOPS, 12, least=1)
+_REPEATS = Field("iterations after the first", 0, least=1)
 _ROW_JUMP = _signed("row jump", _BITS, 32)
 # Addresses are counted modulo their bits, so that a jump reaches any address from any other.
 _ADDRESS_JUMP = Field("DRAM jump", 0, ADDRESS_BITS, least=1 - (1 << ADDRESS_BITS))
@@ -160,18 +168,16 @@ def jumps(loops: Sequence[NestLoop], name: str) -> list[int]:
 
 
 @dataclass(frozen=True)
-class Conversion:
-    """What a store command does to the sums: `raw` leaves them as they are."""
+class Window:
+    """Rows of the accumulator that become one row on their way out.
 
-    raw: bool = False
-    relu: bool = False
-    shift: int = 0
-    scale: int = 1
+    Attributes:
+        loops: mask of the store's loops that go over them, the innermost ones; bit 0 is loop 0.
+        totals: the total of their sums, not the largest.
+    """
 
-    def packed(self) -> Words:
-        """Return its bits of word 0."""
-        done = RELU.packed(self.relu) | SHIFT.packed(self.shift) | SCALE.packed(self.scale)
-        return _FLAG.packed(True) if self.raw else done
+    loops: int = 0
+    totals: bool = False
 
 
 def _matrix(n: int, opcode: int, loops: Words, count: int, ranges: Sequence[tuple[Integers, Integers]]) -> Words:
@@ -183,15 +189,24 @@ def _matrix(n: int, opcode: int, loops: Words, count: int, ranges: Sequence[tupl
 
 
 @dataclass(frozen=True)
+class Scaled:
+    """How bytes become sums: byte * scale * 2^shift, with a scale of 1 to 255 and a shift of 0 to 15."""
+
+    scale: int = 1
+    shift: int = 0
+
+
+@dataclass(frozen=True)
 class Moves:
     """Rows that move between DRAM and a memory on chip, by n commands of one loop nest.
 
     Attributes:
         loops: over runs, the innermost first, with the deltas `row` and `address`.
-        run: rows that lie together.
+        run: rows that lie together in DRAM.
         rows: first row in the scratchpad or accumulator, shape [n].
         addresses: in DRAM, bytes, shape [n].
         ranges: rows that hazards watch: scratchpad a and b, accumulator; from and to, each [n].
+        stride: on chip, from a row of a run to the next.
     """
 
     loops: Sequence[NestLoop]
@@ -199,28 +214,54 @@ class Moves:
     rows: Integers
     addresses: Integers
     ranges: Sequence[tuple[Integers, Integers]]
+    stride: int = 1
 
-    def loads(self, *, to_accumulator: bool = False) -> Words:
+    def loads(
+        self, *, to_accumulator: bool = False, scaled: Scaled | None = None, adds: bool = False, repeats: bool = False
+    ) -> Words:
         """Return load commands, shape [n, words].
 
+        Args:
+            to_accumulator: and not into the scratchpad.
+            scaled: rows of bytes become sums by this; else rows for the accumulator are of 32 bits.
+            adds: to the sums that are there.
+            repeats: the first row of each run fills all of it.
+
         Raises:
             FieldError: if a value does not fit its field.
         """
-        return self._words(LOAD, _FLAG.packed(to_accumulator))
+        flags = (to_accumulator, scaled is not None, adds, repeats)
+        words = self._words(LOAD)
+        for held, flag in zip(_FLAGS, flags, strict=True):
+            words[:, 0] |= held.packed(flag)
+        if scaled is not None:
+            words[:, 0] |= _LOAD_SCALE.packed(scaled.scale) | _LOAD_SHIFT.packed(scaled.shift)
+        return words
 
-    def stores(self, conversion: Conversion) -> Words:
+    def stores(self, conversion: Conversion | None, window: Window | None = None) -> Words:
         """Return store commands, shape [n, words].
 
+        Args:
+            conversion: of sums to bytes; None to store them as they are.
+            window: of rows that become one, if there are any.
+
         Raises:
             FieldError: if a value does not fit its field.
         """
-        return self._words(STORE, conversion.packed())
+        words, over = self._words(STORE), window or Window()
+        words[:, 6] = _WINDOW.packed(over.loops)
+        flags = (conversion is None, conversion is not None and conversion.floating, over.totals)
+        for held, flag in zip(_FLAGS, flags, strict=False):
+            words[:, 0] |= held.packed(flag)
+        if conversion is not None:
+            words[:, 0] |= SHIFT.packed(conversion.shift) | _SCALE_BITS.packed(conversion.scale_bits)
+            words[:, 6] |= _LOW.packed(conversion.low & 0xFF) | _HIGH.packed(conversion.high & 0xFF)
+        return words
 
-    def _words(self, opcode: int, flags: Words) -> Words:
+    def _words(self, opcode: int) -> Words:
         loops = self.loops
         words = _matrix(len(self.rows), opcode, _MOVE_LOOPS.packed(len(loops)), len(loops), self.ranges)
-        words[:, 0] |= flags
-        words[:, 4] = _ROW.packed(self.rows) | _RUN.packed(self.run)
+        words[:, 4] = _ROW.packed(self.rows) | _RUN.packed(self.run) | _STRIDE.packed(self.stride)
         words[:, 5] = _ADDRESS.packed(self.addresses)
         by_loop = zip(loops, jumps(loops, "row"), jumps(loops, "address"), strict=True)
         for number, (loop, row, address) in enumerate(by_loop):
@@ -263,11 +304,12 @@ def executes(
         FieldError: if a value does not fit its field.
     """
     words = _matrix(len(these.inputs), EXECUTE, _EXECUTE_LOOPS.packed(len(loops)), len(loops), ranges)
-    words[:, 0] |= _FLAG.packed(these.fresh)
+    words[:, 0] |= _FLAGS[0].packed(these.fresh)
     words[:, 4] = _INPUT.packed(these.inputs) | _WEIGHT.packed(these.weights) | _OUTPUT.packed(these.outputs)
     words[:, 5] = _Y.packed(these.y) | _X.packed(these.x)
     words[:, 6] = _HEIGHT.packed(these.height) | _WIDTH.packed(these.width)
-    words[:, 7] = _CHANNELS.packed(channels)
+    pixels = prod(loop.count for place, loop in enumerate(loops) if masks[2] >> place & 1)
+    words[:, 7] = _CHANNELS.packed(channels) | _PIXELS.packed(pixels)
     for held, mask in zip(_MASKS, masks, strict=True):
         words[:, 7] |= held.packed(mask)
     for number, loop in enumerate(loops):
@@ -277,3 +319,13 @@ def executes(
             for number, jump in enumerate(jumps(loops, name)):
                 words[:, HEADER + 2 * number + place] |= held.packed(jump)
     return words
+
+
+def barrier() -> Words:
+    """Return the command that waits until all before it is done, shape [1]."""
+    return np.array([BARRIER], dtype=np.uint64)
+
+
+def end() -> Words:
+    """Return the last command, shape [1]."""
+    return np.array([END], dtype=np.uint64)

@@ -15,7 +15,7 @@ from armillary.atomic_file import replaced
 from armillary.hardware.templates.gemmini import Accelerator
 
 BLOCKS = Path(__file__).parent / "blocks"
-TOP = "accelerator"
+TOP, CORE = "accelerator", "core"
 ELABORATED = (
     "dim",
     "scratchpad_kib",
@@ -32,6 +32,10 @@ ELABORATED = (
 )
 """What the hardware tells of itself, in the order of its port `elaborated`."""
 PARAMETERS = ELABORATED[:9]
+STRAPS = ("burst_rows", "outstanding", "queue_depth", "scratchpad_banks", "accumulator_banks")
+"""Inputs of the core that say how much of what it has is used."""
+MEMORIES = ("scratchpad_kib", "accumulator_kib", "scratchpad_rows", "accumulator_rows")
+"""Sizes that change no cycle of a program that fits."""
 _ARRAY = "systolic_array.sv"
 
 

@@ -7,7 +7,8 @@ module gather #(
     input  logic              clk,
     input  logic              reset,
     input  logic              wide,
-    input  logic              beat,
+    input  logic              show,      // a beat is there that may be the last of its row
+    input  logic              take,
     input  logic [ BUS*8-1:0] beat_data,
     output logic              complete,  // a beat in this cycle would end the row
     output logic [DIM*32-1:0] row
@@ -21,7 +22,7 @@ module gather #(
   assign complete = got == last;
   always_comb begin
     joined = '0;
-    if (beat && complete) begin
+    if (show && complete) begin
       joined = kept;
       for (int b = 0; b < MOST; b++) if (got == COUNT'(b)) joined[b*BUS*8+:BUS*8] = beat_data;
     end
@@ -30,8 +31,8 @@ module gather #(
   wire unused = &{1'b0, joined};  // the rest of the last beats, where the array is no power of two wide
   always_ff @(posedge clk) begin
     if (reset) got <= '0;
-    else if (beat) got <= complete ? '0 : got + 1'b1;
-    if (beat && !complete)
+    else if (take) got <= complete ? '0 : got + 1'b1;
+    if (take && !complete)
       for (int b = 0; b < MOST; b++) if (got == COUNT'(b)) kept[b*BUS*8+:BUS*8] <= beat_data;
   end
 endmodule

@@ -1,29 +1,39 @@
 // What each command in the queues still waits for.
 //
-// Every command names the scratchpad rows (two ranges) and accumulator rows that it touches. A new command waits for all
-// older ones of the other units whose rows overlap with its own; those of its own unit go in order anyway. A unit's
-// commands start and finish in order, so that counters tell which slot is meant.
+// A command names the rows that it touches: a load those of one memory, an execute those of its inputs, weights and
+// sums, a store those of its sums. A new command waits for all older ones of the other units whose rows overlap with its
+// own; those of its own unit go in order anyway. A unit's commands start and finish in order, so that counters tell which
+// slot is meant.
 module hazards #(
     parameter int DEPTH = 4,   // slots per unit
-    parameter int WIDTH = 18   // of a row number
+    parameter int WIDTH = 18   // of a row number, or of the end of a range
 ) (
     input  logic               clk,
     input  logic               reset,
+    input  logic [        4:0] depth,        // slots to use, at most DEPTH
     input  logic               push,
-    input  logic [        1:0] push_unit,  // 0 load, 1 execute, 2 store
-    input  logic [6*WIDTH-1:0] push_rows,  // from and to (exclusive) of ranges a, b and of the accumulator
+    input  logic [        1:0] push_unit,    // 0 load, 1 execute, 2 store
+    input  logic               push_sums,    // a load into the accumulator
+    input  logic [2*WIDTH-1:0] push_a,       // from and to (exclusive): of a load into the scratchpad, or of inputs
+    input  logic [2*WIDTH-1:0] push_b,       // of weights
+    input  logic [2*WIDTH-1:0] push_c,       // of the accumulator; what a command does not touch has from and to 0
     output logic [        2:0] full,
-    input  logic [        2:0] start,      // a unit takes its oldest command that waits
-    output logic [        2:0] ready,      // which waits for nothing
-    input  logic [        2:0] finish,     // a unit has finished its oldest command
-    output logic [        2:0] waiting,    // a unit has a command that it has not taken
-    output logic [        2:0] active,     // a unit has a command, taken or not
-    output logic [        2:0] blockers    // units that the execute unit's oldest command waits for
+    input  logic [        2:0] start,        // a unit takes its oldest command that waits
+    output logic [        2:0] ready,        // which waits for nothing
+    input  logic [        2:0] finish,       // a unit has finished its oldest command
+    output logic [        2:0] waiting,      // a unit has a command that it has not taken
+    output logic [        2:0] active,       // a unit has a command, taken or not
+    output logic [        2:0] blockers      // units that the execute unit's oldest command waits for
 );
   localparam int SLOT = $clog2(DEPTH) > 0 ? $clog2(DEPTH) : 1;
   localparam logic [SLOT-1:0] LAST = SLOT'(DEPTH - 1);
   localparam int SLOTS = 3 * DEPTH;  // those of the load unit first
-  logic [6*WIDTH-1:0] rows[SLOTS];
+  logic [2*WIDTH-1:0] load_rows[DEPTH];
+  logic load_sums[DEPTH];
+  logic [2*WIDTH-1:0] execute_a[DEPTH];
+  logic [2*WIDTH-1:0] execute_b[DEPTH];
+  logic [2*WIDTH-1:0] execute_c[DEPTH];
+  logic [2*WIDTH-1:0] store_c[DEPTH];
   logic [SLOTS-1:0] needs[SLOTS];
   logic [SLOTS-1:0] valid, freed, overlaps;
   logic [SLOT-1:0] tail[3];
@@ -43,7 +53,7 @@ module hazards #(
   always_comb begin
     freed = '0;
     for (int u = 0; u < 3; u++) begin
-      full[u] = used[u] == (SLOT + 1)'(DEPTH);
+      full[u] = 5'(used[u]) >= depth;
       waiting[u] = untaken[u] != 0;
       active[u] = used[u] != 0;
       ready[u] = waiting[u] && needs[u*DEPTH+32'(next[u])] == 0;
@@ -55,17 +65,22 @@ module hazards #(
   always_comb begin
     overlaps = '0;
     if (push)
-      for (int s = 0; s < SLOTS; s++)
-        overlaps[s] = s / DEPTH != 32'(push_unit) && valid[s] && !freed[s] &&
-            (overlap(push_rows[0+:2*WIDTH], rows[s][0+:2*WIDTH]) ||
-             overlap(push_rows[0+:2*WIDTH], rows[s][2*WIDTH+:2*WIDTH]) ||
-             overlap(push_rows[2*WIDTH+:2*WIDTH], rows[s][0+:2*WIDTH]) ||
-             overlap(push_rows[2*WIDTH+:2*WIDTH], rows[s][2*WIDTH+:2*WIDTH]) ||
-             overlap(push_rows[4*WIDTH+:2*WIDTH], rows[s][4*WIDTH+:2*WIDTH]));
+      for (int s = 0; s < DEPTH; s++) begin
+        overlaps[s] = load_sums[s] ? overlap(push_c, load_rows[s]) :
+            overlap(push_a, load_rows[s]) || overlap(push_b, load_rows[s]);
+        overlaps[DEPTH+s] = overlap(push_a, execute_a[s]) || overlap(push_a, execute_b[s]) ||
+            overlap(push_c, execute_c[s]);
+        overlaps[2*DEPTH+s] = overlap(push_c, store_c[s]);
+      end
+    overlaps = overlaps & valid & ~freed;
   end
 
-  always_ff @(posedge clk)
-    for (int u = 0; u < 3; u++)
+  for (genvar u = 0; u < 3; u++) begin : g_unit
+    // A unit's commands never wait for each other: their places in `needs` stay 0, and cost nothing.
+    localparam logic [SLOTS-1:0] OTHERS = ~(((SLOTS)'(1) << DEPTH) - 1'b1 << u * DEPTH);
+    logic pushes;
+    assign pushes = push && push_unit == 2'(u);
+    always_ff @(posedge clk)
       if (reset) begin
         tail[u] <= '0;
         next[u] <= '0;
@@ -73,21 +88,34 @@ module hazards #(
         used[u] <= '0;
         untaken[u] <= '0;
       end else begin
-        if (push && push_unit == 2'(u)) tail[u] <= after(tail[u]);
+        if (pushes) tail[u] <= after(tail[u]);
         if (start[u]) next[u] <= after(next[u]);
         if (finish[u]) head[u] <= after(head[u]);
-        used[u] <= used[u] + (SLOT + 1)'(push && push_unit == 2'(u)) - (SLOT + 1)'(finish[u]);
-        untaken[u] <= untaken[u] + (SLOT + 1)'(push && push_unit == 2'(u)) - (SLOT + 1)'(start[u]);
+        used[u] <= used[u] + (SLOT + 1)'(pushes) - (SLOT + 1)'(finish[u]);
+        untaken[u] <= untaken[u] + (SLOT + 1)'(pushes) - (SLOT + 1)'(start[u]);
       end
+    for (genvar s = 0; s < DEPTH; s++) begin : g_slot
+      always_ff @(posedge clk)
+        if (pushes && tail[u] == SLOT'(s)) needs[u*DEPTH+s] <= overlaps & OTHERS;
+        else if (finish != 0) needs[u*DEPTH+s] <= needs[u*DEPTH+s] & ~freed & OTHERS;
+    end
+  end
 
   always_ff @(posedge clk) begin
-    if (finish != 0) for (int s = 0; s < SLOTS; s++) needs[s] <= needs[s] & ~freed;
     if (reset) valid <= '0;
-    else if (finish != 0) valid <= valid & ~freed;
-    if (push) begin
-      valid[push_unit*DEPTH+32'(tail[push_unit])] <= 1'b1;
-      rows[push_unit*DEPTH+32'(tail[push_unit])] <= push_rows;
-      needs[push_unit*DEPTH+32'(tail[push_unit])] <= overlaps;
+    else begin
+      if (finish != 0) valid <= valid & ~freed;
+      if (push) valid[32'(push_unit)*DEPTH+32'(tail[push_unit])] <= 1'b1;
     end
+    if (push && push_unit == 2'd0) begin
+      load_rows[tail[0]] <= push_sums ? push_c : push_a;
+      load_sums[tail[0]] <= push_sums;
+    end
+    if (push && push_unit == 2'd1) begin
+      execute_a[tail[1]] <= push_a;
+      execute_b[tail[1]] <= push_b;
+      execute_c[tail[1]] <= push_c;
+    end
+    if (push && push_unit == 2'd2) store_c[tail[2]] <= push_c;
   end
 endmodule

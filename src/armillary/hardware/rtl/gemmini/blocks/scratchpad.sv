@@ -8,6 +8,7 @@ module scratchpad #(
     parameter int WIDTH = $clog2(ROWS)  // of a row number
 ) (
     input  logic             clk,
+    input  logic [$clog2(BANKS)-1:0] banks,  // bits of a row's number that choose what counts as one bank
     input  logic             write,
     input  logic [WIDTH-1:0] write_row,
     input  logic [DIM*8-1:0] write_data,
@@ -29,8 +30,8 @@ module scratchpad #(
   assign write_bank = write_row[SELECT-1:0];
   assign a_bank = a_row[SELECT-1:0];
   assign b_bank = b_row[SELECT-1:0];
-  assign a_grant = a_want && !(write && write_bank == a_bank);
-  assign b_grant = b_want && !(write && write_bank == b_bank) && !(a_want && a_bank == b_bank);
+  assign a_grant = a_want && !(write && ((write_bank ^ a_bank) & banks) == 0);
+  assign b_grant = b_want && !(write && ((write_bank ^ b_bank) & banks) == 0) && !(a_want && ((a_bank ^ b_bank) & banks) == 0);
   assign a_data = out[a_from];
   assign b_data = out[b_from];
 
@@ -40,15 +41,14 @@ module scratchpad #(
   end
 
   for (genvar n = 0; n < BANKS; n++) begin : g_bank
-    logic [DIM*8-1:0] rows[DEPTH];
-    logic reads_a, reads_b;
+    logic writes, reads_a, reads_b;
     logic [INDEX-1:0] index;
+    assign writes = write && write_bank == SELECT'(n);
     assign reads_a = a_grant && a_bank == SELECT'(n);
     assign reads_b = b_grant && b_bank == SELECT'(n);
-    assign index = reads_a ? a_row[SELECT+:INDEX] : b_row[SELECT+:INDEX];
-    always_ff @(posedge clk) begin
-      if (write && write_bank == SELECT'(n)) rows[write_row[SELECT+:INDEX]] <= write_data;
-      else if (reads_a || reads_b) out[n] <= rows[index];
-    end
+    assign index = writes ? write_row[SELECT+:INDEX] : reads_a ? a_row[SELECT+:INDEX] : b_row[SELECT+:INDEX];
+    sram_1rw #(.WORDS(DEPTH), .BITS(DIM * 8)) memory (
+        .clk, .enable(writes || reads_a || reads_b), .write(writes), .address(index), .in(write_data), .out(out[n])
+    );
   end
 endmodule

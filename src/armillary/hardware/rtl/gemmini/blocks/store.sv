@@ -1,144 +1,223 @@
-// The store unit: rows of the accumulator to DRAM, requantised to bytes or as they are.
+// The store unit: rows of the accumulator to DRAM, pooled and converted to bytes, or as they are.
 //
-// A byte is sum * scale / 2^shift, rounded half up and saturated; ReLU makes it at least 0.
+// A loop nest gives runs of rows; on chip, the rows of a run lie `stride` apart, in DRAM one behind the other. Loops that
+// `pools` names, the innermost ones, go over the rows of a window, which become one row: their largest sums, or their
+// total. A run goes out in bursts that cross no boundary of 4 KiB. A command has finished when DRAM has answered its
+// last burst.
 module store #(
-    parameter int DIM   = 16,
-    parameter int PITCH = 16,
-    parameter int BUS   = 16,
-    parameter int LOOPS = 4,
-    parameter int WIDTH = 18
+    parameter int DIM         = 16,
+    parameter int PITCH       = 16,
+    parameter int BUS         = 16,
+    parameter int OUTSTANDING = 8,
+    parameter int LOOPS       = 4,
+    parameter int WIDTH       = 18,
+    parameter int SLOTS       = 5,
+    parameter int SLOT        = $clog2(SLOTS),
+    parameter int LOOP        = $clog2(LOOPS)
 ) (
     input  logic                   clk,
     input  logic                   reset,
+    input  logic [            6:0] burst,         // most rows per burst
+    input  logic [            6:0] most_held,     // most bursts under way
+    input  logic                   put,
+    input  logic [       SLOT-1:0] put_slot,
+    input  logic [       LOOP-1:0] put_loop,
+    input  logic [          127:0] put_words,
     input  logic                   start,
     output logic                   idle,
     output logic                   finish,
-    input  logic                   raw,            // write the 32-bit sums
-    input  logic                   relu,
+    input  logic [       SLOT-1:0] slot,
+    input  logic [      LOOPS-1:0] turning,
+    input  logic [      LOOPS-1:0] pools,
+    input  logic                   pools_totals,  // not the largest
+    input  logic                   raw,           // write the 32-bit sums
+    input  logic                   floating,      // see `convert`
+    input  logic [           31:0] scale,
     input  logic [            5:0] shift,
-    input  logic [           15:0] scale,
-    input  logic [      WIDTH-1:0] run,            // rows that lie together
+    input  logic [            7:0] low,
+    input  logic [            7:0] high,
+    input  logic [      WIDTH-1:0] run,           // rows that lie together in DRAM
+    input  logic [      WIDTH-1:0] stride,
     input  logic [      WIDTH-1:0] row,
     input  logic [           31:0] address,
-    input  logic [  LOOPS*128-1:0] loops,
     output logic                   read_want,
     output logic [      WIDTH-1:0] read_row,
     input  logic                   read_grant,
     input  logic [     DIM*32-1:0] read_data,
+    output logic                   request,       // a burst begins
+    input  logic                   request_taken,
+    output logic [           31:0] request_address,
+    output logic [            8:0] request_beats,
     output logic                   beat,
-    output logic [           31:0] beat_address,
     output logic [      BUS*8-1:0] beat_data,
-    input  logic                   beat_taken
+    output logic                   beat_last,     // of its burst
+    input  logic                   beat_taken,
+    input  logic                   answer         // a burst is written
 );
-  localparam int MOST = 4 * PITCH / BUS;
+  localparam int BEATS = PITCH / BUS;
+  localparam int MOST = 4 * BEATS;
   localparam int COUNT = $clog2(MOST) + 1;
+  localparam int NARROW = $clog2(PITCH);
+  localparam int ROWS = 7;  // of the number of rows in a burst
+  localparam logic [ROWS-1:0] NARROWEST = 256 / BEATS > 64 ? 7'd64 : ROWS'(256 / BEATS);  // rows in 256 beats
+  localparam logic [ROWS-1:0] WIDEST = 64 / BEATS > 64 ? 7'd64 : ROWS'(64 / BEATS);
+  localparam int TAG = 32 + ROWS + 2;  // address and rows of a burst that begins, whether it is the last, whether it begins
 
   // Which row next: the loop nest gives runs, `along` counts in a run.
-  logic reading, is_raw, is_relu, ends_run, nest_last, step;
-  logic [5:0] by;
-  logic [15:0] factor;
-  logic [WIDTH-1:0] length, along;
+  logic walking, opening, own_raw, own_floating, own_totals, ends_run, begins_burst, window_first, window_last;
+  logic [5:0] own_shift;
+  logic [31:0] own_scale;
+  logic [7:0] own_low, own_high;
+  logic [WIDTH-1:0] length, along, own_stride, from_row;
   logic [63:0] addresses;
-  logic [LOOPS-1:0] unused_first;
-  logic [31:0] unused_height, next_address;
-  nest #(.LOOPS(LOOPS), .ADDRESSES(2), .WIDTH(32), .COUNT(WIDTH), .OFFSETS({8'd18, 8'd64})) runs (
-      .clk, .start, .step, .words(loops), .skip('0), .bases({32'(row), address}), .addresses,
-      .at_first(unused_first), .at_last(nest_last)
+  logic [31:0] at_address;
+  logic [LOOPS-1:0] own_pools, at_first, at_end;
+  logic [ROWS-1:0] now, burst_left;
+  logic [12:0] to_boundary;
+  nest #(
+      .LOOPS(LOOPS), .ADDRESSES(2), .WIDTH(32), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS({8'd18, 8'd64})
+  ) runs (
+      .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning, .bases({32'(row), address}),
+      .busy(opening), .valid(walking), .step(read_grant && ends_run), .addresses, .at_first, .at_end
   );
   assign ends_run = along + 1'b1 == length;
-  assign step = read_grant && ends_run;
-  assign read_row = addresses[32+:WIDTH] + along;
-  assign next_address = addresses[31:0] + 32'(along) * (is_raw ? 32'(4 * PITCH) : 32'(PITCH));
-  assign unused_height = addresses[63:32];
-
-  // Behind the accumulator: its answers in a queue, the product, the row that leaves beat by beat.
-  localparam int ROOM = 3;
-  logic answer, answer_last, none, all, fetched_last, product, product_last, leaving, leaving_last, moves, pops;
-  logic [31:0] answer_address, fetched_address, product_address, leaving_address;
-  logic [DIM*32-1:0] fetched, sums;
-  logic signed [DIM-1:0][48:0] products;
-  logic [PITCH*32-1:0] leaves, shaped;
-  logic [COUNT-1:0] sent, last_beat;
-  logic [1:0] room;
-
-  fifo #(.WIDTH(DIM * 32 + 33), .DEPTH(ROOM)) answers (
-      .clk, .reset, .push(answer), .in({answer_last, answer_address, read_data}),
-      .pop(pops), .show(pops), .out({fetched_last, fetched_address, fetched}), .empty(none), .full(all)
-  );
-  assign read_want = reading && room != 0;
-  assign pops = !none && (!product || moves);
-  assign moves = !leaving || (beat_taken && sent == last_beat);
-  assign idle = !reading && !answer && none && !product && !leaving;
-  assign beat = leaving;
-  assign last_beat = is_raw ? COUNT'(MOST - 1) : COUNT'(PITCH / BUS - 1);
-  assign beat_address = leaving_address + 32'(sent) * 32'(BUS);
-  assign beat_data = leaves[BUS*8-1:0];
-  assign finish = leaving && beat_taken && sent == last_beat && leaving_last;
-
-  function automatic logic [7:0] to_byte(input logic signed [48:0] value, input logic [5:0] bits, input logic positive);
-    logic signed [48:0] halves;
-    logic signed [48:0] rounded;
-    halves  = bits == 0 ? value <<< 1 : value >>> (bits - 6'd1);
-    rounded = (halves + 49'sd1) >>> 1;
-    if (rounded < 0 && positive) to_byte = 8'd0;
-    else if (rounded > 127) to_byte = 8'd127;
-    else if (rounded < -128) to_byte = 8'h80;
-    else to_byte = rounded[7:0];
-  endfunction
-
+  assign read_row = along == 0 ? addresses[32+:WIDTH] : from_row;
+  assign at_address = addresses[31:0] + (own_raw ? 32'(along) << (NARROW + 2) : 32'(along) << NARROW);
+  assign to_boundary = (13'd4096 - {1'b0, at_address[11:0]}) >> (own_raw ? NARROW + 2 : NARROW);
   always_comb begin
-    shaped = '0;
-    if (moves && product)
-      for (int d = 0; d < DIM; d++)
-      if (is_raw) shaped[d*32+:32] = sums[d*32+:32];
-      else shaped[d*8+:8] = to_byte(products[d], by, is_relu);
+    now = own_raw && burst > WIDEST ? WIDEST : !own_raw && burst > NARROWEST ? NARROWEST : burst;
+    if (to_boundary < 13'(now)) now = ROWS'(to_boundary);
+    if (length - along < WIDTH'(now)) now = ROWS'(length - along);
   end
+  assign begins_burst = burst_left == 0;
+  assign window_first = &(at_first | ~own_pools);
+  assign window_last = &(at_end | ~own_pools);
+
+  always_ff @(posedge clk)
+    if (start) begin
+      own_raw <= raw;
+      own_floating <= floating;
+      own_totals <= pools_totals;
+      own_shift <= shift;
+      own_scale <= scale;
+      own_low <= low;
+      own_high <= high;
+      own_stride <= stride;
+      own_pools <= pools;
+      length <= run;
+      along <= '0;
+      burst_left <= '0;
+    end else if (read_grant) begin
+      along <= ends_run ? '0 : along + 1'b1;
+      from_row <= read_row + own_stride;
+      burst_left <= begins_burst ? now - 1'b1 : burst_left - 1'b1;
+    end
+
+  // Behind the accumulator: its answers, two of which can wait; the window; the conversion; the row that leaves.
+  logic came, came_first, came_last, none, full, waits, there, there_first, there_last, takes, pops;
+  logic [TAG-1:0] came_tag, there_tag, kept_tag;
+  logic [DIM*32-1:0] there_sums, kept_sums, pooled;
+  logic kept_first, kept_last;
+  logic [1:0] waiting;
+  fifo #(.WIDTH(DIM * 32 + TAG + 2), .DEPTH(2)) answers (
+      .clk, .reset, .push(waits), .in({came_first, came_last, came_tag, read_data}), .pop(pops), .show(!none),
+      .out({kept_first, kept_last, kept_tag, kept_sums}), .empty(none), .full
+  );
+  assign read_want = walking && waiting + 2'(came) < 2'd2;
+  assign there = came || !none;
+  assign {there_first, there_last, there_tag, there_sums} =
+      none ? {came_first, came_last, came_tag, read_data} : {kept_first, kept_last, kept_tag, kept_sums};
+  assign pops = takes && !none;
+  assign waits = came && !(takes && none);
+
+  logic window, window_goes;
+  logic [DIM*32-1:0] window_sums;
+  logic [TAG-1:0] window_tag;
+  assign takes = there && (!window || window_goes);
+  always_comb begin
+    pooled = there_sums;
+    if (!there_first)
+      for (int d = 0; d < DIM; d++)
+      if (own_totals) pooled[d*32+:32] = there_sums[d*32+:32] + window_sums[d*32+:32];
+      else if ($signed(window_sums[d*32+:32]) > $signed(there_sums[d*32+:32])) pooled[d*32+:32] = window_sums[d*32+:32];
+  end
+
+  logic advance, converting, converted, out_goes, leaving, requested;
+  logic [TAG-1:0] converted_tag, out_tag;
+  logic [DIM*8-1:0] bytes;
+  convert #(.DIM(DIM), .TAG(TAG)) convert (
+      .clk, .reset, .advance, .valid_in(window && !own_raw), .tag_in(window_tag), .sums(window_sums),
+      .floating(own_floating), .scale(own_scale), .shift(own_shift), .low(own_low), .high(own_high),
+      .valid_out(converted), .tag_out(converted_tag), .bytes, .busy(converting)
+  );
+  assign advance = !converted || out_goes;
+  assign window_goes = own_raw ? out_goes : advance;
+  assign out_tag = own_raw ? window_tag : converted_tag;
+
+  // The row that leaves, beat by beat, and the address of a burst that it begins.
+  logic [PITCH*32-1:0] leaves;
+  logic [COUNT-1:0] sent, last_beat;
+  logic [ROWS-1:0] rows_left;
+  logic out_begins, out_final, row_leaves, out_there, all_under_way, is_final, no_answer, all_wait;
+  logic [31:0] out_address;
+  logic [ROWS-1:0] out_rows;
+  assign {out_final, out_begins, out_rows, out_address} = out_tag;
+  assign out_there = own_raw ? window : converted;
+  assign last_beat = own_raw ? COUNT'(MOST - 1) : COUNT'(BEATS - 1);
+  assign row_leaves = leaving && beat_taken && sent == last_beat;
+  assign out_goes = out_there && (!leaving || row_leaves) &&
+      (!out_begins || ((!requested || request_taken) && !all_under_way));
+  assign request = requested;
+  assign beat = leaving;
+  assign beat_data = leaves[BUS*8-1:0];
+  assign beat_last = sent == last_beat && rows_left == 1;
+  assign idle = !opening && !there && !window && !converting && !leaving && !requested;
+
+  // Bursts are answered in order; the last one of a command ends it.
+  logic [6:0] held;
+  fifo #(.WIDTH(1), .DEPTH(OUTSTANDING)) finals (
+      .clk, .reset, .push(out_goes && out_begins), .in(out_final), .pop(answer), .show(1'b1), .out(is_final),
+      .empty(no_answer), .full(all_wait)
+  );
+  assign all_under_way = held >= most_held;
+  assign finish = answer && is_final;
 
   always_ff @(posedge clk) begin
     if (reset) begin
-      reading <= 1'b0;
-      answer  <= 1'b0;
-      product <= 1'b0;
-      leaving <= 1'b0;
-      sent    <= '0;
-      room    <= 2'(ROOM);
+      came      <= 1'b0;
+      waiting   <= '0;
+      window    <= 1'b0;
+      leaving   <= 1'b0;
+      requested <= 1'b0;
+      sent      <= '0;
+      held      <= '0;
     end else begin
-      if (start) begin
-        reading <= 1'b1;
-        is_raw  <= raw;
-        is_relu <= relu;
-        by      <= shift;
-        factor  <= scale;
-        length  <= run;
-        along   <= '0;
-      end else if (read_grant) begin
-        along <= ends_run ? '0 : along + 1'b1;
-        if (ends_run && nest_last) reading <= 1'b0;
-      end
-      answer <= read_grant;
-      room   <= room + 2'(pops) - 2'(read_grant);
-      if (read_grant) begin
-        answer_last <= ends_run && nest_last;
-        answer_address <= next_address;
-      end
-      if (pops) begin
-        product_last <= fetched_last;
-        product_address <= fetched_address;
-        sums <= fetched;
-        for (int d = 0; d < DIM; d++) products[d] <= $signed(fetched[d*32+:32]) * $signed({1'b0, factor});
-      end
-      product <= pops || (product && !moves);
-      if (moves) begin
-        leaving <= product;
-        leaving_last <= product_last;
-        leaving_address <= product_address;
-        leaves <= shaped;
-        sent <= '0;
-      end else if (beat_taken && leaving) begin
-        sent   <= sent + 1'b1;
-        leaves <= leaves >> (BUS * 8);
-      end
+      came <= read_grant;
+      waiting <= waiting + 2'(waits) - 2'(pops);
+      window <= takes ? there_last : window && !window_goes;
+      leaving <= out_goes || (leaving && !row_leaves);
+      requested <= (out_goes && out_begins) || (requested && !request_taken);
+      held <= held + 7'(out_goes && out_begins) - 7'(answer);
+      if (out_goes) sent <= '0;
+      else if (beat_taken && leaving) sent <= sent + 1'b1;
     end
+    if (read_grant) begin
+      came_first <= window_first;
+      came_last <= window_last;
+      came_tag <= {&at_end && WIDTH'(now) == length - along, begins_burst, now, at_address};
+    end
+    if (takes) begin
+      window_tag <= there_tag;
+      window_sums <= pooled;
+    end
+    if (out_goes) begin
+      leaves <= own_raw ? (PITCH * 32)'(window_sums) : (PITCH * 32)'(bytes);
+      rows_left <= out_begins ? out_rows : rows_left - 1'b1;
+      if (out_begins) begin
+        request_address <= out_address;
+        request_beats <= 9'(out_rows) * (own_raw ? 9'(MOST) : 9'(BEATS));
+      end
+    end else if (beat_taken && leaving) leaves <= leaves >> (BUS * 8);
   end
-  wire unused = &{1'b0, unused_first, unused_height, all};
+  wire unused = &{1'b0, full, no_answer, all_wait, addresses[63:32+WIDTH]};
 endmodule

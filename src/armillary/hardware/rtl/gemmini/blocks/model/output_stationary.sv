@@ -19,7 +19,7 @@ module systolic_array #(
   import "DPI-C" function void array_result(input bit first);
   import "DPI-C" function void array_sums(output bit [DIM*PSUM-1:0] sums);
 
-  localparam int LATENCY = 2 * DIM - 1;
+  localparam int LATENCY = 2 * DIM;
   logic [LATENCY-1:0] on_the_way;
   bit [DIM*PSUM-1:0] next, sums;
   assign out_valid = on_the_way[LATENCY-1];

@@ -8,26 +8,36 @@ module execute #(
     parameter int DIM   = 16,
     parameter int PSUM  = 32,
     parameter int LOOPS = 12,
-    parameter int WIDTH = 18
+    parameter int WIDTH = 18,  // of a row
+    parameter int PIXEL = 18,  // of a coordinate
+    parameter int SLOTS = 5,
+    parameter int SLOT  = $clog2(SLOTS),
+    parameter int LOOP  = $clog2(LOOPS)
 ) (
-    input  logic                 clk,
-    input  logic                 reset,
-    input  logic                 start,
-    output logic                 ready,          // takes a command
-    output logic                 finish,         // the sums of a command are in the accumulator
-    input  logic                 fresh,
-    input  logic [    LOOPS-1:0] resting,        // loops inside a block, over its pixels or reducing
-    input  logic [    LOOPS-1:0] reduces,
-    input  logic [    LOOPS-1:0] block,          // loops over the pixels of a block
-    input  logic [         11:0] channels,       // of a step
-    input  logic [    WIDTH-1:0] input_row,
-    input  logic [    WIDTH-1:0] weight_row,
-    input  logic [    WIDTH-1:0] output_row,
-    input  logic [    WIDTH-1:0] y,
-    input  logic [    WIDTH-1:0] x,
-    input  logic [    WIDTH-1:0] height,         // pixels with y below it and x below `width` exist
-    input  logic [    WIDTH-1:0] width,
-    input  logic [LOOPS*128-1:0] loops,
+    input  logic                   clk,
+    input  logic                   reset,
+    input  logic                   put,
+    input  logic [       SLOT-1:0] put_slot,
+    input  logic [       LOOP-1:0] put_loop,
+    input  logic [          127:0] put_words,
+    input  logic                   start,
+    output logic                   ready,          // takes a command
+    output logic                   finish,         // the sums of a command are in the accumulator
+    input  logic                   fresh,
+    input  logic [      LOOPS-1:0] resting,        // loops inside a block, over its pixels or reducing
+    input  logic [      LOOPS-1:0] reduces,
+    input  logic [      LOOPS-1:0] block,          // loops over the pixels of a block
+    input  logic [           11:0] channels,       // of a step
+    input  logic [           11:0] pixels_of_block,
+    input  logic [      WIDTH-1:0] input_row,
+    input  logic [      WIDTH-1:0] weight_row,
+    input  logic [      WIDTH-1:0] output_row,
+    input  logic [      PIXEL-1:0] y,
+    input  logic [      PIXEL-1:0] x,
+    input  logic [      PIXEL-1:0] height,         // pixels with y below it and x below `width` exist
+    input  logic [      PIXEL-1:0] width,
+    input  logic [       SLOT-1:0] slot,           // where the words of its loops lie
+    input  logic [      LOOPS-1:0] turning,        // loops that it has
     output logic                 input_want,
     output logic [    WIDTH-1:0] input_want_row,
     input  logic                 input_grant,
@@ -47,53 +57,43 @@ module execute #(
   localparam logic [COUNT:0] NONE = '0;
 
   // The pixels of each step into a half of the transposer, as soon as it is empty.
-  logic reading, pixels_last, outside, pixel_goes, step_whole, half_in;
+  logic reading, pixels_busy, outside, pixel_goes, step_whole, half_in;
   logic [1:0] filled, fills, empties;
   logic [COUNT-1:0] place;
-  logic [3*WIDTH-1:0] at;
-  logic [LOOPS-1:0] at_first;
-  logic [WIDTH-1:0] own_height, own_width;
+  logic [COUNT:0] own_pixels;
+  logic [3*PIXEL-1:0] at;
+  logic [LOOPS-1:0] at_first, pixels_end;
+  logic [PIXEL-1:0] own_height, own_width;
 
   nest #(
-      .LOOPS(LOOPS), .ADDRESSES(3), .WIDTH(WIDTH), .COUNT(WIDTH), .OFFSETS({8'd100, 8'd82, 8'd36})
+      .LOOPS(LOOPS), .ADDRESSES(3), .WIDTH(PIXEL), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS({8'd100, 8'd82, 8'd36})
   ) pixels (
-      .clk, .start, .step(pixel_goes), .words(loops), .skip('0), .bases({x, y, input_row}), .addresses(at), .at_first,
-      .at_last(pixels_last)
+      .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning,
+      .bases({x, y, PIXEL'(input_row)}), .busy(pixels_busy), .valid(reading), .step(pixel_goes), .addresses(at),
+      .at_first, .at_end(pixels_end)
   );
-  // A step is whole with the pixel after which the loops of the block begin anew: counted once per command.
-  logic [COUNT:0] pixels_of_block;
-  logic [COUNT:0] counted;
-  always_comb begin
-    counted = (COUNT + 1)'(1);
-    for (int l = 0; l < LOOPS; l++)
-      if (start && block[l]) counted = (COUNT + 1)'(counted * (loops[l*128+:COUNT+1] + 1'b1));
-  end
-  assign outside = at[WIDTH+:WIDTH] >= own_height || at[2*WIDTH+:WIDTH] >= own_width;
+  assign outside = at[PIXEL+:PIXEL] >= own_height || at[2*PIXEL+:PIXEL] >= own_width;
   assign input_want = reading && !filled[half_in] && !outside;
   assign input_want_row = at[WIDTH-1:0];
   assign pixel_goes = reading && !filled[half_in] && (outside || input_grant);
-  assign step_whole = pixel_goes && {1'b0, place} + 1'b1 == pixels_of_block;
+  assign step_whole = pixel_goes && {1'b0, place} + 1'b1 == own_pixels;
 
   logic [DIM*8-1:0] transposer[2<<COUNT];
   logic kept_goes, kept_outside, kept_half;
   logic [COUNT-1:0] kept_place;
   always_ff @(posedge clk) begin
     if (reset) begin
-      reading <= 1'b0;
       place   <= '0;
       half_in <= 1'b0;
-    end else if (start) begin
-      reading <= 1'b1;
-      place   <= '0;
-    end else if (pixel_goes) begin
-      if (pixels_last) reading <= 1'b0;
+    end else if (start) place <= '0;
+    else if (pixel_goes) begin
       place <= step_whole ? '0 : place + 1'b1;
       if (step_whole) half_in <= !half_in;
     end
     if (start) begin
       own_height <= height;
       own_width <= width;
-      pixels_of_block <= counted;
+      own_pixels <= pixels_of_block[COUNT:0];
     end
     kept_goes <= pixel_goes && !reset;
     kept_outside <= outside;
@@ -103,14 +103,16 @@ module execute #(
   end
 
   // A channel of a whole step per cycle, with its row of weights.
-  logic walking, weights_last, feeds, half_out, step_done, begins, block_begins, drained, flushes, flushing, may_feed;
+  logic walking, weights_busy, weights_last, feeds, half_out, step_done, begins, block_begins, drained, flushes, flushing, may_feed;
   logic [11:0] channel, own_channels;
   logic [WIDTH-1:0] weights_at;
-  logic [LOOPS-1:0] weights_first, own_resting;
-  nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .OFFSETS(8'd18)) weights (
-      .clk, .start, .step(step_done), .words(loops), .skip(block), .bases(weight_row), .addresses(weights_at),
-      .at_first(weights_first), .at_last(weights_last)
+  logic [LOOPS-1:0] weights_first, weights_end, own_resting;
+  nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS(8'd18)) weights (
+      .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning(turning & ~block),
+      .bases(weight_row), .busy(weights_busy), .valid(walking), .step(step_done), .addresses(weights_at),
+      .at_first(weights_first), .at_end(weights_end)
   );
+  assign weights_last = &weights_end;
   assign block_begins = &(weights_first | ~own_resting) && channel == 0;
   assign may_feed = walking && filled[half_out] && (!block_begins || drained);
   assign weight_want = may_feed;
@@ -132,12 +134,9 @@ module execute #(
   end
   always_ff @(posedge clk) begin
     if (reset) begin
-      walking  <= 1'b0;
       flushing <= 1'b0;
       half_out <= 1'b0;
     end else begin
-      if (start) walking <= 1'b1;
-      else if (step_done && weights_last) walking <= 1'b0;
       if (step_done && weights_last) flushing <= 1'b1;
       else if (flushes) flushing <= 1'b0;
       if (step_done) half_out <= !half_out;
@@ -167,13 +166,16 @@ module execute #(
   // Results are asked for once the next block, or the flush, has begun. The first block has none before it.
   logic any, asking, asks, asks_last, output_last;
   logic [COUNT:0] to_ask;
-  logic [LOOPS-1:0] outputs_first, own_reduces;
+  logic [LOOPS-1:0] outputs_first, outputs_end, own_reduces;
+  logic outputs_busy, outputs_there;
   logic [WIDTH-1:0] output_at;
   logic is_fresh;
-  nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .OFFSETS(8'd64)) outputs (
-      .clk, .start, .step(asks), .words(loops), .skip(resting & ~block), .bases(output_row), .addresses(output_at),
-      .at_first(outputs_first), .at_last(output_last)
+  nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS(8'd64)) outputs (
+      .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning(turning & ~(resting & ~block)),
+      .bases(output_row), .busy(outputs_busy), .valid(outputs_there), .step(asks), .addresses(output_at),
+      .at_first(outputs_first), .at_end(outputs_end)
   );
+  assign output_last = &outputs_end;
   assign drained = to_ask == NONE && !in_begins;
   assign asks = to_ask != NONE;
   assign asks_last = asks && output_last;
@@ -184,7 +186,7 @@ module execute #(
     end else begin
       if (start) any <= 1'b0;
       else if (begins) any <= 1'b1;
-      if (in_begins && (in_flush || asking)) to_ask <= pixels_of_block;
+      if (in_begins && (in_flush || asking)) to_ask <= own_pixels;
       else if (asks) to_ask <= to_ask - 1'b1;
     end
     asking <= begins && any;
@@ -195,12 +197,12 @@ module execute #(
   end
 
   logic none, all, ends, asks_first;
-  assign asks_first = to_ask == pixels_of_block;
+  assign asks_first = to_ask == own_pixels;
   systolic_array #(.DIM(DIM), .PSUM(PSUM)) systolic_array (
       .clk, .reset, .in_valid, .in_begins, .in_column(column), .weight_row(weight_data),
       .request(asks), .request_first(asks_first), .out_valid(add), .out_row(add_data)
   );
-  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 1)) targets (
+  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 2)) targets (
       .clk, .reset, .push(asks), .in({asks_last, is_fresh && &(outputs_first | ~own_reduces), output_at}),
       .pop(add), .show(1'b1), .out({ends, add_fresh, add_row}), .empty(none), .full(all)
   );
@@ -213,5 +215,7 @@ module execute #(
   end
   assign ready = idle;
   assign finish = ended;
-  wire unused = &{1'b0, at_first, none, all};
+  wire unused = &{
+    1'b0, at, at_first, none, all, pixels_busy, pixels_end, weights_busy, outputs_busy, outputs_there, pixels_of_block
+  };
 endmodule

@@ -2,6 +2,8 @@
 //
 // An input that begins a block moves the sum to `result` and starts it anew. Of the requests for results that come down,
 // an element answers the first with its own and passes the rest on, so that the rows' results leave one after another.
+// The product is added in the cycle after it is made, so that neither the multiplier nor the adder has to wait for the
+// other within a cycle.
 module pe #(
     parameter int PSUM = 32
 ) (
@@ -21,9 +23,8 @@ module pe #(
 );
   logic signed [PSUM-1:0] sum, result;
   logic signed [15:0] product;
-  logic answers, mark;
+  logic answers, mark, begins;
 
-  assign product = in * weight_in;
   assign answers = request_in && request_first_in;
 
   always_ff @(posedge clk) begin
@@ -33,8 +34,10 @@ module pe #(
     request_out       <= request_in && !request_first_in;
     request_first_out <= mark;
     if (request_in) mark <= request_first_in;
-    if (in_begins) result <= sum;
-    sum        <= (in_begins ? '0 : sum) + PSUM'(product);
+    product <= in * weight_in;
+    begins  <= in_begins;
+    if (begins) result <= sum;
+    sum        <= (begins ? '0 : sum) + PSUM'(product);
     result_out <= answers ? result : result_in;
   end
 endmodule

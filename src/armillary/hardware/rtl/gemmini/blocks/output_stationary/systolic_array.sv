@@ -1,8 +1,9 @@
-// The output-stationary array: a column of inputs and a row of weights in per cycle, a row of sums out 2 * DIM - 1
-// cycles after it is asked for.
+// The output-stationary array: a column of inputs and a row of weights in per cycle, a row of sums out 2 * DIM cycles
+// after it is asked for.
 //
 // Columns and rows are taken in step and skewed inside. `in_begins` marks the first of a block and makes the results of
-// the block before available from the next cycle on; they have to be asked for before another block begins.
+// the block before available from the next cycle on; they have to be asked for before another block begins. Requests
+// wait a cycle at the edge, as long as an element needs for its product.
 module systolic_array #(
     parameter int DIM  = 16,
     parameter int PSUM = 32
@@ -18,7 +19,7 @@ module systolic_array #(
     output logic                out_valid,
     output logic [DIM*PSUM-1:0] out_row
 );
-  localparam int LATENCY = 2 * DIM - 1;
+  localparam int LATENCY = 2 * DIM;
   logic [LATENCY-1:0] on_the_way;
   assign out_valid = on_the_way[LATENCY-1];
   always_ff @(posedge clk) on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], request};
@@ -47,9 +48,8 @@ module systolic_array #(
     end
   end
   for (genvar c = 0; c < DIM; c++) begin : g_edge
-    delay #(.WIDTH(10), .CYCLES(c)) skew (
-        .clk, .in({request, request_first, weight_row[c*8+:8]}), .out({requests[0][c], firsts[0][c], down[0][c]})
-    );
+    delay #(.WIDTH(8), .CYCLES(c)) skew (.clk, .in(weight_row[c*8+:8]), .out(down[0][c]));
+    delay #(.WIDTH(2), .CYCLES(c + 1)) ask (.clk, .in({request, request_first}), .out({requests[0][c], firsts[0][c]}));
     assign results[0][c] = '0;
     delay #(.WIDTH(PSUM), .CYCLES(DIM - 1 - c)) deskew (.clk, .in(results[DIM][c]), .out(out_row[c*PSUM+:PSUM]));
   end

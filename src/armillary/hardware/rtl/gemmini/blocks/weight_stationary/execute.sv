@@ -7,10 +7,18 @@ module execute #(
     parameter int DIM   = 16,
     parameter int PSUM  = 20,
     parameter int LOOPS = 12,
-    parameter int WIDTH = 18
+    parameter int WIDTH = 18,  // of a row
+    parameter int PIXEL = 18,  // of a coordinate
+    parameter int SLOTS = 5,
+    parameter int SLOT  = $clog2(SLOTS),
+    parameter int LOOP  = $clog2(LOOPS)
 ) (
     input  logic                   clk,
     input  logic                   reset,
+    input  logic                   put,
+    input  logic [       SLOT-1:0] put_slot,
+    input  logic [       LOOP-1:0] put_loop,
+    input  logic [          127:0] put_words,
     input  logic                   start,
     output logic                   ready,          // takes a command
     output logic                   finish,         // the sums of a command are in the accumulator
@@ -19,14 +27,16 @@ module execute #(
     input  logic [      LOOPS-1:0] reduces,
     input  logic [      LOOPS-1:0] block,          // for the other dataflow, as the next
     input  logic [           11:0] channels,
+    input  logic [           11:0] pixels_of_block,
     input  logic [      WIDTH-1:0] input_row,
     input  logic [      WIDTH-1:0] weight_row,
     input  logic [      WIDTH-1:0] output_row,
-    input  logic [      WIDTH-1:0] y,
-    input  logic [      WIDTH-1:0] x,
-    input  logic [      WIDTH-1:0] height,         // pixels with y below it and x below `width` exist
-    input  logic [      WIDTH-1:0] width,
-    input  logic [  LOOPS*128-1:0] loops,
+    input  logic [      PIXEL-1:0] y,
+    input  logic [      PIXEL-1:0] x,
+    input  logic [      PIXEL-1:0] height,         // pixels with y below it and x below `width` exist
+    input  logic [      PIXEL-1:0] width,
+    input  logic [       SLOT-1:0] slot,           // where the words of its loops lie
+    input  logic [      LOOPS-1:0] turning,        // loops that it has
     output logic                   input_want,
     output logic [      WIDTH-1:0] input_want_row,
     input  logic                   input_grant,
@@ -45,30 +55,23 @@ module execute #(
   localparam int COUNT = $clog2(DIM);
 
   // The weights of a tile: DIM rows, once the first pixel of the tile before has gone.
-  logic walking, handed, hands, pixels_busy, tiles_last, tile_done, loaded, may_load, begins_granted;
+  logic walking, handed, hands, tiles_busy, pixels_busy, tile_done, loaded, may_load, begins_granted;
   logic [COUNT-1:0] along;
   logic [WIDTH-1:0] tile_row;
-  logic [LOOPS-1:0] unused_at_first;
+  logic [LOOPS-1:0] unused_at_first, tiles_end;
 
-  nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .OFFSETS(8'd18)) tiles (
-      .clk, .start, .step(tile_done), .words(loops), .skip(resting), .bases(weight_row), .addresses(tile_row),
-      .at_first(unused_at_first), .at_last(tiles_last)
+  nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS(8'd18)) tiles (
+      .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning(turning & ~resting),
+      .bases(weight_row), .busy(tiles_busy), .valid(walking), .step(tile_done), .addresses(tile_row),
+      .at_first(unused_at_first), .at_end(tiles_end)
   );
   // The walk over tiles may be one command ahead of the walk over pixels, which takes the command when it is free.
-  assign ready = !walking && handed;
+  assign ready = !tiles_busy && handed;
   assign hands = !handed && !pixels_busy;
-
+  logic [SLOT-1:0] its_slot;
   always_ff @(posedge clk) begin
-    if (reset) begin
-      walking <= 1'b0;
-      handed  <= 1'b1;
-    end else if (start) begin
-      walking <= 1'b1;
-      handed  <= 1'b0;
-    end else begin
-      if (tile_done && tiles_last) walking <= 1'b0;
-      if (hands) handed <= 1'b1;
-    end
+    handed <= reset || (!start && (handed || hands));
+    if (start) its_slot <= slot;
   end
 
   assign may_load = walking && (!loaded || begins_granted);
@@ -91,21 +94,21 @@ module execute #(
   end
 
   // The pixels.
-  logic begins, outside, pixels_last, is_fresh, pixel_goes, walks;
-  logic [4*WIDTH-1:0] at;
-  logic [LOOPS-1:0] at_first, own_resting, own_reduces;
-  logic [WIDTH-1:0] own_height, own_width;
+  logic begins, outside, pixels_there, pixels_last, is_fresh, pixel_goes, walks;
+  logic [4*PIXEL-1:0] at;
+  logic [LOOPS-1:0] at_first, at_end, own_resting, own_reduces;
+  logic [PIXEL-1:0] own_height, own_width;
 
   nest #(
-      .LOOPS(LOOPS), .ADDRESSES(4), .WIDTH(WIDTH), .COUNT(WIDTH), .OFFSETS({8'd100, 8'd82, 8'd64, 8'd36})
+      .LOOPS(LOOPS), .ADDRESSES(4), .WIDTH(PIXEL), .COUNT(WIDTH), .SLOTS(SLOTS),
+      .OFFSETS({8'd100, 8'd82, 8'd64, 8'd36})
   ) pixels (
-      .clk, .start(hands), .step(pixel_goes), .words(loops), .skip('0), .bases({x, y, output_row, input_row}),
-      .addresses(at), .at_first, .at_last(pixels_last)
+      .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start(hands), .slot(its_slot), .turning,
+      .bases({x, y, PIXEL'(output_row), PIXEL'(input_row)}), .busy(pixels_busy), .valid(pixels_there),
+      .step(pixel_goes), .addresses(at), .at_first, .at_end
   );
-  always_ff @(posedge clk) begin
-    if (reset) pixels_busy <= 1'b0;
-    else if (hands) pixels_busy <= 1'b1;
-    else if (pixel_goes && pixels_last) pixels_busy <= 1'b0;
+  assign pixels_last = &at_end;
+  always_ff @(posedge clk)
     if (hands) begin
       own_height <= height;
       own_width <= width;
@@ -113,10 +116,9 @@ module execute #(
       own_reduces <= reduces;
       is_fresh <= fresh;
     end
-  end
   assign begins = &(at_first | ~own_resting);
-  assign outside = at[2*WIDTH+:WIDTH] >= own_height || at[3*WIDTH+:WIDTH] >= own_width;
-  assign walks = pixels_busy && (!begins || loaded);
+  assign outside = at[2*PIXEL+:PIXEL] >= own_height || at[3*PIXEL+:PIXEL] >= own_width;
+  assign walks = pixels_there && (!begins || loaded);
   assign input_want = walks && !outside;
   assign input_want_row = at[0+:WIDTH];
   assign pixel_goes = walks && (outside || input_grant);
@@ -136,13 +138,13 @@ module execute #(
       .clk, .reset, .in_valid, .in_begins, .in_row(in_outside ? '0 : input_data),
       .weight_valid, .weight_first, .weight_row(weight_data), .out_valid(add), .out_row(add_data)
   );
-  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 1)) targets (
+  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 2)) targets (
       .clk, .reset, .push(pixel_goes),
-      .in({pixels_last, is_fresh && &(at_first | ~own_reduces), at[WIDTH+:WIDTH]}),
+      .in({pixels_last, is_fresh && &(at_first | ~own_reduces), at[PIXEL+:WIDTH]}),
       .pop(add), .show(1'b1), .out({ends, add_fresh, add_row}), .empty(none), .full(all)
   );
   logic ended;
   always_ff @(posedge clk) ended <= add && ends && !reset;  // the sum is written a cycle after it is added
   assign finish = ended;
-  wire unused = &{1'b0, unused_at_first, none, all, block, channels};
+  wire unused = &{1'b0, unused_at_first, tiles_end, at, none, all, block, channels, pixels_of_block};
 endmodule

@@ -1,7 +1,8 @@
 // A processing element that holds a weight: inputs pass to the right, partial sums and weights pass down.
 //
 // Of the weights that come down, it keeps the first and passes the rest on, so that the n-th element of a column keeps
-// the n-th. The kept one waits in `next` until an input that begins a tile takes it into use.
+// the n-th. The kept one waits in `next` until an input that begins a tile takes it into use. The product is added in the
+// cycle after it is made, so that neither the multiplier nor the adder has to wait for the other within a cycle.
 module pe #(
     parameter int PSUM = 20
 ) (
@@ -25,7 +26,6 @@ module pe #(
 
   assign keeps  = weight_valid_in && weight_first_in;
   assign weight = in_begins ? next : held;
-  assign product = in * weight;
 
   always_ff @(posedge clk) begin
     out              <= in;
@@ -36,6 +36,7 @@ module pe #(
     if (weight_valid_in) mark <= weight_first_in;
     if (keeps) next <= weight_in;
     if (in_begins) held <= next;
+    product <= in * weight;
     sum_out <= sum_in + PSUM'(product);
   end
 endmodule

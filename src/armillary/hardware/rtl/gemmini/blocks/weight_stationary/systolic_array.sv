@@ -1,4 +1,4 @@
-// The weight-stationary array: one row of inputs in, one row of partial sums out 2 * DIM - 1 cycles later.
+// The weight-stationary array: one row of inputs in, one row of partial sums out 2 * DIM cycles later.
 //
 // Rows are taken in step and skewed inside. `in_begins` marks the first row that uses the weights given last; the next
 // weights may come from that cycle on.
@@ -17,7 +17,7 @@ module systolic_array #(
     output logic                out_valid,
     output logic [DIM*PSUM-1:0] out_row
 );
-  localparam int LATENCY = 2 * DIM - 1;
+  localparam int LATENCY = 2 * DIM;
   logic [LATENCY-1:0] on_the_way;
   assign out_valid = on_the_way[LATENCY-1];
   always_ff @(posedge clk) on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], in_valid};
