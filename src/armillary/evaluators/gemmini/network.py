@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.cost_model.batch import MappingBatch
 from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.layers import BUDGET
 from armillary.evaluators.gemmini.sampling import fitting
-from armillary.evaluators.gemmini.simulation import UNITS, Job, Simulated, simulate
-from armillary.hardware.hierarchy import DIMENSIONS
-from armillary.hardware.mapping import Mapping
+from armillary.evaluators.gemmini.simulation import MOST_CYCLES, UNITS, Job, Simulated, simulate
+from armillary.hardware.mapping import LevelMapping, Loop, Mapping
+from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.rtl.gemmini.network import NetworkProgram, compile_network
-from armillary.hardware.templates.gemmini import Accelerator
+from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
 from armillary.mapping.search import search
 from armillary.workloads.layer import Layer
 from armillary.workloads.quantized.step import IntegerNetwork
 
 Tensor = NDArray[np.int8]
+_SCRATCHPAD, _ACCUMULATOR, _REGISTERS = 1, 2, 3
+_ATTEMPTS = 4  # searches, of which the first has so far been enough
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,14 @@ class Placed:
 
 
 def run_network(
-    accelerator: Accelerator, network: IntegerNetwork, inputs: Tensor, *, full: bool = False, seed: int = 0, **more: Any
+    accelerator: Accelerator,
+    network: IntegerNetwork,
+    inputs: Tensor,
+    *,
+    full: bool = False,
+    seed: int = 0,
+    most_cycles: int = MOST_CYCLES,
+    backpressure: int = 0,
 ) -> Placed:
     """Run a network in one simulation.
 
@@ -53,6 +61,8 @@ def run_network(
         inputs: shape [N, C, H, W].
         full: simulate every multiplier.
         seed: of the search for mappings.
+        most_cycles: after which the run has failed.
+        backpressure: see `Job`.
 
     Raises:
         TooSmallError: if a memory is too small for a step; names it.
@@ -65,7 +75,7 @@ def run_network(
     place = program.places[network.inputs.name]
     dram = program.dram.copy()
     dram[place.address : place.end] = place.packed(inputs)
-    job = Job(accelerator, program, dram, wants_dram=True, wants_events=True, **more)
+    job = Job(accelerator, program, dram, most_cycles, wants_dram=True, wants_events=True, backpressure=backpressure)
     result = simulate(simulator(accelerator, full=full), job)
     tensors = {name: at.unpacked(result.dram) for name, at in program.places.items()}
     mappings = tuple(str(program.mappings.get(step.output.name, "")) for step in network.steps)
@@ -88,17 +98,66 @@ def step_cycles(program: NetworkProgram, result: Simulated) -> tuple[int, ...]:
 def mapping_in_whole_rows(accelerator: Accelerator, layer: Layer, *, seed: int = 0, budget: int = BUDGET) -> Mapping:
     """Return a good mapping by the cost model whose blocks of channels and of outputs are rows of the array.
 
+    Args:
+        accelerator: onto which.
+        layer: with channels and outputs of a group that are multiples of the array.
+        seed: of the search.
+        budget: mappings that it evaluates.
+
     Raises:
-        NoLegalMappingError: if none was found.
+        NoLegalMappingError: if none was found that fits.
+        TooSmallError: if none was found that still fits with whole rows.
     """
-    fits = partial(_in_whole_rows, accelerator, layer)
-    found = search(accelerator.hierarchy(), layer, goal="delay", budget=budget, seed=seed, perfect=True, fits=fits)
-    return found.mapping
+    fits = partial(fitting, accelerator, layer)
+    hierarchy = accelerator.hierarchy()
+    for attempt in range(_ATTEMPTS):
+        found = search(hierarchy, layer, budget=budget, seed=seed + attempt, perfect=True, fits=fits).mapping
+        whole = in_whole_rows(found, accelerator)
+        try:
+            compile_layer(layer, whole, accelerator)
+        except TooSmallError:
+            if attempt + 1 == _ATTEMPTS:
+                raise
+            continue
+        break
+    return whole
 
 
-def _in_whole_rows(accelerator: Accelerator, layer: Layer, batch: MappingBatch) -> NDArray[np.bool_]:
-    """Return which mappings fit and have such blocks, shape [n]."""
-    temporal, spatial = batch.temporal.numpy(), batch.spatial.numpy()
-    k, c, dim = DIMENSIONS.index("K"), DIMENSIONS.index("C"), accelerator.dim
-    by_channels = spatial[1, c] == dim if accelerator.stationary == "W" else temporal[0, c] % dim == 0
-    return fitting(accelerator, layer, batch) & (spatial[2, k] == dim) & by_channels
+def in_whole_rows(mapping: Mapping, accelerator: Accelerator) -> Mapping:
+    """Return a mapping with whole rows of the array: what they lack comes from other loops, the innermost first."""
+    temporal = [{loop.dimension: loop.factor for loop in level.temporal} for level in mapping.levels]
+    spatial = [{loop.dimension: loop for loop in level.spatial} for level in mapping.levels]
+    _widen(temporal, _SCRATCHPAD, spatial[_SCRATCHPAD], "K", accelerator.dim)
+    if accelerator.stationary == "W":
+        _widen(temporal, _ACCUMULATOR, spatial[_ACCUMULATOR], "C", accelerator.dim)
+    else:
+        here = temporal[_REGISTERS].pop("C", 1)
+        lacking = accelerator.dim // gcd(here, accelerator.dim)
+        _take(temporal, "C", lacking)
+        temporal[_REGISTERS]["C"] = here * lacking
+    levels = [
+        LevelMapping(
+            level.keeps, tuple(Loop(d, factor) for d, factor in loops.items() if factor > 1), tuple(across.values())
+        )
+        for level, loops, across in zip(mapping.levels, temporal, spatial, strict=True)
+    ]
+    return Mapping(tuple(levels))
+
+
+def _widen(temporal: list[dict[str, int]], level: int, across: dict[str, Loop], d: str, dim: int) -> None:
+    """Unroll a dimension over all of the array, in place."""
+    here = across[d].factor if d in across else 1
+    kept = gcd(here, dim)
+    temporal[level][d] = temporal[level].get(d, 1) * (here // kept)
+    _take(temporal, d, dim // kept)
+    across[d] = Loop(d, dim, "X")
+
+
+def _take(temporal: list[dict[str, int]], d: str, factor: int) -> None:
+    """Divide the loops over a dimension by a factor between them, the innermost first, in place."""
+    for loops in reversed(temporal):
+        shared = gcd(loops.get(d, 1), factor)
+        if shared > 1:
+            loops[d] //= shared
+            factor //= shared
+    assert factor == 1, f"the bound of {d} is no multiple of the array"

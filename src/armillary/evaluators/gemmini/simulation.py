@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cores import available
-from armillary.hardware.rtl.gemmini.compiler import Program
+from armillary.hardware.rtl.gemmini.commands import Words
 from armillary.hardware.rtl.gemmini.generator import ELABORATED, MEMORIES, STRAPS
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.metrics import STALLS
@@ -68,6 +69,22 @@ class Simulated:
     dram: Bytes
 
 
+class Runs(Protocol):
+    """What a simulation needs of a program."""
+
+    @property
+    def words(self) -> Words:
+        """The commands, the end among them."""
+
+    @property
+    def address(self) -> int:
+        """Where they lie in DRAM."""
+
+    @property
+    def dram_bytes(self) -> int:
+        """What the program touches of it."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A program for an accelerator.
@@ -83,7 +100,7 @@ class Job:
     """
 
     accelerator: Accelerator
-    program: Program
+    program: Runs
     dram: Bytes | None = None
     most_cycles: int = MOST_CYCLES
     wants_dram: bool = False

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl.gemmini.arithmetic import Conversion
 from armillary.hardware.rtl.gemmini.commands import (
     EXECUTE,
     HEADER,
     LOAD,
     STORE,
-    Conversion,
     Integers,
     Moves,
     Scaled,
+    Window,
     Words,
     barrier,
     end,
@@ -220,7 +221,7 @@ def _scaled(multiplier: Multiplier) -> Scaled:
 
 
 def _conversion(step: Step) -> Conversion:
-    return Conversion(scale=step.scale, shift=None, low=step.low, high=step.high)
+    return Conversion(step.scale, floating=True, low=step.low, high=step.high)
 
 
 def _encoded(move: Load | Store, conversion: Conversion) -> Words:
@@ -231,15 +232,7 @@ def _encoded(move: Load | Store, conversion: Conversion) -> Words:
     if isinstance(move, Load):
         scaled = _scaled(move.multiplier)
         return moves.loads(to_accumulator=True, scaled=scaled, adds=move.adds, repeats=move.repeats).reshape(-1)
-    made = Conversion(
-        scale=conversion.scale,
-        shift=conversion.shift,
-        low=conversion.low,
-        high=conversion.high,
-        window=(1 << move.window) - 1,
-        totals=move.totals,
-    )
-    return moves.stores(made).reshape(-1)
+    return moves.stores(conversion, Window((1 << move.window) - 1, move.totals)).reshape(-1)
 
 
 def _one(value: int) -> Integers:
@@ -247,7 +240,7 @@ def _one(value: int) -> Integers:
 
 
 def packed_weights(program: Program, run: Convolution) -> Bytes:
-    """Return a convolution's weights as its program reads them: rows of one channel's weights for a block of outputs."""
+    """Return weights as a program reads them: rows of one channel's weights for a block of outputs."""
     groups, blocks, r, s, c = program.weights.counts
     rows = run.weights.reshape(groups, blocks, program.output_block, c, r, s).transpose(0, 1, 4, 5, 3, 2)
     wide = np.zeros((*rows.shape[:-1], program.weights.row_bytes), dtype=np.int8)
