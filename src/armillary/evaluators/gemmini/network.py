@@ -9,21 +9,24 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.cost_model.batch import MappingBatch
 from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.layers import BUDGET
 from armillary.evaluators.gemmini.sampling import fitting
 from armillary.evaluators.gemmini.simulation import MOST_CYCLES, UNITS, Job, Simulated, simulate
 from armillary.hardware.mapping import LevelMapping, Loop, Mapping
-from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.rtl.gemmini.compiler import MOST_TILES, compile_layer
 from armillary.hardware.rtl.gemmini.network import NetworkProgram, compile_network
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
-from armillary.mapping.search import search
+from armillary.mapping.search import NoLegalMappingError, search
 from armillary.workloads.layer import Layer
 from armillary.workloads.quantized.step import IntegerNetwork
 
 Tensor = NDArray[np.int8]
 _SCRATCHPAD, _ACCUMULATOR, _REGISTERS = 1, 2, 3
-_ATTEMPTS = 4  # searches, of which the first has so far been enough
+_OUTSIDE = 2  # the levels outside the accumulator, counted from the innermost
+_CYCLES_OF_A_TILE = 128  # of work; its commands take about ninety
+_MORE_TILES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +101,10 @@ def step_cycles(program: NetworkProgram, result: Simulated) -> tuple[int, ...]:
 def mapping_in_whole_rows(accelerator: Accelerator, layer: Layer, *, seed: int = 0, budget: int = BUDGET) -> Mapping:
     """Return a good mapping by the cost model whose blocks of channels and of outputs are rows of the array.
 
+    The cost model knows no commands. A tile of the accumulator takes one to execute it and others to move it, which
+    are hidden only behind as many cycles of work; so the search sees no mappings with more tiles than such work
+    allows, unless it finds none.
+
     Args:
         accelerator: onto which.
         layer: with channels and outputs of a group that are multiples of the array.
@@ -108,19 +115,26 @@ def mapping_in_whole_rows(accelerator: Accelerator, layer: Layer, *, seed: int =
         NoLegalMappingError: if none was found that fits.
         TooSmallError: if none was found that still fits with whole rows.
     """
-    fits = partial(fitting, accelerator, layer)
-    hierarchy = accelerator.hierarchy()
-    for attempt in range(_ATTEMPTS):
-        found = search(hierarchy, layer, budget=budget, seed=seed + attempt, perfect=True, fits=fits).mapping
-        whole = in_whole_rows(found, accelerator)
+    most_tiles = max(1, layer.macs // accelerator.dim**2 // _CYCLES_OF_A_TILE)
+    while True:
+        fits = partial(_fitting, accelerator, layer, most_tiles)
         try:
+            found = search(accelerator.hierarchy(), layer, budget=budget, seed=seed, perfect=True, fits=fits).mapping
+            whole = in_whole_rows(found, accelerator)
             compile_layer(layer, whole, accelerator)
-        except TooSmallError:
-            if attempt + 1 == _ATTEMPTS:
+        except (NoLegalMappingError, TooSmallError):
+            if most_tiles > MOST_TILES:
                 raise
+            most_tiles *= _MORE_TILES
             continue
-        break
-    return whole
+        return whole
+
+
+def _fitting(accelerator: Accelerator, layer: Layer, most_tiles: int, batch: MappingBatch) -> NDArray[np.bool_]:
+    """Return which mappings fit by rows and have so few tiles of the accumulator, shape [n]."""
+    outside = batch.temporal.numpy()[_OUTSIDE:].astype(np.int64)
+    few: NDArray[np.bool_] = outside.prod(axis=(0, 1)) <= most_tiles
+    return fitting(accelerator, layer, batch) & few
 
 
 def in_whole_rows(mapping: Mapping, accelerator: Accelerator) -> Mapping:
