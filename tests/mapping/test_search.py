@@ -128,7 +128,6 @@ def test_nothing_legal_is_told_with_what_is_exceeded():
         ({"method": "magic"}, r"method 'magic' is unknown; choose one of \['annealing'"),
         ({"goal": "area"}, r"goal 'area' is unknown; choose one of \['edp'"),
         ({"budget": 0}, r"budget=0 is not allowed"),
-        ({"fits": len}, r"`fits` judges mappings whose factors divide; ask for perfect=True"),
     ],
 )
 def test_a_wrong_request_is_refused(wrong, message):

@@ -22,6 +22,9 @@ _HOT, _COLD = 0.6, 0.005
 _PERFECT_UNTIL = 0.85
 _COLD_FROM = 0.9
 _SAME = 1e-3
+_BLIND = 4
+"""Steps between looks at what an accelerator can run: each look costs as much as some steps."""
+_LEAST_ROUNDS = 20
 _WORTH_AN_ISLAND = 4_000
 
 
@@ -68,8 +71,10 @@ def _pace(judge: Judge, size: int, steps: int) -> tuple[int, int]:
     left = judge.left
     if left is None or left >= 2 * size * ROUNDS * steps:
         return ROUNDS, steps
-    each = int(np.clip(left // (size * ROUNDS), 1, 1 if judge.stepwise else 2 * steps))
-    return left // (size * each), each
+    each = int(np.clip(left // (size * ROUNDS), 1, _BLIND if judge.stepwise else 2 * steps))
+    if judge.stepwise:
+        each = max(each, min(_BLIND, left // (size * _LEAST_ROUNDS)))
+    return left // (size * max(1, each)), max(1, each)
 
 
 def _select(rows: Rows) -> None:

@@ -26,6 +26,8 @@ from armillary.types import ArmillaryError
 Fits = Callable[[MappingBatch], NDArray[np.bool_]]
 OnProgress = Callable[[int, int], None]
 _ATTEMPTS = 400
+_WORTH_THREADS = 1_000
+"""Evaluations below which handing them to threads takes longer than they do."""
 
 
 class NoLegalMappingError(ArmillaryError):
@@ -165,18 +167,19 @@ class Judge:
         before = Rows(rows.genes.copy(), rows.scores.copy(), rows.costs.copy())
         plan = (steps, heat, seed, attempts)
         size = len(rows.genes)
+        threads = len(self._rooms) if size * max(steps, attempts, 1) >= _WORTH_THREADS else 1
 
         def work(place: int) -> tuple[int, int]:
             looked = legal = 0
             for space, first, last in ((self._perfect, 0, perfect), (self._given, perfect, size)):
-                cuts = np.linspace(first, last, len(self._rooms) + 1).astype(int).tolist()
+                cuts = np.linspace(first, last, threads + 1).astype(int).tolist()
                 part = cuts[place], cuts[place + 1], space, self._rooms[place]
                 counts = walk(rows.genes, before.genes, *part, rows.scores, rows.costs, plan)
                 looked, legal = looked + counts[0], legal + counts[1]
             return looked, legal
 
-        places = range(len(self._rooms))
-        done = list(map(work, places) if self._pool is None else self._pool.map(work, places))
+        pool = self._pool if threads > 1 else None
+        done = list(pool.map(work, range(threads)) if pool else map(work, range(threads)))
         self.evaluated += sum(looked for looked, _ in done)
         self.legal += sum(legal for _, legal in done)
         if self._fits is not None:

@@ -55,8 +55,7 @@ def search(
         on_progress: called with mappings done and in total.
 
     Raises:
-        ArmillaryError: if method, goal or budget is not allowed, the map-space is too large to exhaust, or `fits` is
-            given, which judges perfect mappings, for imperfect ones.
+        ArmillaryError: if method, goal or budget is not allowed, or the map-space is too large to exhaust.
         NoLegalMappingError: if no legal mapping was met.
     """
     for value, allowed, what in ((method, METHODS, "method"), (goal, GOALS, "goal")):
@@ -64,8 +63,6 @@ def search(
             raise ArmillaryError(f"{what} {value!r} is unknown; choose one of {list(allowed)}")
     if budget is not None and budget < 1:
         raise ArmillaryError(f"budget={budget} is not allowed; it must be at least 1")
-    if fits is not None and not perfect:
-        raise ArmillaryError("`fits` judges mappings whose factors divide; ask for perfect=True")
     space = GeneSpace(hierarchy, layer, perfect=perfect or method == "gradient")
     if method != "annealing" and budget is None:
         budget = BUDGET

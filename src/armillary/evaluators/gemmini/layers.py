@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from armillary.cores import available
 from armillary.cost_model.cost import evaluate
 from armillary.cost_model.layer_metrics import layer_metrics
 from armillary.evaluators.explanation import Explanation
@@ -34,6 +35,7 @@ from armillary.hardware.templates.gemmini import (
 )
 from armillary.mapping.goals import Goal
 from armillary.mapping.search import NoLegalMappingError, search
+from armillary.tools.process import side_by_side
 from armillary.types import ArmillaryError, Candidate, Design, Evaluation, EvaluatorSpec, Failure, LayerRun
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
@@ -94,8 +96,11 @@ def best_mapping(
         RefusedError: if the best that was found needs more than the accelerator has.
         NoLegalMappingError: if none was found that fits.
     """
-    fits = partial(fitting, accelerator, layer)
-    found = search(accelerator.hierarchy(), layer, goal=goal, budget=budget, seed=seed, perfect=True, fits=fits).mapping
+    find = partial(search, accelerator.hierarchy(), layer, goal=goal, budget=budget, seed=seed)
+    try:
+        found = find(fits=partial(fitting, accelerator, layer, twice=True)).mapping
+    except NoLegalMappingError:
+        found = find(fits=partial(fitting, accelerator, layer)).mapping
     compile_layer(layer, found, accelerator)
     return found
 
@@ -124,8 +129,8 @@ def mapped(
         NoLegalMappingError: likewise.
         ArmillaryError: if a given mapping is none of its layer.
     """
-    runs = []
-    for use in uses:
+
+    def run(use: LayerUse) -> Run:
         layer = packed(use.layer, accelerator.dim)
         text = (given or {}).get(use.layer.name)
         if text is None:
@@ -133,8 +138,11 @@ def mapped(
         else:
             mapping = Mapping.parse(text)
             compile_layer(layer, mapping, accelerator)
-        runs.append(Run(layer, use.count, use.layer.macs, mapping))
-    return runs
+        return Run(layer, use.count, use.layer.macs, mapping)
+
+    # A search of this size is too short for several threads, so the layers have them.
+    with side_by_side(available()) as threads:
+        return list(threads.map(run, uses))
 
 
 def costs_of(accelerator: Accelerator, runs: Sequence[Run]) -> list[dict[str, float]]:

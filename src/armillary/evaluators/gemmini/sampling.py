@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
 from armillary.hardware.hierarchy import DIMENSIONS
-from armillary.hardware.mapping import Mapping
+from armillary.hardware.mapping import RELEVANT, Mapping
 from armillary.hardware.rtl.gemmini.compiler import Program, RefusedError, compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.mapping.mapspace import MapSpace
@@ -75,8 +75,15 @@ def random_sample(
     raise ArmillaryError(f"no mapping of {len(layers)} layers runs within {most_cycles:,.0f} cycles on {accelerator}")
 
 
-def fitting(accelerator: Accelerator, layer: Layer, batch: MappingBatch) -> NDArray[np.bool_]:
-    """Return which mappings fit by rows, as the compiler counts them, shape [n]."""
+def fitting(accelerator: Accelerator, layer: Layer, batch: MappingBatch, *, twice: bool = False) -> NDArray[np.bool_]:
+    """Return which mappings fit by rows, as the compiler counts them, shape [n].
+
+    Args:
+        accelerator: whose memories they fit.
+        layer: that is mapped.
+        batch: mappings of it.
+        twice: whether a tile must fit beside the one that is used, so that loads and stores hide behind the array.
+    """
     temporal, spatial = batch.temporal.numpy().astype(np.int64), batch.spatial.numpy().astype(np.int64)
     inner = temporal[:2].prod(axis=0) * spatial[:3].prod(axis=0)
     held = dict(zip(DIMENSIONS, inner * temporal[2], strict=True))
@@ -86,10 +93,16 @@ def fitting(accelerator: Accelerator, layer: Layer, batch: MappingBatch) -> NDAr
     c_block = spatial[1, c] if accelerator.stationary == "W" else _divisors_within(temporal[0, c], accelerator.dim)
     height = (held["P"] - 1) * layer.stride_h + (held["R"] - 1) * layer.dilation_h + 1
     width = (held["Q"] - 1) * layer.stride_w + (held["S"] - 1) * layer.dilation_w + 1
-    rows = held["G"] * held["C"] // c_block * held["N"] * height * width
-    rows = rows + held["G"] * held["K"] // k_block * held["R"] * held["S"] * held["C"]
+    inputs = held["G"] * held["C"] // c_block * held["N"] * height * width
+    weights = held["G"] * held["K"] // k_block * held["R"] * held["S"] * held["C"]
     sums = outputs["G"] * outputs["K"] // k_block * outputs["N"] * outputs["P"] * outputs["Q"]
-    return np.asarray((rows <= accelerator.scratchpad_rows) & (sums <= accelerator.accumulator_rows))
+    if twice:
+        outside = {t: [DIMENSIONS.index(d) for d in RELEVANT[t]] for t in "WIO"}
+        inputs = inputs * np.where((temporal[3, outside["I"]] > 1).any(axis=0), 2, 1)
+        weights = weights * np.where((temporal[3, outside["W"]] > 1).any(axis=0), 2, 1)
+        sums = sums * np.where((temporal[2:4, outside["O"]] > 1).any(axis=(0, 1)), 2, 1)
+    fits = (inputs + weights <= accelerator.scratchpad_rows) & (sums <= accelerator.accumulator_rows)
+    return np.asarray(fits)
 
 
 def _divisors_within(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import Compute, Hierarchy, Level, LoopRules
 from armillary.hardware.technology import compute_area_mm2, level_area_mm2
 from armillary.hardware.template import Template
@@ -176,6 +177,7 @@ class Accelerator:
                 Level(
                     name="DRAM",
                     kind="dram",
+                    bits=Bits(P=32),  # unfinished sums wait there as they are
                     read_bandwidth=min(dram, in_flight),
                     shared_bandwidth=dram,
                     rules=LoopRules(spatial_x="", spatial_y=""),

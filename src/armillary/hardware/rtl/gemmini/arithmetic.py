@@ -70,8 +70,8 @@ def converted(sums: NDArray[np.int32], how: Conversion) -> NDArray[np.int8]:
     """
     if how.floating:
         with np.errstate(over="ignore", under="ignore"):
-            integers = np.rint(sums.astype(np.float32) * np.float32(how.scale))
-        return np.asarray(integers.clip(how.low, how.high).astype(np.int8))
+            integers: NDArray[np.float32] = np.rint(sums.astype(np.float32) * np.float32(how.scale))
+        return integers.clip(how.low, how.high).astype(np.int8)
     products = sums.astype(np.int64) * int(how.scale)
     rounded = (products + (1 << how.shift >> 1)) >> how.shift  # below 2^63 for every shift that there is
-    return np.asarray(rounded.clip(how.low, how.high).astype(np.int8))
+    return rounded.clip(how.low, how.high).astype(np.int8)

@@ -25,7 +25,7 @@ module convert #(
     output logic [     DIM*8-1:0] bytes,
     output logic                  busy        // a valid row in any stage
 );
-  localparam int LATENCY = 10;
+  localparam int LATENCY = 9;
   logic [LATENCY-1:0] valid, moves;
   logic [TAG-1:0] tags[LATENCY];
 
@@ -42,22 +42,20 @@ module convert #(
   end
 
   // What all lanes make of the settings. A row needs it a cycle after it comes in, or later.
-  // A floating product is mantissa (24 bits) * factor (24 bits) / 2^(142 - exponent), the mantissa's own exponent aside.
-  logic rounds_twice;
+  // A floating product is mantissa * factor / 2^(142 - exponent), of 24 bits each; lanes know the mantissa's exponent.
   logic [23:0] factor;
   logic signed [8:0] drop;
   logic signed [7:0] least, most;
+  assign factor = floating ? {1'b1, scale[22:0]} : {8'd0, scale[15:0]};
   always_ff @(posedge clk) begin
-    rounds_twice <= floating;
-    factor <= floating ? {1'b1, scale[22:0]} : {8'd0, scale[15:0]};
-    drop <= floating ? 9'sd142 - $signed({1'b0, scale[30:23]}) : $signed({3'd0, shift});
+    drop  <= floating ? 9'sd142 - $signed({1'b0, scale[30:23]}) : $signed({3'd0, shift});
     least <= low;
-    most <= high;
+    most  <= high;
   end
 
   for (genvar d = 0; d < DIM; d++) begin : g_lane
     convert_lane lane (
-        .clk, .moves, .sum(sums[d*32+:32]), .floating(rounds_twice), .factor, .drop, .low(least), .high(most),
+        .clk, .moves, .sum(sums[d*32+:32]), .floating, .factor, .drop, .low(least), .high(most),
         .result(bytes[d*8+:8])
     );
   end

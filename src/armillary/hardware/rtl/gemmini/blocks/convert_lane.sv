@@ -1,10 +1,13 @@
 // One lane of `convert`: a sum times a factor, less the bits that are dropped, as a byte.
 //
 // Sign and magnitude part at once and come together at the end. Stages 0 to 3 make the 24-bit mantissa of a floating
-// sum, or pass a fixed one on; 4 and 5 multiply; 6 and 7 shift; 8 rounds; 9 clamps.
+// sum, or pass a fixed one on; 4 and 5 multiply; 6 shifts; 7 rounds; 8 clamps.
+//
+// All lanes are alike, so synthesis need see but one.
+(* keep_hierarchy *)
 module convert_lane (
     input  logic              clk,
-    input  logic        [9:0] moves,     // stages that take a new value
+    input  logic        [8:0] moves,     // stages that take a new value
     input  logic       [31:0] sum,
     input  logic              floating,
     input  logic       [23:0] factor,    // at most 16 bits if not floating
@@ -13,10 +16,18 @@ module convert_lane (
     input  logic signed [7:0] high,
     output logic signed [7:0] result
 );
-  logic [7:0] negative;
+  // Settings reach many bits, so each lane has its own copy of those.
+  logic own_floating;
+  logic [23:0] own_factor;
+  always_ff @(posedge clk) begin
+    own_floating <= floating;
+    own_factor   <= factor;
+  end
+
+  logic [6:0] negative;
   always_ff @(posedge clk) begin
     if (moves[0]) negative[0] <= sum[31];
-    for (int s = 1; s < 8; s++) if (moves[s]) negative[s] <= negative[s-1];
+    for (int s = 1; s < 7; s++) if (moves[s]) negative[s] <= negative[s-1];
   end
 
   // Zeros in front of a floating magnitude are shifted out and counted.
@@ -43,67 +54,72 @@ module convert_lane (
   endfunction
   always_ff @(posedge clk) begin
     if (moves[0]) magnitude <= sum[31] ? -sum : sum;
-    if (moves[1]) {sixteen_eight, nearly} <= floating ? by_sixteen_and_eight(magnitude) : {2'd0, magnitude};
-    if (moves[2]) {zeros, normal} <= {sixteen_eight, floating ? by_four_two_and_one(nearly) : {3'd0, nearly}};
+    if (moves[1]) {sixteen_eight, nearly} <= own_floating ? by_sixteen_and_eight(magnitude) : {2'd0, magnitude};
+    if (moves[2]) {zeros, normal} <= {sixteen_eight, own_floating ? by_four_two_and_one(nearly) : {3'd0, nearly}};
   end
 
-  // The mantissa is rounded to nearest even. If it overflows it is 2^23, and its exponent one more.
+  // The mantissa is rounded to nearest even. If that overflows it is 2^23, and its exponent one more.
   logic [31:0] multiplicand;
   logic [4:0] zeros_left;
-  logic carry;
-  function automatic logic [24:0] rounded(input logic [31:0] value);
-    rounded = {1'b0, value[31:8]} + 25'(value[7] && (value[8] || value[6:0] != 0));
-  endfunction
-  function automatic logic [32:0] mantissa(input logic [24:0] value);
-    mantissa = {value[24], 8'd0, value[24] | value[23], value[22:0]};
-  endfunction
+  logic [24:0] next_up;
+  logic carry, rounds_up;
+  assign next_up = {1'b0, normal[31:8]} + 25'd1;
+  assign rounds_up = own_floating && normal[7] && (normal[8] || normal[6:0] != 0);
   always_ff @(posedge clk) begin
     if (moves[3]) begin
-      {carry, multiplicand} <= floating ? mantissa(rounded(normal)) : {1'b0, normal};
+      if (rounds_up) multiplicand <= {8'd0, next_up[24] | next_up[23], next_up[22:0]};
+      else multiplicand <= own_floating ? {8'd0, normal[31:8]} : normal;
+      carry <= rounds_up && next_up[24];
       zeros_left <= zeros;
     end
   end
 
-  // 24 x 24 or 32 x 16 bits: three multipliers of 24 x 8, of which the last takes what the two kinds do not share.
-  logic [23:0] last_multiplicand;
-  logic [7:0] last_factor;
-  assign last_multiplicand = floating ? multiplicand[23:0] : {factor[15:0], 8'd0};
-  assign last_factor = floating ? factor[23:16] : multiplicand[31:24];
-  logic [31:0] units, middles, tops;
+  // The product of 24 x 24 or 32 x 16 bits is the sum of 24 rows: 16 that the two share, and 8 with the factor's upper
+  // bits, which are 0 if it is fixed, or the multiplicand's, which are 0 if it is floating. Six rows are added in a
+  // cycle, and then the four sums of six.
+  logic [23:0] rows[24];
+  logic [29:0] partial[4];
   logic [47:0] product;
   logic signed [8:0] dropped;
   logic [5:0] dropping;
+  for (genvar r = 0; r < 24; r++) begin : g_row
+    if (r < 16) begin : g_shared
+      assign rows[r] = own_factor[r] ? multiplicand[23:0] : '0;
+    end else begin : g_last
+      assign rows[r] = (own_factor[r] ? multiplicand[23:0] : '0) | (multiplicand[r+8] ? {own_factor[15:0], 8'd0} : '0);
+    end
+  end
+  for (genvar g = 0; g < 4; g++) begin : g_six_rows
+    always_ff @(posedge clk)
+      if (moves[4])
+        partial[g] <= {6'd0, rows[6*g]} + {5'd0, rows[6*g+1], 1'd0} + {4'd0, rows[6*g+2], 2'd0}
+                    + {3'd0, rows[6*g+3], 3'd0} + {2'd0, rows[6*g+4], 4'd0} + {1'd0, rows[6*g+5], 5'd0};
+  end
   function automatic logic [5:0] clipped(input logic signed [8:0] value);
     clipped = value[8] ? 6'd0 : value[7:6] != 0 ? 6'd63 : value[5:0];
   endfunction
   always_ff @(posedge clk) begin
-    if (moves[4]) begin
-      units <= multiplicand[23:0] * factor[7:0];
-      middles <= multiplicand[23:0] * factor[15:8];
-      tops <= last_multiplicand * last_factor;
-      dropped <= drop + $signed({4'd0, zeros_left}) - $signed({8'd0, carry});
-    end
+    if (moves[4]) dropped <= drop + $signed({4'd0, zeros_left}) - $signed({8'd0, carry});
     if (moves[5]) begin
-      product <= {16'd0, units} + {8'd0, middles, 8'd0} + {tops, 16'd0};
+      product <= {18'd0, partial[0]} + {12'd0, partial[1], 6'd0} + {6'd0, partial[2], 12'd0} + {partial[3], 18'd0};
       // A floating product is 0 or at least 2^46: what drops none of it saturates, and what drops 63 bits is 0.
       dropping <= clipped(dropped);
     end
   end
 
-  // The shift. Bit 0 of what is shifted is the half bit; of the bits below, `some` tells that one is set, `all` that all
-  // are. Bits that no shift still to come would bring into a byte say that it is `over`.
+  // The shift. Bit 0 of `value` is the half bit. Of the bits below it, `some` says that one is set, `all` that all are.
+  // `over`: a bit is set that no further shift would bring into a byte.
   //
-  // binary32 keeps 24 bits of the product, which we never round: it can only make a difference by making a tie, as more
-  // than 24 bits are then below one. It makes one of a half bit and zeros with less below than rounds up, and of no half
-  // bit and ones with enough below. So `some` and `all` look at the bits it keeps, and at how the rest would be rounded.
+  // binary32 keeps 24 bits of the product. Rounding it to those changes the byte only where it makes a tie, as 16
+  // or more of them lie below one. That happens twice: a half bit, zeros, and less than what rounds up; no half bit,
+  // ones, and what does round up. So `some` and `all` look at the 24 bits, and at how the rest would round.
   typedef struct packed {
     logic over;
     logic some;
     logic all;
     logic [39:0] value;
   } shifted_t;
-  shifted_t coarse, fine;
-  logic [3:0] dropping_left;
+  shifted_t shifted;
   function automatic shifted_t by_thirty_two(input logic [47:0] value, input logic shifts, input logic keeps_24);
     shifted_t to;
     logic half, more;
@@ -128,14 +144,11 @@ module convert_lane (
     to.value = shifts ? from.value >> bits : from.value & ~above;
     by = to;
   endfunction
-  always_ff @(posedge clk) begin
-    if (moves[6]) begin
-      coarse <= by(by_thirty_two(product, dropping[5], floating), dropping[4], 16);
-      dropping_left <= dropping[3:0];
-    end
-    if (moves[7])
-      fine <= by(by(by(by(coarse, dropping_left[3], 8), dropping_left[2], 4), dropping_left[1], 2), dropping_left[0], 1);
-  end
+  function automatic shifted_t by_all(input logic [47:0] value, input logic [5:0] bits, input logic keeps_24);
+    by_all = by(by_thirty_two(value, bits[5], keeps_24), bits[4], 16);
+    by_all = by(by(by(by(by_all, bits[3], 8), bits[2], 4), bits[1], 2), bits[0], 1);
+  endfunction
+  always_ff @(posedge clk) if (moves[6]) shifted <= by_all(product, dropping, own_floating);
 
   // Half to even, or half up, which for a negative sum is half down.
   logic signed [9:0] whole;
@@ -146,8 +159,8 @@ module convert_lane (
     rounded_whole = ({1'b0, from.over, from.value[8:1]} ^ {10{minus}}) + 10'(up ^ minus);
   endfunction
   always_ff @(posedge clk) begin
-    if (moves[8]) whole <= rounded_whole(fine, negative[7], floating);
-    if (moves[9]) result <= whole < 10'(low) ? low : whole > 10'(high) ? high : whole[7:0];
+    if (moves[7]) whole <= rounded_whole(shifted, negative[6], own_floating);
+    if (moves[8]) result <= whole < 10'(low) ? low : whole > 10'(high) ? high : whole[7:0];
   end
-  wire unused = &{1'b0, fine.value[39:9]};
+  wire unused = &{1'b0, shifted.value[39:9]};
 endmodule
