@@ -15,7 +15,7 @@ from armillary.evaluators.gemmini.layers import BUDGET
 from armillary.evaluators.gemmini.sampling import fitting
 from armillary.evaluators.gemmini.simulation import MOST_CYCLES, UNITS, Job, Simulated, simulate
 from armillary.hardware.mapping import LevelMapping, Loop, Mapping
-from armillary.hardware.rtl.gemmini.compiler import MOST_TILES, compile_layer
+from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.rtl.gemmini.network import NetworkProgram, compile_network
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
 from armillary.mapping.search import NoLegalMappingError, search
@@ -26,7 +26,7 @@ Tensor = NDArray[np.int8]
 _SCRATCHPAD, _ACCUMULATOR, _REGISTERS = 1, 2, 3
 _OUTSIDE = 2  # the levels outside the accumulator, counted from the innermost
 _CYCLES_OF_A_TILE = 128  # of work; its commands take about ninety
-_MORE_TILES = 8
+_MORE_TILES, _STEPS = 16, 5  # how the limit grows until a mapping is found
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,25 +116,28 @@ def mapping_in_whole_rows(accelerator: Accelerator, layer: Layer, *, seed: int =
         TooSmallError: if none was found that still fits with whole rows.
     """
     most_tiles = max(1, layer.macs // accelerator.dim**2 // _CYCLES_OF_A_TILE)
-    while True:
-        fits = partial(_fitting, accelerator, layer, most_tiles)
+    limits = [(most_tiles * _MORE_TILES**step, twice) for step in range(_STEPS) for twice in (True, False)]
+    for number, (most, twice) in enumerate(limits, start=1):
+        fits = partial(_fitting, accelerator, layer, most, twice)
         try:
             found = search(accelerator.hierarchy(), layer, budget=budget, seed=seed, perfect=True, fits=fits).mapping
             whole = in_whole_rows(found, accelerator)
             compile_layer(layer, whole, accelerator)
         except (NoLegalMappingError, TooSmallError):
-            if most_tiles > MOST_TILES:
+            if number == len(limits):
                 raise
-            most_tiles *= _MORE_TILES
             continue
-        return whole
+        break
+    return whole
 
 
-def _fitting(accelerator: Accelerator, layer: Layer, most_tiles: int, batch: MappingBatch) -> NDArray[np.bool_]:
-    """Return which mappings fit by rows and have so few tiles of the accumulator, shape [n]."""
+def _fitting(
+    accelerator: Accelerator, layer: Layer, most_tiles: int, twice: bool, batch: MappingBatch
+) -> NDArray[np.bool_]:
+    """Return which mappings fit, `twice` beside the next tile, and have so few tiles of the accumulator, shape [n]."""
     outside = batch.temporal.numpy()[_OUTSIDE:].astype(np.int64)
     few: NDArray[np.bool_] = outside.prod(axis=(0, 1)) <= most_tiles
-    return fitting(accelerator, layer, batch) & few
+    return fitting(accelerator, layer, batch, twice=twice) & few
 
 
 def in_whole_rows(mapping: Mapping, accelerator: Accelerator) -> Mapping:
