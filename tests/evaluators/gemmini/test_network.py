@@ -50,7 +50,7 @@ def test_random_networks_are_bit_exact_under_backpressure(seed, tmp_path):
     check(ACCELERATORS[seed % 4], network_of(random_network(100 + seed), tmp_path), seed, backpressure=seed)
 
 
-def test_random_starts_and_every_multiplier_change_nothing(tmp_path):
+def test_every_multiplier_as_hardware_changes_nothing(tmp_path):
     network = network_of(residual_block(), tmp_path)
     plain = check(ACCELERATORS[0], network)
     full = check(ACCELERATORS[0], network, full=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 
 from armillary.hardware.rtl.gemmini.commands import NestLoop, merged
 from armillary.hardware.rtl.gemmini.placement import Place
@@ -17,6 +18,8 @@ from armillary.workloads.quantized.step import ONCE, Multiplier, Step
 
 MOST_MOVE_LOOPS = 4
 LONGEST_RUN = 1 << 17
+_LONG_RUN = 8  # rows, which hide a latency of DRAM behind those under way
+_COMMANDS = 60  # cycles that a tile's commands take
 
 
 @dataclass(frozen=True)
@@ -101,72 +104,93 @@ def pooled(step: Step, source: Place, output: Place, padding: int, rows: int) ->
         TooSmallError: if one row of outputs needs more of the accumulator than there is.
     """
     pool = _Pool(step, source, output, padding)
-    blocks, lines, buffers = pool.tile_sizes(rows)
-    n, _, p, _ = step.output.shape
-    tiles = product(range(n), range(0, source.blocks, blocks), range(0, p, lines))
-    for number, (image, block, line) in enumerate(tiles):
-        base = number % buffers * (rows // 2)
-        tile = _Tile(image, block, min(blocks, source.blocks - block), line, min(lines, p - line), base)
+    sizes, buffers = pool.tile_sizes(rows)
+    n, _, p, q = step.output.shape
+    starts = product(range(n), *(range(0, n, size) for n, size in zip((source.blocks, p, q), sizes, strict=True)))
+    for number, (image, block, line, pixel) in enumerate(starts):
+        ends = (
+            min(at + size, n) for at, size, n in zip((block, line, pixel), sizes, (source.blocks, p, q), strict=True)
+        )
+        blocks, lines, pixels = (end - at for end, at in zip(ends, (block, line, pixel), strict=True))
+        tile = _Tile(image, block, blocks, line, lines, pixel, pixels, number % buffers * (rows // 2))
         yield from pool.loads(tile)
         yield from pool.stores(tile)
 
 
 @dataclass(frozen=True)
 class _Tile:
-    """Lines `first` on of an image's outputs, some blocks of its channels, at a row of the accumulator."""
+    """Some lines and pixels of an image's outputs, some blocks of its channels, at a row of the accumulator."""
 
     image: int
     block: int
     blocks: int
-    first: int
+    line: int
     lines: int
+    pixel: int
+    pixels: int
     base: int
 
 
 class _Pool:
     def __init__(self, step: Step, source: Place, output: Place, padding: int) -> None:
         self._step, self._source, self._output, self._padding = step, source, output, padding
-        window, q = step.window, step.output.shape[3]
-        self._width = (q - 1) * window.strides[1] + (window.kernel[1] - 1) * window.dilations[1] + 1
 
-    def _height(self, lines: int) -> int:
-        """Return the lines of input that some lines of output reach."""
+    def _reach(self, outputs: int, axis: int) -> int:
+        """Return the lines (axis 0) or pixels (1) of input that so many of the output reach."""
         window = self._step.window
-        return (lines - 1) * window.strides[0] + (window.kernel[0] - 1) * window.dilations[0] + 1
+        return (outputs - 1) * window.strides[axis] + (window.kernel[axis] - 1) * window.dilations[axis] + 1
 
-    def tile_sizes(self, rows: int) -> tuple[int, int, int]:
-        """Return blocks of channels, lines of output and tiles at a time: the next one is loaded beside if it fits."""
-        p, most = self._step.output.shape[2], self._source.blocks
+    def _rows(self, blocks: int, lines: int, pixels: int) -> int:
+        """Return the rows of a tile."""
+        return blocks * self._reach(lines, 0) * self._reach(pixels, 1)
+
+    def tile_sizes(self, rows: int) -> tuple[tuple[int, int, int], int]:
+        """Return blocks of channels, lines and pixels of a tile, and how many of them the accumulator has at a time."""
+        _, _, p, q = self._step.output.shape
         for buffers in (2, 1):
-            room = rows // buffers // self._width
-            for blocks in range(most, 0, -1):
-                lines = max((n for n in range(1, p + 1) if self._height(n) * blocks <= room), default=0)
-                if lines:
-                    return blocks, lines, buffers
-        needed = self._height(1) * self._width
-        message = f"layer {self._step.name}: accumulator rows overflow: {needed:,} needed for a line, {rows:,} there"
+            fitting = [
+                (blocks, lines, pixels)
+                for blocks in _halves(self._source.blocks)
+                for lines in _halves(p)
+                for pixels in _halves(q)
+                if self._rows(blocks, lines, pixels) <= rows // buffers
+            ]
+            if fitting:
+                return min(fitting, key=self._cycles), buffers
+        needed = self._rows(1, 1, 1)
+        message = f"layer {self._step.name}: accumulator rows overflow: {needed:,} needed for a window, {rows:,} there"
         raise TooSmallError(message, "accumulator rows", needed, rows, self._step.name)
 
+    def _cycles(self, sizes: tuple[int, int, int]) -> float:
+        """Return about how long the loads take: a row a cycle in long runs, less in short ones."""
+        _, _, p, q = self._step.output.shape
+        every = (self._source.blocks, p, q)
+        tiles = prod(-(-n // size) for n, size in zip(every, sizes, strict=True))
+        whole = sizes[0] == self._source.blocks
+        run = sizes[0] * (self._reach(sizes[2], 1) if whole else 1)
+        return tiles * (self._rows(*sizes) * max(1.0, _LONG_RUN / run) + _COMMANDS)
+
     def _held(self, tile: _Tile) -> tuple[int, int]:
-        return tile.base, tile.base + self._height(tile.lines) * self._width * tile.blocks
+        return tile.base, tile.base + self._rows(tile.blocks, tile.lines, tile.pixels)
 
     def loads(self, tile: _Tile) -> Iterator[Load]:
         """Yield the loads of a tile: padding all over if it has any, then what is inside of the input."""
         step, source, held = self._step, self._source, self._held(tile)
         _, _, height, width = step.inputs.shape
-        top = tile.first * step.window.strides[0] - step.window.pads[0]
-        left = -step.window.pads[1]
+        tall, wide = self._reach(tile.lines, 0), self._reach(tile.pixels, 1)
+        top = tile.line * step.window.strides[0] - step.window.pads[0]
+        left = tile.pixel * step.window.strides[1] - step.window.pads[1]
         y, x = max(top, 0), max(left, 0)
-        lines, pixels = min(top + self._height(tile.lines), height) - y, min(left + self._width, width) - x
-        if (lines, pixels) != (self._height(tile.lines), self._width):
+        lines, pixels = min(top + tall, height) - y, min(left + wide, width) - x
+        if (lines, pixels) != (tall, wide):
             yield Load((), held[1] - held[0], tile.base, self._padding, held, repeats=True)
         if lines <= 0 or pixels <= 0:
             return
-        row = tile.base + ((y - top) * self._width + x - left) * tile.blocks
+        row = tile.base + ((y - top) * wide + x - left) * tile.blocks
         image, line, pixel = source.strides
         address = source.address + tile.image * image + y * line + x * pixel + tile.block * source.pitch
         loops = _loops(
-            (pixels, tile.blocks, pixel), (lines, self._width * tile.blocks, line)
+            (pixels, tile.blocks, pixel), (lines, wide * tile.blocks, line)
         )  # over runs of one pixel's blocks
         run, loops = _joined(tile.blocks, source.pitch, loops)
         yield Load(loops, run, row, address, held)
@@ -174,17 +198,17 @@ class _Pool:
     def stores(self, tile: _Tile) -> Iterator[Store]:
         """Yield the stores of a tile, one for all blocks of channels where that takes no more loops than there are."""
         step, output, window = self._step, self._output, self._step.window
-        q = step.output.shape[3]
         image, line, pixel = output.strides
-        across, down = tile.blocks, self._width * tile.blocks
+        across, down = tile.blocks, self._reach(tile.pixels, 1) * tile.blocks
         inside = merged(
             _loops(
                 (window.kernel[1], window.dilations[1] * across, 0), (window.kernel[0], window.dilations[0] * down, 0)
             )
         )
-        outside = _loops((q, window.strides[1] * across, pixel), (tile.lines, window.strides[0] * down, line))
+        outside = _loops((tile.pixels, window.strides[1] * across, pixel), (tile.lines, window.strides[0] * down, line))
         by_block = _loops((tile.blocks, 1, output.pitch))
-        address = output.address + tile.image * image + tile.first * line + tile.block * output.pitch
+        address = output.address + tile.image * image + tile.line * line + tile.pixel * pixel
+        address += tile.block * output.pitch
         whole = Store(
             (*inside, *merged([*by_block, *outside])), 1, tile.base, address, self._held(tile), len(inside),
             step.kind == "average_pool",
@@ -195,6 +219,11 @@ class _Pool:
         alone = (*inside, *merged(outside))
         for block in range(tile.blocks):
             yield replace(whole, loops=alone, row=tile.base + block, address=address + block * output.pitch)
+
+
+def _halves(count: int) -> list[int]:
+    """Return a count, half of it rounded up, and so on down to one."""
+    return [count] if count == 1 else [count, *_halves(-(-count // 2))]
 
 
 def _loops(*each: tuple[int, int, int]) -> tuple[NestLoop, ...]:
