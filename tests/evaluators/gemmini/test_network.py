@@ -7,6 +7,7 @@ import pytest
 
 from armillary.evaluators.gemmini.network import in_whole_rows, mapping_in_whole_rows, run_network, step_cycles
 from armillary.evaluators.gemmini.simulation import Event, Simulated
+from armillary.hardware.dram import DramCounters
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.network import NetworkProgram
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
@@ -115,5 +116,7 @@ def test_the_cycles_of_a_step_end_with_its_last_command():
     ]  # fmt: skip
     nothing = np.zeros(0, dtype=np.uint8)
     program = NetworkProgram(nothing.view(np.uint64), 0, 0, nothing, {}, {}, ((1, 1, 1), (2, 0, 1), (1, 1, 1)))
-    result = Simulated(105, 0, {}, 0, 0, {}, tuple(sorted(events, key=lambda event: event.first)), nothing)
+    result = Simulated(
+        105, 0, {}, 0, 0, {}, DramCounters(), tuple(sorted(events, key=lambda event: event.first)), nothing
+    )
     assert step_cycles(program, result) == (35, 36, 34)

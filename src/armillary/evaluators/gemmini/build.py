@@ -12,6 +12,7 @@ from armillary.tools.verilator import Simulator, Trace, Unknown, build
 from armillary.user_cache import cache_folder
 
 HARNESS = Path(__file__).parent / "harness.cpp"
+DRAM = HARNESS.with_name("dram.hpp")
 _SHARED = (
     "scratchpad_kib", "accumulator_kib", "scratchpad_banks", "accumulator_banks", "outstanding", "queue_depth",
 )  # fmt: skip
@@ -40,7 +41,7 @@ def simulator(accelerator: Accelerator, *, full: bool = False, trace: Trace = ""
     made_of = Simulator(
         sources=sources(largest, model=not full),
         top=CORE,
-        harness=HARNESS.read_text(),
+        harness=DRAM.read_text() + HARNESS.read_text(),
         parameters={**{name.upper(): getattr(largest, name) for name in PARAMETERS if name != "burst_rows"}, **psum},
         defines=defines if full else {**defines, f"MODEL_{accelerator.dataflow.upper()}": 1},
         trace=trace,

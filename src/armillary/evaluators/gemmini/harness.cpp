@@ -1,8 +1,9 @@
 // Runs jobs on the simulated accelerator: plays the DRAM behind the port, counts cycles by what the array waits for.
 //
-// A job file holds 64-bit integers, those of `Job` in their order; then the commands' words and the DRAM's first bytes.
+// A job file holds 64-bit integers, those of `Job` in their order and of `DramParameters`; then the commands' words and
+// the DRAM's first bytes. dram.hpp stands before this file.
 // Arguments are job files, and Verilator's own options, which begin with +.
-// JOB.out holds status, counters, the elaborated parameters, the number of events, events, DRAM.
+// JOB.out holds status, counters, the elaborated parameters, the DRAM's counters, the number of events, events, DRAM.
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -102,10 +103,11 @@ constexpr int64_t kMagic = 0x4152544c31;
 enum Counter { kCycles, kIssued, kDram, kBank, kAccumulator, kDependency, kCommand, kReadBytes, kWrittenBytes, kCounters };
 
 struct Burst {
-  uint32_t address;
-  int beats;
-  int64_t due;
-  int id;
+  uint32_t address;  // of the next beat
+  int beats;         // still to come
+  int64_t due;       // of the DRAM of a fixed latency
+  uint64_t tag;      // of the timed one
+  uint32_t done;     // bytes that have gone
 };
 
 struct Job {
@@ -180,7 +182,7 @@ struct Simulation {
 
   enum Status { kDone, kTooLong, kOutside, kFault };
 
-  Status run(const Job& job, std::vector<uint8_t>& dram, int64_t* counters, std::vector<int64_t>& events) {
+  Status run(const Job& job, Dram* timed, std::vector<uint8_t>& dram, int64_t* counters, std::vector<int64_t>& events) {
     const int beat = BUS_BYTES;
     std::deque<Burst> asked[2], written, answers;
     const int64_t cost = int64_t{beat} << 10, most = 2 * cost;
@@ -202,33 +204,41 @@ struct Simulation {
     for (int i = 0; i < 4; i++) half(0), half(1);
     top.reset = 0;
     int64_t now = 0;
+    uint64_t tag = 0;
     bool reading = false;  // a beat has been offered and not taken
     for (; !top.done; now++) {
       if (now >= job.most_cycles) return kTooLong;
       if (top.fault) return kFault;
       // All outputs follow from the state alone, so what the accelerator takes is known before its inputs are set.
-      credit = std::min(credit + job.bandwidth, most);
-      top.arready = coin.toss();
+      credit = timed ? most : std::min(credit + job.bandwidth, most);
+      top.arready = coin.toss() && (!timed || timed->can_take(false, top.araddr));
       if (top.arvalid && top.arready) {
         if (!is_legal(top.araddr, top.arlen + 1, job.dram_bytes)) return kOutside;
-        asked[top.arid].push_back({top.araddr, top.arlen + 1, now + job.latency, top.arid});
+        asked[top.arid].push_back({top.araddr, top.arlen + 1, now + job.latency, tag, 0});
+        if (timed) timed->read(top.araddr, (top.arlen + 1) * beat, tag++);
       }
       top.awready = coin.toss();
       if (top.awvalid && top.awready) {
         if (!is_legal(top.awaddr, top.awlen + 1, job.dram_bytes)) return kOutside;
-        written.push_back({top.awaddr, top.awlen + 1, 0, 0});
+        written.push_back({top.awaddr, top.awlen + 1, 0, tag++, 0});
       }
       if (!reading) {
-        auto is_due = [&](int id) { return !asked[id].empty() && asked[id].front().due <= now; };
+        auto is_due = [&](int id) {
+          if (asked[id].empty()) return false;
+          const Burst& first = asked[id].front();
+          return timed ? timed->arrived(first.tag) >= first.done + beat : first.due <= now;
+        };
         const bool other_first = is_due(1 - turn) && (!is_due(turn) || asked[1 - turn].front().due < asked[turn].front().due);
         if (mixes && is_due(0) && is_due(1) ? coin.toss() : other_first) turn = 1 - turn;
         reading = is_due(turn) && coin.toss();
       }
       const bool read_taken = turn == 1 || top.takes_rows;
-      const bool wants_to_write = top.wvalid && !written.empty();
+      // The timed DRAM takes a burst once all of it is there.
+      const bool wants_to_write = top.wvalid && !written.empty() &&
+          (!timed || written.front().beats > 1 || timed->can_take(true, written.front().address - written.front().done));
       // With backpressure, a beat that is offered stays so until it is taken. A repeated row is taken after its last use.
-      const bool reads = reading && read_taken && (mixes || (credit >= cost && !(writes_turn && wants_to_write)));
-      const bool writes = credit >= cost && wants_to_write && !reads && coin.toss();
+      const bool reads = reading && read_taken && (mixes || timed || (credit >= cost && !(writes_turn && wants_to_write)));
+      const bool writes = credit >= cost && wants_to_write && (timed || !reads) && coin.toss();
       top.rvalid = mixes ? reading : reads || (reading && !read_taken);
       top.rid = turn;
       top.wready = writes;
@@ -236,25 +246,36 @@ struct Simulation {
       if (reads) {
         Burst& first = asked[turn].front();
         first.address += beat;
+        first.done += beat;
         top.rlast = --first.beats == 0;
-        if (top.rlast) asked[turn].pop_front();
+        if (top.rlast) {
+          if (timed) timed->forget(first.tag);
+          asked[turn].pop_front();
+        }
         counters[kReadBytes] += beat;
         reading = false;
       }
-      top.bvalid = !answers.empty() && answers.front().due <= now && coin.toss();
-      if (top.bvalid) answers.pop_front();
+      top.bvalid = !answers.empty() && coin.toss() &&
+          (timed ? timed->written(answers.front().tag) : answers.front().due <= now);
+      if (top.bvalid) {
+        if (timed) timed->forget(answers.front().tag);
+        answers.pop_front();
+      }
       if (writes) {
         Burst& first = written.front();
         if (top.wlast != (first.beats == 1)) return kOutside;
         std::memcpy(&dram[first.address], bytes_of(top.wdata), beat);
         first.address += beat;
+        first.done += beat;
         if (--first.beats == 0) {
-          answers.push_back({0, 0, now + 1 + job.latency, 0});
+          if (timed) timed->write(first.address - first.done, first.done, first.tag);
+          answers.push_back({0, 0, now + 1 + job.latency, first.tag, 0});
           written.pop_front();
         }
         counters[kWrittenBytes] += beat;
       }
       if (reads || writes) credit -= cost, writes_turn = reads;
+      if (timed) timed->tick();
       half(0);
       counters[top.issues ? kIssued : cause(top)]++;
       if (job.wants_events && (top.starts || top.finishes))
@@ -281,7 +302,9 @@ void run_job(const char* path, const char* trace_path, int argc, char** argv) {
   int64_t magic = 0;
   Job job;
   need(std::fread(&magic, 8, 1, in) == 1 && magic == kMagic, "is not a job", path);
+  DramParameters parameters;
   need(std::fread(&job, sizeof job, 1, in) == 1, "is cut short", path);
+  need(std::fread(&parameters, sizeof parameters, 1, in) == 1, "is cut short", path);
   std::vector<uint8_t> dram(job.dram_bytes), commands(8 * job.commands);
   need(std::fread(commands.data(), 8, job.commands, in) == size_t(job.commands), "is cut short", path);
   need(std::fread(dram.data(), 1, job.given, in) == size_t(job.given), "is cut short", path);
@@ -298,7 +321,8 @@ void run_job(const char* path, const char* trace_path, int argc, char** argv) {
 #endif
   int64_t counters[kCounters] = {0};
   std::vector<int64_t> events;
-  const int64_t status = simulation.run(job, dram, counters, events);
+  Dram timed(parameters);
+  const int64_t status = simulation.run(job, parameters.kind ? &timed : nullptr, dram, counters, events);
   simulation.top.final();
 #if defined(TRACE_FST) || defined(TRACE_SAIF)
   simulation.trace.close();
@@ -311,7 +335,8 @@ void run_job(const char* path, const char* trace_path, int argc, char** argv) {
   for (int i = 0; i < 12; i++) elaborated[i] = simulation.top.elaborated[i];
   const int64_t events_n = int64_t(events.size() / 3);
   bool ok = std::fwrite(&status, 8, 1, out) == 1 && std::fwrite(counters, 8, kCounters, out) == kCounters;
-  ok = ok && std::fwrite(elaborated, 8, 12, out) == 12 && std::fwrite(&events_n, 8, 1, out) == 1;
+  ok = ok && std::fwrite(elaborated, 8, 12, out) == 12 && std::fwrite(&timed.counters(), sizeof(DramCounters), 1, out) == 1;
+  ok = ok && std::fwrite(&events_n, 8, 1, out) == 1;
   ok = ok && std::fwrite(events.data(), 8, events.size(), out) == events.size();
   if (job.wants_dram) ok = ok && std::fwrite(dram.data(), 1, dram.size(), out) == dram.size();
   need(std::fclose(out) == 0 && ok, "cannot be written", out_path.c_str());

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from armillary.evaluators.explanation import Explanation
 from armillary.evaluators.gemmini.build import simulator
@@ -12,11 +12,14 @@ from armillary.evaluators.gemmini.layers import LayersOfGemmini, MappingOptions,
 from armillary.evaluators.gemmini.simulation import MOST_CYCLES, Job, Simulated, SimulationError, simulate_all
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.recording import without_search
-from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.dram import PRESETS, DramTiming
+from armillary.hardware.rtl.gemmini.compiler import Program, RefusedError, compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.tools.verilator import tools
 from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun
 from armillary.workloads.layer import Layer, Workload
+
+SIMPLE = "simple"
 
 
 class RtlOptions(MappingOptions):
@@ -24,6 +27,18 @@ class RtlOptions(MappingOptions):
 
     full: bool = Field(False, description="Simulate every multiplier; the results are the same.")
     most_cycles: int = Field(MOST_CYCLES, ge=1, description="Cycles of a layer after which the design has failed.")
+    dram: str = Field(
+        SIMPLE,
+        description=f"The memory: {SIMPLE}, with the design's latency and bandwidth, or with channels, banks and rows: "
+        f"{', '.join(PRESETS)}.",
+    )
+
+    @field_validator("dram")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in (SIMPLE, *PRESETS):
+            raise ValueError(f"choose one of {[SIMPLE, *PRESETS]}")
+        return value
 
 
 class RtlEvaluator:
@@ -72,12 +87,18 @@ class RtlEvaluator:
         return explained(evaluation, workload)
 
     def _measured(self, accelerator: Accelerator, runs: Sequence[Run]) -> list[dict[str, float]]:
-        results = simulated(accelerator, runs, full=self._options.full, most_cycles=self._options.most_cycles)
+        options, dram = self._options, PRESETS.get(self._options.dram)
+        results = simulated(accelerator, runs, full=options.full, most_cycles=options.most_cycles, dram=dram)
         by_model = costs_of(accelerator, runs)
         return [
-            {**metrics_of(result, run, accelerator), "energy_pj": costs["energy_pj"]}
+            {**metrics_of(result, run, accelerator), "energy_pj": costs["energy_pj"], **_dram_energy(result, dram)}
             for result, run, costs in zip(results, runs, by_model, strict=True)
         ]
+
+
+def _dram_energy(result: Simulated, dram: DramTiming | None) -> dict[str, float]:
+    """Return the energy of the DRAM's commands and of its standby, where they are known."""
+    return {} if dram is None else {"dram_energy_pj": dram.energy_pj(result.dram_counters, result.cycles)}
 
 
 def metrics_of(result: Simulated, run: Run, accelerator: Accelerator) -> dict[str, float]:
@@ -92,9 +113,21 @@ def metrics_of(result: Simulated, run: Run, accelerator: Accelerator) -> dict[st
 
 
 def simulated(
-    accelerator: Accelerator, runs: Sequence[Run], *, full: bool = False, most_cycles: int = MOST_CYCLES
+    accelerator: Accelerator,
+    runs: Sequence[Run],
+    *,
+    full: bool = False,
+    most_cycles: int = MOST_CYCLES,
+    dram: DramTiming | None = None,
 ) -> list[Simulated]:
     """Return what each layer's simulation measured; different layers run side by side, equal ones once.
+
+    Args:
+        accelerator: that runs them.
+        runs: layers with their mappings.
+        full: every multiplier as hardware.
+        most_cycles: after which a simulation fails.
+        dram: channels, banks and rows; None for the accelerator's latency and bandwidth.
 
     Raises:
         SimulationError: if one ends without a result.
@@ -103,7 +136,7 @@ def simulated(
     program = simulator(accelerator, full=full)
     different = {(run.layer, run.mapping): run for run in runs}
     jobs = [
-        Job(accelerator, compile_layer(run.layer, run.mapping, accelerator), most_cycles=most_cycles)
+        Job(accelerator, _fitting(run, accelerator, dram), most_cycles=most_cycles, dram_model=dram)
         for run in different.values()
     ]
     results = {}
@@ -114,6 +147,13 @@ def simulated(
             raise result
         results[key] = result
     return [results[run.layer, run.mapping] for run in runs]
+
+
+def _fitting(run: Run, accelerator: Accelerator, dram: DramTiming | None) -> Program:
+    program = compile_layer(run.layer, run.mapping, accelerator)
+    if dram is not None and program.dram_bytes > dram.capacity_bytes:
+        raise RefusedError(run.layer, "DRAM bytes", program.dram_bytes, dram.capacity_bytes, "of this kind of DRAM")
+    return program
 
 
 KIND = EvaluatorKind(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cores import available
+from armillary.hardware.dram import PACKED, DramCounters, DramTiming
 from armillary.hardware.rtl.gemmini.commands import Words
 from armillary.hardware.rtl.gemmini.generator import ELABORATED, MEMORIES, STRAPS
 from armillary.hardware.templates.gemmini import Accelerator
@@ -24,6 +25,7 @@ MOST_CYCLES = 2_000_000_000
 UNITS = ("load", "execute", "store")
 _MAGIC = 0x4152544C31
 _COUNTERS = 9
+_DRAM_COUNTERS = len(fields(DramCounters))
 _FIXED_POINT = 1024
 
 
@@ -55,6 +57,7 @@ class Simulated:
         read_bytes: over the bus, from DRAM.
         written_bytes: likewise to DRAM.
         elaborated: the hardware's parameters, as it tells them.
+        dram_counters: commands of a DRAM with banks; zeros for one of a fixed latency.
         events: commands, if asked for.
         dram: its bytes afterwards, if asked for.
     """
@@ -65,6 +68,7 @@ class Simulated:
     read_bytes: int
     written_bytes: int
     elaborated: dict[str, int]
+    dram_counters: DramCounters
     events: tuple[Event, ...]
     dram: Bytes
 
@@ -96,6 +100,7 @@ class Job:
         most_cycles: after which the run has failed.
         wants_dram: give back the bytes of DRAM.
         wants_events: give back when commands ran.
+        dram_model: channels, banks and rows; None for the accelerator's latency and bandwidth.
         backpressure: 0 for none; else the seed of when DRAM keeps a channel of the port waiting.
     """
 
@@ -105,6 +110,7 @@ class Job:
     most_cycles: int = MOST_CYCLES
     wants_dram: bool = False
     wants_events: bool = False
+    dram_model: DramTiming | None = None
     backpressure: int = 0
 
 
@@ -190,16 +196,20 @@ def _write(path: Path, job: Job) -> None:
     ]
     with path.open("wb") as file:
         file.write(np.array(head, dtype=np.int64).tobytes())
+        file.write(
+            (np.zeros(len(PACKED), dtype=np.int64) if job.dram_model is None else job.dram_model.packed()).tobytes()
+        )
         file.write(program.words.tobytes())
         file.write(given.tobytes())
 
 
 def _read(path: Path, job: Job) -> Simulated:
     raw = np.fromfile(path, dtype=np.uint8)
-    head = 8 * (1 + _COUNTERS + len(ELABORATED) + 1)
+    head = 8 * (1 + _COUNTERS + len(ELABORATED) + _DRAM_COUNTERS + 1)
     numbers = raw[:head].view(np.int64).tolist()
     status, counters = numbers[0], numbers[1 : 1 + _COUNTERS]
-    elaborated = dict(zip(ELABORATED, numbers[1 + _COUNTERS : -1], strict=True))
+    first = 1 + _COUNTERS + len(ELABORATED)
+    elaborated = dict(zip(ELABORATED, numbers[1 + _COUNTERS : first], strict=True))
     for name, found in elaborated.items():
         asked = getattr(job.accelerator, name)
         if found < asked if name in MEMORIES else found != asked:
@@ -218,6 +228,7 @@ def _read(path: Path, job: Job) -> Simulated:
         read_bytes=counters[7],
         written_bytes=counters[8],
         elaborated=elaborated,
+        dram_counters=DramCounters.unpacked(numbers[first:-1]),
         events=_paired(events),
         dram=raw[head + events.nbytes :],
     )

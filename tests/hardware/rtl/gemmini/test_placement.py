@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from armillary.evaluators.gemmini.tensors import convolved
-from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization
+from armillary.hardware.rtl.gemmini.layout import Padding, Requantization
 from armillary.hardware.rtl.gemmini.placement import Place, padded, padded_channels
 from armillary.workloads.quantized.executing import execute_step
 from armillary.workloads.quantized.step import Step, TensorInfo, Window

@@ -24,16 +24,8 @@ from armillary.hardware.rtl.gemmini.commands import (
     barrier,
     end,
 )
-from armillary.hardware.rtl.gemmini.compiler import (
-    FETCHED,
-    MOST_DRAM_BYTES,
-    Padding,
-    Placement,
-    Program,
-    Shape,
-    compile_layer,
-    program_bytes,
-)
+from armillary.hardware.rtl.gemmini.compiler import MOST_DRAM_BYTES, compile_layer
+from armillary.hardware.rtl.gemmini.layout import FETCHED, Padding, Placement, Program, Shape, program_bytes
 from armillary.hardware.rtl.gemmini.placement import Convolution, Place, padded
 from armillary.hardware.rtl.gemmini.pooling import Load, Store, added, pooled
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError

@@ -17,6 +17,7 @@ module accumulator #(
     input  logic                     add_fresh,    // write the sum instead of adding it
     input  logic [        WIDTH-1:0] add_row,
     input  logic [     DIM*PSUM-1:0] add_data,
+    input  logic                     may_read,     // set whenever `read_want` may be
     input  logic                     read_want,
     input  logic [        WIDTH-1:0] read_row,
     output logic                     read_grant,
@@ -47,7 +48,7 @@ module accumulator #(
 
   assign read_grant = read_want && !(add && !add_fresh && same(add_bank, read_bank, banks));
   assign fill_grant = !(add && same(add_bank, fill_bank, banks)) &&
-      !(fill_adds && read_want && same(read_bank, fill_bank, banks)) && !(filling && filling_row == fill_row);
+      !(fill_adds && may_read && same(read_bank, fill_bank, banks)) && !(filling && filling_row == fill_row);
   assign read_data = was_read ? out[read_from] : '0;
 
   always_ff @(posedge clk) begin

@@ -245,7 +245,7 @@ module core #(
   assign starting = ready & {store_idle, execute_ready, load_idle} & ~taken;
 
   logic write, fill, fill_adds, fill_taken, input_want, input_grant, weight_want, weight_grant, add, add_fresh, row_want;
-  logic row_grant;
+  logic row_may, row_grant;
   logic [ROW-1:0] write_row, fill_row, input_row, weight_row, add_row, row;
   logic [DIM*8-1:0] row_bytes, input_bytes, weight_bytes;
   logic [DIM*32-1:0] fill_sums, row_sums;
@@ -298,7 +298,7 @@ module core #(
       .high(store_header[MOVES+49+:8]), .pools(store_header[MOVES+57+:4]),
       .address(store_header[31:0]), .row(store_header[32+:ROW]), .run(store_header[32+ROW+:ROW]),
       .stride(store_header[32+2*ROW+:ROW]),
-      .read_want(row_want), .read_row(row), .read_grant(row_grant), .read_data(row_sums),
+      .may_read(row_may), .read_want(row_want), .read_row(row), .read_grant(row_grant), .read_data(row_sums),
       .request(awvalid), .request_taken(awready), .request_address(awaddr), .request_beats(store_beats),
       .beat(wvalid), .beat_data(wdata), .beat_last(wlast), .beat_taken(wready), .answer(bvalid)
   );
@@ -312,7 +312,7 @@ module core #(
   accumulator #(.DIM(DIM), .ROWS(ACCUMULATOR_ROWS), .BANKS(ACCUMULATOR_BANKS), .PSUM(PSUM)) accumulator (
       .clk, .reset, .banks(ACC_SELECT'(accumulator_banks - 1'b1)),
       .add, .add_fresh, .add_row(add_row[ACC-1:0]), .add_data(add_sums),
-      .read_want(row_want), .read_row(row[ACC-1:0]), .read_grant(row_grant), .read_data(row_sums),
+      .may_read(row_may), .read_want(row_want), .read_row(row[ACC-1:0]), .read_grant(row_grant), .read_data(row_sums),
       .fill_want(fill), .fill_adds, .fill_row(fill_row[ACC-1:0]), .fill_data(fill_sums), .fill_grant(fill_taken)
   );
 

@@ -40,6 +40,7 @@ module store #(
     input  logic [      WIDTH-1:0] stride,
     input  logic [      WIDTH-1:0] row,
     input  logic [           31:0] address,
+    output logic                   may_read,      // wants to read, unless what it has read cannot go on
     output logic                   read_want,
     output logic [      WIDTH-1:0] read_row,
     input  logic                   read_grant,
@@ -113,34 +114,26 @@ module store #(
       burst_left <= begins_burst ? now - 1'b1 : burst_left - 1'b1;
     end
 
-  // Behind the accumulator: its answers, two of which can wait; the window; the conversion; the row that leaves.
-  logic came, came_first, came_last, none, full, waits, there, there_first, there_last, takes, pops;
+  // Behind the accumulator: its answer, which is kept if it cannot go on; the window; the conversion; the row that leaves.
+  logic came, came_first, came_last, keeps, there_first, there_last, takes, there;
   logic [TAG-1:0] came_tag, there_tag, kept_tag;
-  logic [DIM*32-1:0] there_sums, kept_sums, pooled;
-  logic kept_first, kept_last;
-  logic [1:0] waiting;
-  fifo #(.WIDTH(DIM * 32 + TAG + 2), .DEPTH(2)) answers (
-      .clk, .reset, .push(waits), .in({came_first, came_last, came_tag, read_data}), .pop(pops), .show(!none),
-      .out({kept_first, kept_last, kept_tag, kept_sums}), .empty(none), .full
-  );
-  assign read_want = walking && waiting + 2'(came) < 2'd2;
-  assign there = came || !none;
-  assign {there_first, there_last, there_tag, there_sums} =
-      none ? {came_first, came_last, came_tag, read_data} : {kept_first, kept_last, kept_tag, kept_sums};
-  assign pops = takes && !none;
-  assign waits = came && !(takes && none);
+  logic [DIM*32-1:0] kept_sums;
+  logic kept, kept_first, kept_last;
+  assign may_read = walking && !kept;
+  assign read_want = may_read && (!came || takes);
+  assign there = came || kept;
+  assign {there_first, there_last, there_tag} =
+      kept ? {kept_first, kept_last, kept_tag} : {came_first, came_last, came_tag};
+  assign keeps = came && !takes;
 
   logic window, window_goes;
   logic [DIM*32-1:0] window_sums;
   logic [TAG-1:0] window_tag;
   assign takes = there && (!window || window_goes);
-  always_comb begin
-    pooled = there_sums;
-    if (!there_first)
-      for (int d = 0; d < DIM; d++)
-      if (own_totals) pooled[d*32+:32] = there_sums[d*32+:32] + window_sums[d*32+:32];
-      else if ($signed(window_sums[d*32+:32]) > $signed(there_sums[d*32+:32])) pooled[d*32+:32] = window_sums[d*32+:32];
-  end
+  pool #(.DIM(DIM)) pool (
+      .clk, .take(takes), .first(there_first), .totals(own_totals), .in(kept ? kept_sums : read_data),
+      .sums(window_sums)
+  );
 
   logic advance, converting, converted, out_goes, leaving, requested;
   logic [TAG-1:0] converted_tag, out_tag;
@@ -185,7 +178,7 @@ module store #(
   always_ff @(posedge clk) begin
     if (reset) begin
       came      <= 1'b0;
-      waiting   <= '0;
+      kept      <= 1'b0;
       window    <= 1'b0;
       leaving   <= 1'b0;
       requested <= 1'b0;
@@ -193,7 +186,7 @@ module store #(
       held      <= '0;
     end else begin
       came <= read_grant;
-      waiting <= waiting + 2'(waits) - 2'(pops);
+      kept <= keeps || (kept && !takes);
       window <= takes ? there_last : window && !window_goes;
       leaving <= out_goes || (leaving && !row_leaves);
       requested <= (out_goes && out_begins) || (requested && !request_taken);
@@ -206,10 +199,13 @@ module store #(
       came_last <= window_last;
       came_tag <= {&at_end && WIDTH'(now) == length - along, begins_burst, now, at_address};
     end
-    if (takes) begin
-      window_tag <= there_tag;
-      window_sums <= pooled;
+    if (keeps) begin
+      kept_first <= came_first;
+      kept_last <= came_last;
+      kept_tag <= came_tag;
+      kept_sums <= read_data;
     end
+    if (takes) window_tag <= there_tag;
     if (out_goes) begin
       leaves <= own_raw ? (PITCH * 32)'(window_sums) : (PITCH * 32)'(bytes);
       rows_left <= out_begins ? out_rows : rows_left - 1'b1;
@@ -219,5 +215,5 @@ module store #(
       end
     end else if (beat_taken && leaving) leaves <= leaves >> (BUS * 8);
   end
-  wire unused = &{1'b0, full, no_answer, all_wait, addresses[63:32+WIDTH]};
+  wire unused = &{1'b0, no_answer, all_wait, addresses[63:32+WIDTH]};
 endmodule

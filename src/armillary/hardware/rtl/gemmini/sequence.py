@@ -1,0 +1,250 @@
+"""The tiles of a layer one after another, and the commands that move and compute them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+import numpy as np
+
+from armillary.hardware.hierarchy import DIMENSIONS
+from armillary.hardware.mapping import RELEVANT, Loop
+from armillary.hardware.rtl.gemmini.commands import Executes, Integers, Moves, NestLoop, Scaled, Words, executes, merged
+from armillary.hardware.rtl.gemmini.layout import Shape, moves_between
+from armillary.hardware.rtl.gemmini.tiling import REDUCED, Tiling
+
+
+class TileSequence:
+    """The tiles of the accumulator one after another, and what has to move between them."""
+
+    def __init__(self, tiling: Tiling, outer: Sequence[tuple[Loop, str]], tiles: int) -> None:
+        self.c = tiling
+        counts = [loop.factor for loop, _ in outer]
+        indices = np.indices(counts).reshape(len(counts), -1) if counts else np.zeros((0, 1), dtype=np.int64)
+        zero = np.zeros(tiles, dtype=np.int64)
+        self.dram, self.sp = dict.fromkeys(DIMENSIONS, zero), dict.fromkeys(DIMENSIONS, zero)
+        for (loop, level), index in zip(outer, indices, strict=True):
+            (self.dram if level == "dram" else self.sp)[loop.dimension] = index
+        # Where each tile begins, in elements: in the whole layer, and in what the scratchpad holds.
+        self.origin = {d: self.dram[d] * tiling.held[d] for d in DIMENSIONS}
+        self.inside = {d: self.sp[d] * tiling.inner[d] for d in DIMENSIONS}
+        begins = {d: self.origin[d] + self.inside[d] for d in DIMENSIONS}
+        exist = np.all([begins[d] < tiling.bounds[d] for d in DIMENSIONS], axis=0)
+        for table in (self.dram, self.sp, self.origin, self.inside, begins):
+            table.update({d: table[d][exist] for d in DIMENSIONS})
+        self.n = int(exist.sum())
+        # How far each goes: in the scratchpad, and in the accumulator.
+        self.valid_held = {d: np.minimum(tiling.held[d], tiling.bounds[d] - self.origin[d]) for d in DIMENSIONS}
+        self.valid = {d: np.minimum(tiling.inner[d], tiling.bounds[d] - begins[d]) for d in DIMENSIONS}
+        self._find_changes()
+
+    def _find_changes(self) -> None:
+        held_i, held_w = (_number([self.dram[d] for d in RELEVANT[t]]) for t in "IW")
+        outputs = _number([x for d in RELEVANT["O"] for x in (self.dram[d], self.sp[d])])
+        self.loads_i, self.loads_w, self.enters = map(_changes, (held_i, held_w, outputs))
+        c = self.c
+        self.buffer_i, self.buffer_w, self.buffer_o = (
+            (np.cumsum(changes) - 1) % buffers
+            for changes, buffers in (
+                (self.loads_i, c.input_buffers),
+                (self.loads_w, c.weight_buffers),
+                (self.enters, c.output_buffers),
+            )
+        )
+        self.leaves = np.append(self.enters[1:], True)
+        entered = outputs[self.enters]
+        first, last = np.zeros(len(entered), dtype=bool), np.zeros(len(entered), dtype=bool)
+        first[np.unique(entered, return_index=True)[1]] = True
+        last[len(entered) - 1 - np.unique(entered[::-1], return_index=True)[1]] = True
+        visit = np.cumsum(self.enters) - 1
+        self.first_visit, self.last_visit = first[visit], last[visit]
+        self.spills = bool((~first).any())
+
+    def words(self) -> list[Words]:
+        """Return the commands, those of each tile in turn."""
+        parts = [*self._load_inputs(), *self._load_weights(), *self._load_sums(), *self._execute(), *self._store()]
+        keys = np.concatenate([key for key, _ in parts])
+        order = np.argsort(keys, kind="stable")
+        lengths = np.concatenate([np.full(len(key), words.shape[1]) for key, words in parts])
+        starts = np.concatenate([[0], np.cumsum(lengths[order])])
+        stream = np.zeros(starts[-1], dtype=np.uint64)
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = starts[:-1]
+        done = 0
+        for key, words in parts:
+            where = place[done : done + len(key)]
+            stream[where[:, None] + np.arange(words.shape[1])] = words
+            done += len(key)
+        return [stream]
+
+    def _input_origin(self) -> tuple[Integers, Integers]:
+        """Return the pixel of the stored input where the scratchpad's begin; negative in the padding."""
+        layer, padding = self.c.layer, self.c.padding
+        y = self.origin["P"] * layer.stride_h + self.origin["R"] * layer.dilation_h - padding.top
+        x = self.origin["Q"] * layer.stride_w + self.origin["S"] * layer.dilation_w - padding.left
+        return y, x
+
+    def _load_inputs(self) -> list[tuple[Integers, Words]]:
+        c, which = self.c, np.flatnonzero(self.loads_i)
+        rows, columns = c.inputs.counts[3:]
+        y, x = (a[which] for a in self._input_origin())
+        top, left = np.maximum(-y, 0), np.maximum(-x, 0)
+        heights = np.minimum(y + c.height, rows) - y - top
+        widths = np.minimum(x + c.width, columns) - x - left
+        base = self.buffer_i[which] * c.input_rows
+        g, cb, n, h, w = c.inputs.strides
+        address = (
+            c.inputs.address + self.origin["G"][which] * g + self.origin["C"][which] // c.cx * cb
+            + self.origin["N"][which] * n + (y + top) * h + (x + left) * w
+        )  # fmt: skip
+        valid = {d: self.valid_held[d][which] for d in DIMENSIONS}
+        counts = np.stack([valid["G"], -(-valid["C"] // c.cx), valid["N"], heights, widths], axis=1)
+        found = []
+        for some, those in _alike(counts):
+            if min(those) <= 0:
+                continue  # all of it is padding
+            to = base[some] + top[some] * c.width + left[some]
+            ranges = [(base[some], base[some] + c.input_rows), _none(some), _none(some)]
+            moves = moves_between(those, c.inputs, c.input_counts, to, address[some], ranges)
+            found.append((which[some] * 8, moves.loads()))
+        return found
+
+    def _load_weights(self) -> list[tuple[Integers, Words]]:
+        c, which = self.c, np.flatnonzero(self.loads_w)
+        base = c.input_buffers * c.input_rows + self.buffer_w[which] * c.weight_rows
+        g, kb, r, s, ch = c.weights.strides
+        address = (
+            c.weights.address + self.origin["G"][which] * g + self.origin["K"][which] // c.kx * kb
+            + self.origin["R"][which] * r + self.origin["S"][which] * s + self.origin["C"][which] * ch
+        )  # fmt: skip
+        valid = {d: self.valid_held[d][which] for d in DIMENSIONS}
+        covered = {d: self._covered(d, valid[d]) for d in REDUCED}
+        blocks = -(-valid["K"] // c.kx)
+        counts = np.stack([valid["G"], blocks, covered["R"], covered["S"], covered["C"]], axis=1)
+        found = []
+        for some, those in _alike(counts):
+            ranges = [(base[some], base[some] + c.weight_rows), _none(some), _none(some)]
+            moves = moves_between(those, c.weights, c.weight_counts, base[some], address[some], ranges)
+            found.append((which[some] * 8 + 1, moves.loads()))
+        return found
+
+    def _covered(self, d: str, valid: Integers) -> Integers:
+        """Return how far the tiles that the scratchpad holds go over a dimension, which may be beyond its bound."""
+        inner = self.c.inner[d]
+        full = (valid - 1) // inner * inner
+        return full + np.array([self.c.covered(d, int(rest)) for rest in valid - full], dtype=np.int64)
+
+    def _sums(self, shape: Shape, which: Integers) -> list[tuple[Integers, Moves]]:
+        """Return how tiles move between the accumulator and DRAM, those that are alike together."""
+        c = self.c
+        base = self.buffer_o[which] * c.output_rows
+        at = {d: self.origin[d][which] + self.inside[d][which] for d in RELEVANT["O"]}
+        g, kb, n, p, q = shape.strides
+        address = shape.address + at["G"] * g + at["K"] // c.kx * kb + at["N"] * n + at["P"] * p + at["Q"] * q
+        valid = {d: self.valid[d][which] for d in RELEVANT["O"]}
+        counts = np.stack([valid["G"], -(-valid["K"] // c.kx), valid["N"], valid["P"], valid["Q"]], axis=1)
+        found = []
+        for some, those in _alike(counts):
+            ranges = [_none(some), _none(some), (base[some], base[some] + c.output_rows)]
+            found.append((which[some], moves_between(those, shape, c.output_counts, base[some], address[some], ranges)))
+        return found
+
+    def _load_sums(self) -> list[tuple[Integers, Words]]:
+        given, first = self.c.placement, np.flatnonzero(self.enters & self.first_visit)
+        later = np.flatnonzero(self.enters & ~self.first_visit)
+        found = []
+        if given.bias is not None:
+            found += self._load_bias(given.bias, first)
+        if given.added is not None:
+            scaled, adds = given.scaled or Scaled(), given.bias is not None
+            found += [
+                (tiles * 8 + 2, moves.loads(to_accumulator=True, scaled=scaled, adds=adds))
+                for tiles, moves in self._sums(self.c.added, first)
+            ]
+        if len(later):
+            partial = self._sums(self.c.partial, later)
+            found += [(tiles * 8 + 2, moves.loads(to_accumulator=True)) for tiles, moves in partial]
+        return found
+
+    def _load_bias(self, address: int, which: Integers) -> list[tuple[Integers, Words]]:
+        """Return the loads that fill all pixels of each block of outputs with its biases."""
+        c = self.c
+        base = self.buffer_o[which] * c.output_rows
+        blocks, row_bytes = c.outputs.counts[1], c.partial.row_bytes
+        at = (self.origin["G"] + self.inside["G"])[which] * blocks
+        at = at + (self.origin["K"] + self.inside["K"])[which] // c.kx
+        counts = np.stack([self.valid["G"][which], -(-self.valid["K"][which] // c.kx)], axis=1)
+        pixels = prod(c.output_counts[2:])
+        found = []
+        for some, (groups, here) in _alike(counts):
+            loops = [
+                NestLoop(here, {"row": pixels, "address": row_bytes}),
+                NestLoop(groups, {"row": pixels * c.output_counts[1], "address": row_bytes * blocks}),
+            ]
+            ranges = [_none(some), _none(some), (base[some], base[some] + c.output_rows)]
+            moves = Moves(merged(loops), pixels, base[some], address + at[some] * row_bytes, ranges)
+            found.append((which[some] * 8 + 2, moves.loads(to_accumulator=True, repeats=True)))
+        return found
+
+    def _execute(self) -> list[tuple[Integers, Words]]:
+        c, inside = self.c, self.inside
+        layer = c.layer
+        y, x = self._input_origin()
+        rows, columns = c.inputs.counts[3:]
+        image = c.height * c.width
+        base_i = self.buffer_i * c.input_rows
+        base_w = c.input_buffers * c.input_rows + self.buffer_w * c.weight_rows
+        base_o = self.buffer_o * c.output_rows
+        dy = inside["P"] * layer.stride_h + inside["R"] * layer.dilation_h
+        dx = inside["Q"] * layer.stride_w + inside["S"] * layer.dilation_w
+        inputs = base_i + dy * c.width + dx + inside["N"] * image
+        inputs = inputs + inside["C"] // c.cx * (c.held["N"] * image) + inside["G"] * prod(c.input_counts[1:])
+        weights = base_w + inside["G"] * prod(c.weight_counts[1:]) + inside["K"] // c.kx * prod(c.weight_counts[2:])
+        weights = weights + (inside["R"] * c.held["S"] + inside["S"]) * c.held["C"] + inside["C"]
+        begins = np.full(self.n, c.placement.bias is None and c.placement.added is None)
+        for d in REDUCED:
+            begins &= (self.dram[d] == 0) & (self.sp[d] == 0)
+        rows_of = (base_i, c.input_rows), (base_w, c.weight_rows), (base_o, c.output_rows)
+        found = []
+        for some, those in _alike(np.stack([self.valid[d] for d in DIMENSIONS], axis=1)):
+            loops, masks = c.nest(dict(zip(DIMENSIONS, those, strict=True)))
+            these = Executes(
+                inputs[some], weights[some], base_o[some], (y + dy)[some], (x + dx)[some],
+                np.full(len(some), rows), np.full(len(some), columns), begins[some],
+            )  # fmt: skip
+            ranges = [(base[some], base[some] + count) for base, count in rows_of]
+            found.append((some * 8 + 3, executes(loops, masks, c.cx, these, ranges)))
+        return found
+
+    def _store(self) -> list[tuple[Integers, Words]]:
+        found = []
+        for last, shape, conversion in (
+            (True, self.c.outputs, self.c.conversion),
+            (False, self.c.partial, None),
+        ):
+            which = np.flatnonzero(self.leaves & (self.last_visit == last))
+            if len(which):
+                found += [(tiles * 8 + 4, moves.stores(conversion)) for tiles, moves in self._sums(shape, which)]
+        return found
+
+
+def _alike(rows: Integers) -> list[tuple[Integers, tuple[int, ...]]]:
+    """Return which rows are equal, and what they hold."""
+    different, which = np.unique(rows, axis=0, return_inverse=True)
+    return [(np.flatnonzero(which.reshape(-1) == number), tuple(row)) for number, row in enumerate(different.tolist())]
+
+
+def _none(which: Integers) -> tuple[Integers, Integers]:
+    return np.zeros(len(which), dtype=np.int64), np.zeros(len(which), dtype=np.int64)
+
+
+def _number(columns: Sequence[Integers]) -> Integers:
+    """Return a number per row that is the same where all columns are."""
+    found = np.zeros(len(columns[0]), dtype=np.int64)
+    for column in columns:
+        found = found * (int(column.max()) + 1) + column
+    return found
+
+
+def _changes(numbers: Integers) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return np.append(True, numbers[1:] != numbers[:-1])
