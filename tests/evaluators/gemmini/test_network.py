@@ -1,6 +1,6 @@
 """Whole networks on the simulated hardware, every tensor compared with ONNX Runtime's."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_the_cycles_of_a_step_end_with_its_last_command():
     ]  # fmt: skip
     nothing = np.zeros(0, dtype=np.uint8)
     program = NetworkProgram(nothing.view(np.uint64), 0, 0, nothing, {}, {}, ((1, 1, 1), (2, 0, 1), (1, 1, 1)))
-    result = Simulated(
-        105, 0, {}, 0, 0, {}, DramCounters(), tuple(sorted(events, key=lambda event: event.first)), nothing
-    )
+    ordered = tuple(sorted(events, key=lambda event: event.first))
+    counters = DramCounters.unpacked([0] * len(fields(DramCounters)))
+    result = Simulated(105, 0, {}, 0, 0, {}, counters, ordered, nothing)
     assert step_cycles(program, result) == (35, 36, 34)
