@@ -38,6 +38,7 @@ OURS: Mapping[str, Metric] = {
     "energy_pj": Metric("pJ", over_layers=total, positive=True),
     "area_mm2": Metric("mm2", over_layers=largest, positive=True),
     "utilization": Metric("1"),
+    "command_bytes": Metric("bytes", over_layers=total),
     "dram_energy_pj": Metric("pJ", over_layers=total),
     "dram_bytes": Metric("bytes", over_layers=total),
     "onchip_bytes": Metric("bytes", over_layers=total),

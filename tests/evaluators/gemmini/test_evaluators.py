@@ -181,7 +181,7 @@ def test_tensors_beyond_the_address_are_infeasible(fidelity):
     assert (failure.kind, failure.resource, failure.layer, failure.available) == (
         "infeasible", "DRAM bytes", "huge", 1 << 32
     )  # fmt: skip
-    assert failure.needed == (1 << 32) + 64  # inputs and outputs, and a row of weights, in whole groups of four rows
+    assert (1 << 32) + 64 < failure.needed < 5 << 30  # inputs and outputs, a row of weights, and the commands
 
 
 @FIDELITIES
@@ -213,7 +213,13 @@ def test_options_are_checked(fidelity, options, message):
 def test_options_are_recorded_with_their_defaults():
     assert one(Fidelity.ANALYTICAL, goal="delay").options == {"budget": 200, "goal": "delay"}
     spec = evaluator(Fidelity.RTL, full=True).spec
-    assert spec.options == {"budget": 10_000, "goal": "edp", "full": True, "most_cycles": 2_000_000_000}
+    assert spec.options == {
+        "budget": 10_000,
+        "goal": "edp",
+        "full": True,
+        "most_cycles": 2_000_000_000,
+        "dram": "simple",
+    }
 
 
 def test_options_decide():

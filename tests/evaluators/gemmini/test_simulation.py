@@ -6,7 +6,7 @@ import pytest
 
 from armillary.evaluators import for_template
 from armillary.evaluators.gemmini import rtl
-from armillary.evaluators.gemmini.build import simulator
+from armillary.evaluators.gemmini.build import simulator, with_largest
 from armillary.evaluators.gemmini.simulation import Job, SimulationError, TooLongError, simulate, simulate_all
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
@@ -64,9 +64,12 @@ def test_a_run_past_its_bound_fails():
 
 def test_an_address_outside_the_memory_fails():
     inside = job()
-    outside = replace(inside, program=replace(inside.program, dram_bytes=64))
-    with pytest.raises(SimulationError, match="left the 64 bytes of DRAM"):
-        simulate(simulator(SMALL), outside)
+    program = inside.program
+    end = program.address + 8 * len(program.words)  # of the commands, without what is fetched behind them
+    with pytest.raises(SimulationError, match=f"left the {end} bytes of DRAM"):
+        simulate(simulator(SMALL), replace(inside, program=replace(program, dram_bytes=end)))
+    with pytest.raises(SimulationError, match="has commands beyond its DRAM"):
+        simulate(simulator(SMALL), replace(inside, program=replace(program, dram_bytes=end - 8)))
 
 
 def program(path, script):
@@ -118,10 +121,13 @@ def test_the_hardware_tells_of_memories_of_65536_rows():
     assert simulate(simulator(large), job(large)).elaborated["scratchpad_rows"] == 65536
 
 
-@pytest.mark.parametrize(("name", "value"), [("queue_depth", 3), ("scratchpad_banks", 2), ("accumulator_kib", 16)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("queue_depth", 9), ("outstanding", 33), ("scratchpad_banks", 16), ("accumulator_kib", 512), ("bus_bytes", 2)],
+)
 def test_a_simulator_of_another_accelerator_is_refused(name, value):
     other = replace(SMALL, **{name: value})
-    message = f"the simulator was built with {name}={getattr(SMALL, name)}, the job is for {name}={value}"
+    message = f"the simulator was built with {name}={getattr(with_largest(SMALL), name)}, the job is for {name}={value}"
     with pytest.raises(SimulationError, match=message):
         simulate(simulator(SMALL), job(other))
 

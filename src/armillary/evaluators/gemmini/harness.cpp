@@ -100,7 +100,7 @@ extern "C" void array_result(svBit first) {
 namespace {
 
 constexpr int64_t kMagic = 0x4152544c31;
-enum Counter { kCycles, kIssued, kDram, kBank, kAccumulator, kDependency, kCommand, kReadBytes, kWrittenBytes, kCounters };
+enum Counter { kCycles, kIssued, kDram, kBank, kAccumulator, kDependency, kCommand, kReadBytes, kWrittenBytes, kCommandBytes, kCounters };
 
 struct Burst {
   uint32_t address;  // of the next beat
@@ -252,7 +252,7 @@ struct Simulation {
           if (timed) timed->forget(first.tag);
           asked[turn].pop_front();
         }
-        counters[kReadBytes] += beat;
+        counters[turn == 0 ? kReadBytes : kCommandBytes] += beat;
         reading = false;
       }
       top.bvalid = !answers.empty() && coin.toss() &&
@@ -308,6 +308,7 @@ void run_job(const char* path, const char* trace_path, int argc, char** argv) {
   std::vector<uint8_t> dram(job.dram_bytes), commands(8 * job.commands);
   need(std::fread(commands.data(), 8, job.commands, in) == size_t(job.commands), "is cut short", path);
   need(std::fread(dram.data(), 1, job.given, in) == size_t(job.given), "is cut short", path);
+  need(job.program_address + int64_t(commands.size()) <= job.dram_bytes, "has commands beyond its DRAM", path);
   std::memcpy(&dram[job.program_address], commands.data(), commands.size());
   std::fclose(in);
 

@@ -107,6 +107,7 @@ def metrics_of(result: Simulated, run: Run, accelerator: Accelerator) -> dict[st
         "delay_cycles": float(result.cycles),
         "utilization": run.macs / (result.cycles * accelerator.dim**2),
         "dram_bytes": float(result.read_bytes + result.written_bytes),
+        "command_bytes": float(result.command_bytes),
         "busy_cycles": float(result.busy),
         **{f"{cause}_stall_cycles": float(cycles) for cause, cycles in result.stalls.items()},
     }

@@ -24,7 +24,7 @@ Bytes = NDArray[np.uint8]
 MOST_CYCLES = 2_000_000_000
 UNITS = ("load", "execute", "store")
 _MAGIC = 0x4152544C31
-_COUNTERS = 9
+_COUNTERS = 10
 _DRAM_COUNTERS = len(fields(DramCounters))
 _FIXED_POINT = 1024
 
@@ -54,8 +54,9 @@ class Simulated:
         cycles: from reset to the last beat written.
         busy: cycles in which a row entered the array.
         stalls: the other cycles by cause, see `STALLS`; with `busy` they sum to `cycles`.
-        read_bytes: over the bus, from DRAM.
+        read_bytes: of tensors, over the bus, from DRAM.
         written_bytes: likewise to DRAM.
+        command_bytes: of commands, from DRAM.
         elaborated: the hardware's parameters, as it tells them.
         dram_counters: commands of a DRAM with banks; zeros for one of a fixed latency.
         events: commands, if asked for.
@@ -67,6 +68,7 @@ class Simulated:
     stalls: dict[str, int]
     read_bytes: int
     written_bytes: int
+    command_bytes: int
     elaborated: dict[str, int]
     dram_counters: DramCounters
     events: tuple[Event, ...]
@@ -227,6 +229,7 @@ def _read(path: Path, job: Job) -> Simulated:
         stalls=dict(zip(STALLS, counters[2:7], strict=True)),
         read_bytes=counters[7],
         written_bytes=counters[8],
+        command_bytes=counters[9],
         elaborated=elaborated,
         dram_counters=DramCounters.unpacked(numbers[first:-1]),
         events=_paired(events),

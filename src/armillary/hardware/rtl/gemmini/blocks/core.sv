@@ -98,10 +98,14 @@ module core #(
   localparam int SLOTS = QUEUE_DEPTH + 1;          // loop tables per unit: one is written while the queue is full
   localparam int SLOT = $clog2(SLOTS);
   localparam logic [SLOT-1:0] LAST_SLOT = SLOT'(SLOTS - 1);
+  function automatic logic [31:0] used_of(input logic [31:0] strap, input logic [31:0] most);
+    used_of = strap < most ? strap : most;
+  endfunction
   assign elaborated = {
     32'(ACCUMULATOR_ROWS), 32'(SCRATCHPAD_ROWS), 32'(PITCH),
-    32'(queue_depth), 32'(outstanding), 32'(burst_rows), 32'(BUS_BYTES), 32'(accumulator_banks),
-    32'(ACCUMULATOR_KIB), 32'(scratchpad_banks), 32'(SCRATCHPAD_KIB), 32'(DIM)
+    used_of(32'(queue_depth), QUEUE_DEPTH), used_of(32'(outstanding), OUTSTANDING), 32'(burst_rows), 32'(BUS_BYTES),
+    used_of(32'(accumulator_banks), ACCUMULATOR_BANKS), 32'(ACCUMULATOR_KIB),
+    used_of(32'(scratchpad_banks), SCRATCHPAD_BANKS), 32'(SCRATCHPAD_KIB), 32'(DIM)
   };
 
   // The port.
