@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from math import gcd
@@ -13,10 +14,10 @@ from armillary.cost_model.batch import MappingBatch
 from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.layers import BUDGET
 from armillary.evaluators.gemmini.sampling import fitting
-from armillary.evaluators.gemmini.simulation import MOST_CYCLES, UNITS, Job, Simulated, simulate
+from armillary.evaluators.gemmini.simulation import MOST_CYCLES, UNITS, Event, Job, Simulated, simulate
 from armillary.hardware.mapping import LevelMapping, Loop, Mapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
-from armillary.hardware.rtl.gemmini.network import NetworkProgram, compile_network
+from armillary.hardware.rtl.gemmini.network import compile_network
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
 from armillary.mapping.search import NoLegalMappingError, search
 from armillary.workloads.layer import Layer
@@ -82,18 +83,25 @@ def run_network(
     result = simulate(simulator(accelerator, full=full), job)
     tensors = {name: at.unpacked(result.dram) for name, at in program.places.items()}
     mappings = tuple(str(program.mappings.get(step.output.name, "")) for step in network.steps)
-    return Placed(replace(result, dram=result.dram[:0]), mappings, step_cycles(program, result), tensors)
+    cycles = step_cycles(program.commands, result.events, result.cycles)
+    return Placed(replace(result, dram=result.dram[:0]), mappings, cycles, tensors)
 
 
-def step_cycles(program: NetworkProgram, result: Simulated) -> tuple[int, ...]:
-    """Return the cycles of every step, from the end of the one before to its own; the last ends with the program."""
-    ends = np.zeros(len(program.commands), dtype=np.int64)
+def step_cycles(commands: Sequence[tuple[int, int, int]], events: Sequence[Event], cycles: int) -> tuple[int, ...]:
+    """Return the cycles of every step, from the end of the one before to its own.
+
+    Args:
+        commands: of every step, those of the load, execute and store unit.
+        events: when commands ran.
+        cycles: of the program, which the last step ends with.
+    """
+    ends = np.zeros(len(commands), dtype=np.int64)
     for number, unit in enumerate(UNITS):
-        finished = np.array([event.last for event in result.events if event.unit == unit], dtype=np.int64)
-        done = np.cumsum([commands[number] for commands in program.commands])
+        finished = np.array([event.last for event in events if event.unit == unit], dtype=np.int64)
+        done = np.cumsum([own[number] for own in commands])
         there = done > 0
         ends[there] = np.maximum(ends[there], finished[done[there] - 1])
-    ends[-1] = result.cycles
+    ends[-1] = cycles
     return tuple(np.diff(ends, prepend=0).tolist())
 
 
