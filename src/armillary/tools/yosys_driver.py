@@ -21,9 +21,7 @@ _LEVELS = 4
 _COARSE = "synth -booth -extra-map +/choices/sklansky.v -run coarse:check"
 # Timing driven: the script that Yosys has built in gives the same netlist for every clock. Mapping to look-up tables
 # first balances deep logic, which is what keeps the store unit's conversion within a nanosecond.
-_ABC = (
-    "+strash;&get,-n;&st;&if,-g,-K,6;&put;dch,-f;map,-B,0.9,{D};topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p"
-)
+_ABC = "+strash;&get,-n;&st;&if,-g,-K,6;&put;dch,-f;map,-B,0.9,{D};topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p"
 _CONSTRAINTS = "set_driving_cell BUF_X1\nset_load 5.0\n"
 _OF_THE_PERIOD = 0.65  # what the logic is asked to take: wires, registers and what ABC does not see take the rest
 _LEAST_GATED = 8  # registers that are worth a gate in their clock
