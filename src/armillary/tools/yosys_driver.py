@@ -66,7 +66,7 @@ def _flattened_but(macros: list[str], design: ys.Design) -> ys.Design:
 def map_(job: dict[str, Any]) -> dict[str, Any]:
     """Map modules to the library's cells, each by itself, and write a netlist of each."""
     Path("constraints.txt").write_text(_CONSTRAINTS, encoding="utf-8")
-    library = job["library"]
+    library, asked_ps = job["library"], round(_OF_THE_PERIOD * job["clock_ps"])
     found = {}
     for name in job["modules"]:
         before = _cpu_s()
@@ -80,7 +80,7 @@ def map_(job: dict[str, Any]) -> dict[str, Any]:
             f"dfflibmap -liberty {library}",
             "opt",
             "setundef -zero",
-            f'abc -liberty {library} -constr constraints.txt -D {round(_OF_THE_PERIOD * job["clock_ps"])} -script "{_ABC}"',
+            f'abc -liberty {library} -constr constraints.txt -D {asked_ps} -script "{_ABC}"',
             "opt_clean -purge",
             f"tee -o {name}.json stat -json -liberty {library}",
         ):
