@@ -221,6 +221,17 @@ def test_options_are_recorded_with_their_defaults():
     }
 
 
+def test_a_kind_of_dram_is_chosen_and_its_energy_told():
+    layer = Layer("conv", "conv", K=16, C=16, P=14, Q=14)
+    workload = Workload("one", (LayerUse(layer),))
+    plain, banked = (one(Fidelity.RTL, workload, **options).metrics for options in ({}, {"dram": "ddr4-2400"}))
+    assert "dram_energy_pj" not in plain
+    assert banked["dram_energy_pj"] > 0
+    assert banked["delay_cycles"] != plain["delay_cycles"]
+    with pytest.raises(ArmillaryError, match=r"option dram='ddr9' .*choose one of \['simple', 'ddr4-2400'"):
+        evaluator(Fidelity.RTL, dram="ddr9")
+
+
 def test_options_decide():
     layer = Layer("conv", "conv", K=16, C=16, P=14, Q=14, R=3, S=3)
     workload = Workload("one", (LayerUse(layer),))

@@ -8,8 +8,10 @@ from armillary.evaluators import for_template
 from armillary.evaluators.gemmini import rtl
 from armillary.evaluators.gemmini.build import simulator, with_largest
 from armillary.evaluators.gemmini.simulation import Job, SimulationError, TooLongError, simulate, simulate_all
+from armillary.evaluators.gemmini.tensors import into_dram, random_tensors
+from armillary.hardware.dram import PRESETS
 from armillary.hardware.mapping import Mapping
-from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.rtl.gemmini.compiler import Padding, compile_layer
 from armillary.hardware.templates.gemmini import TEMPLATE, Accelerator
 from armillary.types import AccidentError, Candidate, Fidelity
 from armillary.workloads.layer import Layer, LayerUse, Workload
@@ -145,3 +147,26 @@ def test_the_same_job_gives_the_same_answer():
     first, second = (simulate(simulator(SMALL), job(wants_dram=True)) for _ in range(2))
     assert (first.cycles, first.stalls) == (second.cycles, second.stalls)
     np.testing.assert_array_equal(first.dram, second.dram)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_dram_with_banks_answers_as_one_of_a_fixed_latency_in_other_cycles(name):
+    plain = job(SMALL)
+    inputs, weights = random_tensors(LAYER, Padding(), np.random.default_rng(0))
+    asked = replace(plain, dram=into_dram(plain.program, inputs, weights), wants_dram=True)
+    fixed, banked, held_up = (
+        simulate(simulator(SMALL), one)
+        for one in (
+            asked,
+            replace(asked, dram_model=PRESETS[name]),
+            replace(asked, dram_model=PRESETS[name], backpressure=1),
+        )
+    )
+    tensors = slice(0, plain.program.address)
+    for found in (banked, held_up):
+        np.testing.assert_array_equal(found.dram[tensors], fixed.dram[tensors])
+        assert found.dram_counters.reads > 0
+        assert found.dram_counters.writes > 0
+        assert (found.read_bytes, found.written_bytes) == (fixed.read_bytes, fixed.written_bytes)
+    assert len({fixed.cycles, banked.cycles, held_up.cycles}) == 3
+    assert fixed.dram_counters.reads == 0
