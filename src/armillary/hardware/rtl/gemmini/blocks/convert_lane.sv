@@ -19,16 +19,18 @@ module convert_lane (
   // Settings reach many bits, so each lane has its own copy of those.
   logic own_floating;
   logic [23:0] own_factor;
-  always_ff @(posedge clk) begin
-    own_floating <= floating;
-    own_factor   <= factor;
-  end
+  always_ff @(posedge clk)
+    if (moves[0]) begin
+      own_floating <= floating;
+      own_factor   <= factor;
+    end
 
   logic [6:0] negative;
-  always_ff @(posedge clk) begin
-    if (moves[0]) negative[0] <= sum[31];
-    for (int s = 1; s < 7; s++) if (moves[s]) negative[s] <= negative[s-1];
-  end
+  always_ff @(posedge clk)
+    if (moves[6:0] != 0) begin
+      if (moves[0]) negative[0] <= sum[31];
+      for (int s = 1; s < 7; s++) if (moves[s]) negative[s] <= negative[s-1];
+    end
 
   // Zeros in front of a floating magnitude are shifted out and counted.
   logic [31:0] magnitude, nearly, normal;
@@ -61,12 +63,11 @@ module convert_lane (
   // The mantissa is rounded to nearest even. If that overflows it is 2^23, and its exponent one more.
   logic [31:0] multiplicand;
   logic [4:0] zeros_left;
-  logic [24:0] next_up;
-  logic carry, rounds_up;
-  assign next_up = {1'b0, normal[31:8]} + 25'd1;
-  assign rounds_up = own_floating && normal[7] && (normal[8] || normal[6:0] != 0);
+  logic carry;
   always_ff @(posedge clk) begin
     if (moves[3]) begin
+      automatic logic [24:0] next_up = {1'b0, normal[31:8]} + 25'd1;
+      automatic logic rounds_up = own_floating && normal[7] && (normal[8] || normal[6:0] != 0);
       if (rounds_up) multiplicand <= {8'd0, next_up[24] | next_up[23], next_up[22:0]};
       else multiplicand <= own_floating ? {8'd0, normal[31:8]} : normal;
       carry <= rounds_up && next_up[24];
@@ -77,23 +78,23 @@ module convert_lane (
   // The product of 24 x 24 or 32 x 16 bits is the sum of 24 rows: 16 that the two share, and 8 with the factor's upper
   // bits, which are 0 if it is fixed, or the multiplicand's, which are 0 if it is floating. Six rows are added in a
   // cycle, and then the four sums of six.
-  logic [23:0] rows[24];
   logic [29:0] partial[4];
   logic [47:0] product;
   logic signed [8:0] dropped;
   logic [5:0] dropping;
-  for (genvar r = 0; r < 24; r++) begin : g_row
-    if (r < 16) begin : g_shared
-      assign rows[r] = own_factor[r] ? multiplicand[23:0] : '0;
-    end else begin : g_last
-      assign rows[r] = (own_factor[r] ? multiplicand[23:0] : '0) | (multiplicand[r+8] ? {own_factor[15:0], 8'd0} : '0);
-    end
-  end
+  function automatic logic [23:0] row_of(input int r, input logic [31:0] by, input logic [23:0] times);
+    row_of = times[r] ? by[23:0] : '0;
+    if (r >= 16 && by[r+8]) row_of |= {times[15:0], 8'd0};
+  endfunction
   for (genvar g = 0; g < 4; g++) begin : g_six_rows
     always_ff @(posedge clk)
       if (moves[4])
-        partial[g] <= {6'd0, rows[6*g]} + {5'd0, rows[6*g+1], 1'd0} + {4'd0, rows[6*g+2], 2'd0}
-                    + {3'd0, rows[6*g+3], 3'd0} + {2'd0, rows[6*g+4], 4'd0} + {1'd0, rows[6*g+5], 5'd0};
+        partial[g] <= {6'd0, row_of(6 * g, multiplicand, own_factor)}
+                    + {5'd0, row_of(6 * g + 1, multiplicand, own_factor), 1'd0}
+                    + {4'd0, row_of(6 * g + 2, multiplicand, own_factor), 2'd0}
+                    + {3'd0, row_of(6 * g + 3, multiplicand, own_factor), 3'd0}
+                    + {2'd0, row_of(6 * g + 4, multiplicand, own_factor), 4'd0}
+                    + {1'd0, row_of(6 * g + 5, multiplicand, own_factor), 5'd0};
   end
   function automatic logic [5:0] clipped(input logic signed [8:0] value);
     clipped = value[8] ? 6'd0 : value[7:6] != 0 ? 6'd63 : value[5:0];

@@ -75,31 +75,30 @@ module hazards #(
     overlaps = overlaps & valid & ~freed;
   end
 
-  for (genvar u = 0; u < 3; u++) begin : g_unit
-    // A unit's commands never wait for each other: their places in `needs` stay 0, and cost nothing.
-    localparam logic [SLOTS-1:0] OTHERS = ~(((SLOTS)'(1) << DEPTH) - 1'b1 << u * DEPTH);
-    logic pushes;
-    assign pushes = push && push_unit == 2'(u);
-    always_ff @(posedge clk)
+  always_ff @(posedge clk)
+    for (int u = 0; u < 3; u++)
       if (reset) begin
         tail[u] <= '0;
         next[u] <= '0;
         head[u] <= '0;
         used[u] <= '0;
         untaken[u] <= '0;
-      end else begin
-        if (pushes) tail[u] <= after(tail[u]);
+      end else if (push || start[u] || finish[u]) begin
+        if (push && push_unit == 2'(u)) tail[u] <= after(tail[u]);
         if (start[u]) next[u] <= after(next[u]);
         if (finish[u]) head[u] <= after(head[u]);
-        used[u] <= used[u] + (SLOT + 1)'(pushes) - (SLOT + 1)'(finish[u]);
-        untaken[u] <= untaken[u] + (SLOT + 1)'(pushes) - (SLOT + 1)'(start[u]);
+        used[u] <= used[u] + (SLOT + 1)'(push && push_unit == 2'(u)) - (SLOT + 1)'(finish[u]);
+        untaken[u] <= untaken[u] + (SLOT + 1)'(push && push_unit == 2'(u)) - (SLOT + 1)'(start[u]);
       end
-    for (genvar s = 0; s < DEPTH; s++) begin : g_slot
-      always_ff @(posedge clk)
-        if (pushes && tail[u] == SLOT'(s)) needs[u*DEPTH+s] <= overlaps & OTHERS;
-        else if (finish != 0) needs[u*DEPTH+s] <= needs[u*DEPTH+s] & ~freed & OTHERS;
-    end
-  end
+
+  // A unit's commands never wait for each other: their places in `needs` stay 0, and cost nothing.
+  localparam logic [SLOTS-1:0] OWN = ((SLOTS)'(1) << DEPTH) - 1'b1;
+  always_ff @(posedge clk)
+    if (push || finish != 0)
+      for (int u = 0; u < 3; u++)
+        for (int s = 0; s < DEPTH; s++)
+          if (push && push_unit == 2'(u) && tail[u] == SLOT'(s)) needs[u*DEPTH+s] <= overlaps & ~(OWN << u * DEPTH);
+          else needs[u*DEPTH+s] <= needs[u*DEPTH+s] & ~freed & ~(OWN << u * DEPTH);
 
   always_ff @(posedge clk) begin
     if (reset) valid <= '0;

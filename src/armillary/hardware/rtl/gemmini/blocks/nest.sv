@@ -39,6 +39,7 @@ module nest #(
   logic [SLOT-1:0] own_slot;
   logic [LOOPS-1:0] own_turning, pending, wanted, asked, arriving, ended, next_ended, advances, next_advances, inner, ones;
   logic [COUNT-1:0] turns;
+  logic [LOOP-1:0] asking, jumping;
   logic [ADDRESSES*WIDTH-1:0] put_moves, moves;
 
   function automatic logic [LOOP-1:0] place(input logic [LOOPS-1:0] one_hot);
@@ -50,41 +51,67 @@ module nest #(
     assign put_moves[a*WIDTH+:WIDTH] = put_words[32'(OFFSETS[a*8+:8])+:WIDTH];
   end
   assign wanted = start ? turning : pending;
-  assign asked = wanted & (~wanted + ONE);
+  always_comb begin
+    asked = '0;
+    asking = '0;
+    if (wanted != 0) begin
+      asked  = wanted & (~wanted + ONE);
+      asking = place(asked);
+    end
+  end
   sram_1r1w #(.WORDS(SLOTS << LOOP), .BITS(COUNT)) counts (
-      .clk, .read(wanted != 0), .read_address({start ? slot : own_slot, place(asked)}), .out(turns),
+      .clk, .read(wanted != 0), .read_address({start ? slot : own_slot, asking}), .out(turns),
       .write(put), .write_address({put_slot, put_loop}), .in(put_words[COUNT-1:0])
   );
-  assign next_advances = ~next_ended & (next_ended + ONE);
   sram_1r1w #(.WORDS(SLOTS << LOOP), .BITS(ADDRESSES * WIDTH)) jumps (
-      .clk, .read(starts_late || step), .read_address({own_slot, place(next_advances)}), .out(moves),
+      .clk, .read(starts_late || step), .read_address({own_slot, jumping}), .out(moves),
       .write(put), .write_address({put_slot, put_loop}), .in(put_moves)
   );
 
   assign at_end = ended;
   assign busy = starts_late || valid;
   always_comb begin
-    advances   = ~ended & (ended + ONE);  // the innermost loop that has iterations left
-    inner      = advances - ONE;          // all of them after the last step
+    advances = '0;
+    inner = '0;
     next_ended = ended;
-    if (step && advances != 0) next_ended = (ended | (advances & ones)) & ~(inner & own_turning);
+    next_advances = '0;
+    jumping = '0;
+    if (step) begin
+      advances = ~ended & (ended + ONE);  // the innermost loop that has iterations left
+      inner = advances - ONE;             // all of them after the last step
+      if (advances != 0) next_ended = (ended | (advances & ones)) & ~(inner & own_turning);
+    end
+    if (step || starts_late) begin
+      next_advances = ~next_ended & (next_ended + ONE);
+      jumping = place(next_advances);
+    end
   end
 
-  for (genvar l = 0; l < LOOPS; l++) begin : g_loop
-    logic [COUNT-1:0] left, again;
-    assign ones[l] = left == 1;
-    always_ff @(posedge clk) begin
-      if (arriving[l]) begin
-        left  <= turns;
-        again <= turns;
-      end else if (step && advances[l]) left <= left - 1'b1;
-      else if (step && inner[l] && advances != 0) left <= again;
-    end
+  // `ones`: loops that have one iteration left.
+  logic [COUNT-1:0] left[LOOPS];
+  logic [COUNT-1:0] again[LOOPS];
+  always_ff @(posedge clk) begin
+    if (step && advances != 0)
+      for (int l = 0; l < LOOPS; l++)
+        if (advances[l]) begin
+          left[l] <= left[l] - 1'b1;
+          ones[l] <= left[l] == 2;
+        end else if (inner[l]) begin
+          left[l] <= again[l];
+          ones[l] <= again[l] == 1;
+        end
+    if (arriving != 0)
+      for (int l = 0; l < LOOPS; l++)
+        if (arriving[l]) begin
+          left[l] <= turns;
+          again[l] <= turns;
+          ones[l] <= turns == 1;
+        end
   end
 
   always_ff @(posedge clk) begin
     starts_late <= start && !reset;
-    valid <= !reset && (starts_late || (valid && !(step && &ended)));
+    valid <= !reset && (starts_late || (valid && !(step && advances == 0)));
     arriving <= reset ? '0 : asked;
     pending <= reset ? '0 : wanted & ~asked;
     if (start) begin
