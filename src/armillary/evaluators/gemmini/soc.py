@@ -31,6 +31,12 @@ from armillary.workloads.layer import Layer
 
 _ORDER = "NCKPQRS"
 _PAGE = 4096
+_KIND, _CYCLE = 2, 1024
+PACKED = (
+    "kind", "beat_bytes", "ways", "line_bytes", "sets", "row_bytes", "banks", "beat_time", "row_hit_time",
+    "row_miss_time",
+)  # fmt: skip
+"""Names of what the simulated memory is given, in the order of its struct; times are in 1/1024 cycles."""
 _compiled, _inlined = compilers(Path(__file__))
 
 
@@ -83,6 +89,24 @@ class Soc:
                 f"cache_bytes={self.cache_bytes} is not allowed; it must be a multiple of {self.cache_ways} ways of "
                 f"{self.cache_line_bytes} bytes"
             )
+
+    @property
+    def sets(self) -> int:
+        """Sets of the cache."""
+        return self.cache_bytes // (self.cache_ways * self.cache_line_bytes)
+
+    def least_run(self, dim: int) -> int:
+        """Return the least cycles of a compute instruction on an array of so many rows."""
+        return max(self.run_cycles, dim // 2)
+
+    def packed(self) -> NDArray[np.int64]:
+        """Return what the simulated memory is given, shape [10]; see `PACKED`.
+
+        `run_cycles` and `request_bytes` are the accelerator's part.
+        """
+        times = [round(cycles * _CYCLE) for cycles in (self.beat_cycles, self.row_hit_cycles, self.row_miss_cycles)]
+        cache = [self.cache_ways, self.cache_line_bytes, self.sets]
+        return np.array([_KIND, self.beat_bytes, *cache, self.row_bytes, self.banks, *times], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -149,7 +173,7 @@ def cycles_on_soc(layer: Layer, mapping: Mapping, dim: int, soc: Soc | None = No
 
 def _constants(soc: Soc) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     whole = [soc.run_cycles, soc.beat_bytes, soc.request_bytes, soc.cache_ways, soc.cache_line_bytes]
-    whole += [soc.cache_bytes // (soc.cache_ways * soc.cache_line_bytes), soc.row_bytes, soc.banks]
+    whole += [soc.sets, soc.row_bytes, soc.banks]
     costs = [soc.beat_cycles, soc.row_hit_cycles, soc.row_miss_cycles]
     return np.array(whole, dtype=np.int64), np.array(costs, dtype=np.float64)
 
