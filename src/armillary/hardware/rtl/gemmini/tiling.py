@@ -125,7 +125,9 @@ class Tiling:
             raise RefusedError(self.layer, "scratchpad rows", rows_i + rows_w, room, what)
         if rows_o > sums:
             raise RefusedError(self.layer, "accumulator rows", rows_o, sums)
-        changes = {t: any(loop.factor > 1 and loop.dimension in self.reloads(t) for loop in self.dram.loops) for t in "WI"}
+        changes = {
+            t: any(loop.factor > 1 and loop.dimension in self.reloads(t) for loop in self.dram.loops) for t in "WI"
+        }
         wanted = [(1 + changes["I"], 1 + changes["W"]), (1, 1 + changes["W"]), (1 + changes["I"], 1), (1, 1)]
         self.input_buffers, self.weight_buffers = next((i, w) for i, w in wanted if i * rows_i + w * rows_w <= room)
         self.output_buffers = 2 if 2 * rows_o <= sums else 1
