@@ -145,7 +145,7 @@ def test_without_rows_the_option_is_named(tmp_path):
 
 
 def entry(**values):
-    known = {"firesim": 100.0, "rtl": 100.0, "soc": 100.0, "cost_model": 100.0, "timeloop": 80.0}
+    known = {"firesim": 100.0, "rtl": 100.0, "rtl_shipped": 100.0, "soc": 100.0, "cost_model": 100.0, "timeloop": 80.0}
     return {"file": "a", "kind": "1x1", "layer": "l", "hardware": "h", "refused": ""} | known | values
 
 
@@ -182,17 +182,51 @@ def test_the_bench_compares_all_models_and_resumes(tmp_path, monkeypatch):
     rows = [fields(), fields(K=32, mapping=TEXT.replace("K4 Q2", "K8 Q2"), cycles=20_000.0)]
     written(tmp_path / "rows.csv", rows)
     first = firesim.run(options(tmp_path, tmp_path / "out"))
-    assert [row["rows"] for row in first.rows] == [2] * 8
+    assert [row["rows"] for row in first.rows] == [2] * 10
     assert (tmp_path / "out" / "figure.html").exists()
     with (tmp_path / "out" / "table.csv").open() as file:
         table = list(csv.DictReader(file))
     work = [16 * 8 * 64 * 9 / 16, 32 * 8 * 64 * 9 / 16]
     for row, least in zip(table, work, strict=True):
-        for model in ("rtl", "soc", "cost_model"):
+        for model in ("rtl", "rtl_shipped", "soc", "cost_model"):
             assert least <= float(row[model]) < 3 * least, model
         assert row["refused"] == ""
     monkeypatch.setattr(firesim, "_part_of", lambda *_: pytest.fail("ran again"))
     assert firesim.run(options(tmp_path, tmp_path / "out")).rows == first.rows
+
+
+def test_the_longest_rows_run_first_and_rows_stay_in_order(tmp_path, monkeypatch):
+    written(tmp_path / "rows.csv", [fields(cycles=cycles) for cycles in (3.0, 9.0, 5.0)])
+    ran = []
+    monkeypatch.setenv("ARMILLARY_CORES", "1")
+    monkeypatch.setattr(firesim, "_rtl_cycles", lambda row, kind: ran.append(row.cycles) or row.cycles)
+    firesim.run(options(tmp_path, tmp_path / "out"))
+    assert ran == [9, 9, 5, 5, 3, 3]
+    with (tmp_path / "out" / "table.csv").open() as file:
+        assert [float(row["rtl"]) for row in csv.DictReader(file)] == [3, 9, 5]
+
+
+def test_the_rtl_runs_as_gemmini_did_and_as_it_is_shipped(tmp_path):
+    (row,) = firesim.read_rows(written(tmp_path / "rows.csv", [fields()]))
+    gemmini, shipped = (firesim._job(row, kind) for kind in firesim.RTL)
+    assert (shipped.dram_model, shipped.least_run) == (None, 0)
+    assert (gemmini.dram_model, gemmini.least_run) == (firesim.Soc(), 4)
+    assert gemmini.accelerator.dram_latency == 20
+    # K is outside Q: the weights of each tile of K serve two of Q, and are loaded twice by Gemmini
+    assert gemmini.program.tiles == shipped.program.tiles == 8
+    assert len(gemmini.program.words) > len(shipped.program.words)
+    assert firesim._job(firesim.replace(row, dim=16), "rtl").least_run == 8
+
+
+def test_the_reason_for_no_result_names_the_row(tmp_path, monkeypatch):
+    (row,) = firesim.read_rows(written(tmp_path / "rows.csv", [fields()]))
+
+    def broken(*_):
+        raise firesim.SimulationError("not done")
+
+    monkeypatch.setattr(firesim, "simulate", broken)
+    with pytest.raises(ArmillaryError, match="row 0 of rows: not done"):
+        firesim._rtl_cycles(row, "rtl")
 
 
 def test_what_the_rtl_refuses_is_told(tmp_path):
@@ -203,7 +237,8 @@ def test_what_the_rtl_refuses_is_told(tmp_path):
     written(tmp_path / "firesim" / "rows.csv", rows)
     found = firesim.run(options(tmp_path, tmp_path / "out"))
     by_model = {row["model"]: row["rows"] for row in found.rows if row["layers"] == "all"}
-    assert by_model == {"our RTL": 0, "our model of the SoC": 1, "our cost model": 1, "Timeloop": 1}
+    rtl = {"our RTL, as Gemmini runs": 0, "our RTL, as shipped": 0}
+    assert by_model == rtl | {"our model of the SoC": 1, "our cost model": 1, "Timeloop": 1}
     assert any("refused: rows row 0" in note and "scratchpad rows" in note for note in found.notes)
     assert not found.ok
 
@@ -211,7 +246,7 @@ def test_what_the_rtl_refuses_is_told(tmp_path):
 def test_several_files_are_summed_up_together_as_well(tmp_path, monkeypatch):
     for name in ("a", "b"):
         written(tmp_path / f"{name}.csv", [fields()])
-    monkeypatch.setattr(firesim, "_rtl_cycles", lambda rows: [1e4] * len(rows))
+    monkeypatch.setattr(firesim, "_rtl_cycles", lambda *_: 1e4)
     found = firesim.run(options(tmp_path, tmp_path / "out"))
     counts = {row["file"]: row["rows"] for row in found.rows if row["layers"] == "all"}
     assert counts == {"a": 1, "b": 1, "all files": 2}
