@@ -12,10 +12,10 @@ demo: $(VENV)/.installed
 	$(BIN)/python examples/export_mobilenet_v2.py $(DEMO_MODEL)
 	$(BIN)/armillary design $(DEMO_MODEL) --template edge_tpu --area 29 --out out/demo/study
 
-test: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler
+test: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler $(VENV)/.timing
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
-test-all: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler
+test-all: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler $(VENV)/.timing
 	$(BIN)/python -m pytest -q --timeout 3600
 
 # Not for every change: a quarter of an hour. A mutant that lives is a line that no test of its module would miss.
@@ -64,7 +64,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev,rtl]'
+	$(PIP) --editable '.[dev,physical,rtl]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev
@@ -85,4 +85,9 @@ $(VENV)/.chromium: $(VENV)/.created
 $(VENV)/.compiler: $(VENV)/.created
 	@command -v g++ >/dev/null && [ -e /usr/include/lz4.h ] && [ -e /usr/include/zlib.h ] || \
 	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq g++ liblz4-dev zlib1g-dev; }
+	@touch $@
+
+# Netlists of RTL are timed.
+$(VENV)/.timing: $(VENV)/.created
+	@command -v sta >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq opensta; }
 	@touch $@

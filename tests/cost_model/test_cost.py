@@ -89,7 +89,7 @@ def counts(costs, i=0):
     return reads, fills, updates
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(cases(), st.booleans())
 def test_every_count_is_that_of_a_walk_over_the_loops(case, count_first_fill):
     hierarchy, layer, mapping = case

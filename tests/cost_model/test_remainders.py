@@ -64,7 +64,7 @@ def cases(draw, imperfect=True):
     return chip, layer, mapping, bounds
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cases(), st.booleans())
 def test_every_count_is_that_of_a_walk_over_all_iterations(case, count_first_fill):
     hierarchy, layer, mapping, bounds = case
@@ -85,7 +85,7 @@ def test_every_count_is_that_of_a_walk_over_all_iterations(case, count_first_fil
             assert costs.tile_words[number, TENSORS.index(tensor), 0] == walk.tile(tensor, number)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(cases(), min_size=1, max_size=1), cases(imperfect=False))
 def test_perfect_mappings_beside_imperfect_ones_keep_their_costs(imperfect, perfect):
     hierarchy, layer, mapping, _ = perfect

@@ -55,7 +55,7 @@ def same(one, other):
         assert torch.equal(value, getattr(other, name)), name
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cases(), st.booleans())
 def test_to_set_what_holds_anyhow_changes_no_bit(case, by_layer):
     hierarchy, layer, mapping = case
@@ -69,7 +69,7 @@ def test_to_set_what_holds_anyhow_changes_no_bit(case, by_layer):
         same(evaluate(hierarchy, layer, mapping, relaxed=True), evaluate(told, work, mapping, relaxed=True))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(cases(), st.integers(1, 20))
 def test_doubling_every_width_doubles_the_bits_moved_and_held(case, width):
     hierarchy, layer, mapping = case
@@ -83,7 +83,7 @@ def test_doubling_every_width_doubles_the_bits_moved_and_held(case, width):
         assert torch.equal(2 * getattr(once, name), getattr(twice, name))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cases(), BITS, BITS, BITS)
 def test_words_energy_and_cycles_follow_from_the_elements_and_their_widths(case, of_layer, of_levels, of_all):
     """Everything is worked out anew, level by level, from the elements counted and from who adds to which outputs."""

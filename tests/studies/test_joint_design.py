@@ -167,7 +167,7 @@ def test_without_a_simulator_it_ends_with_proposals_and_goes_on_from_the_next_im
 
 def test_several_workloads_count_together(tmp_path):
     subject = made(tmp_path)
-    asked = request_of(subject, workloads=("asr", "kws"), digests=("d", "e"), samples=40, top=4)
+    asked = request_of(subject, workloads=("asr", "kws"), digests=("d", "e"), samples=24, top=4)
     study = run(subject, tmp_path / "mean", asked, ("asr", "kws"))
     design = study.winner.design
     expected = (latency(design) + latency(design, 2.0e8)) / 2

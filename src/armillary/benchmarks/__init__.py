@@ -26,6 +26,8 @@ BENCHES = Registry(
         "prime-surrogates": "armillary.benchmarks.prime.surrogates:run",
         "prime-table11-12": "armillary.benchmarks.prime.tables:table11_12",
         "rtl": "armillary.benchmarks.rtl.agreement:run",
+        "rtl-area": "armillary.benchmarks.rtl.area:run",
+        "rtl-area-fit": "armillary.benchmarks.rtl.area_sweep:run",
         "several-objectives": "armillary.benchmarks.several_objectives:run",
         **{f"spotlight-fig{n}": f"armillary.benchmarks.spotlight.figures:fig{n}" for n in range(42, 48)},
         "speed": "armillary.benchmarks.speed:run",

@@ -16,6 +16,7 @@ from armillary.cli import (
     logs,  # isort: split  # noqa: F401
     problems,  # isort: split  # noqa: F401
     rtl,  # isort: split  # noqa: F401
+    rtl_run,  # isort: split  # noqa: F401
     studies,  # isort: split  # noqa: F401
 )
 from armillary.cli.shared import app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +34,65 @@ def generate(
         print(f"{len(paths)} modules, {lines:,} lines in {out}; the top module is accelerator")
 
     print_result(content, as_json, show)
+
+
+@rtl_app.command("synthesize")
+def synthesize(
+    design: DesignFile,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="All modules as one: smaller, without blocks, far slower.")
+    ] = False,
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Synthesise an accelerator to NanGate45 by Yosys and time it by OpenSTA: cells, area and clock by block."""
+    from armillary.studies.rtl import read_accelerator
+    from armillary.studies.rtl import synthesize as run
+
+    found, periods = run(read_accelerator(design), flat=flat)
+    content: dict[str, Any] = {
+        "blocks": [
+            {**asdict(block), "fmax_mhz": 1000 / periods[block.name] if block.name in periods else None}
+            for block in sorted(found.blocks, key=lambda block: -block.area_um2)
+        ],
+        "memories": [asdict(memory) for memory in found.memories],
+        "cells_um2": found.cells_um2,
+        "memories_um2": found.memories_um2,
+        "shares": {} if flat else {group: found.share(group) for group in ("array", "arithmetic", "control")},
+        "fmax_mhz": 1000 / max(periods.values()) if periods else None,
+        "problems": [asdict(problem) for problem in found.problems],
+        "cpu_s": found.cpu_s,
+        "synthesized_modules": found.fresh,
+    }
+    print_result(content, as_json, lambda: _show_synthesis(content))
+    if found.problems:
+        listed = "; ".join(f"{problem.fault}: {problem.name}" for problem in found.problems)
+        raise ArmillaryError(f"check found {len(found.problems)} problems: {listed}")
+
+
+def _show_synthesis(content: Mapping[str, Any]) -> None:
+    print_table(
+        [
+            {
+                "block": block["name"],
+                "group": block["group"],
+                "cells": f"{block['cells']:,}",
+                "um2": f"{block['area_um2']:,.0f}",
+                "of them registers": f"{block['register_um2']:,.0f}",
+                "MHz": f"{block['fmax_mhz']:,.0f}" if block["fmax_mhz"] else "",
+            }
+            for block in content["blocks"]
+        ]
+    )
+    names = ("block", "words", "bits", "ports", "count", "area_um2")
+    print_table([{name: f"{memory[name]:,.0f}" if name == "area_um2" else str(memory[name]) for name in names}
+                 for memory in content["memories"]])  # fmt: skip
+    print(f"cells {content['cells_um2']:,.0f} um2, memories {content['memories_um2']:,.0f} um2")
+    if content["shares"]:
+        print("of the cells: " + ", ".join(f"{group} {share:.1%}" for group, share in content["shares"].items()))
+    if content["fmax_mhz"]:
+        print(f"slowest path: {content['fmax_mhz']:,.0f} MHz, before layout, typical corner")
+    print(f"{content['cpu_s']:.0f} s of CPU for Yosys; {content['synthesized_modules']} modules were not in the cache")
 
 
 @rtl_app.command("trace")

@@ -11,12 +11,14 @@ import numpy as np
 from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.layers import best_mapping, packed
 from armillary.evaluators.gemmini.simulation import Job, Simulated, SimulationError, simulate
+from armillary.evaluators.gemmini.synthesis import Synthesized, slowest_paths, synthesized
 from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization, compile_layer
 from armillary.hardware.rtl.gemmini.generator import generate
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.tools.verilator import BuildError, Trace
+from armillary.tools.yosys import SynthesisError
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer, Workload
 from armillary.yaml_file import read_yaml
@@ -126,3 +128,21 @@ def _layer(workload: Workload, name: str | None) -> Layer:
     if name is not None and name not in names:
         raise ArmillaryError(f"workload {workload.name} has no layer {name!r}; it has {names}")
     return next(use.layer for use in workload.layers if name in (None, use.layer.name))
+
+
+def synthesize(accelerator: Accelerator, *, flat: bool = False) -> tuple[Synthesized, dict[str, float]]:
+    """Return an accelerator's cells and memories, and the period in ns that each block's slowest path needs.
+
+    Args:
+        accelerator: which.
+        flat: synthesise all modules as one; there are no blocks to time then.
+
+    Raises:
+        ArmillaryError: if a tool is missing or refuses.
+        AccidentError: if a signal ended a tool.
+    """
+    try:
+        found = synthesized(accelerator, flat=flat)
+        return found, {} if flat or found.problems else slowest_paths(accelerator)
+    except SynthesisError as fault:
+        raise ArmillaryError(str(fault)) from fault

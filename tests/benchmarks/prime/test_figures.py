@@ -75,6 +75,7 @@ def test_a_standard_surrogate_promises_too_much(options, monkeypatch):
         assert float(row["measured_ms"]) == pytest.approx(2 * float(row["predicted_ms"]))
 
 
+@pytest.mark.slow
 def test_prime_is_also_shown_with_the_published_alpha_and_beta(options, monkeypatch):
     asked = []
 

@@ -49,7 +49,7 @@ def test_published_figures_agree_with_the_papers_own_means():
     assert gains == pytest.approx([1.06, 3.75], abs=0.01)
 
 
-@pytest.mark.parametrize("method", ["deep-ensemble", "genetic"])
+@pytest.mark.parametrize("method", [pytest.param("deep-ensemble", marks=pytest.mark.slow), "genetic"])
 def test_a_run_ends_between_the_optimum_and_the_log(method, options, monkeypatch):
     problem, log = TRANSFORMER.problem, log_of(TRANSFORMER, options)
     found = run_once(TRANSFORMER, method, 0, options)

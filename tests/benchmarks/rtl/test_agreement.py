@@ -47,6 +47,7 @@ def test_the_bench_compares_and_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(rtl, "SAMPLED", ("mobilenet_v2",))
     monkeypatch.setattr(rtl, "_MOST_CYCLES", 200_000)
     monkeypatch.setattr(rtl, "_SAMPLES", 400)
+    monkeypatch.setattr(rtl, "_many_designs", lambda _: ([], []))
     monkeypatch.setattr(rtl, "NETWORKS", ("resnet50",))
     network = {"layers": 1, "search_s": 1.0, "simulation_s": 2.0, "cycles": 10, "over_model": 1.1, "utilization": 0.5}
     monkeypatch.setattr(rtl, "_network", lambda name, _: {"name": name, **network})

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from armillary.evaluators import for_template
@@ -222,6 +221,17 @@ def test_options_are_recorded_with_their_defaults():
     }
 
 
+def test_a_kind_of_dram_is_chosen_and_its_energy_told():
+    layer = Layer("conv", "conv", K=16, C=16, P=14, Q=14)
+    workload = Workload("one", (LayerUse(layer),))
+    plain, banked = (one(Fidelity.RTL, workload, **options).metrics for options in ({}, {"dram": "ddr4-2400"}))
+    assert "dram_energy_pj" not in plain
+    assert banked["dram_energy_pj"] > 0
+    assert banked["delay_cycles"] != plain["delay_cycles"]
+    with pytest.raises(ArmillaryError, match=r"option dram='ddr9' .*choose one of \['simple', 'ddr4-2400'"):
+        evaluator(Fidelity.RTL, dram="ddr9")
+
+
 def test_options_decide():
     layer = Layer("conv", "conv", K=16, C=16, P=14, Q=14, R=3, S=3)
     workload = Workload("one", (LayerUse(layer),))
@@ -284,8 +294,10 @@ def test_explained_parts_add_up(fidelity):
     assert sum(parts.area_parts_mm2.values()) == pytest.approx(answer.metrics["area_mm2"])
     assert [c.macs for c in parts.layers] == [use.macs for use in TINY.layers]
     assert [c.mapping for c in parts.layers] == [run.mapping for run in answer.layers]
-    assert (parts.rates.clock_hz, parts.rates.macs_per_s) == (1e9, 16e9)
-    assert parts.rates.dram_bytes_per_s == 4e9  # the bus, which is as wide as the array
+    clock_hz = answer.metrics["delay_cycles"] / answer.metrics["runtime_s"]
+    assert parts.rates.clock_hz == pytest.approx(clock_hz)
+    assert parts.rates.macs_per_s == pytest.approx(16 * clock_hz)
+    assert parts.rates.dram_bytes_per_s == pytest.approx(4 * clock_hz)  # the bus, which is as wide as the array
 
 
 @pytest.mark.parametrize(
@@ -319,14 +331,16 @@ def test_few_channels_take_whole_rows_and_still_fit():
     assert compile_layer(layer, best_mapping(small, layer, budget=1000), small).tiles > 1
 
 
-def test_areas_grow_with_array_and_memories():
-    codes = sample(SPACE, 50, "random", 0)
+@pytest.mark.parametrize("seed", range(3))
+def test_areas_grow_with_every_knob_that_costs(seed):
+    codes = sample(SPACE, 50, "random", seed)
     areas = area_mm2(codes)
-    for column in ("dim", "scratchpad_kib", "accumulator_kib"):
-        at = SPACE.names.index(column)
-        larger = codes.copy()
-        larger[:, at] = np.minimum(codes[:, at] + 1, SPACE.cardinalities[at] - 1)
-        assert (area_mm2(larger) >= areas).all()
+    for name in ("dim", "scratchpad_kib", "accumulator_kib", "bus_bytes", "scratchpad_banks", "accumulator_banks",
+                 "outstanding", "queue_depth"):  # fmt: skip
+        at = SPACE.names.index(name)
+        larger = codes[codes[:, at] < SPACE.cardinalities[at] - 1]
+        larger[:, at] += 1
+        assert (area_mm2(larger) > areas[codes[:, at] < SPACE.cardinalities[at] - 1]).all(), name
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,9 @@ def test_both_builds_compute_what_numpy_does_in_the_same_cycles(accelerator):
         latency=st.sampled_from([0, 7, 60]),
         bandwidth=st.sampled_from([1, 2, 8]),
         seed=st.integers(0, 1000),
+        backpressure=st.sampled_from([0, 0, 1, 2]),
     )
-    def check(case, latency, bandwidth, seed):
+    def check(case, latency, bandwidth, seed, backpressure):
         nonlocal ran
         slower = replace(accelerator, dram_latency=latency, dram_bytes_per_cycle=bandwidth)
         try:
@@ -48,7 +49,8 @@ def test_both_builds_compute_what_numpy_does_in_the_same_cycles(accelerator):
         except RefusedError:
             return
         inputs, weights = random_tensors(case.layer, case.padding, np.random.default_rng(seed))
-        job = Job(slower, program, into_dram(program, inputs, weights), most_cycles=10_000_000, wants_dram=True)
+        dram = into_dram(program, inputs, weights)
+        job = Job(slower, program, dram, most_cycles=10_000_000, wants_dram=True, backpressure=backpressure)
         results = [simulate(path, job) for path in (fast, full)]
         expected = convolved(case.layer, inputs, weights, case.padding, case.requantization)
         for result in results:

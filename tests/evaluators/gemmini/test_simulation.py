@@ -8,8 +8,10 @@ from armillary.evaluators import for_template
 from armillary.evaluators.gemmini import rtl
 from armillary.evaluators.gemmini.build import simulator, with_largest
 from armillary.evaluators.gemmini.simulation import Job, SimulationError, TooLongError, simulate, simulate_all
+from armillary.evaluators.gemmini.tensors import into_dram, random_tensors
+from armillary.hardware.dram import PRESETS
 from armillary.hardware.mapping import Mapping
-from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.rtl.gemmini.compiler import Padding, compile_layer
 from armillary.hardware.templates.gemmini import TEMPLATE, Accelerator
 from armillary.types import AccidentError, ArmillaryError, Candidate, Fidelity
 from armillary.workloads.layer import Layer, LayerUse, Workload
@@ -195,3 +197,26 @@ def test_the_output_stationary_array_has_no_runs():
 def test_a_least_time_that_the_strap_does_not_hold_is_refused(value):
     with pytest.raises(ArmillaryError, match=f"least_run={value} is not allowed; it must be 0 to 127"):
         job(least_run=value)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_dram_with_banks_answers_as_one_of_a_fixed_latency_in_other_cycles(name):
+    plain = job(SMALL)
+    inputs, weights = random_tensors(LAYER, Padding(), np.random.default_rng(0))
+    asked = replace(plain, dram=into_dram(plain.program, inputs, weights), wants_dram=True)
+    fixed, banked, held_up = (
+        simulate(simulator(SMALL), one)
+        for one in (
+            asked,
+            replace(asked, dram_model=PRESETS[name]),
+            replace(asked, dram_model=PRESETS[name], backpressure=1),
+        )
+    )
+    tensors = slice(0, plain.program.address)
+    for found in (banked, held_up):
+        np.testing.assert_array_equal(found.dram[tensors], fixed.dram[tensors])
+        assert found.dram_counters.reads > 0
+        assert found.dram_counters.writes > 0
+        assert (found.read_bytes, found.written_bytes) == (fixed.read_bytes, fixed.written_bytes)
+    assert len({fixed.cycles, banked.cycles, held_up.cycles}) == 3
+    assert fixed.dram_counters.reads == 0

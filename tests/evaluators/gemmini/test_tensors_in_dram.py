@@ -1,4 +1,4 @@
-"""Tensors whose channels lie together, biases, added tensors and windows, on the simulated hardware."""
+"""Tensors whose channels lie together, biases and added tensors, on the simulated hardware."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from armillary.evaluators.gemmini.simulation import Job, simulate
 from armillary.evaluators.gemmini.tensors import summed
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.arithmetic import Conversion, converted
-from armillary.hardware.rtl.gemmini.commands import Scaled, barrier, end
+from armillary.hardware.rtl.gemmini.commands import Scaled, end
 from armillary.hardware.rtl.gemmini.compiler import (
     Padding,
     Placement,
@@ -19,8 +19,7 @@ from armillary.hardware.rtl.gemmini.compiler import (
     compile_layer,
     program_bytes,
 )
-from armillary.hardware.rtl.gemmini.elementwise import Pooling, added, pooled
-from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
+from armillary.hardware.templates.gemmini import Accelerator
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -104,58 +103,8 @@ def test_a_layer_with_biases_and_an_added_tensor_takes_and_leaves_pixels_with_th
     assert (got(after, shapes[1], 12)[:, 10:] == converted(np.zeros(1, dtype=np.int32), conversion)).all()
 
 
-@pytest.mark.parametrize("backpressure", [0, 5])
-@pytest.mark.parametrize("totals", [False, True])
-@pytest.mark.parametrize("accelerator", [WEIGHTS, OUTPUTS], ids=lambda a: a.dataflow)
-def test_windows_become_their_largest_pixel_or_their_total(accelerator, totals, backpressure):
-    rng = np.random.default_rng(backpressure)
-    small = replace(accelerator, accumulator_kib=1)  # several tiles an image
-    inputs = bytes_of(rng, 2, 10, 9, 7)
-    pooling = Pooling(3, 2, 2, 1, Padding(1, 1, 1, 0), totals, outside=4000)
-    height, width = pooling.output(9, 7)
-    shapes = interleaved(0, 10, 9, 7, images=2), interleaved(2048, 10, height, width, images=2)
-    conversion = Conversion(float(np.float32(0.21)), floating=True) if totals else Conversion()
-    dram = np.zeros(4096, dtype=np.uint8)
-    put(dram, shapes[0], inputs)
-    beyond = 0 if totals else -128
-    dram[4000:4004] = np.full(4, beyond, dtype=np.int8).view(np.uint8)
-    after = run(small, pooled(small, *shapes, pooling, conversion), dram, backpressure)
-
-    padded = np.pad(inputs.astype(np.int32), ((0, 0), (0, 0), (1, 1), (1, 0)), constant_values=beyond)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 2), axis=(2, 3))[:, :, ::2]
-    sums = windows.sum(axis=(4, 5)) if totals else windows.max(axis=(4, 5))
-    np.testing.assert_array_equal(got(after, shapes[1], 10), converted(sums.astype(np.int32), conversion))
-
-
-def test_tensors_are_added_and_what_follows_a_barrier_sees_the_sum():
-    rng = np.random.default_rng(1)
-    tensors = [bytes_of(rng, 1, 8, 5, 6) for _ in range(2)]
-    shapes = [interleaved(at, 8, 5, 6) for at in (0, 512, 1024, 1536)]
-    dram = np.zeros(2048, dtype=np.uint8)
-    for shape, tensor in zip(shapes, tensors, strict=False):
-        put(dram, shape, tensor)
-    scaled = Scaled(3), Scaled(255, 1)
-    conversion = Conversion(float(np.float32(0.004)), floating=True)
-    small = replace(WEIGHTS, accumulator_kib=1)
-    first = added(small, (shapes[0], shapes[1]), shapes[2], scaled, conversion)
-    second = added(small, (shapes[2], shapes[0]), shapes[3], (Scaled(2), Scaled(1)), Conversion(1, 1))
-    after = run(small, np.concatenate([first, barrier(), second]), dram)
-    a, b = (tensor.astype(np.int32) for tensor in tensors)
-    total = converted(a * 3 + b * 510, conversion)
-    np.testing.assert_array_equal(got(after, shapes[2], 8), total)
-    expected = converted(total.astype(np.int32) * 2 + a, Conversion(1, 1))
-    np.testing.assert_array_equal(got(after, shapes[3], 8), expected)
-
-
-def test_shapes_that_do_not_go_together_are_refused():
-    with pytest.raises(ArmillaryError, match=r"the windows make \(1, 3, 1, 4, 3\), the output has"):
-        pooled(WEIGHTS, interleaved(0, 10, 9, 7), interleaved(0, 10, 9, 7), Pooling(3, 3, 2, 2), Conversion())
-    wide = interleaved(0, 4, 3, 256)
-    with pytest.raises(TooSmallError, match="needs 1536 rows of the accumulator, twice over"):
-        pooled(WEIGHTS, wide, interleaved(0, 4, 1, 254), Pooling(3, 3), Conversion())
+def test_a_given_tensor_of_other_counts_is_refused():
     other = interleaved(0, 8, 5, 5)
-    with pytest.raises(ArmillaryError, match="are not added to"):
-        added(WEIGHTS, (other, other), interleaved(0, 8, 5, 6), (Scaled(), Scaled()), Conversion())
     mapping = Mapping.parse(MAPPINGS["weight_stationary"])
     with pytest.raises(ArmillaryError, match=r"layer conv: the given inputs have \(1, 2, 1, 5, 5\) rows of 4 bytes"):
         compile_layer(LAYER, mapping, WEIGHTS, placement=Placement(inputs=other))

@@ -25,14 +25,8 @@ from armillary.evaluators.kind import Options
 from armillary.evaluators.recording import of_network, record
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
-from armillary.hardware.templates.gemmini import (
-    CLOCK_GHZ,
-    SPACE,
-    Accelerator,
-    TooSmallError,
-    accelerator_of,
-    area_mm2,
-)
+from armillary.hardware.templates import gemmini_area
+from armillary.hardware.templates.gemmini import SPACE, Accelerator, TooSmallError, accelerator_of, area_mm2
 from armillary.mapping.goals import Goal
 from armillary.mapping.search import NoLegalMappingError, search
 from armillary.tools.process import side_by_side
@@ -168,7 +162,7 @@ class LayersOfGemmini:
         self._spec, self._options, self._measure = spec, options, measure
 
     def evaluation(self, candidate: Candidate, workload: Workload) -> Evaluation:
-        """Return a network on a candidate: `delay_cycles`, `runtime_s` at 1 GHz, `energy_pj`, `area_mm2` and others.
+        """Return a network on a candidate: `delay_cycles`, `runtime_s` by its clock, `energy_pj`, `area_mm2` and more.
 
         Raises:
             ArmillaryError: if the design is of another space, or a mapping that it brings is none of its layer.
@@ -238,7 +232,7 @@ def _of_inference(sums: Table[str, float], accelerator: Accelerator, workload: W
     work = sum(use.count * use.layer.macs for use in workload.layers)
     return {
         **sums,
-        "runtime_s": sums["delay_cycles"] / (CLOCK_GHZ * 1e9),
+        "runtime_s": sums["delay_cycles"] / (accelerator.clock_ghz * 1e9),
         "utilization": work / (sums["delay_cycles"] * accelerator.dim**2),
     }
 
@@ -246,8 +240,11 @@ def _of_inference(sums: Table[str, float], accelerator: Accelerator, workload: W
 def explained(evaluation: Evaluation, workload: Workload) -> Explanation:
     """Return the parts of a feasible evaluation; zeros between groups count as no work."""
     macs = [use.layer.macs for use in workload.layers]
-    area = evaluation.metrics["area_mm2"]
-    return explanation(accelerator_of(evaluation.design).hierarchy(), evaluation.layers, macs, area_mm2=area)
+    parts = gemmini_area.parts_mm2(SPACE.columns(SPACE.encode([evaluation.design])))
+    areas = {name: float(area[0]) for name, area in parts.items() if area[0] > 0}
+    hierarchy = accelerator_of(evaluation.design).hierarchy()
+    found = explanation(hierarchy, evaluation.layers, macs, area_mm2=sum(areas.values()))
+    return replace(found, area_parts_mm2=areas)
 
 
 def failure_of(fault: ArmillaryError) -> Failure:

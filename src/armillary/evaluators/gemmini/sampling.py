@@ -20,7 +20,7 @@ from armillary.mapping.walk import TEMPORAL
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
-_AT_ONCE = 5_000
+_AT_ONCE = 1_000
 _ROUNDS = 200
 
 

@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cores import available
 from armillary.hardware.dram import PACKED, DramCounters, DramTiming
-from armillary.hardware.rtl.gemmini.compiler import Program
+from armillary.hardware.rtl.gemmini.commands import Words
 from armillary.hardware.rtl.gemmini.generator import ELABORATED, MEMORIES, STRAPS
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.metrics import STALLS
@@ -80,6 +80,22 @@ class Simulated:
     dram: Bytes
 
 
+class Runs(Protocol):
+    """What a simulation needs of a program."""
+
+    @property
+    def words(self) -> Words:
+        """The commands, the end among them."""
+
+    @property
+    def address(self) -> int:
+        """Where they lie in DRAM."""
+
+    @property
+    def dram_bytes(self) -> int:
+        """What the program touches of it."""
+
+
 @dataclass(frozen=True)
 class Job:
     """A program for an accelerator.
@@ -99,7 +115,7 @@ class Job:
     """
 
     accelerator: Accelerator
-    program: Program
+    program: Runs
     dram: Bytes | None = None
     most_cycles: int = MOST_CYCLES
     wants_dram: bool = False

@@ -13,7 +13,6 @@ Sources: Genc et al., DAC 2021; the dissertation, Table 5.1.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cache
 from numbers import Integral
 from typing import Literal
 
@@ -22,14 +21,13 @@ from numpy.typing import NDArray
 
 from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import Compute, Hierarchy, Level, LoopRules
-from armillary.hardware.technology import compute_area_mm2, level_area_mm2
 from armillary.hardware.template import Template
+from armillary.hardware.templates import gemmini_area
 from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError, Design
 
 Dataflow = Literal["weight_stationary", "output_stationary"]
 TECHNOLOGY_NM = 45.0
-CLOCK_GHZ = 1.0
 MOST_ROWS = 1 << 17
 """Rows of a memory are fewer: a command numbers them in 18 bits, with a sign where they move."""
 _KIB = 1 << 10
@@ -156,6 +154,11 @@ class Accelerator:
         return self.accumulator_kib * _KIB // (4 * self.dim)
 
     @property
+    def clock_ghz(self) -> float:
+        """The clock of the hardware, as synthesis finds it before layout."""
+        return float(gemmini_area.clock_ghz(self.dim, self.dataflow)[0])
+
+    @property
     def stationary(self) -> str:
         """The tensor that an element of the array holds, W or O."""
         return _STATIONARY[self.dataflow]
@@ -172,7 +175,7 @@ class Accelerator:
         return Hierarchy(
             name="gemmini",
             technology_nm=TECHNOLOGY_NM,
-            clock_ghz=CLOCK_GHZ,
+            clock_ghz=self.clock_ghz,
             levels=(
                 Level(
                     name="DRAM",
@@ -247,29 +250,8 @@ def accelerator_of(design: Design) -> Accelerator:
 
 
 def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the areas of coded designs by the technology table, memories and multipliers alone, shape [designs]."""
-    columns = SPACE.columns(codes)
-    unit, scratchpad, accumulator, register = _unit_areas_mm2()
-    return np.asarray(
-        (unit + 4 * register) * columns["dim"].astype(float) ** 2
-        + scratchpad * columns["scratchpad_kib"]
-        + accumulator * columns["accumulator_kib"]
-    )
-
-
-@cache
-def _unit_areas_mm2() -> tuple[float, float, float, float]:
-    """Return the area of a multiplier, of a KiB of either memory, and of a byte of register."""
-    kinds = ("sram", "sram", "regfile")
-    levels = [Level(name=f"level{i}", kind=kind, capacity_words=_KIB) for i, kind in enumerate(kinds)]  # type: ignore[arg-type]
-    bare = Hierarchy(
-        name="units",
-        levels=(Level(name="DRAM", kind="dram"), *levels),
-        compute=Compute(bits=8),
-        technology_nm=TECHNOLOGY_NM,
-    )
-    scratchpad, accumulator, registers = (level_area_mm2(bare, level) for level in levels)
-    return compute_area_mm2(bare), scratchpad, accumulator, registers / _KIB
+    """Return the areas of coded designs by laws fitted to syntheses, shape [designs]."""
+    return gemmini_area.area_mm2(SPACE.columns(codes))
 
 
 def _baseline() -> Design:

@@ -112,7 +112,7 @@ def operator(node: NodeProto) -> str:
     return f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
 
 
-T = TypeVar("T", int, str, list[int])
+T = TypeVar("T", int, float, str, list[int])
 
 
 def option(node: NodeProto, name: str, default: T) -> T:
@@ -157,8 +157,12 @@ def fixed_shape(kind: TypeProto | None) -> Shape | None:
     return tuple(d.dim_value for d in dimensions) if all(d.HasField("dim_value") for d in dimensions) else None
 
 
-def read(path: Path) -> ModelProto:
+def read(path: Path, *, weights: bool = False) -> ModelProto:
     """Return the model of a file, its functions inlined and its large weights dropped.
+
+    Args:
+        path: the file.
+        weights: keep those that the file itself holds.
 
     Raises:
         ArmillaryError: if the file is missing, truncated or no ONNX model.
@@ -178,7 +182,7 @@ def read(path: Path) -> ModelProto:
             "export or download it again"
         )
     for tensor in model.graph.initializer:
-        if math.prod(tensor.dims) > _SHAPE_ELEMENTS:
+        if math.prod(tensor.dims) > _SHAPE_ELEMENTS and not weights:
             _drop_data(tensor)
     model = _inlined(model, path) if model.functions else model
     faults = list(dict.fromkeys(_faults(model.graph)))

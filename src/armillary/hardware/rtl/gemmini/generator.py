@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from armillary.atomic_file import replaced
+from armillary.hardware.rtl.gemmini.memories import table
 from armillary.hardware.templates.gemmini import Accelerator
 
 BLOCKS = Path(__file__).parent / "blocks"
@@ -36,6 +37,7 @@ STRAPS = ("burst_rows", "outstanding", "queue_depth", "scratchpad_banks", "accum
 """Inputs of the core that say how much of what it has is used."""
 MEMORIES = ("scratchpad_kib", "accumulator_kib", "scratchpad_rows", "accumulator_rows")
 """Sizes that change no cycle of a program that fits."""
+MEMORY_TABLE = "memories.csv"
 _ARRAY = "systolic_array.sv"
 
 
@@ -57,7 +59,7 @@ def sources(accelerator: Accelerator, *, model: bool = False) -> dict[str, str]:
 
 
 def generate(accelerator: Accelerator, folder: Path) -> list[Path]:
-    """Write the synthesizable modules of an accelerator into a folder, and return their paths.
+    """Write the synthesizable modules of an accelerator and the table of its memories, and return their paths.
 
     Raises:
         ArmillaryError: if one cannot be written.
@@ -67,6 +69,9 @@ def generate(accelerator: Accelerator, folder: Path) -> list[Path]:
         paths.append(folder / name)
         with replaced(paths[-1]) as unfinished:
             unfinished.write_text(_header(accelerator) + text if name == f"{TOP}.sv" else text)
+    paths.append(folder / MEMORY_TABLE)
+    with replaced(paths[-1]) as unfinished:
+        unfinished.write_text(table(accelerator))
     return paths
 
 

@@ -1,0 +1,188 @@
+"""Integer networks on simulated accelerators of the `gemmini` template, in one simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.cost_model.batch import MappingBatch
+from armillary.evaluators.gemmini.build import simulator
+from armillary.evaluators.gemmini.layers import BUDGET
+from armillary.evaluators.gemmini.sampling import fitting
+from armillary.evaluators.gemmini.simulation import MOST_CYCLES, UNITS, Event, Job, Simulated, simulate
+from armillary.hardware.mapping import LevelMapping, Loop, Mapping
+from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.rtl.gemmini.network import compile_network
+from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
+from armillary.mapping.search import NoLegalMappingError, search
+from armillary.workloads.layer import Layer
+from armillary.workloads.quantized.step import IntegerNetwork
+
+Tensor = NDArray[np.int8]
+_SCRATCHPAD, _ACCUMULATOR, _REGISTERS = 1, 2, 3
+_OUTSIDE = 2  # the levels outside the accumulator, counted from the innermost
+_CYCLES_OF_A_TILE = 128  # of work; its commands take about ninety
+_MORE_TILES, _STEPS = 16, 5  # how the limit grows until a mapping is found
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A network that has run.
+
+    Attributes:
+        result: of the simulation.
+        mappings: of every step, as text; empty where there is none.
+        cycles: of every step, from the end of the one before to its own.
+        tensors: that the hardware wrote, by name, and the input.
+    """
+
+    result: Simulated
+    mappings: tuple[str, ...]
+    cycles: tuple[int, ...]
+    tensors: dict[str, Tensor]
+
+
+def run_network(
+    accelerator: Accelerator,
+    network: IntegerNetwork,
+    inputs: Tensor,
+    *,
+    full: bool = False,
+    seed: int = 0,
+    most_cycles: int = MOST_CYCLES,
+    backpressure: int = 0,
+) -> Placed:
+    """Run a network in one simulation.
+
+    Args:
+        accelerator: on which.
+        network: in int8.
+        inputs: shape [N, C, H, W].
+        full: simulate every multiplier.
+        seed: of the search for mappings.
+        most_cycles: after which the run has failed.
+        backpressure: see `Job`.
+
+    Raises:
+        TooSmallError: if a memory is too small for a step; names it.
+        NoLegalMappingError: if no mapping of a layer was found.
+        SimulationError: if the simulation ends without a result.
+        BuildError: if the simulator cannot be built.
+        AccidentError: if a signal ended a tool.
+    """
+    program = compile_network(network, accelerator, partial(mapping_in_whole_rows, accelerator, seed=seed))
+    place = program.places[network.inputs.name]
+    dram = program.dram.copy()
+    dram[place.address : place.end] = place.packed(inputs)
+    job = Job(accelerator, program, dram, most_cycles, wants_dram=True, wants_events=True, backpressure=backpressure)
+    result = simulate(simulator(accelerator, full=full), job)
+    tensors = {name: at.unpacked(result.dram) for name, at in program.places.items()}
+    mappings = tuple(str(program.mappings.get(step.output.name, "")) for step in network.steps)
+    cycles = step_cycles(program.commands, result.events, result.cycles)
+    return Placed(replace(result, dram=result.dram[:0]), mappings, cycles, tensors)
+
+
+def step_cycles(commands: Sequence[tuple[int, int, int]], events: Sequence[Event], cycles: int) -> tuple[int, ...]:
+    """Return the cycles of every step, from the end of the one before to its own.
+
+    Args:
+        commands: of every step, those of the load, execute and store unit.
+        events: when commands ran.
+        cycles: of the program, which the last step ends with.
+    """
+    ends = np.zeros(len(commands), dtype=np.int64)
+    for number, unit in enumerate(UNITS):
+        finished = np.array([event.last for event in events if event.unit == unit], dtype=np.int64)
+        done = np.cumsum([own[number] for own in commands])
+        there = done > 0
+        ends[there] = np.maximum(ends[there], finished[done[there] - 1])
+    ends[-1] = cycles
+    return tuple(np.diff(ends, prepend=0).tolist())
+
+
+@lru_cache(maxsize=10_000)
+def mapping_in_whole_rows(accelerator: Accelerator, layer: Layer, *, seed: int = 0, budget: int = BUDGET) -> Mapping:
+    """Return a good mapping by the cost model whose blocks of channels and of outputs are rows of the array.
+
+    The cost model knows no commands. A tile of the accumulator takes one to execute it and others to move it, which
+    are hidden only behind as many cycles of work; so the search sees no mappings with more tiles than such work
+    allows, unless it finds none.
+
+    Args:
+        accelerator: onto which.
+        layer: with channels and outputs of a group that are multiples of the array.
+        seed: of the search.
+        budget: mappings that it evaluates.
+
+    Raises:
+        NoLegalMappingError: if none was found that fits.
+        TooSmallError: if none was found that still fits with whole rows.
+    """
+    most_tiles = max(1, layer.macs // accelerator.dim**2 // _CYCLES_OF_A_TILE)
+    limits = [(most_tiles * _MORE_TILES**step, twice) for step in range(_STEPS) for twice in (True, False)]
+    for number, (most, twice) in enumerate(limits, start=1):
+        fits = partial(_fitting, accelerator, layer, most, twice)
+        try:
+            found = search(accelerator.hierarchy(), layer, budget=budget, seed=seed, perfect=True, fits=fits).mapping
+            whole = in_whole_rows(found, accelerator)
+            compile_layer(layer, whole, accelerator)
+        except (NoLegalMappingError, TooSmallError):
+            if number == len(limits):
+                raise
+            continue
+        break
+    return whole
+
+
+def _fitting(
+    accelerator: Accelerator, layer: Layer, most_tiles: int, twice: bool, batch: MappingBatch
+) -> NDArray[np.bool_]:
+    """Return which mappings fit, `twice` beside the next tile, and have so few tiles of the accumulator, shape [n]."""
+    outside = batch.temporal.numpy()[_OUTSIDE:].astype(np.int64)
+    few: NDArray[np.bool_] = outside.prod(axis=(0, 1)) <= most_tiles
+    return fitting(accelerator, layer, batch, twice=twice) & few
+
+
+def in_whole_rows(mapping: Mapping, accelerator: Accelerator) -> Mapping:
+    """Return a mapping with whole rows of the array: what they lack comes from other loops, the innermost first."""
+    temporal = [{loop.dimension: loop.factor for loop in level.temporal} for level in mapping.levels]
+    spatial = [{loop.dimension: loop for loop in level.spatial} for level in mapping.levels]
+    _widen(temporal, _SCRATCHPAD, spatial[_SCRATCHPAD], "K", accelerator.dim)
+    if accelerator.stationary == "W":
+        _widen(temporal, _ACCUMULATOR, spatial[_ACCUMULATOR], "C", accelerator.dim)
+    else:
+        here = temporal[_REGISTERS].pop("C", 1)
+        lacking = accelerator.dim // gcd(here, accelerator.dim)
+        _take(temporal, "C", lacking)
+        temporal[_REGISTERS]["C"] = here * lacking
+    levels = [
+        LevelMapping(
+            level.keeps, tuple(Loop(d, factor) for d, factor in loops.items() if factor > 1), tuple(across.values())
+        )
+        for level, loops, across in zip(mapping.levels, temporal, spatial, strict=True)
+    ]
+    return Mapping(tuple(levels))
+
+
+def _widen(temporal: list[dict[str, int]], level: int, across: dict[str, Loop], d: str, dim: int) -> None:
+    """Unroll a dimension over all of the array, in place."""
+    here = across[d].factor if d in across else 1
+    kept = gcd(here, dim)
+    temporal[level][d] = temporal[level].get(d, 1) * (here // kept)
+    _take(temporal, d, dim // kept)
+    across[d] = Loop(d, dim, "X")
+
+
+def _take(temporal: list[dict[str, int]], d: str, factor: int) -> None:
+    """Divide the loops over a dimension by a factor between them, the innermost first, in place."""
+    for loops in reversed(temporal):
+        shared = gcd(loops.get(d, 1), factor)
+        if shared > 1:
+            loops[d] //= shared
+            factor //= shared
+    assert factor == 1, f"the bound of {d} is no multiple of the array"

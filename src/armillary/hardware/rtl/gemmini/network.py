@@ -1,0 +1,250 @@
+"""A whole integer network as one program: its steps one after another, each reading what others have written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl.gemmini.arithmetic import Conversion
+from armillary.hardware.rtl.gemmini.commands import (
+    EXECUTE,
+    HEADER,
+    LOAD,
+    STORE,
+    Integers,
+    Moves,
+    Scaled,
+    Window,
+    Words,
+    barrier,
+    end,
+)
+from armillary.hardware.rtl.gemmini.compiler import MOST_DRAM_BYTES, compile_layer
+from armillary.hardware.rtl.gemmini.layout import FETCHED, Padding, Placement, Program, Shape, program_bytes
+from armillary.hardware.rtl.gemmini.placement import Convolution, Place, padded
+from armillary.hardware.rtl.gemmini.pooling import Load, Store, added, pooled
+from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
+from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer
+from armillary.workloads.quantized.step import LOWEST, IntegerNetwork, Multiplier, Step, TensorInfo
+
+Bytes = NDArray[np.uint8]
+UNITS = (LOAD, EXECUTE, STORE)
+"""Opcodes of the commands that a unit carries out, in the order in which simulations count the units."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkProgram:
+    """A network's commands and what DRAM holds before they run.
+
+    Attributes:
+        words: the commands, the end among them.
+        address: where they lie in DRAM.
+        dram_bytes: that the program touches.
+        dram: its first bytes: weights, biases and what stands around pooled tensors; zeros for tensors.
+        places: of every tensor, by name.
+        mappings: of every step that is a convolution, by the name of its output.
+        commands: of every step, those of the load, execute and store unit.
+    """
+
+    words: Words
+    address: int
+    dram_bytes: int
+    dram: Bytes
+    places: dict[str, Place]
+    mappings: dict[str, Mapping]
+    commands: tuple[tuple[int, int, int], ...]
+
+
+def compile_network(
+    network: IntegerNetwork, accelerator: Accelerator, mapping_of: Callable[[Layer], Mapping]
+) -> NetworkProgram:
+    """Return the program of a network. Steps wait until all before is done and written.
+
+    Args:
+        network: in int8.
+        accelerator: that runs it.
+        mapping_of: returns how a layer with channels padded to whole rows is mapped; blocks of channels and of outputs
+            must be such rows.
+
+    Raises:
+        TooSmallError: if a memory is too small for a step, or DRAM for all of them; names it.
+        ArmillaryError: if a mapping has other blocks, or a scale is none that the hardware holds; names the step.
+    """
+    lowering = _Lowering(network, accelerator, mapping_of)
+    return lowering.program()
+
+
+class _Lowering:
+    """Gives every tensor a place of its own in DRAM, behind those before."""
+
+    def __init__(
+        self, network: IntegerNetwork, accelerator: Accelerator, mapping_of: Callable[[Layer], Mapping]
+    ) -> None:
+        self._network, self._accelerator, self._mapping_of = network, accelerator, mapping_of
+        self._end = 0
+        self._held: list[tuple[int, Bytes]] = []
+        self._places: dict[str, Place] = {}
+        self._mappings: dict[str, Mapping] = {}
+        row = np.zeros(accelerator.pitch, dtype=np.int8)
+        row[: accelerator.dim] = LOWEST
+        self._around = {"max_pool": self._hold(row.view(np.uint8)), "average_pool": self._hold(np.zeros_like(row))}
+
+    def program(self) -> NetworkProgram:
+        """Return the program."""
+        self._place(self._network.inputs)
+        parts, commands = [], []
+        for step in self._network.steps:
+            self._place(step.output)
+            words = self._words(step)
+            parts += [words, barrier()]
+            commands.append(_commands(words))
+        words = np.concatenate([*parts, end()])
+        address = self._end
+        dram_bytes = address + program_bytes(len(words))
+        if dram_bytes > MOST_DRAM_BYTES:
+            message = f"{self._network.name}: DRAM bytes overflow: {dram_bytes:,} needed, {MOST_DRAM_BYTES:,} there"
+            raise TooSmallError(message, "DRAM bytes", dram_bytes, MOST_DRAM_BYTES)
+        dram = np.zeros(address, dtype=np.uint8)
+        for first, held in self._held:
+            dram[first : first + len(held)] = held
+        return NetworkProgram(words, address, dram_bytes, dram, self._places, self._mappings, tuple(commands))
+
+    def _words(self, step: Step) -> Words:
+        try:
+            return self._convolution(step) if step.kind == "conv" else self._moved(step)
+        except TooSmallError:
+            raise
+        except ArmillaryError as fault:
+            raise ArmillaryError(f"{step.name}: {fault}") from fault
+
+    def _reserve(self, size: int) -> int:
+        """Return the address of so many bytes that nothing else uses."""
+        address = self._end
+        self._end = -(-(address + size) // FETCHED) * FETCHED
+        return address
+
+    def _hold(self, values: NDArray[np.generic]) -> int:
+        """Return the address of bytes that DRAM holds before the program runs."""
+        held = np.ascontiguousarray(values).view(np.uint8).reshape(-1)
+        address = self._reserve(len(held))
+        self._held.append((address, held))
+        return address
+
+    def _place(self, tensor: TensorInfo) -> None:
+        place = Place(tensor, 0, self._accelerator.dim, self._accelerator.pitch)
+        self._places[tensor.name] = Place(tensor, self._reserve(place.end), place.dim, place.pitch)
+
+    def _convolution(self, step: Step) -> Words:
+        run = padded(step, self._accelerator.dim)
+        mapping = self._mapping_of(run.layer)
+        self._mappings[step.output.name] = mapping
+        program = compile_layer(
+            run.layer,
+            mapping,
+            self._accelerator,
+            padding=_padding(step, run.layer),
+            conversion=_conversion(step),
+            placement=self._placement(step, run),
+        )
+        packed = packed_weights(program, run)
+        self._held.append((program.weights.address, packed))
+        self._reserve(program.address - self._end)
+        return program.words[:-1]  # the end of all is still to come
+
+    def _placement(self, step: Step, run: Convolution) -> Placement:
+        """Return where a convolution's tensors lie; its weights and unfinished sums come behind all others."""
+        accelerator, layer = self._accelerator, run.layer
+        bias = np.zeros((layer.K // accelerator.dim, accelerator.pitch), dtype=np.int32)
+        bias[:, : accelerator.dim] = run.bias.reshape(-1, accelerator.dim)
+        padding = _padding(step, layer)
+        height = layer.input_height - padding.top - padding.bottom
+        width = layer.input_width - padding.left - padding.right
+        output = _shape(self._places[step.output.name], layer.groups, layer.P, layer.Q)
+        added = scaled = None
+        if step.residual is not None:
+            added = _shape(self._places[step.residual.name], layer.groups, layer.P, layer.Q)
+            scaled = _scaled(step.residual_multiplier)
+        return Placement(
+            inputs=_shape(self._places[step.inputs.name], layer.groups, height, width),
+            outputs=output,
+            bias=self._hold(bias),
+            added=added,
+            scaled=scaled,
+            address=self._end,
+        )
+
+    def _moved(self, step: Step) -> Words:
+        """Return the commands of a step without the array."""
+        source, output = self._places[step.inputs.name], self._places[step.output.name]
+        rows = self._accelerator.accumulator_rows
+        moves: Iterable[Load | Store]
+        if step.kind == "add":
+            assert step.residual is not None
+            moves = added(step, source, self._places[step.residual.name], output, rows)
+        else:
+            moves = pooled(step, source, output, self._around[step.kind], rows)
+        conversion = _conversion(step)
+        return np.concatenate([_encoded(move, conversion) for move in moves])
+
+
+def _padding(step: Step, layer: Layer) -> Padding:
+    """Return the zeros around the input that the outputs reach."""
+    _, _, height, width = step.inputs.shape
+    top, left, _, _ = step.window.pads
+    bottom, right = layer.input_height - height - top, layer.input_width - width - left
+    return Padding(top, left, max(0, bottom), max(0, right))
+
+
+def _shape(place: Place, groups: int, height: int, width: int) -> Shape:
+    """Return a tensor as the compiler counts it: groups, blocks of a group, batch, height, width."""
+    blocks = place.blocks // groups
+    apart = (blocks * place.pitch, place.pitch, *place.strides)
+    return Shape(place.address, (groups, blocks, place.tensor.shape[0], height, width), place.pitch, apart)
+
+
+def _scaled(multiplier: Multiplier) -> Scaled:
+    return Scaled(multiplier.mantissa, multiplier.exponent)
+
+
+def _conversion(step: Step) -> Conversion:
+    return Conversion(step.scale, floating=True, low=step.low, high=step.high)
+
+
+def _encoded(move: Load | Store, conversion: Conversion) -> Words:
+    """Return the words of one load or store."""
+    nothing = _one(0), _one(0)
+    held = _one(move.held[0]), _one(move.held[1])
+    moves = Moves(move.loops, move.run, _one(move.row), _one(move.address), [nothing, nothing, held])
+    if isinstance(move, Load):
+        scaled = _scaled(move.multiplier)
+        return moves.loads(to_accumulator=True, scaled=scaled, adds=move.adds, repeats=move.repeats).reshape(-1)
+    return moves.stores(conversion, Window((1 << move.window) - 1, move.totals)).reshape(-1)
+
+
+def _one(value: int) -> Integers:
+    return np.array([value], dtype=np.int64)
+
+
+def packed_weights(program: Program, run: Convolution) -> Bytes:
+    """Return weights as a program reads them: rows of one channel's weights for a block of outputs."""
+    groups, blocks, r, s, c = program.weights.counts
+    rows = run.weights.reshape(groups, blocks, program.output_block, c, r, s).transpose(0, 1, 4, 5, 3, 2)
+    wide = np.zeros((*rows.shape[:-1], program.weights.row_bytes), dtype=np.int8)
+    wide[..., : program.output_block] = rows
+    assert wide.size == program.weights.row_bytes * prod(program.weights.counts)
+    return wide.view(np.uint8).reshape(-1)
+
+
+def _commands(words: Words) -> tuple[int, int, int]:
+    """Return how many commands of each unit a stream has."""
+    counts, at, heads = dict.fromkeys(UNITS, 0), 0, words.tolist()
+    while at < len(heads):
+        counts[heads[at] & 0xF] += 1
+        at += HEADER + 2 * (heads[at] >> 4 & 0xF)
+    return counts[LOAD], counts[EXECUTE], counts[STORE]
