@@ -123,6 +123,15 @@ def test_the_hardware_tells_of_memories_of_65536_rows():
     assert simulate(simulator(large), job(large)).elaborated["scratchpad_rows"] == 65536
 
 
+def test_a_scratchpad_of_a_mebibyte_runs_and_none_is_larger():
+    large = Accelerator(dim=16, scratchpad_kib=1024)
+    text = "L3[WIO] N1 - L2[WI] N1 K16X - L1[O] C16X - L0[W] P32"
+    program = compile_layer(LAYER, Mapping.parse(text), large)
+    assert simulate(simulator(large), Job(large, program)).elaborated["scratchpad_rows"] == 65536
+    with pytest.raises(ArmillaryError, match="scratchpad_kib=1025 is not allowed; it must be 1 to 1024"):
+        replace(large, scratchpad_kib=1025)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("queue_depth", 9), ("outstanding", 33), ("scratchpad_banks", 16), ("accumulator_kib", 512), ("bus_bytes", 2)],
