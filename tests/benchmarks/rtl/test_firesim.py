@@ -1,7 +1,9 @@
 import csv
+import threading
 
 import pytest
 
+from armillary.benchmarks import parts
 from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.rtl import firesim
 from armillary.hardware.mapping import Mapping
@@ -204,6 +206,18 @@ def test_the_longest_rows_run_first_and_rows_stay_in_order(tmp_path, monkeypatch
     assert ran == [9, 9, 5, 5, 3, 3]
     with (tmp_path / "out" / "table.csv").open() as file:
         assert [float(row["rtl"]) for row in csv.DictReader(file)] == [3, 9, 5]
+
+
+def test_code_is_read_before_rows_run_side_by_side(tmp_path, monkeypatch):
+    """Python 3.11 cannot parse in several threads at once."""
+    written(tmp_path / "rows.csv", [fields()] * 4)
+    parsed, parse = [], parts.ast.parse
+    parts.code_digest.cache_clear()
+    parts._module.cache_clear()
+    monkeypatch.setattr(parts.ast, "parse", lambda text: parsed.append(threading.current_thread()) or parse(text))
+    monkeypatch.setattr(firesim, "_rtl_cycles", lambda *_: 1e4)
+    firesim.run(options(tmp_path, tmp_path / "out"))
+    assert set(parsed) == {threading.main_thread()}
 
 
 def test_the_rtl_runs_as_gemmini_did_and_as_it_is_shipped(tmp_path):

@@ -251,15 +251,15 @@ def as_executed(row: Row) -> LoopMapping:
 
 def _measured(rows: Sequence[Row], options: BenchOptions) -> list[dict[str, Any]]:
     """Return what every model says of every row, kept in a part each; the longest rows run first."""
-    found: dict[Row, dict[str, Any]] = {}
-    longest_first = sorted(rows, key=lambda row: -row.cycles)
-    options.on_progress("rows", 0, len(rows))
+    parts = {row: _part(row, options) for row in rows}
+    waiting = sorted((row for row, part in parts.items() if not part.path.exists()), key=lambda row: -row.cycles)
+    kept = len(rows) - len(waiting)
+    options.on_progress("rows", kept, len(rows))
     with side_by_side(available()) as threads:
-        parts = threads.map(lambda row: _part(row, options).measured(partial(_part_of, row)), longest_first)
-        for done, (row, part) in enumerate(zip(longest_first, parts, strict=True), start=1):
-            found[row] = part
+        run = threads.map(lambda row: parts[row].measured(partial(_part_of, row)), waiting)
+        for done, _ in enumerate(run, start=kept + 1):
             options.on_progress("rows", done, len(rows))
-    return [found[row] for row in rows]
+    return [part.measured(partial(_part_of, row)) for row, part in parts.items()]
 
 
 def _part(row: Row, options: BenchOptions) -> Part:
