@@ -1,12 +1,17 @@
 import csv
 import threading
 
+import numpy as np
 import pytest
 
 from armillary.benchmarks import parts
 from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.rtl import firesim
+from armillary.evaluators.gemmini.build import simulator
+from armillary.evaluators.gemmini.simulation import Job, simulate
+from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
 from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization, compile_layer
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -105,8 +110,8 @@ def test_tiles_of_a_convolution_stay_narrow():
     assert str(found) == text
 
 
-def test_tensors_lie_as_nhwc_and_rsck_where_rows_of_the_array_allow_it():
-    mapping = Mapping.parse(TEXT)
+def test_tensors_lie_as_nhwc_and_rsck():
+    mapping = Mapping.parse(TEXT.replace("S3", "S2"))
     accelerator = firesim.accelerator_for(4)
     layer = Layer("conv", "conv", K=16, C=8, P=8, Q=6, R=3, S=2, stride_h=2)
     placed = firesim.placement_of(layer, mapping, accelerator)
@@ -116,9 +121,23 @@ def test_tensors_lie_as_nhwc_and_rsck_where_rows_of_the_array_allow_it():
     assert placed.inputs.end == 17 * 7 * 8
     assert placed.inputs.end <= placed.weights.address < placed.weights.end <= placed.outputs.address
     assert placed.outputs.end <= placed.address
-    narrow = Layer("conv", "conv", K=16, C=6, P=8, Q=6, R=3, S=2)
-    assert firesim.placement_of(narrow, mapping, accelerator) is None
-    assert firesim.placement_of(layer, Mapping.parse(TEXT.replace("K4X", "K2X")), accelerator) is None
+
+
+def test_rows_that_do_not_fill_the_array_have_gaps():
+    layer = Layer("conv", "conv", K=16, C=6, P=8, Q=6, R=3, S=2)
+    text = "L3[WIO] K8 - L2[WI] N1 K2X - L1[O] Q6 R3 S2 C2 C3X - L0[W] P8"
+    accelerator = firesim.accelerator_for(4)
+    placed = firesim.placement_of(layer, Mapping.parse(text), accelerator)
+    assert placed.inputs.counts == (1, 2, 1, 10, 7)
+    assert placed.inputs.strides == (10 * 7 * 8, 4, 10 * 7 * 8, 8, 10 * 8)
+    assert placed.weights.counts == (1, 8, 3, 2, 6)
+    assert placed.weights.strides[1:] == (4, 2 * 6 * 32, 6 * 32, 32)
+    assert placed.outputs.strides[1:] == (4, 8 * 6 * 32, 32, 8 * 32)
+    program = compile_layer(layer, Mapping.parse(text), accelerator, placement=placed, reload=True)
+    inputs, weights = random_tensors(layer, Padding(), np.random.default_rng(0))
+    job = Job(accelerator, program, into_dram(program, inputs, weights), wants_dram=True, dram_model=firesim.Soc())
+    found = from_dram(program, simulate(simulator(accelerator), job).dram, layer.K)
+    np.testing.assert_array_equal(found, convolved(layer, inputs, weights, Padding(), Requantization()))
 
 
 @pytest.mark.parametrize(

@@ -188,25 +188,30 @@ def accelerator_for(dim: int) -> Accelerator:
     )
 
 
-def placement_of(layer: Layer, mapping: LoopMapping, accelerator: Accelerator) -> Placement | None:
+def placement_of(layer: Layer, mapping: LoopMapping, accelerator: Accelerator) -> Placement:
     """Return where Gemmini's software puts a layer's tensors: inputs and outputs as NHWC, weights as RSCK.
 
-    P runs along an image's rows, as in the artifact. None where a row of the array is no whole part of a pixel or a
-    filter tap; then tensors lie in blocks, the compiler's way.
+    P runs along an image's rows, as in the artifact. Our hardware moves rows of the array's width; where a mapping uses
+    fewer columns or rows of it, the rest of each row is a gap.
     """
-    dim = accelerator.dim
-    across = [level.unrolled("X") for level in mapping.levels[1:3]]
-    if across != [dim, dim] or accelerator.pitch != dim or layer.C % dim or layer.K % dim:
-        return None
-    wide, tall, c, k = layer.input_height, layer.input_width, layer.C, layer.K
-    image = wide * tall * c
-    inputs = Shape(0, (1, c // dim, layer.N, wide, tall), dim, (layer.N * image, dim, image, c, wide * c))
-    taps = (layer.R * layer.S * c * k, dim, layer.S * c * k, c * k, k)
-    weights = Shape(_aligned(inputs.end), (1, k // dim, layer.R, layer.S, c), dim, taps)
-    image = layer.P * layer.Q * k
-    pixels = (layer.N * image, dim, image, k, layer.P * k)
-    outputs = Shape(_aligned(weights.end), (1, k // dim, layer.N, layer.P, layer.Q), dim, pixels)
+    row = accelerator.pitch
+    kx, cx = (level.unrolled("X") for level in mapping.levels[1:3])
+    r, s, c, k = (prod(loop.factor for loop in mapping.over(d)) for d in "RSCK")
+    wide, tall, blocks = layer.input_height, layer.input_width, -(-layer.C // cx)
+    inputs = Shape(0, (1, blocks, layer.N, wide, tall), row, _pixels(layer.N, wide, tall, blocks, row))
+    tap = k // kx * row
+    taps = (r * s * c * tap, row, s * c * tap, c * tap, tap)
+    weights = Shape(_aligned(inputs.end), (1, k // kx, r, s, c), row, taps)
+    wide, tall, blocks = layer.P, layer.Q, -(-layer.K // kx)
+    pixels = _pixels(layer.N, wide, tall, blocks, row)
+    outputs = Shape(_aligned(weights.end), (1, blocks, layer.N, wide, tall), row, pixels)
     return Placement(inputs=inputs, weights=weights, outputs=outputs, address=_aligned(outputs.end))
+
+
+def _pixels(images: int, wide: int, tall: int, blocks: int, row: int) -> tuple[int, ...]:
+    """Return the bytes from one group, block, image, pixel and line of pixels to the next."""
+    pixel = blocks * row
+    return images * tall * wide * pixel, row, tall * wide * pixel, pixel, wide * pixel
 
 
 def _aligned(address: int) -> int:
