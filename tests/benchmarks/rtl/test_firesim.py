@@ -1,10 +1,17 @@
 import csv
+import threading
 
+import numpy as np
 import pytest
 
+from armillary.benchmarks import parts
 from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.rtl import firesim
+from armillary.evaluators.gemmini.build import simulator
+from armillary.evaluators.gemmini.simulation import Job, simulate
+from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
 from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization, compile_layer
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -103,8 +110,8 @@ def test_tiles_of_a_convolution_stay_narrow():
     assert str(found) == text
 
 
-def test_tensors_lie_as_nhwc_and_rsck_where_rows_of_the_array_allow_it():
-    mapping = Mapping.parse(TEXT)
+def test_tensors_lie_as_nhwc_and_rsck():
+    mapping = Mapping.parse(TEXT.replace("S3", "S2"))
     accelerator = firesim.accelerator_for(4)
     layer = Layer("conv", "conv", K=16, C=8, P=8, Q=6, R=3, S=2, stride_h=2)
     placed = firesim.placement_of(layer, mapping, accelerator)
@@ -114,9 +121,23 @@ def test_tensors_lie_as_nhwc_and_rsck_where_rows_of_the_array_allow_it():
     assert placed.inputs.end == 17 * 7 * 8
     assert placed.inputs.end <= placed.weights.address < placed.weights.end <= placed.outputs.address
     assert placed.outputs.end <= placed.address
-    narrow = Layer("conv", "conv", K=16, C=6, P=8, Q=6, R=3, S=2)
-    assert firesim.placement_of(narrow, mapping, accelerator) is None
-    assert firesim.placement_of(layer, Mapping.parse(TEXT.replace("K4X", "K2X")), accelerator) is None
+
+
+def test_rows_that_do_not_fill_the_array_have_gaps():
+    layer = Layer("conv", "conv", K=16, C=6, P=8, Q=6, R=3, S=2)
+    text = "L3[WIO] K8 - L2[WI] N1 K2X - L1[O] Q6 R3 S2 C2 C3X - L0[W] P8"
+    accelerator = firesim.accelerator_for(4)
+    placed = firesim.placement_of(layer, Mapping.parse(text), accelerator)
+    assert placed.inputs.counts == (1, 2, 1, 10, 7)
+    assert placed.inputs.strides == (10 * 7 * 8, 4, 10 * 7 * 8, 8, 10 * 8)
+    assert placed.weights.counts == (1, 8, 3, 2, 6)
+    assert placed.weights.strides[1:] == (4, 2 * 6 * 32, 6 * 32, 32)
+    assert placed.outputs.strides[1:] == (4, 8 * 6 * 32, 32, 8 * 32)
+    program = compile_layer(layer, Mapping.parse(text), accelerator, placement=placed, reload=True)
+    inputs, weights = random_tensors(layer, Padding(), np.random.default_rng(0))
+    job = Job(accelerator, program, into_dram(program, inputs, weights), wants_dram=True, dram_model=firesim.Soc())
+    found = from_dram(program, simulate(simulator(accelerator), job).dram, layer.K)
+    np.testing.assert_array_equal(found, convolved(layer, inputs, weights, Padding(), Requantization()))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +166,7 @@ def test_without_rows_the_option_is_named(tmp_path):
 
 
 def entry(**values):
-    known = {"firesim": 100.0, "rtl": 100.0, "soc": 100.0, "cost_model": 100.0, "timeloop": 80.0}
+    known = {"firesim": 100.0, "rtl": 100.0, "rtl_shipped": 100.0, "soc": 100.0, "cost_model": 100.0, "timeloop": 80.0}
     return {"file": "a", "kind": "1x1", "layer": "l", "hardware": "h", "refused": ""} | known | values
 
 
@@ -182,17 +203,63 @@ def test_the_bench_compares_all_models_and_resumes(tmp_path, monkeypatch):
     rows = [fields(), fields(K=32, mapping=TEXT.replace("K4 Q2", "K8 Q2"), cycles=20_000.0)]
     written(tmp_path / "rows.csv", rows)
     first = firesim.run(options(tmp_path, tmp_path / "out"))
-    assert [row["rows"] for row in first.rows] == [2] * 8
+    assert [row["rows"] for row in first.rows] == [2] * 10
     assert (tmp_path / "out" / "figure.html").exists()
     with (tmp_path / "out" / "table.csv").open() as file:
         table = list(csv.DictReader(file))
     work = [16 * 8 * 64 * 9 / 16, 32 * 8 * 64 * 9 / 16]
     for row, least in zip(table, work, strict=True):
-        for model in ("rtl", "soc", "cost_model"):
+        for model in ("rtl", "rtl_shipped", "soc", "cost_model"):
             assert least <= float(row[model]) < 3 * least, model
         assert row["refused"] == ""
     monkeypatch.setattr(firesim, "_part_of", lambda *_: pytest.fail("ran again"))
     assert firesim.run(options(tmp_path, tmp_path / "out")).rows == first.rows
+
+
+def test_the_longest_rows_run_first_and_rows_stay_in_order(tmp_path, monkeypatch):
+    written(tmp_path / "rows.csv", [fields(cycles=cycles) for cycles in (3.0, 9.0, 5.0)])
+    ran = []
+    monkeypatch.setenv("ARMILLARY_CORES", "1")
+    monkeypatch.setattr(firesim, "_rtl_cycles", lambda row, kind: ran.append(row.cycles) or row.cycles)
+    firesim.run(options(tmp_path, tmp_path / "out"))
+    assert ran == [9, 9, 5, 5, 3, 3]
+    with (tmp_path / "out" / "table.csv").open() as file:
+        assert [float(row["rtl"]) for row in csv.DictReader(file)] == [3, 9, 5]
+
+
+def test_code_is_read_before_rows_run_side_by_side(tmp_path, monkeypatch):
+    """Python 3.11 cannot parse in several threads at once."""
+    written(tmp_path / "rows.csv", [fields()] * 4)
+    parsed, parse = [], parts.ast.parse
+    parts.code_digest.cache_clear()
+    parts._module.cache_clear()
+    monkeypatch.setattr(parts.ast, "parse", lambda text: parsed.append(threading.current_thread()) or parse(text))
+    monkeypatch.setattr(firesim, "_rtl_cycles", lambda *_: 1e4)
+    firesim.run(options(tmp_path, tmp_path / "out"))
+    assert set(parsed) == {threading.main_thread()}
+
+
+def test_the_rtl_runs_as_gemmini_did_and_as_it_is_shipped(tmp_path):
+    (row,) = firesim.read_rows(written(tmp_path / "rows.csv", [fields()]))
+    gemmini, shipped = (firesim._job(row, kind) for kind in firesim.RTL)
+    assert (shipped.dram_model, shipped.least_run) == (None, 0)
+    assert (gemmini.dram_model, gemmini.least_run) == (firesim.Soc(), 4)
+    assert gemmini.accelerator.dram_latency == 20
+    # K is outside Q: the weights of each tile of K serve two of Q, and are loaded twice by Gemmini
+    assert gemmini.program.tiles == shipped.program.tiles == 8
+    assert len(gemmini.program.words) > len(shipped.program.words)
+    assert firesim._job(firesim.replace(row, dim=16), "rtl").least_run == 8
+
+
+def test_the_reason_for_no_result_names_the_row(tmp_path, monkeypatch):
+    (row,) = firesim.read_rows(written(tmp_path / "rows.csv", [fields()]))
+
+    def broken(*_):
+        raise firesim.SimulationError("not done")
+
+    monkeypatch.setattr(firesim, "simulate", broken)
+    with pytest.raises(ArmillaryError, match="row 0 of rows: not done"):
+        firesim._rtl_cycles(row, "rtl")
 
 
 def test_what_the_rtl_refuses_is_told(tmp_path):
@@ -203,7 +270,8 @@ def test_what_the_rtl_refuses_is_told(tmp_path):
     written(tmp_path / "firesim" / "rows.csv", rows)
     found = firesim.run(options(tmp_path, tmp_path / "out"))
     by_model = {row["model"]: row["rows"] for row in found.rows if row["layers"] == "all"}
-    assert by_model == {"our RTL": 0, "our model of the SoC": 1, "our cost model": 1, "Timeloop": 1}
+    rtl = {"our RTL, as Gemmini runs": 0, "our RTL, as shipped": 0}
+    assert by_model == rtl | {"our model of the SoC": 1, "our cost model": 1, "Timeloop": 1}
     assert any("refused: rows row 0" in note and "scratchpad rows" in note for note in found.notes)
     assert not found.ok
 
@@ -211,7 +279,7 @@ def test_what_the_rtl_refuses_is_told(tmp_path):
 def test_several_files_are_summed_up_together_as_well(tmp_path, monkeypatch):
     for name in ("a", "b"):
         written(tmp_path / f"{name}.csv", [fields()])
-    monkeypatch.setattr(firesim, "_rtl_cycles", lambda rows: [1e4] * len(rows))
+    monkeypatch.setattr(firesim, "_rtl_cycles", lambda *_: 1e4)
     found = firesim.run(options(tmp_path, tmp_path / "out"))
     counts = {row["file"]: row["rows"] for row in found.rows if row["layers"] == "all"}
     assert counts == {"a": 1, "b": 1, "all files": 2}

@@ -13,7 +13,7 @@ from armillary.hardware.dram import PRESETS
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import Padding, compile_layer
 from armillary.hardware.templates.gemmini import TEMPLATE, Accelerator
-from armillary.types import AccidentError, Candidate, Fidelity
+from armillary.types import AccidentError, ArmillaryError, Candidate, Fidelity
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
 SMALL = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4)
@@ -123,6 +123,15 @@ def test_the_hardware_tells_of_memories_of_65536_rows():
     assert simulate(simulator(large), job(large)).elaborated["scratchpad_rows"] == 65536
 
 
+def test_a_scratchpad_of_a_mebibyte_runs_and_none_is_larger():
+    large = Accelerator(dim=16, scratchpad_kib=1024)
+    text = "L3[WIO] N1 - L2[WI] N1 K16X - L1[O] C16X - L0[W] P32"
+    program = compile_layer(LAYER, Mapping.parse(text), large)
+    assert simulate(simulator(large), Job(large, program)).elaborated["scratchpad_rows"] == 65536
+    with pytest.raises(ArmillaryError, match="scratchpad_kib=1025 is not allowed; it must be 1 to 1024"):
+        replace(large, scratchpad_kib=1025)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("queue_depth", 9), ("outstanding", 33), ("scratchpad_banks", 16), ("accumulator_kib", 512), ("bus_bytes", 2)],
@@ -147,6 +156,56 @@ def test_the_same_job_gives_the_same_answer():
     first, second = (simulate(simulator(SMALL), job(wants_dram=True)) for _ in range(2))
     assert (first.cycles, first.stalls) == (second.cycles, second.stalls)
     np.testing.assert_array_equal(first.dram, second.dram)
+
+
+RUNS = Layer("runs", "conv", K=16, C=16, P=2, Q=16)
+OUTPUTS = replace(SMALL, dataflow="output_stationary")
+
+
+def run_cycles(layer, mapping, least_run, accelerator=SMALL, full=False):
+    program = compile_layer(layer, Mapping.parse(mapping), accelerator)
+    return simulate(simulator(accelerator, full=full), Job(accelerator, program, least_run=least_run))
+
+
+@pytest.mark.parametrize(
+    ("layer", "inner", "runs"),
+    [
+        (RUNS, "L1[O] K4 C4 C4X - L0[W] Q16 P2", 4 * 4 * 16),  # two pixels each
+        (RUNS, "L1[O] K4 C4 C4X - L0[W] P2 Q16", 4 * 4 * 2 * 4),  # sixteen, no more than four in a run
+        (Layer("odd", "conv", K=16, C=16, P=6, Q=8), "L1[O] K4 C4 C4X - L0[W] Q8 P6", 4 * 4 * 8 * 2),  # four and two
+        (RUNS, "L1[O] P2 Q16 K4 C4 C4X - L0[W] N1", 4 * 4 * 32),  # weights for one pixel
+    ],
+)
+def test_a_run_of_pixels_takes_its_least_time(layer, inner, runs):
+    mapping = f"L3[WIO] N1 - L2[WI] N1 K4X - {inner}"
+    short, middle, long = (run_cycles(layer, mapping, least) for least in (9, 40, 127))
+    assert short.busy == long.busy == layer.macs // 16
+    assert short.cycles > (runs - 1) * 9
+    assert (middle.cycles - short.cycles, long.cycles - middle.cycles) == ((runs - 1) * 31, (runs - 1) * 87)
+
+
+def test_a_least_time_that_all_runs_take_changes_nothing():
+    mapping = "L3[WIO] K2 - L2[WI] N1 K4X - L1[O] K2 C4 C4X - L0[W] P32"
+    free, held, longer = (run_cycles(LAYER, mapping, cycles) for cycles in (0, 4, 5))
+    assert (free.cycles, free.stalls) == (held.cycles, held.stalls)
+    assert longer.cycles > free.cycles
+
+
+def test_both_builds_take_the_least_time():
+    mapping = "L3[WIO] K2 - L2[WI] N1 K4X - L1[O] K2 C4 C4X - L0[W] Q16 P2"
+    fast, full = (run_cycles(RUNS, mapping, 7, full=full) for full in (False, True))
+    assert (fast.cycles, fast.stalls) == (full.cycles, full.stalls)
+
+
+def test_the_output_stationary_array_has_no_runs():
+    mapping = "L3[WIO] K2 - L2[WI] N1 K4X - L1[O] K2 Q4 P2 Q4X - L0[O] C16"
+    assert run_cycles(RUNS, mapping, 0, OUTPUTS).cycles == run_cycles(RUNS, mapping, 127, OUTPUTS).cycles
+
+
+@pytest.mark.parametrize("value", [-1, 128])
+def test_a_least_time_that_the_strap_does_not_hold_is_refused(value):
+    with pytest.raises(ArmillaryError, match=f"least_run={value} is not allowed; it must be 0 to 127"):
+        job(least_run=value)
 
 
 @pytest.mark.parametrize("name", PRESETS)

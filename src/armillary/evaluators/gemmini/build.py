@@ -12,7 +12,7 @@ from armillary.tools.verilator import Simulator, Trace, Unknown, build
 from armillary.user_cache import cache_folder
 
 HARNESS = Path(__file__).parent / "harness.cpp"
-DRAM = HARNESS.with_name("dram.hpp")
+MEMORIES_OF_HARNESS = tuple(HARNESS.with_name(name) for name in ("dram.hpp", "soc.hpp"))
 _SHARED = (
     "scratchpad_kib", "accumulator_kib", "scratchpad_banks", "accumulator_banks", "outstanding", "queue_depth",
 )  # fmt: skip
@@ -41,7 +41,7 @@ def simulator(accelerator: Accelerator, *, full: bool = False, trace: Trace = ""
     made_of = Simulator(
         sources=sources(largest, model=not full),
         top=CORE,
-        harness=DRAM.read_text() + HARNESS.read_text(),
+        harness=harness(),
         parameters={**{name.upper(): getattr(largest, name) for name in PARAMETERS if name != "burst_rows"}, **psum},
         defines=defines if full else {**defines, f"MODEL_{accelerator.dataflow.upper()}": 1},
         trace=trace,
@@ -49,6 +49,11 @@ def simulator(accelerator: Accelerator, *, full: bool = False, trace: Trace = ""
         unknown=unknown,
     )
     return build(made_of, cache=cache_folder("rtl"), compilers=available())
+
+
+def harness() -> str:
+    """Return what runs the simulated accelerator: the memories that it plays, and the program around."""
+    return "".join(path.read_text() for path in (*MEMORIES_OF_HARNESS, HARNESS))
 
 
 def with_largest(accelerator: Accelerator) -> Accelerator:

@@ -1,7 +1,7 @@
 // Runs jobs on the simulated accelerator: plays the DRAM behind the port, counts cycles by what the array waits for.
 //
-// A job file holds 64-bit integers, those of `Job` in their order and of `DramParameters`; then the commands' words and
-// the DRAM's first bytes. dram.hpp stands before this file.
+// A job file holds 64-bit integers, those of `Job` in their order and of `DramParameters` or `SocParameters`, which begin
+// with their kind; then the commands' words and the DRAM's first bytes. dram.hpp and soc.hpp stand before this file.
 // Arguments are job files, and Verilator's own options, which begin with +.
 // JOB.out holds status, counters, the elaborated parameters, the DRAM's counters, the number of events, events, DRAM.
 #include <cstdint>
@@ -105,7 +105,8 @@ enum Counter { kCycles, kIssued, kDram, kBank, kAccumulator, kDependency, kComma
 struct Burst {
   uint32_t address;  // of the next beat
   int beats;         // still to come
-  int64_t due;       // of the DRAM of a fixed latency
+  int64_t due;       // when the next beat may move, in 1/1024 cycles, but where the timed DRAM says so
+  int64_t pace;      // from that to the one after, likewise
   uint64_t tag;      // of the timed one
   uint32_t done;     // bytes that have gone
 };
@@ -115,7 +116,7 @@ struct Job {
   int64_t program_address;  // of the first one in DRAM
   int64_t dram_bytes;
   int64_t given;  // bytes of DRAM that the file holds
-  int64_t burst_rows, outstanding, queue_depth, scratchpad_banks, accumulator_banks;  // straps
+  int64_t burst_rows, outstanding, queue_depth, scratchpad_banks, accumulator_banks, least_run;  // straps
   int64_t latency;       // cycles, of a read's first beat and of a write's answer
   int64_t bandwidth;     // 1/1024 bytes per cycle
   int64_t backpressure;  // 0: none; else a seed: every channel is held up at random, and reads of both ids mix
@@ -182,11 +183,13 @@ struct Simulation {
 
   enum Status { kDone, kTooLong, kOutside, kFault };
 
-  Status run(const Job& job, Dram* timed, std::vector<uint8_t>& dram, int64_t* counters, std::vector<int64_t>& events) {
+  // Plays the timed DRAM or the system's memory, if given, else a fixed latency and bandwidth.
+  Status run(const Job& job, Dram* timed, Soc* soc, std::vector<uint8_t>& dram, int64_t* counters, std::vector<int64_t>& events) {
     const int beat = BUS_BYTES;
     std::deque<Burst> asked[2], written, answers;
     const int64_t cost = int64_t{beat} << 10, most = 2 * cost;
-    int64_t credit = 0;
+    const bool fixed = !timed && !soc;
+    int64_t credit = 0;  // of the fixed bandwidth, for reads and writes together
     bool writes_turn = false;
     int turn = 0;  // id of the read that is under way; reads of both ids go beat by beat if they mix
     Coin coin{uint64_t(job.backpressure)};
@@ -198,6 +201,7 @@ struct Simulation {
     top.queue_depth = job.queue_depth;
     top.scratchpad_banks = job.scratchpad_banks;
     top.accumulator_banks = job.accumulator_banks;
+    top.least_run = job.least_run;
     top.arready = top.rvalid = top.awready = top.wready = top.bvalid = 0;
     top.rresp = top.bresp = top.bid = 0;
     top.eval();
@@ -206,39 +210,50 @@ struct Simulation {
     int64_t now = 0;
     uint64_t tag = 0;
     bool reading = false;  // a beat has been offered and not taken
+    // Whether a read's next beat may be offered, and whether a write's next beat may be taken.
+    auto may_read = [&](const Burst& burst) {
+      return timed ? timed->arrived(burst.tag) >= burst.done + beat : burst.due <= now * Soc::kCycle;
+    };
+    auto may_write = [&](const Burst& burst) {
+      // The timed DRAM takes a burst once all of it is there.
+      if (timed) return burst.beats > 1 || timed->can_take(true, burst.address - burst.done);
+      return burst.due <= now * Soc::kCycle;
+    };
+    // A burst that is asked for now. The system's memory serves tensors; commands do not wait for it.
+    auto burst_of = [&](uint32_t address, int beats, bool tensor, bool write) {
+      const int64_t time = now * Soc::kCycle;
+      if (!soc || !tensor) return Burst{address, beats, time, 0, tag++, 0};
+      return Burst{address, beats, soc->serve(time, address, beats * beat, write), soc->pace(beat), tag++, 0};
+    };
     for (; !top.done; now++) {
       if (now >= job.most_cycles) return kTooLong;
       if (top.fault) return kFault;
       // All outputs follow from the state alone, so what the accelerator takes is known before its inputs are set.
-      credit = timed ? most : std::min(credit + job.bandwidth, most);
+      credit = fixed ? std::min(credit + job.bandwidth, most) : most;
       top.arready = coin.toss() && (!timed || timed->can_take(false, top.araddr));
       if (top.arvalid && top.arready) {
         if (!is_legal(top.araddr, top.arlen + 1, job.dram_bytes)) return kOutside;
-        asked[top.arid].push_back({top.araddr, top.arlen + 1, now + job.latency, tag, 0});
-        if (timed) timed->read(top.araddr, (top.arlen + 1) * beat, tag++);
+        Burst burst = burst_of(top.araddr, top.arlen + 1, top.arid == 0, false);
+        burst.due += job.latency * Soc::kCycle;
+        if (timed) timed->read(burst.address, burst.beats * beat, burst.tag);
+        asked[top.arid].push_back(burst);
       }
       top.awready = coin.toss();
       if (top.awvalid && top.awready) {
         if (!is_legal(top.awaddr, top.awlen + 1, job.dram_bytes)) return kOutside;
-        written.push_back({top.awaddr, top.awlen + 1, 0, tag++, 0});
+        written.push_back(burst_of(top.awaddr, top.awlen + 1, true, true));
       }
       if (!reading) {
-        auto is_due = [&](int id) {
-          if (asked[id].empty()) return false;
-          const Burst& first = asked[id].front();
-          return timed ? timed->arrived(first.tag) >= first.done + beat : first.due <= now;
-        };
+        auto is_due = [&](int id) { return !asked[id].empty() && may_read(asked[id].front()); };
         const bool other_first = is_due(1 - turn) && (!is_due(turn) || asked[1 - turn].front().due < asked[turn].front().due);
         if (mixes && is_due(0) && is_due(1) ? coin.toss() : other_first) turn = 1 - turn;
         reading = is_due(turn) && coin.toss();
       }
       const bool read_taken = turn == 1 || top.takes_rows;
-      // The timed DRAM takes a burst once all of it is there.
-      const bool wants_to_write = top.wvalid && !written.empty() &&
-          (!timed || written.front().beats > 1 || timed->can_take(true, written.front().address - written.front().done));
+      const bool wants_to_write = top.wvalid && !written.empty() && may_write(written.front());
       // With backpressure, a beat that is offered stays so until it is taken. A repeated row is taken after its last use.
-      const bool reads = reading && read_taken && (mixes || timed || (credit >= cost && !(writes_turn && wants_to_write)));
-      const bool writes = credit >= cost && wants_to_write && (timed || !reads) && coin.toss();
+      const bool reads = reading && read_taken && (mixes || !fixed || (credit >= cost && !(writes_turn && wants_to_write)));
+      const bool writes = credit >= cost && wants_to_write && (!fixed || !reads) && coin.toss();
       top.rvalid = mixes ? reading : reads || (reading && !read_taken);
       top.rid = turn;
       top.wready = writes;
@@ -247,6 +262,7 @@ struct Simulation {
         Burst& first = asked[turn].front();
         first.address += beat;
         first.done += beat;
+        first.due += first.pace;
         top.rlast = --first.beats == 0;
         if (top.rlast) {
           if (timed) timed->forget(first.tag);
@@ -256,7 +272,7 @@ struct Simulation {
         reading = false;
       }
       top.bvalid = !answers.empty() && coin.toss() &&
-          (timed ? timed->written(answers.front().tag) : answers.front().due <= now);
+          (timed ? timed->written(answers.front().tag) : answers.front().due <= now * Soc::kCycle);
       if (top.bvalid) {
         if (timed) timed->forget(answers.front().tag);
         answers.pop_front();
@@ -267,9 +283,10 @@ struct Simulation {
         std::memcpy(&dram[first.address], bytes_of(top.wdata), beat);
         first.address += beat;
         first.done += beat;
+        first.due += first.pace;
         if (--first.beats == 0) {
           if (timed) timed->write(first.address - first.done, first.done, first.tag);
-          answers.push_back({0, 0, now + 1 + job.latency, first.tag, 0});
+          answers.push_back({0, 0, (now + 1 + job.latency) * Soc::kCycle, 0, first.tag, 0});
           written.pop_front();
         }
         counters[kWrittenBytes] += beat;
@@ -296,15 +313,25 @@ void need(bool ok, const char* what, const char* path) {
   std::exit(1);
 }
 
+union Memory {
+  int64_t kind;  // the first member of both
+  DramParameters dram;
+  SocParameters soc;
+};
+
 void run_job(const char* path, const char* trace_path, int argc, char** argv) {
   std::FILE* in = std::fopen(path, "rb");
   need(in, "cannot be read", path);
   int64_t magic = 0;
   Job job;
   need(std::fread(&magic, 8, 1, in) == 1 && magic == kMagic, "is not a job", path);
-  DramParameters parameters;
   need(std::fread(&job, sizeof job, 1, in) == 1, "is cut short", path);
-  need(std::fread(&parameters, sizeof parameters, 1, in) == 1, "is cut short", path);
+  Memory memory;
+  need(std::fread(&memory.kind, sizeof memory.kind, 1, in) == 1, "is cut short", path);
+  const bool is_soc = memory.kind == Soc::kKind;
+  std::fseek(in, -long{sizeof memory.kind}, SEEK_CUR);
+  const size_t bytes = is_soc ? sizeof memory.soc : sizeof memory.dram;
+  need(std::fread(&memory, 1, bytes, in) == bytes, "is cut short", path);
   std::vector<uint8_t> dram(job.dram_bytes), commands(8 * job.commands);
   need(std::fread(commands.data(), 8, job.commands, in) == size_t(job.commands), "is cut short", path);
   need(std::fread(dram.data(), 1, job.given, in) == size_t(job.given), "is cut short", path);
@@ -322,8 +349,11 @@ void run_job(const char* path, const char* trace_path, int argc, char** argv) {
 #endif
   int64_t counters[kCounters] = {0};
   std::vector<int64_t> events;
-  Dram timed(parameters);
-  const int64_t status = simulation.run(job, parameters.kind ? &timed : nullptr, dram, counters, events);
+  Dram timed(is_soc ? DramParameters{} : memory.dram);
+  Soc soc(is_soc ? memory.soc : SocParameters{});
+  const bool is_timed = !is_soc && memory.kind != 0;
+  const int64_t status =
+      simulation.run(job, is_timed ? &timed : nullptr, is_soc ? &soc : nullptr, dram, counters, events);
   simulation.top.final();
 #if defined(TRACE_FST) || defined(TRACE_SAIF)
   simulation.trace.close();

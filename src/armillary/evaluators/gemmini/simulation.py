@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,14 @@ from armillary.hardware.templates.gemmini import Accelerator
 from armillary.metrics import STALLS
 from armillary.tools.command import Command
 from armillary.tools.process import run, side_by_side
+from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.evaluators.gemmini.soc import Soc
 
 Bytes = NDArray[np.uint8]
 MOST_CYCLES = 2_000_000_000
+MOST_RUN = 127
 UNITS = ("load", "execute", "store")
 _MAGIC = 0x4152544C31
 _COUNTERS = 10
@@ -102,8 +107,11 @@ class Job:
         most_cycles: after which the run has failed.
         wants_dram: give back the bytes of DRAM.
         wants_events: give back when commands ran.
-        dram_model: channels, banks and rows; None for the accelerator's latency and bandwidth.
+        dram_model: channels, banks and rows, or a system on chip around the accelerator, with its latency; None for its
+            latency and bandwidth.
         backpressure: 0 for none; else the seed of when DRAM keeps a channel of the port waiting.
+        least_run: cycles from the first pixel of a run to that of the next, at least, up to 127: an array with
+            instructions, whose runs are at most as many pixels as it has rows. 0 for the template's own array.
     """
 
     accelerator: Accelerator
@@ -112,8 +120,13 @@ class Job:
     most_cycles: int = MOST_CYCLES
     wants_dram: bool = False
     wants_events: bool = False
-    dram_model: DramTiming | None = None
+    dram_model: DramTiming | Soc | None = None
     backpressure: int = 0
+    least_run: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least_run <= MOST_RUN:
+            raise ArmillaryError(f"least_run={self.least_run} is not allowed; it must be 0 to {MOST_RUN}")
 
 
 def simulate(simulator: Path, job: Job, *, trace: Path | None = None, seed: int | None = None) -> Simulated:
@@ -189,6 +202,7 @@ def _write(path: Path, job: Job) -> None:
         program.dram_bytes,
         len(given),
         *(getattr(accelerator, name) for name in STRAPS),
+        job.least_run,
         accelerator.dram_latency,
         min(accelerator.dram_bytes_per_cycle, accelerator.bus_bytes) * _FIXED_POINT,
         job.backpressure,

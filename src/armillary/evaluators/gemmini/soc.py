@@ -31,6 +31,12 @@ from armillary.workloads.layer import Layer
 
 _ORDER = "NCKPQRS"
 _PAGE = 4096
+_KIND, _CYCLE = 2, 1024
+PACKED = (
+    "kind", "beat_bytes", "ways", "line_bytes", "sets", "row_bytes", "banks", "beat_time", "row_hit_time",
+    "row_miss_time",
+)  # fmt: skip
+"""Names of what the simulated memory is given, in the order of its struct; times are in 1/1024 cycles."""
 _compiled, _inlined = compilers(Path(__file__))
 
 
@@ -83,6 +89,24 @@ class Soc:
                 f"cache_bytes={self.cache_bytes} is not allowed; it must be a multiple of {self.cache_ways} ways of "
                 f"{self.cache_line_bytes} bytes"
             )
+
+    @property
+    def sets(self) -> int:
+        """Sets of the cache."""
+        return self.cache_bytes // (self.cache_ways * self.cache_line_bytes)
+
+    def least_run(self, dim: int) -> int:
+        """Return the least cycles of a compute instruction on an array of so many rows."""
+        return max(self.run_cycles, dim // 2)
+
+    def packed(self) -> NDArray[np.int64]:
+        """Return what the simulated memory is given, shape [10]; see `PACKED`.
+
+        `run_cycles` and `request_bytes` are the accelerator's part.
+        """
+        times = [round(cycles * _CYCLE) for cycles in (self.beat_cycles, self.row_hit_cycles, self.row_miss_cycles)]
+        cache = [self.cache_ways, self.cache_line_bytes, self.sets]
+        return np.array([_KIND, self.beat_bytes, *cache, self.row_bytes, self.banks, *times], dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -142,14 +166,14 @@ def cycles_on_soc(layer: Layer, mapping: Mapping, dim: int, soc: Soc | None = No
     loops = np.array([(_ORDER.index(loop.dimension), loop.factor) for loop in outer], dtype=np.int64).reshape(-1, 2)
     steps = np.array([layer.stride_h, layer.stride_w, layer.dilation_h, layer.dilation_w], dtype=np.int64)
     sizes = np.array([bounds[d] for d in _ORDER], dtype=np.int64)
-    found = _walk(sizes, np.array(tile, dtype=np.int64), loops, steps, dim, *_constants(soc or Soc()))
+    found = _walk(sizes, np.array(tile, dtype=np.int64), loops, steps, dim, *_constants(soc or Soc(), dim))
     cycles, execute, memory, *counts = found.tolist()
     return SocCycles(cycles, execute, memory, *map(int, counts))
 
 
-def _constants(soc: Soc) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    whole = [soc.run_cycles, soc.beat_bytes, soc.request_bytes, soc.cache_ways, soc.cache_line_bytes]
-    whole += [soc.cache_bytes // (soc.cache_ways * soc.cache_line_bytes), soc.row_bytes, soc.banks]
+def _constants(soc: Soc, dim: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    whole = [soc.least_run(dim), soc.beat_bytes, soc.request_bytes, soc.cache_ways, soc.cache_line_bytes]
+    whole += [soc.sets, soc.row_bytes, soc.banks]
     costs = [soc.beat_cycles, soc.row_hit_cycles, soc.row_miss_cycles]
     return np.array(whole, dtype=np.int64), np.array(costs, dtype=np.float64)
 
@@ -196,6 +220,30 @@ def _request(address, end, write, whole, costs, tags, used, dirty, rows, totals)
         dirty[place] |= write
 
 
+@_inlined
+def _next_tile(loops, tile, index, origin):  # type: ignore[no-untyped-def]
+    """Write where a tile begins to `origin`, and move the index of each loop on to the next one."""
+    stride = tile.copy()
+    origin[:] = 0
+    for i in range(len(loops) - 1, -1, -1):
+        origin[loops[i, 0]] += index[i] * stride[loops[i, 0]]
+        stride[loops[i, 0]] *= loops[i, 1]
+    for i in range(len(loops) - 1, -1, -1):
+        index[i] += 1
+        if index[i] < loops[i, 1]:
+            break
+        index[i] = 0
+
+
+@_inlined
+def _row_cycles(pixels, dim, least_run):  # type: ignore[no-untyped-def]
+    """Return what compute instructions for a row of pixels take; the last one has those that are left."""
+    cycles = pixels // dim * max(dim, least_run)
+    if pixels % dim:
+        cycles += max(pixels % dim, least_run)
+    return cycles
+
+
 @_compiled
 def _walk(sizes, tile, loops, steps, dim, whole, costs):  # type: ignore[no-untyped-def]
     """Return cycles, those of execution and of memory, tiles, requests, row hits and misses; for shapes see the caller.
@@ -217,16 +265,7 @@ def _walk(sizes, tile, loops, steps, dim, whole, costs):  # type: ignore[no-unty
     executed, tiles = 0.0, 0
     loaded, computed, before = 0.0, 0.0, 0.0
     for _ in range(loops[:, 1].prod()):
-        stride = tile.copy()
-        origin[:] = 0
-        for i in range(len(loops) - 1, -1, -1):
-            origin[loops[i, 0]] += index[i] * stride[loops[i, 0]]
-            stride[loops[i, 0]] *= loops[i, 1]
-        for i in range(len(loops) - 1, -1, -1):
-            index[i] += 1
-            if index[i] < loops[i, 1]:
-                break
-            index[i] = 0
+        _next_tile(loops, tile, index, origin)
         count[:] = np.minimum(tile, sizes - origin)
         if count.min() < 1:
             continue
@@ -259,11 +298,7 @@ def _walk(sizes, tile, loops, steps, dim, whole, costs):  # type: ignore[no-unty
                             end = at + min(k + dim, k0 + n_k)
                             _request(at + k, end, True, whole, costs, tags, used, dirty, rows, totals)
         blocks = -(-n_c // dim) * -(-n_k // dim) * n_r * n_s
-        least = max(whole[0], dim // 2)
-        run = n_x // dim * max(dim, least)
-        if n_x % dim:
-            run += max(n_x % dim, least)
-        execute = float(blocks * max(n_n * n_y * run, dim))
+        execute = float(blocks * max(n_n * n_y * _row_cycles(n_x, dim, whole[0]), dim))
         executed += execute
         tiles += 1
         loaded = max(loaded, before) + totals[0] - begun

@@ -98,7 +98,7 @@ class Accelerator:
                 raise ArmillaryError(f"{field.name}={value!r} is not allowed; it must be an integer")
         for allowed, name, what in (
             (2 <= self.dim <= 64 and self.dim % 2 == 0, "dim", "even, 2 to 64"),
-            (1 <= self.scratchpad_kib <= 512, "scratchpad_kib", "1 to 512"),
+            (1 <= self.scratchpad_kib <= 1024, "scratchpad_kib", "1 to 1024"),
             (1 <= self.accumulator_kib <= 512, "accumulator_kib", "1 to 512"),
             (self.dataflow in _STATIONARY, "dataflow", f"one of {list(_STATIONARY)}"),
             (_power_of_two(self.bus_bytes, 1, 64), "bus_bytes", "a power of two, at most 64"),

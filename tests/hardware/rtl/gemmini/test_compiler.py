@@ -162,3 +162,34 @@ def test_tensors_come_back_from_where_they_were_put():
     assert found.shape == (1, 32, 8, 8)
     first = program.outputs.address + (8 * 8 + 3 * 8 + 5) * 16 + 7
     assert found[0, 16 + 7, 3, 5] == whole[first : first + 1].view(np.int8)[0]
+
+
+def test_reloading_has_every_tile_load_inputs_and_weights_into_buffers_in_turn():
+    text = "L3[WIO] K2 C2 P2 - L2[WI] N1 K16X - L1[O] R3 S3 C16X - L0[W] P4 Q8"
+    opcodes = opcodes_of(compiled(text, reload=True))
+    assert opcodes.count(2) == 8
+    assert opcodes.count(1) == 2 * 8 + 4  # and the sums that wait, as before
+    assert opcodes.count(3) == 8
+    # of K alone: the inputs are the same for both tiles
+    text = "L3[WIO] K2 - L2[WI] N1 K16X - L1[O] C2 R3 S3 C16X - L0[W] P8 Q8"
+    assert [opcodes_of(compiled(text, reload=reload)).count(1) for reload in (False, True)] == [3, 4]
+    rows = [load_rows(compiled(text, reload=reload)) for reload in (False, True)]
+    inputs, weights = 2 * 10 * 10, 2 * 9 * 16
+    assert rows[0] == [0, inputs, inputs + weights]
+    assert rows[1] == [0, 2 * inputs, inputs, 2 * inputs + weights]
+
+
+def test_reloading_loads_once_for_all_tiles_of_the_accumulator_in_one_of_the_scratchpad():
+    text = "L3[WIO] K2 - L2[WI] P2 K16X - L1[O] C2 R3 S3 C16X - L0[W] P4 Q8"
+    assert opcodes_of(compiled(text, reload=True)).count(1) == 4
+
+
+def load_rows(program):
+    """The first row of each load."""
+    found, at = [], 0
+    words = program.words.tolist()
+    while words[at] & 15:
+        if words[at] & 15 == 1:
+            found.append(words[at + 4] & 0x3FFFF)
+        at += 8 + 2 * (words[at] >> 4 & 15)
+    return found

@@ -102,6 +102,7 @@ def test_what_is_not_refused_is_legal_hardware(tmp_path):
         Accelerator(dim=20, accumulator_kib=1, scratchpad_kib=1, accumulator_banks=8, scratchpad_banks=16),
         Accelerator(dim=2, bus_bytes=1, scratchpad_kib=1, accumulator_kib=1, queue_depth=1, outstanding=1),
         Accelerator(dim=4, bus_bytes=4, scratchpad_kib=511, accumulator_kib=512, burst_rows=64),
+        Accelerator(dim=16, scratchpad_kib=1024, accumulator_kib=512),
         Accelerator(dim=2, bus_bytes=2, scratchpad_kib=255, accumulator_kib=512, dataflow="output_stationary"),
     ]
     for number, accelerator in enumerate([*edges, *small_geometries(12)]):

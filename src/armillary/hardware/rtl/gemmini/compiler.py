@@ -61,6 +61,7 @@ def compile_layer(
     requantization: Requantization | None = None,
     conversion: Conversion | None = None,
     placement: Placement | None = None,
+    reload: bool = False,
 ) -> Program:
     """Return the commands of a layer.
 
@@ -72,6 +73,8 @@ def compile_layer(
         requantization: of the outputs; not beside `conversion`.
         conversion: likewise.
         placement: of the tensors in DRAM, if they are to lie elsewhere, and of what the sums begin with.
+        reload: inputs and weights are loaded for every tile of the scratchpad, also those that the tile before has
+            loaded, as Gemmini's loop instructions do.
 
     Raises:
         RefusedError: if a memory, the array, the loop nest or a command's field is too small; names it, and what is
@@ -83,7 +86,7 @@ def compile_layer(
     if faults:
         raise ArmillaryError(f"layer {layer.name}: {faults[0]}")
     made = conversion or (requantization or Requantization()).conversion
-    tiling = Tiling(layer, mapping, accelerator, padding or Padding(), made, placement or Placement())
+    tiling = Tiling(layer, mapping, accelerator, padding or Padding(), made, placement or Placement(), reload)
     try:
         return _program(tiling)
     except FieldError as fault:

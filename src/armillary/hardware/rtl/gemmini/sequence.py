@@ -39,7 +39,7 @@ class TileSequence:
         self._find_changes()
 
     def _find_changes(self) -> None:
-        held_i, held_w = (_number([self.dram[d] for d in RELEVANT[t]]) for t in "IW")
+        held_i, held_w = (_number([self.dram[d] for d in self.c.reloads(t)]) for t in "IW")
         outputs = _number([x for d in RELEVANT["O"] for x in (self.dram[d], self.sp[d])])
         self.loads_i, self.loads_w, self.enters = map(_changes, (held_i, held_w, outputs))
         c = self.c

@@ -27,6 +27,7 @@ class Tiling:
         padding: zeros around the input that are not in memory.
         conversion: of the sums.
         placement: of the tensors.
+        reload: inputs and weights are loaded for every tile of the scratchpad, not only where they change.
 
     Raises:
         RefusedError: if a memory or the array is too small.
@@ -41,9 +42,10 @@ class Tiling:
         padding: Padding,
         conversion: Conversion,
         placement: Placement,
+        reload: bool = False,
     ) -> None:
         self.layer, self.mapping, self.accelerator = layer, mapping, accelerator
-        self.padding, self.conversion, self.placement = padding, conversion, placement
+        self.padding, self.conversion, self.placement, self.reload = padding, conversion, placement, reload
         self.dram, self.scratchpad, self.accumulator, self.registers = mapping.levels
         self.bounds = loop_bounds(layer)
         self._check_array()
@@ -123,11 +125,17 @@ class Tiling:
             raise RefusedError(self.layer, "scratchpad rows", rows_i + rows_w, room, what)
         if rows_o > sums:
             raise RefusedError(self.layer, "accumulator rows", rows_o, sums)
-        changes = {t: any(loop.factor > 1 and loop.dimension in RELEVANT[t] for loop in self.dram.loops) for t in "WI"}
+        changes = {
+            t: any(loop.factor > 1 and loop.dimension in self.reloads(t) for loop in self.dram.loops) for t in "WI"
+        }
         wanted = [(1 + changes["I"], 1 + changes["W"]), (1, 1 + changes["W"]), (1 + changes["I"], 1), (1, 1)]
         self.input_buffers, self.weight_buffers = next((i, w) for i, w in wanted if i * rows_i + w * rows_w <= room)
         self.output_buffers = 2 if 2 * rows_o <= sums else 1
         self.input_rows, self.weight_rows, self.output_rows = rows_i, rows_w, rows_o
+
+    def reloads(self, tensor: str) -> str:
+        """Return the dimensions over which each tile of the scratchpad loads inputs, I, or weights, W."""
+        return DIMENSIONS if self.reload else RELEVANT[tensor]
 
     def covered(self, d: str, valid: int) -> int:
         """Return how far the loops of a tile go over a dimension of which so much is valid."""

@@ -63,6 +63,6 @@ module accelerator #(
       .QUEUE_DEPTH(QUEUE_DEPTH), .PSUM(PSUM)
   ) core (
       .burst_rows(7'(BURST_ROWS)), .outstanding(7'(OUTSTANDING)), .queue_depth(5'(QUEUE_DEPTH)),
-      .scratchpad_banks(5'(SCRATCHPAD_BANKS)), .accumulator_banks(5'(ACCUMULATOR_BANKS)), .*
+      .scratchpad_banks(5'(SCRATCHPAD_BANKS)), .accumulator_banks(5'(ACCUMULATOR_BANKS)), .least_run('0), .*
   );
 endmodule

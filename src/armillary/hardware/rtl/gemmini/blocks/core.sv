@@ -41,6 +41,7 @@ module core #(
     input  logic [            4:0] queue_depth,
     input  logic [            4:0] scratchpad_banks,   // powers of two
     input  logic [            4:0] accumulator_banks,
+    input  logic [            6:0] least_run,          // cycles from the first pixel of a run to that of the next, see execute
     output logic                   arvalid,
     input  logic                   arready,
     output logic [            0:0] arid,
@@ -276,7 +277,7 @@ module core #(
   );
   localparam int AT = 5 + 3 * ROW;  // of y in the header of an execute command
   execute #(.DIM(DIM), .PSUM(PSUM), .LOOPS(LOOPS), .WIDTH(ROW), .PIXEL(WIDTH), .SLOTS(SLOTS)) execute (
-      .clk, .reset, .put(puts && moves_unit[1]), .put_slot(slot_in[1]), .put_loop(put_loop[LOOP-1:0]), .put_words,
+      .clk, .reset, .least_run, .put(puts && moves_unit[1]), .put_slot(slot_in[1]), .put_loop(put_loop[LOOP-1:0]), .put_words,
       .start(taken[1]), .ready(execute_ready), .finish(finishing[1]), .slot(slot_out[1]),
       .turning(used(execute_header[3:0])), .fresh(execute_header[4]),
       .input_row(execute_header[5+:ROW]), .weight_row(execute_header[5+ROW+:ROW]),

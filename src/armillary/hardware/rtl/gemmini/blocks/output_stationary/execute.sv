@@ -16,6 +16,7 @@ module execute #(
 ) (
     input  logic                   clk,
     input  logic                   reset,
+    input  logic [            6:0] least_run,      // for the other dataflow
     input  logic                   put,
     input  logic [       SLOT-1:0] put_slot,
     input  logic [       LOOP-1:0] put_loop,
@@ -216,6 +217,6 @@ module execute #(
   assign ready = idle;
   assign finish = ended;
   wire unused = &{
-    1'b0, at, at_first, none, all, pixels_busy, pixels_end, weights_busy, outputs_busy, outputs_there, pixels_of_block
+    1'b0, least_run, at, at_first, none, all, pixels_busy, pixels_end, weights_busy, outputs_busy, outputs_there, pixels_of_block
   };
 endmodule

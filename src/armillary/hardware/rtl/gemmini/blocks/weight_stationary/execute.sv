@@ -3,6 +3,9 @@
 // One loop nest walks over the tiles of weights and reads each into the array; a second one, a tile behind, walks over
 // the pixels of every tile. A pixel outside the input is a row of zeros. Its row of sums is added to the accumulator, or
 // written, where every loop that reduces stands at its first iteration and the command begins its sums.
+//
+// A run is what an array with instructions would compute in one: pixels of loop 0 with the same weights, at most as
+// many as the array has rows. Its first pixel comes `least_run` cycles after that of the run before, or later.
 module execute #(
     parameter int DIM   = 16,
     parameter int PSUM  = 20,
@@ -15,6 +18,7 @@ module execute #(
 ) (
     input  logic                   clk,
     input  logic                   reset,
+    input  logic [            6:0] least_run,      // 0: as fast as can be
     input  logic                   put,
     input  logic [       SLOT-1:0] put_slot,
     input  logic [       LOOP-1:0] put_loop,
@@ -94,7 +98,9 @@ module execute #(
   end
 
   // The pixels.
-  logic begins, outside, pixels_there, pixels_last, is_fresh, pixel_goes, walks;
+  logic begins, outside, pixels_there, pixels_last, is_fresh, pixel_goes, walks, run_begins;
+  logic [6:0] since;         // the first pixel of the run, in cycles, as far as that counts
+  logic [COUNT-1:0] in_run;  // pixels of the run that have gone; none after as many as the array has rows
   logic [4*PIXEL-1:0] at;
   logic [LOOPS-1:0] at_first, at_end, own_resting, own_reduces;
   logic [PIXEL-1:0] own_height, own_width;
@@ -118,12 +124,20 @@ module execute #(
     end
   assign begins = &(at_first | ~own_resting);
   assign outside = at[2*PIXEL+:PIXEL] >= own_height || at[3*PIXEL+:PIXEL] >= own_width;
-  assign walks = pixels_there && (!begins || loaded);
+  assign run_begins = begins || at_first[0] || in_run == '0;
+  assign walks = pixels_there && (!begins || loaded) && (!run_begins || since >= least_run);
   assign input_want = walks && !outside;
   assign input_want_row = at[0+:WIDTH];
   assign pixel_goes = walks && (outside || input_grant);
   assign begins_granted = pixel_goes && begins;
   assign issues = pixel_goes;
+  always_ff @(posedge clk) begin
+    if (reset) in_run <= '0;
+    else if (pixel_goes) in_run <= run_begins ? COUNT'(1) : in_run == COUNT'(DIM - 1) ? '0 : in_run + 1'b1;
+    if (reset) since <= '1;
+    else if (pixel_goes && run_begins) since <= 7'd1;
+    else since <= since + 7'(since != '1);
+  end
   assign conflicts = input_want && !input_grant;
 
   // What goes with a row through the array.
