@@ -245,6 +245,59 @@ def _row_cycles(pixels, dim, least_run):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _read_inputs(origin, count, sizes, steps, dim, whole, costs, tags, used, dirty, rows, totals):  # type: ignore[no-untyped-def]
+    """Ask for the pixels of a tile, row by row of an image, some channels at a time."""
+    _, channels, _, width, height, s_width, s_height = sizes
+    step_x, step_y, apart_x, apart_y = steps
+    in_width = (width - 1) * step_x + (s_width - 1) * apart_x + 1
+    in_height = (height - 1) * step_y + (s_height - 1) * apart_y + 1
+    n0, c0, _, x0, y0, r0, s0 = origin
+    n_n, n_c, _, n_x, n_y, n_r, n_s = count
+    longest = whole[2]
+    first_y, first_x = y0 * step_y + s0 * apart_y, x0 * step_x + r0 * apart_x
+    across = (n_x - 1) * step_x + (n_r - 1) * apart_x + 1
+    for n in range(n0, n0 + n_n):
+        for y in range(first_y, first_y + (n_y - 1) * step_y + (n_s - 1) * apart_y + 1):
+            for x in range(first_x, first_x + across, dim):
+                for c in range(c0, c0 + n_c, longest):
+                    for pixel in range(x, min(x + dim, first_x + across)):
+                        at = ((n * in_height + y) * in_width + pixel) * channels
+                        end = at + min(c + longest, c0 + n_c)
+                        _request(at + c, end, False, whole, costs, tags, used, dirty, rows, totals)
+
+
+@_compiled
+def _read_weights(origin, count, sizes, weights_at, whole, costs, tags, used, dirty, rows, totals):  # type: ignore[no-untyped-def]
+    """Ask for the weights of a tile."""
+    _, channels, outputs, _, _, _, s_height = sizes
+    _, c0, k0, _, _, r0, s0 = origin
+    _, n_c, n_k, _, _, n_r, n_s = count
+    longest = whole[2]
+    for k in range(k0, k0 + n_k, longest):
+        for r in range(r0, r0 + n_r):
+            for s in range(s0, s0 + n_s):
+                for c in range(c0, c0 + n_c):
+                    at = weights_at + ((r * s_height + s) * channels + c) * outputs
+                    end = at + min(k + longest, k0 + n_k)
+                    _request(at + k, end, False, whole, costs, tags, used, dirty, rows, totals)
+
+
+@_compiled
+def _write_outputs(origin, count, sizes, outputs_at, dim, whole, costs, tags, used, dirty, rows, totals):  # type: ignore[no-untyped-def]
+    """Write the outputs of a tile, a row of the array at a time."""
+    _, _, outputs, width, height, _, _ = sizes
+    n0, _, k0, x0, y0, _, _ = origin
+    n_n, _, n_k, n_x, n_y, _, _ = count
+    for n in range(n0, n0 + n_n):
+        for y in range(y0, y0 + n_y):
+            for x in range(x0, x0 + n_x):
+                at = outputs_at + ((n * height + y) * width + x) * outputs
+                for k in range(k0, k0 + n_k, dim):
+                    end = at + min(k + dim, k0 + n_k)
+                    _request(at + k, end, True, whole, costs, tags, used, dirty, rows, totals)
+
+
+@_compiled
 def _walk(sizes, tile, loops, steps, dim, whole, costs):  # type: ignore[no-untyped-def]
     """Return cycles, those of execution and of memory, tiles, requests, row hits and misses; for shapes see the caller.
 
@@ -259,7 +312,6 @@ def _walk(sizes, tile, loops, steps, dim, whole, costs):  # type: ignore[no-unty
     lines = whole[3] * whole[5]
     tags, used, dirty = np.full(lines, -1), np.zeros(lines, dtype=np.int64), np.zeros(lines, dtype=np.bool_)
     rows, totals = np.full(whole[7], -1), np.zeros(5)
-    longest = whole[2]
     index = np.zeros(len(loops), dtype=np.int64)
     origin, count = np.zeros(7, dtype=np.int64), np.zeros(7, dtype=np.int64)
     executed, tiles = 0.0, 0
@@ -269,34 +321,13 @@ def _walk(sizes, tile, loops, steps, dim, whole, costs):  # type: ignore[no-unty
         count[:] = np.minimum(tile, sizes - origin)
         if count.min() < 1:
             continue
-        n0, c0, k0, x0, y0, r0, s0 = origin
+        _, c0, _, _, _, r0, s0 = origin
         n_n, n_c, n_k, n_x, n_y, n_r, n_s = count
         begun = totals[0]
-        for n in range(n0, n0 + n_n):
-            first_y, first_x = y0 * step_y + s0 * apart_y, x0 * step_x + r0 * apart_x
-            for y in range(first_y, first_y + (n_y - 1) * step_y + (n_s - 1) * apart_y + 1):
-                across = (n_x - 1) * step_x + (n_r - 1) * apart_x + 1
-                for x in range(first_x, first_x + across, dim):
-                    for c in range(c0, c0 + n_c, longest):
-                        for pixel in range(x, min(x + dim, first_x + across)):
-                            at = ((n * in_height + y) * in_width + pixel) * channels
-                            end = at + min(c + longest, c0 + n_c)
-                            _request(at + c, end, False, whole, costs, tags, used, dirty, rows, totals)
-        for k in range(k0, k0 + n_k, longest):
-            for r in range(r0, r0 + n_r):
-                for s in range(s0, s0 + n_s):
-                    for c in range(c0, c0 + n_c):
-                        at = weights_at + ((r * s_height + s) * channels + c) * outputs
-                        end = at + min(k + longest, k0 + n_k)
-                        _request(at + k, end, False, whole, costs, tags, used, dirty, rows, totals)
+        _read_inputs(origin, count, sizes, steps, dim, whole, costs, tags, used, dirty, rows, totals)
+        _read_weights(origin, count, sizes, weights_at, whole, costs, tags, used, dirty, rows, totals)
         if c0 + n_c == channels and r0 + n_r == s_width and s0 + n_s == s_height:
-            for n in range(n0, n0 + n_n):
-                for y in range(y0, y0 + n_y):
-                    for x in range(x0, x0 + n_x):
-                        at = outputs_at + ((n * height + y) * width + x) * outputs
-                        for k in range(k0, k0 + n_k, dim):
-                            end = at + min(k + dim, k0 + n_k)
-                            _request(at + k, end, True, whole, costs, tags, used, dirty, rows, totals)
+            _write_outputs(origin, count, sizes, outputs_at, dim, whole, costs, tags, used, dirty, rows, totals)
         blocks = -(-n_c // dim) * -(-n_k // dim) * n_r * n_s
         execute = float(blocks * max(n_n * n_y * _row_cycles(n_x, dim, whole[0]), dim))
         executed += execute
