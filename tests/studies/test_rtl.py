@@ -63,7 +63,7 @@ def test_a_design_that_is_no_hardware_is_not_generated(tmp_path):
 
 
 def test_hardware_is_not_written_among_other_files(tmp_path):
-    assert {path.suffix for path in write_rtl(SMALL, tmp_path)} == {".sv"}
+    assert {path.suffix for path in write_rtl(SMALL, tmp_path)} == {".sv", ".csv"}
     write_rtl(SMALL, tmp_path)
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ArmillaryError, match=r"holds 'notes.txt'; name an empty or new folder"):

@@ -15,7 +15,7 @@ from armillary.evaluators.gemmini.synthesis import Synthesized, slowest_paths, s
 from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization, compile_layer
-from armillary.hardware.rtl.gemmini.generator import generate
+from armillary.hardware.rtl.gemmini.generator import MEMORY_TABLE, generate
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.tools.verilator import BuildError, Trace
 from armillary.tools.yosys import SynthesisError
@@ -74,7 +74,9 @@ def write_rtl(accelerator: Accelerator, folder: Path) -> list[Path]:
     Raises:
         ArmillaryError: if the folder holds other files.
     """
-    foreign = [path.name for path in folder.iterdir() if path.suffix != ".sv"] if folder.is_dir() else []
+    foreign = (
+        [p.name for p in folder.iterdir() if p.suffix != ".sv" and p.name != MEMORY_TABLE] if folder.is_dir() else []
+    )
     if foreign:
         raise ArmillaryError(f"--out {folder} holds {foreign[0]!r}; name an empty or new folder")
     return generate(accelerator, folder)
