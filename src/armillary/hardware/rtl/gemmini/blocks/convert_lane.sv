@@ -64,16 +64,18 @@ module convert_lane (
   logic [31:0] multiplicand;
   logic [4:0] zeros_left;
   logic carry;
-  always_ff @(posedge clk) begin
+  function automatic logic [32:0] rounded_mantissa(input logic [31:0] value, input logic rounds);
+    logic [24:0] next_up;
+    next_up = {1'b0, value[31:8]} + 25'd1;
+    if (rounds && value[7] && (value[8] || value[6:0] != 0))
+      rounded_mantissa = {next_up[24], 8'd0, next_up[24] | next_up[23], next_up[22:0]};
+    else rounded_mantissa = {1'b0, rounds ? {8'd0, value[31:8]} : value};
+  endfunction
+  always_ff @(posedge clk)
     if (moves[3]) begin
-      automatic logic [24:0] next_up = {1'b0, normal[31:8]} + 25'd1;
-      automatic logic rounds_up = own_floating && normal[7] && (normal[8] || normal[6:0] != 0);
-      if (rounds_up) multiplicand <= {8'd0, next_up[24] | next_up[23], next_up[22:0]};
-      else multiplicand <= own_floating ? {8'd0, normal[31:8]} : normal;
-      carry <= rounds_up && next_up[24];
+      {carry, multiplicand} <= rounded_mantissa(normal, own_floating);
       zeros_left <= zeros;
     end
-  end
 
   // The product of 24 x 24 or 32 x 16 bits is the sum of 24 rows: 16 that the two share, and 8 with the factor's upper
   // bits, which are 0 if it is fixed, or the multiplicand's, which are 0 if it is floating. Six rows are added in a
