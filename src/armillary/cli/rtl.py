@@ -27,11 +27,13 @@ def generate(
     from armillary.studies.rtl import read_accelerator, write_rtl
 
     paths = write_rtl(read_accelerator(design), out)
-    lines = sum(len(path.read_text().splitlines()) for path in paths)
+    modules = [path for path in paths if path.suffix == ".sv"]
+    lines = sum(len(path.read_text().splitlines()) for path in modules)
     content = {"out": str(out), "top": "accelerator", "files": [path.name for path in paths], "lines": lines}
 
     def show() -> None:
-        print(f"{len(paths)} modules, {lines:,} lines in {out}; the top module is accelerator")
+        print(f"{len(modules)} modules, {lines:,} lines in {out}; the top module is accelerator")
+        print("memories.csv lists the memories, for macros")
 
     print_result(content, as_json, show)
 
