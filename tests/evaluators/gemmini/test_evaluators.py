@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from armillary.evaluators import for_template
@@ -6,6 +8,7 @@ from armillary.evaluators.gemmini import rtl as rtl_module
 from armillary.evaluators.gemmini.layers import best_mapping, mapped, packed
 from armillary.evaluators.gemmini.rtl import simulated
 from armillary.evaluators.gemmini.simulation import SimulationError
+from armillary.hardware.dram import PRESETS
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import SPACE, TEMPLATE, Accelerator, accelerator_of, area_mm2
 from armillary.metrics import STALLS
@@ -231,6 +234,16 @@ def test_a_kind_of_dram_is_chosen_and_its_energy_told():
     assert banked["delay_cycles"] != plain["delay_cycles"]
     with pytest.raises(ArmillaryError, match=r"option dram='ddr9' .*choose one of \['simple', 'ddr4-2400'"):
         evaluator(Fidelity.RTL, dram="ddr9")
+
+
+def test_a_layer_beyond_the_drams_capacity_is_infeasible_and_the_others_run(monkeypatch):
+    layers = [Layer("small", "conv", K=16, C=16, P=4, Q=4), Layer("large", "conv", K=64, C=64, P=64, Q=64)]
+    tiny = replace(PRESETS["ddr4-2400"], rows=1)
+    assert tiny.capacity_bytes < 64 * 64 * 128
+    monkeypatch.setitem(PRESETS, "ddr4-2400", tiny)
+    ran = evaluator(Fidelity.RTL, dram="ddr4-2400").run_layers([Candidate(TEMPLATE.baseline)], layers)
+    assert ran[0].failure is None
+    assert (ran[1].failure.resource, ran[1].failure.layer) == ("DRAM bytes", "large")
 
 
 def test_options_decide():

@@ -23,8 +23,9 @@ from armillary.evaluators.gemmini.sampling import fitting
 from armillary.evaluators.hierarchical import explanation
 from armillary.evaluators.kind import Options
 from armillary.evaluators.recording import of_network, record
+from armillary.hardware.dram import DramTiming
 from armillary.hardware.mapping import Mapping
-from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.rtl.gemmini.compiler import RefusedError, compile_layer
 from armillary.hardware.templates import gemmini_area
 from armillary.hardware.templates.gemmini import SPACE, Accelerator, TooSmallError, accelerator_of, area_mm2
 from armillary.mapping.goals import Goal
@@ -156,10 +157,13 @@ class LayersOfGemmini:
         spec: the evaluator's.
         options: how layers are mapped.
         measure: what one run of each layer takes.
+        dram: which the tensors of every layer must fit; None if it has no end.
     """
 
-    def __init__(self, spec: EvaluatorSpec, options: MappingOptions, measure: Measure) -> None:
-        self._spec, self._options, self._measure = spec, options, measure
+    def __init__(
+        self, spec: EvaluatorSpec, options: MappingOptions, measure: Measure, *, dram: DramTiming | None = None
+    ) -> None:
+        self._spec, self._options, self._measure, self._dram = spec, options, measure, dram
 
     def evaluation(self, candidate: Candidate, workload: Workload) -> Evaluation:
         """Return a network on a candidate: `delay_cycles`, `runtime_s` by its clock, `energy_pj`, `area_mm2` and more.
@@ -204,8 +208,13 @@ class LayersOfGemmini:
         return self._recorded(candidate, accelerator, self._mapped(candidate, accelerator, uses))
 
     def _mapped(self, candidate: Candidate, accelerator: Accelerator, uses: Sequence[LayerUse]) -> list[Run]:
-        options, seed = self._options, self._spec.seed
-        return mapped(accelerator, uses, seed=seed, budget=options.budget, goal=options.goal, given=candidate.mappings)
+        options, seed, given = self._options, self._spec.seed, candidate.mappings
+        runs = mapped(accelerator, uses, seed=seed, budget=options.budget, goal=options.goal, given=given)
+        for run in runs if self._dram else ():
+            needed = compile_layer(run.layer, run.mapping, accelerator).dram_bytes
+            if self._dram and needed > self._dram.capacity_bytes:
+                raise RefusedError(run.layer, "DRAM bytes", needed, self._dram.capacity_bytes, "of this kind of DRAM")
+        return runs
 
     def _recorded(self, candidate: Candidate, accelerator: Accelerator, runs: Sequence[Run]) -> list[LayerRun]:
         measured = self._measure(accelerator, runs)

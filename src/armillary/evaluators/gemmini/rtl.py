@@ -13,7 +13,7 @@ from armillary.evaluators.gemmini.simulation import MOST_CYCLES, Job, Simulated,
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.recording import without_search
 from armillary.hardware.dram import PRESETS, DramTiming
-from armillary.hardware.rtl.gemmini.compiler import Program, RefusedError, compile_layer
+from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.tools.verilator import tools
 from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun
@@ -58,7 +58,7 @@ class RtlEvaluator:
     def __init__(self, spec: EvaluatorSpec, options: RtlOptions) -> None:
         tools()
         self.spec, self._options = spec, options
-        self._layers = LayersOfGemmini(spec, options, self._measured)
+        self._layers = LayersOfGemmini(spec, options, self._measured, dram=PRESETS.get(options.dram))
 
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Evaluate candidates; see `LayersOfGemmini.evaluation`.
@@ -137,7 +137,7 @@ def simulated(
     program = simulator(accelerator, full=full)
     different = {(run.layer, run.mapping): run for run in runs}
     jobs = [
-        Job(accelerator, _fitting(run, accelerator, dram), most_cycles=most_cycles, dram_model=dram)
+        Job(accelerator, compile_layer(run.layer, run.mapping, accelerator), most_cycles=most_cycles, dram_model=dram)
         for run in different.values()
     ]
     results = {}
@@ -148,13 +148,6 @@ def simulated(
             raise result
         results[key] = result
     return [results[run.layer, run.mapping] for run in runs]
-
-
-def _fitting(run: Run, accelerator: Accelerator, dram: DramTiming | None) -> Program:
-    program = compile_layer(run.layer, run.mapping, accelerator)
-    if dram is not None and program.dram_bytes > dram.capacity_bytes:
-        raise RefusedError(run.layer, "DRAM bytes", program.dram_bytes, dram.capacity_bytes, "of this kind of DRAM")
-    return program
 
 
 KIND = EvaluatorKind(
