@@ -71,10 +71,9 @@ def _pace(judge: Judge, size: int, steps: int) -> tuple[int, int]:
     left = judge.left
     if left is None or left >= 2 * size * ROUNDS * steps:
         return ROUNDS, steps
-    each = int(np.clip(left // (size * ROUNDS), 1, _BLIND if judge.stepwise else 2 * steps))
-    if judge.stepwise:
-        each = max(each, min(_BLIND, left // (size * _LEAST_ROUNDS)))
-    return left // (size * max(1, each)), max(1, each)
+    wanted, most = (_LEAST_ROUNDS, _BLIND) if judge.stepwise else (ROUNDS, 2 * steps)
+    each = int(np.clip(left // (size * wanted), 1, most))
+    return left // (size * each), each
 
 
 def _select(rows: Rows) -> None:

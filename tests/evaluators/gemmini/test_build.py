@@ -14,6 +14,9 @@ def test_a_simulator_is_built_once(monkeypatch):
     assert simulator(SMALL) == first
     slower = Accelerator(**{**vars(SMALL), "dram_latency": 500, "dram_bytes_per_cycle": 1})
     assert simulator(slower) == first  # the DRAM is no part of it
+    smaller = {"scratchpad_kib": 64, "accumulator_kib": 16, "scratchpad_banks": 8, "accumulator_banks": 4}
+    queues = {"burst_rows": 4, "outstanding": 2, "queue_depth": 8}
+    assert simulator(Accelerator(**{**vars(SMALL), **smaller, **queues})) == first  # straps say how much is used
 
 
 def test_kinds_of_simulators_do_not_share_a_program(monkeypatch, tmp_path):

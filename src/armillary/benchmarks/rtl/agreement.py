@@ -19,7 +19,7 @@ from armillary.benchmarks.figures import write
 from armillary.benchmarks.parts import Part, digest
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, write_csv
 from armillary.cost_model.cost import evaluate
-from armillary.evaluators.gemmini.build import HARNESS, simulator
+from armillary.evaluators.gemmini.build import harness, simulator
 from armillary.evaluators.gemmini.layers import best_mapping, mapped, packed
 from armillary.evaluators.gemmini.rtl import KIND, simulated
 from armillary.evaluators.gemmini.sampling import random_sample
@@ -232,7 +232,7 @@ def _part(design: Design, seed: list[int], options: BenchOptions) -> Part:
         "samples": _SAMPLES // _CONFIGURATIONS,
         "most_cycles": _MOST_CYCLES,
         "networks": SAMPLED,
-        "hardware": digest("\0".join([*hardware.values(), HARNESS.read_text()])),
+        "hardware": digest("\0".join([*hardware.values(), harness()])),
     }
     networks = (zoo.paths()[name] for name in SAMPLED)
     return Part(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
-from armillary.benchmarks.rtl.area_sweep import columns_of, random_values
+from armillary.benchmarks.rtl.area_sweep import DATAFLOWS, columns_of, random_values
 from armillary.evaluators.gemmini.synthesis import synthesized
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.hardware.templates.gemmini_area import area_mm2, memories_mm2
@@ -37,10 +37,9 @@ def run(options: BenchOptions) -> BenchResult:
 def drawn(sizes: Sequence[int], seed: int) -> list[Accelerator]:
     """Return random designs of each array size, with the dataflow in turn; the sweep draws others."""
     rng = np.random.default_rng([seed, 1])
-    kinds = ("weight_stationary", "output_stationary")
     sized = [dim for dim in sizes for _ in range(_EACH)]
     return [
-        Accelerator(dim=dim, dataflow=kinds[number % 2], **random_values(dim, rng))  # type: ignore[arg-type]
+        Accelerator(dim=dim, dataflow=DATAFLOWS[number % 2], **random_values(dim, rng))  # type: ignore[arg-type]
         for number, dim in enumerate(sized)
     ]
 

@@ -14,7 +14,7 @@ from armillary.atomic_file import replaced
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.evaluators.gemmini.synthesis import CLOCK_NS, Synthesized, slowest_paths, synthesized
 from armillary.hardware.templates.gemmini import SPACE, Accelerator
-from armillary.hardware.templates.gemmini_area import BOTH, LAWS, terms
+from armillary.hardware.templates.gemmini_area import BOTH, LAWS, terms, um2_by
 from armillary.tools import opensta, yosys
 from armillary.tools.nangate45 import TYPICAL
 from armillary.types import ArmillaryError
@@ -135,20 +135,11 @@ def _law(areas: Any, whole: Any, found: Mapping[str, Any]) -> dict[str, float]:
         names = kept
 
 
-def _predicted(law: Mapping[str, Mapping[str, float]], columns: Mapping[str, Any]) -> Any:
-    found, dataflow = terms(columns), np.asarray(columns["dataflow"])
-    um2 = np.zeros(len(dataflow))
-    for kind, values in law.items():
-        chosen = (kind == BOTH) | (dataflow == kind)
-        um2 += np.where(chosen, sum(value * found[name] for name, value in values.items()), 0.0)
-    return um2
-
-
 def _error(
     block: str, rows: Sequence[Mapping[str, float]], columns: Mapping[str, Any], law: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
     areas = np.array([row.get(block, 0.0) for row in rows])
-    missed = np.abs(_predicted(law, columns) / np.maximum(areas, 1e-9) - 1)[areas > 0]
+    missed = np.abs(um2_by(law, columns) / np.maximum(areas, 1e-9) - 1)[areas > 0]
     return {
         "block": block,
         "least_um2": round(areas.min()),
@@ -160,7 +151,7 @@ def _error(
 
 def _whole_errors(rows: Sequence[Mapping[str, float]], columns: Mapping[str, Any], blocks: Mapping[str, Any]) -> Any:
     areas = np.array([sum(row.values()) for row in rows])
-    return np.abs(sum(_predicted(law, columns) for law in blocks.values()) / areas - 1)
+    return np.abs(sum(um2_by(law, columns) for law in blocks.values()) / areas - 1)
 
 
 def _row(number: int, total: int, design: Accelerator, options: BenchOptions) -> Iterator[dict[str, float]]:

@@ -33,6 +33,7 @@ from armillary.hardware.mapping import LevelMapping, Loop
 from armillary.hardware.mapping import Mapping as LoopMapping
 from armillary.hardware.rtl.gemmini.compiler import Placement, Shape, compile_layer
 from armillary.hardware.rtl.gemmini.generator import sources
+from armillary.hardware.rtl.gemmini.layout import aligned
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.reports.theme import blank
 from armillary.tools.process import side_by_side
@@ -201,21 +202,17 @@ def placement_of(layer: Layer, mapping: LoopMapping, accelerator: Accelerator) -
     inputs = Shape(0, (1, blocks, layer.N, wide, tall), row, _pixels(layer.N, wide, tall, blocks, row))
     tap = k // kx * row
     taps = (r * s * c * tap, row, s * c * tap, c * tap, tap)
-    weights = Shape(_aligned(inputs.end), (1, k // kx, r, s, c), row, taps)
+    weights = Shape(aligned(inputs.end, _PAGE), (1, k // kx, r, s, c), row, taps)
     wide, tall, blocks = layer.P, layer.Q, -(-layer.K // kx)
     pixels = _pixels(layer.N, wide, tall, blocks, row)
-    outputs = Shape(_aligned(weights.end), (1, blocks, layer.N, wide, tall), row, pixels)
-    return Placement(inputs=inputs, weights=weights, outputs=outputs, address=_aligned(outputs.end))
+    outputs = Shape(aligned(weights.end, _PAGE), (1, blocks, layer.N, wide, tall), row, pixels)
+    return Placement(inputs=inputs, weights=weights, outputs=outputs, address=aligned(outputs.end, _PAGE))
 
 
 def _pixels(images: int, wide: int, tall: int, blocks: int, row: int) -> tuple[int, ...]:
     """Return the bytes from one group, block, image, pixel and line of pixels to the next."""
     pixel = blocks * row
     return images * tall * wide * pixel, row, tall * wide * pixel, pixel, wide * pixel
-
-
-def _aligned(address: int) -> int:
-    return -(-address // _PAGE) * _PAGE
 
 
 def as_executed(row: Row) -> LoopMapping:

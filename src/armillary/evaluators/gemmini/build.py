@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from armillary.cores import available
-from armillary.hardware.rtl.gemmini.generator import CORE, MEMORIES, PARAMETERS, sources
+from armillary.hardware.rtl.gemmini.generator import CORE, MEMORIES, PARAMETERS, TOP, sources
 from armillary.hardware.templates.gemmini import MOST_ROWS, SPACE, Accelerator
 from armillary.tools.verilator import Simulator, Trace, Unknown, build
 from armillary.user_cache import cache_folder
@@ -39,7 +39,7 @@ def simulator(accelerator: Accelerator, *, full: bool = False, trace: Trace = ""
     psum = {} if full and accelerator.dataflow == "weight_stationary" else {"PSUM": 32}
     defines = {"DIM": accelerator.dim, "BUS_BYTES": accelerator.bus_bytes}
     made_of = Simulator(
-        sources=sources(largest, model=not full),
+        sources={name: text for name, text in sources(largest, model=not full).items() if name != f"{TOP}.sv"},
         top=CORE,
         harness=harness(),
         parameters={**{name.upper(): getattr(largest, name) for name in PARAMETERS if name != "burst_rows"}, **psum},

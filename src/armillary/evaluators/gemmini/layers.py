@@ -210,10 +210,9 @@ class LayersOfGemmini:
     def _mapped(self, candidate: Candidate, accelerator: Accelerator, uses: Sequence[LayerUse]) -> list[Run]:
         options, seed, given = self._options, self._spec.seed, candidate.mappings
         runs = mapped(accelerator, uses, seed=seed, budget=options.budget, goal=options.goal, given=given)
-        for run in runs if self._dram else ():
-            needed = compile_layer(run.layer, run.mapping, accelerator).dram_bytes
-            if self._dram and needed > self._dram.capacity_bytes:
-                raise RefusedError(run.layer, "DRAM bytes", needed, self._dram.capacity_bytes, "of this kind of DRAM")
+        if self._dram is not None:
+            for run in runs:
+                _check_capacity(run, accelerator, self._dram.capacity_bytes)
         return runs
 
     def _recorded(self, candidate: Candidate, accelerator: Accelerator, runs: Sequence[Run]) -> list[LayerRun]:
@@ -222,6 +221,12 @@ class LayersOfGemmini:
             LayerRun(candidate.design, run.layer, str(run.mapping), metrics, runs=run.count)
             for run, metrics in zip(runs, measured, strict=True)
         ]
+
+
+def _check_capacity(run: Run, accelerator: Accelerator, capacity: int) -> None:
+    needed = compile_layer(run.layer, run.mapping, accelerator).dram_bytes
+    if needed > capacity:
+        raise RefusedError(run.layer, "DRAM bytes", needed, capacity, "of this kind of DRAM")
 
 
 def _built(design: Design) -> Accelerator | Failure:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from armillary.hardware.rtl.gemmini.arithmetic import converted
 from armillary.hardware.rtl.gemmini.compiler import Padding, Program, Requantization, Shape
+from armillary.hardware.rtl.gemmini.layout import grown, weight_rows
 from armillary.workloads.layer import Layer
 
 Tensor = NDArray[np.int8]
@@ -23,15 +24,10 @@ def into_dram(program: Program, inputs: Tensor, weights: Tensor) -> Bytes:
     """
     dram = np.zeros(max(program.inputs.end, program.weights.end), dtype=np.uint8)
     groups, blocks, n, height, width = program.inputs.counts
-    rows = _grown(inputs.reshape(n, groups, -1, height, width), 2, blocks * program.channel_block)
+    rows = grown(inputs.reshape(n, groups, -1, height, width), 2, blocks * program.channel_block)
     rows = rows.reshape(n, groups, blocks, program.channel_block, height, width).transpose(1, 2, 0, 4, 5, 3)
-    _rows_of(program.inputs, dram)[...] = _padded(rows, program.inputs.row_bytes)
-    groups, blocks, *taps, c = program.weights.counts
-    rows = weights.reshape(groups, -1, *weights.shape[1:])
-    for axis, size in enumerate((blocks * program.output_block, c, *taps), start=1):
-        rows = _grown(rows, axis, size)
-    rows = rows.reshape(groups, blocks, program.output_block, c, *taps).transpose(0, 1, 4, 5, 3, 2)
-    _rows_of(program.weights, dram)[...] = _padded(rows, program.weights.row_bytes)
+    _rows_of(program.inputs, dram)[...] = grown(rows, -1, program.inputs.row_bytes).view(np.uint8)
+    _rows_of(program.weights, dram)[...] = weight_rows(program, weights).view(np.uint8)
     return dram
 
 
@@ -52,17 +48,6 @@ def from_dram(program: Program, dram: Bytes, outputs: int) -> Tensor:
 def _rows_of(shape: Shape, dram: Bytes) -> Bytes:
     """Return a view of the rows of a tensor, shape [*counts, bytes of a row]."""
     return np.lib.stride_tricks.as_strided(dram[shape.address :], (*shape.counts, shape.row_bytes), (*shape.strides, 1))
-
-
-def _grown(array: Tensor, axis: int, size: int) -> Tensor:
-    """Return an array with zeros behind it along an axis, up to a size."""
-    return np.pad(array, [(0, size - array.shape[axis] if at == axis else 0) for at in range(array.ndim)])
-
-
-def _padded(rows: NDArray[np.int8], row_bytes: int) -> Bytes:
-    wide = np.zeros((*rows.shape[:-1], row_bytes), dtype=np.int8)
-    wide[..., : rows.shape[-1]] = rows
-    return wide.view(np.uint8)
 
 
 def random_tensors(layer: Layer, padding: Padding, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -67,14 +67,22 @@ def parts_mm2(columns: Columns) -> dict[str, NDArray[np.float64]]:
 
 def blocks_mm2(columns: Columns) -> dict[str, NDArray[np.float64]]:
     """Return the area of each block by name, without scratchpad and accumulator memories, each of shape [designs]."""
+    return {block: um2_by(law, columns) / _UM2_PER_MM2 for block, law in _laws()["blocks"].items()}
+
+
+def um2_by(law: Mapping[str, Mapping[str, float]], columns: Columns) -> NDArray[np.float64]:
+    """Return a block's area by its law, um2, shape [designs].
+
+    Args:
+        law: coefficients by term, by dataflow or for both.
+        columns: see `area_mm2`.
+    """
     found, dataflow = terms(columns), np.asarray(columns["dataflow"])
-    areas = {}
-    for block, laws in _laws()["blocks"].items():
-        areas[block] = np.zeros(len(dataflow))
-        for kind, law in laws.items():
-            um2 = sum((value * found[name] for name, value in law.items()), np.zeros(len(dataflow)))
-            areas[block] += np.where((kind == BOTH) | (dataflow == kind), um2, 0.0) / _UM2_PER_MM2
-    return areas
+    um2 = np.zeros(len(dataflow))
+    for kind, values in law.items():
+        chosen = (kind == BOTH) | (dataflow == kind)
+        um2 += np.where(chosen, sum(value * found[name] for name, value in values.items()), 0.0)
+    return um2
 
 
 def memories_mm2(columns: Columns) -> dict[str, NDArray[np.float64]]:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from math import prod
 
+import numpy as np
+from numpy.typing import NDArray
+
 from armillary.hardware.rtl.gemmini.arithmetic import Conversion
 from armillary.hardware.rtl.gemmini.commands import (
     LIMIT,
@@ -189,6 +192,31 @@ def moves_between(
     if found and found[0].deltas["address"] == shape.row_bytes:
         return Moves(found[1:], found[0].count, rows, addresses, ranges, stride=found[0].deltas["row"])
     return Moves(found, 1, rows, addresses, ranges)
+
+
+def weight_rows(program: Program, weights: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return weights as a program reads them: a row per channel, with its weights for a block of outputs.
+
+    Args:
+        program: whose weights these are.
+        weights: shape [K, C of a group, R, S]; what the program has beyond them is zero.
+
+    Returns:
+        Rows, shape [*program.weights.counts, bytes of a row].
+    """
+    groups, blocks, *taps, c = program.weights.counts
+    rows = weights.reshape(groups, -1, *weights.shape[1:])
+    for axis, size in enumerate((blocks * program.output_block, c, *taps), start=1):
+        rows = grown(rows, axis, size)
+    rows = rows.reshape(groups, blocks, program.output_block, c, *taps).transpose(0, 1, 4, 5, 3, 2)
+    return np.ascontiguousarray(grown(rows, -1, program.weights.row_bytes))
+
+
+def grown(array: NDArray[np.int8], axis: int, size: int) -> NDArray[np.int8]:
+    """Return an array with zeros behind it along an axis, up to a size."""
+    behind = [(0, 0)] * array.ndim
+    behind[axis] = 0, size - array.shape[axis]
+    return np.pad(array, behind)
 
 
 def program_bytes(words: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,15 @@ from armillary.hardware.rtl.gemmini.commands import (
     end,
 )
 from armillary.hardware.rtl.gemmini.compiler import MOST_DRAM_BYTES, compile_layer
-from armillary.hardware.rtl.gemmini.layout import FETCHED, Padding, Placement, Program, Shape, program_bytes
+from armillary.hardware.rtl.gemmini.layout import (
+    FETCHED,
+    Padding,
+    Placement,
+    Shape,
+    aligned,
+    program_bytes,
+    weight_rows,
+)
 from armillary.hardware.rtl.gemmini.placement import Convolution, Place, padded
 from armillary.hardware.rtl.gemmini.pooling import Load, Store, added, pooled
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
@@ -126,7 +133,7 @@ class _Lowering:
     def _reserve(self, size: int) -> int:
         """Return the address of so many bytes that nothing else uses."""
         address = self._end
-        self._end = -(-(address + size) // FETCHED) * FETCHED
+        self._end = aligned(address + size, FETCHED)
         return address
 
     def _hold(self, values: NDArray[np.generic]) -> int:
@@ -152,8 +159,8 @@ class _Lowering:
             conversion=_conversion(step),
             placement=self._placement(step, run),
         )
-        packed = packed_weights(program, run)
-        self._held.append((program.weights.address, packed))
+        rows = weight_rows(program, run.weights)
+        self._held.append((program.weights.address, rows.view(np.uint8).reshape(-1)))
         self._reserve(program.address - self._end)
         return program.words[:-1]  # the end of all is still to come
 
@@ -229,16 +236,6 @@ def _encoded(move: Load | Store, conversion: Conversion) -> Words:
 
 def _one(value: int) -> Integers:
     return np.array([value], dtype=np.int64)
-
-
-def packed_weights(program: Program, run: Convolution) -> Bytes:
-    """Return weights as a program reads them: rows of one channel's weights for a block of outputs."""
-    groups, blocks, r, s, c = program.weights.counts
-    rows = run.weights.reshape(groups, blocks, program.output_block, c, r, s).transpose(0, 1, 4, 5, 3, 2)
-    wide = np.zeros((*rows.shape[:-1], program.weights.row_bytes), dtype=np.int8)
-    wide[..., : program.output_block] = rows
-    assert wide.size == program.weights.row_bytes * prod(program.weights.counts)
-    return wide.view(np.uint8).reshape(-1)
 
 
 def _commands(words: Words) -> tuple[int, int, int]:

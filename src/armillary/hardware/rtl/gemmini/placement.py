@@ -12,6 +12,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.hardware.rtl.gemmini.layout import aligned
 from armillary.workloads.layer import Layer
 from armillary.workloads.quantized.step import Step, TensorInfo
 
@@ -71,7 +72,7 @@ class Place:
 
 def padded_channels(channels: int, dim: int) -> int:
     """Return channels rounded up to whole rows of the array."""
-    return -(-channels // dim) * dim
+    return aligned(channels, dim)
 
 
 @dataclass(frozen=True, eq=False)

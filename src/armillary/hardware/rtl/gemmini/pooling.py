@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
-from armillary.hardware.rtl.gemmini.commands import NestLoop, merged
+from armillary.hardware.rtl.gemmini.commands import MOST_MOVE_LOOPS, NestLoop, merged
 from armillary.hardware.rtl.gemmini.placement import Place
 from armillary.hardware.templates.gemmini import TooSmallError
 from armillary.workloads.quantized.step import ONCE, Multiplier, Step
 
-MOST_MOVE_LOOPS = 4
 LONGEST_RUN = 1 << 17
 _LONG_RUN = 8  # rows, which hide a latency of DRAM behind those under way
 _COMMANDS = 60  # cycles that a tile's commands take
