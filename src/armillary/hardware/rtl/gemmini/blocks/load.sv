@@ -60,8 +60,6 @@ module load #(
   localparam int NARROW = $clog2(PITCH);  // of the bytes of a row
   localparam int HELD = $clog2(OUTSTANDING + 1);
   localparam int ROWS = 7;  // of the number of rows in a burst
-  localparam logic [ROWS-1:0] NARROWEST = 256 / BEATS > 64 ? 7'd64 : ROWS'(256 / BEATS);  // rows in 256 beats
-  localparam logic [ROWS-1:0] WIDEST = 64 / BEATS > 64 ? 7'd64 : ROWS'(64 / BEATS);
 
   // Requests.
   logic walking, asks_last, runs_last, wide, own_repeats;
@@ -70,7 +68,6 @@ module load #(
   logic [63:0] addresses;
   logic [LOOPS-1:0] unused_first, ends;
   logic [HELD-1:0] held;
-  logic [12:0] to_boundary;
   logic opening;
 
   nest #(
@@ -81,13 +78,10 @@ module load #(
       .at_first(unused_first), .at_end(ends)
   );
   assign request_address = addresses[31:0] + (wide ? 32'(asked) << (NARROW + 2) : 32'(asked) << NARROW);
-  assign to_boundary = (13'd4096 - {1'b0, request_address[11:0]}) >> (wide ? NARROW + 2 : NARROW);
   assign left = own_repeats ? WIDTH'(1) : length - asked;
-  always_comb begin
-    now = wide && burst > WIDEST ? WIDEST : !wide && burst > NARROWEST ? NARROWEST : burst;
-    if (to_boundary < 13'(now)) now = ROWS'(to_boundary);
-    if (left < WIDTH'(now)) now = ROWS'(left);
-  end
+  burst #(.PITCH(PITCH), .BUS(BUS), .WIDTH(WIDTH), .ROWS(ROWS)) next (
+      .wide(wide), .most(burst), .address(request_address[11:0]), .left(left), .rows(now)
+  );
   assign asks_last = own_repeats || asked + WIDTH'(now) == length;
   assign runs_last = &ends;
   assign request = walking && 7'(held) < most_held;

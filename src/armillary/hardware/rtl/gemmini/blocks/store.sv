@@ -60,8 +60,6 @@ module store #(
   localparam int COUNT = $clog2(MOST) + 1;
   localparam int NARROW = $clog2(PITCH);
   localparam int ROWS = 7;  // of the number of rows in a burst
-  localparam logic [ROWS-1:0] NARROWEST = 256 / BEATS > 64 ? 7'd64 : ROWS'(256 / BEATS);  // rows in 256 beats
-  localparam logic [ROWS-1:0] WIDEST = 64 / BEATS > 64 ? 7'd64 : ROWS'(64 / BEATS);
   localparam int TAG = 32 + ROWS + 2;  // address and rows of a burst that begins, whether it is the last, whether it begins
 
   // Which row next: the loop nest gives runs, `along` counts in a run.
@@ -74,7 +72,6 @@ module store #(
   logic [31:0] at_address;
   logic [LOOPS-1:0] own_pools, at_first, at_end;
   logic [ROWS-1:0] now, burst_left;
-  logic [12:0] to_boundary;
   nest #(
       .LOOPS(LOOPS), .ADDRESSES(2), .WIDTH(32), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS({8'd18, 8'd64})
   ) runs (
@@ -84,12 +81,9 @@ module store #(
   assign ends_run = along + 1'b1 == length;
   assign read_row = along == 0 ? addresses[32+:WIDTH] : from_row;
   assign at_address = addresses[31:0] + (own_raw ? 32'(along) << (NARROW + 2) : 32'(along) << NARROW);
-  assign to_boundary = (13'd4096 - {1'b0, at_address[11:0]}) >> (own_raw ? NARROW + 2 : NARROW);
-  always_comb begin
-    now = own_raw && burst > WIDEST ? WIDEST : !own_raw && burst > NARROWEST ? NARROWEST : burst;
-    if (to_boundary < 13'(now)) now = ROWS'(to_boundary);
-    if (length - along < WIDTH'(now)) now = ROWS'(length - along);
-  end
+  burst #(.PITCH(PITCH), .BUS(BUS), .WIDTH(WIDTH), .ROWS(ROWS)) next (
+      .wide(own_raw), .most(burst), .address(at_address[11:0]), .left(length - along), .rows(now)
+  );
   assign begins_burst = burst_left == 0;
   assign window_first = &(at_first | ~own_pools);
   assign window_last = &(at_end | ~own_pools);
