@@ -1,0 +1,230 @@
+"""Starlight: a Gaussian process in the latent space of Starlight-Low's encoder, for the few rows of the high fidelity.
+
+Encoder and process are trained together by the marginal likelihood of the rows (deep kernel learning).
+
+Sources: the dissertation, Section 5.2.4; Wilson et al., "Deep kernel learning", AISTATS 2016. What the dissertation
+leaves open, and what we chose: the smoothness of the Matern kernel (5/2), a length scale for each latent number, and
+the gamma priors, which are those that BoTorch long had for standardised values: (3, 6) of length scales, (2, 0.15) of
+the variance, (1.1, 0.05) of the noise. The encoder's mean stands for a row; nothing is drawn.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import gpytorch
+import numpy as np
+import torch
+from gpytorch.constraints import GreaterThan
+from gpytorch.distributions import MultivariateNormal
+from gpytorch.kernels import MaternKernel, ScaleKernel
+from gpytorch.likelihoods import GaussianLikelihood
+from gpytorch.mlls import ExactMarginalLogLikelihood
+from gpytorch.priors import GammaPrior
+from linear_operator.utils.errors import NanError, NotPSDError
+from linear_operator.utils.warnings import NumericalWarning
+from torch import Tensor
+
+from armillary.problems.problem import Problem
+from armillary.spaces.space import Space
+from armillary.surrogates import model_file
+from armillary.surrogates.rows import Scale
+from armillary.surrogates.starlight.encoding import UnitCube, Values, checked_rows
+from armillary.surrogates.starlight.low import ENCODER, Encoder, Progress, StarlightLow, named, seeded
+from armillary.types import ArmillaryError
+
+EPOCHS = 1000
+LEARNING_RATE = 0.01
+_LEAST_NOISE = 1e-4
+"""Of the variance of standardised values: it keeps the covariance of rows with equal inputs positive definite."""
+_JITTER, _TRIES = 1e-6, 4  # should that not be enough: 1e-6 more, then ten times as much up to 1e-3
+_AT_ONCE = 1024
+
+
+class Process(gpytorch.models.ExactGP):  # type: ignore[misc]
+    """A Gaussian process with a Matern kernel between encoded rows.
+
+    Args:
+        x: scaled inputs of the training rows, shape [rows, 40].
+        y: their standardised values, shape [rows].
+        encoder: of 64-bit floats.
+    """
+
+    def __init__(self, x: Tensor, y: Tensor, encoder: Encoder) -> None:
+        noise = GaussianLikelihood(noise_prior=GammaPrior(1.1, 0.05), noise_constraint=GreaterThan(_LEAST_NOISE))
+        super().__init__(x, y, noise)
+        self.encoder = encoder
+        self.mean = gpytorch.means.ConstantMean()
+        matern = MaternKernel(nu=2.5, ard_num_dims=ENCODER[-1], lengthscale_prior=GammaPrior(3.0, 6.0))
+        self.covariance = ScaleKernel(matern, outputscale_prior=GammaPrior(2.0, 0.15))
+        self.double()
+
+    def forward(self, x: Tensor) -> MultivariateNormal:
+        """Return the prior of scaled inputs, shape [rows, 40]."""
+        latent = self.encoder(x)[0]
+        return MultivariateNormal(self.mean(latent), self.covariance(latent))
+
+
+class Starlight:
+    """The trained deep kernel; `transferred` or `from_scratch` makes it.
+
+    Args:
+        process: trained.
+        cube: how inputs are scaled.
+        scale: how the logarithms of the metric are standardised.
+        likelihoods: the marginal log likelihood per row in each epoch, with the priors, shape [epochs].
+    """
+
+    kind = "starlight-paper"
+
+    def __init__(self, process: Process, cube: UnitCube, scale: Scale, likelihoods: Values) -> None:
+        self.process, self.cube, self.scale, self.likelihoods = process.eval(), cube, scale, likelihoods
+
+    @classmethod
+    def transferred(
+        cls,
+        low: StarlightLow,
+        inputs: Values,
+        log_values: Values,
+        *,
+        epochs: int = EPOCHS,
+        learning_rate: float = LEARNING_RATE,
+        on_progress: Progress | None = None,
+    ) -> Starlight:
+        """Return the deep kernel that begins with the encoder of a Starlight-Low and its scaler. Nothing is random.
+
+        Args:
+            low: whose encoder is taken over; it stays as it is.
+            inputs: as they are, shape [rows, 40]; see `encoding.inputs_of`.
+            log_values: natural logarithms of the metric, EDP in the dissertation, shape [rows].
+            epochs: steps of Adam with all rows.
+            learning_rate: of it.
+            on_progress: called after each epoch.
+
+        Raises:
+            ArmillaryError: if the rows are no training rows, or the likelihood can no longer be computed.
+        """
+        encoder = copy.deepcopy(low.network.encoder)
+        return cls._learned(encoder, low.cube, inputs, log_values, epochs, learning_rate, on_progress)
+
+    @classmethod
+    def from_scratch(
+        cls,
+        inputs: Values,
+        log_values: Values,
+        *,
+        seed: int = 0,
+        epochs: int = EPOCHS,
+        learning_rate: float = LEARNING_RATE,
+        on_progress: Progress | None = None,
+    ) -> Starlight:
+        """Return the same without transfer, an ablation: `seed` decides the encoder; for the rest see `transferred`."""
+        checked_rows(inputs, log_values)
+        encoder, cube = seeded(Encoder, seed), UnitCube.of(inputs)
+        return cls._learned(encoder, cube, inputs, log_values, epochs, learning_rate, on_progress)
+
+    @classmethod
+    def _learned(
+        cls,
+        encoder: Encoder,
+        cube: UnitCube,
+        inputs: Values,
+        log_values: Values,
+        epochs: int,
+        learning_rate: float,
+        on_progress: Progress | None,
+    ) -> Starlight:
+        checked_rows(inputs, log_values)
+        if epochs < 1:
+            raise ArmillaryError(f"epochs={epochs!r} is not allowed; it must be at least 1")
+        scale = Scale.of(log_values, "linear")
+        process = Process(cube(inputs), torch.from_numpy(scale.standardise(log_values)), encoder.double())
+        return cls(process, cube, scale, _trained(process, epochs, learning_rate, on_progress))
+
+    def predict(self, inputs: Values) -> tuple[Values, Values]:
+        """Return mean and standard deviation of the logarithm of the metric, each of shape [rows].
+
+        The deviation is that of a further measurement: it has the noise, which is what the process cannot explain.
+
+        Args:
+            inputs: as they are, shape [rows, 40].
+
+        Raises:
+            ArmillaryError: if inputs are of another shape or not finite.
+        """
+        parts = torch.split(self.cube(inputs), _AT_ONCE)
+        with torch.no_grad(), _exact():
+            found = [self.process.likelihood(self.process(part)) for part in parts]
+            mean = torch.cat([each.mean for each in found]).numpy()
+            spread = torch.cat([each.stddev for each in found]).numpy()
+        return self.scale.restore(mean), self.scale.spread * spread
+
+    def save(self, target: str | Path | IO[bytes], problem: Problem) -> None:
+        """Write the model, of one metric of a problem, to a file."""
+        tensors = {f"process.{name}": weight for name, weight in self.process.state_dict().items()}
+        (x,), y = self.process.train_inputs, self.process.train_targets
+        tensors |= {"x": x, "y": y, "least": self.cube.least, "most": self.cube.most}
+        tensors["likelihoods"] = torch.from_numpy(self.likelihoods)
+        model_file.save(target, self.kind, problem.space, problem, {"scale": vars(self.scale)}, tensors)
+
+    @classmethod
+    def load(cls, path: str | Path, *, space: Space) -> Starlight:
+        """Read a trained model.
+
+        Raises:
+            ArmillaryError: if the file is missing, no Starlight, or of another space or version.
+        """
+        content, tensors = model_file.read(Path(path), space, cls.kind)
+        process = Process(tensors["x"], tensors["y"], Encoder().double())
+        process.load_state_dict(named(tensors, "process."))
+        cube = UnitCube(tensors["least"], tensors["most"])
+        return cls(process, cube, Scale(**content["scale"]), tensors["likelihoods"].numpy())
+
+
+def _trained(process: Process, epochs: int, learning_rate: float, on_progress: Progress | None) -> Values:
+    """Train encoder and process together in place; return the marginal log likelihood per row, shape [epochs]."""
+    adam = torch.optim.Adam(process.parameters(), lr=learning_rate)
+    likelihood_of = ExactMarginalLogLikelihood(process.likelihood, process)
+    (x,), y = process.train_inputs, process.train_targets
+    found = np.empty(epochs)
+    process.train()
+    for epoch in range(epochs):
+        adam.zero_grad()
+        try:
+            with _exact():
+                likelihood = likelihood_of(process(x), y)
+                (-likelihood).backward()
+        except (NanError, NotPSDError) as fault:
+            raise _lost(len(y), epoch, epochs, learning_rate, str(fault)) from fault
+        found[epoch] = float(likelihood.detach())
+        if not np.isfinite(found[epoch]):
+            raise _lost(len(y), epoch, epochs, learning_rate, f"the likelihood is {found[epoch]}")
+        adam.step()
+        if on_progress:
+            on_progress(epoch + 1, epochs)
+    return found
+
+
+def _lost(rows: int, epoch: int, epochs: int, learning_rate: float, fault: str) -> ArmillaryError:
+    return ArmillaryError(
+        f"the covariance of {rows} rows cannot be factored in epoch {epoch + 1} of {epochs} at "
+        f"learning_rate={learning_rate}: {fault.splitlines()[0]}; choose a lower rate"
+    )
+
+
+@contextmanager
+def _exact() -> Iterator[None]:
+    """Have gpytorch factor every covariance, whatever its size, and add jitter where that fails, without a warning."""
+    with (
+        gpytorch.settings.fast_computations(False, False, False),
+        gpytorch.settings.cholesky_jitter(double_value=_JITTER),
+        gpytorch.settings.cholesky_max_tries(_TRIES),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", NumericalWarning)
+        yield

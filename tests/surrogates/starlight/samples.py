@@ -1,0 +1,77 @@
+"""Mappings of small layers onto accelerators of the `gemmini` template, and their EDP by the cost model."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import torch
+
+from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
+from armillary.cost_model.summaries import summaries
+from armillary.evaluators.gemmini.sampling import map_space, widest
+from armillary.hardware.templates.gemmini import Accelerator
+from armillary.surrogates.starlight.encoding import HARDWARE, inputs_of
+from armillary.workloads.layer import Layer
+
+LAYERS = (
+    Layer("early", "conv", K=16, C=8, P=16, Q=16, R=3, S=3),
+    Layer("late", "conv", K=64, C=32, P=4, Q=4, R=3, S=3),
+    Layer("dense", "gemm", K=64, C=64, P=32),
+)
+ACCELERATORS = (
+    Accelerator(dim=4, scratchpad_kib=64, accumulator_kib=16, bus_bytes=4),
+    Accelerator(dim=8, scratchpad_kib=128, accumulator_kib=64, bus_bytes=4),
+    Accelerator(dim=16, scratchpad_kib=256, accumulator_kib=128, bus_bytes=4),
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Mappings in random order.
+
+    Attributes:
+        columns: of the accelerators.
+        batch: the mappings.
+        inputs: as Starlight takes them.
+        low: log EDP by the cost model.
+        high: likewise with a DRAM that has few requests under way: another fidelity, in effect.
+    """
+
+    columns: dict[str, np.ndarray]
+    batch: MappingBatch
+    inputs: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@cache
+def rows(each=60, seed=0):
+    """Return so many random mappings of every layer onto every accelerator."""
+    rng, batches, values, names = np.random.default_rng(seed), [], [], []
+    for layer in LAYERS:
+        for accelerator in ACCELERATORS:
+            batches.append(map_space(accelerator, layer).decode(codes(accelerator, layer, each, rng)))
+            values.append([_log_edp(one, layer, batches[-1]) for one in (accelerator, _slow(accelerator))])
+            names += [accelerator] * each
+    order = rng.permutation(len(names))
+    columns = {name: np.array([getattr(a, name) for a in names])[order] for name in (*HARDWARE, "bus_bytes")}
+    batch = MappingBatch.joined(batches).select(torch.from_numpy(order))
+    low, high = np.concatenate(values, axis=1)[:, order]
+    return Rows(columns, batch, inputs_of(columns, batch), low, high)
+
+
+def codes(accelerator, layer, n, rng):
+    """Return n random mappings of a layer that fill the array, shape [n, codes] of its map space."""
+    space = map_space(accelerator, layer)
+    found = space.random(n, rng)
+    found[:, : len(space.splits)] = np.stack([wide[rng.integers(len(wide), size=n)] for wide in widest(space)], axis=1)
+    return found
+
+
+def _slow(accelerator):
+    return replace(accelerator, outstanding=2, burst_rows=4, dram_latency=200)
+
+
+def _log_edp(accelerator, layer, batch):
+    found = summaries(HierarchyBatch.of([accelerator.hierarchy()]), LayerBatch.of([layer]), batch)
+    return np.log(found.delay_cycles.numpy() * found.energy_pj.numpy())
