@@ -5,14 +5,19 @@ from functools import cache
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
 from armillary.evaluators.gemmini.sampling import map_space, widest
-from armillary.hardware.templates.gemmini import Accelerator
+from armillary.hardware.templates.gemmini import SPACE, Accelerator
+from armillary.problems.problem import Problem
 from armillary.surrogates.starlight.encoding import HARDWARE, inputs_of
+from armillary.surrogates.starlight.low import Schedule, StarlightLow
 from armillary.workloads.layer import Layer
 
+PROBLEM = Problem.minimising(SPACE, "edp_pj_cycles")
+MOMENT = Schedule(epochs=40, batch=100, learning_rate=1e-2)
 LAYERS = (
     Layer("early", "conv", K=16, C=8, P=16, Q=16, R=3, S=3),
     Layer("late", "conv", K=64, C=32, P=4, Q=4, R=3, S=3),
@@ -45,7 +50,7 @@ class Rows:
 
 
 @cache
-def rows(each=60, seed=0):
+def rows(each=150, seed=0):
     """Return so many random mappings of every layer onto every accelerator."""
     rng, batches, values, names = np.random.default_rng(seed), [], [], []
     for layer in LAYERS:
@@ -75,3 +80,28 @@ def _slow(accelerator):
 def _log_edp(accelerator, layer, batch):
     found = summaries(HierarchyBatch.of([accelerator.hierarchy()]), LayerBatch.of([layer]), batch)
     return np.log(found.delay_cycles.numpy() * found.energy_pj.numpy())
+
+
+LOW, UNSEEN = slice(0, 1000), slice(1000, None)
+"""Of `rows`: those that Starlight-Low learns from, and those that nothing does."""
+
+
+@cache
+def low():
+    """Return a Starlight-Low that learned for a moment."""
+    sampled = rows()
+    return StarlightLow.learned(sampled.inputs[LOW], sampled.low[LOW], seed=1, schedule=MOMENT)
+
+
+def few(n, seed):
+    """Return inputs and high values of n of the rows that may be learned from."""
+    sampled = rows()
+    chosen = np.random.default_rng(seed).permutation(LOW.stop)[:n]
+    return sampled.inputs[chosen], sampled.high[chosen]
+
+
+def rank_correlation(model):
+    """Return Spearman's rho of a model's mean and the high values of the unseen rows."""
+    sampled = rows()
+    predicted = model.predict(sampled.inputs[UNSEEN])
+    return spearmanr(predicted[0] if isinstance(predicted, tuple) else predicted, sampled.high[UNSEEN]).statistic

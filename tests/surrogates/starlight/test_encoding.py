@@ -11,7 +11,6 @@ from armillary.hardware.templates.gemmini import SPACE
 from armillary.spaces.samplers import sample
 from armillary.surrogates.starlight.encoding import NAMES, UnitCube, checked_rows, inputs_of
 from armillary.types import ArmillaryError
-
 from surrogates.starlight.samples import ACCELERATORS, LAYERS, codes, rows
 
 DESIGN = {"dim": 16, "accumulator_kib": 64, "scratchpad_kib": 256}
@@ -105,6 +104,18 @@ def test_the_scaler_maps_training_rows_onto_the_unit_cube():
     middle = (inputs.min(axis=0) + inputs.max(axis=0)) / 2
     assert cube(middle[None])[0].numpy() == pytest.approx(varied / 2)
     assert cube(inputs).dtype == torch.float64
+
+
+def test_the_scaler_may_take_logarithms_of_all_but_the_places():
+    inputs = rows().inputs[:300]
+    cube = UnitCube.of(inputs, logged=True)
+    scaled, dim, place = cube(inputs).numpy(), NAMES.index("dim"), NAMES.index("Q_place")
+    assert set(scaled[:, dim]) == {0.0, 0.5, 1.0}  # of 4, 8 and 16
+    assert np.array_equal(scaled[:, place], UnitCube.of(inputs)(inputs)[:, place].numpy())
+    inputs = inputs.copy()
+    inputs[3, NAMES.index("K_dram")] = 0
+    with pytest.raises(ArmillaryError, match=r"input K_dram of row 3 is 0.0; it must be positive"):
+        cube(inputs)
 
 
 def test_rows_that_are_none_are_refused():

@@ -119,13 +119,18 @@ class Starlight:
         log_values: Values,
         *,
         seed: int = 0,
+        logged: bool = False,
         epochs: int = EPOCHS,
         learning_rate: float = LEARNING_RATE,
         on_progress: Progress | None = None,
     ) -> Starlight:
-        """Return the same without transfer, an ablation: `seed` decides the encoder; for the rest see `transferred`."""
+        """Return the same without transfer, an ablation.
+
+        `seed` decides the encoder's first weights, `logged` what its scaler takes (`UnitCube`); for the rest see
+        `transferred`.
+        """
         checked_rows(inputs, log_values)
-        encoder, cube = seeded(Encoder, seed), UnitCube.of(inputs)
+        encoder, cube = seeded(Encoder, seed), UnitCube.of(inputs, logged=logged)
         return cls._learned(encoder, cube, inputs, log_values, epochs, learning_rate, on_progress)
 
     @classmethod
@@ -170,7 +175,8 @@ class Starlight:
         (x,), y = self.process.train_inputs, self.process.train_targets
         tensors |= {"x": x, "y": y, "least": self.cube.least, "most": self.cube.most}
         tensors["likelihoods"] = torch.from_numpy(self.likelihoods)
-        model_file.save(target, self.kind, problem.space, problem, {"scale": vars(self.scale)}, tensors)
+        content = {"scale": vars(self.scale), "logged": self.cube.logged}
+        model_file.save(target, self.kind, problem.space, problem, content, tensors)
 
     @classmethod
     def load(cls, path: str | Path, *, space: Space) -> Starlight:
@@ -182,7 +188,7 @@ class Starlight:
         content, tensors = model_file.read(Path(path), space, cls.kind)
         process = Process(tensors["x"], tensors["y"], Encoder().double())
         process.load_state_dict(named(tensors, "process."))
-        cube = UnitCube(tensors["least"], tensors["most"])
+        cube = UnitCube(tensors["least"], tensors["most"], content["logged"])
         return cls(process, cube, Scale(**content["scale"]), tensors["likelihoods"].numpy())
 
 

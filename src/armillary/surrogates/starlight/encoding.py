@@ -45,6 +45,7 @@ NAMES = (
     "rows_used",
     "columns_used",
 )
+_AMOUNTS = np.array([not name.endswith("_place") for name in NAMES])
 _CONVOLUTION = [DIMENSIONS.index(loop) for loop in LOOPS]
 _BATCH, _GROUPS = DIMENSIONS.index("N"), DIMENSIONS.index("G")
 
@@ -134,40 +135,60 @@ def _places(batch: MappingBatch) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class UnitCube:
-    """A min-max scaler to the unit cube; an input that never varied becomes 0 where it is as it was.
+    """A min-max scaler to the unit cube.
 
     Attributes:
-        least: of each input over the training rows, shape [inputs].
+        least: of each input over the training rows, shape [40].
         most: likewise.
+        logged: take logarithms of all inputs but the places before. The dissertation mentions none; without them most
+            factors lie in the lowest hundredth of their range.
     """
 
     least: Tensor
     most: Tensor
+    logged: bool = False
 
     @staticmethod
-    def of(inputs: Values) -> UnitCube:
-        """Return the scaler of training rows, shape [rows, inputs]."""
-        return UnitCube(torch.from_numpy(inputs.min(axis=0)), torch.from_numpy(inputs.max(axis=0)))
-
-    def __call__(self, inputs: Values) -> Tensor:
-        """Return inputs of shape [rows, inputs] scaled: training rows lie in 0 to 1, others may lie beyond.
+    def of(inputs: Values, *, logged: bool = False) -> UnitCube:
+        """Return the scaler of training rows, shape [rows, 40].
 
         Raises:
-            ArmillaryError: if there are more or fewer inputs, or one is not finite.
+            ArmillaryError: see `__call__`.
         """
-        checked(inputs, len(self.least))
+        seen = _seen(inputs, logged)
+        return UnitCube(seen.min(dim=0).values, seen.max(dim=0).values, logged)
+
+    def __call__(self, inputs: Values) -> Tensor:
+        """Return inputs of shape [rows, 40] scaled: training rows lie in 0 to 1, others may lie beyond.
+
+        An input that had one value in training is 0 there, and beyond as far off as it is.
+
+        Raises:
+            ArmillaryError: if the shape is another, an input is not finite, or is to be logged and not positive.
+        """
         span = self.most - self.least
-        return (torch.from_numpy(inputs) - self.least) / torch.where(span > 0, span, 1.0)
+        return (_seen(inputs, self.logged) - self.least) / torch.where(span > 0, span, 1.0)
 
 
-def checked(inputs: Values, width: int = len(NAMES)) -> None:
-    """Check the shape of inputs, [rows, width], and that they are finite.
+def _seen(inputs: Values, logged: bool) -> Tensor:
+    checked(inputs)
+    if not logged:
+        return torch.from_numpy(inputs)
+    wrong = np.argwhere((inputs <= 0) & _AMOUNTS)
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        raise ArmillaryError(f"input {NAMES[column]} of row {row} is {inputs[row, column]}; it must be positive")
+    return torch.from_numpy(np.where(_AMOUNTS, np.log2(np.where(_AMOUNTS, inputs, 1.0)), inputs))
+
+
+def checked(inputs: Values) -> None:
+    """Check the shape of inputs, [rows, 40], and that they are finite.
 
     Raises:
         ArmillaryError: if they are not.
     """
-    if inputs.ndim != 2 or inputs.shape[1] != width:
-        raise ArmillaryError(f"inputs have shape {list(inputs.shape)}; it must be [rows, {width}]")
+    if inputs.ndim != 2 or inputs.shape[1] != len(NAMES):
+        raise ArmillaryError(f"inputs have shape {list(inputs.shape)}; it must be [rows, {len(NAMES)}]")
     wrong = np.argwhere(~np.isfinite(inputs))
     if len(wrong):
         row, column = wrong[0].tolist()

@@ -2,8 +2,7 @@
 
 Source: the dissertation, Section 5.2.3. What it leaves open, and what we chose: the last layer of each network has no
 ReLU, as a value may be negative; the encoder's last layer is there twice, for mean and log variance; the weights of
-the three losses, and the schedule. The divergence weighs little: at the weight of the other two, a latent space of
-two numbers holds about a nat of what 40 inputs tell.
+the three losses, and the schedule. The divergence weighs little, or else it empties the latent space.
 """
 
 from __future__ import annotations
@@ -133,6 +132,7 @@ class StarlightLow:
         log_values: Values,
         *,
         seed: int = 0,
+        logged: bool = False,
         weights: LossWeights | None = None,
         schedule: Schedule | None = None,
         on_progress: Progress | None = None,
@@ -143,6 +143,7 @@ class StarlightLow:
             inputs: as they are, shape [rows, 40]; see `encoding.inputs_of`.
             log_values: natural logarithms of the metric, EDP in the dissertation, shape [rows].
             seed: same seed and rows, same network.
+            logged: see `UnitCube`.
             weights: of the losses.
             schedule: of the training.
             on_progress: called after each epoch.
@@ -151,9 +152,8 @@ class StarlightLow:
             ArmillaryError: if the rows are no training rows, or the losses are no longer finite.
         """
         checked_rows(inputs, log_values)
-        model = cls(
-            seeded(Network, seed), UnitCube.of(inputs), Scale.of(log_values, "linear"), np.empty((0, len(LOSSES)))
-        )
+        cube, scale = UnitCube.of(inputs, logged=logged), Scale.of(log_values, "linear")
+        model = cls(seeded(Network, seed), cube, scale, np.empty((0, len(LOSSES))))
         return model.tuned(
             inputs, log_values, seed=seed, weights=weights, schedule=schedule or Schedule(), on_progress=on_progress
         )
@@ -203,7 +203,7 @@ class StarlightLow:
         """Write the model, of one metric of a problem, to a file."""
         tensors = {f"network.{name}": weight for name, weight in self.network.state_dict().items()}
         tensors |= {"least": self.cube.least, "most": self.cube.most, "losses": torch.from_numpy(self.losses)}
-        content = {"scale": vars(self.scale)}
+        content = {"scale": vars(self.scale), "logged": self.cube.logged}
         model_file.save(target, self.kind, problem.space, problem, content, tensors)
 
     @classmethod
@@ -216,7 +216,7 @@ class StarlightLow:
         content, tensors = model_file.read(Path(path), space, cls.kind)
         network = Network()
         network.load_state_dict(named(tensors, "network."))
-        cube = UnitCube(tensors["least"], tensors["most"])
+        cube = UnitCube(tensors["least"], tensors["most"], content["logged"])
         return cls(network, cube, Scale(**content["scale"]), tensors["losses"].numpy())
 
 

@@ -1,0 +1,134 @@
+"""Starlight: a Gaussian process that begins with the encoder of Starlight-Low."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import cho_factor, cho_solve
+from scipy.spatial.distance import cdist
+
+from armillary.hardware.templates.gemmini import SPACE
+from armillary.surrogates.starlight.deep_kernel import Starlight
+from armillary.surrogates.starlight.low import StarlightLow
+from armillary.types import ArmillaryError
+from surrogates.starlight.samples import PROBLEM, UNSEEN, few, low, rank_correlation, rows
+
+
+@pytest.fixture(scope="module")
+def starlight():
+    return Starlight.transferred(low(), *few(100, seed=0), epochs=30)
+
+
+def latent(model, inputs):
+    with torch.no_grad():
+        return model.process.encoder(model.cube(inputs))[0].numpy()
+
+
+def test_it_begins_with_the_encoder_of_low_and_its_scaler():
+    before = low().latent(rows().inputs[UNSEEN])
+    begun = Starlight.transferred(low(), *few(40, seed=0), epochs=1, learning_rate=1e-9)
+    assert latent(begun, rows().inputs[UNSEEN]) == pytest.approx(before, abs=1e-4)
+    Starlight.transferred(low(), *few(40, seed=0), epochs=3)
+    assert np.array_equal(low().latent(rows().inputs[UNSEEN]), before)
+
+
+def test_transfer_begins_ahead_of_scratch():
+    for seed in range(4):
+        given = few(40, seed)
+        transferred = Starlight.transferred(low(), *given, epochs=3)
+        scratch = Starlight.from_scratch(*given, seed=seed, epochs=3)
+        assert (transferred.likelihoods > scratch.likelihoods + 0.1).all()
+
+
+def test_encoder_and_kernel_are_trained_together(starlight):
+    assert starlight.likelihoods[-1] > starlight.likelihoods[0] + 0.1
+    assert len(starlight.likelihoods) == 30
+    inputs = rows().inputs[UNSEEN]
+    assert np.abs(latent(starlight, inputs) - low().latent(inputs)).max() > 0.05
+    assert rank_correlation(starlight) > 0.5
+
+
+def test_it_predicts_what_the_process_says(starlight):
+    """Rasmussen and Williams, Gaussian Processes for Machine Learning, equations 2.23 and 2.24; Matern 5/2: 4.17."""
+    inputs, values = few(100, seed=0)
+    process = starlight.process
+    with torch.no_grad():
+        lengths = process.covariance.base_kernel.lengthscale.numpy()
+        size, noise, mean = (
+            float(each) for each in (process.covariance.outputscale, process.likelihood.noise, process.mean.constant)
+        )
+
+    def kernel(one, other):
+        far = np.sqrt(5) * cdist(one / lengths, other / lengths)
+        return size * (1 + far + far**2 / 3) * np.exp(-far)
+
+    known, asked = latent(starlight, inputs), latent(starlight, rows().inputs[UNSEEN])
+    factor = cho_factor(kernel(known, known) + noise * np.eye(len(known)))
+    standard = (values - values.mean()) / values.std()
+    across = kernel(asked, known)
+    expected = mean + across @ cho_solve(factor, standard - mean)
+    variance = size + noise - (across * cho_solve(factor, across.T).T).sum(axis=1)
+    found, spread = starlight.predict(rows().inputs[UNSEEN])
+    assert found == pytest.approx(values.mean() + values.std() * expected, rel=1e-6)
+    assert spread == pytest.approx(values.std() * np.sqrt(variance), rel=1e-5)
+
+
+def test_most_values_lie_within_the_deviation_it_tells(starlight):
+    mean, spread = starlight.predict(rows().inputs[UNSEEN])
+    inside = np.abs(rows().high[UNSEEN] - mean) < 1.645 * spread
+    assert 0.7 < inside.mean() < 0.99
+
+
+def test_nothing_is_random_but_what_a_seed_decides():
+    given, inputs = few(40, seed=1), rows().inputs[UNSEEN]
+    one, other = (Starlight.transferred(low(), *given, epochs=2).predict(inputs) for _ in range(2))
+    assert np.array_equal(one, other)
+    first, again, third = (Starlight.from_scratch(*given, seed=s, epochs=2).predict(inputs)[0] for s in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.allclose(first, third)
+
+
+def test_rows_with_equal_inputs_may_differ_in_value():
+    inputs, values = few(20, seed=2)
+    model = Starlight.transferred(
+        low(), np.repeat(inputs, 5, axis=0), np.repeat(values, 5) + np.arange(100) % 5, epochs=20
+    )
+    mean, spread = model.predict(inputs)
+    assert np.isfinite(mean).all()
+    assert np.abs(mean - values - 2).mean() < 1.0
+    assert (spread > 0.5).all()
+
+
+def test_scratch_and_transfer_may_take_logarithms(tmp_path):
+    given, inputs = few(30, seed=0), rows().inputs[UNSEEN]
+    plain, logged = (Starlight.from_scratch(*given, epochs=2, logged=told) for told in (False, True))
+    assert not np.allclose(plain.predict(inputs)[0], logged.predict(inputs)[0])
+    logged.save(tmp_path / "model.pt", PROBLEM)
+    read = Starlight.load(tmp_path / "model.pt", space=SPACE)
+    assert read.predict(inputs)[0] == pytest.approx(logged.predict(inputs)[0], rel=1e-9)
+
+
+def test_progress_is_told_after_each_epoch():
+    told = []
+    Starlight.transferred(low(), *few(10, seed=0), epochs=2, on_progress=lambda *seen: told.append(seen))
+    assert told == [(1, 2), (2, 2)]
+
+
+def test_a_file_holds_it(starlight, tmp_path):
+    starlight.save(tmp_path / "model.pt", PROBLEM)
+    read = Starlight.load(tmp_path / "model.pt", space=SPACE)
+    inputs = rows().inputs[UNSEEN]
+    assert read.predict(inputs)[0] == pytest.approx(starlight.predict(inputs)[0], rel=1e-9)
+    assert read.predict(inputs)[1] == pytest.approx(starlight.predict(inputs)[1], rel=1e-9)
+    assert np.array_equal(read.likelihoods, starlight.likelihoods)
+    with pytest.raises(ArmillaryError, match="holds a model of kind 'starlight-paper', not 'starlight-low'"):
+        StarlightLow.load(tmp_path / "model.pt", space=SPACE)
+
+
+def test_what_cannot_be_learned_is_refused():
+    given = few(20, seed=0)
+    with pytest.raises(ArmillaryError, match=r"20 rows cannot be factored in epoch \d of 5 .*choose a lower rate"):
+        Starlight.transferred(low(), *given, epochs=5, learning_rate=1e30)
+    with pytest.raises(ArmillaryError, match="epochs=0 is not allowed"):
+        Starlight.transferred(low(), *given, epochs=0)
+    with pytest.raises(ArmillaryError, match="must be finite"):
+        Starlight.from_scratch(given[0], np.full(20, np.inf))
