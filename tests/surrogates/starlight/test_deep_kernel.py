@@ -78,6 +78,14 @@ def test_most_values_lie_within_the_deviation_it_tells(starlight):
     assert 0.7 < inside.mean() < 0.99
 
 
+def test_it_is_surer_of_rows_that_it_knows(starlight):
+    inputs, values = few(100, seed=0)
+    far = inputs * np.where(inputs == inputs.max(axis=0), 30, 1)
+    mean, known = starlight.predict(inputs)
+    assert known.mean() < 0.9 * starlight.predict(far)[1].mean()
+    assert np.corrcoef(mean, values)[0, 1] > 0.6
+
+
 def test_nothing_is_random_but_what_a_seed_decides():
     given, inputs = few(40, seed=1), rows().inputs[UNSEEN]
     one, other = (Starlight.transferred(low(), *given, epochs=2).predict(inputs) for _ in range(2))
