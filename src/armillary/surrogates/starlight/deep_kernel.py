@@ -3,9 +3,10 @@
 Encoder and process are trained together by the marginal likelihood of the rows (deep kernel learning).
 
 Sources: the dissertation, Section 5.2.4; Wilson et al., "Deep kernel learning", AISTATS 2016. What the dissertation
-leaves open, and what we chose: the smoothness of the Matern kernel (5/2), a length scale for each latent number, and
-the gamma priors, which are those that BoTorch long had for standardised values: (3, 6) of length scales, (2, 0.15) of
-the variance, (1.1, 0.05) of the noise. The encoder's mean stands for a row; nothing is drawn.
+leaves open, and what we chose: the smoothness of the Matern kernel (5/2), a length scale for each latent number, a low
+rate for an encoder that was taken over, and the gamma priors, which are those that BoTorch long had for standardised
+values: (3, 6) of length scales, (2, 0.15) of the variance, (1.1, 0.05) of the noise. The encoder's mean stands for a
+row; nothing is drawn.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from armillary.types import ArmillaryError
 
 EPOCHS = 1000
 LEARNING_RATE = 0.01
+FINE_TUNING_RATE = 1e-4
+"""Of an encoder that was taken over: at the kernel's rate it forgets within a hundred epochs what it came with."""
 _LEAST_NOISE = 1e-4
 """Of the variance of standardised values: it keeps the covariance of rows with equal inputs positive definite."""
 _JITTER, _TRIES = 1e-6, 4  # should that not be enough: 1e-6 more, then ten times as much up to 1e-3
@@ -95,6 +98,7 @@ class Starlight:
         *,
         epochs: int = EPOCHS,
         learning_rate: float = LEARNING_RATE,
+        encoder_rate: float = FINE_TUNING_RATE,
         on_progress: Progress | None = None,
     ) -> Starlight:
         """Return the deep kernel that begins with the encoder of a Starlight-Low and its scaler. Nothing is random.
@@ -104,14 +108,15 @@ class Starlight:
             inputs: as they are, shape [rows, 40]; see `encoding.inputs_of`.
             log_values: natural logarithms of the metric, EDP in the dissertation, shape [rows].
             epochs: steps of Adam with all rows.
-            learning_rate: of it.
+            learning_rate: of it, for the kernel.
+            encoder_rate: likewise for the encoder.
             on_progress: called after each epoch.
 
         Raises:
             ArmillaryError: if the rows are no training rows, or the likelihood can no longer be computed.
         """
         encoder = copy.deepcopy(low.network.encoder)
-        return cls._learned(encoder, low.cube, inputs, log_values, epochs, learning_rate, on_progress)
+        return cls._learned(encoder, low.cube, inputs, log_values, epochs, (learning_rate, encoder_rate), on_progress)
 
     @classmethod
     def from_scratch(
@@ -132,7 +137,7 @@ class Starlight:
         """
         checked_rows(inputs, log_values)
         encoder, cube = seeded(Encoder, seed), UnitCube.of(inputs, logged=logged)
-        return cls._learned(encoder, cube, inputs, log_values, epochs, learning_rate, on_progress)
+        return cls._learned(encoder, cube, inputs, log_values, epochs, (learning_rate, learning_rate), on_progress)
 
     @classmethod
     def _learned(
@@ -142,15 +147,18 @@ class Starlight:
         inputs: Values,
         log_values: Values,
         epochs: int,
-        learning_rate: float,
+        rates: tuple[float, float],
         on_progress: Progress | None,
     ) -> Starlight:
         checked_rows(inputs, log_values)
         if epochs < 1:
             raise ArmillaryError(f"epochs={epochs!r} is not allowed; it must be at least 1")
+        for name, rate in zip(("learning_rate", "encoder_rate"), rates, strict=True):
+            if not rate >= 0:
+                raise ArmillaryError(f"{name}={rate!r} is not allowed; it must be at least 0")
         scale = Scale.of(log_values, "linear")
         process = Process(cube(inputs), torch.from_numpy(scale.standardise(log_values)), encoder.double())
-        return cls(process, cube, scale, _trained(process, epochs, learning_rate, on_progress))
+        return cls(process, cube, scale, _trained(process, epochs, rates, on_progress))
 
     def predict(self, inputs: Values) -> tuple[Values, Values]:
         """Return mean and standard deviation of the logarithm of the metric, each of shape [rows].
@@ -193,9 +201,12 @@ class Starlight:
         return cls(process, cube, Scale(**content["scale"]), tensors["likelihoods"].numpy())
 
 
-def _trained(process: Process, epochs: int, learning_rate: float, on_progress: Progress | None) -> Values:
-    """Train encoder and process together in place; return the marginal log likelihood per row, shape [epochs]."""
-    adam = torch.optim.Adam(process.parameters(), lr=learning_rate)
+def _trained(process: Process, epochs: int, rates: tuple[float, float], on_progress: Progress | None) -> Values:
+    """Train kernel and encoder together in place, each at its rate; return the likelihood per row, shape [epochs]."""
+    encoder = list(process.encoder.parameters())
+    others = [weight for name, weight in process.named_parameters() if not name.startswith("encoder.")]
+    parts = zip((others, encoder), rates, strict=True)
+    adam = torch.optim.Adam([{"params": part, "lr": rate} for part, rate in parts])
     likelihood_of = ExactMarginalLogLikelihood(process.likelihood, process)
     (x,), y = process.train_inputs, process.train_targets
     found = np.empty(epochs)
@@ -207,20 +218,20 @@ def _trained(process: Process, epochs: int, learning_rate: float, on_progress: P
                 likelihood = likelihood_of(process(x), y)
                 (-likelihood).backward()
         except (NanError, NotPSDError) as fault:
-            raise _lost(len(y), epoch, epochs, learning_rate, str(fault)) from fault
+            raise _lost(len(y), epoch, epochs, rates, str(fault)) from fault
         found[epoch] = float(likelihood.detach())
         if not np.isfinite(found[epoch]):
-            raise _lost(len(y), epoch, epochs, learning_rate, f"the likelihood is {found[epoch]}")
+            raise _lost(len(y), epoch, epochs, rates, f"the likelihood is {found[epoch]}")
         adam.step()
         if on_progress:
             on_progress(epoch + 1, epochs)
     return found
 
 
-def _lost(rows: int, epoch: int, epochs: int, learning_rate: float, fault: str) -> ArmillaryError:
+def _lost(rows: int, epoch: int, epochs: int, rates: tuple[float, float], fault: str) -> ArmillaryError:
     return ArmillaryError(
         f"the covariance of {rows} rows cannot be factored in epoch {epoch + 1} of {epochs} at "
-        f"learning_rate={learning_rate}: {fault.splitlines()[0]}; choose a lower rate"
+        f"learning_rate={rates[0]} and {rates[1]} for the encoder: {fault.splitlines()[0]}; choose lower rates"
     )
 
 
