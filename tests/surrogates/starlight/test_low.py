@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 from torch.distributions import Normal, kl_divergence
 
 from armillary.hardware.templates.gemmini import SPACE
-from armillary.surrogates.starlight.low import LossWeights, Network, Schedule, StarlightLow, losses, seeded
+from armillary.surrogates.starlight.low import LossWeights, Network, Schedule, StarlightLow, descend, losses, seeded
 from armillary.types import ArmillaryError
 from surrogates.starlight.samples import LOW, MOMENT, PROBLEM, UNSEEN, few, low, rows
 
@@ -44,6 +44,25 @@ def test_the_losses_are_two_squared_errors_and_the_divergence():
     error = torch.nn.functional.mse_loss
     expected = [error(network.predictor(point)[:, 0], y), error(network.decoder(point), x), divergence]
     assert found.tolist() == pytest.approx([float(each) for each in expected], rel=1e-5)
+
+
+def test_the_rate_falls_along_a_cosine_and_every_row_counts_once_an_epoch():
+    line, seen = torch.nn.Linear(1, 1, bias=False), []
+    before = float(line.weight.detach())
+
+    def losses_of(rows):
+        seen.append(rows.tolist())
+        return torch.stack([line.weight.sum(), torch.tensor(float(len(rows)))])
+
+    schedule = Schedule(epochs=2, batch=4, learning_rate=0.1)
+    found = descend(line, losses_of, torch.tensor([1.0, 0.0]), 10, schedule, torch.Generator(), None)
+    rates = [0.05 * (1 + np.cos(np.pi * done)) for done in (0, 0.2, 0.4, 0.5, 0.7, 0.9)]
+    # under a gradient of 1 Adam moves by its rate
+    assert before - float(line.weight.detach()) == pytest.approx(sum(rates), rel=1e-4)
+    first, second = ([row for batch in seen[k : k + 3] for row in batch] for k in (0, 3))
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first != second
+    assert found[:, 1] == pytest.approx((4 * 4 + 4 * 4 + 2 * 2) / 10)  # a mean over rows, not over batches
 
 
 def test_it_learns_to_predict_and_to_reproduce():

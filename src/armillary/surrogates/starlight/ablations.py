@@ -15,6 +15,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from armillary.cores import one_thread
 from armillary.surrogates.rows import Scale
 from armillary.surrogates.starlight.encoding import UnitCube, Values, checked_rows
 from armillary.surrogates.starlight.low import (
@@ -82,7 +83,8 @@ class NetworkHead:
 
         both = nn.ModuleList([encoder, predictor])
         generator = torch.Generator().manual_seed(seed)
-        model.losses = descend(both, losses_of, torch.ones(1), len(y), schedule, generator, on_progress)[:, 0]
+        with one_thread():
+            model.losses = descend(both, losses_of, torch.ones(1), len(y), schedule, generator, on_progress)[:, 0]
         return model
 
     def predict(self, inputs: Values) -> Values:

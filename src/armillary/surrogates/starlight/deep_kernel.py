@@ -32,6 +32,7 @@ from linear_operator.utils.errors import NanError, NotPSDError
 from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
+from armillary.cores import one_thread
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
@@ -237,8 +238,12 @@ def _lost(rows: int, epoch: int, epochs: int, rates: tuple[float, float], fault:
 
 @contextmanager
 def _exact() -> Iterator[None]:
-    """Have gpytorch factor every covariance, whatever its size, and add jitter where that fails, without warnings."""
+    """Have gpytorch factor every covariance, whatever its size, and add jitter where that fails, without warnings.
+
+    On one thread: the many small products do not wait for each other, and the number of cores changes no sum.
+    """
     with (
+        one_thread(),
         gpytorch.settings.fast_computations(False, False, False),
         gpytorch.settings.cholesky_jitter(double_value=_JITTER),
         gpytorch.settings.cholesky_max_tries(_TRIES),

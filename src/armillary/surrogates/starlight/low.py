@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from armillary.cores import one_thread
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.surrogates import model_file
@@ -179,7 +180,8 @@ class StarlightLow:
             return losses(network, x[rows], y[rows], generator)
 
         factors = torch.tensor([weights.prediction, weights.reproduction, weights.divergence])
-        found = descend(network, losses_of, factors, len(y), schedule, generator, on_progress)
+        with one_thread():
+            found = descend(network, losses_of, factors, len(y), schedule, generator, on_progress)
         return StarlightLow(network, self.cube, self.scale, np.concatenate([self.losses, found]))
 
     def predict(self, inputs: Values) -> Values:
