@@ -74,6 +74,34 @@ def said(program):
     return run(Command((str(program),))).text
 
 
+def test_a_harness_is_told_which_arrays_are_memories(cached):
+    module = """
+module counter (input logic clock, output logic [7:0] count);
+  memory memory (.clock, .count);
+endmodule
+module memory (input logic clock, output logic [7:0] count);
+  logic [7:0] words[4];
+  logic [7:0] others[2];
+  always_ff @(posedge clock) begin
+    words[count[1:0]] <= count;
+    others[count[0]] <= words[count[3:2]];
+    count <= others[count[1]] + words[0] + 8'd1;
+  end
+endmodule
+"""
+    harness = """
+#include <cstdio>
+#include "Vcounter.h"
+#include "Vcounter___024root.h"
+int main() {
+  Vcounter top;
+#define MEMORY(name) std::printf("%d\\n", int(sizeof top.rootp->name));
+#include "memories.h"
+}
+"""
+    assert said(build(Simulator({"counter.sv": module}, "counter", harness), cache=cached, compilers=2)) == "4\n"
+
+
 def test_a_simulator_is_built_once_and_says_what_it_counts(cached, monkeypatch):
     program = build(SIMULATOR, cache=cached, compilers=2)
     assert said(program) == "5\n"

@@ -29,10 +29,11 @@ Unknown = Literal["fast", "unique"]
 _LIBRARY = ("verilated.cpp", "verilated_dpi.cpp", "verilated_threads.cpp")
 _TRACERS = {"fst": "verilated_fst_c.cpp", "saif": "verilated_saif_c.cpp"}
 _PACKAGES = {"lz4.h": "liblz4-dev", "zlib.h": "zlib1g-dev"}  # which waves need
+_SMALL_BYTES = 50_000
 _SPLIT = 20_000  # statements per C++ file, so that several compilers share the work
 _TRANSLATE = ("--cc", "-O3", "--noassert", "--output-split", str(_SPLIT))
 _COMPILE = ("-std=c++17", "-march=native", "-pthread")
-_OUT, _HARNESS, _PROGRAM = "obj", "harness.cpp", "sim"
+_OUT, _HARNESS, _MEMORIES, _JOINED, _PROGRAM = "obj", "harness.cpp", "memories.h", "joined.cpp", "sim"
 # A compiler is a driver: what a signal ends is cc1plus, as or ld, and the driver says so and exits with status 1.
 # GCC 9 and newer, GCC 8, ld by way of collect2, Clang; and a compiler or a disk that has no room.
 _ACCIDENTS = re.compile(
@@ -72,7 +73,8 @@ class Simulator:
     Attributes:
         sources: text of the SystemVerilog modules, by file name.
         top: the top module.
-        harness: text of the C++ file with `main`; it includes `V<top>.h`.
+        harness: text of the C++ file with `main`; it includes `V<top>.h`. There is a `memories.h` for it with a line
+            `MEMORY(NAME)` for each member of the model's root that is an array which its module calls `words`.
         parameters: values of the top module's parameters other than their defaults.
         defines: macros of the harness, beside `TRACE_FST` or `TRACE_SAIF` if it traces.
         trace: what the simulator can write of every signal: `fst` waves or `saif` activity.
@@ -173,11 +175,12 @@ def _processor() -> str:
 def _built(simulator: Simulator, folder: Path, cache: Path, compilers: int) -> Path:
     out = _translated(simulator, folder)
     (folder / _HARNESS).write_text(simulator.harness)
+    (out / _MEMORIES).write_text(_memories((out / f"V{simulator.top}___024root.h").read_text()))
     # The largest first, so that the compilers end together; what runs once need not be fast.
-    files = sorted(out.glob("*.cpp"), key=lambda path: -path.stat().st_size)
+    files = sorted(_with_small_ones_joined(out), key=lambda path: -path.stat().st_size)
     jobs = [(f"{_OUT}/{path.name}", "-O1" if "Slow" in path.name else simulator.optimization) for path in files]
     jobs.insert(1, (_HARNESS, "-O3"))
-    headers = tuple(path.relative_to(folder) for path in sorted(out.glob("*.h")))
+    headers = tuple(path.relative_to(folder) for path in sorted([*out.glob("*.h"), *out.glob("*.cpp")]))
     options = (*simulator.macros, f"-I{_OUT}", *_includes())
     library = [*_LIBRARY, *([_TRACERS[simulator.trace]] if simulator.trace else [])]
     with side_by_side(compilers) as threads:
@@ -198,6 +201,20 @@ def _translated(simulator: Simulator, folder: Path) -> Path:
     arguments = (str(tools().verilator), *simulator.options, "--Mdir", _OUT, *names)
     _run(arguments, folder, tuple(map(Path, names)), {"VERILATOR_ROOT": str(tools().root)})
     return folder / _OUT
+
+
+def _with_small_ones_joined(out: Path) -> list[Path]:
+    """Return Verilator's C++ files, the small ones as one: each takes longer to read the library's headers."""
+    files = sorted(out.glob("*.cpp"))
+    small = [path for path in files if path.stat().st_size < _SMALL_BYTES]
+    joined = out / _JOINED
+    joined.write_text("".join(f'#include "{path.name}"\n' for path in small))
+    return [joined, *(path for path in files if path not in small)]
+
+
+def _memories(root: str) -> str:
+    """Return the lines that name the memories in the header of a model's root."""
+    return "".join(f"MEMORY({name})\n" for name in re.findall(r"(\w+__DOT__words);", root))
 
 
 def _includes() -> tuple[str, ...]:
