@@ -88,25 +88,24 @@ module nest #(
   end
 
   // `ones`: loops that have one iteration left.
-  logic [COUNT-1:0] left[LOOPS];
-  logic [COUNT-1:0] again[LOOPS];
-  always_ff @(posedge clk) begin
-    if (step && advances != 0)
-      for (int l = 0; l < LOOPS; l++)
+  for (genvar l = 0; l < LOOPS; l++) begin : g_loop
+    logic [COUNT-1:0] left, again;
+    always_ff @(posedge clk) begin
+      if (step && advances != 0)
         if (advances[l]) begin
-          left[l] <= left[l] - 1'b1;
-          ones[l] <= left[l] == 2;
+          left <= left - 1'b1;
+          ones[l] <= left == 2;
         end else if (inner[l]) begin
-          left[l] <= again[l];
-          ones[l] <= again[l] == 1;
+          left <= again;
+          ones[l] <= again == 1;
         end
-    if (arriving != 0)
-      for (int l = 0; l < LOOPS; l++)
+      if (arriving != 0)
         if (arriving[l]) begin
-          left[l] <= turns;
-          again[l] <= turns;
+          left <= turns;
+          again <= turns;
           ones[l] <= turns == 1;
         end
+    end
   end
 
   always_ff @(posedge clk) begin
