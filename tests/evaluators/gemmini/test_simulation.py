@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,28 @@ def test_events_show_loads_before_executes_before_stores():
     assert by_unit["load"][0].last < by_unit["execute"][0].first
     second = by_unit["load"][2]  # tiles have two buffers: the next one's load runs beside the first execute
     assert second.first < by_unit["execute"][0].last
+
+
+def test_cycles_in_which_nothing_changes_are_left_out_and_nobody_can_tell(tmp_path):
+    # A simulator that traces leaves out none.
+    quick, whole = simulator(SMALL), simulator(SMALL, trace="saif")
+    tensors = random_tensors(LAYER, Padding(), np.random.default_rng(1))
+    for latency, bandwidth, backpressure, dram_model in (
+        (0, 4, 0, None),
+        (300, 1, 0, None),
+        (100, 3, 0, None),
+        (40, 2, 5, None),
+        (20, 4, 0, PRESETS["ddr4-2400"]),
+        (20, 4, 7, PRESETS["hbm2"]),
+    ):
+        slower = replace(SMALL, dram_latency=latency, dram_bytes_per_cycle=bandwidth)
+        one = job(slower, wants_dram=True, wants_events=True, backpressure=backpressure, dram_model=dram_model)
+        one = replace(one, dram=into_dram(one.program, *tensors))
+        first, second = simulate(quick, one), simulate(whole, one, trace=tmp_path / "trace.saif")
+        np.testing.assert_array_equal(first.dram, second.dram)
+        for field in fields(first):
+            if field.name != "dram":
+                assert getattr(first, field.name) == getattr(second, field.name), field.name
 
 
 def test_a_run_past_its_bound_fails():

@@ -4,12 +4,15 @@
 // with their kind; then the commands' words and the DRAM's first bytes. dram.hpp and soc.hpp stand before this file.
 // Arguments are job files, and Verilator's own options, which begin with +.
 // JOB.out holds status, counters, the elaborated parameters, the DRAM's counters, the number of events, events, DRAM.
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "Vcore.h"
@@ -27,13 +30,46 @@ using Trace = VerilatedSaifC;
 // What Vcore::eval() calls. Around it, eval() locks and unlocks queues of messages and of deleted objects, of
 // which a design without threads and classes has none: a tenth of the time.
 void Vcore___024root___eval(Vcore___024root* root);
-// Its last two parts, which newer Verilators have: what the clock does. The first part follows the inputs, which do not
-// change between the falling and the rising edge: another tenth.
+// Its last two parts, which newer Verilators have: what the clock does. The first part follows the inputs; while those
+// stay as they are, it changes nothing: another tenth.
 bool Vcore___024root___eval_phase__act(Vcore___024root* root) __attribute__((weak));
 bool Vcore___024root___eval_phase__nba(Vcore___024root* root) __attribute__((weak));
 
+namespace {
+int64_t model_calls;  // of the C++ models, which keep a state of their own
+}  // namespace
+
 #if defined(MODEL_WEIGHT_STATIONARY) || defined(MODEL_OUTPUT_STATIONARY)
 #include "svdpi.h"
+namespace {
+// Rows on their way through the conversion, which holds nine at most.
+int32_t rows_to_convert[16][DIM];
+unsigned taken, given;
+
+int8_t converted(int32_t sum, bool floating, uint32_t scale, int shift, int8_t low, int8_t high) {
+  if (!floating) {
+    const int64_t rounded = (sum * int64_t(scale & 0xffff) + (int64_t{1} << shift >> 1)) >> shift;
+    return std::clamp<int64_t>(rounded, low, high);
+  }
+  float factor;
+  std::memcpy(&factor, &scale, sizeof factor);
+  return std::clamp<float>(std::nearbyint(float(sum) * factor), low, high);
+}
+}  // namespace
+
+extern "C" void convert_take(const svBitVecVal* sums) {
+  model_calls++;
+  std::memcpy(rows_to_convert[taken++ % 16], sums, sizeof rows_to_convert[0]);
+}
+
+extern "C" void convert_give(svBit floating, const svBitVecVal* scale, char shift, char low, char high, svBitVecVal* bytes) {
+  model_calls++;
+  int8_t out[DIM];
+  for (int d = 0; d < DIM; d++) out[d] = converted(rows_to_convert[given % 16][d], floating, *scale, shift, low, high);
+  given++;
+  std::memcpy(bytes, out, DIM);
+}
+
 namespace {
 // Rows of sums on their way through the array: the hardware says when each comes out.
 constexpr int kRows = 4 * DIM;
@@ -42,6 +78,7 @@ int row_in, row_out;
 }  // namespace
 
 extern "C" void array_sums(svBitVecVal* sums) {
+  model_calls++;
   std::memcpy(sums, rows_of_sums[row_out], sizeof rows_of_sums[0]);
   row_out = (row_out + 1) % kRows;
 }
@@ -56,11 +93,13 @@ int arrived;
 }  // namespace
 
 extern "C" void array_weights(svBit first, const svBitVecVal* row) {
+  model_calls++;
   if (first) arrived = 0;
   std::memcpy(next_weights[arrived++], row, DIM);
 }
 
 extern "C" void array_multiply(svBit begins, const svBitVecVal* row) {
+  model_calls++;
   if (begins)
     for (int r = 0; r < DIM; r++)
       for (int c = 0; c < DIM; c++) weights[r][c] = next_weights[r][c];
@@ -79,6 +118,7 @@ int asked;
 }  // namespace
 
 extern "C" void array_outer(svBit begins, const svBitVecVal* column, const svBitVecVal* weights) {
+  model_calls++;
   if (begins) {
     std::memcpy(results, sums_of, sizeof results);
     std::memset(sums_of, 0, sizeof sums_of);
@@ -91,6 +131,7 @@ extern "C" void array_outer(svBit begins, const svBitVecVal* column, const svBit
 }
 
 extern "C" void array_result(svBit first) {
+  model_calls++;
   if (first) asked = 0;
   std::memcpy(rows_of_sums[row_in], results[asked++], sizeof results[0]);
   row_in = (row_in + 1) % kRows;
@@ -149,15 +190,101 @@ Counter cause(const Vcore& top) {
   return kCommand;
 }
 
+#if !defined(TRACE_FST) && !defined(TRACE_SAIF)
+// Finds out when the hardware stands still, so that its next cycles need no simulation.
+//
+// Its state is all that the model holds: registers, wires, memories, and what the C++ models keep. Where the inputs stay
+// as they are and two cycles in a row change nothing but, maybe, words of memories, all later ones are the same: the
+// second wrote what the first had written, so that the third would begin as the second did. Calls of the C++ models
+// count as change. Looking costs a part of a cycle, so after each vain look more cycles pass before the next.
+class Stillness {
+ public:
+  explicit Stillness(const Vcore___024root& root) {
+    const char* first = reinterpret_cast<const char*>(&root);
+    std::vector<std::pair<const char*, size_t>> memories = {
+#define MEMORY(name) {reinterpret_cast<const char*>(&root.name), sizeof root.name},
+#include "memories.h"
+    };
+    std::sort(memories.begin(), memories.end());
+    memories.push_back({first + sizeof root, 0});
+    for (const auto& [begin, bytes] : memories) {
+      if (begin > first) parts_.push_back({first, size_t(begin - first)}), bytes_ += begin - first;
+      first = begin + bytes;
+    }
+    copy_.resize(bytes_);
+  }
+
+  bool still() const { return same_ == 2; }
+  void stir() { same_ = kUnknown; }
+
+  // After a cycle in which the inputs were those of the cycle before.
+  void look() {
+    if (same_ == kUnknown) {
+      if (--patience_ > 0) return;
+      remember();
+    } else if (is_same()) {
+      same_++;
+      pause_ = 1;
+    } else {
+      same_ = kUnknown;
+      patience_ = pause_ = std::min(2 * pause_, kLongest);
+    }
+  }
+
+ private:
+  static constexpr int kUnknown = -1, kLongest = 16;
+
+  void remember() {
+    char* to = copy_.data();
+    for (const auto& [from, bytes] : parts_) std::memcpy(to, from, bytes), to += bytes;
+    calls_ = model_calls;
+    same_ = 0;
+  }
+
+  bool is_same() const {
+    if (calls_ != model_calls) return false;
+    const char* old = copy_.data();
+    for (const auto& [now, bytes] : parts_) {
+      if (std::memcmp(old, now, bytes)) return false;
+      old += bytes;
+    }
+    return true;
+  }
+
+  std::vector<std::pair<const char*, size_t>> parts_;  // of the model, between its memories
+  size_t bytes_ = 0;
+  std::vector<char> copy_;
+  int64_t calls_ = 0;
+  int same_ = kUnknown;  // cycles in a row that changed nothing, 2 at most
+  int patience_ = 1, pause_ = 1;
+};
+#endif
+
 struct Simulation {
   VerilatedContext context;
   Vcore top;
 #if defined(TRACE_FST) || defined(TRACE_SAIF)
   Trace trace;
+#else
+  Stillness stillness{*top.rootp};
 #endif
+  bool stirred = false;  // an input has changed since the falling edge before
 
   // Verilator's own options are read before the model is made, whose first values they decide.
   Simulation(int argc, char** argv) : top{(context.commandArgs(argc, argv), &context)} {}
+
+  template <class Port>
+  void set(Port& port, Port value) {
+    if (port == value) return;
+    port = value;
+    stirred = true;
+  }
+
+  void set_data(const uint8_t* beat) {
+    if (std::memcmp(bytes_of(top.rdata), beat, BUS_BYTES) == 0) return;
+    std::memcpy(bytes_of(top.rdata), beat, BUS_BYTES);
+    stirred = true;
+  }
 
   void half(int clk) {
     top.clk = clk;
@@ -166,13 +293,33 @@ struct Simulation {
     trace.dump(context.time());
     context.timeInc(1);
 #else
-    if (clk && Vcore___024root___eval_phase__act && Vcore___024root___eval_phase__nba) {
+    if (Vcore___024root___eval_phase__act && Vcore___024root___eval_phase__nba && (clk || !stirred)) {
       Vcore___024root___eval_phase__act(top.rootp);
-      Vcore___024root___eval_phase__nba(top.rootp);
+      if (clk) Vcore___024root___eval_phase__nba(top.rootp);
     } else {
       Vcore___024root___eval(top.rootp);
     }
 #endif
+  }
+
+  // The outputs of a cycle are those between its two halves.
+  void first_half() {
+#if !defined(TRACE_FST) && !defined(TRACE_SAIF)
+    if (stirred) stillness.stir();
+    if (stillness.still()) return;
+#endif
+    half(0);
+  }
+
+  void second_half() {
+#if !defined(TRACE_FST) && !defined(TRACE_SAIF)
+    if (stillness.still()) return;
+    half(1);
+    if (!stirred && !top.issues) stillness.look();
+#else
+    half(1);
+#endif
+    stirred = false;
   }
 
   // Whether a burst is one that AXI4 allows and lies within the DRAM.
@@ -230,7 +377,7 @@ struct Simulation {
       if (top.fault) return kFault;
       // All outputs follow from the state alone, so what the accelerator takes is known before its inputs are set.
       credit = fixed ? std::min(credit + job.bandwidth, most) : most;
-      top.arready = coin.toss() && (!timed || timed->can_take(false, top.araddr));
+      set(top.arready, CData(coin.toss() && (!timed || timed->can_take(false, top.araddr))));
       if (top.arvalid && top.arready) {
         if (!is_legal(top.araddr, top.arlen + 1, job.dram_bytes)) return kOutside;
         Burst burst = burst_of(top.araddr, top.arlen + 1, top.arid == 0, false);
@@ -238,7 +385,7 @@ struct Simulation {
         if (timed) timed->read(burst.address, burst.beats * beat, burst.tag);
         asked[top.arid].push_back(burst);
       }
-      top.awready = coin.toss();
+      set(top.awready, CData(coin.toss()));
       if (top.awvalid && top.awready) {
         if (!is_legal(top.awaddr, top.awlen + 1, job.dram_bytes)) return kOutside;
         written.push_back(burst_of(top.awaddr, top.awlen + 1, true, true));
@@ -254,16 +401,16 @@ struct Simulation {
       // With backpressure, a beat that is offered stays so until it is taken. A repeated row is taken after its last use.
       const bool reads = reading && read_taken && (mixes || !fixed || (credit >= cost && !(writes_turn && wants_to_write)));
       const bool writes = credit >= cost && wants_to_write && (!fixed || !reads) && coin.toss();
-      top.rvalid = mixes ? reading : reads || (reading && !read_taken);
-      top.rid = turn;
-      top.wready = writes;
-      if (top.rvalid) std::memcpy(bytes_of(top.rdata), &dram[asked[turn].front().address], beat);
+      set(top.rvalid, CData(mixes ? reading : reads || (reading && !read_taken)));
+      set(top.rid, CData(turn));
+      set(top.wready, CData(writes));
+      if (top.rvalid) set_data(&dram[asked[turn].front().address]);
       if (reads) {
         Burst& first = asked[turn].front();
         first.address += beat;
         first.done += beat;
         first.due += first.pace;
-        top.rlast = --first.beats == 0;
+        set(top.rlast, CData(--first.beats == 0));
         if (top.rlast) {
           if (timed) timed->forget(first.tag);
           asked[turn].pop_front();
@@ -271,8 +418,8 @@ struct Simulation {
         counters[turn == 0 ? kReadBytes : kCommandBytes] += beat;
         reading = false;
       }
-      top.bvalid = !answers.empty() && coin.toss() &&
-          (timed ? timed->written(answers.front().tag) : answers.front().due <= now * Soc::kCycle);
+      set(top.bvalid, CData(!answers.empty() && coin.toss() &&
+          (timed ? timed->written(answers.front().tag) : answers.front().due <= now * Soc::kCycle)));
       if (top.bvalid) {
         if (timed) timed->forget(answers.front().tag);
         answers.pop_front();
@@ -293,14 +440,14 @@ struct Simulation {
       }
       if (reads || writes) credit -= cost, writes_turn = reads;
       if (timed) timed->tick();
-      half(0);
+      first_half();
       counters[top.issues ? kIssued : cause(top)]++;
       if (job.wants_events && (top.starts || top.finishes))
         for (int unit = 0; unit < 3; unit++) {
           if (top.starts >> unit & 1) events.insert(events.end(), {now, unit, 0});
           if (top.finishes >> unit & 1) events.insert(events.end(), {now, unit, 1});
         }
-      half(1);
+      second_half();
     }
     counters[kCycles] = now;
     return kDone;

@@ -46,13 +46,15 @@ def sources(accelerator: Accelerator, *, model: bool = False) -> dict[str, str]:
 
     Args:
         accelerator: whose parameters become the defaults.
-        model: the array as a C++ model behind the same ports, for simulation.
+        model: the array and the conversion as C++ models behind the same ports, for simulation.
     """
     folder = BLOCKS / accelerator.dataflow
     files = {path.name: path for path in sorted([*BLOCKS.glob("*.sv"), *folder.glob("*.sv")])}
     if model:
-        del files["pe.sv"]
+        for name in ("pe.sv", "convert_lane.sv"):
+            del files[name]
         files[_ARRAY] = BLOCKS / "model" / f"{accelerator.dataflow}.sv"
+        files["convert.sv"] = BLOCKS / "model" / "convert.sv"
     text = {name: path.read_text() for name, path in files.items()}
     text[f"{TOP}.sv"] = _with_defaults(text[f"{TOP}.sv"], accelerator)
     return text
