@@ -13,6 +13,7 @@ from armillary.console import print_result, print_table, stop
 
 if TYPE_CHECKING:
     from armillary.studies.network import NetworkRun
+    from armillary.workloads.quantized.step import Step
 
 _NAMED_WEIGHTS = 3
 
@@ -73,6 +74,8 @@ def _content(found: NetworkRun) -> dict[str, Any]:
             {
                 "step": run.step.name,
                 "kind": run.step.kind,
+                "pools": list(run.step.pool.kernel) if run.step.pool else None,
+                "looks_up": run.step.table is not None,
                 "output": run.step.output.name,
                 "shape": list(run.step.output.shape),
                 "scale": run.step.output.scale,
@@ -87,12 +90,18 @@ def _content(found: NetworkRun) -> dict[str, Any]:
     }
 
 
+def _kind(step: Step) -> str:
+    """Return what a step does, with what it does on the way out."""
+    pool = f"max_pool {step.pool.kernel[0]}x{step.pool.kernel[1]}" if step.pool else ""
+    return " + ".join(part for part in (step.kind, "table" if step.table is not None else "", pool) if part)
+
+
 def _show(found: NetworkRun, written: list[Path]) -> None:
     print_table(
         [
             {
                 "step": run.step.name,
-                "kind": run.step.kind,
+                "kind": _kind(run.step),
                 "output": "x".join(map(str, run.step.output.shape)),
                 "cycles": f"{run.cycles:,}",
                 "utilization": f"{run.utilization:.1%}" if run.macs else "",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping as Table
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +52,7 @@ class NetworkRun:
     """A network as it ran.
 
     Attributes:
-        network: in int8.
+        network: in int8, as it ran: some pools as part of the convolutions before.
         result: of the simulation.
         steps: in order.
         tensors: the hardware's, by name.
@@ -115,9 +114,9 @@ def run_quantized(
         placed = run_network(accelerator, network, image, full=full, seed=seed)
     except (BuildError, SimulationError) as fault:
         raise ArmillaryError(f"{path}: {fault}") from fault
-    wrong = set(differing(placed.tensors, reference(network, image)))
-    runs = _step_runs(accelerator, network.steps, placed, wrong)
-    return NetworkRun(network, placed.result, runs, placed.tensors, floats.random, found)
+    wrong = set(differing(placed.tensors, reference(placed.network, image)))
+    runs = _step_runs(accelerator, placed, wrong)
+    return NetworkRun(placed.network, placed.result, runs, placed.tensors, floats.random, found)
 
 
 def _inputs(path: Path | None, network: IntegerNetwork, seed: int) -> Tensor:
@@ -133,9 +132,9 @@ def _inputs(path: Path | None, network: IntegerNetwork, seed: int) -> Tensor:
         raise ArmillaryError(f"--input {path}: {fault}") from None
 
 
-def _step_runs(accelerator: Accelerator, steps: Sequence[Step], placed: Placed, wrong: set[str]) -> tuple[StepRun, ...]:
+def _step_runs(accelerator: Accelerator, placed: Placed, wrong: set[str]) -> tuple[StepRun, ...]:
     runs = []
-    for step, mapping, cycles in zip(steps, placed.mappings, placed.cycles, strict=True):
+    for step, mapping, cycles in zip(placed.network.steps, placed.mappings, placed.cycles, strict=True):
         macs = step.layer().macs if step.kind == "conv" else 0
         utilization = macs / (cycles * accelerator.dim**2)
         runs.append(StepRun(step, mapping, cycles, macs, utilization, step.output.name not in wrong))

@@ -509,11 +509,11 @@ void run_job(const char* path, const char* trace_path, int argc, char** argv) {
   const std::string out_path = std::string(path) + ".out";
   std::FILE* out = std::fopen(out_path.c_str(), "wb");
   need(out, "cannot be written", out_path.c_str());
-  int64_t elaborated[12];
-  for (int i = 0; i < 12; i++) elaborated[i] = simulation.top.elaborated[i];
+  int64_t elaborated[13];
+  for (int i = 0; i < 13; i++) elaborated[i] = simulation.top.elaborated[i];
   const int64_t events_n = int64_t(events.size() / 3);
   bool ok = std::fwrite(&status, 8, 1, out) == 1 && std::fwrite(counters, 8, kCounters, out) == kCounters;
-  ok = ok && std::fwrite(elaborated, 8, 12, out) == 12 && std::fwrite(&timed.counters(), sizeof(DramCounters), 1, out) == 1;
+  ok = ok && std::fwrite(elaborated, 8, 13, out) == 13 && std::fwrite(&timed.counters(), sizeof(DramCounters), 1, out) == 1;
   ok = ok && std::fwrite(&events_n, 8, 1, out) == 1;
   ok = ok && std::fwrite(events.data(), 8, events.size(), out) == events.size();
   if (job.wants_dram) ok = ok && std::fwrite(dram.data(), 1, dram.size(), out) == dram.size();

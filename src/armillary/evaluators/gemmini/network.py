@@ -15,13 +15,16 @@ from armillary.evaluators.gemmini.build import simulator
 from armillary.evaluators.gemmini.layers import BUDGET
 from armillary.evaluators.gemmini.sampling import fitting
 from armillary.evaluators.gemmini.simulation import MOST_CYCLES, UNITS, Event, Job, Simulated, simulate
-from armillary.hardware.mapping import LevelMapping, Loop, Mapping
+from armillary.hardware.hierarchy import DIMENSIONS
+from armillary.hardware.mapping import LevelMapping, Loop, Mapping, loop_bounds
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.rtl.gemmini.network import compile_network
+from armillary.hardware.rtl.gemmini.placement import Place, padded
+from armillary.hardware.rtl.gemmini.windows import along, whole
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
 from armillary.mapping.search import NoLegalMappingError, search
 from armillary.workloads.layer import Layer
-from armillary.workloads.quantized.step import IntegerNetwork
+from armillary.workloads.quantized.step import IntegerNetwork, Window
 
 Tensor = NDArray[np.int8]
 _SCRATCHPAD, _ACCUMULATOR, _REGISTERS = 1, 2, 3
@@ -35,12 +38,14 @@ class Placed:
     """A network that has run.
 
     Attributes:
+        network: as it ran, some pools as part of the convolutions before.
         result: of the simulation.
         mappings: of every step, as text; empty where there is none.
         cycles: of every step, from the end of the one before to its own.
         tensors: that the hardware wrote, by name, and the input.
     """
 
+    network: IntegerNetwork
     result: Simulated
     mappings: tuple[str, ...]
     cycles: tuple[int, ...]
@@ -75,6 +80,7 @@ def run_network(
         BuildError: if the simulator cannot be built.
         AccidentError: if a signal ended a tool.
     """
+    network = pooled_on_the_way(accelerator, network, seed=seed)
     program = compile_network(network, accelerator, partial(mapping_in_whole_rows, accelerator, seed=seed))
     place = program.places[network.inputs.name]
     dram = program.dram.copy()
@@ -84,7 +90,7 @@ def run_network(
     tensors = {name: at.unpacked(result.dram) for name, at in program.places.items()}
     mappings = tuple(str(program.mappings.get(step.output.name, "")) for step in network.steps)
     cycles = step_cycles(program.commands, result.events, result.cycles)
-    return Placed(replace(result, dram=result.dram[:0]), mappings, cycles, tensors)
+    return Placed(network, replace(result, dram=result.dram[:0]), mappings, cycles, tensors)
 
 
 def step_cycles(commands: Sequence[tuple[int, int, int]], events: Sequence[Event], cycles: int) -> tuple[int, ...]:
@@ -105,8 +111,18 @@ def step_cycles(commands: Sequence[tuple[int, int, int]], events: Sequence[Event
     return tuple(np.diff(ends, prepend=0).tolist())
 
 
-@lru_cache(maxsize=10_000)
-def mapping_in_whole_rows(accelerator: Accelerator, layer: Layer, *, seed: int = 0, budget: int = BUDGET) -> Mapping:
+@dataclass(frozen=True)
+class _Chosen:
+    """A mapping with whole rows, its delay by the cost model before it had those, and at which try it was found."""
+
+    mapping: Mapping
+    delay_cycles: float
+    number: int
+
+
+def mapping_in_whole_rows(
+    accelerator: Accelerator, layer: Layer, pool: Window | None = None, *, seed: int = 0, budget: int = BUDGET
+) -> Mapping:
     """Return a good mapping by the cost model whose blocks of channels and of outputs are rows of the array.
 
     The cost model knows no commands. A tile of the accumulator takes one to execute it and others to move it, which
@@ -116,6 +132,7 @@ def mapping_in_whole_rows(accelerator: Accelerator, layer: Layer, *, seed: int =
     Args:
         accelerator: onto which.
         layer: with channels and outputs of a group that are multiples of the array.
+        pool: windows that each lie in one tile of the accumulator; None for any tiles.
         seed: of the search.
         budget: mappings that it evaluates.
 
@@ -123,29 +140,87 @@ def mapping_in_whole_rows(accelerator: Accelerator, layer: Layer, *, seed: int =
         NoLegalMappingError: if none was found that fits.
         TooSmallError: if none was found that still fits with whole rows.
     """
+    return _chosen(accelerator, layer, pool, seed, budget).mapping
+
+
+@lru_cache(maxsize=10_000)
+def _chosen(accelerator: Accelerator, layer: Layer, pool: Window | None, seed: int, budget: int) -> _Chosen:
     most_tiles = max(1, layer.macs // accelerator.dim**2 // _CYCLES_OF_A_TILE)
     limits = [(most_tiles * _MORE_TILES**step, twice) for step in range(_STEPS) for twice in (True, False)]
     for number, (most, twice) in enumerate(limits, start=1):
-        fits = partial(_fitting, accelerator, layer, most, twice)
+        fits = partial(_fitting, accelerator, layer, pool, most, twice)
         try:
-            found = search(accelerator.hierarchy(), layer, budget=budget, seed=seed, perfect=True, fits=fits).mapping
-            whole = in_whole_rows(found, accelerator)
-            compile_layer(layer, whole, accelerator)
+            found = search(accelerator.hierarchy(), layer, budget=budget, seed=seed, perfect=True, fits=fits)
+            whole = in_whole_rows(found.mapping, accelerator)
+            compile_layer(layer, whole, accelerator, pool=pool)
         except (NoLegalMappingError, TooSmallError):
             if number == len(limits):
                 raise
             continue
         break
-    return whole
+    return _Chosen(whole, found.delay_cycles, number)
+
+
+def pooled_on_the_way(accelerator: Accelerator, network: IntegerNetwork, *, seed: int = 0) -> IntegerNetwork:
+    """Return a network whose maxima over windows are taken of a convolution's sums where that costs no time.
+
+    That needs a mapping whose tiles hold whole windows, found as early as the one for the convolution alone, that is
+    slower by no more than the pool would take to move its tensors, by the cost model. Other pools stay steps of their
+    own.
+
+    Args:
+        accelerator: that runs it.
+        network: in int8.
+        seed: of the search for mappings.
+
+    Raises:
+        NoLegalMappingError: if no mapping of a convolution alone was found.
+        TooSmallError: likewise, with whole rows.
+    """
+    rate = min(accelerator.bus_bytes, accelerator.dram_bytes_per_cycle)
+    for conv, pool in network.poolable():
+        layer = padded(conv, accelerator.dim).layer
+        if not _may_be_whole(accelerator, layer, pool.window):
+            continue
+        alone = _chosen(accelerator, layer, None, seed, BUDGET)
+        try:
+            together = _chosen(accelerator, layer, pool.window, seed, BUDGET)
+        except (NoLegalMappingError, TooSmallError):
+            continue
+        moved = (Place(tensor, 0, accelerator.dim, accelerator.pitch).end for tensor in (pool.inputs, pool.output))
+        if together.number <= alone.number and together.delay_cycles <= alone.delay_cycles + sum(moved) / rate:
+            network = network.pooled(conv, pool)
+    return network
+
+
+def _may_be_whole(accelerator: Accelerator, layer: Layer, pool: Window) -> bool:
+    """Return whether some tile that the accumulator holds has whole windows, which saves a search that finds none."""
+    least = [int(np.flatnonzero(_whole_tiles(pool, axis, size))[0]) for axis, size in enumerate((layer.P, layer.Q))]
+    return least[0] * least[1] <= accelerator.accumulator_rows
+
+
+@lru_cache(maxsize=1_000)
+def _whole_tiles(pool: Window, axis: int, size: int) -> NDArray[np.bool_]:
+    """Return for every tile of 0 to `size` outputs along an axis whether all windows lie in one tile."""
+    needed = len(along(pool, axis, size))
+    return np.array([False, *(whole(pool, axis, size, tile) == needed for tile in range(1, size + 1))])
 
 
 def _fitting(
-    accelerator: Accelerator, layer: Layer, most_tiles: int, twice: bool, batch: MappingBatch
+    accelerator: Accelerator, layer: Layer, pool: Window | None, most_tiles: int, twice: bool, batch: MappingBatch
 ) -> NDArray[np.bool_]:
-    """Return which mappings fit, `twice` beside the next tile, and have so few tiles of the accumulator, shape [n]."""
+    """Return which mappings fit, `twice` beside the next tile, and have so few tiles of the accumulator, shape [n].
+
+    If there is a pool, its windows must not lie in several tiles.
+    """
     outside = batch.temporal.numpy()[_OUTSIDE:].astype(np.int64)
-    few: NDArray[np.bool_] = outside.prod(axis=(0, 1)) <= most_tiles
-    return fitting(accelerator, layer, batch, twice=twice) & few
+    fits: NDArray[np.bool_] = outside.prod(axis=(0, 1)) <= most_tiles
+    for axis, d in enumerate("PQ" if pool else ""):
+        assert pool is not None
+        number, size = DIMENSIONS.index(d), loop_bounds(layer)[d]
+        tiles = size // outside[:, number].prod(axis=0)  # all factors divide
+        fits = fits & _whole_tiles(pool, axis, size)[tiles]
+    return fitting(accelerator, layer, batch, twice=twice) & fits
 
 
 def in_whole_rows(mapping: Mapping, accelerator: Accelerator) -> Mapping:

@@ -23,7 +23,10 @@ CLOCK_NS = 1.0
 PORTS = {"sram_1rw": 1, "sram_1r1w": 2}
 """Of the modules that are memories."""
 _WHOLE = (TOP, "core")  # modules whose instances are the blocks
-_GROUP_OF: Mapping[str, Group] = {"systolic_array": "array", "convert": "arithmetic", "pool": "arithmetic"}
+_GROUP_OF: Mapping[str, Group] = {
+    "systolic_array": "array", "convert": "arithmetic", "pool": "arithmetic",
+    "lookup": "arithmetic",
+}
 
 
 @dataclass(frozen=True)

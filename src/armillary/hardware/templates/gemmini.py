@@ -66,6 +66,8 @@ class Accelerator:
         burst_rows: most rows per request.
         outstanding: requests under way.
         queue_depth: commands per unit.
+        activation_tables: 1 for a table of 256 bytes behind every lane of the store unit, for any function of a byte; 0
+            for none.
         dram_latency: cycles from a request to its first beat.
         dram_bytes_per_cycle: at most `bus_bytes` count.
 
@@ -86,6 +88,7 @@ class Accelerator:
     queue_depth: int = 4
     dram_latency: int = 50
     dram_bytes_per_cycle: int = 16
+    activation_tables: int = 0
 
     def __post_init__(self) -> None:
         self._check_values()
@@ -107,6 +110,7 @@ class Accelerator:
             (1 <= self.burst_rows <= 64, "burst_rows", "1 to 64"),
             (1 <= self.outstanding <= 64, "outstanding", "1 to 64"),
             (1 <= self.queue_depth <= 16, "queue_depth", "1 to 16"),
+            (0 <= self.activation_tables <= 1, "activation_tables", "0 or 1"),
             (0 <= self.dram_latency <= 10_000, "dram_latency", "0 to 10000"),
             (1 <= self.dram_bytes_per_cycle <= 256, "dram_bytes_per_cycle", "1 to 256"),
             (self.scratchpad_rows < MOST_ROWS, "scratchpad_kib", f"less than {MOST_ROWS} rows of {self.dim} bytes"),
@@ -240,13 +244,13 @@ SPACE = Space(
 
 
 def accelerator_of(design: Design) -> Accelerator:
-    """Return the accelerator that a design of the space stands for.
+    """Return the accelerator that a design of the space stands for; what the space does not vary is as by default.
 
     Raises:
         ArmillaryError: if its values do not go together.
     """
     values = design.as_dict()
-    return Accelerator(**{field.name: values[field.name] for field in fields(Accelerator)})  # type: ignore[arg-type]
+    return Accelerator(**{name: values[name] for name in SPACE.names})  # type: ignore[arg-type]
 
 
 def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -256,7 +260,7 @@ def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _baseline() -> Design:
     return SPACE.design_from(
-        {field.name: getattr(Accelerator(), field.name) for field in fields(Accelerator)}, "gemmini"
+        {name: getattr(Accelerator(), name) for name in SPACE.names}, "gemmini"
     )
 
 

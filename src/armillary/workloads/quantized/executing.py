@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.workloads.quantized.step import LOWEST, IntegerNetwork, Step
+from armillary.workloads.quantized.step import LOWEST, IntegerNetwork, Shape4, Step, Window
 
 Tensor = NDArray[np.int8]
 Sums = NDArray[np.int32]
@@ -28,21 +28,28 @@ def execute(network: IntegerNetwork, inputs: Tensor) -> dict[str, Tensor]:
 def execute_step(step: Step, inputs: Tensor, residual: Tensor | None = None) -> Tensor:
     """Return what a step writes, shape [N, K, P, Q]."""
     if step.kind == "max_pool":
-        largest: Tensor = _taps(step, inputs, LOWEST).max(axis=0)
-        return largest
+        return _largest(step.window, step.output.shape, inputs)
     sums = _core(step, inputs)
     if residual is not None:
         sums = sums + residual.astype(np.int32) * np.int32(step.residual_multiplier.value)
     scaled = sums.astype(np.float32) * np.float32(step.scale)
     converted: Tensor = np.rint(scaled).clip(step.low, step.high).astype(np.int8)
-    return converted
+    if step.table is not None:
+        converted = step.table[converted.view(np.uint8)]
+    return converted if step.pool is None else _largest(step.pool, step.output.shape, converted)
+
+
+def _largest(window: Window, shape: Shape4, values: Tensor) -> Tensor:
+    """Return the maxima over windows, of the given shape."""
+    largest: Tensor = _taps(window, shape, values, LOWEST).max(axis=0)
+    return largest
 
 
 def _core(step: Step, inputs: Tensor) -> Sums:
-    if step.kind == "add":
+    if step.kind in ("add", "lookup"):
         return inputs.astype(np.int32) * np.int32(step.multiplier.value)
     if step.kind == "average_pool":
-        sums: Sums = _taps(step, inputs, 0).sum(axis=0, dtype=np.int32)
+        sums: Sums = _taps(step.window, step.output.shape, inputs, 0).sum(axis=0, dtype=np.int32)
         return sums
     assert step.weights is not None
     assert step.bias is not None
@@ -51,18 +58,17 @@ def _core(step: Step, inputs: Tensor) -> Sums:
 
 def _convolved(step: Step, inputs: Tensor, weights: Tensor) -> Sums:
     """Return a convolution's sums: one matrix product per group, in float64, which holds them exactly."""
-    (n, k, p, q), groups = step.output.shape, step.groups
-    taps = _taps(step, inputs, 0)
+    (n, k, p, q), groups = step.sums_shape, step.groups
+    taps = _taps(step.window, step.sums_shape, inputs, 0)
     columns = taps.reshape(len(taps), n, groups, -1, p * q).transpose(1, 2, 3, 0, 4)
     columns = columns.reshape(n, groups, -1, p * q).astype(np.float64)
     rows = weights.reshape(groups, k // groups, -1).astype(np.float64)
     return (rows @ columns).astype(np.int64).astype(np.int32).reshape(n, k, p, q)
 
 
-def _taps(step: Step, inputs: Tensor, fill: int) -> Tensor:
-    """Return what each place of the window reads, shape [places, N, C, P, Q]; `fill` outside the input."""
-    window = step.window
-    _, _, p, q = step.output.shape
+def _taps(window: Window, shape: Shape4, inputs: Tensor, fill: int) -> Tensor:
+    """Return what each place of a window reads, shape [places, N, C, P, Q]; `fill` outside the input."""
+    _, _, p, q = shape
     top, left, bottom, right = window.pads
     padded = np.pad(inputs, ((0, 0), (0, 0), (top, bottom), (left, right)), constant_values=fill)
     places = [

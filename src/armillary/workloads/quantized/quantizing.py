@@ -39,14 +39,25 @@ def calibrated(network: FloatNetwork, *, seed: int = 0) -> dict[str, float]:
         ArmillaryError: if ONNX Runtime is missing or refuses the model.
     """
     rng = np.random.default_rng(seed)
-    names = [operation.output for operation in network.operations if operation.kind != "max_pool"]
-    largest = dict.fromkeys([network.inputs, *names], 0.0)
+    inputs, *names = _scaled(network)
+    largest = dict.fromkeys([inputs, *names], 0.0)
     for _ in range(CALIBRATION_INPUTS):
         given = rng.normal(size=_declared_shape(network)).astype(np.float32)
         found = run_model(network.model, {network.inputs: given}, names)
         for name, values in {network.inputs: given, **found}.items():
             largest[name] = max(largest[name], float(np.abs(values).max()))
     return {name: (most or 1.0) / HIGHEST for name, most in largest.items()}
+
+
+def _scaled(network: FloatNetwork) -> list[str]:
+    """Return the tensors that have a scale of their own: the input, what operations write, and what tables look up."""
+    names = [network.inputs]
+    for operation in network.operations:
+        if operation.function and operation.kind != "lookup":
+            names.append(operation.function.inputs)
+        if operation.kind != "max_pool":
+            names.append(operation.output)
+    return names
 
 
 def _declared_shape(network: FloatNetwork) -> tuple[int, ...]:
@@ -64,7 +75,7 @@ def read_scales(path: Path, network: FloatNetwork) -> dict[str, float]:
     content = read_yaml(path)
     if not isinstance(content, dict):
         raise ArmillaryError(f"{path}: holds no scales; write one line `tensor: scale` for each tensor")
-    needed = [network.inputs, *(o.output for o in network.operations if o.kind != "max_pool")]
+    needed = _scaled(network)
     faults = [f"tensor {name!r} has no scale" for name in needed if name not in content]
     faults += [f"no tensor {name!r}; there are {needed}" for name in content if name not in needed]
     faults += [
@@ -86,10 +97,12 @@ def quantized(network: FloatNetwork, scales: Mapping[str, float]) -> IntegerNetw
 
     Args:
         network: in floats.
-        scales: of the input and of what each operation writes, as from `calibrated`.
+        scales: of the input, of what each operation writes and of what its function is applied to, as from
+            `calibrated`.
 
     Raises:
-        ArmillaryError: if a bias or a residual cannot be expressed at the scales; names the node.
+        ArmillaryError: if a bias or a residual cannot be expressed at the scales, or a function is not finite; names the
+            node.
     """
     tensors = {network.inputs: TensorInfo(network.inputs, network.shapes[network.inputs], scales[network.inputs])}
     steps = []
@@ -99,16 +112,24 @@ def quantized(network: FloatNetwork, scales: Mapping[str, float]) -> IntegerNetw
         output = TensorInfo(operation.output, network.shapes[operation.output], scale)
         residual = tensors[operation.residual] if operation.residual else None
         tensors[operation.output] = output
-        steps.append(_step(operation, given, residual, output))
-    return IntegerNetwork(network.name, tensors[network.inputs], tuple(steps))
+        looked_up = output.scale
+        if operation.function:
+            looked_up = given.scale if operation.kind == "lookup" else scales[operation.function.inputs]
+        steps.append(_step(operation, given, residual, output, looked_up))
+    return IntegerNetwork(network.name, tensors[network.inputs], tuple(steps), network.outputs)
 
 
-def _step(operation: Operation, given: TensorInfo, residual: TensorInfo | None, output: TensorInfo) -> Step:
+def _step(
+    operation: Operation, given: TensorInfo, residual: TensorInfo | None, output: TensorInfo, byte_scale: float
+) -> Step:
+    """Return an operation in integers; `byte_scale` is that of the bytes that sums become, before a table."""
     made: dict[str, Any]
     if operation.kind == "max_pool":
         return Step(operation.name, "max_pool", given, output, operation.window)
     if operation.kind == "average_pool":
         unit, made = given.scale / operation.window.area, {}
+    elif operation.kind == "lookup":
+        unit, made = given.scale, {}
     elif operation.kind == "add":
         assert residual is not None
         unit = max(given.scale, residual.scale) / 2**_LARGER_EXPONENT
@@ -124,14 +145,24 @@ def _step(operation: Operation, given: TensorInfo, residual: TensorInfo | None, 
         output=output,
         window=operation.window,
         groups=operation.groups,
-        scale=float(np.float32(unit / output.scale)),
+        scale=float(np.float32(unit / byte_scale)),
         low=0 if operation.low == 0 else LOWEST,
         high=_highest(operation.high, output.scale),
+        table=_table(operation, byte_scale, output.scale),
         **made,
     )
     if step.largest_sum > MOST_SUM:
         raise ArmillaryError(f"{step.name}: its sums reach {step.largest_sum:,}; they must be at most {MOST_SUM:,}")
     return step
+
+
+def _table(operation: Operation, byte_scale: float, made_scale: float) -> NDArray[np.int8] | None:
+    if operation.function is None:
+        return None
+    try:
+        return operation.function.table(byte_scale, made_scale)
+    except ArmillaryError as fault:
+        raise ArmillaryError(f"{operation.name}: {fault}") from None
 
 
 def _highest(bound: float, scale: float) -> int:

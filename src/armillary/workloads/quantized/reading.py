@@ -25,6 +25,7 @@ from armillary.workloads.onnx.shapes import (
     resolve,
     set_dimensions,
 )
+from armillary.workloads.quantized.pointwise import OPERATORS, Function, function_of
 from armillary.workloads.quantized.step import POINT, Kind, Shape4, Window
 
 Floats = NDArray[np.float64]
@@ -47,6 +48,7 @@ class Operation:
         residual: name of a tensor that is added.
         low: the least output.
         high: the largest.
+        function: what is then applied to each value; None for nothing.
     """
 
     name: str
@@ -60,11 +62,12 @@ class Operation:
     residual: str | None = None
     low: float = -math.inf
     high: float = math.inf
+    function: Function | None = None
 
     @property
     def activated(self) -> bool:
         """Whether an activation has been fused into it."""
-        return (self.low, self.high) != (-math.inf, math.inf)
+        return (self.low, self.high) != (-math.inf, math.inf) or self.function is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,7 @@ class FloatNetwork:
         operations: in order.
         shapes: N, C, H, W of the input and of every output of an operation.
         random: weights that the file lacked, by name.
+        outputs: names of the tensors that the graph puts out.
     """
 
     name: str
@@ -86,6 +90,7 @@ class FloatNetwork:
     operations: tuple[Operation, ...]
     shapes: dict[str, Shape4]
     random: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 def read_network(path: Path, *, seed: int = 0, dims: dict[str, int] | None = None) -> FloatNetwork:
@@ -107,7 +112,8 @@ def read_network(path: Path, *, seed: int = 0, dims: dict[str, int] | None = Non
     if len(inputs) != 1:
         raise ArmillaryError(f"{path}: has {len(inputs)} inputs, {[i.name for i in inputs]}; supported is one")
     reader = _Reader(model, resolve(_copied(model), str(path)), inputs[0].name, str(path))
-    return FloatNetwork(path.stem, model, inputs[0].name, reader.operations(), reader.shapes, random)
+    operations = reader.operations()
+    return FloatNetwork(path.stem, model, inputs[0].name, operations, reader.shapes, random, reader.outputs)
 
 
 def _copied(model: ModelProto) -> ModelProto:
@@ -158,7 +164,8 @@ class _Reader:
     """
 
     def __init__(self, model: ModelProto, tensors: Tensors, inputs: str, source: str) -> None:
-        self._graph, self._tensors, self._source = model.graph, tensors, source
+        self._model, self._graph, self._tensors, self._source = model, model.graph, tensors, source
+        self._done: set[str] = set()
         self._values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
         self._readers = Counter(name for node in model.graph.node for name in node.input if name)
         self._readers.update(output.name for output in model.graph.output)
@@ -186,19 +193,48 @@ class _Reader:
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the operations, in an order in which they can run."""
+        supported = f"supported are {', '.join(sorted({*self._rules, *OPERATORS}))}"
         for node in self._graph.node:
             if all(out in self._tensors.constants for out in node.output if out):
                 self._constant(node)
+        for number, node in enumerate(self._graph.node):
+            if node.output[0] in self._done or all(out in self._tensors.constants for out in node.output if out):
+                continue
+            if operator(node) in OPERATORS and self._applied(number):
                 continue
             rule = self._rules.get(operator(node))
+            if rule is None and operator(node) in OPERATORS:
+                raise self._refuse(node, "has two tensors as inputs; supported are functions of one tensor")
             if rule is None:
-                raise ArmillaryError(
-                    f"{self._source}: {describe(node)} is not supported; supported are {', '.join(sorted(self._rules))}"
-                )
+                raise ArmillaryError(f"{self._source}: {describe(node)} is not supported; {supported}")
             rule(node)
         if not self._found:
-            raise ArmillaryError(f"{self._source}: has no operation; supported are {', '.join(sorted(self._rules))}")
+            raise ArmillaryError(f"{self._source}: has no operation; {supported}")
         return tuple(self._found.values())
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The tensors that the graph puts out, by the names that their operations know them by."""
+        return tuple(self._source_of(output.name) for output in self._graph.output)
+
+    def _applied(self, number: int) -> bool:
+        """Apply the function that begins with a node to what the node reads, if it needs a table; return whether."""
+        node = self._graph.node[number]
+        name = next(each for each in node.input if each and each not in self._values)
+        source, rest = self._source_of(name), self._graph.node[number:]
+        found = function_of(name, rest, self._values, self._readers, self._model)
+        if found is None:
+            return False
+        last = next(each for each in rest if each.output[0] == found.output)
+        inside = [each for each in rest if each.output[0] in found.nodes]
+        alone = self._readers[source] == sum(list(each.input).count(name) for each in inside)
+        before = self._found.get(source)
+        if before and alone and before.kind in ("conv", "add", "average_pool") and not before.activated:
+            self._replace(last, before, function=found)
+        else:
+            self._put(last, Operation(last.name or found.output, "lookup", source, found.output, function=found))
+        self._done |= found.nodes
+        return True
 
     def _refuse(self, node: NodeProto, what: str) -> ArmillaryError:
         return ArmillaryError(f"{self._source}: {describe(node)}: {what}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from armillary.types import ArmillaryError
-from armillary.workloads.quantized.step import IntegerNetwork, Step
+from armillary.workloads.quantized.step import IntegerNetwork, Step, Window
 
 OPERATOR_SET, IR_VERSION = 17, 8
 _THREADS = 1  # others may use the machine, and sums of floats do not depend on the number
@@ -78,7 +78,7 @@ class _Part:
         self.constants: list[TensorProto] = []
         self._step = step
         if step.kind == "max_pool":
-            self._node("MaxPool", [step.inputs.name], step.output.name, **self._window())
+            self._node("MaxPool", [step.inputs.name], step.output.name, **_attributes(step.window))
         else:
             self._convert(self._with_residual(self._core()))
 
@@ -95,19 +95,10 @@ class _Part:
         self.constants.append(numpy_helper.from_array(values, name))
         return name
 
-    def _window(self) -> dict[str, Sequence[int]]:
-        window = self._step.window
-        return {
-            "kernel_shape": window.kernel,
-            "strides": window.strides,
-            "pads": window.pads,
-            "dilations": window.dilations,
-        }
-
     def _core(self) -> str:
         """Return the name of the int32 sums of the inputs."""
         step = self._step
-        if step.kind == "add":
+        if step.kind in ("add", "lookup"):
             return self._times(step.inputs.name, step.multiplier.value, "multiplier")
         weights, groups = step.weights, step.groups
         if step.kind == "average_pool":  # a sum is a convolution with ones
@@ -118,7 +109,7 @@ class _Part:
             sums = self._matrix_product(weights)
         else:
             held = self._constant("weights", weights)
-            sums = self._inner("ConvInteger", [step.inputs.name, held], group=groups, **self._window())
+            sums = self._inner("ConvInteger", [step.inputs.name, held], group=groups, **_attributes(step.window))
         if step.bias is None:
             return sums
         return self._inner("Add", [sums, self._constant("bias", step.bias.reshape(1, -1, 1, 1))])
@@ -128,7 +119,7 @@ class _Part:
         rows = self._inner("Reshape", [self._step.inputs.name, self._constant("rows", np.array([n, length]))])
         matrix = np.ascontiguousarray(weights.reshape(len(weights), length).T)
         product = self._inner("MatMulInteger", [rows, self._constant("weights", matrix)])
-        shape = np.array(self._step.output.shape)
+        shape = np.array(self._step.sums_shape)
         return self._inner("Reshape", [product, self._constant("shape", shape)])
 
     def _times(self, name: str, factor: int, what: str) -> str:
@@ -148,4 +139,24 @@ class _Part:
         scaled = self._inner("Mul", [number, self._constant("scale", np.array(step.scale, dtype=np.float32))])
         whole = self._inner("Round", [scaled])
         bounds = [self._constant(w, np.array(v, np.float32)) for w, v in (("low", step.low), ("high", step.high))]
-        self._node("Cast", [self._inner("Clip", [whole, *bounds])], step.output.name, to=TensorProto.INT8)
+        name = self._inner("Clip", [whole, *bounds])
+        # A negative index counts from the end of the table.
+        after: list[tuple[str, list[str], dict[str, Any]]]
+        after = [("Cast", [], {"to": TensorProto.INT8 if step.table is None else TensorProto.INT32})]
+        if step.table is not None:
+            after.append(("Gather", [self._constant("table", step.table)], {}))
+        if step.pool is not None:
+            after.append(("MaxPool", [], _attributes(step.pool)))
+        *inner, (kind, given, attributes) = after
+        for inner_kind, inner_given, inner_attributes in inner:
+            name = self._inner(inner_kind, [*inner_given, name], **inner_attributes)
+        self._node(kind, [*given, name], step.output.name, **attributes)
+
+
+def _attributes(window: Window) -> dict[str, Sequence[int]]:
+    return {
+        "kernel_shape": window.kernel,
+        "strides": window.strides,
+        "pads": window.pads,
+        "dilations": window.dilations,
+    }

@@ -5,14 +5,19 @@ A step sums in int32 and converts the sum to int8:
     sum = core(inputs) [+ residual * multiplier]
     output = clip(rint(float32(sum) * float32(scale)), low, high)
 
-`core` is a convolution and its bias, the inputs times a multiplier, or the inputs added up over a window. The maximum
+`core` is a convolution and its bias, the inputs times a multiplier, or the inputs added up over a window. For a lookup
+it is the inputs alone. The maximum
 over a window needs no sum and keeps the scale. A GEMM is a convolution whose filter covers its whole input.
+
+A table may then turn each output into another byte, and a convolution may keep of every window of its outputs only the
+largest.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,7 +26,7 @@ from numpy.typing import NDArray
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
-Kind = Literal["conv", "add", "max_pool", "average_pool"]
+Kind = Literal["conv", "add", "lookup", "max_pool", "average_pool"]
 Shape4 = tuple[int, int, int, int]
 LOWEST, HIGHEST = -128, 127
 MOST_MANTISSA, MOST_EXPONENT = 255, 15
@@ -144,6 +149,8 @@ class Step:
         scale: from sums to outputs, a float32.
         low: the least output.
         high: the largest.
+        table: what each byte between them becomes, int8, shape [256]; entry 255 is that of -1. None if it stays.
+        pool: windows of a convolution's outputs of which only the largest is written; None if all are.
     """
 
     name: str
@@ -160,6 +167,20 @@ class Step:
     scale: float = 1.0
     low: int = LOWEST
     high: int = HIGHEST
+    table: NDArray[np.int8] | None = None
+    pool: Window | None = None
+
+    @property
+    def keeps_order(self) -> bool:
+        """Whether a larger sum never becomes a smaller output."""
+        return self.table is None or bool((np.diff(np.roll(self.table, -LOWEST).astype(np.int16)) >= 0).all())
+
+    @property
+    def sums_shape(self) -> Shape4:
+        """The shape of its sums: that of its output, but for a convolution that is pooled."""
+        if self.pool is None:
+            return self.output.shape
+        return (*self.output.shape[:2], *self.window.outputs(*self.inputs.shape[2:]))
 
     @property
     def relu(self) -> bool:
@@ -174,7 +195,7 @@ class Step:
     @property
     def largest_sum(self) -> int:
         """The largest magnitude that its sums can reach."""
-        largest = self.multiplier.value if self.kind == "add" else self.window.area
+        largest = self.multiplier.value if self.kind in ("add", "lookup") else self.window.area
         bias = 0
         if self.weights is not None:
             largest = int(np.abs(self.weights.astype(np.int64)).reshape(len(self.weights), -1).sum(axis=1).max())
@@ -185,9 +206,9 @@ class Step:
     def layer(self) -> Layer:
         """Return a convolution as a layer; its input includes the padding."""
         assert self.weights is not None, f"{self.name} is a {self.kind}, no convolution"
-        (n, k, p, q), window = self.output.shape, self.window
+        (n, k, p, q), window = self.sums_shape, self.window
         depthwise = self.groups == self.inputs.shape[1] > 1
-        gemm = self.inputs.shape[2:] == self.window.kernel and self.output.shape[2:] == (1, 1)
+        gemm = self.inputs.shape[2:] == self.window.kernel and (p, q) == (1, 1)
         return Layer(
             name=self.name,
             kind="gemm" if gemm else "depthwise" if depthwise else "conv",
@@ -207,11 +228,13 @@ class IntegerNetwork:
         name: of the file.
         inputs: what it reads.
         steps: in an order in which they can run.
+        outputs: names of the tensors that the network is for.
     """
 
     name: str
     inputs: TensorInfo
     steps: tuple[Step, ...]
+    outputs: tuple[str, ...] = ()
 
     @property
     def tensors(self) -> tuple[TensorInfo, ...]:
@@ -226,4 +249,20 @@ class IntegerNetwork:
         """
         if not 1 <= count <= len(self.steps):
             raise ArmillaryError(f"--layers={count} is not allowed; {self.name} has 1 to {len(self.steps)} steps")
-        return IntegerNetwork(self.name, self.inputs, self.steps[:count])
+        return replace(self, steps=self.steps[:count])
+
+    def pooled(self, conv: Step, pool: Step) -> IntegerNetwork:
+        """Return the network whose convolution writes the maxima that a step takes of its outputs, and no others."""
+        merged = replace(conv, output=pool.output, pool=pool.window)
+        return replace(self, steps=tuple(merged if s is conv else s for s in self.steps if s is not pool))
+
+    def poolable(self) -> list[tuple[Step, Step]]:
+        """Return convolutions with the maximum over windows that alone reads them and could be taken of their sums."""
+        readers = Counter(tensor.name for step in self.steps for tensor in step.reads)
+        pools = {s.inputs.name: s for s in self.steps if s.kind == "max_pool" and s.window.dilations == (1, 1)}
+        return [
+            (step, pools[step.output.name])
+            for step in self.steps
+            if step.kind == "conv" and step.keeps_order and step.output.name in pools
+            and readers[step.output.name] == 1 and step.output.name not in self.outputs
+        ]  # fmt: skip

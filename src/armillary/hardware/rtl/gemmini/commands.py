@@ -105,6 +105,8 @@ _LOW, _HIGH, _WINDOW = Field("low", 0, 8), Field("high", 8, 8), Field("loops of 
 _LOAD_SCALE, _LOAD_SHIFT = Field("scale of a load", 32, 8, least=1), Field("shift of a load", 16, 4)
 _OPCODE = Field("opcode", 0, 4)
 _FLAGS = tuple(Field("flag", 8 + place, 1) for place in range(4))
+ENTRIES = 256
+"""Of a table of the store unit: one for each byte."""
 _EXECUTE_LOOPS = Field("loops", 4, 4, largest=MOST_LOOPS)
 _MOVE_LOOPS = Field("loops", 4, 4, largest=MOST_MOVE_LOOPS)
 _FROM, _TO = Field("first row of a range", 0), Field("end of a range of rows", _BITS)
@@ -238,20 +240,21 @@ class Moves:
             words[:, 0] |= _LOAD_SCALE.packed(scaled.scale) | _LOAD_SHIFT.packed(scaled.shift)
         return words
 
-    def stores(self, conversion: Conversion | None, window: Window | None = None) -> Words:
+    def stores(self, conversion: Conversion | None, window: Window | None = None, *, looks_up: bool = False) -> Words:
         """Return store commands, shape [n, words].
 
         Args:
             conversion: of sums to bytes; None to store them as they are.
             window: of rows that become one, if there are any.
+            looks_up: the bytes in the tables; then scratchpad a must be `tables_of`.
 
         Raises:
             FieldError: if a value does not fit its field.
         """
         words, over = self._words(STORE), window or Window()
         words[:, 6] = _WINDOW.packed(over.loops)
-        flags = (conversion is None, conversion is not None and conversion.floating, over.totals)
-        for held, flag in zip(_FLAGS, flags, strict=False):
+        flags = (conversion is None, conversion is not None and conversion.floating, over.totals, looks_up)
+        for held, flag in zip(_FLAGS, flags, strict=True):
             words[:, 0] |= held.packed(flag)
         if conversion is not None:
             words[:, 0] |= SHIFT.packed(conversion.shift) | _SCALE_BITS.packed(conversion.scale_bits)
@@ -319,6 +322,33 @@ def executes(
             for number, jump in enumerate(jumps(loops, name)):
                 words[:, HEADER + 2 * number + place] |= held.packed(jump)
     return words
+
+
+def table_load(address: int, scratchpad_rows: int, accumulator_rows: int) -> Words:
+    """Return the command that loads the tables of the store unit, shape [words].
+
+    Hazards count the tables as the row behind the scratchpad: what looks bytes up waits for this. This waits for all
+    that stores or adds to sums before.
+
+    Args:
+        address: in DRAM, of `ENTRIES` rows of the array, one behind the other; each has an entry of every lane's table.
+        scratchpad_rows: of the accelerator.
+        accumulator_rows: likewise.
+
+    Raises:
+        FieldError: if a value does not fit its field.
+    """
+    zero = np.zeros(1, dtype=np.int64)
+    ranges = [tables_of(scratchpad_rows, zero), (zero, zero), (zero, zero + accumulator_rows)]
+    words = Moves((), ENTRIES, zero, zero + address, ranges)._words(LOAD)
+    words[:, 0] |= _FLAGS[1].packed(1)
+    return words.reshape(-1)
+
+
+def tables_of(scratchpad_rows: int, which: Integers) -> tuple[Integers, Integers]:
+    """Return the row that stands for the tables, from and to, once for each of some commands."""
+    first = np.full(len(which), scratchpad_rows, dtype=np.int64)
+    return first, first + 1
 
 
 def barrier() -> Words:

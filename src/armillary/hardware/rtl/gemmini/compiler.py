@@ -42,6 +42,7 @@ from armillary.hardware.rtl.gemmini.tiling import Tiling
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
+from armillary.workloads.quantized.step import Window
 
 __all__ = [
     "MOST_DRAM_BYTES", "MOST_TILES", "NO_PADDING", "Padding", "Placement", "Program", "RefusedError", "Requantization",
@@ -62,6 +63,7 @@ def compile_layer(
     conversion: Conversion | None = None,
     placement: Placement | None = None,
     reload: bool = False,
+    pool: Window | None = None,
 ) -> Program:
     """Return the commands of a layer.
 
@@ -75,10 +77,12 @@ def compile_layer(
         placement: of the tensors in DRAM, if they are to lie elsewhere, and of what the sums begin with.
         reload: inputs and weights are loaded for every tile of the scratchpad, also those that the tile before has
             loaded, as Gemmini's loop instructions do.
+        pool: windows of the outputs, without dilation, of which the largest goes out, so that the outputs are those of
+            the pool; None for all outputs.
 
     Raises:
         RefusedError: if a memory, the array, the loop nest or a command's field is too small; names it, and what is
-            needed.
+            needed. Or if a tile of the accumulator holds no whole windows.
         ArmillaryError: if this is no mapping of the layer onto the hierarchy, or a given tensor has other counts.
     """
     hierarchy = accelerator.hierarchy()
@@ -86,7 +90,7 @@ def compile_layer(
     if faults:
         raise ArmillaryError(f"layer {layer.name}: {faults[0]}")
     made = conversion or (requantization or Requantization()).conversion
-    tiling = Tiling(layer, mapping, accelerator, padding or Padding(), made, placement or Placement(), reload)
+    tiling = Tiling(layer, mapping, accelerator, padding or Padding(), made, placement or Placement(), reload, pool)
     try:
         return _program(tiling)
     except FieldError as fault:

@@ -27,12 +27,13 @@ ELABORATED = (
     "burst_rows",
     "outstanding",
     "queue_depth",
+    "activation_tables",
     "pitch",
     "scratchpad_rows",
     "accumulator_rows",
 )
 """What the hardware tells of itself, in the order of its port `elaborated`."""
-PARAMETERS = ELABORATED[:9]
+PARAMETERS = ELABORATED[:10]
 STRAPS = ("burst_rows", "outstanding", "queue_depth", "scratchpad_banks", "accumulator_banks")
 """Inputs of the core that say how much of what it has is used."""
 MEMORIES = ("scratchpad_kib", "accumulator_kib", "scratchpad_rows", "accumulator_rows")

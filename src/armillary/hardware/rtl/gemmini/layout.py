@@ -127,6 +127,7 @@ class Placement:
         bias: address of a row of 32-bit sums per group and output block, which all pixels begin with.
         added: a tensor as the outputs, whose bytes the sums begin with, on top of the biases.
         scaled: how those become sums; None for as they are.
+        table: address of a row of the array per byte, which that becomes in each column; None for as they are.
     """
 
     inputs: Shape | None = None
@@ -136,6 +137,7 @@ class Placement:
     bias: int | None = None
     added: Shape | None = None
     scaled: Scaled | None = None
+    table: int | None = None
 
 
 @dataclass(frozen=True)

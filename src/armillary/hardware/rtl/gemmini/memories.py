@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 
-from armillary.hardware.rtl.gemmini.commands import MOST_LOOPS, MOST_MOVE_LOOPS
+from armillary.hardware.rtl.gemmini.commands import ENTRIES, MOST_LOOPS, MOST_MOVE_LOOPS
 from armillary.hardware.templates.gemmini import Accelerator
 
 _FIELD = 18  # bits of a command's coordinates
@@ -35,7 +35,7 @@ class Memory:
 
 def memories(accelerator: Accelerator) -> list[Memory]:
     """Return all memories of an accelerator."""
-    return [*_data(accelerator), *_loop_tables(accelerator), *_queues(accelerator)]
+    return [*_data(accelerator), *_activations(accelerator), *_loop_tables(accelerator), *_queues(accelerator)]
 
 
 def table(accelerator: Accelerator) -> str:
@@ -55,9 +55,16 @@ def _data(accelerator: Accelerator) -> Iterator[Memory]:
         yield Memory(f"core.{name}.g_bank[*].memory", module, -(-rows // banks), bits * accelerator.dim, banks)
 
 
+def _activations(accelerator: Accelerator) -> Iterator[Memory]:
+    if accelerator.activation_tables:
+        path = "core.store.g_tables.lookup.g_lane[*].memory"
+        yield Memory(path, "sram_1rw", ENTRIES, 8, accelerator.dim)
+
+
 def _row_bits(accelerator: Accelerator) -> int:
-    """Return the bits of a row of either memory, or of a number of rows."""
-    return (max(accelerator.scratchpad_rows, accelerator.accumulator_rows) - 1).bit_length() + 1
+    """Return the bits of a row of either memory, or of the tables, or of a number of rows."""
+    tables = ENTRIES if accelerator.activation_tables else 0
+    return (max(accelerator.scratchpad_rows, accelerator.accumulator_rows, tables) - 1).bit_length() + 1
 
 
 def _loop_tables(accelerator: Accelerator) -> Iterator[Memory]:
@@ -77,7 +84,7 @@ def _loop_tables(accelerator: Accelerator) -> Iterator[Memory]:
 def _queues(accelerator: Accelerator) -> Iterator[Memory]:
     row, words = _row_bits(accelerator), max(2, accelerator.queue_depth)
     moves = 4 + 3 * row + 32
-    for unit, bits in (("load", moves + 16), ("execute", 5 + 3 * row + 4 * _FIELD + 60), ("store", moves + 61)):
+    for unit, bits in (("load", moves + 16), ("execute", 5 + 3 * row + 4 * _FIELD + 60), ("store", moves + 61 + accelerator.activation_tables)):
         yield Memory(f"core.{unit}_queue.memory", "sram_1r1w", words, bits)
     entry = 8 * max(8, accelerator.bus_bytes)
     yield Memory("core.fetch.memory", "sram_1r1w", _FETCHED_BITS // entry, entry)

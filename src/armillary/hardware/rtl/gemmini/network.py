@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.arithmetic import Conversion
 from armillary.hardware.rtl.gemmini.commands import (
+    ENTRIES,
     EXECUTE,
     HEADER,
     LOAD,
@@ -22,6 +23,8 @@ from armillary.hardware.rtl.gemmini.commands import (
     Words,
     barrier,
     end,
+    table_load,
+    tables_of,
 )
 from armillary.hardware.rtl.gemmini.compiler import MOST_DRAM_BYTES, compile_layer
 from armillary.hardware.rtl.gemmini.layout import (
@@ -39,8 +42,10 @@ from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 from armillary.workloads.quantized.step import LOWEST, IntegerNetwork, Multiplier, Step, TensorInfo
+from armillary.workloads.quantized.step import Window as PoolWindow
 
 Bytes = NDArray[np.uint8]
+MappingOf = Callable[[Layer, PoolWindow | None], Mapping]
 UNITS = (LOAD, EXECUTE, STORE)
 """Opcodes of the commands that a unit carries out, in the order in which simulations count the units."""
 
@@ -69,19 +74,20 @@ class NetworkProgram:
 
 
 def compile_network(
-    network: IntegerNetwork, accelerator: Accelerator, mapping_of: Callable[[Layer], Mapping]
+    network: IntegerNetwork, accelerator: Accelerator, mapping_of: MappingOf
 ) -> NetworkProgram:
     """Return the program of a network. Steps wait until all before is done and written.
 
     Args:
         network: in int8.
         accelerator: that runs it.
-        mapping_of: returns how a layer with channels padded to whole rows is mapped; blocks of channels and of outputs
-            must be such rows.
+        mapping_of: returns how a layer with channels padded to whole rows is mapped, where the outputs are pooled so that
+            every tile has whole windows; blocks of channels and of outputs must be such rows.
 
     Raises:
         TooSmallError: if a memory is too small for a step, or DRAM for all of them; names it.
-        ArmillaryError: if a mapping has other blocks, or a scale is none that the hardware holds; names the step.
+        ArmillaryError: if a mapping has other blocks, a scale is none that the hardware holds, or a step has a table and
+            the accelerator none; names the step.
     """
     lowering = _Lowering(network, accelerator, mapping_of)
     return lowering.program()
@@ -90,9 +96,7 @@ def compile_network(
 class _Lowering:
     """Gives every tensor a place of its own in DRAM, behind those before."""
 
-    def __init__(
-        self, network: IntegerNetwork, accelerator: Accelerator, mapping_of: Callable[[Layer], Mapping]
-    ) -> None:
+    def __init__(self, network: IntegerNetwork, accelerator: Accelerator, mapping_of: MappingOf) -> None:
         self._network, self._accelerator, self._mapping_of = network, accelerator, mapping_of
         self._end = 0
         self._held: list[tuple[int, Bytes]] = []
@@ -124,6 +128,8 @@ class _Lowering:
 
     def _words(self, step: Step) -> Words:
         try:
+            if step.table is not None and not self._accelerator.activation_tables:
+                raise ArmillaryError("activation_tables=0 is not allowed for a step with a table; it must be 1")
             return self._convolution(step) if step.kind == "conv" else self._moved(step)
         except TooSmallError:
             raise
@@ -149,7 +155,7 @@ class _Lowering:
 
     def _convolution(self, step: Step) -> Words:
         run = padded(step, self._accelerator.dim)
-        mapping = self._mapping_of(run.layer)
+        mapping = self._mapping_of(run.layer, step.pool)
         self._mappings[step.output.name] = mapping
         program = compile_layer(
             run.layer,
@@ -158,6 +164,7 @@ class _Lowering:
             padding=_padding(step, run.layer),
             conversion=_conversion(step),
             placement=self._placement(step, run),
+            pool=step.pool,
         )
         rows = weight_rows(program, run.weights)
         self._held.append((program.weights.address, rows.view(np.uint8).reshape(-1)))
@@ -172,7 +179,7 @@ class _Lowering:
         padding = _padding(step, layer)
         height = layer.input_height - padding.top - padding.bottom
         width = layer.input_width - padding.left - padding.right
-        output = _shape(self._places[step.output.name], layer.groups, layer.P, layer.Q)
+        output = _shape(self._places[step.output.name], layer.groups, *step.output.shape[2:])
         added = scaled = None
         if step.residual is not None:
             added = _shape(self._places[step.residual.name], layer.groups, layer.P, layer.Q)
@@ -183,21 +190,29 @@ class _Lowering:
             bias=self._hold(bias),
             added=added,
             scaled=scaled,
+            table=None if step.table is None else self._hold_table(step.table),
             address=self._end,
         )
+
+    def _hold_table(self, table: NDArray[np.int8]) -> int:
+        """Return the address of a table as the hardware loads it: the same entry for all lanes in every row."""
+        return self._hold(np.repeat(table.reshape(ENTRIES, 1), self._accelerator.pitch, axis=1))
 
     def _moved(self, step: Step) -> Words:
         """Return the commands of a step without the array."""
         source, output = self._places[step.inputs.name], self._places[step.output.name]
         rows = self._accelerator.accumulator_rows
         moves: Iterable[Load | Store]
-        if step.kind == "add":
-            assert step.residual is not None
-            moves = added(step, source, self._places[step.residual.name], output, rows)
+        if step.kind in ("add", "lookup"):
+            residual = self._places[step.residual.name] if step.residual else None
+            moves = added(step, source, residual, output, rows)
         else:
             moves = pooled(step, source, output, self._around[step.kind], rows)
-        conversion = _conversion(step)
-        return np.concatenate([_encoded(move, conversion) for move in moves])
+        conversion, scratchpad = _conversion(step), self._accelerator.scratchpad_rows
+        words = [_encoded(move, conversion, None if step.table is None else scratchpad) for move in moves]
+        if step.table is not None:
+            words.insert(0, table_load(self._hold_table(step.table), scratchpad, rows))
+        return np.concatenate(words)
 
 
 def _padding(step: Step, layer: Layer) -> Padding:
@@ -223,15 +238,17 @@ def _conversion(step: Step) -> Conversion:
     return Conversion(step.scale, floating=True, low=step.low, high=step.high)
 
 
-def _encoded(move: Load | Store, conversion: Conversion) -> Words:
-    """Return the words of one load or store."""
+def _encoded(move: Load | Store, conversion: Conversion, scratchpad_rows: int | None) -> Words:
+    """Return the words of one load or store; a store looks its bytes up if the scratchpad's rows are given."""
     nothing = _one(0), _one(0)
     held = _one(move.held[0]), _one(move.held[1])
-    moves = Moves(move.loops, move.run, _one(move.row), _one(move.address), [nothing, nothing, held])
+    looks = scratchpad_rows is not None and isinstance(move, Store)
+    first = tables_of(scratchpad_rows, _one(0)) if looks and scratchpad_rows is not None else nothing
+    moves = Moves(move.loops, move.run, _one(move.row), _one(move.address), [first, nothing, held])
     if isinstance(move, Load):
         scaled = _scaled(move.multiplier)
         return moves.loads(to_accumulator=True, scaled=scaled, adds=move.adds, repeats=move.repeats).reshape(-1)
-    return moves.stores(conversion, Window((1 << move.window) - 1, move.totals)).reshape(-1)
+    return moves.stores(conversion, Window((1 << move.window) - 1, move.totals), looks_up=looks).reshape(-1)
 
 
 def _one(value: int) -> Integers:

@@ -1,4 +1,4 @@
-"""Pools and additions of tensors as loads into the accumulator and stores from it; the array does nothing.
+"""Pools, additions and lookups of tensors as loads into the accumulator and stores from it; the array does nothing.
 
 A tile of the input is loaded as sums of one byte each, with padding around it where the windows reach beyond. The store
 turns every window of it into one row. An addition loads one tensor over the other.
@@ -69,13 +69,13 @@ class Store:
     totals: bool = False
 
 
-def added(step: Step, first: Place, second: Place, output: Place, rows: int) -> Iterator[Load | Store]:
-    """Yield what adds two tensors.
+def added(step: Step, first: Place, second: Place | None, output: Place, rows: int) -> Iterator[Load | Store]:
+    """Yield what adds two tensors, or takes one as it is.
 
     Args:
-        step: the addition.
+        step: the addition or lookup.
         first: where its input is.
-        second: where its residual is.
+        second: where its residual is, if it has one.
         output: where the sum goes.
         rows: of the accumulator.
     """
@@ -85,7 +85,8 @@ def added(step: Step, first: Place, second: Place, output: Place, rows: int) -> 
         run, row, offset = min(most, total - start), number % 2 * (rows // 2), start * output.pitch
         held = row, row + run
         yield Load((), run, row, first.address + offset, held, step.multiplier)
-        yield Load((), run, row, second.address + offset, held, step.residual_multiplier, adds=True)
+        if second is not None:
+            yield Load((), run, row, second.address + offset, held, step.residual_multiplier, adds=True)
         yield Store((), run, row, output.address + offset, held)
 
 

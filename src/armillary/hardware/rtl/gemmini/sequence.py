@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from math import prod
 
 import numpy as np
 
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import RELEVANT, Loop
-from armillary.hardware.rtl.gemmini.commands import Executes, Integers, Moves, NestLoop, Scaled, Words, executes, merged
+from armillary.hardware.rtl.gemmini.commands import (
+    Executes,
+    Integers,
+    Moves,
+    NestLoop,
+    Scaled,
+    Window,
+    Words,
+    executes,
+    merged,
+    table_load,
+    tables_of,
+)
 from armillary.hardware.rtl.gemmini.layout import Shape, moves_between
 from armillary.hardware.rtl.gemmini.tiling import REDUCED, Tiling
+from armillary.hardware.rtl.gemmini.windows import of_tile, pooled_moves
 
 
 class TileSequence:
@@ -62,7 +77,8 @@ class TileSequence:
 
     def words(self) -> list[Words]:
         """Return the commands, those of each tile in turn."""
-        parts = [*self._load_inputs(), *self._load_weights(), *self._load_sums(), *self._execute(), *self._store()]
+        loads = [*self._load_inputs(), *self._load_weights(), *self._load_sums(), *self._load_tables()]
+        parts = [*loads, *self._execute(), *self._store()]
         keys = np.concatenate([key for key, _ in parts])
         order = np.argsort(keys, kind="stable")
         lengths = np.concatenate([np.full(len(key), words.shape[1]) for key, words in parts])
@@ -186,6 +202,13 @@ class TileSequence:
             found.append((which[some] * 8 + 2, moves.loads(to_accumulator=True, repeats=True)))
         return found
 
+    def _load_tables(self) -> list[tuple[Integers, Words]]:
+        """Return what loads the tables of the store unit, before the first tile is computed."""
+        if self.c.placement.table is None:
+            return []
+        words = table_load(self.c.placement.table, self.c.accelerator.scratchpad_rows, self.c.accelerator.accumulator_rows)
+        return [(np.array([2]), words.reshape(1, -1))]
+
     def _execute(self) -> list[tuple[Integers, Words]]:
         c, inside = self.c, self.inside
         layer = c.layer
@@ -217,15 +240,48 @@ class TileSequence:
         return found
 
     def _store(self) -> list[tuple[Integers, Words]]:
+        c, ready = self.c, np.flatnonzero(self.leaves & self.last_visit)
+        looks = c.placement.table is not None
         found = []
-        for last, shape, conversion in (
-            (True, self.c.outputs, self.c.conversion),
-            (False, self.c.partial, None),
-        ):
-            which = np.flatnonzero(self.leaves & (self.last_visit == last))
-            if len(which):
-                found += [(tiles * 8 + 4, moves.stores(conversion)) for tiles, moves in self._sums(shape, which)]
+        for tiles, moves, window in self._pooled(ready) if c.pool else self._outgoing(ready):
+            if looks:
+                moves = replace(moves, ranges=[tables_of(c.accelerator.scratchpad_rows, tiles), *moves.ranges[1:]])
+            found.append((tiles * 8 + 4, moves.stores(c.conversion, window, looks_up=looks)))
+        unfinished = np.flatnonzero(self.leaves & ~self.last_visit)
+        if len(unfinished):
+            found += [(tiles * 8 + 4, moves.stores(None)) for tiles, moves in self._sums(c.partial, unfinished)]
         return found
+
+    def _outgoing(self, which: Integers) -> Iterator[tuple[Integers, Moves, None]]:
+        """Yield how tiles go out."""
+        for tiles, moves in self._sums(self.c.outputs, which):
+            yield tiles, moves, None
+
+    def _pooled(self, which: Integers) -> Iterator[tuple[Integers, Moves, Window]]:
+        """Yield how the windows of tiles go out, and which loops go over one."""
+        c, pool = self.c, self.c.pool
+        assert pool is not None
+        at = {d: (self.origin[d] + self.inside[d])[which] for d in RELEVANT["O"]}
+        valid = {d: self.valid[d][which] for d in RELEVANT["O"]}
+        g, kb, n, line, pixel = c.outputs.strides
+        width = c.inner["Q"]
+        address = c.outputs.address + at["G"] * g + at["K"] // c.kx * kb + at["N"] * n
+        base = self.buffer_o[which] * c.output_rows
+        places = [prod(c.output_counts[i + 1 :]) for i in range(3)]
+        keys = np.stack([valid["G"], -(-valid["K"] // c.kx), valid["N"], at["P"], at["Q"]], axis=1)
+        for some, (*counts, p, q) in _alike(keys):
+            outside = [
+                NestLoop(count, {"row": row, "address": step})
+                for count, row, step in zip(counts, places, (g, kb, n), strict=True)
+            ]
+            windows = (of_tile(pool, a, c.bounds[d], at, c.inner[d]) for a, d, at in ((0, "P", p), (1, "Q", q)))
+            for lines, pixels in product(*windows):
+                loops, window, offsets = pooled_moves(lines, pixels, pool.strides, outside, width, (line, pixel))
+                row = base[some] + (lines.first - p) * width + pixels.first - q
+                first = address[some] + lines.output * line + pixels.output * pixel
+                ranges = [_none(some), _none(some), (base[some], base[some] + c.output_rows)]
+                for rows, bytes_ in offsets:
+                    yield which[some], Moves(loops, 1, row + rows, first + bytes_, ranges), window
 
 
 def _alike(rows: Integers) -> list[tuple[Integers, tuple[int, ...]]]:

@@ -10,9 +10,11 @@ from armillary.hardware.mapping import RELEVANT, Loop, Mapping, loop_bounds
 from armillary.hardware.rtl.gemmini.arithmetic import Conversion
 from armillary.hardware.rtl.gemmini.commands import MOST_LOOPS, NestLoop, merged
 from armillary.hardware.rtl.gemmini.layout import Padding, Placement, RefusedError, Shape, aligned
+from armillary.hardware.rtl.gemmini.windows import along, whole
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
+from armillary.workloads.quantized.step import Window
 
 REDUCED = "CRS"
 
@@ -28,9 +30,10 @@ class Tiling:
         conversion: of the sums.
         placement: of the tensors.
         reload: inputs and weights are loaded for every tile of the scratchpad, not only where they change.
+        pool: windows of the outputs, without dilation, of which the largest goes out; None for all outputs.
 
     Raises:
-        RefusedError: if a memory or the array is too small.
+        RefusedError: if a memory or the array is too small, or a window lies in several tiles of the accumulator.
         ArmillaryError: if a given tensor has other counts than the mapping makes, or the padding leaves no input.
     """
 
@@ -43,9 +46,11 @@ class Tiling:
         conversion: Conversion,
         placement: Placement,
         reload: bool = False,
+        pool: Window | None = None,
     ) -> None:
         self.layer, self.mapping, self.accelerator = layer, mapping, accelerator
         self.padding, self.conversion, self.placement, self.reload = padding, conversion, placement, reload
+        self.pool = pool
         self.dram, self.scratchpad, self.accumulator, self.registers = mapping.levels
         self.bounds = loop_bounds(layer)
         self._check_array()
@@ -56,8 +61,18 @@ class Tiling:
         self.held = _extents(self.scratchpad.temporal, self.inner)
         self.height = (self.held["P"] - 1) * layer.stride_h + (self.held["R"] - 1) * layer.dilation_h + 1
         self.width = (self.held["Q"] - 1) * layer.stride_w + (self.held["S"] - 1) * layer.dilation_w + 1
+        self._check_windows()
         self._lay_out()
         self._count_rows()
+
+    def _check_windows(self) -> None:
+        """Refuse windows that no tile holds."""
+        for axis, d in enumerate("PQ" if self.pool else ""):
+            assert self.pool is not None
+            there = whole(self.pool, axis, self.bounds[d], self.inner[d])
+            needed = len(along(self.pool, axis, self.bounds[d]))
+            if there != needed:
+                raise RefusedError(self.layer, f"windows within {self.inner[d]} outputs along {d}", needed, there)
 
     def _check_array(self) -> None:
         dim = self.accelerator.dim
@@ -97,10 +112,11 @@ class Tiling:
         self.weights = self._placed(given.weights, "weights", Shape(end, counts, pitch))
         end = end if given.weights else self.weights.end
         counts = (bounds["G"], k_blocks, bounds["N"], bounds["P"], bounds["Q"])
-        self.outputs = self._placed(given.outputs, "outputs", Shape(aligned(end, 4 * pitch), counts, pitch))
+        pooled = counts if self.pool is None else (*counts[:3], *self.pool.outputs(*counts[3:]))
+        self.outputs = self._placed(given.outputs, "outputs", Shape(aligned(end, 4 * pitch), pooled, pitch))
         end = end if given.outputs else self.outputs.end
         self.partial = Shape(aligned(end, 4 * pitch), counts, 4 * pitch)
-        self.added = self._placed(given.added, "added", self.outputs)
+        self.added = self._placed(given.added, "added", Shape(self.outputs.address, counts, pitch))
 
     def _placed(self, given: Shape | None, what: str, default: Shape) -> Shape:
         if given is None:

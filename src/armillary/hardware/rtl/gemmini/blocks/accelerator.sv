@@ -9,6 +9,7 @@ module accelerator #(
     parameter int BURST_ROWS        = 8,   // most rows per request
     parameter int OUTSTANDING       = 8,   // requests under way
     parameter int QUEUE_DEPTH       = 4,   // commands per unit
+    parameter int ACTIVATION_TABLES = 0,   // 1: every lane of the store unit has one
     parameter int PSUM              = 16 + $clog2(DIM)  // bits of the array's sums; more change nothing
 ) (
     input  logic                   clk,
@@ -55,12 +56,12 @@ module accelerator #(
     output logic [            2:0] stuck,       // units whose full queue keeps further commands back
     output logic                   ended,       // the last command has come
     output logic                   takes_rows,  // a beat of a tensor would be taken
-    output logic [          383:0] elaborated   // the parameters, as far as the straps use them, 32 bits each
+    output logic [          415:0] elaborated   // the parameters, as far as the straps use them, 32 bits each
 );
   core #(
       .DIM(DIM), .SCRATCHPAD_KIB(SCRATCHPAD_KIB), .SCRATCHPAD_BANKS(SCRATCHPAD_BANKS), .ACCUMULATOR_KIB(ACCUMULATOR_KIB),
       .ACCUMULATOR_BANKS(ACCUMULATOR_BANKS), .BUS_BYTES(BUS_BYTES), .OUTSTANDING(OUTSTANDING),
-      .QUEUE_DEPTH(QUEUE_DEPTH), .PSUM(PSUM)
+      .QUEUE_DEPTH(QUEUE_DEPTH), .ACTIVATION_TABLES(ACTIVATION_TABLES), .PSUM(PSUM)
   ) core (
       .burst_rows(7'(BURST_ROWS)), .outstanding(7'(OUTSTANDING)), .queue_depth(5'(QUEUE_DEPTH)),
       .scratchpad_banks(5'(SCRATCHPAD_BANKS)), .accumulator_banks(5'(ACCUMULATOR_BANKS)), .least_run('0), .*

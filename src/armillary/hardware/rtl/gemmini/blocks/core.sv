@@ -4,8 +4,9 @@
 // A program lies in DRAM, its first word at `program_address`, a multiple of 256, when `reset` ends. It is a sequence of
 // commands. A command is a header of eight 64-bit words and two words per loop, the innermost first:
 //   0  opcode [3:0]: 1 load, 2 execute, 3 store, 4 wait until all before it is done, 0 the end; loops [7:4];
-//      flags [15:8]: load: 0 into the accumulator, 1 bytes into it, 2 add to it, 3 repeat a row;
-//                    execute: 0 begins its sums;  store: 0 raw, 1 floating point, 2 windows are totals;
+//      flags [15:8]: load: 0 into the accumulator, 1 bytes into it, 2 add to it, 3 repeat a row; 1 without 0: entries
+//                    of the tables, a row each: the bytes of the lanes;
+//                    execute: 0 begins its sums;  store: 0 raw, 1 floating point, 2 windows are totals, 3 through the tables;
 //      shift [21:16], scale [63:32] (of a load: shift [19:16], scale [39:32])
 //   1  scratchpad rows: from [17:0], to [35:18]; of inputs, or of a load   2  the same of weights   3  accumulator rows
 //   4  rows: input or destination [17:0], weights or run [35:18], outputs or stride [53:36]
@@ -31,6 +32,7 @@ module core #(
     parameter int BUS_BYTES         = 16,  // per beat
     parameter int OUTSTANDING       = 8,   // requests under way
     parameter int QUEUE_DEPTH       = 4,   // commands per unit
+    parameter int ACTIVATION_TABLES = 0,   // 1: every lane of the store unit has one
     parameter int PSUM              = 16 + $clog2(DIM)  // bits of the array's sums; more change nothing
 ) (
     input  logic                   clk,
@@ -83,7 +85,7 @@ module core #(
     output logic [            2:0] stuck,       // units whose full queue keeps further commands back
     output logic                   ended,       // the last command has come
     output logic                   takes_rows,  // a beat of a tensor would be taken
-    output logic [          383:0] elaborated   // the parameters, as far as the straps use them, 32 bits each
+    output logic [          415:0] elaborated   // the parameters, as far as the straps use them, 32 bits each
 );
   localparam int WIDTH = 18;  // of a command's fields
   localparam int LOOPS = 12;
@@ -95,7 +97,8 @@ module core #(
   localparam int ACCUMULATOR_ROWS = ACCUMULATOR_KIB * 256 / DIM;
   localparam int SP = $clog2(SCRATCHPAD_ROWS);
   localparam int ACC = $clog2(ACCUMULATOR_ROWS);
-  localparam int ROW = (SP > ACC ? SP : ACC) + 1;  // bits of a row, or of a number of rows
+  localparam int LARGER = SP > ACC ? SP : ACC;
+  localparam int ROW = (ACTIVATION_TABLES != 0 && LARGER < 8 ? 8 : LARGER) + 1;  // bits of a row, or of a number of rows
   localparam int SLOTS = QUEUE_DEPTH + 1;          // loop tables per unit: one is written while the queue is full
   localparam int SLOT = $clog2(SLOTS);
   localparam logic [SLOT-1:0] LAST_SLOT = SLOT'(SLOTS - 1);
@@ -103,7 +106,7 @@ module core #(
     used_of = strap < most ? strap : most;
   endfunction
   assign elaborated = {
-    32'(ACCUMULATOR_ROWS), 32'(SCRATCHPAD_ROWS), 32'(PITCH),
+    32'(ACCUMULATOR_ROWS), 32'(SCRATCHPAD_ROWS), 32'(PITCH), 32'(ACTIVATION_TABLES),
     used_of(32'(queue_depth), QUEUE_DEPTH), used_of(32'(outstanding), OUTSTANDING), 32'(burst_rows), 32'(BUS_BYTES),
     used_of(32'(accumulator_banks), ACCUMULATOR_BANKS), 32'(ACCUMULATOR_KIB),
     used_of(32'(scratchpad_banks), SCRATCHPAD_BANKS), 32'(SCRATCHPAD_KIB), 32'(DIM)
@@ -215,7 +218,8 @@ module core #(
   // The queues: of each header what its unit needs.
   localparam int MOVES = 4 + 3 * ROW + 32;  // loops, row, run, stride, address
   localparam int LOAD = MOVES + 4 + 4 + 8;
-  localparam int STORE = MOVES + 3 + 6 + 32 + 16 + 4;
+  localparam int FLAGS = ACTIVATION_TABLES != 0 ? 4 : 3;  // of a store
+  localparam int STORE = MOVES + FLAGS + 6 + 32 + 16 + 4;
   localparam int EXECUTE = 4 + 1 + 3 * ROW + 4 * WIDTH + 60;
   logic [MOVES-1:0] moved;
   logic [LOAD-1:0] load_header;
@@ -237,7 +241,7 @@ module core #(
   );
   queue #(.WIDTH(STORE), .DEPTH(QUEUE_DEPTH)) store_queue (
       .clk, .reset, .push(pushes && unit == 2'd2),
-      .in({header[6][19:0], header[0][63:32], header[0][21:16], header[0][10:8], moved}),
+      .in({header[6][19:0], header[0][63:32], header[0][21:16], header[0][8+:FLAGS], moved}),
       .take(starting[2]), .taken(store_header)
   );
   always_ff @(posedge clk) taken <= reset ? '0 : starting;
@@ -249,7 +253,7 @@ module core #(
   logic load_idle, execute_ready, store_idle;
   assign starting = ready & {store_idle, execute_ready, load_idle} & ~taken;
 
-  logic write, fill, fill_adds, fill_taken, input_want, input_grant, weight_want, weight_grant, add, add_fresh, row_want;
+  logic write, table_write, fill, fill_adds, fill_taken, input_want, input_grant, weight_want, weight_grant, add, add_fresh, row_want;
   logic row_may, row_grant;
   logic [ROW-1:0] write_row, fill_row, input_row, weight_row, add_row, row;
   logic [DIM*8-1:0] row_bytes, input_bytes, weight_bytes;
@@ -273,7 +277,7 @@ module core #(
       .stride(load_header[32+2*ROW+:ROW]),
       .request(load_request), .request_taken(load_taken), .request_address(load_address), .request_beats(load_beats),
       .beat(rvalid && !rid[0]), .beat_data(rdata), .beat_taken(load_beat_taken),
-      .write, .write_row, .write_data(row_bytes), .fill, .fill_adds, .fill_taken, .fill_row, .fill_data(fill_sums)
+      .write, .write_table(table_write), .write_row, .write_data(row_bytes), .fill, .fill_adds, .fill_taken, .fill_row, .fill_data(fill_sums)
   );
   localparam int AT = 5 + 3 * ROW;  // of y in the header of an execute command
   execute #(.DIM(DIM), .PSUM(PSUM), .LOOPS(LOOPS), .WIDTH(ROW), .PIXEL(WIDTH), .SLOTS(SLOTS)) execute (
@@ -290,22 +294,24 @@ module core #(
       .weight_want, .weight_want_row(weight_row), .weight_grant, .weight_data(weight_bytes),
       .add, .add_fresh, .add_row, .add_data(add_sums), .issues, .conflicts
   );
+  localparam int SETTING = MOVES + FLAGS;  // of the shift in the header of a store command
   store #(
       .DIM(DIM), .PITCH(PITCH), .BUS(BUS_BYTES), .OUTSTANDING(OUTSTANDING), .LOOPS(MOVE_LOOPS), .WIDTH(ROW),
-      .SLOTS(SLOTS)
+      .SLOTS(SLOTS), .TABLES(ACTIVATION_TABLES)
   ) store (
       .clk, .reset, .burst(burst_rows), .most_held(outstanding),
       .put(puts && moves_unit[2]), .put_slot(slot_in[2]), .put_loop(put_loop[MOVE_LOOP-1:0]), .put_words,
       .start(taken[2]), .idle(store_idle), .finish(finishing[2]), .slot(slot_out[2]),
       .turning(store_loops[MOVE_LOOPS-1:0]),
       .raw(store_header[MOVES]), .floating(store_header[MOVES+1]), .pools_totals(store_header[MOVES+2]),
-      .shift(store_header[MOVES+3+:6]), .scale(store_header[MOVES+9+:32]), .low(store_header[MOVES+41+:8]),
-      .high(store_header[MOVES+49+:8]), .pools(store_header[MOVES+57+:4]),
+      .looks(store_header[MOVES+FLAGS-1]), .shift(store_header[SETTING+:6]), .scale(store_header[SETTING+6+:32]),
+      .low(store_header[SETTING+38+:8]), .high(store_header[SETTING+46+:8]), .pools(store_header[SETTING+54+:4]),
       .address(store_header[31:0]), .row(store_header[32+:ROW]), .run(store_header[32+ROW+:ROW]),
       .stride(store_header[32+2*ROW+:ROW]),
       .may_read(row_may), .read_want(row_want), .read_row(row), .read_grant(row_grant), .read_data(row_sums),
       .request(awvalid), .request_taken(awready), .request_address(awaddr), .request_beats(store_beats),
-      .beat(wvalid), .beat_data(wdata), .beat_last(wlast), .beat_taken(wready), .answer(bvalid)
+      .beat(wvalid), .beat_data(wdata), .beat_last(wlast), .beat_taken(wready), .answer(bvalid),
+      .table_write, .table_entry(8'(write_row)), .table_data(row_bytes)
   );
   localparam int SP_SELECT = $clog2(SCRATCHPAD_BANKS);
   localparam int ACC_SELECT = $clog2(ACCUMULATOR_BANKS);

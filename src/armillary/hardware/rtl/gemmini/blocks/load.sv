@@ -1,10 +1,10 @@
-// The load unit: rows from DRAM into the scratchpad or the accumulator.
+// The load unit: rows from DRAM into the scratchpad, the accumulator or the tables of the store unit.
 //
 // A loop nest gives runs of rows that lie together in DRAM; each run is asked for in bursts, of which a bounded number
 // may be under way. No burst crosses a boundary of 4 KiB or has more than 256 beats. Answers come in order. On chip, the
 // rows of a run lie `stride` apart. The accumulator takes 32-bit rows, or rows of bytes times a scale of eight bits
 // shifted to the left; it replaces its sums or adds to them. A repeated row is read once and fills all rows of its run.
-// Rows for the scratchpad are always taken; the accumulator may make them wait.
+// Rows for the scratchpad and the tables are always taken; the accumulator may make them wait.
 module load #(
     parameter int DIM         = 16,
     parameter int PITCH       = 16,  // bytes from one row to the next in DRAM, a power of two
@@ -31,7 +31,7 @@ module load #(
     input  logic [  SLOT-1:0] slot,
     input  logic [ LOOPS-1:0] turning,
     input  logic              to_accumulator,
-    input  logic              narrow,          // bytes into the accumulator
+    input  logic              narrow,          // bytes into the accumulator; if not to there, into the tables
     input  logic              adds,
     input  logic              repeats,
     input  logic [       7:0] scale,
@@ -48,6 +48,7 @@ module load #(
     input  logic [ BUS*8-1:0] beat_data,
     output logic              beat_taken,
     output logic              write,
+    output logic              write_table,     // likewise, row and data
     output logic [ WIDTH-1:0] write_row,
     output logic [ DIM*8-1:0] write_data,
     output logic              fill,
@@ -129,7 +130,8 @@ module load #(
   assign done = row_taken && last_row;
   assign finish = done && answers_last;
   assign at_row = begins && taken == 0 ? run_row : next_row;
-  assign write = row_taken && !to_sums;
+  assign write = row_taken && !to_sums && !is_narrow;
+  assign write_table = row_taken && !to_sums && is_narrow;
   assign write_row = at_row;
   assign write_data = whole[DIM*8-1:0];
   assign fill = row_there && to_sums;

@@ -2,8 +2,8 @@
 //
 // A loop nest gives runs of rows; on chip, the rows of a run lie `stride` apart, in DRAM one behind the other. Loops that
 // `pools` names, the innermost ones, go over the rows of a window, which become one row: their largest sums, or their
-// total. A run goes out in bursts that cross no boundary of 4 KiB. A command has finished when DRAM has answered its
-// last burst.
+// total. Bytes may go through a table, if there are any. A run goes out in bursts that cross no boundary of 4 KiB. A
+// command has finished when DRAM has answered its last burst.
 module store #(
     parameter int DIM         = 16,
     parameter int PITCH       = 16,
@@ -12,6 +12,7 @@ module store #(
     parameter int LOOPS       = 4,
     parameter int WIDTH       = 18,
     parameter int SLOTS       = 5,
+    parameter int TABLES      = 0,   // whether every lane has a table
     parameter int SLOT        = $clog2(SLOTS),
     parameter int LOOP        = $clog2(LOOPS)
 ) (
@@ -32,6 +33,7 @@ module store #(
     input  logic                   pools_totals,  // not the largest
     input  logic                   raw,           // write the 32-bit sums
     input  logic                   floating,      // see `convert`
+    input  logic                   looks,         // bytes up in the tables
     input  logic [           31:0] scale,
     input  logic [            5:0] shift,
     input  logic [            7:0] low,
@@ -53,7 +55,10 @@ module store #(
     output logic [      BUS*8-1:0] beat_data,
     output logic                   beat_last,     // of its burst
     input  logic                   beat_taken,
-    input  logic                   answer         // a burst is written
+    input  logic                   answer,        // a burst is written
+    input  logic                   table_write,   // an entry of every table; no command that looks up is under way
+    input  logic [            7:0] table_entry,
+    input  logic [      DIM*8-1:0] table_data
 );
   localparam int BEATS = PITCH / BUS;
   localparam int MOST = 4 * BEATS;
@@ -137,9 +142,39 @@ module store #(
       .floating(own_floating), .scale(own_scale), .shift(own_shift), .low(own_low), .high(own_high),
       .valid_out(converted), .tag_out(converted_tag), .bytes, .busy(converting)
   );
-  assign advance = !converted || out_goes;
   assign window_goes = own_raw ? out_goes : advance;
-  assign out_tag = own_raw ? window_tag : converted_tag;
+  assign out_tag = own_raw ? window_tag : made_tag;
+
+  // What the conversion makes goes out, or what the tables make of it a cycle later.
+  logic made, looking;
+  logic [TAG-1:0] made_tag;
+  logic [DIM*8-1:0] made_bytes;
+  if (TABLES != 0) begin : g_tables
+    logic own_looks, takes_bytes;
+    logic [TAG-1:0] looked_tag;
+    logic [DIM*8-1:0] looked_bytes;
+    lookup #(.DIM(DIM)) lookup (
+        .clk, .take(takes_bytes), .in(bytes), .out(looked_bytes), .write(table_write), .write_entry(table_entry),
+        .write_data(table_data)
+    );
+    assign takes_bytes = own_looks && converted && (!looking || out_goes);
+    assign advance = !converted || (own_looks ? takes_bytes : out_goes);
+    assign made = own_looks ? looking : converted;
+    assign made_tag = own_looks ? looked_tag : converted_tag;
+    assign made_bytes = own_looks ? looked_bytes : bytes;
+    always_ff @(posedge clk) begin
+      looking <= !reset && (takes_bytes || (looking && !out_goes));
+      if (start) own_looks <= looks;
+      if (takes_bytes) looked_tag <= converted_tag;
+    end
+  end else begin : g_no_table
+    assign advance = !converted || out_goes;
+    assign made = converted;
+    assign made_tag = converted_tag;
+    assign made_bytes = bytes;
+    assign looking = 1'b0;
+    wire unused = &{1'b0, looks, table_write, table_entry, table_data};
+  end
 
   // The row that leaves, beat by beat, and the address of a burst that it begins.
   logic [PITCH*32-1:0] leaves;
@@ -149,7 +184,7 @@ module store #(
   logic [31:0] out_address;
   logic [ROWS-1:0] out_rows;
   assign {out_final, out_begins, out_rows, out_address} = out_tag;
-  assign out_there = own_raw ? window : converted;
+  assign out_there = own_raw ? window : made;
   assign last_beat = own_raw ? COUNT'(MOST - 1) : COUNT'(BEATS - 1);
   assign row_leaves = leaving && beat_taken && sent == last_beat;
   assign out_goes = out_there && (!leaving || row_leaves) &&
@@ -158,7 +193,7 @@ module store #(
   assign beat = leaving;
   assign beat_data = leaves[BUS*8-1:0];
   assign beat_last = sent == last_beat && rows_left == 1;
-  assign idle = !opening && !there && !window && !converting && !leaving && !requested;
+  assign idle = !opening && !there && !window && !converting && !looking && !leaving && !requested;
 
   // Bursts are answered in order; the last one of a command ends it.
   logic [6:0] held;
@@ -201,7 +236,7 @@ module store #(
     end
     if (takes) window_tag <= there_tag;
     if (out_goes) begin
-      leaves <= own_raw ? (PITCH * 32)'(window_sums) : (PITCH * 32)'(bytes);
+      leaves <= own_raw ? (PITCH * 32)'(window_sums) : (PITCH * 32)'(made_bytes);
       rows_left <= out_begins ? out_rows : rows_left - 1'b1;
       if (out_begins) begin
         request_address <= out_address;
