@@ -45,13 +45,14 @@ def test_a_run_can_be_repeated_from_what_it_writes(model, tmp_path):
 
 
 def test_utilization_counts_the_work_of_the_network(model):
-    run = run_quantized(SMALL, model, layers=2)
-    conv, pool = run.steps
-    assert conv.macs == 8 * 3 * 5 * 5 * 6 * 5
+    run = run_quantized(SMALL, model)
+    conv, average = run.steps[0], run.steps[-2]
+    assert conv.macs == 8 * 3 * 5 * 5 * 6 * 5  # of all sums, though they are pooled
+    assert conv.step.pool.kernel == (3, 3)
     assert conv.utilization == conv.macs / (conv.cycles * 16)
-    assert (pool.macs, pool.utilization, pool.mapping) == (0, 0, "")
-    assert run.tensor_bytes == 2 * 8 * 6 * 5
-    assert run.result.cycles == conv.cycles + pool.cycles
+    assert (average.step.kind, average.macs, average.utilization, average.mapping) == ("average_pool", 0, 0, "")
+    assert run.result.cycles == sum(one.cycles for one in run.steps)
+    assert run_quantized(SMALL, model, layers=2).tensor_bytes == 8 * 6 * 5
 
 
 def test_floats_are_quantised_by_the_inputs_scale(model, tmp_path):
@@ -80,8 +81,9 @@ def run(*arguments):
 def test_the_command_tells_of_every_step(model, design):
     result = run(model, "--design", design)
     assert result.exit_code == 0, result.output
-    assert result.output.count(" yes") == 8
-    assert "8 tensors, 1,066 bytes, all equal to ONNX Runtime" in result.output
+    assert result.output.count(" yes") == 7
+    assert "conv + max_pool 3x3" in result.output
+    assert "7 tensors, 826 bytes, all equal to ONNX Runtime" in result.output
     assert "random" not in result.output
 
 
@@ -90,10 +92,12 @@ def test_the_document_says_what_the_table_says(model, design, tmp_path):
     (tmp_path / "w").unlink()
     result = run(model, "--design", design, "--json", "--layers", 3, "--out", tmp_path / "out")
     found = json.loads(result.stdout)
-    assert (found["tensors"], found["outputs_match"], found["network"]) == (3, True, "net")
-    assert [step["kind"] for step in found["steps"]] == ["conv", "max_pool", "conv"]
+    assert (found["tensors"], found["outputs_match"], found["network"]) == (2, True, "net")
+    assert [(step["kind"], step["pools"], step["looks_up"]) for step in found["steps"]] == [
+        ("conv", [3, 3], False), ("conv", None, False),
+    ]  # fmt: skip
     assert found["cycles"] == sum(step["cycles"] for step in found["steps"])
-    assert found["tensor_bytes"] == 3 * 240
+    assert found["tensor_bytes"] == 2 * 240
     assert "constant_0" in found["random_weights"]
     assert len(found["written"]) == 3
 

@@ -5,17 +5,31 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from armillary.evaluators.gemmini.network import in_whole_rows, mapping_in_whole_rows, run_network, step_cycles
+from armillary.evaluators.gemmini.network import (
+    in_whole_rows,
+    mapping_in_whole_rows,
+    pooled_on_the_way,
+    run_network,
+    step_cycles,
+)
 from armillary.evaluators.gemmini.simulation import Event
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
+from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 from armillary.workloads.quantized.executing import differing
 from armillary.workloads.quantized.quantizing import calibrated, quantized
 from armillary.workloads.quantized.reading import read_network
 from armillary.workloads.quantized.runtime import reference
+from armillary.workloads.quantized.step import IntegerNetwork, Step, TensorInfo, Window
 from evaluators.gemmini.random_programs import ACCELERATORS
-from workloads.quantized.small_networks import inverted_residual, random_network, residual_block
+from workloads.quantized.small_networks import (
+    Builder,
+    activated_network,
+    inverted_residual,
+    random_network,
+    residual_block,
+)
 
 NAMES = [f"{a.dim} {a.dataflow}" for a in ACCELERATORS]
 MOST_CYCLES = 5_000_000
@@ -29,7 +43,7 @@ def network_of(builder, folder):
 def check(accelerator, network, seed=0, **more):
     image = np.random.default_rng(seed).integers(-128, 128, network.inputs.shape).astype(np.int8)
     found = run_network(accelerator, network, image, seed=seed, most_cycles=MOST_CYCLES, **more)
-    assert not differing(found.tensors, reference(network, image))
+    assert not differing(found.tensors, reference(found.network, image))
     assert sum(found.cycles) == found.result.cycles
     assert min(found.cycles) > 0
     return found
@@ -40,13 +54,84 @@ def check(accelerator, network, seed=0, **more):
 def test_blocks_of_networks_are_bit_exact(accelerator, build, tmp_path):
     network = network_of(build(1), tmp_path)
     found = check(accelerator, network)
-    convolutions = [step.kind == "conv" for step in network.steps]
+    convolutions = [step.kind == "conv" for step in found.network.steps]
     assert [bool(text) for text in found.mappings] == convolutions
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_random_networks_are_bit_exact_under_backpressure(seed, tmp_path):
     check(ACCELERATORS[seed % 4], network_of(random_network(100 + seed), tmp_path), seed, backpressure=seed)
+
+
+@pytest.mark.parametrize(("accelerator", "seed"), [(0, 0), (1, 1), (2, 2), (0, 3)])
+def test_activations_are_bit_exact_under_backpressure(accelerator, seed, tmp_path):
+    with_tables = replace(ACCELERATORS[accelerator], activation_tables=1)
+    network = network_of(activated_network(seed), tmp_path)
+    found = check(with_tables, network, seed, backpressure=seed)
+    assert [step.table is not None for step in found.network.steps if step.kind == "lookup"] == [True]
+    assert sum(step.table is not None for step in found.network.steps) == 4
+
+
+def test_an_accelerator_without_tables_refuses_them(tmp_path):
+    network = network_of(activated_network(0), tmp_path)
+    message = r"node_conv_0: activation_tables=0 is not allowed for a step with a table; it must be 1"
+    with pytest.raises(ArmillaryError, match=message):
+        run_network(ACCELERATORS[0], network, np.zeros(network.inputs.shape, dtype=np.int8))
+
+
+def pooling_network(seed, *, pool=((2, 2), (2, 2), (0, 0, 0, 0))):
+    net = Builder((2, 3, 12, 14), seed)
+    net.conv(10, (3, 3), pads=(1, 1, 1, 1))
+    net.node("Relu")
+    net.pool("MaxPool", pool[0], strides=pool[1], pads=pool[2])
+    net.conv(6, (3, 3), groups=2, pads=(1, 1, 1, 1))
+    net.pool("MaxPool", (3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+    net.gemm(7)
+    return net
+
+
+APART = [("conv", False), ("max_pool", False)]
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "pool", "first"),
+    [
+        (0, ((2, 2), (2, 2), (0, 0, 0, 0)), [("conv", True)]),
+        (3, ((2, 2), (2, 2), (0, 0, 0, 0)), [("conv", True)]),
+        (1, ((3, 2), (3, 2), (1, 1, 1, 0)), [*APART, ("conv", True)]),  # the last one overlaps, and is cut off
+    ],
+)
+def test_convolutions_are_pooled_on_the_way_out(accelerator, pool, first, tmp_path):
+    network = network_of(pooling_network(accelerator, pool=pool), tmp_path)
+    found = check(ACCELERATORS[accelerator], network, backpressure=accelerator)
+    kinds = [(step.kind, step.pool is not None) for step in found.network.steps]
+    assert kinds[: len(first)] == first
+    there = {step.output.name for step in found.network.steps}
+    assert there < {step.output.name for step in network.steps}
+    assert set(found.tensors) == there | {"image"}
+
+
+def test_pooling_on_the_way_out_is_faster_and_writes_less(tmp_path, monkeypatch):
+    network = network_of(pooling_network(0), tmp_path)
+    accelerator = replace(ACCELERATORS[0], outstanding=16, accumulator_kib=16)
+    together = check(accelerator, network)
+    monkeypatch.setattr("armillary.evaluators.gemmini.network.pooled_on_the_way", lambda _, network, seed: network)
+    apart = check(accelerator, network)
+    assert together.result.cycles < apart.result.cycles
+    assert together.result.written_bytes < 0.6 * apart.result.written_bytes
+
+
+def test_windows_that_no_tile_holds_are_a_step_of_their_own():
+    image = TensorInfo("image", (1, 4, 40, 40), 1.0)
+    middle, output = TensorInfo("x", (1, 4, 40, 40), 1.0), TensorInfo("y", (1, 4, 20, 20), 1.0)
+    conv = Step("c", "conv", image, middle, weights=np.ones((4, 4, 1, 1), np.int8), bias=np.zeros(4, np.int32))
+    pools = [
+        Step("p", "max_pool", middle, output, Window(kernel, (2, 2), pads))
+        for kernel, pads in (((2, 2), (0, 0, 0, 0)), ((3, 3), (1, 1, 1, 1)))
+    ]
+    networks = [IntegerNetwork("n", image, (conv, pool)) for pool in pools]
+    counts = [len(pooled_on_the_way(ACCELERATORS[0], network).steps) for network in networks]
+    assert counts == [1, 2]
 
 
 def test_every_multiplier_as_hardware_changes_nothing(tmp_path):

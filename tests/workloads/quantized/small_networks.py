@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,59 @@ def inverted_residual(seed=0):
     net.clip(high=20.0)
     net.global_pool()
     net.gemm(5, trans=0)
+    return net
+
+
+def erf_gelu(net):
+    """GELU as exporters write it."""
+    start, number = net.last, lambda value: net.constant(np.float32(value))
+    net.node("Div", [start, number(math.sqrt(2))])
+    net.node("Erf")
+    net.node("Add", [net.last, number(1)])
+    net.node("Mul", [start, net.last])
+    return net.node("Mul", [net.last, number(0.5)])
+
+
+def silu(net):
+    start = net.last
+    return net.node("Mul", [start, net.node("Sigmoid")])
+
+
+def hard_swish(net):
+    """Hard-swish as exporters write it."""
+    start, number = net.last, lambda value: net.constant(np.float32(value))
+    net.node("Add", [start, number(3)])
+    net.node("Mul", [start, net.clip()])
+    return net.node("Div", [net.last, number(6)])
+
+
+ACTIVATIONS = {
+    "sigmoid": lambda net: net.node("Sigmoid"),
+    "tanh": lambda net: net.node("Tanh"),
+    "hard sigmoid": lambda net: net.node("HardSigmoid", alpha=1 / 6),
+    "hard swish": lambda net: net.node("HardSwish"),
+    "leaky": lambda net: net.node("LeakyRelu", alpha=0.1),
+    "gelu of erf": erf_gelu,
+    "silu": silu,
+    "hard swish of clip": hard_swish,
+}
+"""What adds an activation to a network."""
+
+
+def activated_network(seed):
+    """Activations behind a convolution, an addition, an average, and a maximum, which needs a step for it."""
+    kinds = list(ACTIVATIONS.values())
+    net = Builder((1, 3, 9, 8), seed)
+    net.conv(8)
+    start = kinds[seed](net)
+    net.conv(8, pads=(1, 1, 1, 1))
+    net.node("Add", [net.last, start])
+    kinds[seed + 1](net)
+    net.pool("MaxPool", (2, 2), strides=(2, 2))
+    kinds[seed + 2](net)
+    net.global_pool()
+    kinds[seed + 4](net)
+    net.gemm(5)
     return net
 
 

@@ -14,7 +14,14 @@ from armillary.workloads.quantized.quantizing import calibrated, integers, quant
 from armillary.workloads.quantized.reading import read_network
 from armillary.workloads.quantized.runtime import integer_graph, reference, run_model
 from armillary.workloads.quantized.step import IntegerNetwork, Multiplier, Step, TensorInfo, Window
-from workloads.quantized.small_networks import inverted_residual, random_network, residual_block
+from workloads.quantized.small_networks import (
+    ACTIVATIONS,
+    Builder,
+    activated_network,
+    inverted_residual,
+    random_network,
+    residual_block,
+)
 
 BUILDERS = {"residual": residual_block, "inverted": inverted_residual}
 
@@ -64,6 +71,38 @@ def test_the_integers_mean_what_the_float_model_computes(kind, seed, tmp_path):
     found = execute(network, integers(image, network.inputs))[builder.last] * network.steps[-1].output.scale
     error = np.abs(found.reshape(expected.shape) - expected).max()
     assert error < 0.15 * max(np.abs(expected).max(), 127 * network.steps[-1].output.scale)
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+def test_activations_are_tables_that_mean_what_the_float_model_computes(kind, tmp_path):
+    net = Builder((1, 3, 9, 8), 1)
+    net.conv(8)
+    last = ACTIVATIONS[kind](net)
+    floats = read_network(net.save(tmp_path / "net.onnx"))
+    network = quantized(floats, calibrated(floats))
+    (step,) = network.steps
+    assert (step.kind, step.output.name) == ("conv", last)
+    image = np.random.default_rng(1).normal(size=network.inputs.shape).astype(np.float32)
+    before, exact = run_model(floats.model, {"image": image}, [net.nodes[0].output[0], last]).values()
+    values = integers(image, network.inputs)
+    found, expected = execute(network, values), reference(network, values)
+    assert not differing(found, expected)
+    steepest = 1.2  # of all these functions, and the bytes before are off by up to three steps of their scale
+    allowed = 3 * steepest * np.abs(before).max() / 127 + step.output.scale
+    assert np.abs(found[last] * step.output.scale - exact).max() < allowed
+    assert len(np.unique(found[last])) > 10
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_both_agree_on_activations_and_pools(seed, tmp_path):
+    network = network_of(activated_network(seed).save(tmp_path / "net.onnx"))
+    found, expected = both(network, seed)
+    assert not differing(found, expected)
+    for conv, pool in network.poolable():
+        together, expected = both(network.pooled(conv, pool), seed)
+        assert not differing(together, expected)
+        assert conv.output.name not in together
+        np.testing.assert_array_equal(together[pool.output.name], found[pool.output.name])
 
 
 EXTREMES = [np.full((1, 64, 5, 5), value, dtype=np.int8) for value in (-128, 127)]

@@ -24,7 +24,9 @@ PORTS = {"sram_1rw": 1, "sram_1r1w": 2}
 """Of the modules that are memories."""
 _WHOLE = (TOP, "core")  # modules whose instances are the blocks
 _GROUP_OF: Mapping[str, Group] = {
-    "systolic_array": "array", "convert": "arithmetic", "pool": "arithmetic",
+    "systolic_array": "array",
+    "convert": "arithmetic",
+    "pool": "arithmetic",
     "lookup": "arithmetic",
 }
 

@@ -259,9 +259,7 @@ def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _baseline() -> Design:
-    return SPACE.design_from(
-        {name: getattr(Accelerator(), name) for name in SPACE.names}, "gemmini"
-    )
+    return SPACE.design_from({name: getattr(Accelerator(), name) for name in SPACE.names}, "gemmini")
 
 
 TEMPLATE = Template(

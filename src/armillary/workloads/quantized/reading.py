@@ -193,7 +193,8 @@ class _Reader:
 
     def operations(self) -> tuple[Operation, ...]:
         """Return the operations, in an order in which they can run."""
-        supported = f"supported are {', '.join(sorted({*self._rules, *OPERATORS}))}"
+        functions = ", ".join(sorted(OPERATORS - {*self._rules}))
+        supported = f"supported are {', '.join(sorted(self._rules))}, and functions of one tensor made of {functions}"
         for node in self._graph.node:
             if all(out in self._tensors.constants for out in node.output if out):
                 self._constant(node)

@@ -20,6 +20,8 @@ from armillary.hardware.rtl.gemmini.commands import (
     executes,
     jumps,
     merged,
+    table_load,
+    tables_of,
 )
 from armillary.types import ArmillaryError
 
@@ -153,3 +155,16 @@ def test_commands_without_loops_have_a_header_alone():
 def execute(loops=(), masks=(0, 0, 0), channels=1, **changes):
     names = [f.name for f in fields(Executes)]
     return executes(loops, masks, channels, Executes(**{n: np.array([changes.get(n, 0)]) for n in names}), [])
+
+
+def test_hazards_count_the_tables_as_the_row_behind_the_scratchpad():
+    words = table_load(4096, 512, 128).tolist()
+    assert words[0] == 1 | 1 << 9  # a load of bytes, not into the accumulator
+    assert words[1:4] == [512 | 513 << 18, 0, 128 << 18]
+    assert (words[4] & (1 << 18) - 1, words[4] >> 18 & (1 << 18) - 1, words[5]) == (0, 256, 4096)
+    nothing = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    row = tables_of(512, nothing[0])
+    moves = Moves((), 4, nothing[0], nothing[0], [row, nothing, nothing])
+    plain, looking = (moves.stores(Conversion(), looks_up=looks)[0] for looks in (False, True))
+    assert looking[1] == words[1]
+    assert (plain ^ looking).tolist() == [1 << 11, *[0] * 7]

@@ -8,6 +8,7 @@ from armillary.hardware.rtl.gemmini.compiler import Padding, RefusedError, Requa
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
+from armillary.workloads.quantized.step import Window
 
 LAYER = Layer("conv", "conv", K=32, C=32, P=8, Q=8, R=3, S=3)
 WHOLE = "L3[WIO] N1 - L2[WI] N1 K16X - L1[O] K2 C2 R3 S3 C16X - L0[W] P8 Q8"
@@ -35,6 +36,15 @@ def test_what_does_not_fit_is_refused_by_name(text, accelerator, resource, neede
     assert (fault.value.resource, fault.value.needed, fault.value.available) == (resource, needed, available)
     assert fault.value.layer == "conv"
     assert f"{needed} needed, {available} there" in str(fault.value)
+
+
+def test_a_window_in_two_tiles_is_refused_and_outputs_are_those_of_the_pool():
+    tiles = WHOLE.replace("N1 - L2", "P2 - L2").replace("P8", "P4")
+    overlapping, apart = Window((3, 3), (2, 2), (1, 1, 1, 1)), Window((2, 2), (2, 2))
+    with pytest.raises(RefusedError, match="windows within 4 outputs along P overflow: 4 needed, 3 there"):
+        compiled(tiles, pool=overlapping)
+    for text, pool in ((WHOLE, overlapping), (tiles, apart)):
+        assert compiled(text, pool=pool).outputs.counts == (1, 2, 1, 4, 4)
 
 
 def test_a_mapping_of_another_layer_is_an_error():

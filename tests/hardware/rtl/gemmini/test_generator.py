@@ -12,6 +12,7 @@ from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.rtl.gemmini.generator import ELABORATED, MEMORIES, PARAMETERS, generate, sources
 from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
 from armillary.tools.verilator import tools
+from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 BASE = Accelerator(
@@ -63,9 +64,11 @@ def linted(accelerator, folder):
 
 
 @pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
-@pytest.mark.parametrize("dim", [4, 6, 16])
-def test_verilator_finds_nothing_to_warn_of(tmp_path, dataflow, dim):
-    accelerator = Accelerator(dim=dim, bus_bytes=4, dataflow=dataflow, scratchpad_kib=24, accumulator_kib=40)
+@pytest.mark.parametrize(("dim", "tables"), [(4, 0), (6, 1), (16, 0)])
+def test_verilator_finds_nothing_to_warn_of(tmp_path, dataflow, dim, tables):
+    accelerator = Accelerator(
+        dim=dim, bus_bytes=4, dataflow=dataflow, scratchpad_kib=24, accumulator_kib=40, activation_tables=tables
+    )
     assert linted(accelerator, tmp_path) == (0, "")
 
 
@@ -89,6 +92,7 @@ def small_geometries(most):
                     burst_rows=rng.choice([1, 2, 3, 64]),
                     outstanding=rng.choice([1, 2, 3, 64]),
                     queue_depth=rng.choice([1, 2, 3, 16]),
+                    activation_tables=rng.choice([0, 1]),
                 )
             )
         except TooSmallError:
@@ -131,9 +135,10 @@ def test_banks_of_one_row_are_refused_and_the_least_size_that_is_named_is_allowe
     assert getattr(Accelerator(**values | {f"{memory}_kib": least}), f"{memory}_rows") > banks
 
 
-@pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
-def test_yosys_elaborates_it(tmp_path, dataflow):
-    generate(Accelerator(dim=4, bus_bytes=4, dataflow=dataflow, scratchpad_kib=8, accumulator_kib=8), tmp_path)
+@pytest.mark.parametrize(("dataflow", "tables"), [("weight_stationary", 0), ("output_stationary", 1)])
+def test_yosys_elaborates_it(tmp_path, dataflow, tables):
+    values = {"scratchpad_kib": 8, "accumulator_kib": 8, "activation_tables": tables}
+    generate(Accelerator(dim=4, bus_bytes=4, dataflow=dataflow, **values), tmp_path)
     files = " ".join(str(path) for path in sorted(tmp_path.glob("*.sv")))
     script = (
         "import sys; import pyosys.libyosys as ys; d = ys.Design()\n"
@@ -173,6 +178,18 @@ def test_every_knob_changes_the_hardware_and_the_cycles(knob):
         assert all(elaborated[name] >= getattr(accelerator, name) for name in MEMORIES)
     assert found[0].cycles != found[1].cycles
     assert (sources(pair[0]) != sources(pair[1])) == (knob in PARAMETERS or knob == "dataflow")
+
+
+def test_tables_are_of_the_hardware_and_cost_what_looks_nothing_up_no_cycle():
+    found = []
+    for accelerator in (BASE, replace(BASE, activation_tables=1)):
+        program = compile_layer(LAYER, Mapping.parse(TILES), accelerator)
+        found.append(simulate(simulator(accelerator), Job(accelerator, program, most_cycles=1_000_000)))
+        assert found[-1].elaborated["activation_tables"] == accelerator.activation_tables
+    assert found[0].cycles == found[1].cycles
+    assert "parameter int ACTIVATION_TABLES = 1," in sources(replace(BASE, activation_tables=1))["accelerator.sv"]
+    with pytest.raises(ArmillaryError, match=r"^activation_tables=2 is not allowed; it must be 0 or 1$"):
+        Accelerator(activation_tables=2)
 
 
 def test_files_are_those_of_the_dataflow():

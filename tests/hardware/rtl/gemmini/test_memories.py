@@ -38,6 +38,8 @@ print("FOUND" + json.dumps(found))
         Accelerator(dim=4, bus_bytes=4, scratchpad_kib=9, accumulator_kib=8, scratchpad_banks=8, queue_depth=3),
         Accelerator(dim=6, bus_bytes=8, dataflow="output_stationary", queue_depth=1, accumulator_kib=64),
         Accelerator(dim=16),
+        Accelerator(dim=4, bus_bytes=4, scratchpad_kib=8, accumulator_kib=8, activation_tables=1),
+        Accelerator(dim=16, bus_bytes=4, scratchpad_kib=1, accumulator_kib=1, activation_tables=1),
         Accelerator(dim=32, bus_bytes=32, queue_depth=8, dataflow="output_stationary"),
     ],
 )

@@ -84,7 +84,11 @@ def _loop_tables(accelerator: Accelerator) -> Iterator[Memory]:
 def _queues(accelerator: Accelerator) -> Iterator[Memory]:
     row, words = _row_bits(accelerator), max(2, accelerator.queue_depth)
     moves = 4 + 3 * row + 32
-    for unit, bits in (("load", moves + 16), ("execute", 5 + 3 * row + 4 * _FIELD + 60), ("store", moves + 61 + accelerator.activation_tables)):
+    for unit, bits in (
+        ("load", moves + 16),
+        ("execute", 5 + 3 * row + 4 * _FIELD + 60),
+        ("store", moves + 61 + accelerator.activation_tables),
+    ):
         yield Memory(f"core.{unit}_queue.memory", "sram_1r1w", words, bits)
     entry = 8 * max(8, accelerator.bus_bytes)
     yield Memory("core.fetch.memory", "sram_1r1w", _FETCHED_BITS // entry, entry)

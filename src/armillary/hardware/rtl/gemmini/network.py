@@ -73,9 +73,7 @@ class NetworkProgram:
     commands: tuple[tuple[int, int, int], ...]
 
 
-def compile_network(
-    network: IntegerNetwork, accelerator: Accelerator, mapping_of: MappingOf
-) -> NetworkProgram:
+def compile_network(network: IntegerNetwork, accelerator: Accelerator, mapping_of: MappingOf) -> NetworkProgram:
     """Return the program of a network. Steps wait until all before is done and written.
 
     Args:

@@ -206,7 +206,9 @@ class TileSequence:
         """Return what loads the tables of the store unit, before the first tile is computed."""
         if self.c.placement.table is None:
             return []
-        words = table_load(self.c.placement.table, self.c.accelerator.scratchpad_rows, self.c.accelerator.accumulator_rows)
+        words = table_load(
+            self.c.placement.table, self.c.accelerator.scratchpad_rows, self.c.accelerator.accumulator_rows
+        )
         return [(np.array([2]), words.reshape(1, -1))]
 
     def _execute(self) -> list[tuple[Integers, Words]]:
