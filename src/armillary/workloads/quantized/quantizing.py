@@ -101,8 +101,8 @@ def quantized(network: FloatNetwork, scales: Mapping[str, float]) -> IntegerNetw
             `calibrated`.
 
     Raises:
-        ArmillaryError: if a bias or a residual cannot be expressed at the scales, or a function is not finite; names the
-            node.
+        ArmillaryError: if a bias or a residual cannot be expressed at the scales, or a function is not finite; names
+            the node.
     """
     tensors = {network.inputs: TensorInfo(network.inputs, network.shapes[network.inputs], scales[network.inputs])}
     steps = []

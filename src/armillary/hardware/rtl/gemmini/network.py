@@ -79,13 +79,13 @@ def compile_network(network: IntegerNetwork, accelerator: Accelerator, mapping_o
     Args:
         network: in int8.
         accelerator: that runs it.
-        mapping_of: returns how a layer with channels padded to whole rows is mapped, where the outputs are pooled so that
-            every tile has whole windows; blocks of channels and of outputs must be such rows.
+        mapping_of: returns how a layer with channels padded to whole rows is mapped, and, if windows are
+            given, so that every tile has whole ones; blocks of channels and of outputs must be such rows.
 
     Raises:
         TooSmallError: if a memory is too small for a step, or DRAM for all of them; names it.
-        ArmillaryError: if a mapping has other blocks, a scale is none that the hardware holds, or a step has a table and
-            the accelerator none; names the step.
+        ArmillaryError: if a mapping has other blocks, a scale is none that the hardware holds, or a step has a table
+            and the accelerator none; names the step.
     """
     lowering = _Lowering(network, accelerator, mapping_of)
     return lowering.program()

@@ -6,13 +6,11 @@ beyond the outputs does not count, so that it is cut off at their border.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-import numpy as np
-
-from armillary.hardware.rtl.gemmini.commands import MOST_MOVE_LOOPS, Integers, Moves, NestLoop, Window, merged
+from armillary.hardware.rtl.gemmini.commands import MOST_MOVE_LOOPS, NestLoop, Window, merged
 from armillary.workloads.quantized.step import Window as Pool
 
 
