@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -73,8 +73,17 @@ class SampledLayers:
 class SamplesLayers(Protocol):
     """The capability of an evaluator to draw designs, layers of networks, and mappings of these onto those."""
 
-    def sample_layers(self, networks: Sequence[Workload], sampling: LayerSampling) -> SampledLayers:
-        """Return samples, the same number of each layer; a layer that several networks have is the first one's.
+    def sample_layers(
+        self, networks: Sequence[Workload], sampling: LayerSampling, on_done: Callable[[int], None]
+    ) -> SampledLayers:
+        """Return samples, as many of each size of the array, and of each layer on it.
+
+        A layer that several networks have is the first one's.
+
+        Args:
+            networks: whose layers.
+            sampling: what is drawn.
+            on_done: is told how many samples are drawn.
 
         Raises:
             ArmillaryError: if a knob is none of the design, or no sample can be drawn.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from armillary.evaluators.explanation import Explanation
 from armillary.evaluators.gemmini.layers import LayersOfGemmini, MappingOptions, costs_of, explained
@@ -50,9 +50,11 @@ class GemminiEvaluator:
         """Run mapped layers; see `EvaluatesMappedLayers`."""
         return by_cost_model(wanted)
 
-    def sample_layers(self, networks: Sequence[Workload], sampling: LayerSampling) -> SampledLayers:
+    def sample_layers(
+        self, networks: Sequence[Workload], sampling: LayerSampling, on_done: Callable[[int], None]
+    ) -> SampledLayers:
         """Draw samples; see `SamplesLayers`."""
-        return sample_layers(networks, sampling)
+        return sample_layers(networks, sampling, on_done)
 
     def mapping_fault(self, wanted: MappedLayer) -> str | None:
         """Return why a mapping is none of its layer; see `EvaluatesMappedLayers`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pydantic import Field, field_validator
 
@@ -122,9 +122,11 @@ class RtlEvaluator:
                 for place, found in self._simulated([wanted[number] for number in some]):
                     yield some[place], found
 
-    def sample_layers(self, networks: Sequence[Workload], sampling: LayerSampling) -> SampledLayers:
+    def sample_layers(
+        self, networks: Sequence[Workload], sampling: LayerSampling, on_done: Callable[[int], None]
+    ) -> SampledLayers:
         """Draw samples; see `SamplesLayers`."""
-        return sample_layers(networks, sampling)
+        return sample_layers(networks, sampling, on_done)
 
     def mapping_fault(self, wanted: MappedLayer) -> str | None:
         """Return why a mapping is none of its layer; see `EvaluatesMappedLayers`."""

@@ -6,7 +6,7 @@ those of the template's baseline, with a bus no wider than a row of the array. M
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -44,7 +44,9 @@ class _Group:
     designs: list[Design] = field(default_factory=list)
 
 
-def sample_layers(networks: Sequence[Workload], sampling: LayerSampling) -> SampledLayers:
+def sample_layers(
+    networks: Sequence[Workload], sampling: LayerSampling, on_done: Callable[[int], None]
+) -> SampledLayers:
     """Return samples; see `SamplesLayers`.
 
     Raises:
@@ -53,14 +55,17 @@ def sample_layers(networks: Sequence[Workload], sampling: LayerSampling) -> Samp
     """
     layers = _different(networks)
     knobs = _values(sampling.knobs)
-    pairs = [(dim, number) for dim in knobs["dim"] for number in range(len(layers))]
-    within = {(dim, number) for dim, number in pairs if _may_end(layers[number][1], int(dim), sampling.most_cycles)}
-    if not within:
+    may_end = {
+        dim: [i for i, (_, layer) in enumerate(layers) if _may_end(layer, int(dim), sampling.most_cycles)]
+        for dim in knobs["dim"]
+    }
+    if not all(may_end.values()):
+        too_small = [dim for dim, numbers in may_end.items() if not numbers]
         raise ArmillaryError(
-            f"most_cycles={sampling.most_cycles:g} is not allowed; no array of {list(knobs['dim'])} rows does any of "
-            f"the {len(layers)} layers in so few, even if it is always busy"
+            f"most_cycles={sampling.most_cycles:g} is not allowed; an array of {too_small[0]} rows does none of the "
+            f"{len(layers)} layers in so few, even if it is always busy"
         )
-    strata = list(islice(_strata(knobs["dim"], len(layers), within, sampling.seed), sampling.samples))
+    strata = list(islice(_strata(may_end, sampling.seed), sampling.samples))
     free = [name for name in knobs if name != "dim" and len(knobs[name]) > 1]
     width = len(free) + _coordinates([layer for _, layer in layers], knobs["dataflow"], sampling.remainders)
     points = SAMPLERS[sampling.sampler](sampling.samples, width, sampling.seed)
@@ -77,10 +82,11 @@ def sample_layers(networks: Sequence[Workload], sampling: LayerSampling) -> Samp
         for row, design, text in zip(group.rows, group.designs, texts, strict=True):
             if text is not None:
                 found[row] = MappedLayer(design, group.layer, text, group.network)
+        on_done(len(found))
     return SampledLayers(
         rows=tuple(found[row] for row in sorted(found)),
         layers=len(layers),
-        too_long=len(pairs) - len(within),
+        too_long=sum(len(layers) - len(numbers) for numbers in may_end.values()),
         missed=sampling.samples - len(found),
     )
 
@@ -120,24 +126,15 @@ def _may_end(layer: Layer, dim: int, most_cycles: float | None) -> bool:
     return most_cycles is None or layer.macs / dim**2 <= most_cycles
 
 
-def _strata(
-    dims: Sequence[Value], layers: int, within: set[tuple[Value, int]], seed: int
-) -> Iterator[tuple[Value, int]]:
-    """Yield an array's size and the number of a layer, without end, every pair as often as any.
-
-    As many in a row as there are layers hold each layer once, as many as there are sizes hold each size once, but for
-    pairs that are left out.
-    """
-    cycle = 0
+def _strata(layers_of: Mapping[Value, Sequence[int]], seed: int) -> Iterator[tuple[Value, int]]:
+    """Yield an array's size and the number of a layer, without end: every size, and of it every layer, in turn."""
+    rngs = {dim: np.random.default_rng([seed, place]) for place, dim in enumerate(layers_of)}
+    waiting: dict[Value, list[int]] = {dim: [] for dim in layers_of}
     while True:
-        rng = np.random.default_rng([seed, cycle])
-        order, sizes = rng.permutation(layers), [dims[i] for i in rng.permutation(len(dims))]
-        for turn in range(len(dims)):
-            for place, number in enumerate(order.tolist()):
-                pair = sizes[(place + turn) % len(dims)], number
-                if pair in within:
-                    yield pair
-        cycle += 1
+        for dim, numbers in layers_of.items():
+            if not waiting[dim]:
+                waiting[dim] = rngs[dim].permutation(numbers).tolist()
+            yield dim, waiting[dim].pop()
 
 
 def _design(dim: int, knobs: Mapping[str, tuple[Value, ...]], points: Mapping[str, float]) -> Design:
