@@ -186,7 +186,14 @@ class _Reader:
 
     def mappings(self) -> NDArray[np.object_]:
         """Return mappings as Armillary writes them, shape [rows]."""
-        return self._column("mapping").translate(_as_written, "write one like L1[WIO] K8 Q28 - L0[W] C4 K4X")
+        column, words = self._column("mapping"), []
+        for number, cell in enumerate(column.cells.to_pylist()):
+            try:
+                words.append(str(LayerMapping.parse(cell)))
+            except ArmillaryError as fault:
+                column.reject(column.codes == number, str(fault))
+                words.append("")
+        return objects(words)[column.codes]
 
     def text(self, name: str, default: str | NDArray[np.object_]) -> NDArray[np.object_]:
         """Return a column as it stands, shape [rows]; where it is missing or a cell is empty, the default."""
@@ -227,10 +234,3 @@ def _layer(name: str, values: Mapping[str, Any]) -> Layer | str:
         return Layer(name or bounds or "N1", **values)
     except ValueError as fault:
         return str(fault)
-
-
-def _as_written(cell: str) -> str | None:
-    try:
-        return str(LayerMapping.parse(cell))
-    except ArmillaryError:
-        return None
