@@ -20,7 +20,7 @@ from armillary.log.columns import objects, same_text
 from armillary.log.exchange import TRUTH
 from armillary.log.faults import FIRST_ROW, Faults, near_to
 from armillary.log.layer_runs import LAYER_FIELDS, LayerRuns
-from armillary.log.schema import FAILURE_COLUMN, SPACE_COLUMN
+from armillary.log.schema import CONTEXT_PREFIX, FAILURE_COLUMN, SPACE_COLUMN
 from armillary.log.sheet import Column, Sheet, read_table
 from armillary.metrics import METRICS
 from armillary.spaces.space import Space
@@ -96,7 +96,7 @@ def read_layer_rows(path: Path, space: Space, defaults: Mapping[str, Value]) -> 
         ArmillaryError: if the file cannot be read; or names every column that is missing or misspelt, or every row,
             column and value that is not allowed.
     """
-    reader = _Reader(path, space, defaults, needed=("mapping", *BOUNDS), known=_KNOWN_OF_LAYERS)
+    reader = _Reader(path, space, defaults, needed=("mapping", *BOUNDS), read=_READ_OF_LAYERS)
     designs, layers = reader.designs(), reader.layers()
     mappings, networks = reader.mappings(), reader.text("network", reader.text("workload", ""))
     reader.faults.check()
@@ -110,13 +110,15 @@ def read_design_rows(path: Path, space: Space, defaults: Mapping[str, Value]) ->
     Raises:
         ArmillaryError: see `read_layer_rows`.
     """
-    reader = _Reader(path, space, defaults, needed=("workload",), known=Evaluations.PLAIN_COLUMNS)
+    reader = _Reader(path, space, defaults, needed=("workload",), read=("workload",))
     codes, workloads = reader.codes(), reader.text("workload", "")
     reader.faults.check()
     return DesignRows(codes, workloads, reader.unused)
 
 
-_KNOWN_OF_LAYERS = (*LayerRuns.PLAIN_COLUMNS, GROUPS)
+_READ_OF_LAYERS = (*LAYER_FIELDS, GROUPS, "mapping", "layer", "network", "workload")
+_LOGGED = {*LayerRuns.PLAIN_COLUMNS, *Evaluations.PLAIN_COLUMNS, FAILURE_COLUMN}
+"""What a log's own tables hold beside that, which needs no remark."""
 _POSITIVE = "write an integer from 1 up"
 
 
@@ -124,7 +126,7 @@ class _Reader:
     """Reads the columns of one file."""
 
     def __init__(
-        self, path: Path, space: Space, defaults: Mapping[str, Value], *, needed: Sequence[str], known: Sequence[str]
+        self, path: Path, space: Space, defaults: Mapping[str, Value], *, needed: Sequence[str], read: Sequence[str]
     ) -> None:
         self._sheet: Sheet = read_table(path)
         self._space, self._defaults = space, defaults
@@ -133,10 +135,10 @@ class _Reader:
         expected = [*needed, *(name for name in space.names if name not in defaults)]
         for name in (name for name in expected if name not in names):
             self.faults.add(f"column {name!r} is missing{near_to(name, names)}")
-        read = {*space.names, *known, SPACE_COLUMN, FAILURE_COLUMN, *METRICS}
-        self.unused = tuple(name for name in names if name not in read)
+        used = [*space.names, *read, SPACE_COLUMN]
+        self.unused = tuple(name for name in names if name not in {*used, *_LOGGED, *METRICS} and not _is_context(name))
         for name in self.unused:
-            near = get_close_matches(name, [n for n in read if n not in names], n=1, cutoff=0.75)
+            near = get_close_matches(name, [other for other in used if other not in names], n=1, cutoff=0.75)
             if near:
                 self.faults.add(f"column {name!r} is unknown; did you mean {near[0]!r}?")
         if GROUPS in names and "groups" in names:
@@ -221,6 +223,10 @@ class _Reader:
         column = self._sheet.column(name)
         assert column is not None
         return column
+
+
+def _is_context(name: str) -> bool:
+    return name.startswith(CONTEXT_PREFIX)
 
 
 def _is_positive(cell: str) -> bool:
