@@ -199,10 +199,10 @@ def log_page() -> str:
             "`seed`. Its metrics are those of a single run of the layer.",
             table(head, _columns(layer_runs.schema, units)),
             "## Rows of a file",
-            "What `armillary collect --from` evaluates and `armillary predict --rows` predicts is a CSV or Parquet file "
-            "whose columns are called as those of layer runs, so that what `armillary log export --layer-runs --csv` or "
-            "`armillary log query ... --csv` writes can be read. For a model of whole designs the file has the "
-            "parameters and `workload`. Other columns of the log are not used.",
+            "What `armillary collect --from` evaluates and `armillary predict --rows` predicts is a CSV or Parquet "
+            "file whose columns are called as those of layer runs, so that what `armillary log export --layer-runs "
+            "--csv` or `armillary log query ... --csv` writes can be read. For a model of whole designs the file has "
+            "the parameters and `workload`. Other columns of the log are not used.",
             table(("column", "where it is missing", "value"), _row_columns()),
             "## Types",
             "As Parquet stores them, and DuckDB and pandas read them.",
