@@ -18,10 +18,12 @@ from armillary.benchmarks import BENCHES
 from armillary.cli import app
 from armillary.cli.choices import expanded
 from armillary.hardware import templates
+from armillary.log.layer_rows import BOUNDS, GROUPS, KINDS, ONES
 from armillary.log.layer_runs import LayerRuns
 from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, FAILURE_COLUMN, LAYER_RUNS, SPACE_COLUMN, to_table
 from armillary.metrics import OURS, largest, total
 from armillary.spaces.space import Parameter
+from armillary.surrogates import layers
 from armillary.types import Evaluation, Evaluations, EvaluatorSpec, Fidelity, LayerRun, Metric, Value
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
@@ -120,6 +122,7 @@ def workload_page() -> str:
 COLUMNS = {
     SPACE_COLUMN: ("", "the space that the design is of"),
     "workload": ("", "the network; empty for a layer that ran alone"),
+    "network": ("", "which network a layer that ran alone was taken from; empty where nobody said"),
     "evaluator": ("", "name of the evaluator"),
     "version": ("", "version of the evaluator; results of different versions are never mixed"),
     "fidelity": ("", f"how true the evaluator is: {', '.join(Fidelity)}"),
@@ -195,6 +198,12 @@ def log_page() -> str:
             "row belongs to the evaluation with the same parameters, `workload`, `evaluator`, `version`, `options` and "
             "`seed`. Its metrics are those of a single run of the layer.",
             table(head, _columns(layer_runs.schema, units)),
+            "## Rows of a file",
+            "What `armillary collect --from` evaluates and `armillary predict --rows` predicts is a CSV or Parquet "
+            "file whose columns are called as those of layer runs, so that what `armillary log export --layer-runs "
+            "--csv` or `armillary log query ... --csv` writes can be read. For a model of whole designs the file has "
+            "the parameters and `workload`. Other columns of the log are not used.",
+            table(("column", "where it is missing", "value"), _row_columns()),
             "## Types",
             "As Parquet stores them, and DuckDB and pandas read them.",
             table(("type", "meaning"), _types(evaluations.schema, layer_runs.schema)),
@@ -221,6 +230,20 @@ def _columns(schema: pa.Schema, units: Mapping[str, str]) -> Iterable[tuple[str,
     yield f"`{FAILURE_COLUMN}`", "text", *COLUMNS[FAILURE_COLUMN]
 
 
+def _row_columns() -> Iterable[tuple[str, str, str]]:
+    positive = "an integer from 1 up"
+    yield "`mapping`", "an error", "a mapping of the layer, as text; factors multiply to the bounds, K and C per group"
+    yield from ((f"`{name}`", "an error", f"{COLUMNS[name][1]}; {positive}") for name in BOUNDS)
+    for name in ONES:
+        also = f", also called `{GROUPS}`" if name == "groups" else ""
+        yield f"`{name}`", "1", f"{COLUMNS[name][1]}{also}; {positive}"
+    yield "`kind`", f"`{KINDS[0]}`", COLUMNS["kind"][1]
+    yield from ((f"`{name}`", "`false`", f"{COLUMNS[name][1]}; `true` or `false`") for name in ("bias", "dynamic"))
+    yield "`layer`", "made of the bounds", COLUMNS["layer"][1]
+    yield "`network`", "`workload`, else empty", "which network the layer was taken from"
+    yield "each parameter", "the template's default", "one of its values"
+
+
 def _types(*schemas: pa.Schema) -> Iterable[tuple[str, str]]:
     for name in dict.fromkeys(_type(field.type) for schema in schemas for field in schema):
         yield f"`{name}`", TYPES[name]
@@ -238,6 +261,7 @@ def index_page() -> str:
     """Return the list of pages and registries."""
     members = [
         ("surrogates", ", ".join(sorted(surrogates.REGISTRY.members))),
+        ("surrogates of layers", ", ".join(sorted(layers.REGISTRY.members))),
         ("optimizers", ", ".join(sorted(optimizers.REGISTRY.members))),
         ("benchmarks", ", ".join(BENCHES.names())),
     ]

@@ -183,6 +183,7 @@ class LayerRun:
         metrics: of one run.
         failure: why there are none.
         runs: how often the layer runs per inference, where it is part of one.
+        network: which network a layer that ran alone was taken from; empty where nobody said.
     """
 
     design: Design
@@ -191,6 +192,24 @@ class LayerRun:
     metrics: Mapping[str, float]
     failure: Failure | None = None
     runs: int = 1
+    network: str = ""
+
+
+@dataclass(frozen=True)
+class MappedLayer:
+    """What runs alone: a layer under a mapping on a design.
+
+    Attributes:
+        design: the hardware.
+        layer: of a network; the hardware may run several of its groups as one.
+        mapping: as text, of the layer as the hardware runs it.
+        network: which network the layer was taken from; empty where nobody said.
+    """
+
+    design: Design
+    layer: Layer
+    mapping: str
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -478,6 +497,19 @@ class EvaluatesLayers(Protocol):
 
     def run_layers(self, candidates: Sequence[Candidate], layers: Sequence[Layer]) -> list[LayerRun]:
         """Return the runs of every layer on every candidate, candidate after candidate, in the order of the layers."""
+        ...
+
+
+@runtime_checkable
+class EvaluatesMappedLayers(Protocol):
+    """The capability of an evaluator to run mapped layers, each on a design of its own, for less than one by one."""
+
+    def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
+        """Yield the number of each with its run, or with what went wrong, as they finish, in any order."""
+        ...
+
+    def mapping_fault(self, wanted: MappedLayer) -> str | None:
+        """Return why the mapping is none of the layer, whatever the design's sizes; None if it is one."""
         ...
 
 

@@ -50,7 +50,7 @@ def asked(folder: Path) -> list[str]:
 
 def make(spec: EvaluatorSpec) -> Fake:
     """Return the fake that a specification describes."""
-    return {"plain": Fake, "batches": Batches, "layers": Layers}[str(spec.options["kind"])](spec)
+    return {"plain": Fake, "batches": Batches, "layers": Layers, "mapped": Mapped}[str(spec.options["kind"])](spec)
 
 
 class Fake:
@@ -167,3 +167,22 @@ class Layers(Fake):
         if text == "does not fit":
             return LayerRun(candidate.design, layer, text, {}, Failure("infeasible", "rows", layer.name, 2.0, 1.0))
         return LayerRun(candidate.design, layer, text, {"delay_cycles": float(len(text) * layer.macs)})
+
+
+class Mapped(Fake):
+    """Runs mapped layers, the last first; each takes as many cycles as its mapping's text is long."""
+
+    def run_mapped(self, wanted):
+        for number in range(len(wanted) - 1, -1, -1):
+            one = wanted[number]
+            self._note(f"{one.network} {one.layer.name} {one.mapping}")
+            try:
+                failure = self._does(str(one.design["does"]), one.design["size"])
+            except Exception as fault:
+                yield number, fault
+                continue
+            metrics = {} if failure else {"delay_cycles": float(len(one.mapping))}
+            yield number, LayerRun(one.design, one.layer, one.mapping, metrics, failure, network=one.network)
+
+    def mapping_fault(self, wanted):
+        return "it is long" if len(wanted.mapping) > 20 else None

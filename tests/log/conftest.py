@@ -61,6 +61,7 @@ def _layer_runs(n=20, seed=0, space=SPACE.name):
         design=rows.design,
         metrics={"delay_cycles": rows.metrics["runtime_s"] * 1e9, "energy_pj": rows.metrics["energy_pj"]},
         **{name: getattr(rows, name) for name in shared},
+        network=np.array(["", "m4", "m5"], dtype=object)[rng.integers(0, 3, n)],
         position=rng.integers(0, 50, n),
         runs=rng.integers(1, 5, n),
         layer=np.array([f"conv_{i}" for i in range(60)], dtype=object)[rng.integers(0, 60, n)],

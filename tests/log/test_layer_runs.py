@@ -61,7 +61,10 @@ FAILURE = st.builds(
     st.text(max_size=4),
 )  # fmt: skip
 METRICS = st.dictionaries(st.sampled_from(["delay_cycles", "energy_pj", "mine_s"]), NUMBER)
-RUN = st.builds(LayerRun, DESIGN, any_layer(), st.text(max_size=6), METRICS, st.none() | FAILURE, runs=SIZE)
+RUN = st.builds(
+    LayerRun, DESIGN, any_layer(), st.text(max_size=6), METRICS, st.none() | FAILURE, runs=SIZE,
+    network=st.text(max_size=4),
+)  # fmt: skip
 
 
 def stored(layer_runs):

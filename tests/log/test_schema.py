@@ -37,7 +37,7 @@ TEXTS = (
     "failure_detail",
 )  # fmt: skip
 OF_LAYERS = {
-    object: ("layer", "kind", "mapping"),
+    object: ("network", "layer", "kind", "mapping"),
     bool: ("bias", "dynamic"),
     np.int64: (
         "position", "runs", "N", "K", "C", "P", "Q", "R", "S", "stride_h", "stride_w", "dilation_h", "dilation_w",
@@ -150,6 +150,15 @@ def test_a_parameter_is_not_called_like_a_column_of_layer_runs(layer_runs, name)
         to_table(clash, LAYER_RUNS)
 
 
+def test_layer_runs_of_version_2_are_of_no_network(layer_runs, assert_same):
+    rows = layer_runs(5)
+    stored = to_table(rows, LAYER_RUNS)
+    header = json.loads(stored.schema.metadata[METADATA_KEY]) | {"schema_version": 2}
+    before = stored.drop_columns(["network"]).replace_schema_metadata({METADATA_KEY: json.dumps(header).encode()})
+    nobody = np.array([""] * 5, dtype=object)
+    assert_same(from_table(before, LAYER_RUNS), dataclasses.replace(rows, network=nobody))
+
+
 @pytest.mark.parametrize(
     ("value", "message"), [(None, "a value is None"), (3, "must hold text"), ("\ud800", "must hold text")]
 )
@@ -181,7 +190,7 @@ def test_a_table_without_a_header_is_foreign(metadata):
 
 def test_a_later_schema_version_says_to_upgrade():
     metadata = {METADATA_KEY: b'{"schema_version": 99, "armillary_version": "7.0"}'}
-    with pytest.raises(NewerSchemaError, match=r"schema version is 99, written by Armillary 7\.0; .*up to 2: upgrade"):
+    with pytest.raises(NewerSchemaError, match=r"schema version is 99, written by Armillary 7\.0; .*up to 3: upgrade"):
         Header.read(metadata, EVALUATIONS)
 
 

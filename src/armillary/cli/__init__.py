@@ -10,10 +10,12 @@ import typer
 # The order of these is the order of `armillary --help`.
 from armillary.cli import (
     benchmarks,  # isort: split  # noqa: F401
+    collecting,  # isort: split  # noqa: F401
     costs,  # isort: split  # noqa: F401
     doctor,  # isort: split  # noqa: F401
     inputs,  # isort: split  # noqa: F401
     logs,  # isort: split  # noqa: F401
+    predicting,  # isort: split  # noqa: F401
     problems,  # isort: split  # noqa: F401
     rtl,  # isort: split  # noqa: F401
     rtl_run,  # isort: split  # noqa: F401

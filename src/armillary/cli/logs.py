@@ -40,13 +40,22 @@ _REASONS = 10
 def log_query(
     sql: Annotated[str, typer.Argument(help="One SELECT over the views `log` and `layer_runs`.")],
     log: LogPath,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Write the rows to this CSV file instead.")] = None,
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
     """Query a log with SQL, e.g. "SELECT * FROM log WHERE feasible ORDER BY runtime_s LIMIT 10"."""
     from armillary.log.query import query
 
-    rows = query(log, sql).to_pylist()
+    found = query(log, sql)
+    if csv is not None:
+        from armillary.log.exchange import write_csv
+
+        write_csv(found, csv)
+        told = {"rows": found.num_rows, "file": str(csv)}
+        print_result(told, as_json, lambda: print(f"{found.num_rows:,} rows in {csv}"))
+        return
+    rows = found.to_pylist()
     print_result(rows, as_json, lambda: print_table(rows))
 
 
@@ -54,6 +63,9 @@ def log_query(
 def log_export(
     log: LogPath,
     csv: Annotated[Path | None, typer.Option("--csv", help="The CSV file to write.")] = None,
+    layer_runs: Annotated[
+        bool, typer.Option("--layer-runs", help="With --csv: write the layer runs instead of the evaluations.")
+    ] = False,
     optuna: Annotated[
         str | None,
         typer.Option("--optuna", help="The address of an Optuna storage to add the rows to that it lacks."),
@@ -71,6 +83,8 @@ def log_export(
     if (csv is None) == (optuna is None):
         raise ArmillaryError("give either --csv FILE or --optuna URL")
     if optuna is not None:
+        if layer_runs:
+            raise ArmillaryError("--layer-runs goes with --csv; trials are whole designs")
         _export_to_optuna(optuna, log, template, problem, minimize, maximize, bound, study_name, as_json)
         return
     asked = {"--template": template, "--problem": problem, "--minimize": minimize, "--maximize": maximize,
@@ -82,7 +96,7 @@ def log_export(
     from armillary.log.store import Log
 
     assert csv is not None
-    rows = export_csv(Log(log), csv)
+    rows = export_csv(Log(log), csv, layer_runs=layer_runs)
     print_result({"rows": rows, "file": str(csv)}, as_json, lambda: print(f"{rows:,} rows in {csv}"))
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from armillary.cli.choices import Choosing, completing
+from armillary.cli.collecting import fit_layers, refuse_given
 from armillary.cli.designing import front_rows, proof_of, show_front
 from armillary.cli.shared import (
     Area,
@@ -26,7 +27,6 @@ from armillary.cli.shared import (
     Power,
     Prefer,
     ProblemPath,
-    SamplerName,
     Seed,
     SurrogateName,
     TemplateOrProblem,
@@ -63,59 +63,6 @@ if TYPE_CHECKING:
 
 
 @app.command(cls=Choosing)
-def collect(
-    log: LogPath,
-    workload: WorkloadNames = None,
-    template: TemplateOrProblem = None,
-    problem: ProblemPath = None,
-    samples: Annotated[int, typer.Option(help="Designs per workload.", min=1)] = 16_384,
-    sampler: SamplerName = "sobol",
-    fidelity: FidelityName = "analytical",
-    options: Options = None,
-    time_limit: TimeLimit = None,
-    memory_limit: MemoryLimit = None,
-    dim: Dim = None,
-    dry_run: DryRun = False,
-    seed: Seed = 0,
-    as_json: Json = False,
-) -> None:
-    """Evaluate samples of a template's space or of your problem's and log them; resumes where it was interrupted."""
-    from dataclasses import asdict
-
-    from armillary.execution.local import LocalExecutor
-    from armillary.log.store import Log
-    from armillary.studies.collect import collect as run
-    from armillary.studies.collect import foresee_collect
-
-    subject, place = subject_of(template, problem, fidelity, options), Log(log)
-    networks = subject.workloads(workload or [], dims_of(dim), place)
-    spec, make = evaluating(subject.simulator(seed=seed), subject)
-    if dry_run:
-        drawn: Any = {"samples": samples, "sampler": sampler, "seed": seed, "make": make}
-        stages = [foresee_collect(subject.template([n]), n, place, spec, **drawn) for n in networks]
-        show_foreseen(stages, as_json)
-        return
-    executor = LocalExecutor(place, limits=limits_of(time_limit, memory_limit), make=make)
-    with progress_bars(resumable(log)) as on_progress:
-        rows = [
-            asdict(
-                run(
-                    subject.template([network]),
-                    network,
-                    executor,
-                    spec,
-                    samples=samples,
-                    sampler=sampler,
-                    seed=seed,
-                    on_progress=on_progress,
-                )
-            )
-            for network in networks
-        ]
-    print_result(rows, as_json, lambda: print_table(rows))
-
-
-@app.command(cls=Choosing)
 def fit(
     log: LogPath,
     out: Annotated[Path, typer.Option(help="File of the fitted model.")],
@@ -137,11 +84,29 @@ def fit(
     by_evaluator: Annotated[
         bool, typer.Option("--by-evaluator", help="Learn from rows of several evaluators, which becomes a column.")
     ] = False,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Learn from the layer runs of a log, one row per mapped layer.")
+    ] = False,
+    fidelity: Annotated[
+        str | None,
+        typer.Option(
+            "--fidelity",
+            help="With --per-layer, of a log of several: which layer runs to learn from, e.g. rtl.",
+            autocompletion=completing("fidelities"),
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Fit a surrogate to a log and save it."""
+    if per_layer:
+        asked = {"--bound": bound, "--area": area, "--power": power, "--energy": energy, "--problem": problem,
+                 "--schedule": schedule, "--by-evaluator": by_evaluator or None}  # fmt: skip
+        refuse_given(asked, "goes with models of whole designs; leave out --per-layer")
+        fit_layers(log, out, template, surrogate, workload or (), metric, fidelity, seed, as_json)
+        return
+    refuse_given({"--fidelity": fidelity}, "goes with --per-layer")
     from armillary.log.store import Log
     from armillary.studies.asking import asked_bounds, asked_objectives, direction_of
     from armillary.studies.bounds import check_bounds

@@ -25,6 +25,11 @@ def given(options: Mapping[str, Value]) -> dict[str, Value]:
     return {**options, _MAPPINGS: _GIVEN}
 
 
+def without_origin(options: Mapping[str, Value]) -> dict[str, Value]:
+    """Return options as they are where the evaluator finds the mappings itself; see `given`."""
+    return {name: value for name, value in options.items() if name != _MAPPINGS}
+
+
 def logged(log: Log, space: str, workload: Workload, spec: EvaluatorSpec | None = None) -> Evaluations | None:
     """Return the rows of a workload in a log, None if there are none.
 

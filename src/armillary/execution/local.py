@@ -25,9 +25,12 @@ from armillary.execution.single import (
     Make,
     evaluated,
     evaluated_elsewhere,
+    failed_mapped,
     failed_run,
     layer_run_elsewhere,
     layers_run,
+    mapped_run_elsewhere,
+    mapped_runs,
 )
 from armillary.log.layer_runs import LayerRuns
 from armillary.log.store import Log
@@ -38,11 +41,13 @@ from armillary.types import (
     Cost,
     EvaluatesBatches,
     EvaluatesLayers,
+    EvaluatesMappedLayers,
     Evaluation,
     Evaluations,
     Evaluator,
     EvaluatorSpec,
     LayerRun,
+    MappedLayer,
 )
 from armillary.workloads.layer import Layer, Workload
 
@@ -143,6 +148,39 @@ class LocalExecutor:
         found |= {run.layer.name: run for run in fresh}
         return [found[layer.name] for layer in layers]
 
+    def run_mapped(self, spec: EvaluatorSpec, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun]]:
+        """Yield the number of each mapped layer with its run, as they finish; the log's layer runs keep them.
+
+        What the log holds already of the same network, layer, design and mapping is not run again and comes first.
+
+        Raises:
+            ArmillaryError: if the evaluator runs no mapped layers, or see `run`.
+        """
+        evaluator = self.evaluator(spec)
+        if not isinstance(evaluator, EvaluatesMappedLayers):
+            raise ArmillaryError(f"evaluator {spec.name} runs no mapped layers, each on a design of its own")
+        open_ = []
+        for number, one in enumerate(wanted):
+            known = self._memory.mapped_layer(spec, one)
+            if known is None:
+                open_.append(number)
+            else:
+                yield number, known
+        fresh = self._mapped(evaluator, spec, [wanted[number] for number in open_])
+        held, since = list[LayerRun](), time.monotonic()
+        try:
+            for place, run in fresh:
+                held.append(run)
+                self.evaluated += 1
+                self.feasible += run.failure is None
+                if time.monotonic() - since >= _KEPT_BACK_S:
+                    self._keep_mapped(held, spec)
+                    held, since = [], time.monotonic()
+                yield open_[place], run
+        finally:
+            fresh.close()
+            self._keep_mapped(held, spec)
+
     def evaluator(self, spec: EvaluatorSpec) -> Evaluator:
         """Return the evaluator of a specification, made once.
 
@@ -179,6 +217,19 @@ class LocalExecutor:
         }
         return [runs[number] for number in range(len(layers))]
 
+    def _mapped(
+        self, evaluator: EvaluatesMappedLayers, spec: EvaluatorSpec, wanted: Sequence[MappedLayer]
+    ) -> Generator[tuple[int, LayerRun], None, None]:
+        retries = self._limits.retries
+        if not wanted:
+            return
+        if not (spec.cost is Cost.MINUTES and self._limits.needs_process):
+            yield from mapped_runs(evaluator, wanted, retries)
+            return
+        jobs = [Job(mapped_run_elsewhere, (self._make, spec, one, retries)) for one in wanted]
+        for number, found in in_processes(jobs, self._limits):
+            yield number, failed_mapped(wanted[number], found.failure) if isinstance(found, Ended) else found
+
     def _logging(
         self, evaluations: Iterator[Numbered], spec: EvaluatorSpec, candidates: Sequence[Candidate], workload: Workload
     ) -> Generator[Numbered, None, None]:
@@ -213,9 +264,14 @@ class LocalExecutor:
             self._memory.add(spec, Evaluations.from_list(mapped_by_us), workload, layers)
 
     def _keep_layers(self, runs: Sequence[LayerRun], spec: EvaluatorSpec, candidate: Candidate) -> None:
+        self._keep_known([KnownRun(run, run.layer.name in (candidate.mappings or {})) for run in runs], spec)
+
+    def _keep_mapped(self, runs: Sequence[LayerRun], spec: EvaluatorSpec) -> None:
+        self._keep_known([KnownRun(run, given=True) for run in runs], spec)
+
+    def _keep_known(self, known: Sequence[KnownRun], spec: EvaluatorSpec) -> None:
         if self._log is None:
             return
-        known = [KnownRun(run, run.layer.name in (candidate.mappings or {})) for run in runs]
         now = datetime.now(UTC).replace(tzinfo=None)
         for options, brought in ((spec.options, False), (given(spec.options), True)):
             chosen = [one.run for one in known if one.given is brought]

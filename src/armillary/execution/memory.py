@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from armillary.execution.known import KnownRun, known_layers, logged
 from armillary.log.store import Log
-from armillary.types import Candidate, Design, Evaluation, Evaluations, EvaluatorSpec, LayerRun, Value
+from armillary.types import Candidate, Design, Evaluation, Evaluations, EvaluatorSpec, LayerRun, MappedLayer, Value
 from armillary.workloads.layer import Layer, Workload
 
 Place = tuple[int, int]
@@ -110,6 +110,15 @@ class Memory:
             for known in of_design
             if known.answers(layer, mappings.get(layer.name))
         }
+
+    def mapped_layer(self, spec: EvaluatorSpec, wanted: MappedLayer) -> LayerRun | None:
+        """Return what is known of a mapped layer that ran alone, as one of the same network."""
+        if self._log is None:
+            return None
+        for known in self._alone_of(spec, wanted.design.space).get(wanted.design, ()):
+            if known.run.network == wanted.network and known.answers(wanted.layer, wanted.mapping):
+                return known.run
+        return None
 
     def add_layers(self, spec: EvaluatorSpec, runs: Sequence[KnownRun]) -> None:
         """Take runs of layers alone that were just appended to the log."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from armillary.evaluators.recording import record
 from armillary.types import (
@@ -12,11 +12,13 @@ from armillary.types import (
     ArmillaryError,
     Candidate,
     EvaluatesLayers,
+    EvaluatesMappedLayers,
     Evaluation,
     Evaluator,
     EvaluatorSpec,
     Failure,
     LayerRun,
+    MappedLayer,
 )
 from armillary.workloads.layer import Layer, Workload
 
@@ -77,6 +79,39 @@ def _layer_run(evaluator: EvaluatesLayers, candidate: Candidate, layer: Layer, r
     return failed_run(candidate, layer, failure)
 
 
+def mapped_runs(
+    evaluator: EvaluatesMappedLayers, wanted: Sequence[MappedLayer], retries: int
+) -> Iterator[tuple[int, LayerRun]]:
+    """Yield the number of each mapped layer with its run, as they finish; those that broke say why.
+
+    A tool's death by a signal is an accident of the machine: the layer is tried again so many times, after the others.
+
+    Raises:
+        ArmillaryError: if the request is wrong.
+    """
+    left = list(range(len(wanted)))
+    for attempt in range(1, retries + 2):
+        accidents: list[int] = []
+        for place, found in evaluator.run_mapped([wanted[number] for number in left]):
+            number = left[place]
+            if isinstance(found, LayerRun):
+                yield number, found
+            elif isinstance(found, ArmillaryError):
+                raise found
+            elif isinstance(found, AccidentError) and attempt <= retries:
+                accidents.append(number)
+            else:
+                yield number, failed_mapped(wanted[number], _failure_of(found, attempt))
+        left = accidents
+        if not left:
+            return
+
+
+def failed_mapped(wanted: MappedLayer, failure: Failure) -> LayerRun:
+    """Return the run of a mapped layer that came to nothing."""
+    return LayerRun(wanted.design, wanted.layer, wanted.mapping, {}, failure, network=wanted.network)
+
+
 def failed_run(candidate: Candidate, layer: Layer, failure: Failure) -> LayerRun:
     """Return the run of a layer that came to nothing."""
     return LayerRun(candidate.design, layer, (candidate.mappings or {}).get(layer.name, ""), {}, failure)
@@ -94,6 +129,13 @@ def layer_run_elsewhere(make: Make, spec: EvaluatorSpec, candidate: Candidate, l
     evaluator = _made(make, spec)
     assert isinstance(evaluator, EvaluatesLayers)
     return _layer_run(evaluator, candidate, layer, retries)
+
+
+def mapped_run_elsewhere(make: Make, spec: EvaluatorSpec, wanted: MappedLayer, retries: int) -> LayerRun:
+    """Return one of `mapped_runs` by an evaluator that this process makes itself, once."""
+    evaluator = _made(make, spec)
+    assert isinstance(evaluator, EvaluatesMappedLayers)
+    return next(mapped_runs(evaluator, [wanted], retries))[1]
 
 
 def _made(make: Make, spec: EvaluatorSpec) -> Evaluator:

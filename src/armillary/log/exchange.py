@@ -22,17 +22,17 @@ from armillary.atomic_file import replaced
 from armillary.log.columns import same_text
 from armillary.log.faults import Faults
 from armillary.log.prime_dataset import import_prime_tfrecords
-from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, SPACE_COLUMN, to_table
+from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, LAYER_RUNS, SPACE_COLUMN, to_table
 from armillary.log.sheet import Sheet, read_header, read_sheet
 from armillary.log.store import Log
 from armillary.metrics import METRICS
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, Evaluations, Fidelity, options_text
+from armillary.types import Evaluations, Fidelity, options_text
 
 __all__ = ["export_csv", "import_csv", "import_prime_tfrecords"]
 
 _FAILURE_KINDS = ("infeasible", "error", "timeout")
-_TRUTH = {
+TRUTH = {
     "true": True,
     "True": True,
     "TRUE": True,
@@ -46,23 +46,36 @@ _NUMBER = "write a number, or nothing if it is unknown"
 _EVERY_NUMBER = "without a column 'feasible', every row states every metric as a number"
 
 
-def export_csv(log: Log, path: str | os.PathLike[str], space: str | None = None) -> int:
-    """Write the evaluations of a space to a local CSV file, without loss, and return their number.
+def export_csv(log: Log, path: str | os.PathLike[str], space: str | None = None, *, layer_runs: bool = False) -> int:
+    """Write the evaluations of a space, or its layer runs, to a local CSV file, without loss; return their number.
 
     Args:
         log: the log to read.
         path: the file to create or replace.
         space: name of the space; may be left out where the log holds only one.
+        layer_runs: write these instead.
 
     Raises:
         ArmillaryError: if the log holds nothing of the space, or several spaces and none is named; if the file cannot
             be written, and then the one before is intact.
     """
-    table = to_table(log.evaluations(space or _only_space(log)), EVALUATIONS)
+    if layer_runs:
+        stored = to_table(log.layer_runs(space or log.of_layer_runs.only_space()), LAYER_RUNS)
+    else:
+        stored = to_table(log.evaluations(space or log.of_evaluations.only_space()), EVALUATIONS)
+    write_csv(stored, Path(path))
+    return int(stored.num_rows)
+
+
+def write_csv(table: pa.Table, path: Path) -> None:
+    """Write a table to a CSV file.
+
+    Raises:
+        ArmillaryError: if it cannot be written; the file before is intact.
+    """
     plain = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in table.schema]
-    with replaced(Path(path)) as unfinished, unfinished.open("wb") as file:
+    with replaced(path) as unfinished, unfinished.open("wb") as file:
         pyarrow.csv.write_csv(table.cast(pa.schema(plain)), file)
-    return int(table.num_rows)
 
 
 def import_csv(
@@ -104,13 +117,6 @@ def import_csv(
     evaluations = _evaluations(sheet, space, metrics, workload or "", evaluator)
     faults.check()
     return evaluations
-
-
-def _only_space(log: Log) -> str:
-    spaces = sorted({fragment.header.space for fragment in log.of_evaluations.required()})
-    if len(spaces) > 1:
-        raise ArmillaryError(f"log {log.path} holds evaluations of several spaces; name one of {spaces}")
-    return spaces[0]
 
 
 def _check_header(header: Sequence[str], space: Space, metrics: Sequence[str], faults: Faults) -> None:
@@ -164,7 +170,7 @@ def _outcome(sheet: Sheet) -> tuple[NDArray[np.bool_], NDArray[np.object_], NDAr
     flags, kinds = sheet.column("feasible"), sheet.column("failure_kind")
     feasible = np.ones(sheet.rows, dtype=bool)
     if flags:
-        feasible = flags.choose(_TRUTH).astype(bool)
+        feasible = flags.choose(TRUTH).astype(bool)
     elif kinds:
         feasible = kinds.text() == ""
     if kinds is None:

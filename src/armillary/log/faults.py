@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,12 @@ from armillary.types import ArmillaryError
 SHOWN = 20
 FIRST_ROW = 2  # as a spreadsheet counts: the header is row 1
 _LINES = 5
+
+
+def near_to(name: str, there: Sequence[str]) -> str:
+    """Return what to say of the name that is nearest to one that is missing; nothing if none is near."""
+    near = get_close_matches(name, there, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 class Faults:

@@ -109,6 +109,17 @@ class Fragments(Generic[Rows]):
             raise ArmillaryError(other_space(f"log {self.log}", held, space, self.table.noun))
         return ours
 
+    def only_space(self) -> str:
+        """Return the one space that there are rows of.
+
+        Raises:
+            ArmillaryError: if there are none, or of several spaces.
+        """
+        spaces = sorted({fragment.header.space for fragment in self.required()})
+        if len(spaces) > 1:
+            raise ArmillaryError(f"log {self.log} holds {self.table.noun} of several spaces; name one of {spaces}")
+        return spaces[0]
+
     def read(self, space: str) -> Rows:
         """Return all rows of a space, in the order in which they were appended.
 

@@ -28,15 +28,17 @@ class LayerRuns:
     """Runs of layers, row by row; every array has shape [rows].
 
     `design` and `metrics` map a name to its column. A row belongs to the evaluation of the same design, workload,
-    evaluator, version, options and seed; `workload` is "" where the layer ran alone. `position` counts the uses of
-    layers in the workload from 0, and `runs` says how often that use runs per inference; metrics are those of one run.
-    `layer` is the layer's name; from `kind` to `outputs_per_bias` stand the fields of `Layer`. Text columns are object
-    arrays; the failure columns hold "" (text) and NaN (numbers) where there is no failure.
+    evaluator, version, options and seed; `workload` is "" where the layer ran alone, and then `network` may say which
+    network it was taken from. `position` counts the uses of layers in the workload from 0, and `runs` says how often
+    that use runs per inference; metrics are those of one run. `layer` is the layer's name; from `kind` to
+    `outputs_per_bias` stand the fields of `Layer`. Text columns are object arrays; the failure columns hold "" (text)
+    and NaN (numbers) where there is no failure.
     """
 
     space: str
     design: Mapping[str, NDArray[Any]]
     workload: NDArray[np.object_]
+    network: NDArray[np.object_]
     evaluator: NDArray[np.object_]
     version: NDArray[np.object_]
     fidelity: NDArray[np.object_]
@@ -73,8 +75,8 @@ class LayerRuns:
     time: NDArray[np.datetime64]
 
     PLAIN_COLUMNS = (
-        "workload", "evaluator", "version", "fidelity", "options", "position", "runs", "layer", *LAYER_FIELDS,
-        "mapping", "feasible", *(f"failure_{name}" for name in _FAILURE_FIELDS), "seed", "time",
+        "workload", "network", "evaluator", "version", "fidelity", "options", "position", "runs", "layer",
+        *LAYER_FIELDS, "mapping", "feasible", *(f"failure_{name}" for name in _FAILURE_FIELDS), "seed", "time",
     )  # fmt: skip
     NAMED_COLUMNS = ("design", "metrics")
 
@@ -109,7 +111,7 @@ class LayerRuns:
         """Return every row as a value; rows of one design share it, and so do rows of one layer."""
         columns = (
             self._designs(), self._layers(), self.mapping.tolist(), self._metrics(), self._failures(),
-            self.runs.tolist(),
+            self.runs.tolist(), self.network.tolist(),
         )  # fmt: skip
         return [LayerRun(*row) for row in zip(*columns, strict=True)]
 
@@ -277,6 +279,7 @@ def _of(rows: Evaluations, positions: NDArray[np.int64], runs: Sequence[LayerRun
     return LayerRuns(
         **{name: getattr(rows, name) for name in _OF_EVALUATIONS},
         position=positions,
+        network=objects([run.network for run in runs]),
         runs=np.array([run.runs for run in runs], dtype=np.int64),
         mapping=objects([run.mapping for run in runs]),
         metrics={name: np.array([run.metrics.get(name, np.nan) for run in runs], dtype=float) for name in metrics},

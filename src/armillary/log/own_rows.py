@@ -6,7 +6,6 @@ how many rows it concerns, their lines in the file and an example.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from armillary.log.columns import numbered, objects, same_text
-from armillary.log.faults import FIRST_ROW, KindsOfFaults
+from armillary.log.faults import FIRST_ROW, KindsOfFaults, near_to
 from armillary.log.schema import CONTEXT_PREFIX
 from armillary.log.sheet import Column, Sheet, numbers_of, read_table
 from armillary.problems.expressions import Kind, names_in, parse
@@ -149,12 +148,12 @@ class _Reader:
         faults = []
         for parameter in problem.space.parameters:
             if parameter.name not in self._column_of:
-                faults.append(f"parameter {parameter.name!r} has no column{_near(parameter.name, there)}")
+                faults.append(f"parameter {parameter.name!r} has no column{near_to(parameter.name, there)}")
         if metrics and not set(problem.own_metrics) & set(self._column_of):
             faults.append(f"no metric has a column; the problem's are {list(problem.own_metrics)}")
         for asked, name in (("log.reason", self._log.reason), ("log.workload", self._log.workload)):
             if metrics and name is not None and name not in there:
-                faults.append(f"{asked} names column {name!r}, which is missing{_near(name, there)}")
+                faults.append(f"{asked} names column {name!r}, which is missing{near_to(name, there)}")
         if faults:
             told = "; ".join(faults)
             raise ArmillaryError(
@@ -237,7 +236,7 @@ class _Reader:
         if missing:
             raise ArmillaryError(
                 f"{self._problem.path}: log.feasible={text!r}: {self._path} has no column {missing[0]!r}"
-                f"{_near(missing[0], self._sheet.names)}; it has {self._sheet.names}"
+                f"{near_to(missing[0], self._sheet.names)}; it has {self._sheet.names}"
             )
         columns = {name: self._plain(name) for name in named}
         kinds: dict[str, Kind] = {
@@ -460,8 +459,3 @@ def _canonical(cell: str) -> str:
 
 def _shortened(values: Sequence[Any]) -> str:
     return str(list(values)) if len(values) <= 20 else f"{list(values[:10])} ... {values[-1]!r} ({len(values)} values)"
-
-
-def _near(name: str, there: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, there, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

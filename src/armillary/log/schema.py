@@ -8,6 +8,7 @@ A change that an older reader would misread raises `SCHEMA_VERSION`:
 
 1. evaluations
 2. evaluations with `options`, as a reader that knows none would mix rows of different options; layer runs
+3. layer runs with `network`
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from armillary.log.columns import constant_text, objects, to_arrow, to_numpy
 from armillary.log.layer_runs import LayerRuns
 from armillary.types import ArmillaryError, Evaluations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 METADATA_KEY = b"armillary_log"
 CONTEXT_PREFIX = "context_"
 SPACE_COLUMN = "space"
@@ -66,7 +67,7 @@ class Table(Generic[Rows]):
 
 
 EVALUATIONS = Table("evaluations", Evaluations, "evaluations", {"options": 2})
-LAYER_RUNS = Table("layer_runs", LayerRuns, "layer runs")
+LAYER_RUNS = Table("layer_runs", LayerRuns, "layer runs", {"network": 3})
 
 
 @dataclass(frozen=True)

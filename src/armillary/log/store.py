@@ -127,6 +127,14 @@ class Log:
         """
         return self.of_layer_runs.read(space)
 
+    def only_space_of_layers(self) -> str:
+        """Return the space of the layer runs.
+
+        Raises:
+            ArmillaryError: if there are none, or of several spaces.
+        """
+        return self.of_layer_runs.only_space()
+
     def layers_of(self, evaluations: Evaluations) -> list[tuple[LayerRun, ...]]:
         """Return, for each of the evaluations, the layer runs that it was added up from, in the order of its workload.
 

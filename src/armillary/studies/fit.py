@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import IO, Protocol
 
 import numpy as np
 
@@ -17,6 +18,14 @@ from armillary.studies.progress import OnProgress, silent
 from armillary.surrogates import Savable
 from armillary.surrogates.several import with_evaluator_column
 from armillary.types import ArmillaryError, Evaluations
+
+
+class Saves(Protocol):
+    """A model that writes itself to a file."""
+
+    def save(self, target: IO[bytes]) -> None:
+        """Write the model."""
+        ...
 
 
 def fit_surrogate(
@@ -139,7 +148,7 @@ def check_savable(path: Path) -> None:
         raise ArmillaryError(f"{path}: cannot be written, its folder is read-only")
 
 
-def save_atomically(model: Savable, path: Path) -> None:
+def save_atomically(model: Saves, path: Path) -> None:
     """Write a model so that a reader sees all of it or the one before.
 
     Raises:

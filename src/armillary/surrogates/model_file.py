@@ -89,6 +89,24 @@ def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, A
     return {**metadata, "problem": _problem(metadata, space)}, weights
 
 
+def kind_of(path: Path) -> str:
+    """Return which class reads a model file again.
+
+    Raises:
+        ArmillaryError: if the file is missing, or no model of ours.
+    """
+    return str(_content(path)[0]["kind"])
+
+
+def space_of(path: Path) -> str:
+    """Return the name of the space that a model file is of.
+
+    Raises:
+        ArmillaryError: if the file is missing, or no model of ours.
+    """
+    return str(_content(path)[0]["space"])
+
+
 def _own(problem: Problem) -> list[str]:
     """Return the metrics of the objective and the bounds that are the problem's own."""
     asked = dict.fromkeys((problem.metric, *(bound.metric for bound in problem.bounds)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from armillary.evaluators.explanation import Explanation
 from armillary.evaluators.gemmini.layers import LayersOfGemmini, MappingOptions, costs_of, explained
+from armillary.evaluators.gemmini.mapped import by_cost_model, mapping_fault
+from armillary.evaluators.gemmini.sampled import sample_layers
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.recording import without_search
-from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun
+from armillary.evaluators.sampling import LayerSampling, SampledLayers
+from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun, MappedLayer
 from armillary.workloads.layer import Layer, Workload
 
 
@@ -42,6 +45,20 @@ class GemminiEvaluator:
         """
         without_search(candidates, self.spec)
         return [run for candidate in candidates for run in self._layers.runs(candidate, layers)]
+
+    def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
+        """Run mapped layers; see `EvaluatesMappedLayers`."""
+        return by_cost_model(wanted)
+
+    def sample_layers(
+        self, networks: Sequence[Workload], sampling: LayerSampling, on_done: Callable[[int], None]
+    ) -> SampledLayers:
+        """Draw samples; see `SamplesLayers`."""
+        return sample_layers(networks, sampling, on_done)
+
+    def mapping_fault(self, wanted: MappedLayer) -> str | None:
+        """Return why a mapping is none of its layer; see `EvaluatesMappedLayers`."""
+        return mapping_fault(wanted)
 
     def explain(self, evaluation: Evaluation, workload: Workload) -> Explanation:
         """Take one feasible evaluation apart."""

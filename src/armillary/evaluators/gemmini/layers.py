@@ -25,7 +25,7 @@ from armillary.evaluators.kind import Options
 from armillary.evaluators.recording import of_network, record
 from armillary.hardware.dram import DramTiming
 from armillary.hardware.mapping import Mapping
-from armillary.hardware.rtl.gemmini.compiler import RefusedError, compile_layer
+from armillary.hardware.rtl.gemmini.compiler import Program, RefusedError, compile_layer
 from armillary.hardware.templates import gemmini_area
 from armillary.hardware.templates.gemmini import SPACE, Accelerator, TooSmallError, accelerator_of, area_mm2
 from armillary.mapping.goals import Goal
@@ -35,7 +35,7 @@ from armillary.types import ArmillaryError, Candidate, Design, Evaluation, Evalu
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
 BUDGET = 10_000
-_UNFIT = (TooSmallError, NoLegalMappingError)
+UNFIT = (TooSmallError, NoLegalMappingError)
 """What mapping a layer ends with where the accelerator cannot run it."""
 
 
@@ -142,10 +142,20 @@ def mapped(
 
 def costs_of(accelerator: Accelerator, runs: Sequence[Run]) -> list[dict[str, float]]:
     """Return the metrics of one run of each layer by the cost model; utilization counts no zeros between groups."""
-    hierarchy, found = accelerator.hierarchy(), []
-    costs = evaluate(hierarchy, [run.layer for run in runs], [run.mapping for run in runs])
-    for number, run in enumerate(runs):
-        metrics = layer_metrics(costs, number, hierarchy)
+    return costs_of_each([accelerator] * len(runs), runs)
+
+
+def costs_of_each(accelerators: Sequence[Accelerator], runs: Sequence[Run]) -> list[dict[str, float]]:
+    """Return the metrics of one run of each layer, each on its own accelerator; see `costs_of`."""
+    if not runs:
+        return []
+    different = {accelerator: accelerator.hierarchy() for accelerator in accelerators}
+    hierarchies = [different[accelerator] for accelerator in accelerators]
+    shared = hierarchies[0] if len(different) == 1 else hierarchies
+    costs = evaluate(shared, [run.layer for run in runs], [run.mapping for run in runs])
+    found = []
+    for number, (accelerator, run) in enumerate(zip(accelerators, runs, strict=True)):
+        metrics = layer_metrics(costs, number, hierarchies[number])
         found.append({**metrics, "utilization": run.macs / (metrics["delay_cycles"] * accelerator.dim**2)})
     return found
 
@@ -180,7 +190,7 @@ class LayersOfGemmini:
             try:
                 runs = self._runs(candidate, accelerator, workload.layers)
                 metrics |= _of_inference(of_network(runs), accelerator, workload)
-            except _UNFIT as fault:
+            except UNFIT as fault:
                 failure = failure_of(fault)
         seconds = time.perf_counter() - start
         return record(self._spec, candidate, workload, metrics, failure, seconds=seconds, layers=runs)
@@ -199,7 +209,7 @@ class LayersOfGemmini:
         for number, layer in enumerate(layers):
             try:
                 ready += self._mapped(candidate, accelerator, (LayerUse(layer),))
-            except _UNFIT as fault:
+            except UNFIT as fault:
                 failed[number] = _failed(candidate, layer, failure_of(fault))
         done = iter(self._recorded(candidate, accelerator, ready) if ready else ())
         return [failed[number] if number in failed else next(done) for number in range(len(layers))]
@@ -212,7 +222,7 @@ class LayersOfGemmini:
         runs = mapped(accelerator, uses, seed=seed, budget=options.budget, goal=options.goal, given=given)
         if self._dram is not None:
             for run in runs:
-                _check_capacity(run, accelerator, self._dram.capacity_bytes)
+                check_capacity(run.layer, compile_layer(run.layer, run.mapping, accelerator), self._dram)
         return runs
 
     def _recorded(self, candidate: Candidate, accelerator: Accelerator, runs: Sequence[Run]) -> list[LayerRun]:
@@ -223,10 +233,14 @@ class LayersOfGemmini:
         ]
 
 
-def _check_capacity(run: Run, accelerator: Accelerator, capacity: int) -> None:
-    needed = compile_layer(run.layer, run.mapping, accelerator).dram_bytes
-    if needed > capacity:
-        raise RefusedError(run.layer, "DRAM bytes", needed, capacity, "of this kind of DRAM")
+def check_capacity(layer: Layer, program: Program, dram: DramTiming) -> None:
+    """Refuse a layer whose tensors and commands a kind of DRAM does not hold.
+
+    Raises:
+        RefusedError: says what is needed.
+    """
+    if program.dram_bytes > dram.capacity_bytes:
+        raise RefusedError(layer, "DRAM bytes", program.dram_bytes, dram.capacity_bytes, "of this kind of DRAM")
 
 
 def _built(design: Design) -> Accelerator | Failure:

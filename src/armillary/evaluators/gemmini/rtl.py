@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 
 from pydantic import Field, field_validator
 
+from armillary.cores import available, ranges
 from armillary.evaluators.explanation import Explanation
 from armillary.evaluators.gemmini.build import simulator
-from armillary.evaluators.gemmini.layers import LayersOfGemmini, MappingOptions, Run, costs_of, explained
+from armillary.evaluators.gemmini.layers import (
+    LayersOfGemmini,
+    MappingOptions,
+    Run,
+    check_capacity,
+    costs_of_each,
+    explained,
+)
+from armillary.evaluators.gemmini.mapped import built, mapping_fault, prepared, recorded, refused
+from armillary.evaluators.gemmini.sampled import sample_layers
 from armillary.evaluators.gemmini.simulation import MOST_CYCLES, Job, Simulated, SimulationError, simulate_all
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.recording import without_search
+from armillary.evaluators.sampling import LayerSampling, SampledLayers
 from armillary.hardware.dram import PRESETS, DramTiming
-from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl.gemmini.compiler import Program, compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.tools.verilator import tools
-from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun
+from armillary.types import (
+    ArmillaryError,
+    Candidate,
+    Cost,
+    Evaluation,
+    EvaluatorSpec,
+    Failure,
+    Fidelity,
+    LayerRun,
+    MappedLayer,
+)
 from armillary.workloads.layer import Layer, Workload
 
 SIMPLE = "simple"
+_AT_ONCE = 8
+"""Mapped layers per core that are compiled and simulated together: what is lost if the process is killed."""
 
 
 class RtlOptions(MappingOptions):
@@ -82,6 +107,31 @@ class RtlEvaluator:
         without_search(candidates, self.spec)
         return [run for candidate in candidates for run in self._layers.runs(candidate, layers)]
 
+    def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
+        """Run mapped layers, simulator after simulator; see `EvaluatesMappedLayers`."""
+        groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        for number, one in enumerate(wanted):
+            accelerator = built(one.design)
+            if isinstance(accelerator, Failure):
+                yield number, refused(one, accelerator)
+            else:
+                groups[accelerator.dim, accelerator.dataflow, accelerator.bus_bytes].append(number)
+        for numbers in groups.values():
+            for first, last in ranges(len(numbers), _AT_ONCE * available()):
+                some = numbers[first:last]
+                for place, found in self._simulated([wanted[number] for number in some]):
+                    yield some[place], found
+
+    def sample_layers(
+        self, networks: Sequence[Workload], sampling: LayerSampling, on_done: Callable[[int], None]
+    ) -> SampledLayers:
+        """Draw samples; see `SamplesLayers`."""
+        return sample_layers(networks, sampling, on_done)
+
+    def mapping_fault(self, wanted: MappedLayer) -> str | None:
+        """Return why a mapping is none of its layer; see `EvaluatesMappedLayers`."""
+        return mapping_fault(wanted)
+
     def explain(self, evaluation: Evaluation, workload: Workload) -> Explanation:
         """Take one feasible evaluation apart; the energies are the cost model's."""
         return explained(evaluation, workload)
@@ -89,11 +139,50 @@ class RtlEvaluator:
     def _measured(self, accelerator: Accelerator, runs: Sequence[Run]) -> list[dict[str, float]]:
         options, dram = self._options, PRESETS.get(self._options.dram)
         results = simulated(accelerator, runs, full=options.full, most_cycles=options.most_cycles, dram=dram)
-        by_model = costs_of(accelerator, runs)
+        return self._metrics([accelerator] * len(runs), runs, results)
+
+    def _metrics(
+        self, accelerators: Sequence[Accelerator], runs: Sequence[Run], results: Sequence[Simulated]
+    ) -> list[dict[str, float]]:
+        dram, by_model = PRESETS.get(self._options.dram), costs_of_each(accelerators, runs)
         return [
             {**metrics_of(result, run, accelerator), "energy_pj": costs["energy_pj"], **_dram_energy(result, dram)}
-            for result, run, costs in zip(results, runs, by_model, strict=True)
+            for accelerator, result, run, costs in zip(accelerators, results, runs, by_model, strict=True)
         ]
+
+    def _simulated(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
+        """Yield the numbers and runs of mapped layers that one simulator runs."""
+        options, dram = self._options, PRESETS.get(self._options.dram)
+        ready: list[tuple[int, Accelerator, Run]] = []
+        jobs: list[Job] = []
+        for number, one in enumerate(wanted):
+            try:
+                found = prepared(one, self._compiled)
+            except ArmillaryError as fault:
+                yield number, fault
+                continue
+            if isinstance(found, Failure):
+                yield number, refused(one, found)
+                continue
+            accelerator, run, program = found
+            ready.append((number, accelerator, run))
+            jobs.append(Job(accelerator, program, most_cycles=options.most_cycles, dram_model=dram))
+        done: list[tuple[int, Accelerator, Run, Simulated]] = []
+        results = simulate_all(lambda job: simulator(job.accelerator, full=options.full), jobs)
+        for (number, accelerator, run), result in zip(ready, results, strict=True):
+            if isinstance(result, Exception):
+                yield number, result
+            else:
+                done.append((number, accelerator, run, result))
+        metrics = self._metrics([a for _, a, _, _ in done], [run for _, _, run, _ in done], [r for *_, r in done])
+        for (number, _, run, _), values in zip(done, metrics, strict=True):
+            yield number, recorded(wanted[number], run, values)
+
+    def _compiled(self, layer: Layer, mapping: Mapping, accelerator: Accelerator) -> Program:
+        program, dram = compile_layer(layer, mapping, accelerator), PRESETS.get(self._options.dram)
+        if dram is not None:
+            check_capacity(layer, program, dram)
+        return program
 
 
 def _dram_energy(result: Simulated, dram: DramTiming | None) -> dict[str, float]:

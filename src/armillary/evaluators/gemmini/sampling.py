@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
+from armillary.evaluators.gemmini.full_array import Dividing
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import RELEVANT, Mapping
 from armillary.hardware.rtl.gemmini.compiler import Program, RefusedError, compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.mapping.mapspace import MapSpace
-from armillary.mapping.walk import TEMPORAL
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
+Rows = NDArray[np.int64]
 _AT_ONCE = 1_000
 _ROUNDS = 200
 
@@ -40,8 +41,7 @@ def random_sample(
 ) -> Sample:
     """Return a random layer with a random mapping that runs.
 
-    The array is used as far as the layer's bounds divide, as in the dissertation (Section 6.1.2): of random
-    mappings that leave most of it idle there are too many to learn from.
+    The array is used as far as the layer's bounds divide, see `full_array`.
 
     Args:
         accelerator: on which.
@@ -54,11 +54,9 @@ def random_sample(
     """
     for _ in range(_ROUNDS):
         layer = layers[int(rng.integers(len(layers)))]
-        space = map_space(accelerator, layer)
-        codes = space.random(_AT_ONCE, rng)
-        codes[:, : len(space.splits)] = np.stack(
-            [wide[rng.integers(len(wide), size=_AT_ONCE)] for wide in widest(space)], axis=1
-        )
+        full = _full(accelerator, layer)
+        space = full.space
+        codes = full.codes(rng.random((_AT_ONCE, full.width)))
         batch = space.decode(codes)
         codes = codes[fitting(accelerator, layer, batch)]
         if not len(codes):
@@ -84,7 +82,26 @@ def fitting(accelerator: Accelerator, layer: Layer, batch: MappingBatch, *, twic
         batch: mappings of it.
         twice: whether a tile must fit beside the one that is used, so that loads and stores hide behind the array.
     """
-    temporal, spatial = batch.temporal.numpy().astype(np.int64), batch.spatial.numpy().astype(np.int64)
+    factors = batch.temporal.numpy().astype(np.int64), batch.spatial.numpy().astype(np.int64)
+    held, sums = rows_of_tiles(accelerator, layer, factors, twice=twice)
+    return np.asarray((held <= accelerator.scratchpad_rows) & (sums <= accelerator.accumulator_rows))
+
+
+def rows_of_tiles(
+    accelerator: Accelerator, layer: Layer, factors: tuple[Rows, Rows], *, twice: bool = False
+) -> tuple[Rows, Rows]:
+    """Return the rows of the scratchpad and of the accumulator that mappings need, as the compiler counts them.
+
+    Args:
+        accelerator: of which the array and the dataflow count, not the memories.
+        layer: that is mapped.
+        factors: temporal and spatial ones, the innermost level first, shape [levels, dimensions, n].
+        twice: see `fitting`.
+
+    Returns:
+        Two arrays of shape [n].
+    """
+    temporal, spatial = factors
     inner = temporal[:2].prod(axis=0) * spatial[:3].prod(axis=0)
     held = dict(zip(DIMENSIONS, inner * temporal[2], strict=True))
     outputs = dict(zip(DIMENSIONS, inner, strict=True))
@@ -101,8 +118,7 @@ def fitting(accelerator: Accelerator, layer: Layer, batch: MappingBatch, *, twic
         inputs = inputs * np.where((temporal[3, outside["I"]] > 1).any(axis=0), 2, 1)
         weights = weights * np.where((temporal[3, outside["W"]] > 1).any(axis=0), 2, 1)
         sums = sums * np.where((temporal[2:4, outside["O"]] > 1).any(axis=(0, 1)), 2, 1)
-    fits = (inputs + weights <= accelerator.scratchpad_rows) & (sums <= accelerator.accumulator_rows)
-    return np.asarray(fits)
+    return inputs + weights, sums
 
 
 def _divisors_within(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:
@@ -114,16 +130,5 @@ def _divisors_within(values: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=256)
-def map_space(accelerator: Accelerator, layer: Layer) -> MapSpace:
-    """Return the mappings of a layer onto an accelerator."""
-    return MapSpace(accelerator.hierarchy(), layer)
-
-
-def widest(space: MapSpace) -> list[NDArray[np.intp]]:
-    """Return, for each dimension, the splits that unroll it as far as any does."""
-    found = []
-    for splits in space.splits:
-        across = [i for i, slot in enumerate(splits.slots) if slot.kind != TEMPORAL]
-        used = splits.factors[:, across].prod(axis=1)
-        found.append(np.flatnonzero(used == used.max()))
-    return found
+def _full(accelerator: Accelerator, layer: Layer) -> Dividing:
+    return Dividing(MapSpace(accelerator.hierarchy(), layer))

@@ -1,11 +1,22 @@
+from dataclasses import replace
+from math import prod
+
 import numpy as np
 import pytest
 
 from armillary.evaluators.gemmini.tensors import from_dram, into_dram, requantized
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.commands import FieldError
-from armillary.hardware.rtl.gemmini.compiler import Padding, RefusedError, Requantization, compile_layer
+from armillary.hardware.rtl.gemmini.compiler import (
+    MOST_TILES,
+    Padding,
+    RefusedError,
+    Requantization,
+    check_layer,
+    compile_layer,
+)
 from armillary.hardware.templates.gemmini import Accelerator
+from armillary.mapping.mapspace import MapSpace
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 from armillary.workloads.quantized.step import Window
@@ -45,6 +56,38 @@ def test_a_window_in_two_tiles_is_refused_and_outputs_are_those_of_the_pool():
         compiled(tiles, pool=overlapping)
     for text, pool in ((WHOLE, overlapping), (tiles, apart)):
         assert compiled(text, pool=pool).outputs.counts == (1, 2, 1, 4, 4)
+
+
+@pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Layer("conv", "conv", K=24, C=12, P=9, Q=6, R=3, S=3, stride_h=2, groups=2),
+        Layer("long", "gemm", K=4, C=4, P=1 << 17),
+    ],
+    ids=lambda layer: layer.name,
+)
+def test_what_is_checked_is_refused_as_if_it_were_compiled(layer, dataflow):
+    accelerator = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4, dataflow=dataflow)
+    space = MapSpace(accelerator.hierarchy(), layer)
+    answers = set()
+    for code in space.random(40, np.random.default_rng(0)):
+        mapping = space.mapping(code)
+        tiles = prod(loop.factor for level in mapping.levels[:2] for loop in level.temporal)
+        if 2_000 < tiles <= MOST_TILES:
+            continue  # takes long
+        told = []
+        for judge in (check_layer, compile_layer):
+            try:
+                judge(layer, mapping, accelerator)
+                told.append("")
+            except RefusedError as fault:
+                told.append(str(fault))
+        assert told[0] == told[1]
+        answers.add(told[0].partition(" overflow")[0])
+    assert len(answers) > 1
+    with pytest.raises(ArmillaryError, match="the factors of K multiply to 32"):
+        check_layer(replace(layer, groups=1), Mapping.parse(WHOLE), accelerator)
 
 
 def test_a_mapping_of_another_layer_is_an_error():

@@ -24,7 +24,7 @@ import numpy as np
 
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.arithmetic import Conversion
-from armillary.hardware.rtl.gemmini.commands import ADDRESS_BITS, FieldError, end
+from armillary.hardware.rtl.gemmini.commands import ADDRESS_BITS, HEADER, LIMIT, MOST_LOOPS, FieldError, end
 from armillary.hardware.rtl.gemmini.layout import (
     FETCHED,
     NO_PADDING,
@@ -46,11 +46,12 @@ from armillary.workloads.quantized.step import Window
 
 __all__ = [
     "MOST_DRAM_BYTES", "MOST_TILES", "NO_PADDING", "Padding", "Placement", "Program", "RefusedError", "Requantization",
-    "Shape", "compile_layer", "program_bytes",
+    "Shape", "check_layer", "compile_layer", "program_bytes",
 ]  # fmt: skip
 
 MOST_TILES = 1 << 19
 MOST_DRAM_BYTES = 1 << ADDRESS_BITS
+_COMMANDS_OF_A_TILE = 5  # loads of inputs, weights and sums, execute, store
 
 
 def compile_layer(
@@ -85,10 +86,7 @@ def compile_layer(
             needed. Or if a tile of the accumulator holds no whole windows.
         ArmillaryError: if this is no mapping of the layer onto the hierarchy, or a given tensor has other counts.
     """
-    hierarchy = accelerator.hierarchy()
-    faults = list(mapping.faults(hierarchy, layer))
-    if faults:
-        raise ArmillaryError(f"layer {layer.name}: {faults[0]}")
+    _check_mapping(layer, mapping, accelerator)
     made = conversion or (requantization or Requantization()).conversion
     tiling = Tiling(layer, mapping, accelerator, padding or Padding(), made, placement or Placement(), reload, pool)
     try:
@@ -97,11 +95,45 @@ def compile_layer(
         raise RefusedError(layer, f"command field {fault.name}", fault.value, fault.most, str(fault)) from None
 
 
-def _program(tiling: Tiling) -> Program:
-    outer = [(loop, "dram") for loop in tiling.dram.temporal] + [(loop, "sp") for loop in tiling.scratchpad.temporal]
-    tiles = prod(loop.factor for loop, _ in outer)
+def check_layer(layer: Layer, mapping: Mapping, accelerator: Accelerator) -> None:
+    """Refuse what `compile_layer` refuses, much faster: commands are written only where a field might overflow.
+
+    Args:
+        layer: its input includes the padding.
+        mapping: onto `accelerator.hierarchy()`.
+        accelerator: whose memories the tiles must fit.
+
+    Raises:
+        RefusedError, ArmillaryError: see `compile_layer`.
+    """
+    _check_mapping(layer, mapping, accelerator)
+    tiling = Tiling(layer, mapping, accelerator, NO_PADDING, Requantization().conversion, Placement())
+    tiles = _tiles(tiling)
+    tiling.nest(tiling.inner)  # a shorter tile has no more loops
+    command_bytes = 8 * (HEADER + 2 * MOST_LOOPS)
+    # Rows on chip are numbered in a field that holds all of a memory's. What else may be large: coordinates, addresses.
+    small = max(layer.input_height, layer.input_width) < LIMIT
+    if not small or tiling.partial.end + (_COMMANDS_OF_A_TILE * tiles + 1) * command_bytes > MOST_DRAM_BYTES:
+        compile_layer(layer, mapping, accelerator)
+
+
+def _check_mapping(layer: Layer, mapping: Mapping, accelerator: Accelerator) -> None:
+    faults = list(mapping.faults(accelerator.hierarchy(), layer))
+    if faults:
+        raise ArmillaryError(f"layer {layer.name}: {faults[0]}")
+
+
+def _tiles(tiling: Tiling) -> int:
+    """Return the tiles of the accumulator, if there are not too many."""
+    tiles = prod(loop.factor for loop in (*tiling.dram.temporal, *tiling.scratchpad.temporal))
     if tiles > MOST_TILES:
         raise RefusedError(tiling.layer, "execute commands", tiles, MOST_TILES, "a tile of the accumulator each")
+    return tiles
+
+
+def _program(tiling: Tiling) -> Program:
+    outer = [(loop, "dram") for loop in tiling.dram.temporal] + [(loop, "sp") for loop in tiling.scratchpad.temporal]
+    tiles = _tiles(tiling)
     sequence = TileSequence(tiling, outer, tiles)
     words = np.concatenate([*sequence.words(), end()])
     touched = [tiling.inputs.end, tiling.weights.end, tiling.outputs.end, tiling.placement.address]

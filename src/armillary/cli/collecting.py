@@ -1,0 +1,274 @@
+"""Commands that fill a log with samples, and learn from layers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from armillary.cli.choices import Choosing
+from armillary.cli.shared import (
+    Dim,
+    DryRun,
+    FidelityName,
+    Json,
+    LogPath,
+    MemoryLimit,
+    Options,
+    ProblemPath,
+    SamplerName,
+    Seed,
+    TemplateOrProblem,
+    TimeLimit,
+    WorkloadNames,
+    app,
+    dims_of,
+    evaluating,
+    limits_of,
+    resumable,
+    show_foreseen,
+    subject_of,
+)
+from armillary.console import print_result, print_table, print_warning, progress_bars
+from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.evaluators.sampling import SampledLayers
+    from armillary.execution.local import LocalExecutor
+    from armillary.spaces.space import Space
+    from armillary.types import EvaluatorSpec, MappedLayer, Value
+
+_DESIGNS = 16_384
+
+
+@app.command(cls=Choosing)
+def collect(
+    log: LogPath,
+    workload: WorkloadNames = None,
+    template: TemplateOrProblem = None,
+    problem: ProblemPath = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Designs per workload, 16,384 by default; with --per-layer, samples in all: 65,536 by default, 4,096 "
+            "where an evaluation takes minutes.",
+            min=1,
+        ),
+    ] = None,
+    sampler: SamplerName = "sobol",
+    fidelity: FidelityName = "analytical",
+    options: Options = None,
+    per_layer: Annotated[
+        bool,
+        typer.Option(
+            "--per-layer",
+            help="Sample designs, layers and mappings together, into the log's layer runs; by default of resnet50, "
+            "retinanet, unet and bert.",
+        ),
+    ] = False,
+    rows: Annotated[
+        Path | None, typer.Option("--from", help="Evaluate the mapped layers of this CSV file instead.", dir_okay=False)
+    ] = None,
+    knob: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --per-layer: PARAMETER=VALUE or PARAMETER=VALUE,VALUE, what a parameter of the sampled designs "
+            "is. Repeatable."
+        ),
+    ] = None,
+    remainders: Annotated[
+        bool, typer.Option("--remainders/--perfect", help="With --per-layer: whether a loop's last round may be short.")
+    ] = False,
+    most_cycles: Annotated[
+        float | None,
+        typer.Option(
+            help="With --per-layer: what a layer may take by the cost model; default: any, or 3 million where an "
+            "evaluation takes minutes."
+        ),
+    ] = None,
+    unfit_share: Annotated[
+        float | None,
+        typer.Option(
+            help="With --per-layer: of the samples, how many keep their first mapping even if it does not fit; "
+            "default: 0.1."
+        ),
+    ] = None,
+    time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
+    dim: Dim = None,
+    dry_run: DryRun = False,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Evaluate samples of a template's space or of your problem's and log them; resumes where it was interrupted."""
+    from armillary.execution.local import LocalExecutor
+    from armillary.log.store import Log
+
+    subject, place = subject_of(template, problem, fidelity, options), Log(log)
+    of_samples = {"--knob": knob, "--most-cycles": most_cycles, "--unfit-share": unfit_share,
+                  "--remainders": remainders or None}  # fmt: skip
+    if rows is not None:
+        given = {"--workload": workload, "--samples": samples, "--per-layer": per_layer or None, **of_samples}
+        refuse_given(given, "goes with samples; leave it out with --from, whose rows say what is evaluated")
+    elif not per_layer:
+        refuse_given(of_samples, "goes with --per-layer")
+    spec, make = evaluating(subject.simulator(seed=seed), subject)
+    executor = LocalExecutor(place, limits=limits_of(time_limit, memory_limit), make=make)
+    if rows is None and not per_layer:
+        _collect_designs(subject, executor, spec, make, place, workload, dim, samples, sampler, dry_run, seed, as_json)
+        return
+    if rows is not None:
+        chosen = subject.template()
+        wanted, sampled = _rows_of(rows, executor, spec, chosen.space, chosen.defaults), None
+    else:
+        sampled = _sampled(subject, executor, spec, workload, dim, {
+            "samples": samples, "sampler": sampler, "seed": seed, "knobs": knob, "remainders": remainders,
+            "most_cycles": most_cycles, "unfit_share": unfit_share,
+        })  # fmt: skip
+        wanted = sampled.rows
+    _collect_layers(executor, spec, place, wanted, sampled, dry_run, as_json)
+
+
+def refuse_given(options: Mapping[str, Any], why: str) -> None:
+    """Refuse the first of the options that was given."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ArmillaryError(f"{given[0]} {why}")
+
+
+def _collect_designs(
+    subject: Any,
+    executor: LocalExecutor,
+    spec: EvaluatorSpec,
+    make: Any,
+    place: Any,
+    workload: Sequence[str] | None,
+    dim: Sequence[str] | None,
+    samples: int | None,
+    sampler: str,
+    dry_run: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    from armillary.studies.collect import collect as run
+    from armillary.studies.collect import foresee_collect
+
+    networks = subject.workloads(workload or [], dims_of(dim), place)
+    drawn: Any = {"samples": samples or _DESIGNS, "sampler": sampler, "seed": seed}
+    if dry_run:
+        stages = [foresee_collect(subject.template([n]), n, place, spec, make=make, **drawn) for n in networks]
+        show_foreseen(stages, as_json)
+        return
+    with progress_bars(resumable(place.path)) as on_progress:
+        found = [
+            asdict(run(subject.template([network]), network, executor, spec, on_progress=on_progress, **drawn))
+            for network in networks
+        ]
+    print_result(found, as_json, lambda: print_table(found))
+
+
+def _rows_of(
+    path: Path, executor: LocalExecutor, spec: EvaluatorSpec, space: Space, defaults: Mapping[str, Value]
+) -> tuple[MappedLayer, ...]:
+    """Return the mapped layers of a file, each of which the evaluator takes."""
+    from armillary.log.layer_rows import read_layer_rows
+    from armillary.studies.layers import check_rows
+
+    found = read_layer_rows(path, space, defaults)
+    if found.unused:
+        print_warning(f"{path}: columns that are not used: {', '.join(found.unused)}")
+    check_rows(executor, spec, found)
+    return found.rows
+
+
+def _sampled(
+    subject: Any,
+    executor: LocalExecutor,
+    spec: EvaluatorSpec,
+    workload: Sequence[str] | None,
+    dim: Sequence[str] | None,
+    asked: Mapping[str, Any],
+) -> SampledLayers:
+    from armillary.evaluators.sampling import LayerSampling
+    from armillary.studies.layers import default_most_cycles, default_networks, default_samples, draw_layers
+
+    networks = subject.workloads(workload, dims_of(dim)) if workload else default_networks()
+    given = {name: value for name, value in asked.items() if value is not None}
+    defaults = {"samples": default_samples(spec), "most_cycles": default_most_cycles(spec)}
+    knobs = _knobs(given.pop("knobs", ()), subject.template(networks).space)
+    with progress_bars() as on_progress:
+        return draw_layers(executor, spec, networks, LayerSampling(**{**defaults, **given}, knobs=knobs), on_progress)
+
+
+def _knobs(texts: Sequence[str], space: Space) -> dict[str, tuple[Value, ...]]:
+    """Return the values of `--knob` by parameter."""
+    found: dict[str, tuple[Value, ...]] = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        parameter = next((one for one in space.parameters if one.name == name), None)
+        if parameter is None or not values or name in found:
+            why = "name each once" if name in found else f"write PARAMETER=VALUE, a parameter of {list(space.names)}"
+            raise ArmillaryError(f"--knob {text!r} is not allowed; {why}")
+        known = {str(value): value for value in parameter.values}
+        wrong = [value for value in values.split(",") if value.strip() not in known]
+        if wrong:
+            raise ArmillaryError(f"--knob {name}={wrong[0]!r} is not allowed; choose of {list(parameter.values)}")
+        found[name] = tuple(known[value.strip()] for value in values.split(","))
+    return found
+
+
+def _collect_layers(
+    executor: LocalExecutor,
+    spec: EvaluatorSpec,
+    place: Any,
+    wanted: Sequence[MappedLayer],
+    sampled: SampledLayers | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from armillary.studies.layers import collect_layers, foresee_layers
+
+    if dry_run:
+        show_foreseen([foresee_layers(spec, wanted, place)], as_json)
+        return
+    with progress_bars(resumable(place.path)) as on_progress:
+        found = asdict(collect_layers(executor, spec, wanted, on_progress))
+    if sampled is not None:
+        found |= {"layers": sampled.layers, "pairs_too_long": sampled.too_long, "samples_missed": sampled.missed}
+    print_result(found, as_json, lambda: print_table([found]))
+
+
+def fit_layers(
+    log: str,
+    out: Path,
+    template: str | None,
+    surrogate: str | None,
+    networks: Sequence[str],
+    metric: str | None,
+    fidelity: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Fit a surrogate of layers to a log's layer runs, save it, and show what there is to tell."""
+    from armillary.log.store import Log
+    from armillary.studies.fit import check_savable, save_atomically
+    from armillary.studies.layers import fit_layers as run
+    from armillary.surrogates.layers import DEFAULT
+    from armillary.surrogates.layers.dataset import layer_dataset
+
+    check_savable(out)
+    place = Log(log)
+    name = template or place.only_space_of_layers()
+    chosen = subject_of(name, None).template()
+    rows = layer_dataset(place, chosen.space, fidelity=fidelity, networks=networks)
+    kind = surrogate or DEFAULT
+    with progress_bars() as on_progress:
+        model = run(
+            rows, chosen.space, name, kind=kind, metric=metric or "delay_cycles", seed=seed, on_progress=on_progress
+        )
+    save_atomically(model, out)
+    content = {"model": str(out), "surrogate": kind, "metric": model.metric, "rows": len(rows), **model.facts()}
+    print_result(content, as_json, lambda: print_table([content]))

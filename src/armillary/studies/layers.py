@@ -1,0 +1,220 @@
+"""Layers alone: collect samples or given rows, fit a surrogate of layers, predict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from armillary import evaluators, workloads
+from armillary.evaluators.sampling import LayerSampling, SampledLayers, SamplesLayers
+from armillary.execution.local import LocalExecutor
+from armillary.execution.memory import Memory
+from armillary.log.layer_rows import LayerRows
+from armillary.log.store import Log
+from armillary.spaces.space import Space
+from armillary.studies.foresee import Foreseen
+from armillary.studies.progress import OnProgress, silent
+from armillary.surrogates.layers import LayerPrediction, LayerSurrogate, PredictsLayers, Prior, kind_of
+from armillary.surrogates.layers.dataset import LayerDataset
+from armillary.types import (
+    ArmillaryError,
+    Cost,
+    EvaluatesMappedLayers,
+    EvaluatorSpec,
+    Fidelity,
+    MappedLayer,
+    options_text,
+)
+from armillary.workloads.layer import Workload
+
+NETWORKS = ("resnet50", "retinanet", "unet", "bert")
+"""Those of the dissertation, Section 5.2.2."""
+SAMPLES, SAMPLES_OF_SLOW = 1 << 16, 1 << 12
+"""Section 5.2.2: of an analytical model, and of a simulator."""
+MOST_CYCLES_OF_SLOW = 3e6
+"""By the cost model, so that simulations end in seconds."""
+
+
+@dataclass(frozen=True)
+class CollectedLayers:
+    """What a collection added to a log's layer runs.
+
+    Attributes:
+        evaluated: new rows.
+        feasible: those of them that are.
+        already_logged: rows that were there already.
+        seconds: that it took.
+    """
+
+    evaluated: int
+    feasible: int
+    already_logged: int
+    seconds: float
+
+
+def draw_layers(
+    executor: LocalExecutor,
+    spec: EvaluatorSpec,
+    networks: Sequence[Workload],
+    sampling: LayerSampling,
+    on_progress: OnProgress = silent,
+) -> SampledLayers:
+    """Return samples of designs, layers and mappings; see `LayerSampling`.
+
+    Raises:
+        ArmillaryError: if the evaluator draws no samples, or the request is wrong.
+    """
+    evaluator = executor.evaluator(spec)
+    if not isinstance(evaluator, SamplesLayers):
+        raise ArmillaryError(f"evaluator {spec.name} of template {spec.template!r} samples no layers; choose gemmini")
+    stage = "drawing samples"
+    on_progress(stage, 0, sampling.samples)
+    found = evaluator.sample_layers(networks, sampling, lambda done: on_progress(stage, done, sampling.samples))
+    on_progress(stage, sampling.samples, sampling.samples)
+    return found
+
+
+def default_networks() -> list[Workload]:
+    """Return the networks of the dissertation."""
+    return [workloads.load(name) for name in NETWORKS]
+
+
+def check_rows(executor: LocalExecutor, spec: EvaluatorSpec, rows: LayerRows) -> None:
+    """Refuse a file some of whose mappings are none of their layers.
+
+    Raises:
+        ArmillaryError: names the file, and each row with its mapping; or the evaluator runs no mapped layers.
+    """
+    evaluator = executor.evaluator(spec)
+    if not isinstance(evaluator, EvaluatesMappedLayers):
+        raise ArmillaryError(f"evaluator {spec.name} of template {spec.template!r} runs no mapped layers")
+    faults = ((number, evaluator.mapping_fault(one)) for number, one in enumerate(rows.rows))
+    rows.refuse({number: fault for number, fault in faults if fault is not None})
+
+
+def collect_layers(
+    executor: LocalExecutor,
+    spec: EvaluatorSpec,
+    wanted: Sequence[MappedLayer],
+    on_progress: OnProgress = silent,
+) -> CollectedLayers:
+    """Evaluate mapped layers; the executor's log keeps their runs as they finish.
+
+    What the log holds already is not evaluated again, so a collection that was interrupted resumes where it was.
+
+    Raises:
+        ArmillaryError: if the evaluator runs no mapped layers, or the log cannot be read or written.
+    """
+    start, before, feasible = time.perf_counter(), executor.evaluated, executor.feasible
+    stage = "evaluating layers"
+    on_progress(stage, 0, len(wanted))
+    for done, _ in enumerate(executor.run_mapped(spec, wanted), start=1):
+        on_progress(stage, done, len(wanted))
+    evaluated = executor.evaluated - before
+    return CollectedLayers(
+        evaluated=evaluated,
+        feasible=executor.feasible - feasible,
+        already_logged=len(wanted) - evaluated,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def foresee_layers(spec: EvaluatorSpec, wanted: Sequence[MappedLayer], log: Log) -> Foreseen:
+    """Return what a collection would evaluate; writes nothing."""
+    memory = Memory(log)
+    known = sum(memory.mapped_layer(spec, one) is not None for one in wanted)
+    return Foreseen(
+        stage="collect",
+        workload=", ".join(dict.fromkeys(one.network for one in wanted)),
+        evaluator=f"{spec.name} {spec.version} ({spec.fidelity})",
+        evaluations=len(wanted) - known,
+        logged=known,
+        seconds=0.0 if known == len(wanted) else None,
+        basis="not estimated: it depends on the layers",
+    )
+
+
+def default_samples(spec: EvaluatorSpec) -> int:
+    """Return how many samples the dissertation took of such an evaluator."""
+    return SAMPLES_OF_SLOW if spec.cost is Cost.MINUTES else SAMPLES
+
+
+def default_most_cycles(spec: EvaluatorSpec) -> float | None:
+    """Return the cycles that a layer may take by the cost model, None for any."""
+    return MOST_CYCLES_OF_SLOW if spec.cost is Cost.MINUTES else None
+
+
+def prior_of(template: str, mapped: Sequence[MappedLayer], on_progress: OnProgress = silent) -> Prior:
+    """Return what a template's analytical evaluator says of mapped layers.
+
+    Raises:
+        ArmillaryError: if it runs no mapped layers, or a mapping is none of its layer.
+    """
+    spec = evaluators.spec_of(template, Fidelity.ANALYTICAL)
+    executor = LocalExecutor()
+    values = np.full((2, len(mapped)), np.nan)
+    feasible = np.zeros(len(mapped), dtype=bool)
+    stage = "asking the analytical evaluator"
+    on_progress(stage, 0, len(mapped))
+    for done, (number, run) in enumerate(executor.run_mapped(spec, mapped), start=1):
+        feasible[number] = run.failure is None
+        if run.failure is None:
+            values[:, number] = run.metrics["delay_cycles"], run.metrics["energy_pj"]
+        elif run.failure.kind != "infeasible":
+            raise ArmillaryError(f"layer {run.layer.name} under {run.mapping}: {run.failure}")
+        on_progress(stage, done, len(mapped))
+    source = f"{spec.name} {spec.version} {options_text(spec.options)}".rstrip()
+    return Prior(values[0], values[1], feasible, source)
+
+
+def fit_layers(
+    rows: LayerDataset,
+    space: Space,
+    template: str,
+    *,
+    kind: str,
+    metric: str,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> LayerSurrogate:
+    """Train a surrogate of layers.
+
+    Args:
+        rows: what to learn from.
+        space: of the designs.
+        template: whose analytical evaluator's word is at hand.
+        kind: as the registry names it.
+        metric: what to predict.
+        seed: same seed, rows and machine, same model.
+        on_progress: called with steps done and in total.
+
+    Raises:
+        ArmillaryError: if the rows cannot be learned from, or there is no such kind.
+    """
+    model = kind_of(kind).make(space=space, metric=metric, seed=seed)
+    prior = prior_of(template, rows.mapped, on_progress)
+    stage = f"training {kind}"
+    on_progress(stage, 0, 1)
+    model.fit(rows, prior)
+    on_progress(stage, 1, 1)
+    return model
+
+
+def predict_layers(
+    model: PredictsLayers, template: str, mapped: Sequence[MappedLayer], on_progress: OnProgress = silent
+) -> LayerPrediction:
+    """Predict mapped layers of a template.
+
+    Raises:
+        ArmillaryError: if the model was fitted beside another analytical evaluator, or see `prior_of`.
+    """
+    prior = prior_of(template, mapped, on_progress)
+    if prior.source != model.prior_source:
+        raise ArmillaryError(
+            f"the model was fitted beside evaluator {model.prior_source!r}, this Armillary has {prior.source!r}; "
+            "fit it anew"
+        )
+    return model.predict_layers(mapped, prior)
