@@ -86,8 +86,11 @@ def test_what_is_checked_is_refused_as_if_it_were_compiled(layer, dataflow):
         assert told[0] == told[1]
         answers.add(told[0].partition(" overflow")[0])
     assert len(answers) > 1
+
+
+def test_what_is_checked_is_a_mapping_of_its_layer():
     with pytest.raises(ArmillaryError, match="the factors of K multiply to 32"):
-        check_layer(replace(layer, groups=1), Mapping.parse(WHOLE), accelerator)
+        check_layer(replace(LAYER, K=48), Mapping.parse(WHOLE), Accelerator())
 
 
 def test_a_mapping_of_another_layer_is_an_error():
