@@ -31,6 +31,7 @@ BENCHES = Registry(
         "several-objectives": "armillary.benchmarks.several_objectives:run",
         **{f"spotlight-fig{n}": f"armillary.benchmarks.spotlight.figures:fig{n}" for n in range(42, 48)},
         "speed": "armillary.benchmarks.speed:run",
+        "starlight-physics": "armillary.benchmarks.starlight.physics:run",
         "timeloop-parity": "armillary.benchmarks.cost_model.timeloop_parity:run",
     },
 )

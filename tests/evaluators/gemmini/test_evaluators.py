@@ -86,13 +86,28 @@ def one(fidelity, workload=TINY, mappings=None, **options):
 
 
 def test_rtl_is_slower_than_the_cost_model_and_says_why():
-    model, rtl = (one(fidelity, budget=10_000) for fidelity in (Fidelity.ANALYTICAL, Fidelity.RTL))
+    rtl = one(Fidelity.RTL, budget=10_000)
+    bound, physics = (one(Fidelity.ANALYTICAL, budget=10_000, timing=kind) for kind in ("roofline", "physics"))
     assert rtl.feasible
-    assert rtl.metrics["delay_cycles"] > model.metrics["delay_cycles"]
-    assert rtl.metrics["energy_pj"] == model.metrics["energy_pj"]
+    assert rtl.metrics["delay_cycles"] > bound.metrics["delay_cycles"]
+    assert rtl.metrics["delay_cycles"] == pytest.approx(physics.metrics["delay_cycles"], rel=0.1)
+    assert rtl.metrics["energy_pj"] == physics.metrics["energy_pj"] == bound.metrics["energy_pj"]
     for measured in (rtl.metrics, *(run.metrics for run in rtl.layers)):
         waits = sum(measured[f"{cause}_stall_cycles"] for cause in STALLS)
         assert measured["busy_cycles"] + waits == measured["delay_cycles"]
+
+
+def test_both_timings_are_of_the_same_mappings():
+    bound, physics = (one(Fidelity.ANALYTICAL, timing=kind) for kind in ("roofline", "physics"))
+    for slow, fast in zip(physics.layers, bound.layers, strict=True):
+        assert slow.mapping == fast.mapping
+        assert slow.metrics["delay_cycles"] > fast.metrics["delay_cycles"]
+        work = fast.metrics["utilization"] * fast.metrics["delay_cycles"]
+        assert slow.metrics["utilization"] * slow.metrics["delay_cycles"] == pytest.approx(work)
+        same = set(slow.metrics) - {"delay_cycles", "utilization"}
+        assert {name: slow.metrics[name] for name in same} == {name: fast.metrics[name] for name in same}
+    with pytest.raises(ArmillaryError, match="option timing='guess' is not allowed: .*'physics' or 'roofline'"):
+        evaluator(timing="guess")
 
 
 @FIDELITIES
@@ -214,7 +229,7 @@ def test_options_are_checked(fidelity, options, message):
 
 
 def test_options_are_recorded_with_their_defaults():
-    assert one(Fidelity.ANALYTICAL, goal="delay").options == {"budget": 200, "goal": "delay"}
+    assert one(Fidelity.ANALYTICAL, goal="delay").options == {"budget": 200, "goal": "delay", "timing": "physics"}
     spec = evaluator(Fidelity.RTL, full=True).spec
     assert spec.options == {
         "budget": 10_000,
@@ -249,10 +264,14 @@ def test_a_layer_beyond_the_drams_capacity_is_infeasible_and_the_others_run(monk
 def test_options_decide():
     layer = Layer("conv", "conv", K=16, C=16, P=14, Q=14, R=3, S=3)
     workload = Workload("one", (LayerUse(layer),))
-    by_goal = {goal: one(Fidelity.ANALYTICAL, workload, goal=goal, budget=2000).metrics for goal in ("delay", "energy")}
+
+    def roofline(**options):  # which the search minimises
+        return one(Fidelity.ANALYTICAL, workload, timing="roofline", **options).metrics
+
+    by_goal = {goal: roofline(goal=goal, budget=2000) for goal in ("delay", "energy")}
     assert by_goal["delay"]["delay_cycles"] <= by_goal["energy"]["delay_cycles"]
     assert by_goal["energy"]["energy_pj"] <= by_goal["delay"]["energy_pj"]
-    few, many = (one(Fidelity.ANALYTICAL, workload, budget=n).metrics for n in (20, 2000))
+    few, many = (roofline(budget=n) for n in (20, 2000))
     assert many["energy_pj"] * many["delay_cycles"] < few["energy_pj"] * few["delay_cycles"]
 
 

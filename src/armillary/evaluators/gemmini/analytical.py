@@ -1,18 +1,44 @@
-"""The analytical evaluator of the `gemmini` template: the cost model on every layer's mapping."""
+"""The analytical evaluator of the `gemmini` template: the cost model on every layer's mapping, with the hardware's timing.
+
+Energy and traffic are the cost model's. The delay is that of the commands that the compiler makes of a mapping, worked
+out unit by unit (`timing=physics`), or the bound that compute and bandwidths set (`timing=roofline`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+from pydantic import Field
 
 from armillary.evaluators.explanation import Explanation
-from armillary.evaluators.gemmini.layers import LayersOfGemmini, MappingOptions, costs_of, explained
+from armillary.evaluators.gemmini.layers import (
+    LayersOfGemmini,
+    MappingOptions,
+    Run,
+    costs_of_each,
+    explained,
+    with_delay,
+)
 from armillary.evaluators.gemmini.mapped import by_cost_model, mapping_fault
 from armillary.evaluators.gemmini.sampled import sample_layers
+from armillary.evaluators.gemmini.timing.batch import physics_cycles
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.recording import without_search
 from armillary.evaluators.sampling import LayerSampling, SampledLayers
+from armillary.hardware.templates.gemmini import Accelerator
 from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun, MappedLayer
 from armillary.workloads.layer import Layer, Workload
+
+
+class AnalyticalOptions(MappingOptions):
+    """How layers are mapped, and what their delay is."""
+
+    timing: Literal["physics", "roofline"] = Field(
+        "physics",
+        description="A layer's delay: that of its commands on the hardware's units, or the largest of the times that the "
+        "array and each memory's bandwidth need.",
+    )
 
 
 class GemminiEvaluator:
@@ -20,12 +46,13 @@ class GemminiEvaluator:
 
     Args:
         spec: of `KIND`.
-        options: how layers are mapped.
+        options: how layers are mapped and timed.
     """
 
-    def __init__(self, spec: EvaluatorSpec, options: MappingOptions) -> None:
+    def __init__(self, spec: EvaluatorSpec, options: AnalyticalOptions) -> None:
         self.spec = spec
-        self._layers = LayersOfGemmini(spec, options, costs_of)
+        self._costs = each = timed if options.timing == "physics" else costs_of_each
+        self._layers = LayersOfGemmini(spec, options, lambda one, runs: each([one] * len(runs), runs))
 
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Evaluate candidates; see `LayersOfGemmini.evaluation`.
@@ -48,7 +75,7 @@ class GemminiEvaluator:
 
     def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
         """Run mapped layers; see `EvaluatesMappedLayers`."""
-        return by_cost_model(wanted)
+        return by_cost_model(wanted, self._costs)
 
     def sample_layers(
         self, networks: Sequence[Workload], sampling: LayerSampling, on_done: Callable[[int], None]
@@ -65,12 +92,24 @@ class GemminiEvaluator:
         return explained(evaluation, workload)
 
 
+def timed(accelerators: Sequence[Accelerator], runs: Sequence[Run]) -> list[dict[str, float]]:
+    """Return the metrics of one run of each layer, each on its own accelerator, with the delay of its commands."""
+    if not runs:
+        return []
+    cycles = physics_cycles(accelerators, [run.layer for run in runs], [run.mapping for run in runs])
+    costs = costs_of_each(accelerators, runs)
+    return [
+        with_delay(metrics, float(delay), run, accelerator)
+        for metrics, delay, run, accelerator in zip(costs, cycles, runs, accelerators, strict=True)
+    ]
+
+
 KIND = EvaluatorKind(
     template="gemmini",
     fidelity=Fidelity.ANALYTICAL,
     name="gemmini",
-    version="3",
+    version="4",
     cost=Cost.SECONDS,
     make=GemminiEvaluator,
-    options=MappingOptions,
+    options=AnalyticalOptions,
 )

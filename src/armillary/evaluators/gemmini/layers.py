@@ -1,7 +1,7 @@
 """How the layers of a network run on an accelerator of the `gemmini` template: packed, mapped, and recorded.
 
 What the analytical and the RTL evaluator share. The cost model sees the accelerator as a hierarchy. It knows neither
-rows that are only partly used, nor latencies, nor queues; those are what the RTL evaluator adds.
+rows that are only partly used, nor latencies, nor queues; those are what `timing` and the RTL evaluator add.
 """
 
 from __future__ import annotations
@@ -156,8 +156,13 @@ def costs_of_each(accelerators: Sequence[Accelerator], runs: Sequence[Run]) -> l
     found = []
     for number, (accelerator, run) in enumerate(zip(accelerators, runs, strict=True)):
         metrics = layer_metrics(costs, number, hierarchies[number])
-        found.append({**metrics, "utilization": run.macs / (metrics["delay_cycles"] * accelerator.dim**2)})
+        found.append(with_delay(metrics, metrics["delay_cycles"], run, accelerator))
     return found
+
+
+def with_delay(metrics: Table[str, float], cycles: float, run: Run, accelerator: Accelerator) -> dict[str, float]:
+    """Return the metrics of a run with a delay, and the utilization of the array that follows from it."""
+    return {**metrics, "delay_cycles": cycles, "utilization": run.macs / (cycles * accelerator.dim**2)}
 
 
 class LayersOfGemmini:

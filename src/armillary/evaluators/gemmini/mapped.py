@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TypeVar
 
 from armillary.cores import ranges
-from armillary.evaluators.gemmini.layers import UNFIT, Run, costs_of_each, failure_of, packed
+from armillary.evaluators.gemmini.layers import UNFIT, Run, failure_of, packed
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import check_layer
 from armillary.hardware.templates.gemmini import Accelerator, accelerator_of
@@ -50,8 +50,13 @@ def prepared(
     return accelerator, Run(layer, 1, wanted.layer.macs, mapping), checked
 
 
-def by_cost_model(wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
-    """Yield the number of each mapped layer with its run by the cost model; see `EvaluatesMappedLayers`."""
+def by_cost_model(
+    wanted: Sequence[MappedLayer],
+    costs_of_runs: Callable[[Sequence[Accelerator], Sequence[Run]], list[dict[str, float]]],
+) -> Iterator[tuple[int, LayerRun | Exception]]:
+    """Yield the number of each mapped layer with its run, by a function of accelerators and runs; see
+    `EvaluatesMappedLayers`.
+    """
     for first, last in ranges(len(wanted), AT_ONCE):
         ready: list[tuple[int, Accelerator, Run]] = []
         for number in range(first, last):
@@ -64,7 +69,7 @@ def by_cost_model(wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun
                 yield number, refused(wanted[number], found)
             else:
                 ready.append((number, found[0], found[1]))
-        costs = costs_of_each([a for _, a, _ in ready], [run for _, _, run in ready])
+        costs = costs_of_runs([a for _, a, _ in ready], [run for _, _, run in ready])
         for (number, _, run), metrics in zip(ready, costs, strict=True):
             yield number, recorded(wanted[number], run, metrics)
 

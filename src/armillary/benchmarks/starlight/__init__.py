@@ -1,0 +1,1 @@
+"""Starlight: predictions of the RTL, beside the dissertation's chapter 5."""

@@ -1,0 +1,194 @@
+"""The two delays of the analytical evaluator of the `gemmini` template against its RTL, on random mappings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from armillary.benchmarks.parts import Part, digest
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
+from armillary.evaluators.gemmini.build import harness
+from armillary.evaluators.gemmini.layers import Run, costs_of, packed
+from armillary.evaluators.gemmini.rtl import simulated
+from armillary.evaluators.gemmini.sampling import random_sample
+from armillary.evaluators.gemmini.timing.batch import physics_cycles
+from armillary.hardware.mapping import Mapping as LoopMapping
+from armillary.hardware.rtl.gemmini.generator import sources
+from armillary.hardware.templates.gemmini import SPACE, Accelerator, TooSmallError, accelerator_of
+from armillary.types import ArmillaryError
+from armillary.workloads import zoo
+from armillary.workloads.layer import Layer, merge
+
+SAMPLED = ("resnet50", "retinanet", "bert", "unet")
+"""Networks whose layers the dissertation samples."""
+MODELS = ("roofline", "physics")
+_DIMS, _DATAFLOWS = (4, 8, 16, 32), ("weight_stationary", "output_stationary")
+_LAYERS = 12
+_LAYERS_OF_DESIGN, _MAPPINGS = 2, 5
+_DESIGNS, _QUICK_DESIGNS = 6, 2
+_MOST_CYCLES = 400_000
+_SMALLEST_GROUP = 5
+_Row = Mapping[str, Any]
+
+
+def run(options: BenchOptions) -> BenchResult:
+    """Simulate 480 random mappings on 48 random designs, `--quick`: 160 on 16, and compare both delays with them.
+
+    As many designs of each array size and dataflow, all other knobs at random. Layers of four networks are drawn, those
+    that the array can compute in 400,000 cycles, twelve per array size, so that each meets several designs; each design
+    has five mappings of two of them. Every row of the table is a group of them under one delay.
+    """
+    each = _QUICK_DESIGNS if options.quick else _DESIGNS
+    kinds = list(product(_DIMS, _DATAFLOWS, range(each)))
+    samples: list[_Row] = []
+    for done, (dim, dataflow, number) in enumerate(kinds):
+        options.on_progress("designs", done, len(kinds))
+        samples += _design_samples(dim, dataflow, number, options)
+    options.on_progress("designs", len(kinds), len(kinds))
+    write_csv(samples, options)
+    rows = [
+        agreement(name, model, some) for name, some in _groups(samples).items() for model in MODELS if len(some) > 1
+    ]
+    return BenchResult(rows, _checks(next(row for row in rows if row["model"] == "physics")), _notes(samples))
+
+
+def _design_samples(dim: int, dataflow: str, number: int, options: BenchOptions) -> list[_Row]:
+    """Return the samples of one design, with what both models say today of those that were simulated before."""
+    seed = [options.seed, dim, _DATAFLOWS.index(dataflow), number]
+    accelerator = drawn(dim, dataflow, np.random.default_rng(seed))
+    inputs = {
+        "accelerator": asdict(accelerator),
+        "seed": seed,
+        "sizes": [_LAYERS, _LAYERS_OF_DESIGN, _MAPPINGS, _MOST_CYCLES],
+        "hardware": digest("\0".join([*sources(accelerator, model=True).values(), harness()])),
+    }
+    measuring = ("armillary.evaluators.gemmini.sampling", "armillary.evaluators.gemmini.rtl")
+    networks = (zoo.paths()[name] for name in SAMPLED)
+    part = Part(options.out / "samples", "-".join(map(str, seed)), inputs, (*measuring, *networks))
+    found = part.measured(partial(_simulated, accelerator, seed))["rows"]
+    return _timed(accelerator, found)
+
+
+def drawn(dim: int, dataflow: str, rng: np.random.Generator) -> Accelerator:
+    """Return a random design of the template with an array of a size, and a dataflow, that can be built."""
+    while True:
+        code = np.array([rng.integers(n) for n in SPACE.cardinalities])
+        values = {**SPACE.design(code).as_dict(), "dim": dim, "dataflow": dataflow}
+        try:
+            return accelerator_of(SPACE.design_from(values, "drawn"))
+        except TooSmallError:
+            continue
+
+
+def layers_of(dim: int, seed: int) -> list[Layer]:
+    """Return the layers that are sampled at an array size, packed as it runs them."""
+    every = {packed(use.layer, dim) for name in SAMPLED for use in merge(zoo.build(name).layers)}
+    small = [layer for layer in every if layer.macs <= _MOST_CYCLES * dim**2 // 2]
+    small.sort(key=lambda layer: (layer.macs, layer.name))
+    chosen = np.random.default_rng([seed, dim]).permutation(len(small))[:_LAYERS]
+    return [replace(small[i], name=f"{small[i].name}#{i}") for i in sorted(chosen.tolist())]
+
+
+def _simulated(accelerator: Accelerator, seed: Sequence[int]) -> dict[str, Any]:
+    rng = np.random.default_rng([*seed, 1])
+    layers = layers_of(accelerator.dim, seed[0])
+    samples = []
+    for layer in [layers[i] for i in rng.permutation(len(layers))]:
+        if len(samples) == _LAYERS_OF_DESIGN * _MAPPINGS:
+            break
+        try:
+            samples += [random_sample(accelerator, [layer], _MOST_CYCLES, rng) for _ in range(_MAPPINGS)]
+        except ArmillaryError:
+            continue  # the design has too little of something for this layer in so many cycles
+    runs = [Run(one.layer, 1, one.layer.macs, one.mapping) for one in samples]
+    measured = simulated(accelerator, runs)
+    rows = [
+        {"layer": _layer_as_json(run.layer), "mapping": str(run.mapping), "rtl_cycles": result.cycles}
+        for run, result in zip(runs, measured, strict=True)
+    ]
+    return {"rows": rows}
+
+
+def _layer_as_json(layer: Layer) -> dict[str, Any]:
+    return {name: value for name, value in asdict(layer).items() if name != "bits"}
+
+
+def _timed(accelerator: Accelerator, found: Sequence[_Row]) -> list[_Row]:
+    if not found:
+        return []
+    layers = [Layer(**row["layer"]) for row in found]
+    runs = [
+        Run(layer, 1, layer.macs, LoopMapping.parse(row["mapping"])) for layer, row in zip(layers, found, strict=True)
+    ]
+    bounds = [metrics["delay_cycles"] for metrics in costs_of(accelerator, runs)]
+    physics = physics_cycles(accelerator, layers, [run.mapping for run in runs])
+    return [
+        {
+            **asdict(accelerator),
+            "layer": run.layer.name,
+            "mapping": row["mapping"],
+            "rtl": row["rtl_cycles"],
+            "roofline": bound,
+            "physics": float(cycles),
+        }
+        for run, row, bound, cycles in zip(runs, found, bounds, physics, strict=True)
+    ]
+
+
+def _groups(samples: Sequence[_Row]) -> dict[str, list[_Row]]:
+    found = {"all": list(samples)}
+    for name, values in (("dataflow", _DATAFLOWS), ("dim", _DIMS)):
+        for value in values:
+            found[f"{name} {value}".replace("_", " ")] = [row for row in samples if row[name] == value]
+    return found
+
+
+def agreement(group: str, model: str, samples: Sequence[_Row]) -> dict[str, Any]:
+    """Return how a model's cycles agree with the RTL's: errors, and rank correlations over all and within groups."""
+    said, true = (np.array([row[name] for row in samples], dtype=np.float64) for name in (model, "rtl"))
+    layers = [(row["dim"], row["layer"]) for row in samples]
+    hardware = [(*key, *(row[name] for name in SPACE.names)) for key, row in zip(layers, samples, strict=True)]
+    return {
+        "group": group,
+        "model": model,
+        "samples": len(samples),
+        "mean_error": float(np.mean(np.abs(said / true - 1))),
+        "rmsle": float(np.sqrt(np.mean(np.log(said / true) ** 2))),
+        "spearman": float(spearmanr(said, true).statistic),
+        "within_layer": _within(layers, said, true),
+        "within_layer_and_hardware": _within(hardware, said, true),
+    }
+
+
+def _within(keys: Sequence[tuple[Any, ...]], said: NDArray[np.float64], true: NDArray[np.float64]) -> float | str:
+    """Return the median rank correlation over groups of one key that are large enough; empty if there is none."""
+    found = []
+    for key in dict.fromkeys(keys):
+        own = [i for i, other in enumerate(keys) if other == key]
+        if len(own) >= _SMALLEST_GROUP and len(set(true[own])) > 1 and len(set(said[own])) > 1:
+            found.append(float(spearmanr(said[own], true[own]).statistic))
+    return float(np.median(found)) if found else ""
+
+
+def _checks(found: _Row) -> list[Check]:
+    within = float(found["within_layer"])
+    return [
+        Check("rank correlation, physics", found["spearman"], "at least 0.97", found["spearman"] >= 0.97),
+        Check("mean error, physics", found["mean_error"], "at most 0.17", found["mean_error"] <= 0.17),
+        Check("rank correlation within a layer, physics", within, "at least 0.85", within >= 0.85),
+    ]
+
+
+def _notes(samples: Sequence[_Row]) -> list[str]:
+    worst = sorted(samples, key=lambda row: -abs(np.log(row["physics"] / row["rtl"])))[:3]
+    return [
+        f"{row['physics'] / row['rtl']:.2f}x: {row['layer']} on DIM {row['dim']} {row['dataflow']}, {row['mapping']}"
+        for row in worst
+    ]

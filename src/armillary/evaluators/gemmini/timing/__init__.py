@@ -1,0 +1,1 @@
+"""How long the hardware of the `gemmini` template takes, without simulating it."""
