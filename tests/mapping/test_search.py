@@ -229,3 +229,39 @@ def test_a_walk_goes_only_where_the_accelerator_can():
     found = search(hierarchy(), LAYER, perfect=True, budget=3_000, fits=fits)
     assert "K4X" not in str(found.mapping)
     assert found.value >= search(hierarchy(), LAYER, perfect=True).value
+
+
+def own_delays(batch):
+    return summaries(HierarchyBatch.of([hierarchy()]), LayerBatch.of([LAYER]), batch).delay_cycles.numpy()
+
+
+def test_the_best_is_chosen_by_given_delays():
+    """Delays twice the cost model's choose as it does; others choose the best by themselves of all that was met."""
+    asked = []
+
+    def odd(batch):
+        delays = own_delays(batch) * (1 + batch.temporal[0, 2].numpy() % 2)  # an odd factor of C costs twice
+        asked.extend(delays.tolist())
+        return delays
+
+    plain, twice, other = (
+        search(hierarchy(), LAYER, method="random", goal="delay", budget=3000, delays=delays)
+        for delays in (None, lambda batch: 2 * own_delays(batch), odd)
+    )
+    assert twice.mapping == plain.mapping
+    assert twice.delay_cycles == twice.value == 2 * plain.delay_cycles
+    assert other.delay_cycles == min(asked)
+    assert len(asked) == other.legal
+
+
+def test_given_delays_are_asked_for_where_the_bound_is_better_than_the_best():
+    asked = []
+
+    def twice(batch):
+        delays = 2 * own_delays(batch)
+        asked.extend(delays.tolist())
+        return delays
+
+    found = search(hierarchy(), LAYER, goal="delay", budget=5000, delays=twice)
+    assert found.delay_cycles == min(asked)
+    assert 0 < len(asked) < found.legal

@@ -66,7 +66,7 @@ class Task:
 
 
 # of gemmini the smallest network, and few mappings per layer: an evaluation is then a search of 0.1 s, not of 6
-TASKS = (Task("edge_tpu", "mobilenet_v2"), Task("gemmini", "t_rnn_enc", {"budget": 20}))
+TASKS = (Task("edge_tpu", "mobilenet_v2"), Task("gemmini", "t_rnn_enc", {"budget": 20, "timing": "roofline"}))
 
 
 def run(options: BenchOptions) -> BenchResult:

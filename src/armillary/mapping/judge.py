@@ -24,6 +24,7 @@ from armillary.mapping.walk import SOURCES, walk
 from armillary.types import ArmillaryError
 
 Fits = Callable[[MappingBatch], NDArray[np.bool_]]
+Delays = Callable[[MappingBatch], NDArray[np.float64]]
 OnProgress = Callable[[int, int], None]
 _ATTEMPTS = 400
 _WORTH_THREADS = 1_000
@@ -97,6 +98,8 @@ class Judge:
         budget: mappings to evaluate, None without end.
         seconds: after which it is over, None without end.
         fits: which mappings an accelerator can run, beyond what the hierarchy says of it.
+        delays: by which the best is chosen, in cycles, of mappings that fit, shape [n]; a row whose goal by the cost
+            model's delay is no better than the best is not asked about.
         on_progress: called with mappings evaluated and in total (so far, without a budget).
     """
 
@@ -108,9 +111,11 @@ class Judge:
         budget: int | None = None,
         seconds: float | None = None,
         fits: Fits | None = None,
+        delays: Delays | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
         self.space, self.goal, self.budget = space, goal, budget
+        self._delays = delays
         self._fits, self._seconds, self._on_progress = fits, seconds, on_progress
         chips = HierarchyBatch.of([space.hierarchy])
         layers = LayerBatch.of([space.layer])
@@ -134,7 +139,7 @@ class Judge:
     @property
     def stepwise(self) -> bool:
         """Whether rows must be looked at after each step, as an accelerator judges them, too."""
-        return self._fits is not None
+        return self._fits is not None or self._delays is not None
 
     @property
     def left(self) -> int | None:
@@ -184,7 +189,7 @@ class Judge:
         self.legal += sum(legal for _, legal in done)
         if self._fits is not None:
             self._send_back(rows, before)
-        self._keep_best(rows)
+        self._keep_best(rows if self._delays is None else self._timed(rows, before))
         if self._on_progress:
             self._on_progress(min(self.evaluated, self.budget or self.evaluated), self.budget or self.evaluated)
 
@@ -201,7 +206,22 @@ class Judge:
         self.legal -= len(wrong)
         rows.replace(wrong, before, wrong)
 
+    def _timed(self, rows: Rows, before: Rows) -> Rows:
+        """Return the rows that may be the best, with the delays by which that is chosen."""
+        assert self._delays is not None
+        bound = np.inf if self.best is None else self.best.scores[0]
+        is_new = (rows.genes != before.genes).any(axis=1) | np.isinf(before.scores)
+        some = np.flatnonzero(is_new & (rows.scores < bound))
+        found = Rows(rows.genes[some], rows.scores[some], rows.costs[some])
+        if len(some):
+            nests, _ = self.space.nests(found.genes)
+            found.costs[:, 0] = self._delays(mappings_of(nests))
+            found.scores[:] = [np.log(value_of(self.goal, *costs)) for costs in found.costs.tolist()]
+        return found
+
     def _keep_best(self, rows: Rows) -> None:
+        if not len(rows.scores):
+            return
         least = int(rows.scores.argmin())
         if np.isfinite(rows.scores[least]) and (self.best is None or rows.scores[least] < self.best.scores[0]):
             some = slice(least, least + 1)

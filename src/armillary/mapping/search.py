@@ -13,7 +13,7 @@ from armillary.mapping.exhaustive import Enumeration
 from armillary.mapping.genes import Genes, GeneSpace
 from armillary.mapping.goals import GOALS, METHODS, Goal, Method
 from armillary.mapping.gradient import descend
-from armillary.mapping.judge import Fits, Found, Judge, NoLegalMappingError, OnProgress, Rows
+from armillary.mapping.judge import Delays, Fits, Found, Judge, NoLegalMappingError, OnProgress, Rows
 from armillary.mapping.mapspace import MapSpace
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
@@ -35,6 +35,7 @@ def search(
     seconds: float | None = None,
     perfect: bool = False,
     fits: Fits | None = None,
+    delays: Delays | None = None,
     on_progress: OnProgress | None = None,
 ) -> Found:
     """Return the best mapping that a method finds.
@@ -52,6 +53,8 @@ def search(
         seconds: stop after this time, with the best so far.
         perfect: whether all factors must divide; else the last round of a loop may be short.
         fits: which mappings an accelerator can run, beyond what the hierarchy says of it, shape [n].
+        delays: an accelerator's delays, at least the cost model's, in cycles, shape [n]. The search walks by the cost
+            model; of the mappings that it meets it returns the best by these.
         on_progress: called with mappings done and in total.
 
     Raises:
@@ -68,7 +71,7 @@ def search(
         budget = BUDGET
     if method == "exhaustive":
         budget = None
-    judge = Judge(space, goal, budget=budget, seconds=seconds, fits=fits, on_progress=on_progress)
+    judge = Judge(space, goal, budget=budget, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress)
     with judge.working():
         stopped = _run(method, judge, seed)
     return judge.found(optimal=stopped == ALL and not judge.over_time, stopped=stopped)

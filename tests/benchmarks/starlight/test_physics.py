@@ -69,7 +69,9 @@ def test_ranks_are_within_what_is_the_same():
 def test_bad_agreement_fails():
     found = {"spearman": 0.96, "mean_error": 0.18, "within_layer": 0.84}
     assert [check.ok for check in physics._checks(found)] == [False] * 3
-    assert [check.ok for check in physics._checks({"spearman": 0.97, "mean_error": 0.17, "within_layer": 0.85})] == [True] * 3
+    assert [check.ok for check in physics._checks({"spearman": 0.97, "mean_error": 0.17, "within_layer": 0.85})] == [
+        True
+    ] * 3
 
 
 def test_designs_differ_and_can_be_built():

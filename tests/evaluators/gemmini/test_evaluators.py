@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import pytest
 
+from armillary.cost_model.cost import evaluate
 from armillary.evaluators import for_template
 from armillary.evaluators.gemmini import layers as layers_module
 from armillary.evaluators.gemmini import rtl as rtl_module
 from armillary.evaluators.gemmini.layers import best_mapping, mapped, packed
 from armillary.evaluators.gemmini.rtl import simulated
 from armillary.evaluators.gemmini.simulation import SimulationError
+from armillary.evaluators.gemmini.timing.batch import physics_cycles
 from armillary.hardware.dram import PRESETS
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import SPACE, TEMPLATE, Accelerator, accelerator_of, area_mm2
@@ -106,8 +108,26 @@ def test_both_timings_are_of_the_same_mappings():
         assert slow.metrics["utilization"] * slow.metrics["delay_cycles"] == pytest.approx(work)
         same = set(slow.metrics) - {"delay_cycles", "utilization"}
         assert {name: slow.metrics[name] for name in same} == {name: fast.metrics[name] for name in same}
-    with pytest.raises(ArmillaryError, match="option timing='guess' is not allowed: .*'physics' or 'roofline'"):
+    with pytest.raises(ArmillaryError, match=r"option timing='guess' is not allowed: .*'roofline' or 'physics'"):
         evaluator(timing="guess")
+
+
+def test_the_best_is_chosen_by_the_hardwares_delay():
+    layers = [Layer("conv", "conv", K=16, C=16, P=14, Q=14, R=3, S=3), Layer("thin", "conv", K=8, C=4, P=7, Q=7)]
+    accelerator = accelerator_of(baseline(**SMALL))
+    faster = 0
+    for layer in layers:
+        for goal in ("delay", "edp"):
+            by_bound, by_physics = (
+                best_mapping(accelerator, layer, goal=goal, budget=2000, choice=kind)
+                for kind in ("roofline", "physics")
+            )
+            delays = physics_cycles(accelerator, layer, [by_bound, by_physics])
+            costs = evaluate(accelerator.hierarchy(), [layer] * 2, [by_bound, by_physics])
+            values = delays * (costs.energy_pj.numpy() if goal == "edp" else 1)
+            assert values[1] <= values[0]
+            faster += values[1] < values[0]
+    assert faster > 0
 
 
 @FIDELITIES
@@ -229,11 +249,17 @@ def test_options_are_checked(fidelity, options, message):
 
 
 def test_options_are_recorded_with_their_defaults():
-    assert one(Fidelity.ANALYTICAL, goal="delay").options == {"budget": 200, "goal": "delay", "timing": "physics"}
+    assert one(Fidelity.ANALYTICAL, goal="delay").options == {
+        "budget": 200,
+        "choice": "roofline",
+        "goal": "delay",
+        "timing": "physics",
+    }
     spec = evaluator(Fidelity.RTL, full=True).spec
     assert spec.options == {
         "budget": 10_000,
         "goal": "edp",
+        "choice": "roofline",
         "full": True,
         "most_cycles": 2_000_000_000,
         "dram": "simple",

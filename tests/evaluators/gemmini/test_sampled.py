@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from armillary.evaluators.gemmini.layers import costs_of_each
 from armillary.evaluators.gemmini.mapped import by_cost_model, prepared
 from armillary.evaluators.gemmini.sampled import sample_layers
 from armillary.evaluators.sampling import LayerSampling
@@ -28,7 +29,7 @@ def sampled(samples=48, networks=NETS, on_done=lambda _: None, **options):
 
 
 def runs_of(found):
-    return [run for _, run in sorted(by_cost_model(found.rows), key=lambda one: one[0])]
+    return [run for _, run in sorted(by_cost_model(found.rows, costs_of_each), key=lambda one: one[0])]
 
 
 def test_every_size_and_every_layer_is_drawn_as_often():

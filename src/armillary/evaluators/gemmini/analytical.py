@@ -1,4 +1,4 @@
-"""The analytical evaluator of the `gemmini` template: the cost model on every layer's mapping, with the hardware's timing.
+"""The analytical evaluator of the `gemmini` template: the cost model on every layer's mapping, with a timing.
 
 Energy and traffic are the cost model's. The delay is that of the commands that the compiler makes of a mapping, worked
 out unit by unit (`timing=physics`), or the bound that compute and bandwidths set (`timing=roofline`).
@@ -7,7 +7,6 @@ out unit by unit (`timing=physics`), or the bound that compute and bandwidths se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
 from pydantic import Field
 
@@ -16,6 +15,7 @@ from armillary.evaluators.gemmini.layers import (
     LayersOfGemmini,
     MappingOptions,
     Run,
+    Timing,
     costs_of_each,
     explained,
     with_delay,
@@ -34,10 +34,10 @@ from armillary.workloads.layer import Layer, Workload
 class AnalyticalOptions(MappingOptions):
     """How layers are mapped, and what their delay is."""
 
-    timing: Literal["physics", "roofline"] = Field(
+    timing: Timing = Field(
         "physics",
-        description="A layer's delay: that of its commands on the hardware's units, or the largest of the times that the "
-        "array and each memory's bandwidth need.",
+        description="A layer's delay: that of its commands on the hardware's units, or the largest of the times that "
+        "the array and each memory's bandwidth need.",
     )
 
 

@@ -20,6 +20,7 @@ from armillary.cost_model.cost import evaluate
 from armillary.cost_model.layer_metrics import layer_metrics
 from armillary.evaluators.explanation import Explanation
 from armillary.evaluators.gemmini.sampling import fitting
+from armillary.evaluators.gemmini.timing.batch import physics_cycles
 from armillary.evaluators.hierarchical import explanation
 from armillary.evaluators.kind import Options
 from armillary.evaluators.recording import of_network, record
@@ -35,6 +36,8 @@ from armillary.types import ArmillaryError, Candidate, Design, Evaluation, Evalu
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
 BUDGET = 10_000
+Timing = Literal["roofline", "physics"]
+"""A delay: the bound that compute and bandwidths set, or that of the commands on the hardware's units."""
 UNFIT = (TooSmallError, NoLegalMappingError)
 """What mapping a layer ends with where the accelerator cannot run it."""
 
@@ -44,6 +47,10 @@ class MappingOptions(Options):
 
     budget: int = Field(BUDGET, ge=1, description="Mappings that the search evaluates per layer.")
     goal: Literal["edp", "delay", "energy"] = Field("edp", description="What each layer's mapping minimises.")
+    choice: Timing = Field(
+        "roofline",
+        description="The delay in that, by which the best of the mappings that a search meets is chosen; see `timing`.",
+    )
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,13 @@ def packed(layer: Layer, dim: int) -> Layer:
 
 @lru_cache(maxsize=100_000)
 def best_mapping(
-    accelerator: Accelerator, layer: Layer, *, goal: Goal = "edp", seed: int = 0, budget: int = BUDGET
+    accelerator: Accelerator,
+    layer: Layer,
+    *,
+    goal: Goal = "edp",
+    seed: int = 0,
+    budget: int = BUDGET,
+    choice: Timing = "roofline",
 ) -> Mapping:
     """Return a good mapping by the cost model that the accelerator can run.
 
@@ -91,7 +104,8 @@ def best_mapping(
         RefusedError: if the best that was found needs more than the accelerator has.
         NoLegalMappingError: if none was found that fits.
     """
-    find = partial(search, accelerator.hierarchy(), layer, goal=goal, budget=budget, seed=seed)
+    delays = partial(physics_cycles, accelerator, layer) if choice == "physics" else None
+    find = partial(search, accelerator.hierarchy(), layer, goal=goal, budget=budget, seed=seed, delays=delays)
     try:
         found = find(fits=partial(fitting, accelerator, layer, twice=True)).mapping
     except NoLegalMappingError:
@@ -107,6 +121,7 @@ def mapped(
     seed: int = 0,
     budget: int = BUDGET,
     goal: Goal = "edp",
+    choice: Timing = "roofline",
     given: Table[str, str] | None = None,
 ) -> list[Run]:
     """Return the layers of a network with their mappings, one run per use.
@@ -117,6 +132,7 @@ def mapped(
         seed: of the search.
         budget: mappings that it evaluates per layer.
         goal: what each mapping minimises.
+        choice: the delay by which the best is chosen.
         given: by layer name, mappings as text, which are not searched for.
 
     Raises:
@@ -129,7 +145,7 @@ def mapped(
         layer = packed(use.layer, accelerator.dim)
         text = (given or {}).get(use.layer.name)
         if text is None:
-            mapping = best_mapping(accelerator, layer, goal=goal, seed=seed, budget=budget)
+            mapping = best_mapping(accelerator, layer, goal=goal, seed=seed, budget=budget, choice=choice)
         else:
             mapping = Mapping.parse(text)
             compile_layer(layer, mapping, accelerator)
@@ -224,7 +240,9 @@ class LayersOfGemmini:
 
     def _mapped(self, candidate: Candidate, accelerator: Accelerator, uses: Sequence[LayerUse]) -> list[Run]:
         options, seed, given = self._options, self._spec.seed, candidate.mappings
-        runs = mapped(accelerator, uses, seed=seed, budget=options.budget, goal=options.goal, given=given)
+        runs = mapped(
+            accelerator, uses, seed=seed, budget=options.budget, goal=options.goal, choice=options.choice, given=given
+        )
         if self._dram is not None:
             for run in runs:
                 check_capacity(run.layer, compile_layer(run.layer, run.mapping, accelerator), self._dram)

@@ -29,7 +29,7 @@ IMPERFECT = [
 
 
 def counted(layer, mapping, accelerator):
-    """Return kind, words and rows of each command by the timing: loads of inputs, weights and sums, executes, stores."""
+    """Return each command's kind by the timing, 0 to 2 for loads of inputs, weights and sums, its words and rows."""
     trace = np.zeros((100_000, 4))
     nests, works = nests_of(MappingBatch.of([mapping])), works_of(LayerBatch.of([layer]))
     space = room(accelerator.queue_depth)

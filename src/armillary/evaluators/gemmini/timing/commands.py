@@ -106,12 +106,11 @@ def runs_of(tiles, tensor, counts):
 
     Rows that are neighbours both in DRAM and on chip are one run; loops that go on where those inside them end are one.
     """
-    run = total = inner = 1
+    run = runs = inner = 1
     inner_row = inner_address = loops = 0
     row = address = 1
     for axis in range(AXES - 1, -1, -1):
         count = counts[axis]
-        total *= count
         if count > 1:
             if loops > 0 and row == inner_row * inner and address == inner_address * inner:
                 inner *= count
@@ -120,9 +119,11 @@ def runs_of(tiles, tensor, counts):
                 loops += 1
             if loops == 1 and inner_address == 1:
                 run = inner
+            else:
+                runs *= count
         row *= tiles.places[tensor, axis]
         address *= tiles.shape[tensor, axis]
-    return run, total // run, HEADER + 2 * (loops - int(run > 1))
+    return run, runs, HEADER + 2 * (loops - int(run > 1))
 
 
 @_compiled

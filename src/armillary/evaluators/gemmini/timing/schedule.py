@@ -18,7 +18,18 @@ from numpy.typing import NDArray
 from armillary.compiled import compilers
 from armillary.cost_model.kernel.nest import C, Work, nest_of
 from armillary.evaluators.gemmini.timing import stages
-from armillary.evaluators.gemmini.timing.commands import PIXELS, SHORT, TURNS, WITHIN, WORDS, Walk, count_rows, find_walk, runs_of, walk_room
+from armillary.evaluators.gemmini.timing.commands import (
+    PIXELS,
+    SHORT,
+    TURNS,
+    WITHIN,
+    WORDS,
+    Walk,
+    count_rows,
+    find_walk,
+    runs_of,
+    walk_room,
+)
 from armillary.evaluators.gemmini.timing.machine import Machine
 from armillary.evaluators.gemmini.timing.tiles import (
     AXES,
@@ -51,8 +62,8 @@ from armillary.evaluators.gemmini.timing.units import (
     NEXT_START,
     OLDEST,
     STORE,
-    WEIGHTS_FREE,
     UNITS,
+    WEIGHTS_FREE,
     State,
     decode,
     execute,
@@ -67,7 +78,7 @@ _compiled, _ = compilers(Path(__file__).parent, Path(__file__).parents[3] / "cos
 _KEPT = 24  # of a state, without the queues
 _SAME = 1e-3  # cycles
 _PAST = -2.0
-"""Times that are further behind the decoder than this have no effect: no command starts within two cycles of its push."""
+"""Times that are further behind the decoder than this have no effect: a command starts two cycles after its push."""
 
 
 class Room(NamedTuple):
@@ -134,8 +145,8 @@ def _cycles(nest, work, machine, space, trace):
             break
         advance(tiles, loop)
         for tensor in (INPUTS, WEIGHTS, SUMS):
-            if tiles.tensors[CHANGES, tensor]:
-                state.places[BUFFER, tensor] = (state.places[BUFFER, tensor] + 1) % tiles.tensors[BUFFERS, tensor]
+            if tiles.tensors[CHANGES, tensor] and tiles.tensors[BUFFERS, tensor] == 2:
+                state.places[BUFFER, tensor] = 1 - state.places[BUFFER, tensor]
         for inside in range(loop + 1, len(space.seen_at)):
             space.seen_at[inside] = 0
         if len(trace) == 1:
@@ -210,10 +221,10 @@ def _pass_over(space, machine, loop):
 
 @_compiled
 def _is_same(one, other, size):
-    for place in range(size):
-        if abs(one[place] - other[place]) > _SAME:
-            return False
-    return True
+    place = 0
+    while place < size and abs(one[place] - other[place]) <= _SAME:
+        place += 1
+    return place == size
 
 
 @_compiled

@@ -25,7 +25,7 @@ STORE_RAW = NEST + 3
 STORE = STORE_RAW + CONVERT
 """Likewise through the conversion."""
 WRITE_TO_REQUEST = 3
-"""From a burst's last beat to the burst that takes its place, beside DRAM's latency: its answer, `store.held`, `leaving`."""
+"""From a burst's last beat to the burst that takes its place, beside DRAM's latency: `store.held`, `leaving`."""
 NEXT_PIXELS = 3
 """From the last pixel of a command to the first of the next one: `execute.hands` behind `nest.valid`, then `NEST`."""
 WEIGHTS_TO_START = 2

@@ -99,7 +99,10 @@ def lay_out(nest, work, machine, tiles):
         dims[HELD, d] = dims[INNER, d] * int(nest.temporal[SCRATCHPAD, d])
         dims[UNIT, K] *= int(nest.spatial[SCRATCHPAD, d])
         dims[ORDER_ACROSS, d] = int(nest.order_x[ACCUMULATOR, d])
-        dims[ORDER_AT_REGISTERS, d], dims[ORDER_AROUND, d] = int(nest.order[REGISTERS, d]), int(nest.order[ACCUMULATOR, d])
+        dims[ORDER_AT_REGISTERS, d], dims[ORDER_AROUND, d] = (
+            int(nest.order[REGISTERS, d]),
+            int(nest.order[ACCUMULATOR, d]),
+        )
     dims[UNIT, C] = _channels_of_row(machine, tiles)
     if machine.holds_sums:  # an element takes a row's channels in one step
         dims[AT_REGISTERS, C] //= dims[UNIT, C]
@@ -207,19 +210,24 @@ def valid_in_accumulator(tiles, d):
 @_compiled
 def iterations(tiles, number):
     """Return how often a loop over tiles turns where the loops outside it stand."""
-    d = tiles.loops[DIMENSION, number]
+    d, dims = tiles.loops[DIMENSION, number], tiles.dims
     if tiles.loops[LEVEL, number] == DRAM:
-        return min(tiles.loops[FACTOR, number], rounded_up(tiles.dims[BOUND, d], tiles.dims[HELD, d]))
-    return min(tiles.loops[FACTOR, number], rounded_up(tiles.dims[BOUND, d] - tiles.dims[ORIGIN, d], tiles.dims[INNER, d]))
+        return min(tiles.loops[FACTOR, number], rounded_up(dims[BOUND, d], dims[HELD, d]))
+    return min(tiles.loops[FACTOR, number], rounded_up(dims[BOUND, d] - dims[ORIGIN, d], dims[INNER, d]))
 
 
 @_compiled
 def next_loop(tiles):
     """Return the number of the loop that advances after this tile; -1 after the last one."""
-    number = tiles.numbers[LOOPS] - 1
-    while number >= 0 and tiles.loops[INDEX, number] + 1 >= iterations(tiles, number):
-        number -= 1
-    return number
+    dims = tiles.dims
+    for number in range(tiles.numbers[LOOPS] - 1, -1, -1):
+        d = tiles.loops[DIMENSION, number]
+        behind = dims[ORIGIN, d] + (
+            dims[HELD, d] if tiles.loops[LEVEL, number] == DRAM else dims[INSIDE, d] + dims[INNER, d]
+        )
+        if tiles.loops[INDEX, number] + 1 < tiles.loops[FACTOR, number] and behind < dims[BOUND, d]:
+            return number
+    return -1
 
 
 @_compiled

@@ -107,12 +107,11 @@ def _fetch(state, machine, asked):
 
 @_compiled
 def _delay(state, machine, unit, after, cycles):
-    """Move what a unit finishes after a time."""
+    """Move what the load or the store unit finishes after a time."""
     for place in range(machine.queue_depth):
         if state.queue[unit, place] > after:
             state.queue[unit, place] += cycles
-    first, end = (LOADED, USED) if unit == LOAD else (USED, STORED) if unit == EXECUTE else (STORED, STORED + 1)
-    for row in range(first, end):
+    for row in range(LOADED, USED) if unit == LOAD else range(STORED, STORED + 1):
         for buffer in range(2):
             if state.finished[row, buffer] > after:
                 state.finished[row, buffer] += cycles
@@ -124,7 +123,8 @@ def _delay(state, machine, unit, after, cycles):
 def _finish(state, machine, unit, time):
     """Give the place in the queue of the oldest command, which must be done, to one that finishes at a time."""
     state.queue[unit, state.places[OLDEST, unit]] = time
-    state.places[OLDEST, unit] = (state.places[OLDEST, unit] + 1) % machine.queue_depth
+    behind = state.places[OLDEST, unit] + 1
+    state.places[OLDEST, unit] = 0 if behind == machine.queue_depth else behind
 
 
 @_compiled
@@ -162,11 +162,15 @@ def _transfer(bursts, cycles, outstanding, round_trip):
 
 @_compiled
 def _meet(state, machine, unit, other, begin, end):
-    """Return the end of a transfer, which shares the bus with that of another unit; that is delayed as well."""
+    """Return the end of a transfer, which shares the bus with that of another unit; that is delayed as well.
+
+    The bus serves both in turns. A beat finds the other's in its way as often as that has the bus: of two streams that
+    would fill it, both take twice as long.
+    """
     both = min(end, state.units[END, other]) - max(begin, state.units[BEGIN, other])
-    lost = both * (state.units[SHARE, unit] + state.units[SHARE, other] - 1.0)
-    if both <= 0.0 or lost <= 0.0:
+    if both <= 0.0:
         return end
+    lost = both * state.units[SHARE, unit] * state.units[SHARE, other]
     _delay(state, machine, other, begin, lost)
     return end + lost
 
@@ -223,8 +227,10 @@ def execute(state, machine, walk, channels):
     waits_for = max(_last(state, LOADED + INPUTS, INPUTS), _last(state, LOADED + WEIGHTS, WEIGHTS))
     waits_for = max(waits_for, max(_last(state, LOADED + SUMS, SUMS), _last(state, STORED, SUMS)))
     start = _start(state, EXECUTE, waits_for)
-    finish = _hold_sums(state, machine, walk, channels, start) if machine.holds_sums else _hold_weights(
-        state, machine, walk, start
+    finish = (
+        _hold_sums(state, machine, walk, channels, start)
+        if machine.holds_sums
+        else _hold_weights(state, machine, walk, start)
     )
     for tensor in (INPUTS, WEIGHTS, SUMS):
         state.finished[USED + tensor, state.places[BUFFER, tensor]] = finish
