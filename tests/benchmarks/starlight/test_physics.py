@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +8,7 @@ from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.starlight import physics
 from armillary.evaluators.gemmini.timing.batch import physics_cycles
 from armillary.types import ArmillaryError
+from armillary.workloads.layer import Layer
 
 
 @pytest.fixture
@@ -74,8 +76,19 @@ def test_bad_agreement_fails():
     ] * 3
 
 
+def test_layers_are_cut_along_what_is_longest():
+    layer = Layer("conv", "conv", K=64, C=32, P=15, Q=14, R=3, S=3, groups=4)
+    assert physics.cut(layer, layer.macs) == layer
+    assert physics.cut(layer, layer.macs - 1) == replace(layer, K=32)  # 16 per group, more than 15 rows
+    assert physics.cut(layer, layer.macs // 3) == replace(layer, K=32, P=8)
+    for dim in (4, 32):
+        layers = physics.layers_of(dim, 0)
+        assert len(layers) == len({one.name for one in layers}) == 12
+        assert max(one.macs for one in layers) <= 100_000 * dim**2
+
+
 def test_designs_differ_and_can_be_built():
-    drawn = [physics.drawn(4, "output_stationary", np.random.default_rng(n)) for n in range(20)]
+    drawn = [physics.drawn(4, "output_stationary", np.random.default_rng(n)) for n in range(60)]
     assert {(one.dim, one.dataflow, one.bus_bytes) for one in drawn} == {(4, "output_stationary", 4)}
     assert len({one.dram_latency for one in drawn}) == 4
 

@@ -41,9 +41,9 @@ _Row = Mapping[str, Any]
 def run(options: BenchOptions) -> BenchResult:
     """Simulate 480 random mappings on 48 random designs, `--quick`: 160 on 16, and compare both delays with them.
 
-    As many designs of each array size and dataflow, all other knobs at random. Layers of four networks are drawn, those
-    that the array can compute in 400,000 cycles, twelve per array size, so that each meets several designs; each design
-    has five mappings of two of them. Every row of the table is a group of them under one delay.
+    As many designs of each array size and dataflow, all other knobs at random. The layers of four networks are cut
+    until the array can compute each in 100,000 cycles. Twelve are drawn per array size, so that each meets several designs;
+    a design has five mappings of two of them. A row of the table is a group of mappings under one delay.
     """
     each = _QUICK_DESIGNS if options.quick else _DESIGNS
     kinds = list(product(_DIMS, _DATAFLOWS, range(each)))
@@ -89,11 +89,23 @@ def drawn(dim: int, dataflow: str, rng: np.random.Generator) -> Accelerator:
 
 def layers_of(dim: int, seed: int) -> list[Layer]:
     """Return the layers that are sampled at an array size, packed as it runs them."""
-    every = {packed(use.layer, dim) for name in SAMPLED for use in merge(zoo.build(name).layers)}
-    small = [layer for layer in every if layer.macs <= _MOST_CYCLES * dim**2 // 2]
-    small.sort(key=lambda layer: (layer.macs, layer.name))
-    chosen = np.random.default_rng([seed, dim]).permutation(len(small))[:_LAYERS]
-    return [replace(small[i], name=f"{small[i].name}#{i}") for i in sorted(chosen.tolist())]
+    most = _MOST_CYCLES * dim**2 // 4
+    every = dict.fromkeys(
+        cut(packed(use.layer, dim), most) for name in SAMPLED for use in merge(zoo.build(name).layers)
+    )
+    some = np.random.default_rng([seed, dim]).permutation(len(every))[:_LAYERS]
+    layers = list(every)
+    return [replace(layers[i], name=f"{layers[i].name}#{i}") for i in sorted(some.tolist())]
+
+
+def cut(layer: Layer, most_macs: int) -> Layer:
+    """Return a layer whose longest dimension is halved, rounded up, until it has few enough multiply-accumulates."""
+    while layer.macs > most_macs:
+        lengths = {**{d: getattr(layer, d) for d in "NPQ"}, **{d: getattr(layer, d) // layer.groups for d in "KC"}}
+        longest = max(lengths, key=lambda d: lengths[d])
+        half = -(-lengths[longest] // 2) * (layer.groups if longest in "KC" else 1)
+        layer = replace(layer, **{longest: half})
+    return layer
 
 
 def _simulated(accelerator: Accelerator, seed: Sequence[int]) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def physics_cycles(
 
     parts = ranges(n, _AT_ONCE)
     some(*parts[0])  # which compiles the kernel, where that is needed, once
-    with workers(torch.device("cpu")) as share:
-        share(some, parts[1:])
+    if len(parts) > 1:
+        with workers(torch.device("cpu")) as share:
+            share(some, parts[1:])
     return out

@@ -3,8 +3,9 @@
 Loops over tiles soon repeat themselves: all their iterations but the first and the last have the same commands, and the
 hardware, whose next state follows from its state alone, runs in a cycle (Baccelli et al., Synchronization and
 Linearity, 1992, on max-plus systems). Where the state, seen from the decoder, is what it was some iterations ago, all
-further such rounds are passed over at once. That is exact, and makes the work grow with the loops' number, not with
-their product. Brent's method finds the round: the state is kept at iterations 1, 2, 4, 8...
+further such rounds are passed over at once. That is exact but for what the decoder has fetched, which the state leaves
+out, and makes the work grow with the loops' number, not with their product. Brent's method finds the round: the state
+is kept at iterations 1, 2, 4, 8...
 """
 
 from __future__ import annotations

@@ -72,6 +72,7 @@ def reset(state, machine):
     state.at[DECODED], state.at[WEIGHTS_FREE] = 0.0, NEVER
     state.at[CHUNK] = machine.latency + stages.FETCH_TO_WORD - 1
     state.at[NEXT_CHUNK] = state.at[CHUNK] + machine.fetch_beats * machine.beat_cycles
+    state.units[END, LOAD] = machine.latency + 2 * machine.fetch_beats * machine.beat_cycles  # tensors come behind them
 
 
 @_compiled
