@@ -42,8 +42,8 @@ def run(options: BenchOptions) -> BenchResult:
     """Simulate 480 random mappings on 48 random designs, `--quick`: 160 on 16, and compare both delays with them.
 
     As many designs of each array size and dataflow, all other knobs at random. The layers of four networks are cut
-    until the array can compute each in 100,000 cycles. Twelve are drawn per array size, so that each meets several designs;
-    a design has five mappings of two of them. A row of the table is a group of mappings under one delay.
+    until the array can compute each in 100,000 cycles. Twelve are drawn per array size, so that each meets several
+    designs; a design has five mappings of two of them. A row of the table is a group of mappings under one delay.
     """
     each = _QUICK_DESIGNS if options.quick else _DESIGNS
     kinds = list(product(_DIMS, _DATAFLOWS, range(each)))

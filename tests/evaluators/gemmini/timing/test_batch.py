@@ -64,10 +64,9 @@ def test_it_is_near_the_rtl(dataflow):
 @pytest.mark.parametrize(
     ("dataflow", "text"),
     [
-        ("weight_stationary", "L3[WIO] P16 - L2[WI] N1 K4X - L1[O] K4 C4 C4X - L0[W] P64"),
         ("weight_stationary", "L3[WIO] P8 K4 - L2[WI] N1 K4X - L1[O] C4 C4X - L0[W] P128"),
         ("weight_stationary", "L3[WIO] C4 P8 - L2[WI] N1 K4X - L1[O] K4 C4X - L0[W] P128"),  # spills
-        ("output_stationary", "L3[WIO] P16 K4 - L2[WI] N1 K4X - L1[O] P16 P4X - L0[O] C16"),
+        ("output_stationary", "L3[WIO] P16 C4 K4 - L2[WI] N1 K4X - L1[O] P16 P4X - L0[O] C4"),
     ],
 )
 def test_long_runs_are_near_the_rtls(dataflow, text):

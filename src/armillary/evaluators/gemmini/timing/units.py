@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from armillary.compiled import compilers
 from armillary.evaluators.gemmini.timing import stages
-from armillary.evaluators.gemmini.timing.commands import PIXELS, TURNS, WITHIN
+from armillary.evaluators.gemmini.timing.commands import JUMP, LOOPS, PIXELS, TURNS, WITHIN
 from armillary.evaluators.gemmini.timing.machine import MOST_BURST_BEATS
 from armillary.evaluators.gemmini.timing.tiles import INPUTS, SUMS, WEIGHTS, rounded_up
 
@@ -23,6 +23,8 @@ _compiled, _ = compilers(Path(__file__).parent)
 
 LOAD, EXECUTE, STORE = UNITS = (0, 1, 2)
 NEVER = -1e18
+_WRITES = 32
+_NOT_WRITTEN = 1e9  # cycles
 LOADED, USED, STORED = 0, 3, 6
 """Rows of `State.finished`: loads and executes of inputs, weights and sums; stores of sums."""
 DECODED, CHUNK, NEXT_CHUNK, WEIGHTS_FREE = range(4)
@@ -30,10 +32,11 @@ DECODED, CHUNK, NEXT_CHUNK, WEIGHTS_FREE = range(4)
 weights is in use, so that others may be read."""
 NEXT_START, BEGIN, END, SHARE, BURST = range(5)
 """Rows of `State.units`: when a unit can take another command; begin and end of what it moves or computes; what share
-of the bus that takes; and the cycles of a burst on it."""
+of the bus that takes; and the cycles of a burst on it, of the execute unit those from one row that is loaded into the
+scratchpad to the next."""
 OLDEST, BUFFER, WORDS = range(3)
 """Rows of `State.places`: of the oldest command in each unit's queue; of each tensor's buffer; and, first in its row,
-the word of its chunk that the decoder reads next."""
+the word of its chunk that the decoder reads next; behind it, the rows from one that the array reads to the next."""
 
 
 class State(NamedTuple):
@@ -108,16 +111,19 @@ def _fetch(state, machine, asked):
 
 @_compiled
 def _delay(state, machine, unit, after, cycles):
-    """Move what the load or the store unit finishes after a time."""
+    """Move what a unit finishes after a time."""
     for place in range(machine.queue_depth):
         if state.queue[unit, place] > after:
             state.queue[unit, place] += cycles
-    for row in range(LOADED, USED) if unit == LOAD else range(STORED, STORED + 1):
+    first, end = (LOADED, USED) if unit == LOAD else (USED, STORED) if unit == EXECUTE else (STORED, STORED + 1)
+    for row in range(first, end):
         for buffer in range(2):
             if state.finished[row, buffer] > after:
                 state.finished[row, buffer] += cycles
     state.units[END, unit] += cycles
     state.units[NEXT_START, unit] += cycles
+    if unit == EXECUTE:
+        state.at[WEIGHTS_FREE] += cycles
 
 
 @_compiled
@@ -177,6 +183,37 @@ def _meet(state, machine, unit, other, begin, end):
 
 
 @_compiled
+def _write_beside_reads(state, machine, after):
+    """Have the array wait where the rows of a load and its own reads meet in a bank, whose port goes to the load."""
+    both = min(state.units[END, LOAD], state.units[END, EXECUTE])
+    both -= max(state.units[BEGIN, LOAD], state.units[BEGIN, EXECUTE])
+    if both > 0.0:
+        between = state.units[BURST, EXECUTE]
+        lost = _stalls_per_row(between, state.places[WORDS, 1], machine.scratchpad_banks) * both / between
+        _delay(state, machine, EXECUTE, after, lost)
+
+
+@_compiled
+def _stalls_per_row(between, jump, banks):
+    """Return how often a row that is written holds up a reader of one row per cycle, the mean over banks.
+
+    Rows are written one behind the other, so many cycles from one to the next; those that are read lie a jump apart.
+    A reader that has been held up may meet the next row again, or none any more.
+    """
+    stalls = 0
+    for first in range(banks):
+        ahead, time = first, 0.0
+        for _ in range(_WRITES):
+            cycles = int(time + between) - int(time)
+            time += between
+            if ahead % banks == 0:
+                stalls += 1
+                ahead -= jump
+            ahead += jump * cycles - 1
+    return stalls / (banks * _WRITES)
+
+
+@_compiled
 def load(state, machine, tensor, run, runs):
     """Load rows of inputs or weights into the scratchpad, or sums into the accumulator."""
     row_beats = machine.beats * (4 if tensor == SUMS else 1)
@@ -200,6 +237,8 @@ def load(state, machine, tensor, run, runs):
     state.units[NEXT_START, LOAD] = last_asked + stages.ASKED_TO_START
     state.finished[LOADED + tensor, state.places[BUFFER, tensor]] = end - 1
     _finish(state, machine, LOAD, end - 1)
+    state.units[BURST, EXECUTE] = (end - begin) / (run * runs) if tensor != SUMS else _NOT_WRITTEN
+    _write_beside_reads(state, machine, begin)
 
 
 @_compiled
@@ -236,6 +275,10 @@ def execute(state, machine, walk, channels):
     for tensor in (INPUTS, WEIGHTS, SUMS):
         state.finished[USED + tensor, state.places[BUFFER, tensor]] = finish
     _finish(state, machine, EXECUTE, finish)
+    state.places[WORDS, 1] = 1
+    if walk.numbers[LOOPS] > 0 and (machine.holds_sums or walk.numbers[WITHIN] >= walk.rows[0]):
+        state.places[WORDS, 1] = walk.loops[JUMP, 0]  # else the reads of weights decide
+    _write_beside_reads(state, machine, finish - 1)
 
 
 @_compiled
