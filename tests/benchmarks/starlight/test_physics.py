@@ -84,7 +84,7 @@ def test_layers_are_cut_along_what_is_longest():
     for dim in (4, 32):
         layers = physics.layers_of(dim, 0)
         assert len(layers) == len({one.name for one in layers}) == 12
-        assert max(one.macs for one in layers) <= 100_000 * dim**2
+        assert max(one.macs for one in layers) <= 50_000 * dim**2
 
 
 def test_designs_differ_and_can_be_built():

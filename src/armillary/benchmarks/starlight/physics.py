@@ -33,7 +33,7 @@ _DIMS, _DATAFLOWS = (4, 8, 16, 32), ("weight_stationary", "output_stationary")
 _LAYERS = 12
 _LAYERS_OF_DESIGN, _MAPPINGS = 2, 5
 _DESIGNS, _QUICK_DESIGNS = 6, 2
-_MOST_CYCLES = 400_000
+_MOST_CYCLES = 800_000
 _SMALLEST_GROUP = 5
 _Row = Mapping[str, Any]
 
@@ -42,7 +42,7 @@ def run(options: BenchOptions) -> BenchResult:
     """Simulate 480 random mappings on 48 random designs, `--quick`: 160 on 16, and compare both delays with them.
 
     As many designs of each array size and dataflow, all other knobs at random. The layers of four networks are cut
-    until the array can compute each in 100,000 cycles. Twelve are drawn per array size, so that each meets several
+    until the array can compute each in 50,000 cycles. Twelve are drawn per array size, so that each meets several
     designs; a design has five mappings of two of them. A row of the table is a group of mappings under one delay.
     """
     each = _QUICK_DESIGNS if options.quick else _DESIGNS
@@ -89,7 +89,7 @@ def drawn(dim: int, dataflow: str, rng: np.random.Generator) -> Accelerator:
 
 def layers_of(dim: int, seed: int) -> list[Layer]:
     """Return the layers that are sampled at an array size, packed as it runs them."""
-    most = _MOST_CYCLES * dim**2 // 4
+    most = _MOST_CYCLES * dim**2 // 16
     every = dict.fromkeys(
         cut(packed(use.layer, dim), most) for name in SAMPLED for use in merge(zoo.build(name).layers)
     )

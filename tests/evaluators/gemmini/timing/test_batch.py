@@ -93,8 +93,9 @@ def test_a_loop_that_repeats_costs_the_same_each_time():
         for n in (1000, 1001, 1002)
     ]
     # 16 tiles of weights and 8 pixels each, which hide loads and stores of 32 rows each
-    assert several[1] - several[0] == several[2] - several[1] >= 128
-    assert several[1] - several[0] <= 140
+    first, second = several[1] - several[0], several[2] - several[1]
+    assert abs(first - second) <= 1  # whole cycles
+    assert 128 <= first <= 140
 
 
 def test_short_runs_wait_for_the_weights():
