@@ -33,7 +33,8 @@ _DIMS, _DATAFLOWS = (4, 8, 16, 32), ("weight_stationary", "output_stationary")
 _LAYERS = 12
 _LAYERS_OF_DESIGN, _MAPPINGS = 2, 5
 _DESIGNS, _QUICK_DESIGNS = 6, 2
-_MOST_CYCLES = 800_000
+_CUT_CYCLES, _MOST_CYCLES = 50_000, 2_000_000
+"""Of the array alone, to which layers are cut; and of a random mapping by the bound, so that simulations end."""
 _SMALLEST_GROUP = 5
 _Row = Mapping[str, Any]
 
@@ -66,7 +67,7 @@ def _design_samples(dim: int, dataflow: str, number: int, options: BenchOptions)
     inputs = {
         "accelerator": asdict(accelerator),
         "seed": seed,
-        "sizes": [_LAYERS, _LAYERS_OF_DESIGN, _MAPPINGS, _MOST_CYCLES],
+        "sizes": [_LAYERS, _LAYERS_OF_DESIGN, _MAPPINGS, _CUT_CYCLES, _MOST_CYCLES],
         "hardware": digest("\0".join([*sources(accelerator, model=True).values(), harness()])),
     }
     measuring = ("armillary.evaluators.gemmini.sampling", "armillary.evaluators.gemmini.rtl")
@@ -89,7 +90,7 @@ def drawn(dim: int, dataflow: str, rng: np.random.Generator) -> Accelerator:
 
 def layers_of(dim: int, seed: int) -> list[Layer]:
     """Return the layers that are sampled at an array size, packed as it runs them."""
-    most = _MOST_CYCLES * dim**2 // 16
+    most = _CUT_CYCLES * dim**2
     every = dict.fromkeys(
         cut(packed(use.layer, dim), most) for name in SAMPLED for use in merge(zoo.build(name).layers)
     )
