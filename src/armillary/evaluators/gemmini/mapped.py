@@ -54,8 +54,11 @@ def by_cost_model(
     wanted: Sequence[MappedLayer],
     costs_of_runs: Callable[[Sequence[Accelerator], Sequence[Run]], list[dict[str, float]]],
 ) -> Iterator[tuple[int, LayerRun | Exception]]:
-    """Yield the number of each mapped layer with its run, by a function of accelerators and runs; see
-    `EvaluatesMappedLayers`.
+    """Yield the number of each mapped layer with its run; see `EvaluatesMappedLayers`.
+
+    Args:
+        wanted: the mapped layers.
+        costs_of_runs: from accelerators and a run of a layer on each to the metrics.
     """
     for first, last in ranges(len(wanted), AT_ONCE):
         ready: list[tuple[int, Accelerator, Run]] = []
