@@ -17,7 +17,7 @@ from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_
 from armillary.evaluators.gemmini.build import harness
 from armillary.evaluators.gemmini.layers import Run, costs_of, packed
 from armillary.evaluators.gemmini.rtl import simulated
-from armillary.evaluators.gemmini.sampling import random_sample
+from armillary.evaluators.gemmini.sampling import Sample, random_sample
 from armillary.evaluators.gemmini.timing.batch import physics_cycles
 from armillary.hardware.mapping import Mapping as LoopMapping
 from armillary.hardware.rtl.gemmini.generator import sources
@@ -112,7 +112,7 @@ def cut(layer: Layer, most_macs: int) -> Layer:
 def _simulated(accelerator: Accelerator, seed: Sequence[int]) -> dict[str, Any]:
     rng = np.random.default_rng([*seed, 1])
     layers = layers_of(accelerator.dim, seed[0])
-    samples = []
+    samples: list[Sample] = []
     for layer in [layers[i] for i in rng.permutation(len(layers))]:
         if len(samples) == _LAYERS_OF_DESIGN * _MAPPINGS:
             break
