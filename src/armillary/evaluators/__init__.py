@@ -18,6 +18,8 @@ EVALUATORS = Registry(
         "edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:KIND",
         "gemmini.analytical": "armillary.evaluators.gemmini.analytical:KIND",
         "gemmini.rtl": "armillary.evaluators.gemmini.rtl:KIND",
+        "gemmini_both.analytical": "armillary.evaluators.gemmini.analytical:BOTH_KIND",
+        "gemmini_both.rtl": "armillary.evaluators.gemmini.rtl:BOTH_KIND",
         "nvdla.analytical": "armillary.evaluators.layerwise:NVDLA",
         "shidiannao.analytical": "armillary.evaluators.layerwise:SHIDIANNAO",
         "spotlight.analytical": "armillary.evaluators.spotlight:EDGE_KIND",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from armillary.evaluators.gemmini.network import Placed, run_network
 from armillary.evaluators.gemmini.simulation import Simulated, SimulationError
+from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.tools.verilator import BuildError
 from armillary.types import ArmillaryError
@@ -33,6 +34,7 @@ class StepRun:
     Attributes:
         step: which.
         mapping: of a convolution, as text; empty for others.
+        dataflow: of the array while it runs; empty for steps without a mapping.
         cycles: from the end of the step before to its own.
         macs: multiply-accumulates of the network; zeros that pad it to the array count as none.
         utilization: `macs` over what the array could do in `cycles`.
@@ -41,6 +43,7 @@ class StepRun:
 
     step: Step
     mapping: str
+    dataflow: str
     cycles: int
     macs: int
     utilization: float
@@ -137,7 +140,8 @@ def _step_runs(accelerator: Accelerator, placed: Placed, wrong: set[str]) -> tup
     for step, mapping, cycles in zip(placed.network.steps, placed.mappings, placed.cycles, strict=True):
         macs = step.layer().macs if step.kind == "conv" else 0
         utilization = macs / (cycles * accelerator.dim**2)
-        runs.append(StepRun(step, mapping, cycles, macs, utilization, step.output.name not in wrong))
+        dataflow = accelerator.view(Mapping.parse(mapping)).dataflow if mapping else ""
+        runs.append(StepRun(step, mapping, dataflow, cycles, macs, utilization, step.output.name not in wrong))
     return tuple(runs)
 
 

@@ -29,6 +29,7 @@ from workloads.quantized.small_networks import (
     inverted_residual,
     random_network,
     residual_block,
+    transposed_products,
 )
 
 NAMES = [f"{a.dim} {a.dataflow}" for a in ACCELERATORS]
@@ -56,6 +57,13 @@ def test_blocks_of_networks_are_bit_exact(accelerator, build, tmp_path):
     found = check(accelerator, network)
     convolutions = [step.kind == "conv" for step in found.network.steps]
     assert [bool(text) for text in found.mappings] == convolutions
+
+
+@pytest.mark.parametrize("accelerator", [*ACCELERATORS, replace(ACCELERATORS[2], dataflow="both")])
+def test_products_of_matrices_that_lie_transposed_are_bit_exact(accelerator, tmp_path):
+    network = network_of(transposed_products(), tmp_path)
+    assert [step.transposed for step in network.steps] == [True, True, False]
+    check(accelerator, network)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -5,12 +5,13 @@ import pytest
 
 from armillary.hardware.sram import area_um2
 from armillary.hardware.templates import gemmini_area
-from armillary.hardware.templates.gemmini import SPACE, Accelerator
+from armillary.hardware.templates.gemmini import DATAFLOWS, SPACE, Accelerator
 from armillary.hardware.templates.gemmini_area import area_mm2, blocks_mm2, clock_ghz, memories_mm2, parts_mm2
+from armillary.types import ArmillaryError
 
 LAWS = {
     "blocks": {
-        "queue": {"both": {"queue_depth": 10.0, "1": 5.0}},
+        "queue": {"any": {"queue_depth": 10.0, "1": 5.0}},
         "array": {"weight_stationary": {"dim^2": 800.0}, "output_stationary": {"dim^2": 1200.0, "dim": 3.0}},
     },
     "period_ns": {"weight_stationary": {"4": 1.0, "16": 2.0}, "output_stationary": {"4": 4.0, "16": 4.0}},
@@ -58,7 +59,7 @@ def test_no_coefficient_is_negative_and_every_term_is_known():
         for law in block.values():
             assert set(law) <= set(gemmini_area.TERMS)
             assert all(value >= 0 for value in law.values())
-    assert set(laws["period_ns"]) == {"weight_stationary", "output_stationary"}
+    assert set(laws["period_ns"]) == set(DATAFLOWS)
 
 
 @pytest.mark.parametrize("size", [4, 8, 16, 32])
@@ -69,3 +70,8 @@ def test_the_laws_give_the_syntheses_that_they_were_fitted_to(size):
     law = np.asarray(sum(blocks_mm2(given).values()))
     assert rows
     assert np.abs(law / synthesised - 1).max() < 0.1
+
+
+def test_a_dataflow_without_a_law_is_refused(laws):
+    with pytest.raises(ArmillaryError, match="dataflow='both' has no law of its area; there are laws of"):
+        area_mm2(columns(Accelerator(dataflow="both")))

@@ -85,6 +85,22 @@ class Builder:
         return path
 
 
+def transposed_products(seed=0):
+    """Products of matrices that are read transposed: by transA, by a Transpose, and by both, which is not at all."""
+    net = Builder((20, 14), seed)
+
+    def weights(*shape):
+        return net.constant(net.rng.normal(size=shape).astype(np.float32))
+
+    net.node("Gemm", ["image", weights(9, 20), weights(9)], (14, 9), transA=1, transB=1)
+    net.node("Transpose", None, (9, 14), perm=[1, 0])
+    net.node("MatMul", [net.last, weights(14, 6)], (9, 6))
+    net.node("Relu")
+    net.node("Transpose", None, (6, 9))
+    net.node("Gemm", [net.last, weights(6, 5)], (9, 5), transA=1)
+    return net
+
+
 def residual_block(seed=0):
     """Two convolutions beside a third, as where ResNet-18 halves its image; then a pool and a classifier."""
     net = Builder((1, 3, 12, 10), seed)

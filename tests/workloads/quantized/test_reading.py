@@ -155,6 +155,17 @@ def transposed(net):
     net.node("Transpose", None, (1, 8, 9, 3), perm=[0, 3, 2, 1])
 
 
+def transposed_output(net):
+    net.gemm(4)
+    net.node("Transpose", None, (4, 1))
+
+
+def transposed_sum(net):
+    net.gemm(4)
+    net.node("Transpose", None, (4, 1))
+    net.node("Add", [net.last, net.last])
+
+
 def flat(net):
     net.node("Reshape", ["image", net.constant(np.array([1, 3, 72]))], (1, 3, 72))
 
@@ -169,6 +180,14 @@ def flat(net):
         (uncounted_padding, r"pads \[1, 1, 1, 1\] that do not count; supported is count_include_pad=1"),
         (dynamic, "its weights 'image' must be an initializer or a Constant"),
         (transposed, "Transpose node .* is not supported"),
+        (
+            transposed_output,
+            "tensor 'transpose_2' is a transposed one; supported as the first operand of a Gemm or Mat",
+        ),
+        (
+            transposed_sum,
+            "tensor 'transpose_2' is a transposed one; supported as the first operand of a Gemm or MatMul",
+        ),
         (flat, r"turns \[1, 3, 9, 8\] into \[1, 3, 72\]; supported is one vector per image"),
     ],
 )

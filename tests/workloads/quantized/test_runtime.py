@@ -21,6 +21,7 @@ from workloads.quantized.small_networks import (
     inverted_residual,
     random_network,
     residual_block,
+    transposed_products,
 )
 
 BUILDERS = {"residual": residual_block, "inverted": inverted_residual}
@@ -103,6 +104,21 @@ def test_both_agree_on_activations_and_pools(seed, tmp_path):
         assert not differing(together, expected)
         assert conv.output.name not in together
         np.testing.assert_array_equal(together[pool.output.name], found[pool.output.name])
+
+
+@pytest.mark.parametrize("seed", [0, 1])  # images that saturate no tensor
+def test_products_of_transposed_matrices_are_what_the_float_model_computes(seed, tmp_path):
+    builder = transposed_products(seed)
+    floats = read_network(builder.save(tmp_path / "net.onnx"))
+    network = quantized(floats, calibrated(floats))
+    image = np.random.default_rng(seed).normal(size=network.inputs.shape).astype(np.float32)
+    matrix = image.reshape(builder.shapes["image"])
+    expected = run_model(floats.model, {"image": matrix}, [builder.last])[builder.last]
+    held = integers(image, network.inputs)
+    found = execute(network, held)
+    assert not differing(found, reference(network, held))
+    error = np.abs(found[builder.last].reshape(expected.shape) * network.steps[-1].output.scale - expected).max()
+    assert error < 0.06 * np.abs(expected).max()
 
 
 EXTREMES = [np.full((1, 64, 5, 5), value, dtype=np.int8) for value in (-128, 127)]

@@ -13,13 +13,12 @@ from scipy.optimize import nnls
 from armillary.atomic_file import replaced
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.evaluators.gemmini.synthesis import CLOCK_NS, Synthesized, slowest_paths, synthesized
-from armillary.hardware.templates.gemmini import SPACE, Accelerator
-from armillary.hardware.templates.gemmini_area import BOTH, LAWS, terms, um2_by
+from armillary.hardware.templates.gemmini import DATAFLOWS, SPACE, Accelerator
+from armillary.hardware.templates.gemmini_area import ANY, LAWS, terms, um2_by
 from armillary.tools import opensta, yosys
 from armillary.tools.nangate45 import TYPICAL
 from armillary.types import ArmillaryError
 
-DATAFLOWS = ("weight_stationary", "output_stationary")
 MAIN_MEMORIES = ("scratchpad", "accumulator")
 _DESIGNS = {4: 7, 8: 6, 16: 4, 32: 3}  # of each dataflow, by the array's size; small ones tell of the knobs
 _TIMED = (4, 8, 16)
@@ -28,7 +27,7 @@ _SMALLEST = 0.003  # terms that are less of a block's area everywhere are noise
 
 
 def run(options: BenchOptions) -> BenchResult:
-    """Synthesise 40 designs, fit each block's area to them, find six arrays' clocks, and write the laws' file."""
+    """Synthesise 60 designs, fit each block's area to them, find nine arrays' clocks, and write the laws' file."""
     designs = swept(options.seed)
     rows = [row for number, one in enumerate(designs) for row in _row(number, len(designs), one, options)]
     columns = columns_of(designs)
@@ -55,12 +54,12 @@ def run(options: BenchOptions) -> BenchResult:
 
 
 def swept(seed: int) -> list[Accelerator]:
-    """Return the usual design of every array size and random ones, the same for both dataflows to share blocks."""
+    """Return the usual design of every array size and random ones, the same for each dataflow to share blocks."""
     found = []
     for dim, number in _DESIGNS.items():
         rng = np.random.default_rng([seed, 0, dim])
         for values in ({"bus_bytes": _bus(dim)}, *(random_values(dim, rng) for _ in range(number - 1))):
-            found += [Accelerator(dim=dim, dataflow=kind, **values) for kind in DATAFLOWS]  # type: ignore[arg-type]
+            found += [Accelerator(dim=dim, dataflow=kind, **values) for kind in DATAFLOWS]
     return found
 
 
@@ -109,8 +108,8 @@ def fitted(rows: Sequence[Mapping[str, float]], columns: Mapping[str, Any]) -> d
     laws: dict[str, dict[str, dict[str, float]]] = {}
     for block in blocks:
         areas = np.array([row.get(block, 0.0) for row in rows])
-        kinds = DATAFLOWS if block.removesuffix(" memory") in _BY_DATAFLOW else (BOTH,)
-        chosen = {kind: np.ones(len(rows), bool) if kind == BOTH else dataflow == kind for kind in kinds}
+        kinds = DATAFLOWS if block.removesuffix(" memory") in _BY_DATAFLOW else (ANY,)
+        chosen = {kind: np.ones(len(rows), bool) if kind == ANY else dataflow == kind for kind in kinds}
         laws[block] = {kind: _law(areas[at], whole[at], _terms_at(columns, at)) for kind, at in chosen.items()}
     return {block: law for block, law in laws.items() if any(law.values())}
 

@@ -96,7 +96,8 @@ def timed(accelerators: Sequence[Accelerator], runs: Sequence[Run]) -> list[dict
     """Return the metrics of one run of each layer, each on its own accelerator, with the delay of its commands."""
     if not runs:
         return []
-    cycles = physics_cycles(accelerators, [run.layer for run in runs], [run.mapping for run in runs])
+    views = [accelerator.view(run.mapping) for accelerator, run in zip(accelerators, runs, strict=True)]
+    cycles = physics_cycles(views, [run.layer for run in runs], [run.mapping for run in runs])
     costs = costs_of_each(accelerators, runs)
     return [
         with_delay(metrics, float(delay), run, accelerator)
@@ -104,12 +105,17 @@ def timed(accelerators: Sequence[Accelerator], runs: Sequence[Run]) -> list[dict
     ]
 
 
-KIND = EvaluatorKind(
-    template="gemmini",
-    fidelity=Fidelity.ANALYTICAL,
-    name="gemmini",
-    version="4",
-    cost=Cost.SECONDS,
-    make=GemminiEvaluator,
-    options=AnalyticalOptions,
-)
+def _kind(template: str) -> EvaluatorKind:
+    return EvaluatorKind(
+        template=template,
+        fidelity=Fidelity.ANALYTICAL,
+        name=template,
+        version="4",
+        cost=Cost.SECONDS,
+        make=GemminiEvaluator,
+        options=AnalyticalOptions,
+    )
+
+
+KIND = _kind("gemmini")
+BOTH_KIND = _kind("gemmini_both")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from armillary.cores import available
-from armillary.hardware.rtl.gemmini.generator import CORE, MEMORIES, PARAMETERS, TOP, sources
+from armillary.hardware.rtl.gemmini.generator import CORE, MEMORIES, TOP, parameters, sources
 from armillary.hardware.templates.gemmini import MOST_ROWS, SPACE, Accelerator
 from armillary.tools.verilator import Simulator, Trace, Unknown, build
 from armillary.user_cache import cache_folder
@@ -42,8 +42,8 @@ def simulator(accelerator: Accelerator, *, full: bool = False, trace: Trace = ""
         sources={name: text for name, text in sources(largest, model=not full).items() if name != f"{TOP}.sv"},
         top=CORE,
         harness=harness(),
-        parameters={**{name.upper(): getattr(largest, name) for name in PARAMETERS if name != "burst_rows"}, **psum},
-        defines=defines if full else {**defines, f"MODEL_{accelerator.dataflow.upper()}": 1},
+        parameters={**{n: value for n, value in parameters(largest).items() if n != "BURST_ROWS"}, **psum},
+        defines=defines if full else {**defines, "MODEL": 1},
         trace=trace,
         optimization="-O1" if full else "-O3",  # -O3 gains a full one nothing
         unknown=unknown,

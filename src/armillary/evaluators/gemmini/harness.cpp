@@ -39,7 +39,7 @@ namespace {
 int64_t model_calls;  // of the C++ models, which keep a state of their own
 }  // namespace
 
-#if defined(MODEL_WEIGHT_STATIONARY) || defined(MODEL_OUTPUT_STATIONARY)
+#ifdef MODEL
 #include "svdpi.h"
 namespace {
 // Rows on their way through the conversion, which holds nine at most.
@@ -82,10 +82,9 @@ extern "C" void array_sums(svBitVecVal* sums) {
   std::memcpy(sums, rows_of_sums[row_out], sizeof rows_of_sums[0]);
   row_out = (row_out + 1) % kRows;
 }
-#endif
 
-#if defined(MODEL_WEIGHT_STATIONARY)
 namespace {
+// Of the array that holds weights.
 // Sums of products of bytes are exact in floating point, and four times as fast.
 int8_t next_weights[DIM][DIM];
 float weights[DIM][DIM];
@@ -111,8 +110,9 @@ extern "C" void array_multiply(svBit begins, const svBitVecVal* row) {
   for (int c = 0; c < DIM; c++) rows_of_sums[row_in][c] = static_cast<int32_t>(out[c]);
   row_in = (row_in + 1) % kRows;
 }
-#elif defined(MODEL_OUTPUT_STATIONARY)
+
 namespace {
+// Of the array that holds sums.
 int32_t sums_of[DIM][DIM], results[DIM][DIM];
 int asked;
 }  // namespace

@@ -11,26 +11,26 @@ from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
 from armillary.cores import available
 from armillary.cost_model.cost import evaluate
 from armillary.cost_model.layer_metrics import layer_metrics
-from armillary.evaluators.explanation import Explanation
+from armillary.evaluators.explanation import Explanation, LayerCost
 from armillary.evaluators.gemmini.sampling import fitting
 from armillary.evaluators.gemmini.timing.batch import physics_cycles
-from armillary.evaluators.hierarchical import explanation
+from armillary.evaluators.hierarchical import energy_parts, rates_of
 from armillary.evaluators.kind import Options
 from armillary.evaluators.recording import of_network, record
 from armillary.hardware.dram import DramTiming
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import Program, RefusedError, compile_layer
 from armillary.hardware.templates import gemmini_area
-from armillary.hardware.templates.gemmini import SPACE, Accelerator, TooSmallError, accelerator_of, area_mm2
+from armillary.hardware.templates.gemmini import SPACES, Accelerator, TooSmallError, accelerator_of, area_mm2
 from armillary.mapping.goals import Goal
-from armillary.mapping.search import NoLegalMappingError, search
+from armillary.mapping.search import Found, NoLegalMappingError, search
 from armillary.tools.process import side_by_side
 from armillary.types import ArmillaryError, Candidate, Design, Evaluation, EvaluatorSpec, Failure, LayerRun
 from armillary.workloads.layer import Layer, LayerUse, Workload
@@ -70,6 +70,7 @@ class Run:
     mapping: Mapping
 
 
+T = TypeVar("T")
 Measure = Callable[[Accelerator, Sequence[Run]], list[dict[str, float]]]
 """From an accelerator and the layers on it to the metrics of one run of each."""
 
@@ -98,20 +99,47 @@ def best_mapping(
     """Return a good mapping by the cost model that the accelerator can run.
 
     Rows that are only partly used take more room than the cost model counts; mappings that do not fit for that are
-    out of the search.
+    out of the search. Of an array's dataflows the one whose mapping is better is taken.
 
     Raises:
         RefusedError: if the best that was found needs more than the accelerator has.
         NoLegalMappingError: if none was found that fits.
     """
-    delays = partial(physics_cycles, accelerator, layer) if choice == "physics" else None
-    find = partial(search, accelerator.hierarchy(), layer, goal=goal, budget=budget, seed=seed, delays=delays)
-    try:
-        found = find(fits=partial(fitting, accelerator, layer, twice=True)).mapping
-    except NoLegalMappingError:
-        found = find(fits=partial(fitting, accelerator, layer)).mapping
-    compile_layer(layer, found, accelerator)
-    return found
+
+    def find(view: Accelerator) -> Found:
+        delays = partial(physics_cycles, view, layer) if choice == "physics" else None
+        look = partial(search, view.hierarchy(), layer, goal=goal, budget=budget, seed=seed, delays=delays)
+        try:
+            found = look(fits=partial(fitting, view, layer, twice=True))
+        except NoLegalMappingError:
+            found = look(fits=partial(fitting, view, layer))
+        compile_layer(layer, found.mapping, view)
+        return found
+
+    return best_of_views(accelerator, find, lambda found: found.value).mapping
+
+
+def best_of_views(accelerator: Accelerator, find: Callable[[Accelerator], T], value: Callable[[T], float]) -> T:
+    """Return what is found of the least value on the views of an accelerator, of equal ones the first.
+
+    Args:
+        accelerator: which.
+        find: searches on one view.
+        value: of what it finds.
+
+    Raises:
+        TooSmallError: of the last view, if nothing is found on any.
+        NoLegalMappingError: likewise.
+    """
+    found: list[T] = []
+    *_, last = accelerator.views
+    for view in accelerator.views:
+        try:
+            found.append(find(view))
+        except UNFIT:
+            if not found and view == last:
+                raise
+    return min(found, key=value)
 
 
 def mapped(
@@ -165,8 +193,9 @@ def costs_of_each(accelerators: Sequence[Accelerator], runs: Sequence[Run]) -> l
     """Return the metrics of one run of each layer, each on its own accelerator; see `costs_of`."""
     if not runs:
         return []
-    different = {accelerator: accelerator.hierarchy() for accelerator in accelerators}
-    hierarchies = [different[accelerator] for accelerator in accelerators]
+    views = [accelerator.view(run.mapping) for accelerator, run in zip(accelerators, runs, strict=True)]
+    different = {view: view.hierarchy() for view in views}
+    hierarchies = [different[view] for view in views]
     shared = hierarchies[0] if len(different) == 1 else hierarchies
     costs = evaluate(shared, [run.layer for run in runs], [run.mapping for run in runs])
     found = []
@@ -203,7 +232,8 @@ class LayersOfGemmini:
             ArmillaryError: if the design is of another space, or a mapping that it brings is none of its layer.
         """
         start = time.perf_counter()
-        metrics = {"area_mm2": float(area_mm2(SPACE.encode([candidate.design]))[0])}
+        space = SPACES[self._spec.template]
+        metrics = {"area_mm2": float(area_mm2(space.encode([candidate.design]), space)[0])}
         runs: list[LayerRun] = []
         accelerator = _built(candidate.design)
         failure = accelerator if isinstance(accelerator, Failure) else None
@@ -291,11 +321,15 @@ def _of_inference(sums: Table[str, float], accelerator: Accelerator, workload: W
 def explained(evaluation: Evaluation, workload: Workload) -> Explanation:
     """Return the parts of a feasible evaluation; zeros between groups count as no work."""
     macs = [use.layer.macs for use in workload.layers]
-    parts = gemmini_area.parts_mm2(SPACE.columns(SPACE.encode([evaluation.design])))
-    areas = {name: float(area[0]) for name, area in parts.items() if area[0] > 0}
-    hierarchy = accelerator_of(evaluation.design).hierarchy()
-    found = explanation(hierarchy, evaluation.layers, macs, area_mm2=sum(areas.values()))
-    return replace(found, area_parts_mm2=areas)
+    space, accelerator = SPACES[evaluation.design.space], accelerator_of(evaluation.design)
+    parts = gemmini_area.parts_mm2(space.columns(space.encode([evaluation.design])))
+    runs = [(accelerator.view(Mapping.parse(run.mapping)).hierarchy(), run) for run in evaluation.layers]
+    return Explanation(
+        layers=tuple(LayerCost.of(run, work) for run, work in zip(evaluation.layers, macs, strict=True)),
+        rates=rates_of(accelerator.views[0].hierarchy().model_copy(update={"clock_ghz": accelerator.clock_ghz})),
+        area_parts_mm2={name: float(area[0]) for name, area in parts.items() if area[0] > 0},
+        energy_parts_pj=energy_parts(runs),
+    )
 
 
 def failure_of(fault: ArmillaryError) -> Failure:

@@ -93,4 +93,5 @@ def mapping_fault(wanted: MappedLayer) -> str | None:
     if isinstance(accelerator, Failure):
         return None
     layer = packed(wanted.layer, accelerator.dim)
-    return next(Mapping.parse(wanted.mapping).faults(accelerator.hierarchy(), layer), None)
+    mapping = Mapping.parse(wanted.mapping)
+    return next(mapping.faults(accelerator.view(mapping).hierarchy(), layer), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from math import gcd
@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cost_model.batch import MappingBatch
+from armillary.cost_model.cost import evaluate
 from armillary.evaluators.gemmini.build import simulator
-from armillary.evaluators.gemmini.layers import BUDGET
+from armillary.evaluators.gemmini.layers import BUDGET, best_of_views
 from armillary.evaluators.gemmini.sampling import fitting
 from armillary.evaluators.gemmini.simulation import MOST_CYCLES, UNITS, Event, Job, Simulated, simulate
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import LevelMapping, Loop, Mapping, loop_bounds
-from armillary.hardware.rtl.gemmini.compiler import compile_layer
+from armillary.hardware.rtl.gemmini.compiler import Placement, compile_layer
 from armillary.hardware.rtl.gemmini.network import compile_network
 from armillary.hardware.rtl.gemmini.placement import Place, padded
 from armillary.hardware.rtl.gemmini.windows import along, whole
@@ -121,7 +122,13 @@ class _Chosen:
 
 
 def mapping_in_whole_rows(
-    accelerator: Accelerator, layer: Layer, pool: Window | None = None, *, seed: int = 0, budget: int = BUDGET
+    accelerator: Accelerator,
+    layer: Layer,
+    pool: Window | None = None,
+    transposed: str = "",
+    *,
+    seed: int = 0,
+    budget: int = BUDGET,
 ) -> Mapping:
     """Return a good mapping by the cost model whose blocks of channels and of outputs are rows of the array.
 
@@ -133,6 +140,7 @@ def mapping_in_whole_rows(
         accelerator: onto which.
         layer: with channels and outputs of a group that are multiples of the array.
         pool: windows that each lie in one tile of the accumulator; None for any tiles.
+        transposed: operands that lie transposed, see `Placement`.
         seed: of the search.
         budget: mappings that it evaluates.
 
@@ -140,25 +148,48 @@ def mapping_in_whole_rows(
         NoLegalMappingError: if none was found that fits.
         TooSmallError: if none was found that still fits with whole rows.
     """
-    return _chosen(accelerator, layer, pool, seed, budget).mapping
+    return _chosen(accelerator, layer, pool, transposed, seed, budget).mapping
 
 
 @lru_cache(maxsize=10_000)
-def _chosen(accelerator: Accelerator, layer: Layer, pool: Window | None, seed: int, budget: int) -> _Chosen:
+def _chosen(
+    accelerator: Accelerator, layer: Layer, pool: Window | None, transposed: str, seed: int, budget: int
+) -> _Chosen:
     most_tiles = max(1, layer.macs // accelerator.dim**2 // _CYCLES_OF_A_TILE)
     limits = [(most_tiles * _MORE_TILES**step, twice) for step in range(_STEPS) for twice in (True, False)]
     for number, (most, twice) in enumerate(limits, start=1):
-        fits = partial(_fitting, accelerator, layer, pool, most, twice)
+        fits = partial(_fitting, pool, transposed, most, twice)
+        find = partial(_found, layer, pool, transposed, fits, seed, budget)
         try:
-            found = search(accelerator.hierarchy(), layer, budget=budget, seed=seed, perfect=True, fits=fits)
-            whole = in_whole_rows(found.mapping, accelerator)
-            compile_layer(layer, whole, accelerator, pool=pool)
+            whole, delay, _ = best_of_views(accelerator, find, lambda found: found[2])
         except (NoLegalMappingError, TooSmallError):
             if number == len(limits):
                 raise
             continue
         break
-    return _Chosen(whole, found.delay_cycles, number)
+    return _Chosen(whole, delay, number)
+
+
+def _found(
+    layer: Layer,
+    pool: Window | None,
+    transposed: str,
+    fits: Callable[[Accelerator, Layer, MappingBatch], NDArray[np.bool_]],
+    seed: int,
+    budget: int,
+    view: Accelerator,
+) -> tuple[Mapping, float, float]:
+    """Return the best mapping onto an accelerator of one dataflow.
+
+    Returns:
+        The mapping with whole rows, its delay in cycles before it had those, and its energy-delay product with them.
+    """
+    hierarchy = view.hierarchy()
+    found = search(hierarchy, layer, budget=budget, seed=seed, perfect=True, fits=partial(fits, view, layer))
+    whole = in_whole_rows(found.mapping, view)
+    compile_layer(layer, whole, view, placement=Placement(transposed=transposed), pool=pool)
+    costs = evaluate(hierarchy, layer, whole)
+    return whole, found.delay_cycles, float(costs.delay_cycles * costs.energy_pj)
 
 
 def pooled_on_the_way(accelerator: Accelerator, network: IntegerNetwork, *, seed: int = 0) -> IntegerNetwork:
@@ -182,9 +213,9 @@ def pooled_on_the_way(accelerator: Accelerator, network: IntegerNetwork, *, seed
         layer = padded(conv, accelerator.dim).layer
         if not _may_be_whole(accelerator, layer, pool.window):
             continue
-        alone = _chosen(accelerator, layer, None, seed, BUDGET)
+        alone = _chosen(accelerator, layer, None, "", seed, BUDGET)
         try:
-            together = _chosen(accelerator, layer, pool.window, seed, BUDGET)
+            together = _chosen(accelerator, layer, pool.window, "", seed, BUDGET)
         except (NoLegalMappingError, TooSmallError):
             continue
         moved = (Place(tensor, 0, accelerator.dim, accelerator.pitch).end for tensor in (pool.inputs, pool.output))
@@ -207,19 +238,30 @@ def _whole_tiles(pool: Window, axis: int, size: int) -> NDArray[np.bool_]:
 
 
 def _fitting(
-    accelerator: Accelerator, layer: Layer, pool: Window | None, most_tiles: int, twice: bool, batch: MappingBatch
+    pool: Window | None,
+    transposed: str,
+    most_tiles: int,
+    twice: bool,
+    accelerator: Accelerator,
+    layer: Layer,
+    batch: MappingBatch,
 ) -> NDArray[np.bool_]:
     """Return which mappings fit, `twice` beside the next tile, and have so few tiles of the accumulator, shape [n].
 
-    If there is a pool, its windows must not lie in several tiles.
+    If there is a pool, its windows must not lie in several tiles. Tiles of what lies transposed begin where rows do.
     """
-    outside = batch.temporal.numpy()[_OUTSIDE:].astype(np.int64)
+    temporal = batch.temporal.numpy().astype(np.int64)
+    outside = temporal[_OUTSIDE:]
     fits: NDArray[np.bool_] = outside.prod(axis=(0, 1)) <= most_tiles
     for axis, d in enumerate("PQ" if pool else ""):
         assert pool is not None
         number, size = DIMENSIONS.index(d), loop_bounds(layer)[d]
         tiles = size // outside[:, number].prod(axis=0)  # all factors divide
         fits = fits & _whole_tiles(pool, axis, size)[tiles]
+    for d in ("NPQ" if "I" in transposed else "") + ("C" if "W" in transposed else ""):
+        number, size = DIMENSIONS.index(d), loop_bounds(layer)[d]
+        split = temporal[-1, number]
+        fits = fits & ((split == 1) | (size // split % accelerator.dim == 0))
     return fitting(accelerator, layer, batch, twice=twice) & fits
 
 

@@ -239,12 +239,17 @@ def simulated(
     return [results[run.layer, run.mapping] for run in runs]
 
 
-KIND = EvaluatorKind(
-    template="gemmini",
-    fidelity=Fidelity.RTL,
-    name="gemmini/rtl",
-    version="4",
-    cost=Cost.MINUTES,
-    make=RtlEvaluator,
-    options=RtlOptions,
-)
+def _kind(template: str) -> EvaluatorKind:
+    return EvaluatorKind(
+        template=template,
+        fidelity=Fidelity.RTL,
+        name=f"{template}/rtl",
+        version="4",
+        cost=Cost.MINUTES,
+        make=RtlEvaluator,
+        options=RtlOptions,
+    )
+
+
+KIND = _kind("gemmini")
+BOTH_KIND = _kind("gemmini_both")

@@ -23,12 +23,40 @@ def into_dram(program: Program, inputs: Tensor, weights: Tensor) -> Bytes:
         weights: shape [K, C of a group, R, S].
     """
     dram = np.zeros(max(program.inputs.end, program.weights.end), dtype=np.uint8)
+    _rows_of(program.inputs, dram)[...] = _input_rows(program, inputs).view(np.uint8)
+    own = weights_across(program, weights) if "W" in program.transposed else weight_rows(program, weights)
+    _rows_of(program.weights, dram)[...] = own.view(np.uint8)
+    return dram
+
+
+def _input_rows(program: Program, inputs: Tensor) -> Tensor:
+    """Return inputs as a program reads them, shape [*counts, bytes of a row]."""
+    if "I" in program.transposed:
+        groups = program.inputs.counts[0]
+        lines = inputs.reshape(inputs.shape[0], groups, -1, *inputs.shape[2:])
+        return _lines(program, program.inputs, lines.transpose(1, 2, 0, 3, 4).reshape(groups, lines.shape[2], -1))
     groups, blocks, n, height, width = program.inputs.counts
     rows = grown(inputs.reshape(n, groups, -1, height, width), 2, blocks * program.channel_block)
     rows = rows.reshape(n, groups, blocks, program.channel_block, height, width).transpose(1, 2, 0, 4, 5, 3)
-    _rows_of(program.inputs, dram)[...] = grown(rows, -1, program.inputs.row_bytes).view(np.uint8)
-    _rows_of(program.weights, dram)[...] = weight_rows(program, weights).view(np.uint8)
-    return dram
+    return grown(rows, -1, program.inputs.row_bytes)
+
+
+def weights_across(program: Program, weights: Tensor) -> Tensor:
+    """Return weights that lie transposed, a line per output, shape [*counts, bytes of a row].
+
+    Args:
+        program: whose weights these are.
+        weights: shape [K, C of a group, 1, 1].
+    """
+    groups = program.weights.counts[0]
+    return _lines(program, program.weights, weights.reshape(groups, -1, weights.shape[1]))
+
+
+def _lines(program: Program, shape: Shape, lines: Tensor) -> Tensor:
+    """Return lines, shape [groups, lines, elements], cut into rows, with zeros behind the last of each."""
+    groups, count, rows = shape.counts
+    cut = grown(grown(lines, 1, count), 2, rows * program.line_row).reshape(groups, count, rows, -1)
+    return grown(cut, -1, shape.row_bytes)
 
 
 def from_dram(program: Program, dram: Bytes, outputs: int) -> Tensor:

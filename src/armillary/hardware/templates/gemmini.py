@@ -7,12 +7,16 @@ accumulator, and load, execute and store commands run decoupled from each other.
 Table 5.1 varies array, scratchpad and accumulator. The other parameters are ours; their middle values are Gemmini's
 defaults or, where it leaves them to the system around it, a DDR3-like memory at 1 GHz.
 
+An array of either dataflow, chosen at run time as in Gemmini, is `dataflow: both`. The space of the template `gemmini`
+has arrays of one dataflow; that of `gemmini_both` has all three kinds.
+
 Sources: Genc et al., DAC 2021; the dissertation, Table 5.1.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from numbers import Integral
 from typing import Literal
 
@@ -21,16 +25,20 @@ from numpy.typing import NDArray
 
 from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import Compute, Hierarchy, Level, LoopRules
+from armillary.hardware.mapping import Mapping
 from armillary.hardware.template import Template
 from armillary.hardware.templates import gemmini_area
 from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError, Design
 
-Dataflow = Literal["weight_stationary", "output_stationary"]
+Dataflow = Literal["weight_stationary", "output_stationary", "both"]
 TECHNOLOGY_NM = 45.0
 MOST_ROWS = 1 << 17
 """Rows of a memory are fewer: a command numbers them in 18 bits, with a sign where they move."""
 _KIB = 1 << 10
+ALONE: tuple[Dataflow, ...] = ("weight_stationary", "output_stationary")
+"""Dataflows of an array that has one."""
+DATAFLOWS: tuple[Dataflow, ...] = (*ALONE, "both")
 _STATIONARY: dict[str, str] = {"weight_stationary": "W", "output_stationary": "O"}
 _TURN_INSIDE = {"weight_stationary": "NPQ", "output_stationary": "CRS"}
 _UNROLLED_OVER_ROWS = {"weight_stationary": "C", "output_stationary": "NPQ"}
@@ -59,7 +67,7 @@ class Accelerator:
         dim: rows and columns of the array, even.
         scratchpad_kib: inputs and weights.
         accumulator_kib: 32-bit sums.
-        dataflow: `weight_stationary` or `output_stationary`.
+        dataflow: `weight_stationary`, `output_stationary`, or `both`, of which each command says its own.
         bus_bytes: per beat, a power of two, at most a row of the array.
         scratchpad_banks: of one port each, a power of two, fewer than the scratchpad has rows.
         accumulator_banks: of a port to read and one to write each, a power of two, fewer than the accumulator has rows.
@@ -103,7 +111,7 @@ class Accelerator:
             (2 <= self.dim <= 64 and self.dim % 2 == 0, "dim", "even, 2 to 64"),
             (1 <= self.scratchpad_kib <= 1024, "scratchpad_kib", "1 to 1024"),
             (1 <= self.accumulator_kib <= 512, "accumulator_kib", "1 to 512"),
-            (self.dataflow in _STATIONARY, "dataflow", f"one of {list(_STATIONARY)}"),
+            (self.dataflow in DATAFLOWS, "dataflow", f"one of {list(DATAFLOWS)}"),
             (_power_of_two(self.bus_bytes, 1, 64), "bus_bytes", "a power of two, at most 64"),
             (_power_of_two(self.scratchpad_banks, 2, 16), "scratchpad_banks", "2, 4, 8 or 16"),
             (_power_of_two(self.accumulator_banks, 2, 16), "accumulator_banks", "2, 4, 8 or 16"),
@@ -163,8 +171,31 @@ class Accelerator:
         return float(gemmini_area.clock_ghz(self.dim, self.dataflow)[0])
 
     @property
+    def dataflows(self) -> tuple[Dataflow, ...]:
+        """What it can do: its dataflow, or each of both."""
+        return ALONE if self.dataflow == "both" else (self.dataflow,)
+
+    @property
+    def views(self) -> tuple[Accelerator, ...]:
+        """The accelerator as layers are mapped onto it: with each of its dataflows alone."""
+        return tuple(replace(self, dataflow=dataflow) for dataflow in self.dataflows)
+
+    def view(self, mapping: Mapping) -> Accelerator:
+        """Return the accelerator with the dataflow of a mapping, or its first one if it has not that dataflow."""
+        held = mapping.levels[-1].keeps
+        return next((view for view in self.views if view.stationary == held), self.views[0])
+
+    @property
     def stationary(self) -> str:
-        """The tensor that an element of the array holds, W or O."""
+        """The tensor that an element of the array holds, W or O.
+
+        Raises:
+            ArmillaryError: if it has both dataflows.
+        """
+        if self.dataflow == "both":
+            raise ArmillaryError(
+                "dataflow='both' holds weights or sums; take one of `views`, or the `view` of a mapping"
+            )
         return _STATIONARY[self.dataflow]
 
     def hierarchy(self) -> Hierarchy:
@@ -172,7 +203,11 @@ class Accelerator:
 
         The scratchpad's columns unroll K. The rows unroll C (weight stationary) or N, P and Q (output stationary).
         DRAM can be read no faster than the requests under way come back, a full burst each (Little's law).
+
+        Raises:
+            ArmillaryError: if it has both dataflows.
         """
+        stationary = self.stationary
         dram = float(min(self.bus_bytes, self.dram_bytes_per_cycle))
         burst = self.burst_rows * self.pitch
         in_flight = self.outstanding * burst / (self.dram_latency + burst / dram)
@@ -210,9 +245,9 @@ class Accelerator:
                 Level(
                     name="Registers",
                     kind="regfile",
-                    keeps=self.stationary,
+                    keeps=stationary,
                     capacity_words=1,
-                    word_bits=8 if self.stationary == "W" else 32,
+                    word_bits=8 if stationary == "W" else 32,
                     rules=LoopRules(temporal=_TURN_INSIDE[self.dataflow], spatial_x="", spatial_y=""),
                 ),
             ),
@@ -224,27 +259,33 @@ def _power_of_two(value: int, least: int, most: int) -> bool:
     return least <= value <= most and value & (value - 1) == 0
 
 
-SPACE = Space(
-    "gemmini",
-    (
-        Parameter("dim", (4, 8, 16, 32), kind="ordinal", unit="rows and columns"),
-        Parameter("scratchpad_kib", tuple(range(8, 257, 8)), unit="KiB"),
-        Parameter("accumulator_kib", tuple(range(8, 257, 8)), unit="KiB"),
-        Parameter("dataflow", ("weight_stationary", "output_stationary"), kind="categorical"),
-        Parameter("bus_bytes", (4, 8, 16, 32), kind="ordinal", unit="bytes"),
-        Parameter("scratchpad_banks", (2, 4, 8), kind="ordinal"),
-        Parameter("accumulator_banks", (2, 4), kind="ordinal"),
-        Parameter("burst_rows", (4, 8, 16, 32), kind="ordinal", unit="rows"),
-        Parameter("outstanding", (2, 4, 8, 16, 32), kind="ordinal", unit="requests"),
-        Parameter("queue_depth", (2, 4, 8), kind="ordinal", unit="commands"),
-        Parameter("dram_latency", (20, 50, 100, 200), kind="ordinal", unit="cycles"),
-        Parameter("dram_bytes_per_cycle", (4, 8, 16, 32), kind="ordinal", unit="bytes/cycle"),
-    ),
-)
+def _space(name: str, dataflows: tuple[Dataflow, ...]) -> Space:
+    return Space(
+        name,
+        (
+            Parameter("dim", (4, 8, 16, 32), kind="ordinal", unit="rows and columns"),
+            Parameter("scratchpad_kib", tuple(range(8, 257, 8)), unit="KiB"),
+            Parameter("accumulator_kib", tuple(range(8, 257, 8)), unit="KiB"),
+            Parameter("dataflow", dataflows, kind="categorical"),
+            Parameter("bus_bytes", (4, 8, 16, 32), kind="ordinal", unit="bytes"),
+            Parameter("scratchpad_banks", (2, 4, 8), kind="ordinal"),
+            Parameter("accumulator_banks", (2, 4), kind="ordinal"),
+            Parameter("burst_rows", (4, 8, 16, 32), kind="ordinal", unit="rows"),
+            Parameter("outstanding", (2, 4, 8, 16, 32), kind="ordinal", unit="requests"),
+            Parameter("queue_depth", (2, 4, 8), kind="ordinal", unit="commands"),
+            Parameter("dram_latency", (20, 50, 100, 200), kind="ordinal", unit="cycles"),
+            Parameter("dram_bytes_per_cycle", (4, 8, 16, 32), kind="ordinal", unit="bytes/cycle"),
+        ),
+    )
+
+
+SPACE = _space("gemmini", ALONE)
+BOTH_SPACE = _space("gemmini_both", DATAFLOWS)
+SPACES = {space.name: space for space in (SPACE, BOTH_SPACE)}
 
 
 def accelerator_of(design: Design) -> Accelerator:
-    """Return the accelerator that a design of the space stands for; what the space does not vary is as by default.
+    """Return the accelerator that a design of either space stands for; what that does not vary is as by default.
 
     Raises:
         ArmillaryError: if its values do not go together.
@@ -253,23 +294,25 @@ def accelerator_of(design: Design) -> Accelerator:
     return Accelerator(**{name: values[name] for name in SPACE.names})  # type: ignore[arg-type]
 
 
-def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the areas of coded designs by laws fitted to syntheses, shape [designs]."""
-    return gemmini_area.area_mm2(SPACE.columns(codes))
+def area_mm2(codes: NDArray[np.int64], space: Space = SPACE) -> NDArray[np.float64]:
+    """Return the areas of coded designs of either space by laws fitted to syntheses, shape [designs]."""
+    return gemmini_area.area_mm2(space.columns(codes))
 
 
-def _baseline() -> Design:
-    return SPACE.design_from({name: getattr(Accelerator(), name) for name in SPACE.names}, "gemmini")
+def _template(space: Space) -> Template:
+    values = {name: getattr(Accelerator(), name) for name in space.names}
+    return Template(
+        name=space.name,
+        space=space,
+        laws={"area_mm2": partial(area_mm2, space=space)},
+        limits={"area_mm2": float(area_mm2(np.array([space.cardinalities]) - 1, space)[0])},
+        budgets={"area_mm2": 3.0},
+        defaults=values,
+        baseline=space.design_from(values, space.name),
+        baseline_name="Gemmini",
+        baseline_note="Gemmini's default configuration",
+    )
 
 
-TEMPLATE = Template(
-    name="gemmini",
-    space=SPACE,
-    laws={"area_mm2": area_mm2},
-    limits={"area_mm2": float(area_mm2(np.array([SPACE.cardinalities]) - 1)[0])},
-    budgets={"area_mm2": 3.0},
-    defaults={name: getattr(Accelerator(), name) for name in SPACE.names},
-    baseline=_baseline(),
-    baseline_name="Gemmini",
-    baseline_note="Gemmini's default configuration",
-)
+TEMPLATE = _template(SPACE)
+BOTH_TEMPLATE = _template(BOTH_SPACE)

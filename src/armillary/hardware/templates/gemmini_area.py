@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from armillary.hardware import sram
+from armillary.types import ArmillaryError
 
 Columns = Mapping[str, NDArray[Any]]
 LAWS = Path(__file__).with_suffix(".json")
-BOTH = "both"
+ANY = "any"
 """Instead of a dataflow, for blocks that are the same in each."""
 _KIB = 1024
 _UM2_PER_MM2 = 1e6
@@ -74,13 +75,19 @@ def um2_by(law: Mapping[str, Mapping[str, float]], columns: Columns) -> NDArray[
     """Return a block's area by its law, um2, shape [designs].
 
     Args:
-        law: coefficients by term, by dataflow or for both.
+        law: coefficients by term, by dataflow or for any.
         columns: see `area_mm2`.
+
+    Raises:
+        ArmillaryError: if there is none for the dataflow of a design.
     """
     found, dataflow = terms(columns), np.asarray(columns["dataflow"])
+    unknown = sorted(set(dataflow.tolist()) - set(law)) if ANY not in law else []
+    if unknown:
+        raise ArmillaryError(f"dataflow={unknown[0]!r} has no law of its area; there are laws of {sorted(law)}")
     um2 = np.zeros(len(dataflow))
     for kind, values in law.items():
-        chosen = (kind == BOTH) | (dataflow == kind)
+        chosen = (kind == ANY) | (dataflow == kind)
         um2 += np.where(chosen, sum(value * found[name] for name, value in values.items()), 0.0)
     return um2
 

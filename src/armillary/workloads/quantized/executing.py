@@ -59,6 +59,7 @@ def _core(step: Step, inputs: Tensor) -> Sums:
 def _convolved(step: Step, inputs: Tensor, weights: Tensor) -> Sums:
     """Return a convolution's sums: one matrix product per group, in float64, which holds them exactly."""
     (n, k, p, q), groups = step.sums_shape, step.groups
+    inputs = inputs.swapaxes(0, 1) if step.transposed else inputs
     taps = _taps(step.window, step.sums_shape, inputs, 0)
     columns = taps.reshape(len(taps), n, groups, -1, p * q).transpose(1, 2, 3, 0, 4)
     columns = columns.reshape(n, groups, -1, p * q).astype(np.float64)

@@ -145,6 +145,7 @@ def _step(
         output=output,
         window=operation.window,
         groups=operation.groups,
+        transposed=operation.transposed,
         scale=float(np.float32(unit / byte_scale)),
         low=0 if operation.low == 0 else LOWEST,
         high=_highest(operation.high, output.scale),

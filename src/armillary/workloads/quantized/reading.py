@@ -49,6 +49,7 @@ class Operation:
         low: the least output.
         high: the largest.
         function: what is then applied to each value; None for nothing.
+        transposed: whether a matrix product reads its input transposed.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Operation:
     low: float = -math.inf
     high: float = math.inf
     function: Function | None = None
+    transposed: bool = False
 
     @property
     def activated(self) -> bool:
@@ -160,7 +162,8 @@ def _drawn(shape: tuple[int, ...], positive: bool, rng: np.random.Generator) -> 
 class _Reader:
     """Walks over the nodes of a graph and fuses what one step does.
 
-    A tensor that is another one under a new name or shape is its alias.
+    A tensor that is another one under a new name or shape is its alias; one that is another one transposed is not, and
+    only matrix products read it.
     """
 
     def __init__(self, model: ModelProto, tensors: Tensors, inputs: str, source: str) -> None:
@@ -170,6 +173,7 @@ class _Reader:
         self._readers = Counter(name for node in model.graph.node for name in node.input if name)
         self._readers.update(output.name for output in model.graph.output)
         self._aliases: dict[str, str] = {}
+        self._transposed: dict[str, str] = {}
         self._found: dict[str, Operation] = {}
         self.shapes: dict[str, Shape4] = {inputs: self._four(tensors.known_shape(inputs) or (), inputs)}
         self._rules: dict[str, Callable[[NodeProto], None]] = {
@@ -189,6 +193,7 @@ class _Reader:
             "Relu": self._activation,
             "Reshape": self._reshape,
             "Squeeze": self._reshape,
+            "Transpose": self._transpose,
         }
 
     def operations(self) -> tuple[Operation, ...]:
@@ -209,6 +214,8 @@ class _Reader:
             if rule is None:
                 raise ArmillaryError(f"{self._source}: {describe(node)} is not supported; {supported}")
             rule(node)
+        for output in self._graph.output:
+            self._source_of(output.name)
         if not self._found:
             raise ArmillaryError(f"{self._source}: has no operation; {supported}")
         return tuple(self._found.values())
@@ -261,6 +268,9 @@ class _Reader:
         return n, c, h, w
 
     def _source_of(self, name: str) -> str:
+        if name in self._transposed:
+            supported = "supported as the first operand of a Gemm or MatMul"
+            raise ArmillaryError(f"{self._source}: tensor {name!r} is a transposed one; {supported}")
         return self._aliases.get(name, name)
 
     def _pair(self, node: NodeProto, name: str, default: int) -> tuple[int, int]:
@@ -292,6 +302,15 @@ class _Reader:
             raise self._refuse(node, "more than its first output is read; supported is that one")
         source = self._source_of(node.input[0])
         self._aliases[node.output[0]] = source
+        self._readers[source] += self._readers[node.output[0]] - 1
+
+    def _transpose(self, node: NodeProto) -> None:
+        rank = len(self._tensors.shape(node.input[0], node))
+        if rank != 2 or option(node, "perm", [1, 0]) != [1, 0]:
+            supported = "supported are the two of a matrix before a Gemm or MatMul"
+            raise self._refuse(node, f"a permutation of {rank} axes is not supported; {supported}")
+        source = self._source_of(node.input[0])
+        self._transposed[node.output[0]] = source
         self._readers[source] += self._readers[node.output[0]] - 1
 
     def _reshape(self, node: NodeProto) -> None:
@@ -358,13 +377,20 @@ class _Reader:
         """Take a matrix product as a convolution whose filter covers its whole input."""
         if node.input[1] not in self._values:
             raise self._refuse(node, f"its second operand {node.input[1]!r} must be an initializer or a Constant")
-        source = self._source_of(node.input[0])
-        _, c, h, w = self.shapes[source]
+        across = bool(option(node, "transA", 0))
+        if node.input[0] in self._transposed:
+            source, across = self._transposed[node.input[0]], not across
+        else:
+            source = self._source_of(node.input[0])
+        n, c, h, w = self.shapes[source]
+        if across and (h, w) != (1, 1):
+            raise self._refuse(node, "reads an image transposed; supported are matrices")
+        c = n if across else c
         weights = self._value(node, 1, "weights")
         if len(self._tensors.shape(node.input[0], node)) != 2 or weights.ndim != 2:
             raise self._refuse(node, "multiplies tensors of more than 2 axes; supported are matrices")
-        if option(node, "transA", 0) or {option(node, "alpha", 1.0), option(node, "beta", 1.0)} != {1.0}:
-            raise self._refuse(node, "supported are transA=0, alpha=1 and beta=1")
+        if {option(node, "alpha", 1.0), option(node, "beta", 1.0)} != {1.0}:
+            raise self._refuse(node, "supported are alpha=1 and beta=1")
         weights = weights if option(node, "transB", 0) else weights.T
         bias = self._value(node, 2, "bias") if len(node.input) > 2 and node.input[2] else np.zeros(len(weights))
         if bias.size not in (1, len(weights)):
@@ -377,6 +403,7 @@ class _Reader:
                 inputs=source,
                 output=node.output[0],
                 window=Window((h, w)),
+                transposed=across,
                 weights=weights.reshape(len(weights), c, h, w),
                 bias=np.broadcast_to(bias.reshape(-1), (len(weights),)),
             ),

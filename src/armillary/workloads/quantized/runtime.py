@@ -115,8 +115,11 @@ class _Part:
         return self._inner("Add", [sums, self._constant("bias", step.bias.reshape(1, -1, 1, 1))])
 
     def _matrix_product(self, weights: NDArray[np.int8]) -> str:
-        n, length = self._step.inputs.shape[0], math.prod(weights.shape[1:])
-        rows = self._inner("Reshape", [self._step.inputs.name, self._constant("rows", np.array([n, length]))])
+        step, length = self._step, math.prod(weights.shape[1:])
+        sizes = [length, step.inputs.shape[1]] if step.transposed else [step.inputs.shape[0], length]
+        rows = self._inner("Reshape", [step.inputs.name, self._constant("rows", np.array(sizes))])
+        if step.transposed:
+            rows = self._inner("Transpose", [rows], perm=[1, 0])
         matrix = np.ascontiguousarray(weights.reshape(len(weights), length).T)
         product = self._inner("MatMulInteger", [rows, self._constant("weights", matrix)])
         shape = np.array(self._step.sums_shape)

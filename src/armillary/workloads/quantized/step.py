@@ -151,6 +151,7 @@ class Step:
         high: the largest.
         table: what each byte between them becomes, int8, shape [256]; entry 255 is that of -1. None if it stays.
         pool: windows of a convolution's outputs of which only the largest is written; None if all are.
+        transposed: whether a matrix product reads its input transposed: by rows of shape[0] channels.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Step:
     high: int = HIGHEST
     table: NDArray[np.int8] | None = None
     pool: Window | None = None
+    transposed: bool = False
 
     @property
     def keeps_order(self) -> bool:
@@ -207,12 +209,13 @@ class Step:
         """Return a convolution as a layer; its input includes the padding."""
         assert self.weights is not None, f"{self.name} is a {self.kind}, no convolution"
         (n, k, p, q), window = self.sums_shape, self.window
+        channels = self.inputs.shape[0 if self.transposed else 1]
         depthwise = self.groups == self.inputs.shape[1] > 1
         gemm = self.inputs.shape[2:] == self.window.kernel and (p, q) == (1, 1)
         return Layer(
             name=self.name,
             kind="gemm" if gemm else "depthwise" if depthwise else "conv",
-            N=n, K=k, C=self.inputs.shape[1], P=p, Q=q, R=window.kernel[0], S=window.kernel[1],
+            N=n, K=k, C=channels, P=p, Q=q, R=window.kernel[0], S=window.kernel[1],
             stride_h=window.strides[0], stride_w=window.strides[1],
             dilation_h=window.dilations[0], dilation_w=window.dilations[1],
             groups=self.groups,

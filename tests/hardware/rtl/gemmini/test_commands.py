@@ -81,7 +81,7 @@ FIELDS = [found for value in vars(commands).values() for found in leaves(value)]
 
 
 def test_all_fields_are_tested():
-    assert len(FIELDS) == 42
+    assert len(FIELDS) == 43
 
 
 @pytest.mark.parametrize("held", FIELDS, ids=lambda f: f.name)
@@ -152,9 +152,18 @@ def test_commands_without_loops_have_a_header_alone():
     assert execute().shape == one().shape == (1, 8)
 
 
-def execute(loops=(), masks=(0, 0, 0), channels=1, **changes):
+def test_flags_say_what_lies_transposed_and_what_the_array_holds():
+    moves = Moves([], 2, *AT, stride=3)
+    assert int(moves.loads(transposes=True)[0, 0] ^ moves.loads()[0, 0]) == 1 << 12
+    found = execute(), execute(holds_sums=True)
+    assert [int(words[0, 0]) >> 8 for words in found] == [0, 2]
+
+
+def execute(loops=(), masks=(0, 0, 0), channels=1, holds_sums=False, **changes):
     names = [f.name for f in fields(Executes)]
-    return executes(loops, masks, channels, Executes(**{n: np.array([changes.get(n, 0)]) for n in names}), [])
+    return executes(
+        loops, masks, channels, Executes(**{n: np.array([changes.get(n, 0)]) for n in names}), [], holds_sums=holds_sums
+    )
 
 
 def test_hazards_count_the_tables_as_the_row_behind_the_scratchpad():

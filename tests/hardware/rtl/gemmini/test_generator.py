@@ -10,7 +10,7 @@ from armillary.evaluators.gemmini.simulation import Job, simulate
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.rtl.gemmini.generator import ELABORATED, MEMORIES, PARAMETERS, generate, sources
-from armillary.hardware.templates.gemmini import Accelerator, TooSmallError
+from armillary.hardware.templates.gemmini import DATAFLOWS, Accelerator, TooSmallError
 from armillary.tools.verilator import tools
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
@@ -63,7 +63,7 @@ def linted(accelerator, folder):
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
+@pytest.mark.parametrize("dataflow", DATAFLOWS)
 @pytest.mark.parametrize(("dim", "tables"), [(4, 0), (6, 1), (16, 0)])
 def test_verilator_finds_nothing_to_warn_of(tmp_path, dataflow, dim, tables):
     accelerator = Accelerator(
@@ -85,7 +85,7 @@ def small_geometries(most):
                     dim=rng.choice([2, 4, 6, 16, 20]),
                     scratchpad_kib=rng.choice([1, 2, 3]),
                     accumulator_kib=rng.choice([1, 2, 3]),
-                    dataflow=rng.choice(["weight_stationary", "output_stationary"]),
+                    dataflow=rng.choice(DATAFLOWS),
                     bus_bytes=rng.choice([1, 2, 4, 16]),
                     scratchpad_banks=rng.choice([2, 4, 8, 16]),
                     accumulator_banks=rng.choice([2, 4, 8, 16]),
@@ -135,7 +135,7 @@ def test_banks_of_one_row_are_refused_and_the_least_size_that_is_named_is_allowe
     assert getattr(Accelerator(**values | {f"{memory}_kib": least}), f"{memory}_rows") > banks
 
 
-@pytest.mark.parametrize(("dataflow", "tables"), [("weight_stationary", 0), ("output_stationary", 1)])
+@pytest.mark.parametrize(("dataflow", "tables"), [(DATAFLOWS[0], 0), (DATAFLOWS[1], 1), (DATAFLOWS[2], 1)])
 def test_yosys_elaborates_it(tmp_path, dataflow, tables):
     values = {"scratchpad_kib": 8, "accumulator_kib": 8, "activation_tables": tables}
     generate(Accelerator(dim=4, bus_bytes=4, dataflow=dataflow, **values), tmp_path)
@@ -157,10 +157,9 @@ def test_the_header_names_every_parameter(tmp_path):
     assert "//   outstanding           2" in header
 
 
-def test_the_output_stationary_array_sums_in_32_bits():
-    assert (
-        "parameter int PSUM              = 32" in sources(replace(BASE, dataflow="output_stationary"))["accelerator.sv"]
-    )
+@pytest.mark.parametrize("dataflow", ["output_stationary", "both"])
+def test_an_array_that_holds_sums_has_32_bits_of_them(dataflow):
+    assert "parameter int PSUM              = 32" in sources(replace(BASE, dataflow=dataflow))["accelerator.sv"]
     assert "parameter int PSUM              = 16 + $clog2(DIM)" in sources(BASE)["accelerator.sv"]
 
 
@@ -192,8 +191,10 @@ def test_tables_are_of_the_hardware_and_cost_what_looks_nothing_up_no_cycle():
         Accelerator(activation_tables=2)
 
 
-def test_files_are_those_of_the_dataflow():
-    weights, outputs = sources(BASE), sources(replace(BASE, dataflow="output_stationary"))
-    assert set(weights) == set(outputs)
-    different = {name for name in weights if weights[name] != outputs[name]}
-    assert different == {"accelerator.sv", "execute.sv", "pe.sv", "systolic_array.sv"}
+def test_what_an_accelerator_is_stands_in_the_top_alone():
+    weights, outputs, both = (sources(replace(BASE, dataflow=dataflow)) for dataflow in DATAFLOWS)
+    assert set(weights) == set(outputs) == set(both)
+    for other in (outputs, both):
+        assert [name for name in weights if weights[name] != other[name]] == ["accelerator.sv"]
+    for number, text in enumerate((weights, outputs, both), start=1):
+        assert f"parameter int DATAFLOW          = {number}," in text["accelerator.sv"]

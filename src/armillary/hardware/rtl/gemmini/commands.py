@@ -104,7 +104,7 @@ _SCALE_BITS = Field("scale of a store", 32, 32)
 _LOW, _HIGH, _WINDOW = Field("low", 0, 8), Field("high", 8, 8), Field("loops of a window", 16, 4)
 _LOAD_SCALE, _LOAD_SHIFT = Field("scale of a load", 32, 8, least=1), Field("shift of a load", 16, 4)
 _OPCODE = Field("opcode", 0, 4)
-_FLAGS = tuple(Field("flag", 8 + place, 1) for place in range(4))
+_FLAGS = tuple(Field("flag", 8 + place, 1) for place in range(5))
 ENTRIES = 256
 """Of a table of the store unit: one for each byte."""
 _EXECUTE_LOOPS = Field("loops", 4, 4, largest=MOST_LOOPS)
@@ -219,7 +219,13 @@ class Moves:
     stride: int = 1
 
     def loads(
-        self, *, to_accumulator: bool = False, scaled: Scaled | None = None, adds: bool = False, repeats: bool = False
+        self,
+        *,
+        to_accumulator: bool = False,
+        scaled: Scaled | None = None,
+        adds: bool = False,
+        repeats: bool = False,
+        transposes: bool = False,
     ) -> Words:
         """Return load commands, shape [n, words].
 
@@ -228,11 +234,13 @@ class Moves:
             scaled: rows of bytes become sums by this; else rows for the accumulator are of 32 bits.
             adds: to the sums that are there.
             repeats: the first row of each run fills all of it.
+            transposes: each step of the loops is a row, `run` of them are a block, and a block becomes `stride` rows,
+                its bytes across, one behind the other.
 
         Raises:
             FieldError: if a value does not fit its field.
         """
-        flags = (to_accumulator, scaled is not None, adds, repeats)
+        flags = (to_accumulator, scaled is not None, adds, repeats, transposes)
         words = self._words(LOAD)
         for held, flag in zip(_FLAGS, flags, strict=True):
             words[:, 0] |= held.packed(flag)
@@ -293,6 +301,8 @@ def executes(
     channels: int,
     these: Executes,
     ranges: Sequence[tuple[Integers, Integers]],
+    *,
+    holds_sums: bool = False,
 ) -> Words:
     """Return execute commands, shape [n, words].
 
@@ -302,12 +312,13 @@ def executes(
         channels: of a step of the output-stationary array.
         these: what varies.
         ranges: rows that hazards watch: inputs, weights, accumulator; from and to, each [n].
+        holds_sums: whether the array holds sums while they run, not weights.
 
     Raises:
         FieldError: if a value does not fit its field.
     """
     words = _matrix(len(these.inputs), EXECUTE, _EXECUTE_LOOPS.packed(len(loops)), len(loops), ranges)
-    words[:, 0] |= _FLAGS[0].packed(these.fresh)
+    words[:, 0] |= _FLAGS[0].packed(these.fresh) | _FLAGS[1].packed(holds_sums)
     words[:, 4] = _INPUT.packed(these.inputs) | _WEIGHT.packed(these.weights) | _OUTPUT.packed(these.outputs)
     words[:, 5] = _Y.packed(these.y) | _X.packed(these.x)
     words[:, 6] = _HEIGHT.packed(these.height) | _WIDTH.packed(these.width)

@@ -70,7 +70,7 @@ def compile_layer(
 
     Args:
         layer: its input includes the padding, unless that is given.
-        mapping: onto `accelerator.hierarchy()`.
+        mapping: onto the hierarchy of one of the accelerator's views, whose dataflow its commands have.
         accelerator: whose memories the tiles must fit.
         padding: zeros around the input that the accelerator makes up.
         requantization: of the outputs; not beside `conversion`.
@@ -86,9 +86,10 @@ def compile_layer(
             needed. Or if a tile of the accumulator holds no whole windows.
         ArmillaryError: if this is no mapping of the layer onto the hierarchy, or a given tensor has other counts.
     """
-    _check_mapping(layer, mapping, accelerator)
+    view = accelerator.view(mapping)
+    _check_mapping(layer, mapping, view)
     made = conversion or (requantization or Requantization()).conversion
-    tiling = Tiling(layer, mapping, accelerator, padding or Padding(), made, placement or Placement(), reload, pool)
+    tiling = Tiling(layer, mapping, view, padding or Padding(), made, placement or Placement(), reload, pool)
     try:
         return _program(tiling)
     except FieldError as fault:
@@ -106,8 +107,9 @@ def check_layer(layer: Layer, mapping: Mapping, accelerator: Accelerator) -> Non
     Raises:
         RefusedError, ArmillaryError: see `compile_layer`.
     """
-    _check_mapping(layer, mapping, accelerator)
-    tiling = Tiling(layer, mapping, accelerator, NO_PADDING, Requantization().conversion, Placement())
+    view = accelerator.view(mapping)
+    _check_mapping(layer, mapping, view)
+    tiling = Tiling(layer, mapping, view, NO_PADDING, Requantization().conversion, Placement())
     tiles = _tiles(tiling)
     tiling.nest(tiling.inner)  # a shorter tile has no more loops
     command_bytes = 8 * (HEADER + 2 * MOST_LOOPS)
@@ -151,4 +153,6 @@ def _program(tiling: Tiling) -> Program:
         channel_block=tiling.cx,
         output_block=tiling.kx,
         tiles=tiles,
+        transposed=tiling.placement.transposed,
+        line_row=tiling.accelerator.dim if tiling.placement.transposed else 0,
     )

@@ -1,8 +1,8 @@
 """The generator: SystemVerilog of one accelerator, out of modules with parameters.
 
 The hardware is written in SystemVerilog by hand, in `blocks`: modules with parameters are what a reader of hardware
-expects, every tool takes them, and what comes out reads as what went in. An accelerator is the modules of its
-dataflow and a top module whose parameters' defaults are its own.
+expects, every tool takes them, and what comes out reads as what went in. An accelerator is these modules and
+a top module whose parameters' defaults are its own.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ ELABORATED = (
 )
 """What the hardware tells of itself, in the order of its port `elaborated`."""
 PARAMETERS = ELABORATED[:10]
+_DATAFLOW = {"weight_stationary": 1, "output_stationary": 2}
+"""Of which the hardware's parameter is the sum."""
 STRAPS = ("burst_rows", "outstanding", "queue_depth", "scratchpad_banks", "accumulator_banks")
 """Inputs of the core that say how much of what it has is used."""
 MEMORIES = ("scratchpad_kib", "accumulator_kib", "scratchpad_rows", "accumulator_rows")
 """Sizes that change no cycle of a program that fits."""
 MEMORY_TABLE = "memories.csv"
-_ARRAY = "systolic_array.sv"
+_ARRAY, _ELEMENT = "systolic_array.sv", "pe.sv"
 
 
 def sources(accelerator: Accelerator, *, model: bool = False) -> dict[str, str]:
@@ -49,16 +51,21 @@ def sources(accelerator: Accelerator, *, model: bool = False) -> dict[str, str]:
         accelerator: whose parameters become the defaults.
         model: the array and the conversion as C++ models behind the same ports, for simulation.
     """
-    folder = BLOCKS / accelerator.dataflow
-    files = {path.name: path for path in sorted([*BLOCKS.glob("*.sv"), *folder.glob("*.sv")])}
+    files = {path.name: path for path in sorted(BLOCKS.glob("*.sv"))}
     if model:
-        for name in ("pe.sv", "convert_lane.sv"):
+        for name in (_ELEMENT, "convert_lane.sv"):
             del files[name]
-        files[_ARRAY] = BLOCKS / "model" / f"{accelerator.dataflow}.sv"
-        files["convert.sv"] = BLOCKS / "model" / "convert.sv"
+        for name in (_ARRAY, "convert.sv"):
+            files[name] = BLOCKS / "model" / name
     text = {name: path.read_text() for name, path in files.items()}
     text[f"{TOP}.sv"] = _with_defaults(text[f"{TOP}.sv"], accelerator)
     return text
+
+
+def parameters(accelerator: Accelerator) -> dict[str, int]:
+    """Return the parameters of the top module by name."""
+    numbers = {name.upper(): getattr(accelerator, name) for name in PARAMETERS}
+    return {**numbers, "DATAFLOW": sum(_DATAFLOW[dataflow] for dataflow in accelerator.dataflows)}
 
 
 def generate(accelerator: Accelerator, folder: Path) -> list[Path]:
@@ -86,10 +93,9 @@ def _header(accelerator: Accelerator) -> str:
 
 
 def _with_defaults(text: str, accelerator: Accelerator) -> str:
-    for name in PARAMETERS:
-        pattern = rf"(parameter int {name.upper()}\s*=\s*)\d+"
-        text, found = re.subn(pattern, rf"\g<1>{getattr(accelerator, name)}", text)
+    for name, value in parameters(accelerator).items():
+        text, found = re.subn(rf"(parameter int {name}\s*=\s*)\d+", rf"\g<1>{value}", text)
         if found != 1:
-            raise AssertionError(f"{TOP}.sv declares {name.upper()} {found} times")
-    sums = "32" if accelerator.dataflow == "output_stationary" else r"16 + $clog2(DIM)"
+            raise AssertionError(f"{TOP}.sv declares {name} {found} times")
+    sums = "16 + $clog2(DIM)" if accelerator.dataflow == "weight_stationary" else "32"
     return text.replace("16 + $clog2(DIM)", sums)

@@ -128,6 +128,9 @@ class Placement:
         added: a tensor as the outputs, whose bytes the sums begin with, on top of the biases.
         scaled: how those become sums; None for as they are.
         table: address of a row of the array per byte, which that becomes in each column; None for as they are.
+        transposed: the operands of a matrix product that lie transposed, of "IW": their rows hold a channel of as many
+            pixels as the array has rows, or of as many outputs' channels. Inputs are then counted by groups, channels,
+            and rows of a channel; weights by groups, outputs, and rows of an output.
     """
 
     inputs: Shape | None = None
@@ -138,6 +141,7 @@ class Placement:
     added: Shape | None = None
     scaled: Scaled | None = None
     table: int | None = None
+    transposed: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,6 +158,8 @@ class Program:
         channel_block: input channels per row.
         output_block: outputs per row.
         tiles: execute commands.
+        transposed: the operands that lie transposed, of "IW".
+        line_row: elements in a row of what lies transposed; 0 if nothing does.
     """
 
     words: Words
@@ -165,6 +171,8 @@ class Program:
     channel_block: int
     output_block: int
     tiles: int
+    transposed: str = ""
+    line_row: int = 0
 
 
 def moves_between(

@@ -12,6 +12,17 @@ from armillary.hardware.templates.gemmini import Accelerator
 
 _FIELD = 18  # bits of a command's coordinates
 _FETCHED_BITS = 2 * 256 * 8
+_WALKS = {
+    "weight_stationary": {"pixels": 4 * _FIELD, "tiles": 0},
+    "output_stationary": {"pixels": 3 * _FIELD, "weights": 0, "outputs": 0},
+}
+"""The nests of a dataflow's walk, and the bits of their jumps; 0 for those of a row."""
+_SCOPES = {
+    "weight_stationary": {"g_weights.walk": "weight_stationary"},
+    "output_stationary": {"g_outputs.walk": "output_stationary"},
+    "both": {"g_either.weight_walk": "weight_stationary", "g_either.output_walk": "output_stationary"},
+}
+"""Where the walks of a dataflow lie in the execute unit."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +80,11 @@ def _row_bits(accelerator: Accelerator) -> int:
 
 def _loop_tables(accelerator: Accelerator) -> Iterator[Memory]:
     row, slots = _row_bits(accelerator), accelerator.queue_depth + 1
-    pixels = 4 if accelerator.stationary == "W" else 3
-    execute = {"pixels": pixels * _FIELD, "tiles" if accelerator.stationary == "W" else "weights": row}
-    if accelerator.stationary == "O":
-        execute["outputs"] = row
-    nests = {f"execute.{name}": (MOST_LOOPS, bits) for name, bits in execute.items()}
+    nests = {
+        f"execute.{scope}.{name}": (MOST_LOOPS, bits or row)
+        for scope, dataflow in _SCOPES[accelerator.dataflow].items()
+        for name, bits in _WALKS[dataflow].items()
+    }
     nests |= {f"{unit}.runs": (MOST_MOVE_LOOPS, 64) for unit in ("load", "store")}
     for name, (loops, bits) in nests.items():
         words = slots << (loops - 1).bit_length()
@@ -85,8 +96,8 @@ def _queues(accelerator: Accelerator) -> Iterator[Memory]:
     row, words = _row_bits(accelerator), max(2, accelerator.queue_depth)
     moves = 4 + 3 * row + 32
     for unit, bits in (
-        ("load", moves + 16),
-        ("execute", 5 + 3 * row + 4 * _FIELD + 60),
+        ("load", moves + 17),
+        ("execute", 6 + 3 * row + 4 * _FIELD + 60),
         ("store", moves + 61 + accelerator.activation_tables),
     ):
         yield Memory(f"core.{unit}_queue.memory", "sram_1r1w", words, bits)

@@ -45,7 +45,7 @@ from armillary.workloads.quantized.step import LOWEST, IntegerNetwork, Multiplie
 from armillary.workloads.quantized.step import Window as PoolWindow
 
 Bytes = NDArray[np.uint8]
-MappingOf = Callable[[Layer, PoolWindow | None], Mapping]
+MappingOf = Callable[[Layer, PoolWindow | None, str], Mapping]
 UNITS = (LOAD, EXECUTE, STORE)
 """Opcodes of the commands that a unit carries out, in the order in which simulations count the units."""
 
@@ -80,7 +80,8 @@ def compile_network(network: IntegerNetwork, accelerator: Accelerator, mapping_o
         network: in int8.
         accelerator: that runs it.
         mapping_of: returns how a layer with channels padded to whole rows is mapped, and, if windows are
-            given, so that every tile has whole ones; blocks of channels and of outputs must be such rows.
+            given, so that every tile has whole ones, and, if operands of "IW" lie transposed, so that every tile
+            begins where a row does; blocks of channels and of outputs must be such rows.
 
     Raises:
         TooSmallError: if a memory is too small for a step, or DRAM for all of them; names it.
@@ -96,6 +97,7 @@ class _Lowering:
 
     def __init__(self, network: IntegerNetwork, accelerator: Accelerator, mapping_of: MappingOf) -> None:
         self._network, self._accelerator, self._mapping_of = network, accelerator, mapping_of
+        self._across = {step.inputs.name for step in network.steps if step.transposed}
         self._end = 0
         self._held: list[tuple[int, Bytes]] = []
         self._places: dict[str, Place] = {}
@@ -149,11 +151,13 @@ class _Lowering:
 
     def _place(self, tensor: TensorInfo) -> None:
         place = Place(tensor, 0, self._accelerator.dim, self._accelerator.pitch)
-        self._places[tensor.name] = Place(tensor, self._reserve(place.end), place.dim, place.pitch)
+        # What is read transposed is so in whole rows of channels: behind its last line come others, of no weight.
+        lines = aligned(tensor.shape[0], place.dim) if tensor.name in self._across else tensor.shape[0]
+        self._places[tensor.name] = Place(tensor, self._reserve(lines * place.strides[0]), place.dim, place.pitch)
 
     def _convolution(self, step: Step) -> Words:
         run = padded(step, self._accelerator.dim)
-        mapping = self._mapping_of(run.layer, step.pool)
+        mapping = self._mapping_of(run.layer, step.pool, "I" if step.transposed else "")
         self._mappings[step.output.name] = mapping
         program = compile_layer(
             run.layer,
@@ -182,8 +186,10 @@ class _Lowering:
         if step.residual is not None:
             added = _shape(self._places[step.residual.name], layer.groups, layer.P, layer.Q)
             scaled = _scaled(step.residual_multiplier)
+        given = self._places[step.inputs.name]
         return Placement(
-            inputs=_shape(self._places[step.inputs.name], layer.groups, height, width),
+            inputs=_lines(given, layer) if step.transposed else _shape(given, layer.groups, height, width),
+            transposed="I" if step.transposed else "",
             outputs=output,
             bias=self._hold(bias),
             added=added,
@@ -226,6 +232,11 @@ def _shape(place: Place, groups: int, height: int, width: int) -> Shape:
     blocks = place.blocks // groups
     apart = (blocks * place.pitch, place.pitch, *place.strides)
     return Shape(place.address, (groups, blocks, place.tensor.shape[0], height, width), place.pitch, apart)
+
+
+def _lines(place: Place, layer: Layer) -> Shape:
+    """Return a matrix that is read transposed as the compiler counts it: one group, channels, rows of a channel."""
+    return Shape(place.address, (1, layer.C, place.blocks), place.pitch, (0, place.strides[0], place.pitch))
 
 
 def _scaled(multiplier: Multiplier) -> Scaled:

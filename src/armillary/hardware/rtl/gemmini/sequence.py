@@ -102,7 +102,18 @@ class TileSequence:
 
     def _load_inputs(self) -> list[tuple[Integers, Words]]:
         c, which = self.c, np.flatnonzero(self.loads_i)
-        rows, columns = c.inputs.counts[3:]
+        if "I" in c.placement.transposed:
+            base = self.buffer_i[which] * c.input_rows
+            g, line, block = c.inputs.strides
+            first = c.inputs.address + self.origin["G"][which] * g + self.origin["C"][which] * line
+            first = first + self.origin[c.pixels][which] // c.accelerator.dim * block
+            held, rows = self.valid_held, c.held[c.pixels]
+            counts = np.stack([held["G"][which], -(-held["C"][which] // c.cx), held[c.pixels][which]], axis=1)
+            found = self._transposed(
+                c.inputs, c.cx, counts, (c.input_counts[1] * rows, rows), base, first, c.input_rows
+            )
+            return [(which[some] * 8, words) for some, words in found]
+        rows, columns = c.stored
         y, x = (a[which] for a in self._input_origin())
         top, left = np.maximum(-y, 0), np.maximum(-x, 0)
         heights = np.minimum(y + c.height, rows) - y - top
@@ -128,20 +139,72 @@ class TileSequence:
     def _load_weights(self) -> list[tuple[Integers, Words]]:
         c, which = self.c, np.flatnonzero(self.loads_w)
         base = c.input_buffers * c.input_rows + self.buffer_w[which] * c.weight_rows
-        g, kb, r, s, ch = c.weights.strides
-        address = (
-            c.weights.address + self.origin["G"][which] * g + self.origin["K"][which] // c.kx * kb
-            + self.origin["R"][which] * r + self.origin["S"][which] * s + self.origin["C"][which] * ch
-        )  # fmt: skip
         valid = {d: self.valid_held[d][which] for d in DIMENSIONS}
         covered = {d: self._covered(d, valid[d]) for d in REDUCED}
         blocks = -(-valid["K"] // c.kx)
+        if "W" in c.placement.transposed:
+            rows = c.weight_counts[-1]
+            counts = np.stack([valid["G"], blocks, covered["C"]], axis=1)
+            apart = c.weight_counts[1] * rows, rows
+            found = self._transposed(c.weights, c.kx, counts, apart, base, self._first_weights(which), c.weight_rows)
+            return [(which[some] * 8 + 1, words) for some, words in found]
         counts = np.stack([valid["G"], blocks, covered["R"], covered["S"], covered["C"]], axis=1)
         found = []
         for some, those in _alike(counts):
             ranges = [(base[some], base[some] + c.weight_rows), _none(some), _none(some)]
-            moves = moves_between(those, c.weights, c.weight_counts, base[some], address[some], ranges)
+            first = self._first_weights(which)[some]
+            moves = moves_between(those, c.weights, c.weight_counts, base[some], first, ranges)
             found.append((which[some] * 8 + 1, moves.loads()))
+        return found
+
+    def _first_weights(self, which: Integers) -> Integers:
+        """Return the address of the first row of each tile's weights."""
+        c, at = self.c, {d: self.origin[d][which] for d in DIMENSIONS}
+        if "W" in c.placement.transposed:
+            g, line, block = c.weights.strides
+            return np.asarray(c.weights.address + at["G"] * g + at["K"] * line + at["C"] // c.accelerator.dim * block)
+        g, kb, r, s, ch = c.weights.strides
+        blocks = at["G"] * g + at["K"] // c.kx * kb
+        return np.asarray(c.weights.address + blocks + at["R"] * r + at["S"] * s + at["C"] * ch)
+
+    def _transposed(
+        self,
+        shape: Shape,
+        block: int,
+        counts: Integers,
+        apart: tuple[int, int],
+        base: Integers,
+        address: Integers,
+        rows: int,
+    ) -> list[tuple[Integers, Words]]:
+        """Return the loads of tiles that lie transposed, those that are alike together.
+
+        Args:
+            shape: groups, lines, and rows of a line in DRAM.
+            block: lines that become the bytes of a row on chip.
+            counts: of each tile, groups, blocks of lines, and rows on chip of a block, shape [tiles, 3].
+            apart: rows on chip from one group and from one block to the next.
+            base: first row of each tile on chip.
+            address: of its first row in DRAM.
+            rows: that the memory on chip sets aside for a tile.
+        """
+        dim, found = self.c.accelerator.dim, []
+        group, line, along = shape.strides
+        for some, (groups, blocks, there) in _alike(counts):
+            whole, rest = divmod(there, dim)
+            ranges = [(base[some], base[some] + rows), _none(some), _none(some)]
+            for first, number, becomes in ((0, whole, dim), (whole, 1, rest)):
+                if not number or not becomes:
+                    continue
+                loops = [
+                    NestLoop(block, {"row": 0, "address": line}),
+                    NestLoop(number, {"row": dim, "address": along}),
+                    NestLoop(blocks, {"row": apart[1], "address": block * line}),
+                    NestLoop(groups, {"row": apart[0], "address": group}),
+                ]
+                at, start = base[some] + first * dim, address[some] + first * along
+                moves = Moves([loop for loop in loops if loop.count > 1], block, at, start, ranges, stride=becomes)
+                found.append((some, moves.loads(transposes=True)))
         return found
 
     def _covered(self, d: str, valid: Integers) -> Integers:
@@ -215,7 +278,7 @@ class TileSequence:
         c, inside = self.c, self.inside
         layer = c.layer
         y, x = self._input_origin()
-        rows, columns = c.inputs.counts[3:]
+        rows, columns = c.stored
         image = c.height * c.width
         base_i = self.buffer_i * c.input_rows
         base_w = c.input_buffers * c.input_rows + self.buffer_w * c.weight_rows
@@ -230,6 +293,7 @@ class TileSequence:
         for d in REDUCED:
             begins &= (self.dram[d] == 0) & (self.sp[d] == 0)
         rows_of = (base_i, c.input_rows), (base_w, c.weight_rows), (base_o, c.output_rows)
+        holds_sums = c.accelerator.stationary == "O"
         found = []
         for some, those in _alike(np.stack([self.valid[d] for d in DIMENSIONS], axis=1)):
             loops, masks = c.nest(dict(zip(DIMENSIONS, those, strict=True)))
@@ -238,7 +302,7 @@ class TileSequence:
                 np.full(len(some), rows), np.full(len(some), columns), begins[some],
             )  # fmt: skip
             ranges = [(base[some], base[some] + count) for base, count in rows_of]
-            found.append((some * 8 + 3, executes(loops, masks, c.cx, these, ranges)))
+            found.append((some * 8 + 3, executes(loops, masks, c.cx, these, ranges, holds_sums=holds_sums)))
         return found
 
     def _store(self) -> list[tuple[Integers, Words]]:

@@ -25,7 +25,7 @@ class Tiling:
     Args:
         layer: its input includes the padding.
         mapping: onto the accelerator's hierarchy.
-        accelerator: whose memories the tiles must fit.
+        accelerator: of one dataflow, whose memories the tiles must fit.
         padding: zeros around the input that are not in memory.
         conversion: of the sums.
         placement: of the tensors.
@@ -61,6 +61,8 @@ class Tiling:
         self.held = _extents(self.scratchpad.temporal, self.inner)
         self.height = (self.held["P"] - 1) * layer.stride_h + (self.held["R"] - 1) * layer.dilation_h + 1
         self.width = (self.held["Q"] - 1) * layer.stride_w + (self.held["S"] - 1) * layer.dilation_w + 1
+        if placement.transposed:
+            self._check_transposed()
         self._check_windows()
         self._lay_out()
         self._count_rows()
@@ -73,6 +75,29 @@ class Tiling:
             needed = len(along(self.pool, axis, self.bounds[d]))
             if there != needed:
                 raise RefusedError(self.layer, f"windows within {self.inner[d]} outputs along {d}", needed, there)
+
+    @property
+    def pixels(self) -> str:
+        """The dimension over the pixels of a matrix product."""
+        return next((d for d in "NPQ" if self.bounds[d] > 1), "P")
+
+    def _check_transposed(self) -> None:
+        """Refuse what is no matrix product, and tiles that begin within a row of what lies transposed."""
+        layer, given, dim = self.layer, self.placement.transposed, self.accelerator.dim
+        if set(given) - set("IW"):
+            raise ArmillaryError(f"layer {layer.name}: transposed={given!r} is not allowed; name I, W or both")
+        wide = [d for d in "NPQ" if self.bounds[d] > 1]
+        steps = (layer.R, layer.S, layer.stride_h, layer.stride_w)
+        if len(wide) > 1 or steps != (1, 1, 1, 1) or self.padding != Padding():
+            raise ArmillaryError(
+                f"layer {layer.name}: transposed={given!r} is not allowed; only operands of a matrix product may lie "
+                "transposed: one of N, P and Q, R = S = 1, steps of 1, no padding"
+            )
+        for tensor, d in (("I", self.pixels), ("W", "C")):
+            split = any(loop.dimension == d and loop.factor > 1 for loop in self.dram.temporal)
+            if tensor in given and split and self.held[d] % dim:
+                needed, what = aligned(self.held[d], dim), f"of {d} in a tile of {tensor} that lies transposed"
+                raise RefusedError(layer, "whole rows", needed, self.held[d], what)
 
     def _check_array(self) -> None:
         dim = self.accelerator.dim
@@ -103,12 +128,20 @@ class Tiling:
         columns = layer.input_width - self.padding.left - self.padding.right
         if rows < 1 or columns < 1:
             raise ArmillaryError(f"layer {layer.name}: {self.padding} leaves no input")
+        self.stored = rows, columns
         given, padded = self.placement, self.padded
         c_blocks, k_blocks = -(-bounds["C"] // self.cx), -(-bounds["K"] // self.kx)
-        counts = (bounds["G"], c_blocks, bounds["N"], rows, columns)
+        counts: tuple[int, ...]
+        if "I" in given.transposed:
+            counts = (bounds["G"], c_blocks * self.cx, -(-bounds[self.pixels] // self.accelerator.dim))
+        else:
+            counts = (bounds["G"], c_blocks, bounds["N"], rows, columns)
         self.inputs = self._placed(given.inputs, "inputs", Shape(given.address, counts, pitch))
         end = given.address if given.inputs else self.inputs.end
-        counts = (bounds["G"], padded["K"] // self.kx, padded["R"], padded["S"], padded["C"])
+        if "W" in given.transposed:
+            counts = (bounds["G"], padded["K"], -(-padded["C"] // self.accelerator.dim))
+        else:
+            counts = (bounds["G"], padded["K"] // self.kx, padded["R"], padded["S"], padded["C"])
         self.weights = self._placed(given.weights, "weights", Shape(end, counts, pitch))
         end = end if given.weights else self.weights.end
         counts = (bounds["G"], k_blocks, bounds["N"], bounds["P"], bounds["Q"])

@@ -1,6 +1,7 @@
 // The accelerator: the core, as large as its parameters say. What its ports mean stands there.
 module accelerator #(
     parameter int DIM               = 16,  // rows and columns of the array
+    parameter int DATAFLOW          = 1,   // 1 weight stationary, 2 output stationary, 3 either, as commands say
     parameter int SCRATCHPAD_KIB    = 256,
     parameter int SCRATCHPAD_BANKS  = 4,
     parameter int ACCUMULATOR_KIB   = 64,
@@ -59,7 +60,7 @@ module accelerator #(
     output logic [          415:0] elaborated   // the parameters, as far as the straps use them, 32 bits each
 );
   core #(
-      .DIM(DIM), .SCRATCHPAD_KIB(SCRATCHPAD_KIB), .SCRATCHPAD_BANKS(SCRATCHPAD_BANKS), .ACCUMULATOR_KIB(ACCUMULATOR_KIB),
+      .DIM(DIM), .DATAFLOW(DATAFLOW), .SCRATCHPAD_KIB(SCRATCHPAD_KIB), .SCRATCHPAD_BANKS(SCRATCHPAD_BANKS), .ACCUMULATOR_KIB(ACCUMULATOR_KIB),
       .ACCUMULATOR_BANKS(ACCUMULATOR_BANKS), .BUS_BYTES(BUS_BYTES), .OUTSTANDING(OUTSTANDING),
       .QUEUE_DEPTH(QUEUE_DEPTH), .ACTIVATION_TABLES(ACTIVATION_TABLES), .PSUM(PSUM)
   ) core (

@@ -4,9 +4,10 @@
 // A program lies in DRAM, its first word at `program_address`, a multiple of 256, when `reset` ends. It is a sequence of
 // commands. A command is a header of eight 64-bit words and two words per loop, the innermost first:
 //   0  opcode [3:0]: 1 load, 2 execute, 3 store, 4 wait until all before it is done, 0 the end; loops [7:4];
-//      flags [15:8]: load: 0 into the accumulator, 1 bytes into it, 2 add to it, 3 repeat a row; 1 without 0: entries
-//                    of the tables, a row each: the bytes of the lanes;
-//                    execute: 0 begins its sums;  store: 0 raw, 1 floating point, 2 windows are totals, 3 through the tables;
+//      flags [15:8]: load: 0 into the accumulator, 1 bytes into it, 2 add to it, 3 repeat a row, 4 transpose blocks;
+//                    1 without 0: entries of the tables, a row each: the bytes of the lanes;
+//                    execute: 0 begins its sums, 1 the array holds sums, not weights;
+//                    store: 0 raw, 1 floating point, 2 windows are totals, 3 through the tables;
 //      shift [21:16], scale [63:32] (of a load: shift [19:16], scale [39:32])
 //   1  scratchpad rows: from [17:0], to [35:18]; of inputs, or of a load   2  the same of weights   3  accumulator rows
 //   4  rows: input or destination [17:0], weights or run [35:18], outputs or stride [53:36]
@@ -25,6 +26,7 @@
 // accelerators. They are constant.
 module core #(
     parameter int DIM               = 16,  // rows and columns of the array
+    parameter int DATAFLOW          = 1,   // 1 weight stationary, 2 output stationary, 3 either, as commands say
     parameter int SCRATCHPAD_KIB    = 256,
     parameter int SCRATCHPAD_BANKS  = 4,
     parameter int ACCUMULATOR_KIB   = 64,
@@ -217,10 +219,10 @@ module core #(
 
   // The queues: of each header what its unit needs.
   localparam int MOVES = 4 + 3 * ROW + 32;  // loops, row, run, stride, address
-  localparam int LOAD = MOVES + 4 + 4 + 8;
+  localparam int LOAD = MOVES + 5 + 4 + 8;
   localparam int FLAGS = ACTIVATION_TABLES != 0 ? 4 : 3;  // of a store
   localparam int STORE = MOVES + FLAGS + 6 + 32 + 16 + 4;
-  localparam int EXECUTE = 4 + 1 + 3 * ROW + 4 * WIDTH + 60;
+  localparam int EXECUTE = 4 + 1 + 3 * ROW + 4 * WIDTH + 60 + 1;
   logic [MOVES-1:0] moved;
   logic [LOAD-1:0] load_header;
   logic [STORE-1:0] store_header;
@@ -228,13 +230,13 @@ module core #(
   logic [2:0] taken;  // a unit has its next command on its input
   assign moved = {loops, header[4][2*WIDTH+:ROW], header[4][WIDTH+:ROW], header[4][0+:ROW], header[5][31:0]};
   queue #(.WIDTH(LOAD), .DEPTH(QUEUE_DEPTH)) load_queue (
-      .clk, .reset, .push(pushes && unit == 2'd0), .in({header[0][39:32], header[0][19:16], header[0][11:8], moved}),
+      .clk, .reset, .push(pushes && unit == 2'd0), .in({header[0][39:32], header[0][19:16], header[0][12:8], moved}),
       .take(starting[0]), .taken(load_header)
   );
   queue #(.WIDTH(EXECUTE), .DEPTH(QUEUE_DEPTH)) execute_queue (
       .clk, .reset, .push(pushes && unit == 2'd1),
       .in({
-        header[7][59:0], header[6][2*WIDTH-1:0], header[5][2*WIDTH-1:0], header[4][2*WIDTH+:ROW],
+        header[0][9], header[7][59:0], header[6][2*WIDTH-1:0], header[5][2*WIDTH-1:0], header[4][2*WIDTH+:ROW],
         header[4][WIDTH+:ROW], header[4][0+:ROW], header[0][8], loops
       }),
       .take(starting[1]), .taken(execute_header)
@@ -272,7 +274,8 @@ module core #(
       .start(taken[0]), .idle(load_idle), .finish(finishing[0]), .slot(slot_out[0]),
       .turning(load_loops[MOVE_LOOPS-1:0]),
       .to_accumulator(load_header[MOVES]), .narrow(load_header[MOVES+1]), .adds(load_header[MOVES+2]),
-      .repeats(load_header[MOVES+3]), .shift(load_header[MOVES+4+:4]), .scale(load_header[MOVES+8+:8]),
+      .repeats(load_header[MOVES+3]), .transposes(load_header[MOVES+4]), .shift(load_header[MOVES+5+:4]),
+      .scale(load_header[MOVES+9+:8]),
       .address(load_header[31:0]), .row(load_header[32+:ROW]), .run(load_header[32+ROW+:ROW]),
       .stride(load_header[32+2*ROW+:ROW]),
       .request(load_request), .request_taken(load_taken), .request_address(load_address), .request_beats(load_beats),
@@ -280,10 +283,10 @@ module core #(
       .write, .write_table(table_write), .write_row, .write_data(row_bytes), .fill, .fill_adds, .fill_taken, .fill_row, .fill_data(fill_sums)
   );
   localparam int AT = 5 + 3 * ROW;  // of y in the header of an execute command
-  execute #(.DIM(DIM), .PSUM(PSUM), .LOOPS(LOOPS), .WIDTH(ROW), .PIXEL(WIDTH), .SLOTS(SLOTS)) execute (
+  execute #(.DIM(DIM), .DATAFLOW(DATAFLOW), .PSUM(PSUM), .LOOPS(LOOPS), .WIDTH(ROW), .PIXEL(WIDTH), .SLOTS(SLOTS)) execute (
       .clk, .reset, .least_run, .put(puts && moves_unit[1]), .put_slot(slot_in[1]), .put_loop(put_loop[LOOP-1:0]), .put_words,
       .start(taken[1]), .ready(execute_ready), .finish(finishing[1]), .slot(slot_out[1]),
-      .turning(used(execute_header[3:0])), .fresh(execute_header[4]),
+      .turning(used(execute_header[3:0])), .fresh(execute_header[4]), .holds_sums(execute_header[EXECUTE-1]),
       .input_row(execute_header[5+:ROW]), .weight_row(execute_header[5+ROW+:ROW]),
       .output_row(execute_header[5+2*ROW+:ROW]), .y(execute_header[AT+:WIDTH]), .x(execute_header[AT+WIDTH+:WIDTH]),
       .height(execute_header[AT+2*WIDTH+:WIDTH]), .width(execute_header[AT+3*WIDTH+:WIDTH]),

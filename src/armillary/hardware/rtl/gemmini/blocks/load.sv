@@ -4,7 +4,9 @@
 // may be under way. No burst crosses a boundary of 4 KiB or has more than 256 beats. Answers come in order. On chip, the
 // rows of a run lie `stride` apart. The accumulator takes 32-bit rows, or rows of bytes times a scale of eight bits
 // shifted to the left; it replaces its sums or adds to them. A repeated row is read once and fills all rows of its run.
-// Rows for the scratchpad and the tables are always taken; the accumulator may make them wait.
+// Rows for the scratchpad may go through the transposer: then each step of the nest is a row, `run` of them are a block,
+// and `stride` says how many rows a block becomes. The accumulator and the transposer may make rows wait; those for the
+// tables are always taken.
 module load #(
     parameter int DIM         = 16,
     parameter int PITCH       = 16,  // bytes from one row to the next in DRAM, a power of two
@@ -34,6 +36,7 @@ module load #(
     input  logic              narrow,          // bytes into the accumulator; if not to there, into the tables
     input  logic              adds,
     input  logic              repeats,
+    input  logic              transposes,
     input  logic [       7:0] scale,
     input  logic [       3:0] shift,
     input  logic [ WIDTH-1:0] run,             // rows per run
@@ -63,7 +66,7 @@ module load #(
   localparam int ROWS = 7;  // of the number of rows in a burst
 
   // Requests.
-  logic walking, asks_last, runs_last, wide, own_repeats;
+  logic walking, asks_last, runs_last, wide, single;
   logic [WIDTH-1:0] length, asked, left;
   logic [ROWS-1:0] now;
   logic [63:0] addresses;
@@ -79,11 +82,11 @@ module load #(
       .at_first(unused_first), .at_end(ends)
   );
   assign request_address = addresses[31:0] + (wide ? 32'(asked) << (NARROW + 2) : 32'(asked) << NARROW);
-  assign left = own_repeats ? WIDTH'(1) : length - asked;
+  assign left = single ? WIDTH'(1) : length - asked;
   burst #(.PITCH(PITCH), .BUS(BUS), .WIDTH(WIDTH), .ROWS(ROWS)) next (
       .wide(wide), .most(burst), .address(request_address[11:0]), .left(left), .rows(now)
   );
-  assign asks_last = own_repeats || asked + WIDTH'(now) == length;
+  assign asks_last = single || asked + WIDTH'(now) == length;
   assign runs_last = &ends;
   assign request = walking && 7'(held) < most_held;
   assign request_beats = 9'(now) * (wide ? 9'(4 * BEATS) : 9'(BEATS));
@@ -92,24 +95,24 @@ module load #(
   always_ff @(posedge clk)
     if (start) begin
       wide <= to_accumulator && !narrow;
-      own_repeats <= repeats;
+      single <= repeats || transposes;
       length <= run;
       asked <= '0;
     end else if (request && request_taken) asked <= asks_last ? '0 : asked + WIDTH'(now);
 
   // Answers. What a command says of all its rows waits in a queue of its own.
-  localparam int SETTINGS = 4 + 12 + 2 * WIDTH;
+  localparam int SETTINGS = 5 + 12 + 2 * WIDTH;
   logic none, full, settings_none, settings_full, answers_last, begins, row_whole, row_there, row_taken, last_row, done;
-  logic to_sums, is_narrow, is_wide, is_repeated;
+  logic to_sums, is_narrow, is_wide, is_repeated, is_transposed, is_free;
   logic [7:0] own_scale;
   logic [3:0] own_shift;
   logic [ROWS-1:0] rows;
   logic [WIDTH-1:0] run_row, stride_of_rows, fills, taken, next_row, at_row;
   logic [DIM*32-1:0] whole, scaled;
   fifo #(.WIDTH(SETTINGS), .DEPTH(DEPTH)) settings (
-      .clk, .reset, .push(start), .in({to_accumulator, narrow, adds, repeats, scale, shift, stride, run}),
+      .clk, .reset, .push(start), .in({to_accumulator, narrow, adds, repeats, transposes, scale, shift, stride, run}),
       .pop(finish), .show(1'b1),
-      .out({to_sums, is_narrow, fill_adds, is_repeated, own_scale, own_shift, stride_of_rows, fills}),
+      .out({to_sums, is_narrow, fill_adds, is_repeated, is_transposed, own_scale, own_shift, stride_of_rows, fills}),
       .empty(settings_none), .full(settings_full)
   );
   fifo #(.WIDTH(WIDTH + ROWS + 2), .DEPTH(OUTSTANDING)) on_the_way (
@@ -124,16 +127,20 @@ module load #(
   );
   // A repeated row stays until it has filled the last one.
   assign row_there = row_whole && beat && !none;
-  assign row_taken = row_there && (!to_sums || fill_taken);
+  assign row_taken = row_there && is_free;
   assign last_row = taken + 1'b1 == (is_repeated ? fills : WIDTH'(rows));
-  assign beat_taken = !none && (!row_whole || ((!to_sums || fill_taken) && (!is_repeated || last_row)));
+  assign beat_taken = !none && (!row_whole || (is_free && (!is_repeated || last_row)));
   assign done = row_taken && last_row;
   assign finish = done && answers_last;
   assign at_row = begins && taken == 0 ? run_row : next_row;
-  assign write = row_taken && !to_sums && !is_narrow;
+  logic place_free;
+  transposer #(.DIM(DIM), .WIDTH(WIDTH)) transposer (
+      .clk, .reset, .transposes(is_transposed), .block(fills), .becomes(stride_of_rows),
+      .in_valid(row_there && !to_sums && !is_narrow), .in(whole[DIM*8-1:0]), .row(at_row), .taken(place_free),
+      .write, .write_row, .write_data
+  );
+  assign is_free = to_sums ? fill_taken : place_free;
   assign write_table = row_taken && !to_sums && is_narrow;
-  assign write_row = at_row;
-  assign write_data = whole[DIM*8-1:0];
   assign fill = row_there && to_sums;
   assign fill_row = at_row;
   always_comb begin

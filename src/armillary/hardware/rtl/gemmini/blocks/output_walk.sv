@@ -1,12 +1,11 @@
-// The execute unit of the output-stationary array.
+// The walk of an execute command that holds sums in the array.
 //
 // A block is as many pixels as the array has rows, or fewer, and one block of outputs. It takes a step for every
 // iteration of the loops that reduce: the pixels of the step go row by row into one half of a transposer, while the
 // other half gives the array a channel of all pixels per cycle, beside that channel's row of weights. The sums leave
-// while the next block is at work, or after the last one.
-module execute #(
+// while the next block is at work, or after the last one; `target` says where each row of them belongs.
+module output_walk #(
     parameter int DIM   = 16,
-    parameter int PSUM  = 32,
     parameter int LOOPS = 12,
     parameter int WIDTH = 18,  // of a row
     parameter int PIXEL = 18,  // of a coordinate
@@ -16,14 +15,12 @@ module execute #(
 ) (
     input  logic                   clk,
     input  logic                   reset,
-    input  logic [            6:0] least_run,      // for the other dataflow
     input  logic                   put,
     input  logic [       SLOT-1:0] put_slot,
     input  logic [       LOOP-1:0] put_loop,
     input  logic [          127:0] put_words,
     input  logic                   start,
     output logic                   ready,          // takes a command
-    output logic                   finish,         // the sums of a command are in the accumulator
     input  logic                   fresh,
     input  logic [      LOOPS-1:0] resting,        // loops inside a block, over its pixels or reducing
     input  logic [      LOOPS-1:0] reduces,
@@ -39,20 +36,23 @@ module execute #(
     input  logic [      PIXEL-1:0] width,
     input  logic [       SLOT-1:0] slot,           // where the words of its loops lie
     input  logic [      LOOPS-1:0] turning,        // loops that it has
-    output logic                 input_want,
-    output logic [    WIDTH-1:0] input_want_row,
-    input  logic                 input_grant,
-    input  logic [    DIM*8-1:0] input_data,
-    output logic                 weight_want,
-    output logic [    WIDTH-1:0] weight_want_row,
-    input  logic                 weight_grant,
-    input  logic [    DIM*8-1:0] weight_data,
-    output logic                 add,
-    output logic                 add_fresh,
-    output logic [    WIDTH-1:0] add_row,
-    output logic [ DIM*PSUM-1:0] add_data,
-    output logic                 issues,         // a channel enters the array
-    output logic                 conflicts       // a pixel or a channel waits for its bank
+    output logic                   input_want,
+    output logic [      WIDTH-1:0] input_want_row,
+    input  logic                   input_grant,
+    input  logic [      DIM*8-1:0] input_data,
+    output logic                   weight_want,
+    output logic [      WIDTH-1:0] weight_want_row,
+    input  logic                   weight_grant,
+    output logic                   in_valid,       // into the array, as the next ones
+    output logic                   in_begins,
+    output logic [      DIM*8-1:0] in_row,         // a channel of all pixels
+    output logic                   request,        // a row of sums leaves it: its place
+    output logic                   request_first,  // of a block
+    output logic                   target_last,    // of the command
+    output logic                   target_fresh,   // it begins its sum
+    output logic [      WIDTH-1:0] target_row,
+    output logic                   issues,         // a channel enters the array
+    output logic                   conflicts       // a pixel or a channel waits for its bank
 );
   localparam int COUNT = $clog2(DIM);
   localparam logic [COUNT:0] NONE = '0;
@@ -125,13 +125,12 @@ module execute #(
   assign issues = feeds;
   assign conflicts = (weight_want && !weight_grant) || (input_want && !input_grant);
 
-  logic in_valid, in_begins, in_flush, fed_half;
+  logic in_flush, fed_half;
   logic [COUNT-1:0] fed_channel;
-  logic [DIM*8-1:0] column;
   always_comb begin
-    column = '0;
+    in_row = '0;
     if (in_valid && !in_flush)
-      for (int r = 0; r < DIM; r++) column[r*8+:8] = transposer[{fed_half, COUNT'(r)}][fed_channel*8+:8];
+      for (int r = 0; r < DIM; r++) in_row[r*8+:8] = transposer[{fed_half, COUNT'(r)}][fed_channel*8+:8];
   end
   always_ff @(posedge clk) begin
     if (reset) begin
@@ -165,7 +164,7 @@ module execute #(
   always_ff @(posedge clk) filled <= reset ? '0 : (filled | fills) & ~empties;
 
   // Results are asked for once the next block, or the flush, has begun. The first block has none before it.
-  logic any, asking, asks, asks_last, output_last;
+  logic any, asking, asks, asks_last, idle;
   logic [COUNT:0] to_ask;
   logic [LOOPS-1:0] outputs_first, outputs_end, own_reduces;
   logic outputs_busy, outputs_there;
@@ -176,10 +175,9 @@ module execute #(
       .bases(output_row), .busy(outputs_busy), .valid(outputs_there), .step(asks), .addresses(output_at),
       .at_first(outputs_first), .at_end(outputs_end)
   );
-  assign output_last = &outputs_end;
   assign drained = to_ask == NONE && !in_begins;
   assign asks = to_ask != NONE;
-  assign asks_last = asks && output_last;
+  assign asks_last = asks && &outputs_end;
   always_ff @(posedge clk) begin
     if (reset) begin
       any <= 1'b0;
@@ -197,26 +195,17 @@ module execute #(
     end
   end
 
-  logic none, all, ends, asks_first;
-  assign asks_first = to_ask == own_pixels;
-  systolic_array #(.DIM(DIM), .PSUM(PSUM)) systolic_array (
-      .clk, .reset, .in_valid, .in_begins, .in_column(column), .weight_row(weight_data),
-      .request(asks), .request_first(asks_first), .out_valid(add), .out_row(add_data)
-  );
-  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 2)) targets (
-      .clk, .reset, .push(asks), .in({asks_last, is_fresh && &(outputs_first | ~own_reduces), output_at}),
-      .pop(add), .show(1'b1), .out({ends, add_fresh, add_row}), .empty(none), .full(all)
-  );
-  logic ended, idle;
-  always_ff @(posedge clk) begin
-    ended <= add && ends && !reset;  // the sum is written a cycle after it is added
+  always_ff @(posedge clk)
     if (reset) idle <= 1'b1;
     else if (start) idle <= 1'b0;
     else if (asks_last) idle <= 1'b1;
-  end
   assign ready = idle;
-  assign finish = ended;
+  assign request = asks;
+  assign request_first = to_ask == own_pixels;
+  assign target_last = asks_last;
+  assign target_fresh = is_fresh && &(outputs_first | ~own_reduces);
+  assign target_row = output_at;
   wire unused = &{
-    1'b0, least_run, at, at_first, none, all, pixels_busy, pixels_end, weights_busy, outputs_busy, outputs_there, pixels_of_block
+    1'b0, at, at_first, pixels_busy, pixels_end, weights_busy, outputs_busy, outputs_there, pixels_of_block
   };
 endmodule

@@ -1,14 +1,14 @@
-// The execute unit of the weight-stationary array.
+// The walk of an execute command that holds weights in the array.
 //
 // One loop nest walks over the tiles of weights and reads each into the array; a second one, a tile behind, walks over
 // the pixels of every tile. A pixel outside the input is a row of zeros. Its row of sums is added to the accumulator, or
-// written, where every loop that reduces stands at its first iteration and the command begins its sums.
+// written, where every loop that reduces stands at its first iteration and the command begins its sums: `target` says
+// which, for the sums in the order in which they leave the array.
 //
 // A run is what an array with instructions would compute in one: pixels of loop 0 with the same weights, at most as
 // many as the array has rows. Its first pixel comes `least_run` cycles after that of the run before, or later.
-module execute #(
+module weight_walk #(
     parameter int DIM   = 16,
-    parameter int PSUM  = 20,
     parameter int LOOPS = 12,
     parameter int WIDTH = 18,  // of a row
     parameter int PIXEL = 18,  // of a coordinate
@@ -25,13 +25,9 @@ module execute #(
     input  logic [          127:0] put_words,
     input  logic                   start,
     output logic                   ready,          // takes a command
-    output logic                   finish,         // the sums of a command are in the accumulator
     input  logic                   fresh,
     input  logic [      LOOPS-1:0] resting,        // loops that do not index the weights, the innermost ones
     input  logic [      LOOPS-1:0] reduces,
-    input  logic [      LOOPS-1:0] block,          // for the other dataflow, as the next
-    input  logic [           11:0] channels,
-    input  logic [           11:0] pixels_of_block,
     input  logic [      WIDTH-1:0] input_row,
     input  logic [      WIDTH-1:0] weight_row,
     input  logic [      WIDTH-1:0] output_row,
@@ -48,11 +44,15 @@ module execute #(
     output logic                   weight_want,
     output logic [      WIDTH-1:0] weight_want_row,
     input  logic                   weight_grant,
-    input  logic [      DIM*8-1:0] weight_data,
-    output logic                   add,
-    output logic                   add_fresh,
-    output logic [      WIDTH-1:0] add_row,
-    output logic [   DIM*PSUM-1:0] add_data,
+    output logic                   in_valid,       // into the array, as the next ones
+    output logic                   in_begins,
+    output logic [      DIM*8-1:0] in_row,
+    output logic                   weight_valid,
+    output logic                   weight_first,
+    output logic                   target,         // a row of sums will leave it: its place
+    output logic                   target_last,    // of the command
+    output logic                   target_fresh,   // it begins its sum
+    output logic [      WIDTH-1:0] target_row,
     output logic                   issues,         // a pixel enters the array
     output logic                   conflicts       // one would, but its bank is taken
 );
@@ -83,7 +83,6 @@ module execute #(
   assign weight_want_row = tile_row + WIDTH'(along);
   assign tile_done = weight_grant && along == COUNT'(DIM - 1);
 
-  logic weight_valid, weight_first;
   always_ff @(posedge clk) begin
     weight_valid <= weight_grant && !reset;
     weight_first <= along == '0;
@@ -140,25 +139,17 @@ module execute #(
   end
   assign conflicts = input_want && !input_grant;
 
-  // What goes with a row through the array.
-  logic in_valid, in_begins, in_outside;
-  logic none, all, ends;
+  // What goes with a row into the array.
+  logic in_outside;
   always_ff @(posedge clk) begin
     in_valid   <= pixel_goes && !reset;
     in_begins  <= begins;
     in_outside <= outside;
   end
-  systolic_array #(.DIM(DIM), .PSUM(PSUM)) systolic_array (
-      .clk, .reset, .in_valid, .in_begins, .in_row(in_outside ? '0 : input_data),
-      .weight_valid, .weight_first, .weight_row(weight_data), .out_valid(add), .out_row(add_data)
-  );
-  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 2)) targets (
-      .clk, .reset, .push(pixel_goes),
-      .in({pixels_last, is_fresh && &(at_first | ~own_reduces), at[PIXEL+:WIDTH]}),
-      .pop(add), .show(1'b1), .out({ends, add_fresh, add_row}), .empty(none), .full(all)
-  );
-  logic ended;
-  always_ff @(posedge clk) ended <= add && ends && !reset;  // the sum is written a cycle after it is added
-  assign finish = ended;
-  wire unused = &{1'b0, unused_at_first, tiles_end, at, none, all, block, channels, pixels_of_block};
+  assign in_row = in_outside ? '0 : input_data;
+  assign target = pixel_goes;
+  assign target_last = pixels_last;
+  assign target_fresh = is_fresh && &(at_first | ~own_reduces);
+  assign target_row = at[PIXEL+:WIDTH];
+  wire unused = &{1'b0, unused_at_first, tiles_end, at};
 endmodule
