@@ -262,7 +262,7 @@ class Moves:
         words, over = self._words(STORE), window or Window()
         words[:, 6] = _WINDOW.packed(over.loops)
         flags = (conversion is None, conversion is not None and conversion.floating, over.totals, looks_up)
-        for held, flag in zip(_FLAGS, flags, strict=True):
+        for held, flag in zip(_FLAGS, flags, strict=False):
             words[:, 0] |= held.packed(flag)
         if conversion is not None:
             words[:, 0] |= SHIFT.packed(conversion.shift) | _SCALE_BITS.packed(conversion.scale_bits)
