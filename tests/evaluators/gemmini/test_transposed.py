@@ -41,20 +41,20 @@ def products(draw, accelerator):
     return layer, draw(mappings(draw(st.sampled_from(accelerator.views)), layer))
 
 
+@pytest.mark.parametrize("transposed", ["I", "W", "IW"])
 @pytest.mark.parametrize("accelerator", BOTH, ids=lambda a: f"{a.dim}-{a.bus_bytes}")
-def test_operands_that_lie_transposed_give_what_numpy_computes(accelerator):
+def test_operands_that_lie_transposed_give_what_numpy_computes(accelerator, transposed):
     fast, full = (simulator(accelerator, full=kind) for kind in (False, True))
     ran = []
 
     @SOME
     @given(
         case=products(accelerator),
-        transposed=st.sampled_from(["I", "W", "IW"]),
         latency=st.sampled_from([0, 60]),
         backpressure=st.sampled_from([0, 0, 1]),
         seed=st.integers(0, 1000),
     )
-    def check(case, transposed, latency, backpressure, seed):
+    def check(case, latency, backpressure, seed):
         (layer, mapping), slower = case, replace(accelerator, dram_latency=latency)
         placement = Placement(transposed=transposed)
         try:
@@ -69,12 +69,11 @@ def test_operands_that_lie_transposed_give_what_numpy_computes(accelerator):
         for result in results:
             np.testing.assert_array_equal(from_dram(program, result.dram, layer.K), expected)
         assert (results[0].cycles, results[0].stalls) == (results[1].cycles, results[1].stalls)
-        ran.append((transposed, mapping.levels[-1].keeps))
+        ran.append(mapping.levels[-1].keeps)
 
     check()
-    assert len(ran) >= 15
-    assert {t for t, _ in ran} == {"I", "W", "IW"}
-    assert {held for _, held in ran} == {"W", "O"}
+    assert len(ran) >= 8
+    assert set(ran) == {"W", "O"}
 
 
 ACCELERATOR = BOTH[0].views[0]
