@@ -11,7 +11,7 @@ module systolic_array #(
     input  logic [   DIM*8-1:0] weight_row,
     input  logic                request,
     input  logic                request_first,
-    output logic                out_valid,
+    output logic                out_soon,  // a row of sums comes two cycles later
     output logic [DIM*PSUM-1:0] out_row
 );
   import "DPI-C" function void array_outer(
@@ -19,20 +19,22 @@ module systolic_array #(
   import "DPI-C" function void array_result(input bit first);
   import "DPI-C" function void array_sums(output bit [DIM*PSUM-1:0] sums);
 
-  localparam int LATENCY = 2 * DIM;
+  localparam int LATENCY = 2 * DIM - 1;
   logic [LATENCY-1:0] on_the_way;
+  logic next_cycle;
   bit [DIM*PSUM-1:0] next, sums;
-  assign out_valid = on_the_way[LATENCY-1];
+  assign out_soon = on_the_way[LATENCY-1];
   assign out_row = sums;
 
   always_ff @(posedge clk) begin
+    next_cycle <= out_soon && !reset;
     on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], request};
     // The model keeps count of rows, so nothing that comes before the reset may reach it.
     if (!reset) begin
       // The last result may still be asked for in the cycle in which another block begins, so requests go first.
       if (request) array_result(request_first);
       if (in_valid) array_outer(in_begins, in_column, weight_row);
-      if (on_the_way[LATENCY-2]) begin
+      if (next_cycle) begin
         array_sums(next);
         sums <= next;
       end

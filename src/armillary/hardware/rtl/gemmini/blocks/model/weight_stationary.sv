@@ -11,27 +11,29 @@ module systolic_array #(
     input  logic                weight_valid,
     input  logic                weight_first,
     input  logic [   DIM*8-1:0] weight_row,
-    output logic                out_valid,
+    output logic                out_soon,  // a row of sums comes two cycles later
     output logic [DIM*PSUM-1:0] out_row
 );
   import "DPI-C" function void array_multiply(input bit begins, input bit [DIM*8-1:0] row);
   import "DPI-C" function void array_weights(input bit first, input bit [DIM*8-1:0] row);
   import "DPI-C" function void array_sums(output bit [DIM*PSUM-1:0] sums);
 
-  localparam int LATENCY = 2 * DIM;
+  localparam int LATENCY = 2 * DIM - 1;
   logic [LATENCY-1:0] on_the_way;
+  logic next_cycle;
   bit [DIM*PSUM-1:0] next, sums;
-  assign out_valid = on_the_way[LATENCY-1];
+  assign out_soon = on_the_way[LATENCY-1];
   assign out_row = sums;
 
   always_ff @(posedge clk) begin
+    next_cycle <= out_soon && !reset;
     on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], in_valid};
     // The model keeps count of rows, so nothing that comes before the reset may reach it.
     if (!reset) begin
       // A row that begins a tile takes the weights that came before, so it goes before those of this cycle.
       if (in_valid) array_multiply(in_begins, in_row);
       if (weight_valid) array_weights(weight_first, weight_row);
-      if (on_the_way[LATENCY-2]) begin
+      if (next_cycle) begin
         array_sums(next);
         sums <= next;
       end

@@ -50,15 +50,16 @@ module execute #(
     output logic                 add,
     output logic                 add_fresh,
     output logic [    WIDTH-1:0] add_row,
-    output logic [ DIM*PSUM-1:0] add_data,
+    output logic [ DIM*PSUM-1:0] add_data,       // in the cycle after
     output logic                 issues,         // a channel enters the array
     output logic                 conflicts       // a pixel or a channel waits for its bank
 );
   localparam int COUNT = $clog2(DIM);
   localparam logic [COUNT:0] NONE = '0;
 
-  // The pixels of each step into a half of the transposer, as soon as it is empty.
-  logic reading, pixels_busy, outside, pixel_goes, step_whole, half_in;
+  // The pixels of each step into a half of the transposer, as soon as it is empty. The nest is two
+  // pixels ahead, so that nothing late decides whether it steps.
+  logic walks_pixels, pixels_full, reading, pixels_busy, outside, pixel_goes, step_whole, half_in;
   logic [1:0] filled, fills, empties;
   logic [COUNT-1:0] place;
   logic [COUNT:0] own_pixels;
@@ -70,12 +71,15 @@ module execute #(
       .LOOPS(LOOPS), .ADDRESSES(3), .WIDTH(PIXEL), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS({8'd100, 8'd82, 8'd36})
   ) pixels (
       .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning,
-      .bases({x, y, PIXEL'(input_row)}), .busy(pixels_busy), .valid(reading), .step(pixel_goes), .addresses(at),
-      .at_first, .at_end(pixels_end)
+      .bases({x, y, PIXEL'(input_row)}), .busy(pixels_busy), .valid(walks_pixels),
+      .step(walks_pixels && !pixels_full), .addresses(at), .at_first, .at_end(pixels_end)
   );
-  assign outside = at[PIXEL+:PIXEL] >= own_height || at[2*PIXEL+:PIXEL] >= own_width;
+  fifo #(.WIDTH(WIDTH + 1), .DEPTH(2)) pixels_ahead (
+      .clk, .reset, .push(walks_pixels && !pixels_full),
+      .in({at[PIXEL+:PIXEL] >= own_height || at[2*PIXEL+:PIXEL] >= own_width, at[WIDTH-1:0]}),
+      .pop(pixel_goes), .out({outside, input_want_row}), .there(reading), .full(pixels_full)
+  );
   assign input_want = reading && !filled[half_in] && !outside;
-  assign input_want_row = at[WIDTH-1:0];
   assign pixel_goes = reading && !filled[half_in] && (outside || input_grant);
   assign step_whole = pixel_goes && {1'b0, place} + 1'b1 == own_pixels;
 
@@ -197,26 +201,25 @@ module execute #(
     end
   end
 
-  logic none, all, ends, asks_first;
+  logic comes, ends, asks_first, idle;
   assign asks_first = to_ask == own_pixels;
   systolic_array #(.DIM(DIM), .PSUM(PSUM)) systolic_array (
       .clk, .reset, .in_valid, .in_begins, .in_column(column), .weight_row(weight_data),
-      .request(asks), .request_first(asks_first), .out_valid(add), .out_row(add_data)
+      .request(asks), .request_first(asks_first), .out_soon(comes), .out_row(add_data)
   );
-  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 2)) targets (
-      .clk, .reset, .push(asks), .in({asks_last, is_fresh && &(outputs_first | ~own_reduces), output_at}),
-      .pop(add), .show(1'b1), .out({ends, add_fresh, add_row}), .empty(none), .full(all)
+  queue #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 1)) targets (
+      .clk, .reset, .push(asks), .in({asks_last, is_fresh && &(outputs_first | ~own_reduces), output_at}), .take(comes),
+      .taken({ends, add_fresh, add_row})
   );
-  logic ended, idle;
   always_ff @(posedge clk) begin
-    ended <= add && ends && !reset;  // the sum is written a cycle after it is added
+    add <= comes && !reset;
+    finish <= add && ends && !reset;  // the sum is written a cycle after it is added
     if (reset) idle <= 1'b1;
     else if (start) idle <= 1'b0;
     else if (asks_last) idle <= 1'b1;
   end
   assign ready = idle;
-  assign finish = ended;
   wire unused = &{
-    1'b0, least_run, at, at_first, none, all, pixels_busy, pixels_end, weights_busy, outputs_busy, outputs_there, pixels_of_block
+    1'b0, least_run, at, at_first, pixels_busy, pixels_end, weights_busy, outputs_busy, outputs_there, pixels_of_block
   };
 endmodule

@@ -1,7 +1,7 @@
-// The weight-stationary array: one row of inputs in, one row of partial sums out 2 * DIM cycles later.
+// The weight-stationary array: one row of inputs in, one row of partial sums out 2 * DIM + 1 cycles later.
 //
-// Rows are taken in step and skewed inside. `in_begins` marks the first row that uses the weights given last; the next
-// weights may come from that cycle on.
+// Rows are taken in step and skewed inside, inputs a cycle later than weights, so that no multiplier waits for a memory.
+// `in_begins` marks the first row that uses the weights given last; the next weights may come from the next cycle on.
 module systolic_array #(
     parameter int DIM  = 16,
     parameter int PSUM = 20
@@ -14,12 +14,12 @@ module systolic_array #(
     input  logic                weight_valid,
     input  logic                weight_first,
     input  logic [   DIM*8-1:0] weight_row,
-    output logic                out_valid,
+    output logic                out_soon,  // a row of sums comes two cycles later
     output logic [DIM*PSUM-1:0] out_row
 );
-  localparam int LATENCY = 2 * DIM;
+  localparam int LATENCY = 2 * DIM - 1;
   logic [LATENCY-1:0] on_the_way;
-  assign out_valid = on_the_way[LATENCY-1];
+  assign out_soon = on_the_way[LATENCY-1];
   always_ff @(posedge clk) on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], in_valid};
 
   // Element (r, c) reads wires (r, c) and drives (r, c + 1) to the right and (r + 1, c) down.
@@ -31,7 +31,7 @@ module systolic_array #(
   logic signed [PSUM-1:0] sums[DIM+1][DIM];
 
   for (genvar r = 0; r < DIM; r++) begin : g_row
-    delay #(.WIDTH(9), .CYCLES(r)) skew (
+    delay #(.WIDTH(9), .CYCLES(r + 1)) skew (
         .clk, .in({in_valid && in_begins, in_valid ? in_row[r*8+:8] : 8'd0}), .out({begins[r][0], across[r][0]})
     );
     for (genvar c = 0; c < DIM; c++) begin : g_column
