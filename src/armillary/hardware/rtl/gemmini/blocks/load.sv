@@ -113,7 +113,8 @@ module load #(
   // Answers. What a command says of all its rows waits in a queue of its own. A row stays where its beats came together
   // until it is used; the last one of a command is used before the next one's beats come, which a new setting goes before.
   localparam int SETTINGS = 4 + 12 + 2 * WIDTH;
-  logic settled, settings_full, answers, answers_full, answers_last, begins, row_there, row_taken, row_used, is_first, last_row, done;
+  logic settled, settings_full, answers, answers_full, answers_last, begins, is_first, last_row, done;
+  logic row_there, row_taken, row_used;
   logic to_sums, is_narrow, is_repeated;
   logic [7:0] own_scale;
   logic [3:0] own_shift;

@@ -66,14 +66,16 @@ module store #(
   localparam int ROWS = 7;  // of the number of rows in a burst
   localparam int TAG = 32 + ROWS + 2;  // address and rows of a burst that begins, whether it is the last, whether it begins
 
-  // Which row next: the loop nest gives runs; `from_*` are what is left of one.
-  logic walks_runs, walking, runs_full, runs_last, opening, first, own_raw, own_floating, own_totals, ends_run, ends, begins_burst, window_first, window_last;
+  // Which row next: the loop nest gives runs; what is left of one lies in registers.
+  logic opening, walks_runs, runs_full, waits, steps, walking, next_last, next_window_last, next_window_first, runs_last;
+  logic own_raw, own_floating, own_totals;
+  logic ends_run, ends, begins_burst, window_first, window_last;
   logic [5:0] own_shift;
   logic [31:0] own_scale;
   logic [7:0] own_low, own_high;
-  logic [WIDTH-1:0] length, left, from_left, own_stride, from_row, run_row, unused_left;
+  logic [WIDTH-1:0] length, left, own_stride, next_row, unused_left;
   logic [63:0] addresses;
-  logic [31:0] at_address, from_address, run_address, unused_address;
+  logic [31:0] at_address, next_address, unused_address;
   logic [LOOPS-1:0] own_pools, at_first, at_end;
   logic [ROWS-1:0] less_one, burst_left;
   nest #(
@@ -82,24 +84,22 @@ module store #(
       .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning, .bases({32'(row), address}),
       .busy(opening), .valid(walks_runs), .step(walks_runs && !runs_full), .addresses, .at_first, .at_end
   );
-  // The nest is two runs ahead, so that nothing late decides whether it steps.
+  // The nest is runs ahead, so that nothing late decides whether it steps.
   fifo #(.WIDTH(32 + WIDTH + 3), .DEPTH(2)) runs_ahead (
       .clk, .reset, .push(walks_runs && !runs_full),
       .in({&at_end, &(at_end | ~own_pools), &(at_first | ~own_pools), addresses[32+:WIDTH], addresses[31:0]}),
-      .pop(read_grant && ends_run), .out({runs_last, window_last, window_first, run_row, run_address}), .there(walking),
+      .pop(steps), .out({next_last, next_window_last, next_window_first, next_row, next_address}), .there(waits),
       .full(runs_full)
   );
+  assign steps = waits && (!walking || (read_grant && ends_run));
   assign ends_run = left == 1;
-  assign left = first ? length : from_left;
-  assign read_row = first ? run_row : from_row;
-  assign at_address = first ? run_address : from_address;
   burst #(.PITCH(PITCH), .BUS(BUS), .WIDTH(WIDTH), .ROWS(ROWS)) next (
       .wide(own_raw), .most(burst), .address(at_address), .left, .less_one, .ends,
       .next_address(unused_address), .next_left(unused_left)
   );
   assign begins_burst = burst_left == 0;
 
-  always_ff @(posedge clk)
+  always_ff @(posedge clk) begin
     if (start) begin
       own_raw <= raw;
       own_floating <= floating;
@@ -111,15 +111,23 @@ module store #(
       own_stride <= stride;
       own_pools <= pools;
       length <= run;
-      first <= 1'b1;
-      burst_left <= '0;
-    end else if (read_grant) begin
-      first <= ends_run;
-      from_left <= left - 1'b1;
-      from_row <= read_row + own_stride;
-      from_address <= at_address + (own_raw ? 32'(4 * PITCH) : 32'(PITCH));
-      burst_left <= begins_burst ? less_one : burst_left - 1'b1;
     end
+    walking <= !reset && (steps || (walking && !(read_grant && ends_run)));
+    if (steps) begin
+      left <= length;
+      read_row <= next_row;
+      at_address <= next_address;
+      runs_last <= next_last;
+      window_last <= next_window_last;
+      window_first <= next_window_first;
+    end else if (read_grant) begin
+      left <= left - 1'b1;
+      read_row <= read_row + own_stride;
+      at_address <= at_address + (own_raw ? 32'(4 * PITCH) : 32'(PITCH));
+    end
+    if (start) burst_left <= '0;
+    else if (read_grant) burst_left <= begins_burst ? less_one : burst_left - 1'b1;
+  end
 
   // Behind the accumulator: its answer, which is kept if it cannot go on; the row that the pool takes next; the window; the
   // conversion; the row that leaves.
@@ -200,7 +208,7 @@ module store #(
   assign beat = leaving;
   assign beat_data = leaves[BUS*8-1:0];
   assign beat_last = sent == last_beat && rows_left == 0;
-  assign idle = !opening && !walking && !came && !kept && !there && !window && !converting && !looking && !leaving && !requested;
+  assign idle = !opening && !waits && !walking && !came && !kept && !there && !window && !converting && !looking && !leaving && !requested;
 
   // Bursts are answered in order; the last one of a command ends it.
   logic [6:0] held;

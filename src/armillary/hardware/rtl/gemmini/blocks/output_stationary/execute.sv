@@ -83,7 +83,6 @@ module execute #(
   assign pixel_goes = reading && !filled[half_in] && (outside || input_grant);
   assign step_whole = pixel_goes && {1'b0, place} + 1'b1 == own_pixels;
 
-  logic [DIM*8-1:0] transposer[2<<COUNT];
   logic kept_goes, kept_outside, kept_half;
   logic [COUNT-1:0] kept_place;
   always_ff @(posedge clk) begin
@@ -104,7 +103,6 @@ module execute #(
     kept_outside <= outside;
     kept_half <= half_in;
     kept_place <= place;
-    if (kept_goes) transposer[{kept_half, kept_place}] <= kept_outside ? '0 : input_data;
   end
 
   // A channel of a whole step per cycle, with its row of weights.
@@ -129,13 +127,14 @@ module execute #(
   assign issues = feeds;
   assign conflicts = (weight_want && !weight_grant) || (input_want && !input_grant);
 
-  logic in_valid, in_begins, in_flush, fed_half;
-  logic [COUNT-1:0] fed_channel;
+  logic in_valid, in_begins, in_flush;
   logic [DIM*8-1:0] column;
-  always_comb begin
-    column = '0;
-    if (in_valid && !in_flush)
-      for (int r = 0; r < DIM; r++) column[r*8+:8] = transposer[{fed_half, COUNT'(r)}][fed_channel*8+:8];
+  for (genvar r = 0; r < DIM; r++) begin : g_place
+    transposer_row #(.DIM(DIM)) transposer_row (
+        .clk, .write(kept_goes && kept_place == COUNT'(r)), .write_half(kept_half),
+        .in(kept_outside ? '0 : input_data), .choose(may_feed), .half(half_out), .channel(channel[COUNT-1:0]),
+        .show(in_valid && !in_flush), .out(column[r*8+:8])
+    );
   end
   always_ff @(posedge clk) begin
     if (reset) begin
@@ -154,8 +153,6 @@ module execute #(
     in_valid <= (feeds || flushes) && !reset;
     in_begins <= begins || flushes;
     in_flush <= flushes;
-    fed_half <= half_out;
-    fed_channel <= channel[COUNT-1:0];
   end
 
   // A half is filled from its last pixel to its last channel; that is read a cycle later, which the next pixel's way
