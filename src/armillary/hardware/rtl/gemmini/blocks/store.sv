@@ -208,7 +208,8 @@ module store #(
   assign beat = leaving;
   assign beat_data = leaves[BUS*8-1:0];
   assign beat_last = sent == last_beat && rows_left == 0;
-  assign idle = !opening && !waits && !walking && !came && !kept && !there && !window && !converting && !looking && !leaving && !requested;
+  assign idle = !(opening || waits || walking || came || kept || there || window || converting || looking || leaving ||
+      requested);
 
   // Bursts are answered in order; the last one of a command ends it.
   logic [6:0] held;

@@ -106,17 +106,22 @@ module execute #(
   end
 
   // A channel of a whole step per cycle, with its row of weights.
-  logic walking, weights_busy, weights_last, feeds, half_out, step_done, begins, block_begins, drained, flushes, flushing, may_feed;
+  logic walks_weights, weights_full, step_begins, walking, weights_busy, weights_last, feeds, half_out, step_done, begins;
+  logic block_begins, drained, flushes, flushing, may_feed;
   logic [11:0] channel, own_channels;
-  logic [WIDTH-1:0] weights_at;
+  logic [WIDTH-1:0] nest_at, weights_at;
   logic [LOOPS-1:0] weights_first, weights_end, own_resting;
   nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS(8'd18)) weights (
       .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning(turning & ~block),
-      .bases(weight_row), .busy(weights_busy), .valid(walking), .step(step_done), .addresses(weights_at),
-      .at_first(weights_first), .at_end(weights_end)
+      .bases(weight_row), .busy(weights_busy), .valid(walks_weights), .step(walks_weights && !weights_full),
+      .addresses(nest_at), .at_first(weights_first), .at_end(weights_end)
   );
-  assign weights_last = &weights_end;
-  assign block_begins = &(weights_first | ~own_resting) && channel == 0;
+  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2)) weights_ahead (
+      .clk, .reset, .push(walks_weights && !weights_full),
+      .in({&weights_end, &(weights_first | ~own_resting), nest_at}), .pop(step_done),
+      .out({weights_last, step_begins, weights_at}), .there(walking), .full(weights_full)
+  );
+  assign block_begins = step_begins && channel == 0;
   assign may_feed = walking && filled[half_out] && (!block_begins || drained);
   assign weight_want = may_feed;
   assign weight_want_row = weights_at + WIDTH'(channel);
