@@ -84,6 +84,22 @@ def test_a_macro_is_no_cells_but_its_ports(tmp_path):
     assert "DFF_X1" not in found.modules["user"].cells
 
 
+def test_logic_beside_a_macro_is_asked_to_take_less_of_the_period(tmp_path):
+    adds = MEMORY.replace(
+        "input logic [6:0] in, output logic [6:0] out", "input logic [31:0] in, output logic [31:0] out"
+    )
+    adds = adds.replace(
+        "#(.WORDS(16), .BITS(7)) kept (.clk, .at, .in, .out);",
+        """#(.WORDS(16), .BITS(32)) kept (
+      .clk, .at, .in(out + in), .out);""",
+    )
+    areas = [
+        synthesize({"memory.sv": adds}, "user", cache=tmp_path, macros=macros, clock_ns=0.8).modules["user"].area_um2
+        for macros in ((), ("memory",))
+    ]
+    assert areas[0] < areas[1]
+
+
 @pytest.mark.parametrize(
     ("body", "fault", "name"),
     [

@@ -156,10 +156,10 @@ def synthesize(
         boxes = {key: _macro(each) for key, each in found.items() if each["module"] in macros}
         own = {key: each for key, each in found.items() if key not in boxes}
         texts = _texts(folder / _DESIGN)
-        kept = {key: cache / f"module-{_digest(key, found, texts, clock_ns)}.json" for key in own}
+        kept = {key: cache / f"module-{_digest(key, found, texts, macros, clock_ns)}.json" for key in own}
         missing = [key for key in own if not kept[key].exists()]
         if missing:
-            _map(folder, {key: own[key] for key in missing}, kept, clock_ns)
+            _map(folder, {key: own[key] for key in missing}, kept, list(boxes), clock_ns)
         modules = {key: Mapped(**json.loads(path.read_text(encoding="utf-8"))) for key, path in kept.items()}
         whole_s = cpu_s + sum(module.cpu_s for module in modules.values())
         return Synthesis(top, modules, boxes, tuple(_problems(folder)), whole_s, len(missing))
@@ -176,9 +176,16 @@ def _elaborated(
     return found["modules"], found["cpu_s"]
 
 
-def _map(folder: Path, missing: Mapping[str, Mapping[str, Any]], kept: Mapping[str, Path], clock_ns: float) -> None:
+def _map(
+    folder: Path,
+    missing: Mapping[str, Mapping[str, Any]],
+    kept: Mapping[str, Path],
+    macros: Sequence[str],
+    clock_ns: float,
+) -> None:
     """Synthesise modules and put each into the cache."""
-    job = {"modules": list(missing), "clock_ps": round(1000 * clock_ns), "library": str(liberty())}
+    clock_ps = round(1000 * clock_ns)
+    job = {"modules": list(missing), "macros": list(macros), "clock_ps": clock_ps, "library": str(liberty())}
     found = _run("map", job, folder, (Path(_DESIGN),))
     for key, counted in found["modules"].items():
         netlist = (folder / f"{key}.v").read_text(encoding="utf-8")
@@ -200,9 +207,16 @@ def _renumbered(text: str) -> str:
     return re.sub(r"\$\d+", lambda match: numbers.setdefault(match[0], f"${len(numbers)}"), text)
 
 
-def _digest(key: str, modules: Mapping[str, Mapping[str, Any]], texts: Mapping[str, str], clock_ns: float) -> str:
-    """Return what a module's cells depend on: its content, the ports of what it instantiates, and how it is made."""
-    ports = {other: modules[other]["ports"] for other in modules[key]["instances"].values()}
+def _digest(
+    key: str,
+    modules: Mapping[str, Mapping[str, Any]],
+    texts: Mapping[str, str],
+    macros: Collection[str],
+    clock_ns: float,
+) -> str:
+    """Return what a module's cells depend on: its content, what it instantiates, and how it is made."""
+    others = modules[key]["instances"].values()
+    ports = {other: (modules[other]["ports"], modules[other]["module"] in macros) for other in others}
     recipe = (version(), liberty_digest(), _DRIVER.read_text(encoding="utf-8"), str(clock_ns))
     parts = (*recipe, texts[key], json.dumps(ports, sort_keys=True))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]

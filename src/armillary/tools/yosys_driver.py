@@ -23,7 +23,8 @@ _COARSE = "synth -booth -extra-map +/choices/sklansky.v -run coarse:check"
 # first balances deep logic, which is what keeps the store unit's conversion within a nanosecond.
 _ABC = "+strash;&get,-n;&st;&if,-g,-K,6;&put;dch,-f;map,-B,0.9,{D};topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p"
 _CONSTRAINTS = "set_driving_cell BUF_X1\nset_load 5.0\n"
-_OF_THE_PERIOD = 0.65  # what the logic is asked to take: wires, registers and what ABC does not see take the rest
+# What the logic is asked to take: wires, registers and what ABC does not see take the rest; so do memories beside it.
+_OF_THE_PERIOD, _BESIDE_MEMORIES = 0.65, 0.4
 _LEAST_GATED = 8  # registers that are worth a gate in their clock
 
 
@@ -66,13 +67,16 @@ def _flattened_but(macros: list[str], design: ys.Design) -> ys.Design:
 def map_(job: dict[str, Any]) -> dict[str, Any]:
     """Map modules to the library's cells, each by itself, and write a netlist of each."""
     Path("constraints.txt").write_text(_CONSTRAINTS, encoding="utf-8")
-    library, asked_ps = job["library"], round(_OF_THE_PERIOD * job["clock_ps"])
+    library = job["library"]
     found = {}
     for name in job["modules"]:
         before = _cpu_s()
         design = ys.Design()
         ys.run_pass(f"read_rtlil {DESIGN}", design)
         others = [_name(other) for other in _modules(design) if _name(other) != name]
+        instances = _instances(next(each for each in _modules(design) if _name(each) == name), design)
+        part = _BESIDE_MEMORIES if set(instances.values()) & set(job["macros"]) else _OF_THE_PERIOD
+        asked_ps = round(part * job["clock_ps"])
         for step in (
             *([f"blackbox {' '.join(others)}"] if others else []),
             _COARSE,

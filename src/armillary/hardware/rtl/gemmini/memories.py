@@ -101,5 +101,6 @@ def _queues(accelerator: Accelerator) -> Iterator[Memory]:
         ("store", moves + 61 + accelerator.activation_tables),
     ):
         yield Memory(f"core.{unit}_queue.memory", "sram_1r1w", words, bits)
+    yield Memory("core.execute.targets.memory", "sram_1r1w", 2 * accelerator.dim + 1, row + 2)
     entry = 8 * max(8, accelerator.bus_bytes)
     yield Memory("core.fetch.memory", "sram_1r1w", _FETCHED_BITS // entry, entry)

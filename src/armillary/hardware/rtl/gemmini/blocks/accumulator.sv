@@ -1,8 +1,9 @@
 // The accumulator: rows of DIM 32-bit sums in banks that read one row and write one row per cycle.
 //
-// Partial sums of the array are always taken: read in the cycle they come, added and written in the next. Results are
+// Partial sums of the array are always taken: announced a cycle ahead, in which the row is read, then added and written. Results are
 // read for the store unit where the array leaves a bank's port free. Rows of the load unit replace sums or are added to
-// them, likewise in two cycles, where neither the array nor the store unit has the bank.
+// them, likewise in two cycles, where neither the array nor the store unit has the bank. Every bank
+// has adders of its own, so that what it reads goes to them by no way but theirs.
 module accumulator #(
     parameter int DIM   = 16,
     parameter int ROWS  = 1024,
@@ -16,7 +17,7 @@ module accumulator #(
     input  logic                     add,
     input  logic                     add_fresh,    // write the sum instead of adding it
     input  logic [        WIDTH-1:0] add_row,
-    input  logic [     DIM*PSUM-1:0] add_data,
+    input  logic [     DIM*PSUM-1:0] add_data,     // in the next cycle
     input  logic                     may_read,     // set whenever `read_want` may be
     input  logic                     read_want,
     input  logic [        WIDTH-1:0] read_row,
@@ -33,8 +34,7 @@ module accumulator #(
   localparam int INDEX = $clog2(DEPTH);
   logic late, late_fresh, was_read, filling, filling_adds;
   logic [WIDTH-1:0] late_row, filling_row;
-  logic [DIM*PSUM-1:0] late_data;
-  logic [DIM*32-1:0] filling_data, sum, filled;
+  logic [DIM*32-1:0] filling_data;
   logic [SELECT-1:0] read_from;
   logic [DIM*32-1:0] out[BANKS];
 
@@ -58,7 +58,6 @@ module accumulator #(
     if (add) begin
       late_fresh <= add_fresh;
       late_row   <= add_row;
-      late_data  <= add_data;
     end
     if (read_grant) read_from <= read_bank;
     if (fill_want && fill_grant) begin
@@ -68,31 +67,27 @@ module accumulator #(
     end
   end
 
-  logic [DIM*32-1:0] stored, filled_before;
-  assign stored = late_fresh ? '0 : out[late_row[SELECT-1:0]];
-  assign filled_before = filling_adds ? out[filling_row[SELECT-1:0]] : '0;
-  always_comb begin
-    sum = '0;
-    filled = '0;
-    for (int d = 0; d < DIM; d++) begin
-      if (late) sum[d*32+:32] = stored[d*32+:32] +
-          {{(32 - PSUM) {late_data[d*PSUM+PSUM-1]}}, late_data[d*PSUM+:PSUM]};
-      if (filling) filled[d*32+:32] = filled_before[d*32+:32] + filling_data[d*32+:32];
-    end
-  end
-
   for (genvar n = 0; n < BANKS; n++) begin : g_bank
-    logic adds, reads, puts, fill_reads, fill_puts;
+    logic adds, reads, puts, fill_reads, fill_puts, keeps;
+    logic [DIM*32-1:0] sum;
     assign adds = add && !add_fresh && add_bank == SELECT'(n);
     assign reads = read_grant && read_bank == SELECT'(n);
     assign fill_reads = fill_want && fill_grant && fill_adds && fill_bank == SELECT'(n);
     assign puts = late && late_row[SELECT-1:0] == SELECT'(n);
     assign fill_puts = filling && filling_row[SELECT-1:0] == SELECT'(n);
+    assign keeps = puts ? !late_fresh : filling_adds;
+    always_comb begin
+      sum = 'x;  // nothing is written
+      if (puts || fill_puts)
+        for (int d = 0; d < DIM; d++)
+        sum[d*32+:32] = (keeps ? out[n][d*32+:32] : '0) +
+            (puts ? {{(32 - PSUM) {add_data[d*PSUM+PSUM-1]}}, add_data[d*PSUM+:PSUM]} : filling_data[d*32+:32]);
+    end
     sram_1r1w #(.WORDS(DEPTH), .BITS(DIM * 32)) memory (
         .clk, .read(adds || reads || fill_reads),
         .read_address(adds ? add_row[SELECT+:INDEX] : reads ? read_row[SELECT+:INDEX] : fill_row[SELECT+:INDEX]),
         .out(out[n]), .write(puts || fill_puts),
-        .write_address(puts ? late_row[SELECT+:INDEX] : filling_row[SELECT+:INDEX]), .in(puts ? sum : filled)
+        .write_address(puts ? late_row[SELECT+:INDEX] : filling_row[SELECT+:INDEX]), .in(sum)
     );
   end
 endmodule

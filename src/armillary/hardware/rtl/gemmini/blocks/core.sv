@@ -117,15 +117,15 @@ module core #(
   // The port.
   logic fetch_request, fetch_taken, load_request, load_taken, chosen, choice, held;
   logic [31:0] fetch_address, load_address;
-  logic [8:0] fetch_beats, load_beats, store_beats, read_beats;
+  logic [7:0] fetch_length, load_length;
+  logic [8:0] store_beats;
   logic load_beat_taken, word_valid, word_taken;
   logic [63:0] word;
   assign choice = held ? chosen : fetch_request;  // what has been offered stays until it is taken
   assign arvalid = choice ? fetch_request : load_request;
   assign arid = choice;
   assign araddr = choice ? fetch_address : load_address;
-  assign read_beats = choice ? fetch_beats : load_beats;
-  assign arlen = 8'(read_beats - 1'b1);
+  assign arlen = choice ? fetch_length : load_length;
   assign arsize = 3'($clog2(BUS_BYTES));
   assign arburst = 2'b01;
   assign fetch_taken = arvalid && arready && choice;
@@ -145,14 +145,14 @@ module core #(
   end
   fetch #(.BUS(BUS_BYTES)) fetch (
       .clk, .reset, .stop(ended), .start_address(program_address), .request(fetch_request), .request_taken(fetch_taken),
-      .request_address(fetch_address), .request_beats(fetch_beats), .beat(rvalid && rid[0]), .beat_data(rdata),
+      .request_address(fetch_address), .request_length(fetch_length), .beat(rvalid && rid[0]), .beat_data(rdata),
       .word_valid, .word, .word_taken
   );
 
   // The decoder puts a command's header together word by word; the words of its loops go into the tables of its unit.
   logic [63:0] header[8];
   logic [63:0] odd;
-  logic [5:0] got, wanted;
+  logic [5:0] got, missing;
   logic whole, pushes, passes, is_move, puts;
   logic [3:0] opcode, loops, put_loop;
   logic [4:0] loop_word;
@@ -165,8 +165,6 @@ module core #(
   assign opcode = header[0][3:0];
   assign loops = header[0][7:4];
   assign unit = 2'(opcode - 4'd1);
-  assign wanted = opcode == 4'd4 ? 6'd1 : 6'd8 + {1'b0, loops, 1'b0};
-  assign whole = got != 0 && got == wanted;
   assign is_move = opcode != 4'd4;
   assign pushes = whole && is_move && !full[unit];
   assign passes = pushes || (whole && !is_move && active == 0);
@@ -181,14 +179,22 @@ module core #(
   always_ff @(posedge clk) begin
     if (reset) begin
       got   <= '0;
+      whole <= 1'b0;
       ended <= 1'b0;
-    end else begin
-      if (word_taken) begin
-        if (whole || got == 0) begin
-          if (word[3:0] == 4'd0) ended <= 1'b1;
-          got <= word[3:0] == 4'd0 ? 6'd0 : 6'd1;
-        end else got <= got + 1'b1;
-      end else if (passes) got <= '0;
+    end else if (word_taken) begin
+      if (whole || got == 0) begin
+        if (word[3:0] == 4'd0) ended <= 1'b1;
+        got <= word[3:0] == 4'd0 ? 6'd0 : 6'd1;
+        missing <= 6'd7 + {1'b0, word[7:4], 1'b0};
+        whole <= word[3:0] == 4'd4;
+      end else begin
+        got <= got + 1'b1;
+        missing <= missing - 1'b1;
+        whole <= missing == 6'd1;
+      end
+    end else if (passes) begin
+      got   <= '0;
+      whole <= 1'b0;
     end
     if (word_taken) begin
       odd <= word;
@@ -278,7 +284,7 @@ module core #(
       .scale(load_header[MOVES+9+:8]),
       .address(load_header[31:0]), .row(load_header[32+:ROW]), .run(load_header[32+ROW+:ROW]),
       .stride(load_header[32+2*ROW+:ROW]),
-      .request(load_request), .request_taken(load_taken), .request_address(load_address), .request_beats(load_beats),
+      .request(load_request), .request_taken(load_taken), .request_address(load_address), .request_length(load_length),
       .beat(rvalid && !rid[0]), .beat_data(rdata), .beat_taken(load_beat_taken),
       .write, .write_table(table_write), .write_row, .write_data(row_bytes), .fill, .fill_adds, .fill_taken, .fill_row, .fill_data(fill_sums)
   );

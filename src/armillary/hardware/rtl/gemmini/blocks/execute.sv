@@ -51,7 +51,7 @@ module execute #(
     output logic                   add,
     output logic                   add_fresh,
     output logic [      WIDTH-1:0] add_row,
-    output logic [   DIM*PSUM-1:0] add_data,
+    output logic [   DIM*PSUM-1:0] add_data,       // in the cycle after
     output logic                   issues,         // a pixel or a channel enters the array
     output logic                   conflicts       // one would, but its bank is taken
 );
@@ -136,15 +136,17 @@ module execute #(
     assign conflicts = conflicting[sums_now];
   end
 
+  logic comes, ends;
   systolic_array #(.DIM(DIM), .DATAFLOW(DATAFLOW), .PSUM(PSUM)) systolic_array (
       .clk, .reset, .holds_sums(sums_now), .in_valid, .in_begins, .in_row, .weight_valid, .weight_first,
-      .weight_row(weight_data), .request, .request_first, .out_valid(add), .out_row(add_data)
+      .weight_row(weight_data), .request, .request_first, .out_soon(comes), .out_row(add_data)
   );
-  logic none, all, ends;
-  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 2)) targets (
-      .clk, .reset, .push(target), .in({target_last, target_fresh, target_row}),
-      .pop(add), .show(1'b1), .out({ends, add_fresh, add_row}), .empty(none), .full(all)
+  queue #(.WIDTH(WIDTH + 2), .DEPTH(2 * DIM + 1)) targets (
+      .clk, .reset, .push(target), .in({target_last, target_fresh, target_row}), .take(comes),
+      .taken({ends, add_fresh, add_row})
   );
-  always_ff @(posedge clk) finish <= add && ends && !reset;  // the sum is written a cycle after it is added
-  wire unused = &{1'b0, none, all};
+  always_ff @(posedge clk) begin
+    add <= comes && !reset;
+    finish <= add && ends && !reset;  // the sum is written a cycle after it is added
+  end
 endmodule

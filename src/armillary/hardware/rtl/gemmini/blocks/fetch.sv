@@ -9,7 +9,7 @@ module fetch #(
     output logic             request,
     input  logic             request_taken,
     output logic [     31:0] request_address,
-    output logic [      8:0] request_beats,
+    output logic [      7:0] request_length,  // beats, less one
     input  logic             beat,             // always taken
     input  logic [BUS*8-1:0] beat_data,
     output logic             word_valid,
@@ -31,7 +31,7 @@ module fetch #(
   logic whole, reads, there;
 
   assign request = !stop && asked - used <= (PTR + 1)'(ENTRIES - CHUNK / ENTRY);
-  assign request_beats = 9'(CHUNK / BUS);
+  assign request_length = 8'(CHUNK / BUS - 1);
   if (BEATS == 1) begin : g_whole
     assign joined = beat_data;
   end else begin : g_parts

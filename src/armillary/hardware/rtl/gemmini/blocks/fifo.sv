@@ -1,7 +1,4 @@
-// A first-in first-out queue; its oldest entry is on the output while `show` is set.
-//
-// Wide words that nobody looks at stay where they are: that saves power in hardware and time in simulation. Other
-// conditions of this kind in these modules have the same reason.
+// A first-in first-out queue whose oldest entry lies in a register, so that nothing waits for a choice between entries.
 module fifo #(
     parameter int WIDTH = 8,
     parameter int DEPTH = 4
@@ -11,32 +8,44 @@ module fifo #(
     input  logic             push,
     input  logic [WIDTH-1:0] in,
     input  logic             pop,
-    input  logic             show,
     output logic [WIDTH-1:0] out,
-    output logic             empty,
+    output logic             there,  // an entry is on the output
     output logic             full
 );
-  localparam int PTR = $clog2(DEPTH) > 0 ? $clog2(DEPTH) : 1;
-  localparam logic [PTR-1:0] LAST = PTR'(DEPTH - 1);
-  logic [WIDTH-1:0] entries[DEPTH];
+  localparam int BEHIND = DEPTH > 1 ? DEPTH - 1 : 1;  // entries behind the oldest
+  localparam int PTR = $clog2(BEHIND) > 0 ? $clog2(BEHIND) : 1;
+  localparam logic [PTR-1:0] LAST = PTR'(BEHIND - 1);
+  logic [WIDTH-1:0] entries[BEHIND];
   logic [PTR-1:0] head, tail;
-  logic [PTR:0] used;
+  logic [PTR:0] waiting;
+  logic any_waits, follows, passes, waits;
 
-  assign out   = show ? entries[head] : '0;
-  assign empty = used == 0;
-  assign full  = used == (PTR + 1)'(DEPTH);
+  assign full = waiting == (PTR + 1)'(BEHIND);              // decided by what is there, whether or not one leaves
+  assign follows = pop && any_waits;                        // an entry behind becomes the oldest
+  assign passes = push && !any_waits && (pop || !there);    // the new one does at once
+  assign waits = push && !passes;
 
   always_ff @(posedge clk) begin
-    if (push) entries[tail] <= in;
+    if (follows || passes) out <= any_waits ? entries[head] : in;
+    if (waits) entries[tail] <= in;
     if (reset) begin
       head <= '0;
       tail <= '0;
-      used <= '0;
+      waiting <= '0;
+      any_waits <= 1'b0;
+      there <= 1'b0;
     end else begin
-      if (push) tail <= tail == LAST ? '0 : tail + 1'b1;
-      if (pop) head <= head == LAST ? '0 : head + 1'b1;
-      if (push && !pop) used <= used + 1'b1;
-      if (pop && !push) used <= used - 1'b1;
+      there <= push || any_waits || (there && !pop);
+      if (waits) tail <= tail == LAST ? '0 : tail + 1'b1;
+      if (follows) head <= head == LAST ? '0 : head + 1'b1;
+      if (waits && !follows) begin
+        waiting   <= waiting + 1'b1;
+        any_waits <= 1'b1;
+      end
+      if (follows && !waits) begin
+        waiting   <= waiting - 1'b1;
+        any_waits <= waiting != 1;
+      end
     end
   end
 endmodule

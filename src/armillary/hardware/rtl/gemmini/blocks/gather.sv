@@ -1,4 +1,4 @@
-// Puts beats together to a row of DIM bytes, or of DIM 32-bit words; the last beat counts in the cycle it comes.
+// Puts beats together to a row of DIM bytes, or of DIM 32-bit words, which stays until it is used.
 module gather #(
     parameter int BUS   = 16,
     parameter int PITCH = 16,
@@ -7,32 +7,28 @@ module gather #(
     input  logic              clk,
     input  logic              reset,
     input  logic              wide,
-    input  logic              show,      // a beat is there that may be the last of its row
-    input  logic              take,
+    input  logic              take,       // not while a row is there that is not used in this cycle
     input  logic [ BUS*8-1:0] beat_data,
-    output logic              complete,  // a beat in this cycle would end the row
+    input  logic              used,
+    output logic              there,
     output logic [DIM*32-1:0] row
 );
   localparam int MOST = 4 * PITCH / BUS;
   localparam int COUNT = $clog2(MOST) + 1;
   logic [COUNT-1:0] got, last;
-  logic [PITCH*32-1:0] kept, joined;
+  logic [PITCH*32-1:0] kept;
 
   assign last = wide ? COUNT'(MOST - 1) : COUNT'(PITCH / BUS - 1);
-  assign complete = got == last;
-  always_comb begin
-    joined = '0;
-    if (show && complete) begin
-      joined = kept;
-      for (int b = 0; b < MOST; b++) if (got == COUNT'(b)) joined[b*BUS*8+:BUS*8] = beat_data;
-    end
-  end
-  assign row = joined[DIM*32-1:0];
-  wire unused = &{1'b0, joined};  // the rest of the last beats, where the array is no power of two wide
+  assign row = kept[DIM*32-1:0];
+  wire unused = &{1'b0, kept};  // the rest of the last beats, where the array is no power of two wide
   always_ff @(posedge clk) begin
-    if (reset) got <= '0;
-    else if (take) got <= complete ? '0 : got + 1'b1;
-    if (take && !complete)
-      for (int b = 0; b < MOST; b++) if (got == COUNT'(b)) kept[b*BUS*8+:BUS*8] <= beat_data;
+    if (reset) begin
+      got   <= '0;
+      there <= 1'b0;
+    end else begin
+      if (take) got <= got == last ? '0 : got + 1'b1;
+      there <= (take && got == last) || (there && !used);
+    end
+    if (take) for (int b = 0; b < MOST; b++) if (got == COUNT'(b)) kept[b*BUS*8+:BUS*8] <= beat_data;
   end
 endmodule

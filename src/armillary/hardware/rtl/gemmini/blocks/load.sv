@@ -46,7 +46,7 @@ module load #(
     output logic              request,
     input  logic              request_taken,
     output logic [      31:0] request_address,
-    output logic [       8:0] request_beats,
+    output logic [       7:0] request_length,  // beats, less one
     input  logic              beat,
     input  logic [ BUS*8-1:0] beat_data,
     output logic              beat_taken,
@@ -61,86 +61,97 @@ module load #(
     output logic [DIM*32-1:0] fill_data
 );
   localparam int BEATS = PITCH / BUS;  // per row of bytes
-  localparam int NARROW = $clog2(PITCH);  // of the bytes of a row
   localparam int HELD = $clog2(OUTSTANDING + 1);
   localparam int ROWS = 7;  // of the number of rows in a burst
 
-  // Requests.
-  logic walking, asks_last, runs_last, wide, single;
-  logic [WIDTH-1:0] length, asked, left;
-  logic [ROWS-1:0] now;
+  // Requests. The nest is runs ahead of them, so that nothing late decides whether it steps; what is left of the present
+  // run lies in registers.
+  logic opening, walks_runs, runs_full, walking, next_last, steps, asks_any, first, runs_last, asks, asks_last, wide;
+  logic [WIDTH-1:0] length, run_row, next_run_row, left, next_left;
+  logic [31:0] next_address, next_run_address;
+  logic [ROWS-1:0] less_one;
   logic [63:0] addresses;
   logic [LOOPS-1:0] unused_first, ends;
   logic [HELD-1:0] held;
-  logic opening;
 
   nest #(
       .LOOPS(LOOPS), .ADDRESSES(2), .WIDTH(32), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS({8'd18, 8'd64})
   ) runs (
       .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning, .bases({32'(row), address}),
-      .busy(opening), .valid(walking), .step(request && request_taken && asks_last), .addresses,
-      .at_first(unused_first), .at_end(ends)
+      .busy(opening), .valid(walks_runs), .step(walks_runs && !runs_full), .addresses, .at_first(unused_first),
+      .at_end(ends)
   );
-  assign request_address = addresses[31:0] + (wide ? 32'(asked) << (NARROW + 2) : 32'(asked) << NARROW);
-  assign left = single ? WIDTH'(1) : length - asked;
+  fifo #(.WIDTH(32 + WIDTH + 1), .DEPTH(2)) runs_ahead (
+      .clk, .reset, .push(walks_runs && !runs_full), .in({&ends, addresses[32+:WIDTH], addresses[31:0]}), .pop(steps),
+      .out({next_last, next_run_row, next_run_address}), .there(walking), .full(runs_full)
+  );
   burst #(.PITCH(PITCH), .BUS(BUS), .WIDTH(WIDTH), .ROWS(ROWS)) next (
-      .wide(wide), .most(burst), .address(request_address[11:0]), .left(left), .rows(now)
+      .wide(wide), .most(burst), .address(request_address), .left, .less_one, .ends(asks_last), .next_address, .next_left
   );
-  assign asks_last = single || asked + WIDTH'(now) == length;
-  assign runs_last = &ends;
-  assign request = walking && 7'(held) < most_held;
-  assign request_beats = 9'(now) * (wide ? 9'(4 * BEATS) : 9'(BEATS));
-  assign idle = !opening;
+  assign request = asks_any && 7'(held) < most_held;
+  assign request_length = wide ? 8'(less_one) * 8'(4 * BEATS) | 8'(4 * BEATS - 1) : 8'(less_one) * 8'(BEATS) | 8'(BEATS - 1);
+  assign asks = request && request_taken;
+  assign steps = walking && (!asks_any || (asks && asks_last));
+  assign idle = !opening && !walking && !asks_any;
 
-  always_ff @(posedge clk)
+  always_ff @(posedge clk) begin
     if (start) begin
       wide <= to_accumulator && !narrow;
-      single <= repeats || transposes;
-      length <= run;
-      asked <= '0;
-    end else if (request && request_taken) asked <= asks_last ? '0 : asked + WIDTH'(now);
+      length <= repeats || transposes ? WIDTH'(1) : run;
+    end
+    if (steps) begin
+      request_address <= next_run_address;
+      run_row <= next_run_row;
+      runs_last <= next_last;
+      left <= length;
+      first <= 1'b1;
+    end else if (asks) begin
+      request_address <= next_address;
+      left <= next_left;
+      first <= 1'b0;
+    end
+    asks_any <= !reset && (steps || (asks_any && !(asks && asks_last)));
+  end
 
-  // Answers. What a command says of all its rows waits in a queue of its own.
+  // Answers. What a command says of all its rows waits in a queue of its own. A row stays where its beats came together
+  // until it is used; the last one of a command is used before the next one's beats come, which a new setting goes before.
   localparam int SETTINGS = 5 + 12 + 2 * WIDTH;
-  logic none, full, settings_none, settings_full, answers_last, begins, row_whole, row_there, row_taken, last_row, done;
-  logic to_sums, is_narrow, is_wide, is_repeated, is_transposed, is_free;
+  logic settled, settings_full, answers, answers_full, answers_last, begins, is_first, last_row, done;
+  logic row_there, row_taken, row_used;
+  logic to_sums, is_narrow, is_repeated, is_transposed, is_free, place_free;
   logic [7:0] own_scale;
   logic [3:0] own_shift;
-  logic [ROWS-1:0] rows;
-  logic [WIDTH-1:0] run_row, stride_of_rows, fills, taken, next_row, at_row;
+  logic [ROWS-1:0] rows_less_one;
+  logic [WIDTH-1:0] first_row, stride_of_rows, fills_less_one, taken, next_row, at_row;
   logic [DIM*32-1:0] whole, scaled;
   fifo #(.WIDTH(SETTINGS), .DEPTH(DEPTH)) settings (
-      .clk, .reset, .push(start), .in({to_accumulator, narrow, adds, repeats, transposes, scale, shift, stride, run}),
-      .pop(finish), .show(1'b1),
-      .out({to_sums, is_narrow, fill_adds, is_repeated, is_transposed, own_scale, own_shift, stride_of_rows, fills}),
-      .empty(settings_none), .full(settings_full)
+      .clk, .reset, .push(start),
+      .in({to_accumulator, narrow, adds, repeats, transposes, scale, shift, stride, run - 1'b1}), .pop(finish),
+      .out({to_sums, is_narrow, fill_adds, is_repeated, is_transposed, own_scale, own_shift, stride_of_rows, fills_less_one}),
+      .there(settled), .full(settings_full)
   );
   fifo #(.WIDTH(WIDTH + ROWS + 2), .DEPTH(OUTSTANDING)) on_the_way (
-      .clk, .reset, .push(request && request_taken),
-      .in({asks_last && runs_last, asked == 0, addresses[32+:WIDTH], now}), .pop(done), .show(1'b1),
-      .out({answers_last, begins, run_row, rows}), .empty(none), .full
+      .clk, .reset, .push(asks), .in({asks_last && runs_last, first, run_row, less_one}), .pop(done),
+      .out({answers_last, begins, first_row, rows_less_one}), .there(answers), .full(answers_full)
   );
-  assign is_wide = to_sums && !is_narrow;
   gather #(.BUS(BUS), .PITCH(PITCH), .DIM(DIM)) gather (
-      .clk, .reset, .wide(is_wide), .show(beat && !none), .take(beat && beat_taken), .beat_data, .complete(row_whole),
-      .row(whole)
+      .clk, .reset, .wide(to_sums && !is_narrow), .take(beat && beat_taken), .beat_data, .used(row_used),
+      .there(row_there), .row(whole)
   );
   // A repeated row stays until it has filled the last one.
-  assign row_there = row_whole && beat && !none;
+  assign is_free = to_sums ? fill_taken : place_free;
   assign row_taken = row_there && is_free;
-  assign last_row = taken + 1'b1 == (is_repeated ? fills : WIDTH'(rows));
-  assign beat_taken = !none && (!row_whole || (is_free && (!is_repeated || last_row)));
+  assign last_row = taken == (is_repeated ? fills_less_one : WIDTH'(rows_less_one));
+  assign row_used = row_taken && (!is_repeated || last_row);
+  assign beat_taken = answers && !finish && (!row_there || (row_used && !(last_row && answers_last)));
   assign done = row_taken && last_row;
-  assign finish = done && answers_last;
-  assign at_row = begins && taken == 0 ? run_row : next_row;
-  logic place_free;
+  assign at_row = begins && is_first ? first_row : next_row;
   transposer #(.DIM(DIM), .WIDTH(WIDTH)) transposer (
-      .clk, .reset, .transposes(is_transposed), .block(fills), .becomes(stride_of_rows),
+      .clk, .reset, .transposes(is_transposed), .block_less_one(fills_less_one), .becomes(stride_of_rows),
       .in_valid(row_there && !to_sums && !is_narrow), .in(whole[DIM*8-1:0]), .row(at_row), .taken(place_free),
       .write, .write_row, .write_data
   );
-  assign is_free = to_sums ? fill_taken : place_free;
-  assign write_table = row_taken && !to_sums && is_narrow;
+  assign write_table = row_there && !to_sums && is_narrow;
   assign fill = row_there && to_sums;
   assign fill_row = at_row;
   always_comb begin
@@ -152,14 +163,19 @@ module load #(
   assign fill_data = is_narrow ? scaled : whole;
 
   always_ff @(posedge clk) begin
+    finish <= done && answers_last && !reset;
     if (row_taken) next_row <= at_row + stride_of_rows;
     if (reset) begin
       taken <= '0;
-      held  <= '0;
+      is_first <= 1'b1;
+      held <= '0;
     end else begin
-      if (row_taken) taken <= last_row ? '0 : taken + 1'b1;
-      held <= held + HELD'(request && request_taken) - HELD'(done);
+      if (row_taken) begin
+        taken <= last_row ? '0 : taken + 1'b1;
+        is_first <= last_row;
+      end
+      held <= held + HELD'(asks) - HELD'(done);
     end
   end
-  wire unused = &{1'b0, full, settings_none, settings_full, unused_first, addresses[63:32+WIDTH]};
+  wire unused = &{1'b0, settled, settings_full, answers_full, unused_first, addresses[63:32+WIDTH]};
 endmodule

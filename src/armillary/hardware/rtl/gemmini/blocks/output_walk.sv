@@ -57,8 +57,9 @@ module output_walk #(
   localparam int COUNT = $clog2(DIM);
   localparam logic [COUNT:0] NONE = '0;
 
-  // The pixels of each step into a half of the transposer, as soon as it is empty.
-  logic reading, pixels_busy, outside, pixel_goes, step_whole, half_in;
+  // The pixels of each step into a half of the transposer, as soon as it is empty. The nest is two
+  // pixels ahead, so that nothing late decides whether it steps.
+  logic walks_pixels, pixels_full, reading, pixels_busy, outside, pixel_goes, step_whole, half_in;
   logic [1:0] filled, fills, empties;
   logic [COUNT-1:0] place;
   logic [COUNT:0] own_pixels;
@@ -70,16 +71,18 @@ module output_walk #(
       .LOOPS(LOOPS), .ADDRESSES(3), .WIDTH(PIXEL), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS({8'd100, 8'd82, 8'd36})
   ) pixels (
       .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning,
-      .bases({x, y, PIXEL'(input_row)}), .busy(pixels_busy), .valid(reading), .step(pixel_goes), .addresses(at),
-      .at_first, .at_end(pixels_end)
+      .bases({x, y, PIXEL'(input_row)}), .busy(pixels_busy), .valid(walks_pixels),
+      .step(walks_pixels && !pixels_full), .addresses(at), .at_first, .at_end(pixels_end)
   );
-  assign outside = at[PIXEL+:PIXEL] >= own_height || at[2*PIXEL+:PIXEL] >= own_width;
+  fifo #(.WIDTH(WIDTH + 1), .DEPTH(2)) pixels_ahead (
+      .clk, .reset, .push(walks_pixels && !pixels_full),
+      .in({at[PIXEL+:PIXEL] >= own_height || at[2*PIXEL+:PIXEL] >= own_width, at[WIDTH-1:0]}),
+      .pop(pixel_goes), .out({outside, input_want_row}), .there(reading), .full(pixels_full)
+  );
   assign input_want = reading && !filled[half_in] && !outside;
-  assign input_want_row = at[WIDTH-1:0];
   assign pixel_goes = reading && !filled[half_in] && (outside || input_grant);
   assign step_whole = pixel_goes && {1'b0, place} + 1'b1 == own_pixels;
 
-  logic [DIM*8-1:0] transposer[2<<COUNT];
   logic kept_goes, kept_outside, kept_half;
   logic [COUNT-1:0] kept_place;
   always_ff @(posedge clk) begin
@@ -100,21 +103,25 @@ module output_walk #(
     kept_outside <= outside;
     kept_half <= half_in;
     kept_place <= place;
-    if (kept_goes) transposer[{kept_half, kept_place}] <= kept_outside ? '0 : input_data;
   end
 
   // A channel of a whole step per cycle, with its row of weights.
-  logic walking, weights_busy, weights_last, feeds, half_out, step_done, begins, block_begins, drained, flushes, flushing, may_feed;
+  logic walks_weights, weights_full, step_begins, walking, weights_busy, weights_last, feeds, half_out, step_done, begins;
+  logic block_begins, drained, flushes, flushing, may_feed;
   logic [11:0] channel, own_channels;
-  logic [WIDTH-1:0] weights_at;
+  logic [WIDTH-1:0] nest_at, weights_at;
   logic [LOOPS-1:0] weights_first, weights_end, own_resting;
   nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS(8'd18)) weights (
       .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning(turning & ~block),
-      .bases(weight_row), .busy(weights_busy), .valid(walking), .step(step_done), .addresses(weights_at),
-      .at_first(weights_first), .at_end(weights_end)
+      .bases(weight_row), .busy(weights_busy), .valid(walks_weights), .step(walks_weights && !weights_full),
+      .addresses(nest_at), .at_first(weights_first), .at_end(weights_end)
   );
-  assign weights_last = &weights_end;
-  assign block_begins = &(weights_first | ~own_resting) && channel == 0;
+  fifo #(.WIDTH(WIDTH + 2), .DEPTH(2)) weights_ahead (
+      .clk, .reset, .push(walks_weights && !weights_full),
+      .in({&weights_end, &(weights_first | ~own_resting), nest_at}), .pop(step_done),
+      .out({weights_last, step_begins, weights_at}), .there(walking), .full(weights_full)
+  );
+  assign block_begins = step_begins && channel == 0;
   assign may_feed = walking && filled[half_out] && (!block_begins || drained);
   assign weight_want = may_feed;
   assign weight_want_row = weights_at + WIDTH'(channel);
@@ -125,12 +132,13 @@ module output_walk #(
   assign issues = feeds;
   assign conflicts = (weight_want && !weight_grant) || (input_want && !input_grant);
 
-  logic in_flush, fed_half;
-  logic [COUNT-1:0] fed_channel;
-  always_comb begin
-    in_row = '0;
-    if (in_valid && !in_flush)
-      for (int r = 0; r < DIM; r++) in_row[r*8+:8] = transposer[{fed_half, COUNT'(r)}][fed_channel*8+:8];
+  logic in_flush;
+  for (genvar r = 0; r < DIM; r++) begin : g_place
+    transposer_row #(.DIM(DIM)) transposer_row (
+        .clk, .write(kept_goes && kept_place == COUNT'(r)), .write_half(kept_half),
+        .in(kept_outside ? '0 : input_data), .choose(may_feed), .half(half_out), .channel(channel[COUNT-1:0]),
+        .show(in_valid && !in_flush), .out(in_row[r*8+:8])
+    );
   end
   always_ff @(posedge clk) begin
     if (reset) begin
@@ -149,8 +157,6 @@ module output_walk #(
     in_valid <= (feeds || flushes) && !reset;
     in_begins <= begins || flushes;
     in_flush <= flushes;
-    fed_half <= half_out;
-    fed_channel <= channel[COUNT-1:0];
   end
 
   // A half is filled from its last pixel to its last channel; that is read a cycle later, which the next pixel's way

@@ -63,37 +63,43 @@ module store #(
   localparam int BEATS = PITCH / BUS;
   localparam int MOST = 4 * BEATS;
   localparam int COUNT = $clog2(MOST) + 1;
-  localparam int NARROW = $clog2(PITCH);
   localparam int ROWS = 7;  // of the number of rows in a burst
   localparam int TAG = 32 + ROWS + 2;  // address and rows of a burst that begins, whether it is the last, whether it begins
 
-  // Which row next: the loop nest gives runs, `along` counts in a run.
-  logic walking, opening, own_raw, own_floating, own_totals, ends_run, begins_burst, window_first, window_last;
+  // Which row next: the loop nest gives runs; what is left of one lies in registers.
+  logic opening, walks_runs, runs_full, waits, steps, walking, next_last, next_window_last, next_window_first, runs_last;
+  logic own_raw, own_floating, own_totals;
+  logic ends_run, ends, begins_burst, window_first, window_last;
   logic [5:0] own_shift;
   logic [31:0] own_scale;
   logic [7:0] own_low, own_high;
-  logic [WIDTH-1:0] length, along, own_stride, from_row;
+  logic [WIDTH-1:0] length, left, own_stride, next_row, unused_left;
   logic [63:0] addresses;
-  logic [31:0] at_address;
+  logic [31:0] at_address, next_address, unused_address;
   logic [LOOPS-1:0] own_pools, at_first, at_end;
-  logic [ROWS-1:0] now, burst_left;
+  logic [ROWS-1:0] less_one, burst_left;
   nest #(
       .LOOPS(LOOPS), .ADDRESSES(2), .WIDTH(32), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS({8'd18, 8'd64})
   ) runs (
       .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning, .bases({32'(row), address}),
-      .busy(opening), .valid(walking), .step(read_grant && ends_run), .addresses, .at_first, .at_end
+      .busy(opening), .valid(walks_runs), .step(walks_runs && !runs_full), .addresses, .at_first, .at_end
   );
-  assign ends_run = along + 1'b1 == length;
-  assign read_row = along == 0 ? addresses[32+:WIDTH] : from_row;
-  assign at_address = addresses[31:0] + (own_raw ? 32'(along) << (NARROW + 2) : 32'(along) << NARROW);
+  // The nest is runs ahead, so that nothing late decides whether it steps.
+  fifo #(.WIDTH(32 + WIDTH + 3), .DEPTH(2)) runs_ahead (
+      .clk, .reset, .push(walks_runs && !runs_full),
+      .in({&at_end, &(at_end | ~own_pools), &(at_first | ~own_pools), addresses[32+:WIDTH], addresses[31:0]}),
+      .pop(steps), .out({next_last, next_window_last, next_window_first, next_row, next_address}), .there(waits),
+      .full(runs_full)
+  );
+  assign steps = waits && (!walking || (read_grant && ends_run));
+  assign ends_run = left == 1;
   burst #(.PITCH(PITCH), .BUS(BUS), .WIDTH(WIDTH), .ROWS(ROWS)) next (
-      .wide(own_raw), .most(burst), .address(at_address[11:0]), .left(length - along), .rows(now)
+      .wide(own_raw), .most(burst), .address(at_address), .left, .less_one, .ends,
+      .next_address(unused_address), .next_left(unused_left)
   );
   assign begins_burst = burst_left == 0;
-  assign window_first = &(at_first | ~own_pools);
-  assign window_last = &(at_end | ~own_pools);
 
-  always_ff @(posedge clk)
+  always_ff @(posedge clk) begin
     if (start) begin
       own_raw <= raw;
       own_floating <= floating;
@@ -105,32 +111,41 @@ module store #(
       own_stride <= stride;
       own_pools <= pools;
       length <= run;
-      along <= '0;
-      burst_left <= '0;
-    end else if (read_grant) begin
-      along <= ends_run ? '0 : along + 1'b1;
-      from_row <= read_row + own_stride;
-      burst_left <= begins_burst ? now - 1'b1 : burst_left - 1'b1;
     end
+    walking <= !reset && (steps || (walking && !(read_grant && ends_run)));
+    if (steps) begin
+      left <= length;
+      read_row <= next_row;
+      at_address <= next_address;
+      runs_last <= next_last;
+      window_last <= next_window_last;
+      window_first <= next_window_first;
+    end else if (read_grant) begin
+      left <= left - 1'b1;
+      read_row <= read_row + own_stride;
+      at_address <= at_address + (own_raw ? 32'(4 * PITCH) : 32'(PITCH));
+    end
+    if (start) burst_left <= '0;
+    else if (read_grant) burst_left <= begins_burst ? less_one : burst_left - 1'b1;
+  end
 
-  // Behind the accumulator: its answer, which is kept if it cannot go on; the window; the conversion; the row that leaves.
-  logic came, came_first, came_last, keeps, there_first, there_last, takes, there;
+  // Behind the accumulator: its answer, which is kept if it cannot go on; the row that the pool takes next; the window; the
+  // conversion; the row that leaves.
+  logic came, came_first, came_last, goes_on, keeps, takes, there, there_first, there_last;
   logic [TAG-1:0] came_tag, there_tag, kept_tag;
   logic [DIM*32-1:0] kept_sums;
   logic kept, kept_first, kept_last;
   assign may_read = walking && !kept;
-  assign read_want = may_read && (!came || takes);
-  assign there = came || kept;
-  assign {there_first, there_last, there_tag} =
-      kept ? {kept_first, kept_last, kept_tag} : {came_first, came_last, came_tag};
-  assign keeps = came && !takes;
+  assign read_want = may_read && !(came && there && !takes);
+  assign goes_on = (came || kept) && (!there || takes);
+  assign keeps = came && !goes_on;
 
   logic window, window_goes;
   logic [DIM*32-1:0] window_sums;
   logic [TAG-1:0] window_tag;
   assign takes = there && (!window || window_goes);
   pool #(.DIM(DIM)) pool (
-      .clk, .take(takes), .first(there_first), .totals(own_totals), .in(kept ? kept_sums : read_data),
+      .clk, .bring(goes_on), .in(kept ? kept_sums : read_data), .take(takes), .first(there_first), .totals(own_totals),
       .sums(window_sums)
   );
 
@@ -180,10 +195,10 @@ module store #(
   logic [PITCH*32-1:0] leaves;
   logic [COUNT-1:0] sent, last_beat;
   logic [ROWS-1:0] rows_left;
-  logic out_begins, out_final, row_leaves, out_there, all_under_way, is_final, no_answer, all_wait;
+  logic out_begins, out_final, row_leaves, out_there, all_under_way, is_final, answers, answers_full;
   logic [31:0] out_address;
-  logic [ROWS-1:0] out_rows;
-  assign {out_final, out_begins, out_rows, out_address} = out_tag;
+  logic [ROWS-1:0] out_less_one;
+  assign {out_final, out_begins, out_less_one, out_address} = out_tag;
   assign out_there = own_raw ? window : made;
   assign last_beat = own_raw ? COUNT'(MOST - 1) : COUNT'(BEATS - 1);
   assign row_leaves = leaving && beat_taken && sent == last_beat;
@@ -192,14 +207,14 @@ module store #(
   assign request = requested;
   assign beat = leaving;
   assign beat_data = leaves[BUS*8-1:0];
-  assign beat_last = sent == last_beat && rows_left == 1;
-  assign idle = !opening && !there && !window && !converting && !looking && !leaving && !requested;
+  assign beat_last = sent == last_beat && rows_left == 0;
+  assign idle = !(opening || waits || walking || came || kept || there || window || converting || looking || leaving ||
+      requested);
 
   // Bursts are answered in order; the last one of a command ends it.
   logic [6:0] held;
   fifo #(.WIDTH(1), .DEPTH(OUTSTANDING)) finals (
-      .clk, .reset, .push(out_goes && out_begins), .in(out_final), .pop(answer), .show(1'b1), .out(is_final),
-      .empty(no_answer), .full(all_wait)
+      .clk, .reset, .push(out_goes && out_begins), .in(out_final), .pop(answer), .out(is_final), .there(answers), .full(answers_full)
   );
   assign all_under_way = held >= most_held;
   assign finish = answer && is_final;
@@ -208,6 +223,7 @@ module store #(
     if (reset) begin
       came      <= 1'b0;
       kept      <= 1'b0;
+      there     <= 1'b0;
       window    <= 1'b0;
       leaving   <= 1'b0;
       requested <= 1'b0;
@@ -215,7 +231,8 @@ module store #(
       held      <= '0;
     end else begin
       came <= read_grant;
-      kept <= keeps || (kept && !takes);
+      kept <= keeps || (kept && !goes_on);
+      there <= goes_on || (there && !takes);
       window <= takes ? there_last : window && !window_goes;
       leaving <= out_goes || (leaving && !row_leaves);
       requested <= (out_goes && out_begins) || (requested && !request_taken);
@@ -226,7 +243,7 @@ module store #(
     if (read_grant) begin
       came_first <= window_first;
       came_last <= window_last;
-      came_tag <= {&at_end && WIDTH'(now) == length - along, begins_burst, now, at_address};
+      came_tag <= {runs_last && ends, begins_burst, less_one, at_address};
     end
     if (keeps) begin
       kept_first <= came_first;
@@ -234,15 +251,17 @@ module store #(
       kept_tag <= came_tag;
       kept_sums <= read_data;
     end
+    if (goes_on) {there_first, there_last, there_tag} <=
+        kept ? {kept_first, kept_last, kept_tag} : {came_first, came_last, came_tag};
     if (takes) window_tag <= there_tag;
     if (out_goes) begin
       leaves <= own_raw ? (PITCH * 32)'(window_sums) : (PITCH * 32)'(made_bytes);
-      rows_left <= out_begins ? out_rows : rows_left - 1'b1;
+      rows_left <= out_begins ? out_less_one : rows_left - 1'b1;
       if (out_begins) begin
         request_address <= out_address;
-        request_beats <= 9'(out_rows) * (own_raw ? 9'(MOST) : 9'(BEATS));
+        request_beats <= (9'(out_less_one) + 1'b1) * (own_raw ? 9'(MOST) : 9'(BEATS));
       end
     end else if (beat_taken && leaving) leaves <= leaves >> (BUS * 8);
   end
-  wire unused = &{1'b0, no_answer, all_wait, addresses[63:32+WIDTH]};
+  wire unused = &{1'b0, answers, answers_full, unused_address, unused_left, addresses[63:32+WIDTH]};
 endmodule

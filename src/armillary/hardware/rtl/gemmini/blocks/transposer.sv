@@ -1,6 +1,6 @@
 // Rows on their way into the scratchpad: as they are, or blocks of them transposed.
 //
-// A block is so many rows as `block` says, at most DIM, which come one after another. Its last row is taken once all that it
+// A block is one row more than `block_less_one` says, at most DIM, which come one after another. Its last row is taken once all that it
 // becomes are written: byte by byte of its rows, as many rows as `becomes` says, from `row` on. Bytes behind those of the
 // block's rows are zero.
 module transposer #(
@@ -10,7 +10,7 @@ module transposer #(
     input  logic             clk,
     input  logic             reset,
     input  logic             transposes,
-    input  logic [WIDTH-1:0] block,
+    input  logic [WIDTH-1:0] block_less_one,
     input  logic [WIDTH-1:0] becomes,
     input  logic             in_valid,
     input  logic [DIM*8-1:0] in,
@@ -25,14 +25,14 @@ module transposer #(
   logic [COUNT-1:0] place, along;
   logic leaves, last, last_out;
 
-  assign last = WIDTH'(place) + 1'b1 == block;
+  assign last = WIDTH'(place) == block_less_one;
   assign last_out = WIDTH'(along) + 1'b1 == becomes;
   assign taken = !transposes || (leaves ? last_out : !last);
   assign write = transposes ? leaves : in_valid;
   assign write_row = transposes ? row + WIDTH'(along) : row;
   always_comb begin
     write_data = in;
-    if (leaves) for (int r = 0; r < DIM; r++) write_data[r*8+:8] = WIDTH'(r) < block ? rows[r][along*8+:8] : 8'd0;
+    if (leaves) for (int r = 0; r < DIM; r++) write_data[r*8+:8] = WIDTH'(r) <= block_less_one ? rows[r][along*8+:8] : 8'd0;
   end
 
   always_ff @(posedge clk) begin

@@ -58,16 +58,21 @@ module weight_walk #(
 );
   localparam int COUNT = $clog2(DIM);
 
-  // The weights of a tile: DIM rows, once the first pixel of the tile before has gone.
-  logic walking, handed, hands, tiles_busy, pixels_busy, tile_done, loaded, may_load, begins_granted;
+  // The weights of a tile: DIM rows, once the first pixel of the tile before has gone. The nests are two tiles and two
+  // pixels ahead, so that nothing late decides whether they step.
+  logic walks_tiles, walking, tiles_full, handed, hands, tiles_busy, pixels_busy, tile_done, loaded, begins_granted;
   logic [COUNT-1:0] along;
-  logic [WIDTH-1:0] tile_row;
+  logic [WIDTH-1:0] nest_row, tile_row, next_row;
   logic [LOOPS-1:0] unused_at_first, tiles_end;
 
   nest #(.LOOPS(LOOPS), .ADDRESSES(1), .WIDTH(WIDTH), .COUNT(WIDTH), .SLOTS(SLOTS), .OFFSETS(8'd18)) tiles (
       .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start, .slot, .turning(turning & ~resting),
-      .bases(weight_row), .busy(tiles_busy), .valid(walking), .step(tile_done), .addresses(tile_row),
+      .bases(weight_row), .busy(tiles_busy), .valid(walks_tiles), .step(walks_tiles && !tiles_full), .addresses(nest_row),
       .at_first(unused_at_first), .at_end(tiles_end)
+  );
+  fifo #(.WIDTH(WIDTH), .DEPTH(2)) tiles_ahead (
+      .clk, .reset, .push(walks_tiles && !tiles_full), .in(nest_row), .pop(tile_done), .out(tile_row), .there(walking),
+      .full(tiles_full)
   );
   // The walk over tiles may be one command ahead of the walk over pixels, which takes the command when it is free.
   assign ready = !tiles_busy && handed;
@@ -78,14 +83,14 @@ module weight_walk #(
     if (start) its_slot <= slot;
   end
 
-  assign may_load = walking && (!loaded || begins_granted);
-  assign weight_want = may_load;
-  assign weight_want_row = tile_row + WIDTH'(along);
+  assign weight_want = walking && !loaded;
+  assign weight_want_row = along == '0 ? tile_row : next_row;
   assign tile_done = weight_grant && along == COUNT'(DIM - 1);
 
   always_ff @(posedge clk) begin
     weight_valid <= weight_grant && !reset;
     weight_first <= along == '0;
+    if (weight_grant) next_row <= weight_want_row + 1'b1;
     if (reset) begin
       along  <= '0;
       loaded <= 1'b0;
@@ -97,9 +102,8 @@ module weight_walk #(
   end
 
   // The pixels.
-  logic begins, outside, pixels_there, pixels_last, is_fresh, pixel_goes, walks, run_begins;
-  logic [6:0] since;         // the first pixel of the run, in cycles, as far as that counts
-  logic [COUNT-1:0] in_run;  // pixels of the run that have gone; none after as many as the array has rows
+  localparam int AHEAD = 2 * WIDTH + 5;
+  logic walks_pixels, pixels_full, there, begins, outside, begins_run, own_fresh, tile_begins;
   logic [4*PIXEL-1:0] at;
   logic [LOOPS-1:0] at_first, at_end, own_resting, own_reduces;
   logic [PIXEL-1:0] own_height, own_width;
@@ -109,24 +113,35 @@ module weight_walk #(
       .OFFSETS({8'd100, 8'd82, 8'd64, 8'd36})
   ) pixels (
       .clk, .reset, .put, .put_slot, .put_loop, .put_words, .start(hands), .slot(its_slot), .turning,
-      .bases({x, y, PIXEL'(output_row), PIXEL'(input_row)}), .busy(pixels_busy), .valid(pixels_there),
-      .step(pixel_goes), .addresses(at), .at_first, .at_end
+      .bases({x, y, PIXEL'(output_row), PIXEL'(input_row)}), .busy(pixels_busy), .valid(walks_pixels),
+      .step(walks_pixels && !pixels_full), .addresses(at), .at_first, .at_end
   );
-  assign pixels_last = &at_end;
   always_ff @(posedge clk)
     if (hands) begin
       own_height <= height;
       own_width <= width;
       own_resting <= resting;
       own_reduces <= reduces;
-      is_fresh <= fresh;
+      own_fresh <= fresh;
     end
-  assign begins = &(at_first | ~own_resting);
-  assign outside = at[2*PIXEL+:PIXEL] >= own_height || at[3*PIXEL+:PIXEL] >= own_width;
-  assign run_begins = begins || at_first[0] || in_run == '0;
-  assign walks = pixels_there && (!begins || loaded) && (!run_begins || since >= least_run);
+  assign tile_begins = &(at_first | ~own_resting);
+  fifo #(.WIDTH(AHEAD), .DEPTH(2)) pixels_ahead (
+      .clk, .reset, .push(walks_pixels && !pixels_full),
+      .in({
+        tile_begins, tile_begins || at_first[0],
+        at[2*PIXEL+:PIXEL] >= own_height || at[3*PIXEL+:PIXEL] >= own_width,
+        &at_end, own_fresh && &(at_first | ~own_reduces), at[PIXEL+:WIDTH], at[0+:WIDTH]
+      }),
+      .pop(pixel_goes), .out({begins, begins_run, outside, target_last, target_fresh, target_row, input_want_row}), .there,
+      .full(pixels_full)
+  );
+
+  logic pixel_goes, walks, run_begins;
+  logic [6:0] since;         // the first pixel of the run, in cycles, as far as that counts
+  logic [COUNT-1:0] in_run;  // pixels of the run that have gone; none after as many as the array has rows
+  assign run_begins = begins_run || in_run == '0;
+  assign walks = there && (!begins || loaded) && (!run_begins || since >= least_run);
   assign input_want = walks && !outside;
-  assign input_want_row = at[0+:WIDTH];
   assign pixel_goes = walks && (outside || input_grant);
   assign begins_granted = pixel_goes && begins;
   assign issues = pixel_goes;
@@ -148,8 +163,5 @@ module weight_walk #(
   end
   assign in_row = in_outside ? '0 : input_data;
   assign target = pixel_goes;
-  assign target_last = pixels_last;
-  assign target_fresh = is_fresh && &(at_first | ~own_reduces);
-  assign target_row = at[PIXEL+:WIDTH];
   wire unused = &{1'b0, unused_at_first, tiles_end, at};
 endmodule

@@ -15,7 +15,7 @@ module systolic_array #(
     input  logic [   DIM*8-1:0] weight_row,
     input  logic                request,
     input  logic                request_first,
-    output logic                out_valid,
+    output logic                out_soon,  // a row of sums comes two cycles later
     output logic [DIM*PSUM-1:0] out_row
 );
   import "DPI-C" function void array_multiply(input bit begins, input bit [DIM*8-1:0] row);
@@ -25,15 +25,17 @@ module systolic_array #(
   import "DPI-C" function void array_result(input bit first);
   import "DPI-C" function void array_sums(output bit [DIM*PSUM-1:0] row);
 
-  localparam int LATENCY = 2 * DIM;
+  localparam int LATENCY = 2 * DIM - 1;
   logic sums;
   assign sums = DATAFLOW == 2 || (DATAFLOW == 3 && holds_sums);
   logic [LATENCY-1:0] on_the_way;
+  logic next_cycle;
   bit [DIM*PSUM-1:0] next, leaving;
-  assign out_valid = on_the_way[LATENCY-1];
+  assign out_soon = on_the_way[LATENCY-1];
   assign out_row = leaving;
 
   always_ff @(posedge clk) begin
+    next_cycle <= out_soon && !reset;
     on_the_way <= reset ? '0 : {on_the_way[LATENCY-2:0], sums ? request : in_valid};
     // The model keeps count of rows, so nothing that comes before the reset may reach it.
     if (!reset) begin
@@ -46,7 +48,7 @@ module systolic_array #(
         if (in_valid) array_multiply(in_begins, in_row);
         if (weight_valid) array_weights(weight_first, weight_row);
       end
-      if (on_the_way[LATENCY-2]) begin
+      if (next_cycle) begin
         array_sums(next);
         leaving <= next;
       end
