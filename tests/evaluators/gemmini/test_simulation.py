@@ -8,10 +8,10 @@ from armillary.evaluators import for_template
 from armillary.evaluators.gemmini import rtl
 from armillary.evaluators.gemmini.build import simulator, with_largest
 from armillary.evaluators.gemmini.simulation import Job, SimulationError, TooLongError, simulate, simulate_all
-from armillary.evaluators.gemmini.tensors import into_dram, random_tensors
+from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
 from armillary.hardware.dram import PRESETS
 from armillary.hardware.mapping import Mapping
-from armillary.hardware.rtl.gemmini.compiler import Padding, compile_layer
+from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization, compile_layer
 from armillary.hardware.templates.gemmini import TEMPLATE, Accelerator
 from armillary.types import AccidentError, ArmillaryError, Candidate, Fidelity
 from armillary.workloads.layer import Layer, LayerUse, Workload
@@ -79,6 +79,19 @@ def test_cycles_in_which_nothing_changes_are_left_out_and_nobody_can_tell(tmp_pa
         for field in fields(first):
             if field.name != "dram":
                 assert getattr(first, field.name) == getattr(second, field.name), field.name
+
+
+def test_the_model_of_the_conversion_takes_every_shift():
+    """Half of 2^63 is the largest that a signed word of 64 bits holds; rounding adds it."""
+    layer = Layer("layer", "gemm", K=4, C=4, P=4)
+    mapping = Mapping.parse("L3[WIO] N1 - L2[WI] K4X - L1[O] C4X - L0[W] P4")
+    inputs, weights = random_tensors(layer, Padding(), np.random.default_rng(0))
+    for shift in (0, 1, 31, 32, 62, 63):
+        how = Requantization(65535, shift)
+        program = compile_layer(layer, mapping, SMALL, requantization=how)
+        result = simulate(simulator(SMALL), Job(SMALL, program, into_dram(program, inputs, weights), wants_dram=True))
+        expected = convolved(layer, inputs, weights, Padding(), how)
+        np.testing.assert_array_equal(from_dram(program, result.dram, layer.K), expected)
 
 
 def test_a_run_past_its_bound_fails():

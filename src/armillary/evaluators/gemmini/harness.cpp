@@ -48,7 +48,7 @@ unsigned taken, given;
 
 int8_t converted(int32_t sum, bool floating, uint32_t scale, int shift, int8_t low, int8_t high) {
   if (!floating) {
-    const int64_t rounded = (sum * int64_t(scale & 0xffff) + (int64_t{1} << shift >> 1)) >> shift;
+    const int64_t rounded = (sum * int64_t(scale & 0xffff) + int64_t(uint64_t{1} << shift >> 1)) >> shift;
     return std::clamp<int64_t>(rounded, low, high);
   }
   float factor;

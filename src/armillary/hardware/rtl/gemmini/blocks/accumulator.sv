@@ -1,9 +1,9 @@
 // The accumulator: rows of DIM 32-bit sums in banks that read one row and write one row per cycle.
 //
-// Partial sums of the array are always taken: announced a cycle ahead, in which the row is read, then added and written. Results are
-// read for the store unit where the array leaves a bank's port free. Rows of the load unit replace sums or are added to
-// them, likewise in two cycles, where neither the array nor the store unit has the bank. Every bank
-// has adders of its own, so that what it reads goes to them by no way but theirs.
+// Partial sums of the array are always taken: announced a cycle ahead, in which the row is read, then added and written.
+// Results are read for the store unit where the array leaves a bank's port free. Rows of the load unit replace sums or
+// are added to them, likewise in two cycles, where neither the array nor the store unit has the bank. Every bank has
+// adders of its own, so that what it reads goes to them by no way but theirs.
 module accumulator #(
     parameter int DIM   = 16,
     parameter int ROWS  = 1024,
