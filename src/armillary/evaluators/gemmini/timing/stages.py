@@ -10,30 +10,38 @@ FINISH_TO_START = 2
 """From the end of what a command waits for to its start: `hazards.needs`, then `core.taken`."""
 FINISH_TO_PUSH = 1
 """From the end of a command to the push of one that needs its place: `hazards.used`."""
-NEST = 2
-"""From a unit's start to the first step of its loop nest: `nest.starts_late`, `nest.valid`."""
+NEST = 4
+"""From a unit's start to the first step of its loops: `nest.opened`, `starts_late`, `valid`, then `fifo.there`."""
+ASK = 1
+"""From there to a load's first request: `load.asks_any`."""
 ASKED_TO_START = 2
-"""From the last request of a load to the next one's start: `nest.valid`, then `core.taken`."""
-ANSWER_TO_REQUEST = 1
-"""From the last beat of a burst to the request that takes its place: `load.held`."""
+"""From the last request of a load to the next one's start: `load.asks_any`, then `core.taken`."""
+ANSWER_TO_REQUEST = 2
+"""From the last beat of a burst to the request that takes its place: `gather.there`, then `load.held`."""
+LOADED = 2
+"""From a load's last beat to its end: `gather.there`, then `load.finish`. No beat of the next load is taken before."""
 SENT_TO_START = 1
 """From the cycle after the last beat of a store to the next one's start: `core.taken`."""
 CONVERT = 9
 """`convert.LATENCY`."""
-STORE_RAW = NEST + 3
-"""From a store's start to its first beat: `accumulator.was_read`, `store.window`, `store.leaving`."""
+STORE_RAW = NEST + 5
+"""From a store's start to its first beat: `store.walking`, `came`, `there`, `window`, `leaving`."""
 STORE = STORE_RAW + CONVERT
 """Likewise through the conversion."""
 WRITE_TO_REQUEST = 3
 """From a burst's last beat to the burst that takes its place, beside DRAM's latency: `store.held`, `leaving`."""
-NEXT_PIXELS = 3
-"""From the last pixel of a command to the first of the next one: `execute.hands` behind `nest.valid`, then `NEST`."""
-WEIGHTS_TO_START = 2
-"""From the last row of a command's weights to the next one's start: `nest.valid`, then `core.taken`."""
+NEXT_PIXELS = NEST
+"""From the last pixel of a command to the first of the next one: the walk, a step ahead, is handed over meanwhile."""
+NEXT_WEIGHTS = 1
+"""From a tile's first pixel to the first row of the next tile's weights: `weight_walk.loaded`."""
+TILES_AHEAD = 2
+"""Tiles of weights that the walk over them is ahead: `weight_walk.tiles_ahead`."""
+TILES_TO_START = 2
+"""From the step of the last tile to the next command's start: `nest.valid`, then `core.taken`."""
 HANDED_TO_START = 2
-"""From the hand-over of a command to the walk over pixels to the next one's start: `execute.handed`, `core.taken`."""
+"""From the hand-over of a command to the walk over pixels to the next one's start: `weight_walk.handed`, `core.taken`."""
 SUM_TO_FINISH = 2
-"""Into the array and out of it, beside its 2 DIM: `execute.in_valid`, `execute.ended`."""
+"""Into the array and out of it, beside its 2 DIM: `execute.add`, `execute.finish`."""
 DRAIN = 2
 """From a block's first channel to when its results may be asked for: `execute.in_begins`, `to_ask`."""
 FLUSH_TO_START = 3

@@ -220,23 +220,24 @@ def load(state, machine, tensor, run, runs):
     waits_for = _last(state, USED + tensor, tensor)
     if tensor == SUMS:
         waits_for = max(waits_for, _last(state, STORED, SUMS))
-    asks = _start(state, LOAD, waits_for) + stages.NEST
+    asks = _start(state, LOAD, waits_for) + stages.NEST + stages.ASK
     bursts, cycles = _bursts(machine, run, runs, row_beats)
     round_trip = machine.latency + cycles + stages.ANSWER_TO_REQUEST
     window = machine.outstanding * cycles
     state.units[SHARE, LOAD] = min(1.0, window / round_trip)
-    begin = max(asks + machine.latency, state.units[END, LOAD])
+    free = state.units[END, LOAD] + stages.LOADED
+    begin = max(asks + machine.latency, free)
     end = begin + _transfer(bursts, cycles, machine.outstanding, round_trip)
     end = max(end, asks + bursts - 1 + machine.latency + cycles)  # a request a cycle
-    end = max(end, state.units[END, LOAD] + bursts * cycles / state.units[SHARE, LOAD])
+    end = max(end, free + bursts * cycles / state.units[SHARE, LOAD])
     end = _meet(state, machine, LOAD, STORE, begin, end)
     last_asked = max(asks + bursts - 1, end - max(window - stages.ANSWER_TO_REQUEST, machine.latency + cycles))
-    if begin > state.units[END, LOAD]:
+    if begin > free:
         state.units[BEGIN, LOAD] = begin
     state.units[END, LOAD], state.units[BURST, LOAD] = end, cycles
     state.units[NEXT_START, LOAD] = last_asked + stages.ASKED_TO_START
-    state.finished[LOADED + tensor, state.places[BUFFER, tensor]] = end - 1
-    _finish(state, machine, LOAD, end - 1)
+    state.finished[LOADED + tensor, state.places[BUFFER, tensor]] = end - 1 + stages.LOADED
+    _finish(state, machine, LOAD, end - 1 + stages.LOADED)
     state.units[BURST, EXECUTE] = (end - begin) / (run * runs) if tensor != SUMS else _NOT_WRITTEN
     _write_beside_reads(state, machine, begin)
 
@@ -287,14 +288,18 @@ def _hold_weights(state, machine, walk, start):
 
     The next weights are read while the pixels of those before are at work.
     """
-    pixels, rows = walk.numbers[WITHIN], walk.rows[0]
-    reads = max(start + stages.NEST, state.at[WEIGHTS_FREE])
+    pixels, turns, rows = walk.numbers[WITHIN], walk.numbers[TURNS], walk.rows[0]
+    reads = max(start + stages.NEST, state.at[WEIGHTS_FREE] + stages.NEXT_WEIGHTS)
     there = reads + min(rows, machine.dim + max(0.0, state.units[END, EXECUTE] - reads))
     begin = max(there, state.units[END, EXECUTE] - 1 + stages.NEXT_PIXELS)
-    last_tile = begin + (walk.numbers[TURNS] - 1) * max(float(pixels), rows)
-    weights_end = there if walk.numbers[TURNS] == 1 else last_tile - max(0.0, pixels - rows)
-    handed = max(start + 1, state.units[END, EXECUTE])
-    state.units[NEXT_START, EXECUTE] = max(weights_end - 1 + stages.WEIGHTS_TO_START, handed + stages.HANDED_TO_START)
+    tile = max(float(pixels), stages.NEXT_WEIGHTS + rows)
+    last_tile = begin + (turns - 1) * tile
+    stepped = start + stages.NEST - 1 + turns - 1
+    if turns > stages.TILES_AHEAD:  # the walk over tiles waits until so many before the last one have been read
+        before = last_tile - (stages.TILES_AHEAD + 1) * tile
+        stepped = max(there, before + stages.NEXT_WEIGHTS + rows)
+    handed = max(start + 1, state.units[END, EXECUTE] - 1)
+    state.units[NEXT_START, EXECUTE] = max(stepped + stages.TILES_TO_START, handed + stages.HANDED_TO_START)
     state.units[BEGIN, EXECUTE], state.units[END, EXECUTE] = begin, last_tile + pixels
     state.at[WEIGHTS_FREE] = last_tile
     return last_tile + pixels - 1 + 2 * machine.dim + stages.SUM_TO_FINISH
