@@ -39,7 +39,7 @@ TILES_AHEAD = 2
 TILES_TO_START = 2
 """From the step of the last tile to the next command's start: `nest.valid`, then `core.taken`."""
 HANDED_TO_START = 2
-"""From the hand-over of a command to the walk over pixels to the next one's start: `weight_walk.handed`, `core.taken`."""
+"""From a command's hand-over to the walk over pixels to the next one's start: `weight_walk.handed`, `core.taken`."""
 SUM_TO_FINISH = 2
 """Into the array and out of it, beside its 2 DIM: `execute.add`, `execute.finish`."""
 DRAIN = 2
