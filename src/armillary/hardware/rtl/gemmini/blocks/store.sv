@@ -68,7 +68,8 @@ module store #(
 
   // Which row next: the loop nest gives runs; what is left of one lies in registers.
   logic opening, walks_runs, runs_full, waits, steps, walking, next_last, next_window_last, next_window_first, runs_last;
-  logic own_raw, own_floating, own_totals;
+  logic own_raw, own_bytes;  // the one for what decides, the other for what reaches many bits
+  logic own_floating, own_totals;
   logic ends_run, ends, begins_burst, window_first, window_last;
   logic [5:0] own_shift;
   logic [31:0] own_scale;
@@ -102,6 +103,7 @@ module store #(
   always_ff @(posedge clk) begin
     if (start) begin
       own_raw <= raw;
+      own_bytes <= !raw;
       own_floating <= floating;
       own_totals <= pools_totals;
       own_shift <= shift;
@@ -123,7 +125,7 @@ module store #(
     end else if (read_grant) begin
       left <= left - 1'b1;
       read_row <= read_row + own_stride;
-      at_address <= at_address + (own_raw ? 32'(4 * PITCH) : 32'(PITCH));
+      at_address <= at_address + (own_bytes ? 32'(PITCH) : 32'(4 * PITCH));
     end
     if (start) burst_left <= '0;
     else if (read_grant) burst_left <= begins_burst ? less_one : burst_left - 1'b1;
@@ -158,7 +160,7 @@ module store #(
       .valid_out(converted), .tag_out(converted_tag), .bytes, .busy(converting)
   );
   assign window_goes = own_raw ? out_goes : advance;
-  assign out_tag = own_raw ? window_tag : made_tag;
+  assign out_tag = own_bytes ? made_tag : window_tag;
 
   // What the conversion makes goes out, or what the tables make of it a cycle later.
   logic made, looking;
@@ -192,29 +194,30 @@ module store #(
   end
 
   // The row that leaves, beat by beat, and the address of a burst that it begins.
-  logic [PITCH*32-1:0] leaves;
-  logic [COUNT-1:0] sent, last_beat;
+  logic [PITCH*32-1:0] leaves, whole_sums;
+  assign whole_sums = (PITCH * 32)'(window_sums);
+  logic [COUNT-1:0] beats_left;  // of the row, behind the one on the bus
   logic [ROWS-1:0] rows_left;
   logic out_begins, out_final, row_leaves, out_there, all_under_way, is_final, answers, answers_full;
   logic [31:0] out_address;
   logic [ROWS-1:0] out_less_one;
   assign {out_final, out_begins, out_less_one, out_address} = out_tag;
   assign out_there = own_raw ? window : made;
-  assign last_beat = own_raw ? COUNT'(MOST - 1) : COUNT'(BEATS - 1);
-  assign row_leaves = leaving && beat_taken && sent == last_beat;
+  assign row_leaves = leaving && beat_taken && beats_left == 0;
   assign out_goes = out_there && (!leaving || row_leaves) &&
       (!out_begins || ((!requested || request_taken) && !all_under_way));
   assign request = requested;
   assign beat = leaving;
   assign beat_data = leaves[BUS*8-1:0];
-  assign beat_last = sent == last_beat && rows_left == 0;
+  assign beat_last = beats_left == 0 && rows_left == 0;
   assign idle = !(opening || waits || walking || came || kept || there || window || converting || looking || leaving ||
       requested);
 
   // Bursts are answered in order; the last one of a command ends it.
   logic [6:0] held;
   fifo #(.WIDTH(1), .DEPTH(OUTSTANDING)) finals (
-      .clk, .reset, .push(out_goes && out_begins), .in(out_final), .pop(answer), .out(is_final), .there(answers), .full(answers_full)
+      .clk, .reset, .push(out_goes && out_begins), .in(out_final), .pop(answer), .out(is_final), .there(answers),
+      .full(answers_full)
   );
   assign all_under_way = held >= most_held;
   assign finish = answer && is_final;
@@ -227,7 +230,6 @@ module store #(
       window    <= 1'b0;
       leaving   <= 1'b0;
       requested <= 1'b0;
-      sent      <= '0;
       held      <= '0;
     end else begin
       came <= read_grant;
@@ -237,8 +239,6 @@ module store #(
       leaving <= out_goes || (leaving && !row_leaves);
       requested <= (out_goes && out_begins) || (requested && !request_taken);
       held <= held + 7'(out_goes && out_begins) - 7'(answer);
-      if (out_goes) sent <= '0;
-      else if (beat_taken && leaving) sent <= sent + 1'b1;
     end
     if (read_grant) begin
       came_first <= window_first;
@@ -255,13 +255,18 @@ module store #(
         kept ? {kept_first, kept_last, kept_tag} : {came_first, came_last, came_tag};
     if (takes) window_tag <= there_tag;
     if (out_goes) begin
-      leaves <= own_raw ? (PITCH * 32)'(window_sums) : (PITCH * 32)'(made_bytes);
+      leaves <= whole_sums;  // behind bytes, nobody looks at the rest of it
+      if (own_bytes) leaves[PITCH*8-1:0] <= (PITCH * 8)'(made_bytes);
+      beats_left <= own_bytes ? COUNT'(BEATS - 1) : COUNT'(MOST - 1);
       rows_left <= out_begins ? out_less_one : rows_left - 1'b1;
       if (out_begins) begin
         request_address <= out_address;
-        request_beats <= (9'(out_less_one) + 1'b1) * (own_raw ? 9'(MOST) : 9'(BEATS));
+        request_beats <= (9'(out_less_one) + 1'b1) * (own_bytes ? 9'(BEATS) : 9'(MOST));
       end
-    end else if (beat_taken && leaving) leaves <= leaves >> (BUS * 8);
+    end else if (beat_taken && leaving) begin
+      leaves <= leaves >> (BUS * 8);
+      beats_left <= beats_left - 1'b1;
+    end
   end
   wire unused = &{1'b0, answers, answers_full, unused_address, unused_left, addresses[63:32+WIDTH]};
 endmodule
