@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from armillary import evaluators, workloads
 from armillary.evaluators.sampling import LayerSampling, SampledLayers, SamplesLayers
@@ -155,19 +156,20 @@ def prior_of(template: str, mapped: Sequence[MappedLayer], on_progress: OnProgre
     """
     spec = evaluators.spec_of(template, Fidelity.ANALYTICAL)
     executor = LocalExecutor()
-    values = np.full((2, len(mapped)), np.nan)
+    metrics: dict[str, NDArray[np.float64]] = {}
     feasible = np.zeros(len(mapped), dtype=bool)
     stage = "asking the analytical evaluator"
     on_progress(stage, 0, len(mapped))
     for done, (number, run) in enumerate(executor.run_mapped(spec, mapped), start=1):
         feasible[number] = run.failure is None
-        if run.failure is None:
-            values[:, number] = run.metrics["delay_cycles"], run.metrics["energy_pj"]
-        elif run.failure.kind != "infeasible":
+        if run.failure is not None and run.failure.kind != "infeasible":
             raise ArmillaryError(f"layer {run.layer.name} under {run.mapping}: {run.failure}")
+        for name, value in run.metrics.items():
+            metrics.setdefault(name, np.full(len(mapped), np.nan))[number] = value
         on_progress(stage, done, len(mapped))
-    source = f"{spec.name} {spec.version} {options_text(spec.options)}".rstrip()
-    return Prior(values[0], values[1], feasible, source)
+    if not metrics:
+        raise ArmillaryError(f"evaluator {spec.name} finds that none of the {len(mapped)} mapped layers can run")
+    return Prior(metrics, feasible, f"{spec.name} {spec.version} {options_text(spec.options)}".rstrip())
 
 
 def fit_layers(

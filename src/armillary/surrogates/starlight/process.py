@@ -85,9 +85,7 @@ def _model(rows: Tensor, errors: Tensor) -> SingleTaskGP:
     return SingleTaskGP(rows, errors, covar_module=kernel, mean_module=ZeroMean(), outcome_transform=None)
 
 
-def _rows(
-    features: NDArray[np.float64], errors: NDArray[np.float64], scale: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _rows(features: NDArray[np.float64], errors: NDArray[np.float64], scale: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {"rows": _standard(features, scale), "errors": torch.from_numpy(errors[:, None].copy())}
 
 

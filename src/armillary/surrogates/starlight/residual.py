@@ -11,8 +11,8 @@ from which intervals come (Lei et al., JASA 2018, Section 5.2: locally weighted 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import lightgbm
@@ -41,6 +41,11 @@ class Opinions:
     process: NDArray[np.float64]
     process_spread: NDArray[np.float64]
 
+    @staticmethod
+    def joined(parts: Sequence[Opinions]) -> Opinions:
+        """Return the opinions of all points."""
+        return Opinions(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Opinions)))
+
     def blend(self, share: float) -> NDArray[np.float64]:
         """Return the mean of both, a share of it the process's."""
         return share * self.process + (1 - share) * self.trees
@@ -57,6 +62,13 @@ class _Members:
     def __init__(self, forests: Sequence[lightgbm.Booster], process: ErrorProcess) -> None:
         self.forests, self.process = tuple(forests), process
 
+    @staticmethod
+    def learned(
+        features: NDArray[np.float64], error: NDArray[np.float64], process: ErrorProcess, seed: int
+    ) -> _Members:
+        forests = [boosted(features, error, seed + k) for k in range(_FORESTS)]
+        return _Members(forests, process.knowing(features, error))
+
     def opinions(self, features: NDArray[np.float64]) -> Opinions:
         each = np.stack([told(forest, features) for forest in self.forests])
         return Opinions(each.mean(axis=0), each.std(axis=0), *self.process.predict(features))
@@ -69,10 +81,11 @@ class ResidualModel:
         members: that learned all rows.
         share: of the process in the mean.
         scores: sorted; errors of left-out rows over the spread that was expected of them.
+        held_out_error: root mean square of those errors.
     """
 
-    def __init__(self, members: _Members, share: float, scores: NDArray[np.float64]) -> None:
-        self._members, self.share, self.scores = members, share, scores
+    def __init__(self, members: _Members, share: float, scores: NDArray[np.float64], held_out_error: float) -> None:
+        self._members, self.share, self.scores, self.held_out_error = members, share, scores, held_out_error
 
     @classmethod
     def learned(
@@ -81,7 +94,6 @@ class ResidualModel:
         error: NDArray[np.float64],
         groups: Sequence[NDArray[np.int64]],
         seed: int,
-        on_step: Callable[[int, int], None] = lambda done, of: None,
     ) -> ResidualModel:
         """Return the model of rows.
 
@@ -90,26 +102,26 @@ class ResidualModel:
             error: target less prior, both logarithms, shape [rows].
             groups: ways to leave rows out, each the group's number of every row, shape [rows].
             seed: of the trees and of which rows the process is tuned on.
-            on_step: told of steps done, and of how many there are.
 
         Raises:
             ArmillaryError: if there are too few rows, or some are not finite.
         """
         _check(features, error)
         splits = [split for group in groups for split in _splits(group)]
+        if not splits:
+            raise ArmillaryError(
+                "all rows are of one layer and one design; to learn how far off it is, it needs others"
+            )
         process = ErrorProcess.tuned(features, error, seed)
-        left_out, told_of = [], []
-        for number, (train, test) in enumerate(splits):
-            on_step(number, len(splits) + 1)
-            part = _Members(_forests(features[train], error[train], seed), process.knowing(features[train], error[train]))
-            told_of.append(part.opinions(features[test]))
-            left_out.append(error[test])
-        every = Opinions(*(np.concatenate([getattr(o, name) for o in told_of]) for name in Opinions.__annotations__))
-        truth = np.concatenate(left_out)
-        share = float(min(_SHARES, key=lambda s: float(np.mean((truth - every.blend(s)) ** 2))))
-        scores = np.sort(np.abs(truth - every.blend(share)) / every.spread())
-        on_step(len(splits), len(splits) + 1)
-        return cls(_Members(_forests(features, error, seed), process.knowing(features, error)), share, scores)
+        truth, opinions = [], []
+        for train, test in splits:
+            opinions.append(_Members.learned(features[train], error[train], process, seed).opinions(features[test]))
+            truth.append(error[test])
+        every, left_out = Opinions.joined(opinions), np.concatenate(truth)
+        share = float(min(_SHARES, key=lambda share: float(np.mean((left_out - every.blend(share)) ** 2))))
+        off = np.abs(left_out - every.blend(share))
+        members = _Members.learned(features, error, process, seed)
+        return cls(members, share, np.sort(off / every.spread()), float(np.sqrt(np.mean(off**2))))
 
     def predict(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the error that is expected, and the spread in which left-out errors are measured, shape [points]."""
@@ -128,6 +140,7 @@ class ResidualModel:
             "forests": [forest.model_to_string() for forest in self._members.forests],
             "share": self.share,
             "scores": self.scores.tolist(),
+            "held_out_error": self.held_out_error,
         }
         return content, self._members.process.tensors
 
@@ -135,11 +148,8 @@ class ResidualModel:
     def of(cls, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> ResidualModel:
         """Return the model that `parts` described."""
         forests = [lightgbm.Booster(model_str=text) for text in content["forests"]]
-        return cls(_Members(forests, ErrorProcess(tensors)), content["share"], np.array(content["scores"]))
-
-
-def _forests(features: NDArray[np.float64], error: NDArray[np.float64], seed: int) -> list[lightgbm.Booster]:
-    return [boosted(features, error, seed + k) for k in range(_FORESTS)]
+        members = _Members(forests, ErrorProcess(tensors))
+        return cls(members, content["share"], np.array(content["scores"]), content["held_out_error"])
 
 
 def _splits(group: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
