@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from armillary.types import (
     EvaluatorSpec,
     Fidelity,
     MappedLayer,
+    Value,
     options_text,
 )
 from armillary.workloads.layer import Workload
@@ -148,13 +149,24 @@ def default_most_cycles(spec: EvaluatorSpec) -> float | None:
     return MOST_CYCLES_OF_SLOW if spec.cost is Cost.MINUTES else None
 
 
-def prior_of(template: str, mapped: Sequence[MappedLayer], on_progress: OnProgress = silent) -> Prior:
+def prior_of(
+    template: str,
+    mapped: Sequence[MappedLayer],
+    on_progress: OnProgress = silent,
+    options: Mapping[str, Value] | None = None,
+) -> Prior:
     """Return what a template's analytical evaluator says of mapped layers.
+
+    Args:
+        template: whose.
+        mapped: each on a design of its own.
+        on_progress: called with layers done and in total.
+        options: of the evaluator, its defaults else.
 
     Raises:
         ArmillaryError: if it runs no mapped layers, or a mapping is none of its layer.
     """
-    spec = evaluators.spec_of(template, Fidelity.ANALYTICAL)
+    spec = evaluators.spec_of(template, Fidelity.ANALYTICAL, options)
     executor = LocalExecutor()
     metrics: dict[str, NDArray[np.float64]] = {}
     feasible = np.zeros(len(mapped), dtype=bool)
