@@ -29,7 +29,7 @@ from armillary.surrogates.layers.dataset import LayerDataset, layer_dataset
 from armillary.types import ArmillaryError, EvaluatorSpec, Fidelity, MappedLayer, Value, options_text
 from armillary.user_cache import cache_folder
 
-TEMPLATE = "gemmini"
+TEMPLATE, FIDELITY = "gemmini", Fidelity.RTL
 MAPPINGS = 6
 """Of each layer on each design, so that ranks within such a pair can be seen."""
 KNOBS: Mapping[str, Mapping[str, tuple[Value, ...]]] = {
@@ -118,7 +118,7 @@ def collected(options: BenchOptions, *, others: bool = False) -> Rows:
 
 def simulated(drawn: Mapping[str, LayerSampling], options: BenchOptions) -> Rows:
     """Return the rows of samplings by name, simulated as far as the log lacks them; see `collected`."""
-    spec = evaluators.spec_of(TEMPLATE, Fidelity.RTL)
+    spec = evaluators.spec_of(TEMPLATE, FIDELITY)
     log = Log(log_folder(options, spec))
     executor, networks = LocalExecutor(log), default_networks()
     name_of: dict[tuple[object, ...], str] = {}

@@ -33,6 +33,11 @@ class Guess:
     low: Values | None = None
     high: Values | None = None
 
+    def select(self, rows: NDArray[np.int64]) -> Guess:
+        """Return chosen rows, in that order."""
+        low, high = (None if end is None else end[rows] for end in (self.low, self.high))
+        return Guess(self.mean[rows], low, high)
+
 
 def scores(guess: Guess, rows: Rows) -> dict[str, float | None]:
     """Return the scores of cycles, and the rank of EDP; None where there is nothing to measure.

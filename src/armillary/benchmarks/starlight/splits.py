@@ -26,6 +26,8 @@ EPOCHS, QUICK_EPOCHS = 1_000, 200
 HELD_OUT_LAYERS, HELD_OUT_ROWS = 0.3, 0.4
 """Share of the layers, or of the rows, that are held out."""
 DIMS = (4, 8, 16, 32)
+BESIDE_PAPER = ("random", "layers", "network")
+"""Splits of the dissertation's Starlight; it takes minutes to train."""
 Numbers = NDArray[np.int64]
 Row = Mapping[str, Any]
 
@@ -35,14 +37,14 @@ class Split:
     """Rows that may be learned from, and rows that are asked.
 
     Attributes:
-        name: of what is held out.
+        name: of the split.
         pool: numbers of rows that may be learned from.
-        asked: numbers of the others.
+        asked: numbers of the others, by the name of what is held out: several where one training serves them all.
     """
 
     name: str
     pool: Numbers
-    asked: Numbers
+    asked: Mapping[str, Numbers]
 
 
 def splits(rows: Rows, repeat: int, seed: int) -> list[Split]:
@@ -58,17 +60,17 @@ def splits(rows: Rows, repeat: int, seed: int) -> list[Split]:
     network = networks[repeat % len(networks)]
     dims = np.array([one.design["dim"] for one in data.mapped])
     found = [
-        Split("random", random[count:], random[:count]),
+        Split("random", random[count:], {"random": random[:count]}),
         _held_out("layers", own, np.isin(data.layer, held)),
         _held_out("network", own, data.network == network),
         *(_held_out(f"DIM {dim}", own, dims == dim) for dim in DIMS),
-        *(Split(name, own, np.flatnonzero(rows.knobs == name)) for name in KNOBS),
+        Split("knobs", own, {name: np.flatnonzero(rows.knobs == name) for name in KNOBS if name in rows.knobs}),
     ]
-    return [split for split in found if len(split.pool) and len(split.asked)]
+    return [split for split in found if len(split.pool) and sum(map(len, split.asked.values()))]
 
 
 def _held_out(name: str, own: Numbers, held: NDArray[np.bool_]) -> Split:
-    return Split(name, own[~held[own]], own[held[own]])
+    return Split(name, own[~held[own]], {name: own[held[own]]})
 
 
 def run(options: BenchOptions) -> BenchResult:
@@ -94,9 +96,10 @@ def run(options: BenchOptions) -> BenchResult:
     }
     in_processes(jobs, lambda done, total: options.on_progress("splits", done, total))
     found: dict[tuple[str, int, str], list[Row]] = {}
-    for (name, count, _), (part, _split) in parts.items():
-        for model, line in part.measured(_missing).items():
-            found.setdefault((name, count, model), []).append(line)
+    for (_, count, _repeat), (part, _split) in parts.items():
+        for name, lines in part.measured(_missing).items():
+            for model, line in lines.items():
+                found.setdefault((name, count, model), []).append(line)
     table = [
         {"split": name, "training": count, "model": model, **over_repeats(some)}
         for (name, count, model), some in sorted(found.items(), key=lambda item: _order(*item[0]))
@@ -136,18 +139,25 @@ def _measure(part: Part, rows: Rows, split: Split, count: int, repeat: int, low:
 
 def measured(
     rows: Rows, split: Split, count: int, repeat: int, low: StarlightLow, epochs: int
-) -> dict[str, dict[str, float | None]]:
-    """Return the scores of every model by its name, with the seconds that training and predicting took."""
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Return the scores of every model, with the seconds that training and predicting took.
+
+    The first key is the name of what is held out, the second that of the model.
+    """
     chosen = np.random.default_rng([repeat, count, 7]).permutation(split.pool)[:count]
-    train, asked = rows.select(chosen), rows.select(split.asked)
+    train, asked = rows.select(chosen), rows.select(np.concatenate(list(split.asked.values())))
+    ends = np.cumsum([len(own) for own in split.asked.values()]).tolist()
     models = dict(MODELS)
-    if split.name in ("random", "layers", "network"):
+    if split.name in BESIDE_PAPER:
         models[PAPER] = deep_kernel(low, epochs)
-    found = {}
-    for name, model in models.items():
+    found: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in split.asked}
+    for model, ask in models.items():
         start = time.perf_counter()
-        guess = model(train, asked, repeat)
-        found[name] = {**scores(guess, asked), "seconds": time.perf_counter() - start}
+        guess = ask(train, asked, repeat)
+        seconds = time.perf_counter() - start
+        for name, last in zip(split.asked, ends, strict=True):
+            own = np.arange(last - len(split.asked[name]), last)
+            found[name][model] = {**scores(guess.select(own), asked.select(own)), "seconds": seconds}
     return found
 
 
