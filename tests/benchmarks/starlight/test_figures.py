@@ -40,6 +40,8 @@ def test_accuracy_of_both_models_and_ours(options):
 def test_trials_are_kept(options, monkeypatch):
     monkeypatch.setattr(figures, "_QUICK_EPOCHS", (2, 4))
     monkeypatch.setattr(figures, "_QUICK_SIZES", (50,))
+    monkeypatch.setattr(figures, "_QUICK_TRIALS", 1)
+    monkeypatch.setattr(figures, "_QUICK_TUNING", Schedule(epochs=2, batch=25))
     epochs = figures.fig56(options)
     assert [row["epochs"] for row in epochs.rows] == [2, 4]
     assert all(row["least"] <= row["spearman"] <= row["most"] for row in epochs.rows)

@@ -26,7 +26,7 @@ from armillary.reports.theme import blank
 from armillary.surrogates.layers import Prior
 from armillary.surrogates.starlight.ablations import NetworkHead
 from armillary.surrogates.starlight.deep_kernel import Starlight
-from armillary.surrogates.starlight.low import StarlightLow
+from armillary.surrogates.starlight.low import FINE_TUNING, Schedule, StarlightLow
 from armillary.surrogates.starlight.spotlight import features_of, predicted
 
 EDP = "edp_pj_cycles"
@@ -36,6 +36,7 @@ EPOCHS = (10, 100, 1_000)
 SIZES = (50, 100, 200, 400, 820)
 _QUICK_EPOCHS, _QUICK_SIZES = (10, 100), (50, 100)
 TRIALS, _QUICK_TRIALS = 10, 2
+_QUICK_TUNING = Schedule(epochs=50, batch=64, learning_rate=1e-3)
 NEIGHBOURS = 10
 _DRAWN = 4_000
 Row = dict[str, Any]
@@ -216,17 +217,19 @@ def _paper(rows: Rows, low: StarlightLow, epochs: int) -> _Predict:
 
 def _contenders(rows: Rows, low: StarlightLow, options: BenchOptions) -> dict[str, _Predict]:
     inputs, true, epochs = encoded(rows), log_edp(rows), _epochs(options)[-1]
-    logged = low.cube.logged
+    logged, tuning = low.cube.logged, _QUICK_TUNING if options.quick else FINE_TUNING
 
     def scratch(train: Any, test: Any) -> float | None:
         model = Starlight.from_scratch(inputs[train], true[train], logged=logged, epochs=epochs)
         return rank(model.predict(inputs[test])[0], true[test])
 
     def head(train: Any, test: Any) -> float | None:
-        return rank(NetworkHead.transferred(low, inputs[train], true[train]).predict(inputs[test]), true[test])
+        return rank(
+            NetworkHead.transferred(low, inputs[train], true[train], schedule=tuning).predict(inputs[test]), true[test]
+        )
 
     def tuned(train: Any, test: Any) -> float | None:
-        return rank(low.tuned(inputs[train], true[train]).predict(inputs[test]), true[test])
+        return rank(low.tuned(inputs[train], true[train], schedule=tuning).predict(inputs[test]), true[test])
 
     def registered(name: str) -> _Predict:
         def predict(train: Any, test: Any) -> float | None:
