@@ -20,6 +20,7 @@ _TUNING_ROWS = 300  # on which the kernel is fitted: its time grows with their c
 _MOST_ROWS = 2000  # that it is conditioned on, likewise
 _STEPS = 60
 _AT_ONCE = 2048
+_CONSTANT = 1e-9  # of a feature's size: less variation is rounding
 
 
 class ErrorProcess:
@@ -50,7 +51,8 @@ class ErrorProcess:
         location, spread = features.mean(axis=0), features.std(axis=0)
         tensors = {
             "location": torch.from_numpy(location),
-            "spread": torch.from_numpy(np.where(spread > 0, spread, 1.0)),
+            # of a feature that never varied nothing is learned; how far off a new value is says nothing either
+            "spread": torch.from_numpy(np.where(spread > _CONSTANT * (1 + np.abs(location)), spread, np.inf)),
             "scale": torch.tensor(max(float(np.sqrt(np.mean(errors**2))), 1e-6), dtype=torch.float64),
         }
         tensors |= _rows(features[few], errors[few], tensors)
