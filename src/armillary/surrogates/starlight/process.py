@@ -71,7 +71,7 @@ class ErrorProcess:
         asked = _standard(features, self.tensors)
         means, spreads = [], []
         with torch.inference_mode(), one_thread():
-            for part in asked.split(_AT_ONCE):
+            for part in torch.split(asked, _AT_ONCE):
                 posterior = self._model.posterior(part)
                 means.append(posterior.mean[:, 0])
                 spreads.append(posterior.variance[:, 0].sqrt())
