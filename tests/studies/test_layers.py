@@ -91,7 +91,7 @@ def test_a_model_learns_from_a_log_and_predicts(rows, tmp_path, monkeypatch):
     model = fit_layers(layer_dataset(log, SPACE), SPACE, "gemmini", kind="calibrated", metric="energy_pj")
     found = predict_layers(model, "gemmini", rows)
     prior = prior_of("gemmini", rows)
-    np.testing.assert_allclose(found.mean, prior.energy_pj)  # of the same evaluator: the factor is 1
+    np.testing.assert_allclose(found.mean, prior.metrics["energy_pj"])  # of the same evaluator: the factor is 1
     assert np.isnan(found.mean).sum() == (~prior.feasible).sum()
     assert prior.source.startswith(f"gemmini {SPEC.version}")
     monkeypatch.setattr(studies, "prior_of", lambda *_: replace(prior, source="gemmini 99"))

@@ -25,6 +25,7 @@ class LayerSampling:
         knobs: by parameter of the design, the values that it takes; the evaluator says what the others do.
         remainders: whether the last round of a loop may be short, or all factors must divide.
         most_cycles: what a layer may take by the cost model; None for any.
+        mappings: how many samples in a row are mappings of one layer onto one design.
         unfit_share: of the samples, how many keep their first mapping even if it does not fit, so that models can
             learn what is feasible. The others are drawn again until one fits.
 
@@ -38,6 +39,7 @@ class LayerSampling:
     knobs: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     remainders: bool = False
     most_cycles: float | None = None
+    mappings: int = 1
     unfit_share: float = UNFIT_SHARE
 
     def __post_init__(self) -> None:
@@ -45,6 +47,7 @@ class LayerSampling:
         for name, allowed, what in (
             ("samples", self.samples >= 1, "at least 1"),
             ("most_cycles", self.most_cycles is None or self.most_cycles > 0, "positive"),
+            ("mappings", self.mappings >= 1, "at least 1"),
             ("unfit_share", 0 <= self.unfit_share <= 1, "0 to 1"),
         ):
             if not allowed:

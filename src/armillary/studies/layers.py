@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from armillary import evaluators, workloads
 from armillary.evaluators.sampling import LayerSampling, SampledLayers, SamplesLayers
@@ -26,6 +27,7 @@ from armillary.types import (
     EvaluatorSpec,
     Fidelity,
     MappedLayer,
+    Value,
     options_text,
 )
 from armillary.workloads.layer import Workload
@@ -147,27 +149,39 @@ def default_most_cycles(spec: EvaluatorSpec) -> float | None:
     return MOST_CYCLES_OF_SLOW if spec.cost is Cost.MINUTES else None
 
 
-def prior_of(template: str, mapped: Sequence[MappedLayer], on_progress: OnProgress = silent) -> Prior:
+def prior_of(
+    template: str,
+    mapped: Sequence[MappedLayer],
+    on_progress: OnProgress = silent,
+    options: Mapping[str, Value] | None = None,
+) -> Prior:
     """Return what a template's analytical evaluator says of mapped layers.
+
+    Args:
+        template: whose.
+        mapped: each on a design of its own.
+        on_progress: called with layers done and in total.
+        options: of the evaluator, its defaults else.
 
     Raises:
         ArmillaryError: if it runs no mapped layers, or a mapping is none of its layer.
     """
-    spec = evaluators.spec_of(template, Fidelity.ANALYTICAL)
+    spec = evaluators.spec_of(template, Fidelity.ANALYTICAL, options)
     executor = LocalExecutor()
-    values = np.full((2, len(mapped)), np.nan)
+    metrics: dict[str, NDArray[np.float64]] = {}
     feasible = np.zeros(len(mapped), dtype=bool)
     stage = "asking the analytical evaluator"
     on_progress(stage, 0, len(mapped))
     for done, (number, run) in enumerate(executor.run_mapped(spec, mapped), start=1):
         feasible[number] = run.failure is None
-        if run.failure is None:
-            values[:, number] = run.metrics["delay_cycles"], run.metrics["energy_pj"]
-        elif run.failure.kind != "infeasible":
+        if run.failure is not None and run.failure.kind != "infeasible":
             raise ArmillaryError(f"layer {run.layer.name} under {run.mapping}: {run.failure}")
+        for name, value in run.metrics.items():
+            metrics.setdefault(name, np.full(len(mapped), np.nan))[number] = value
         on_progress(stage, done, len(mapped))
-    source = f"{spec.name} {spec.version} {options_text(spec.options)}".rstrip()
-    return Prior(values[0], values[1], feasible, source)
+    if not metrics:
+        raise ArmillaryError(f"evaluator {spec.name} finds that none of the {len(mapped)} mapped layers can run")
+    return Prior(metrics, feasible, f"{spec.name} {spec.version} {options_text(spec.options)}".rstrip())
 
 
 def fit_layers(

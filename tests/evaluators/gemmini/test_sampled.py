@@ -40,6 +40,17 @@ def test_every_size_and_every_layer_is_drawn_as_often():
     assert Counter(one.design["dim"] for one in sampled(6).rows) == {4: 2, 8: 2, 16: 1, 32: 1}
 
 
+def test_a_pair_has_several_mappings():
+    found = sampled(48, mappings=4).rows
+    groups = [found[first : first + 4] for first in range(0, 48, 4)]
+    assert all(len({(one.design, one.layer) for one in group}) == 1 for group in groups)
+    assert all(len({one.mapping for one in group}) > 1 for group in groups if group[0].layer.name == "large")
+    assert len({(group[0].design, group[0].layer) for group in groups}) == 12
+    assert found[:6] == sampled(6, mappings=4).rows
+    with pytest.raises(ArmillaryError, match="mappings=0 is not allowed; it must be at least 1"):
+        sampled(4, mappings=0)
+
+
 def test_a_layer_of_several_networks_is_the_first_ones():
     assert {(one.layer.name, one.network) for one in sampled().rows} == {
         ("large", "one"), ("small", "one"), ("own", "two")

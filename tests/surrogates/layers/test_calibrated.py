@@ -42,7 +42,7 @@ def test_the_interval_is_that_of_layers_that_were_held_out(rows_and_prior):
     """Each layer has a factor of its own: within a layer nothing varies, from layer to layer much."""
     rows, prior = rows_and_prior
     own = np.array([1.0, 2.0, 4.0, 8.0, 16.0])[rows.layer]
-    model = fitted(replace(rows, delay_cycles=own * prior.delay_cycles), prior)
+    model = fitted(replace(rows, delay_cycles=own * prior.metrics["delay_cycles"]), prior)
     found = model.predict_layers(rows.mapped, prior)
     known = rows.feasible
     assert model.facts()["factor"] == pytest.approx(4.0)
@@ -82,5 +82,5 @@ def test_a_model_of_another_kind_predicts_no_layers(tmp_path, rows_and_prior):
     from armillary.problems.problem import Problem
 
     model_file.save(path, "hurdle", SPACE, Problem.minimising(SPACE), {}, {})
-    with pytest.raises(ArmillaryError, match=r"kind 'hurdle', which predicts no layers; those are \['calibrated'\]"):
+    with pytest.raises(ArmillaryError, match=r"kind 'hurdle', which predicts no layers; those are \['calibrated', "):
         layers.read(path, SPACE)

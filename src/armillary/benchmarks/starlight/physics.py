@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 
 from armillary.benchmarks.parts import Part, digest
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
+from armillary.benchmarks.starlight.scores import within
 from armillary.evaluators.gemmini.build import harness
 from armillary.evaluators.gemmini.layers import Run, costs_of, packed
 from armillary.evaluators.gemmini.rtl import simulated
@@ -182,12 +183,9 @@ def agreement(group: str, model: str, samples: Sequence[_Row]) -> dict[str, Any]
 
 def _within(keys: Sequence[tuple[Any, ...]], said: NDArray[np.float64], true: NDArray[np.float64]) -> float | str:
     """Return the median rank correlation over groups of one key that are large enough; empty if there is none."""
-    found = []
-    for key in dict.fromkeys(keys):
-        own = [i for i, other in enumerate(keys) if other == key]
-        if len(own) >= _SMALLEST_GROUP and len(set(true[own])) > 1 and len(set(said[own])) > 1:
-            found.append(float(spearmanr(said[own], true[own]).statistic))
-    return float(np.median(found)) if found else ""
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    found = within(np.array([numbers[key] for key in keys]), said, true, _SMALLEST_GROUP)
+    return "" if found is None else found
 
 
 def _checks(found: _Row) -> list[Check]:

@@ -65,13 +65,15 @@ def sample_layers(
             f"most_cycles={sampling.most_cycles:g} is not allowed; an array of {too_small[0]} rows does none of the "
             f"{len(layers)} layers in so few, even if it is always busy"
         )
-    strata = list(islice(_strata(may_end, sampling.seed), sampling.samples))
+    pairs = islice(_strata(may_end, sampling.seed), -(-sampling.samples // sampling.mappings))
+    strata = [pair for pair in pairs for _ in range(sampling.mappings)][: sampling.samples]
     free = [name for name in knobs if name != "dim" and len(knobs[name]) > 1]
     width = len(free) + _coordinates([layer for _, layer in layers], knobs["dataflow"], sampling.remainders)
     points = SAMPLERS[sampling.sampler](sampling.samples, width, sampling.seed)
     groups: dict[tuple[Value, Value, int], _Group] = {}
     for row, (dim, number) in enumerate(strata):
-        design = _design(int(dim), knobs, dict(zip(free, points[row].tolist(), strict=False)))
+        of_pair = points[row - row % sampling.mappings]
+        design = _design(int(dim), knobs, dict(zip(free, of_pair.tolist(), strict=False)))
         network, layer = layers[number]
         group = groups.setdefault((dim, design["dataflow"], number), _Group(layer, network))
         group.rows.append(row)

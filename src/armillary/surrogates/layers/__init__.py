@@ -6,7 +6,7 @@ of a mapped layer is at hand when a model is fitted and when it predicts, as `Pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from armillary.spaces.space import Space
     from armillary.surrogates.layers.dataset import LayerDataset
 
-DEFAULT = "calibrated"
+DEFAULT = "starlight"
 INTERVAL = 0.9
 """How likely the truth is to lie within an interval."""
 
 REGISTRY = Registry(
     kind="surrogate of layers",
     group="armillary.layer_surrogates",
-    members={"calibrated": "armillary.surrogates.layers.calibrated:KIND"},
+    members={
+        "calibrated": "armillary.surrogates.layers.calibrated:KIND",
+        "starlight": "armillary.surrogates.starlight.surrogate:KIND",
+    },
 )
 
 
@@ -37,16 +40,19 @@ class Prior:
     """What an evaluator that is cheap says of mapped layers; arrays of shape [rows].
 
     Attributes:
-        delay_cycles: NaN where it says that a layer cannot run.
-        energy_pj: likewise.
+        metrics: all that it tells, `delay_cycles` and `energy_pj` among them; NaN where it says that a layer cannot
+            run.
         feasible: whether it says that the layer can run.
         source: which evaluator, its version and its options.
     """
 
-    delay_cycles: NDArray[np.float64]
-    energy_pj: NDArray[np.float64]
+    metrics: Mapping[str, NDArray[np.float64]]
     feasible: NDArray[np.bool_]
     source: str
+
+    def select(self, rows: NDArray[Any]) -> Prior:
+        """Return chosen rows (boolean mask or indices), in that order."""
+        return Prior({name: column[rows] for name, column in self.metrics.items()}, self.feasible[rows], self.source)
 
 
 @dataclass(frozen=True)

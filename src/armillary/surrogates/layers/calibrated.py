@@ -49,7 +49,7 @@ class Calibrated:
             ArmillaryError: if fewer than 10 rows are feasible, by the evaluator too, or they are all of one layer.
         """
         both = rows.feasible & prior.feasible
-        residual = np.log(getattr(rows, self.metric)[both]) - np.log(getattr(prior, self.metric)[both])
+        residual = np.log(getattr(rows, self.metric)[both]) - np.log(prior.metrics[self.metric][both])
         groups = rows.layer[both]
         if len(residual) < _LEAST_ROWS or len(np.unique(groups)) < 2:
             raise ArmillaryError(
@@ -66,7 +66,7 @@ class Calibrated:
 
     def predict_layers(self, mapped: Sequence[MappedLayer], prior: Prior) -> LayerPrediction:
         """Predict mapped layers; see `PredictsLayers`."""
-        said = getattr(prior, self.metric)
+        said = prior.metrics[self.metric]
         if len(mapped) != len(said):
             raise ValueError(f"{len(mapped)} mapped layers, but the prior is of {len(said)}")
         mean = said * np.exp(self._shift)

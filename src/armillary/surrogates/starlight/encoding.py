@@ -45,7 +45,8 @@ NAMES = (
     "rows_used",
     "columns_used",
 )
-_AMOUNTS = np.array([not name.endswith("_place") for name in NAMES])
+AMOUNTS = np.array([not name.endswith("_place") for name in NAMES])
+"""Which inputs are amounts, whose logarithms count; the others are places."""
 _CONVOLUTION = [DIMENSIONS.index(loop) for loop in LOOPS]
 _BATCH, _GROUPS = DIMENSIONS.index("N"), DIMENSIONS.index("G")
 
@@ -174,11 +175,11 @@ def _seen(inputs: Values, logged: bool) -> Tensor:
     checked(inputs)
     if not logged:
         return torch.from_numpy(inputs)
-    wrong = np.argwhere((inputs <= 0) & _AMOUNTS)
+    wrong = np.argwhere((inputs <= 0) & AMOUNTS)
     if len(wrong):
         row, column = wrong[0].tolist()
         raise ArmillaryError(f"input {NAMES[column]} of row {row} is {inputs[row, column]}; it must be positive")
-    return torch.from_numpy(np.where(_AMOUNTS, np.log2(np.where(_AMOUNTS, inputs, 1.0)), inputs))
+    return torch.from_numpy(np.where(AMOUNTS, np.log2(np.where(AMOUNTS, inputs, 1.0)), inputs))
 
 
 def checked(inputs: Values) -> None:

@@ -1,0 +1,89 @@
+"""The models that the benches compare, each from training rows to what it expects of others."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from armillary.benchmarks.starlight.collection import Rows
+from armillary.benchmarks.starlight.scores import Guess, Values
+from armillary.hardware.templates.gemmini import SPACE
+from armillary.surrogates.auto.trees import boosted, told
+from armillary.surrogates.layers import LayerPrediction, Prior, kind_of
+from armillary.surrogates.starlight.deep_kernel import Starlight
+from armillary.surrogates.starlight.encoding import AMOUNTS, inputs_of
+from armillary.surrogates.starlight.low import StarlightLow
+
+Model = Callable[[Rows, Rows, int], Guess]
+"""Of training rows, the rows asked, and a seed."""
+_NORMAL_90 = 1.6448536269514722
+"""Standard deviations around the mean that hold 90% of a normal distribution."""
+
+
+def encoded(rows: Rows) -> Values:
+    """Return the dissertation's 40 inputs, shape [rows, 40]."""
+    return inputs_of(SPACE.columns(rows.data.codes), rows.data.mappings)
+
+
+def alone(timing: str) -> Model:
+    """Return the analytical evaluator's own answer at a timing; it learns nothing."""
+    return lambda _train, asked, _seed: Guess(_prior(asked, timing).metrics["delay_cycles"])
+
+
+def surrogate(kind: str, timing: str) -> Model:
+    """Return a registered surrogate of layers beside a timing of the analytical evaluator."""
+
+    def model(train: Rows, asked: Rows, seed: int) -> Guess:
+        fitted = kind_of(kind).make(space=SPACE, metric="delay_cycles", seed=seed)
+        fitted.fit(train.data, _prior(train, timing))
+        found: LayerPrediction = fitted.predict_layers(asked.data.mapped, _prior(asked, timing))
+        return Guess(found.mean, found.low, found.high)
+
+    return model
+
+
+def trees_on_inputs(train: Rows, asked: Rows, seed: int) -> Guess:
+    """Return boosted trees of the 40 inputs, without any analytical answer."""
+    known, new = (_logs(encoded(rows)) for rows in (train, asked))
+    return Guess(np.exp(told(boosted(known, np.log(train.data.delay_cycles), seed), new)))
+
+
+def deep_kernel(low: StarlightLow, epochs: int) -> Model:
+    """Return the dissertation's Starlight: the encoder of a Starlight-Low under a Gaussian process."""
+
+    def model(train: Rows, asked: Rows, _seed: int) -> Guess:
+        fitted = Starlight.transferred(low, encoded(train), np.log(train.data.delay_cycles), epochs=epochs)
+        mean, spread = fitted.predict(encoded(asked))
+        return Guess(np.exp(mean), np.exp(mean - _NORMAL_90 * spread), np.exp(mean + _NORMAL_90 * spread))
+
+    return model
+
+
+MODELS: Mapping[str, Model] = {
+    "cost model alone": alone("roofline"),
+    "cost model, calibrated": surrogate("calibrated", "roofline"),
+    "physics alone": alone("physics"),
+    "physics, calibrated": surrogate("calibrated", "physics"),
+    "trees on inputs": trees_on_inputs,
+    "residual over cost model": surrogate("starlight", "roofline"),
+    "starlight": surrogate("starlight", "physics"),
+}
+PAPER = "starlight-paper"
+ABLATIONS = ("trees on inputs", "residual over cost model")
+
+
+@functools.cache
+def _logged() -> tuple[int, ...]:
+    return tuple(np.flatnonzero(AMOUNTS).tolist())
+
+
+def _logs(inputs: Values) -> Values:
+    found = inputs.copy()
+    found[:, _logged()] = np.log2(found[:, _logged()])
+    return found
+
+
+def _prior(rows: Rows, timing: str) -> Prior:
+    return {"roofline": rows.roofline, "physics": rows.physics}[timing]

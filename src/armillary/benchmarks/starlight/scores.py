@@ -1,0 +1,89 @@
+"""How well predictions agree with the RTL: pooled, within a layer, and within a layer on one design.
+
+The pooled rank mostly measures how large layers are, so that it never stands alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from armillary.benchmarks.starlight.collection import Rows
+
+SMALLEST_GROUP = 4
+"""Rows of a group whose ranks count."""
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a model expects of rows, shape [rows] each; no interval, no coverage.
+
+    Attributes:
+        mean: in cycles.
+        low: end of the 90% interval.
+        high: its other end.
+    """
+
+    mean: Values
+    low: Values | None = None
+    high: Values | None = None
+
+    def select(self, rows: NDArray[np.int64]) -> Guess:
+        """Return chosen rows, in that order."""
+        low, high = (None if end is None else end[rows] for end in (self.low, self.high))
+        return Guess(self.mean[rows], low, high)
+
+
+def scores(guess: Guess, rows: Rows) -> dict[str, float | None]:
+    """Return the scores of cycles, and the rank of EDP; None where there is nothing to measure.
+
+    The energy is the cost model's, in the truth as in the prediction.
+    """
+    true, said = rows.data.delay_cycles, guess.mean
+    layer, pair = rows.data.layer, rows.data.layer * (int(rows.data.hardware.max()) + 1) + rows.data.hardware
+    inside = None if guess.low is None or guess.high is None else (guess.low <= true) & (true <= guess.high)
+    return {
+        "spearman": rank(said, true),
+        "mean_error": float(np.mean(np.abs(said / true - 1))),
+        "rmsle": float(np.sqrt(np.mean(np.log(said / true) ** 2))),
+        "within_layer": within(layer, said, true),
+        "within_layer_and_hardware": within(pair, said, true),
+        "coverage": None if inside is None else float(inside.mean()),
+        "spearman_edp": rank(said * rows.data.energy_pj, true * rows.data.energy_pj),
+    }
+
+
+def rank(said: Values, true: Values) -> float | None:
+    """Return Spearman's rank correlation; None where all values are equal."""
+    return float(spearmanr(said, true).statistic) if len(set(said)) > 1 and len(set(true)) > 1 else None
+
+
+def within(groups: NDArray[np.int64], said: Values, true: Values, smallest: int = SMALLEST_GROUP) -> float | None:
+    """Return the median rank correlation over groups that are large enough; None if there is none.
+
+    Args:
+        groups: the number of each row's, shape [rows].
+        said: predicted, shape [rows].
+        true: shape [rows].
+        smallest: rows of a group that counts.
+    """
+    members = [np.flatnonzero(groups == group) for group in np.unique(groups)]
+    found = [rank(said[own], true[own]) for own in members if len(own) >= smallest]
+    told = [value for value in found if value is not None]
+    return float(np.median(told)) if told else None
+
+
+def over_repeats(found: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the median of each score over repeats, and the worst rank correlation."""
+    summary: dict[str, float | None] = {}
+    for name in found[0]:
+        told = [value for each in found if (value := each[name]) is not None]
+        summary[name] = float(np.median(told)) if told else None
+        if name == "spearman":
+            summary["worst_spearman"] = min(told) if told else None
+    return summary
