@@ -514,6 +514,21 @@ class EvaluatesMappedLayers(Protocol):
 
 
 @runtime_checkable
+class AddsUpLayers(Protocol):
+    """The capability of an evaluator to make a network's evaluation of its layers' runs, without running anything."""
+
+    def added_up(self, candidate: Candidate, workload: Workload, runs: Sequence[LayerRun]) -> Evaluation:
+        """Return what `evaluate` would of a candidate with mappings; of layers that failed, the first says why.
+
+        Args:
+            candidate: on which the layers ran.
+            workload: of these layers.
+            runs: of each layer, in the order of the workload's.
+        """
+        ...
+
+
+@runtime_checkable
 class EvaluatesBatches(Protocol):
     """The capability of an evaluator to take designs as codes and to answer in columns."""
 

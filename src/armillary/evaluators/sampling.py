@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from armillary.spaces.samplers import check_sampler
-from armillary.types import ArmillaryError, MappedLayer, Value
-from armillary.workloads.layer import Workload
+from armillary.types import ArmillaryError, Design, MappedLayer, Value
+from armillary.workloads.layer import Layer, Workload
 
 UNFIT_SHARE = 0.1
 
@@ -90,5 +90,35 @@ class SamplesLayers(Protocol):
 
         Raises:
             ArmillaryError: if a knob is none of the design, or no sample can be drawn.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Proposing:
+    """How many mappings of a layer are proposed.
+
+    Attributes:
+        drawn: points of a Sobol sequence, each a mapping that uses the array as far as the layer allows.
+        kept: of those that fit, the best by the cost model's delay times energy. All that fit, if as many as are drawn.
+        seed: same seed, same mappings.
+        remainders: whether the last round of a loop may be short, or all factors must divide.
+    """
+
+    drawn: int
+    kept: int
+    seed: int = 0
+    remainders: bool = False
+
+
+@runtime_checkable
+class ProposesMappings(Protocol):
+    """The capability of an evaluator to draw mappings of a layer onto a design."""
+
+    def propose_mappings(self, design: Design, layer: Layer, proposing: Proposing) -> list[str]:
+        """Return different mappings as text, of the layer as the design runs it; none where none that was drawn fits.
+
+        Raises:
+            ArmillaryError: if there is no accelerator of the design.
         """
         ...

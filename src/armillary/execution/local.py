@@ -36,6 +36,7 @@ from armillary.log.layer_runs import LayerRuns
 from armillary.log.store import Log
 from armillary.spaces.space import Space
 from armillary.types import (
+    AddsUpLayers,
     ArmillaryError,
     Candidate,
     Cost,
@@ -181,6 +182,33 @@ class LocalExecutor:
             fresh.close()
             self._keep_mapped(held, spec)
 
+    def run_by_layer(
+        self, spec: EvaluatorSpec, candidates: Iterable[Candidate], workload: Workload
+    ) -> Iterator[Evaluation]:
+        """Yield one evaluation per candidate with a mapping of every layer, added up from its layers run alone.
+
+        The log keeps layers as they finish, so that, unlike by `run`, no mapped layer is ever run twice: candidates
+        that share mappings share their runs, and what is interrupted goes on where it was.
+
+        Raises:
+            ArmillaryError: if a mapping is missing, the evaluator adds up no layers, or see `run`.
+        """
+        evaluator = self.evaluator(spec)
+        if not isinstance(evaluator, AddsUpLayers):
+            raise ArmillaryError(
+                f"evaluator {spec.name} of template {spec.template!r} adds up no layers; choose gemmini"
+            )
+        for candidate in candidates:
+            start = time.perf_counter()
+            wanted = _mapped_layers(candidate, workload)
+            runs = dict(self.run_mapped(spec, wanted))
+            whole = evaluator.added_up(candidate, workload, [runs[number] for number in range(len(wanted))])
+            options, seconds = given(whole.options), time.perf_counter() - start
+            found = replace(whole, options=options, seconds=seconds)
+            if self._memory.is_first(spec, found, workload):
+                self._append([found], spec, workload)
+            yield found
+
     def evaluator(self, spec: EvaluatorSpec) -> Evaluator:
         """Return the evaluator of a specification, made once.
 
@@ -304,6 +332,16 @@ class LocalExecutor:
         self.evaluated += len(rows)
         self.feasible += int(rows.feasible.sum())
         return rows
+
+
+def _mapped_layers(candidate: Candidate, workload: Workload) -> list[MappedLayer]:
+    mappings = candidate.mappings or {}
+    missing = [use.layer.name for use in workload.layers if use.layer.name not in mappings]
+    if missing:
+        raise ArmillaryError(f"a candidate of {workload.name} brings no mapping of layer {missing[0]!r}")
+    return [
+        MappedLayer(candidate.design, use.layer, mappings[use.layer.name], workload.name) for use in workload.layers
+    ]
 
 
 def evaluated_codes(spec: EvaluatorSpec, space: Space, codes: NDArray[np.int64], workload: Workload) -> Evaluations:

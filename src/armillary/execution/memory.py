@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.execution.known import KnownRun, known_layers, logged
+from armillary.execution.known import KnownRun, given, known_layers, logged
 from armillary.log.store import Log
 from armillary.types import Candidate, Design, Evaluation, Evaluations, EvaluatorSpec, LayerRun, MappedLayer, Value
 from armillary.workloads.layer import Layer, Workload
@@ -57,6 +57,7 @@ class Memory:
         self._log = log
         self._known: dict[str, _Known] = {}
         self._alone: dict[str, dict[Design, list[KnownRun]]] = {}
+        self._added_up: dict[str, set[tuple[object, ...]]] = {}
 
     def of(self, spec: EvaluatorSpec, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation | None]:
         """Return what is known of each candidate, the runs of its layers with it, and None for the others.
@@ -127,6 +128,18 @@ class Memory:
                 design = known.run.design
                 self._alone_of(spec, design.space).setdefault(design, []).append(known)
 
+    def is_first(self, spec: EvaluatorSpec, evaluation: Evaluation, workload: Workload) -> bool:
+        """Return whether no equal evaluation of a candidate with mappings was logged or asked about before."""
+        space, key = evaluation.design.space, repr((spec, workload.name))
+        if key not in self._added_up:
+            of_given = replace(spec, options=given(spec.options))
+            rows = None if self._log is None else logged(self._log, space, workload, of_given)
+            self._added_up[key] = set() if rows is None else set(map(_found_of, rows.to_list()))
+        found, known = _found_of(evaluation), self._added_up[key]
+        first = found not in known
+        known.add(found)
+        return first
+
     def _of(self, spec: EvaluatorSpec, space: str, workload: Workload) -> _Known:
         key = repr((spec, space, workload.name))
         if key not in self._known:
@@ -150,6 +163,11 @@ class Memory:
         assert self._log is not None
         known.read_layers(self._log)
         return replace(known.parts[place[0]].row(place[1]), layers=known.layers.get(place, ()))
+
+
+def _found_of(evaluation: Evaluation) -> tuple[object, ...]:
+    """Return what is the same where the same design ran under mappings that cost the same."""
+    return evaluation.design, evaluation.feasible, tuple(sorted(evaluation.metrics.items()))
 
 
 def _values(design: Mapping[str, NDArray[np.generic]]) -> Iterator[tuple[Value, ...]]:

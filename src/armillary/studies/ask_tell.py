@@ -9,8 +9,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.execution.local import LocalExecutor
 from armillary.problems.outcomes import Outcomes
-from armillary.types import AsksCodes, Candidate, Evaluation, Evaluations, Optimizer
+from armillary.types import AsksCodes, Candidate, Evaluation, Evaluations, EvaluatorSpec, Optimizer
+from armillary.workloads.layer import Workload
 
 _BATCH = 256
 
@@ -21,6 +23,15 @@ class PacesItself(Protocol):
 
     def asks_after(self, told: int) -> int:
         """Return how many designs are best asked at once after so many results."""
+        ...
+
+
+@runtime_checkable
+class Recombines(Protocol):
+    """The capability of an optimizer to put together designs and mappings of layers that ran on them."""
+
+    def recombined(self) -> list[Candidate]:
+        """Return candidates all of whose mapped layers were told, so that nothing is left to run."""
         ...
 
 
@@ -81,6 +92,21 @@ def by_candidates(
         optimizer.tell(candidates, Outcomes.of_each(evaluations))
         done += len(candidates)
         yield evaluations
+
+
+def evaluated_each(
+    executor: LocalExecutor, spec: EvaluatorSpec, candidates: Sequence[Candidate], *, workload: Workload
+) -> list[Evaluation]:
+    """Return the evaluation of each candidate, layer by layer of those that bring mappings.
+
+    Raises:
+        ArmillaryError: see `LocalExecutor.run` and `run_by_layer`.
+    """
+    return [
+        evaluation
+        for one in candidates
+        for evaluation in (executor.run if one.mappings is None else executor.run_by_layer)(spec, [one], workload)
+    ]
 
 
 def _paced(optimizer: object, told: int) -> int:

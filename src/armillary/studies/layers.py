@@ -167,7 +167,13 @@ def prior_of(
         ArmillaryError: if it runs no mapped layers, or a mapping is none of its layer.
     """
     spec = evaluators.spec_of(template, Fidelity.ANALYTICAL, options)
-    executor = LocalExecutor()
+    return prior_by(LocalExecutor(), spec, mapped, on_progress)
+
+
+def prior_by(
+    executor: LocalExecutor, spec: EvaluatorSpec, mapped: Sequence[MappedLayer], on_progress: OnProgress = silent
+) -> Prior:
+    """Return what an evaluator says of mapped layers; see `prior_of`."""
     metrics: dict[str, NDArray[np.float64]] = {}
     feasible = np.zeros(len(mapped), dtype=bool)
     stage = "asking the analytical evaluator"

@@ -23,12 +23,13 @@ from armillary.log.store import Log
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
-from armillary.studies.ask_tell import Budget, by_candidates, by_codes
+from armillary.studies.ask_tell import Budget, Recombines, by_candidates, by_codes, evaluated_each
 from armillary.studies.asking import DEFAULT_METRIC, problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.comparing import compared, header, read_results, write_results
 from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.fronts import FRONT, Front, front_of, write_front
+from armillary.studies.layer_source import AnalyticalSource
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.proving import MOST_PROVEN, place_of_winner, proof_note, proven, read_proof, truer_specs
 from armillary.studies.results import Proof, StudyResults
@@ -36,6 +37,7 @@ from armillary.studies.stages import Setting, Stage, completed
 from armillary.studies.study_folder import StudyFolder
 from armillary.studies.subject import Shipped, Simulator
 from armillary.types import (
+    AddsUpLayers,
     AsksCodes,
     Candidate,
     EvaluatesBatches,
@@ -148,7 +150,9 @@ def _checked(
     """Return the problem, the optimizer, who evaluates and the truer evaluators of a request that can be met."""
     problem = template.asked(request.objectives, request.bounds, (workload,))
     check_bounds(problem)
-    optimizer = optimizers.load(request.optimizer)(problem, seed=request.seed)
+    make = optimizers.load(request.optimizer)
+    told = {"layers": AnalyticalSource(template.name)} if getattr(make, "needs_layers", False) else {}
+    optimizer = make(problem, seed=request.seed, **told)
     if simulator is None:
         asked = Shipped(template.name, Fidelity(request.fidelity), request.options)
         simulator = asked.simulator(problem.metric_names, seed=request.seed)
@@ -169,6 +173,9 @@ def _stages(
             parts.append(rows)
             done += len(rows)
             setting.on_progress(stage, done, request.budget)
+        if isinstance(optimizer, Recombines) and (best := optimizer.recombined()):
+            found = evaluated_each(setting.executor, setting.spec, best, workload=setting.workload)
+            parts.append(Evaluations.from_list(found))
         return Evaluations.concat(parts)
 
     def proved(setting: Setting, rows: Evaluations) -> Proof | None:
@@ -177,7 +184,7 @@ def _stages(
     return [
         Stage("search", (), "rows", searched),
         Stage("prove", ("rows",), "proof", proved),
-        Stage("explain", ("rows", "proof"), "found", partial(_found, prefer=request.prefer)),
+        Stage("explain", ("rows", "proof"), "found", partial(_found, optimizer=optimizer, prefer=request.prefer)),
     ]
 
 
@@ -195,15 +202,14 @@ def _batches(optimizer: Any, setting: Setting, amount: int) -> Any:
             yield parts.pop()
         return
 
-    def one_by_one(candidates: Sequence[Candidate]) -> list[Evaluation]:
-        return list(executor.run(spec, candidates, workload))
-
     asked: Optimizer = optimizer
-    for evaluations in by_candidates(asked, one_by_one, amount):
+    for evaluations in by_candidates(asked, partial(evaluated_each, executor, spec, workload=workload), amount):
         yield Evaluations.from_list(evaluations)
 
 
-def _found(setting: Setting, rows: Evaluations, proof: Proof | None, prefer: Mapping[str, float]) -> Found:
+def _found(
+    setting: Setting, rows: Evaluations, proof: Proof | None, *, optimizer: Any, prefer: Mapping[str, float]
+) -> Found:
     """Compare the best design with the template's baseline, and write what the search found."""
     values = setting.problem.first_values(rows)
     legal = int(np.isfinite(values).sum())
@@ -216,8 +222,9 @@ def _found(setting: Setting, rows: Evaluations, proof: Proof | None, prefer: Map
     else:
         best = front.rows.row(front.preferred)
         write_front(setting.folder.path, front)
-    candidate = Candidate(best.design)
-    whole = next(setting.executor.run(setting.spec, [candidate], setting.workload))  # the log tells its layers
+    made = optimizer.recombined() if isinstance(optimizer, Recombines) else []
+    candidate = next((one for one in made if one.design == best.design), Candidate(best.design))
+    (whole,) = evaluated_each(setting.executor, setting.spec, [candidate], workload=setting.workload)  # by the log
     note = f"best of {len(rows):,} evaluated designs" + proof_note(proof, setting.problem)
     if front is not None:
         note = f"preferred of {len(front.rows):,} designs on the front of {len(rows):,}"
@@ -228,14 +235,16 @@ def _found(setting: Setting, rows: Evaluations, proof: Proof | None, prefer: Map
 
 
 def _files(setting: Setting, best: Evaluation) -> tuple[Path, ...]:
-    """Write what `armillary evaluate --hierarchy --mapping` reads, where the layers run on a hierarchy."""
+    """Write what `armillary evaluate` reads by `--hierarchy` and `--mapping`, where the evaluator takes mappings."""
     folder, evaluator = setting.folder, setting.executor.evaluator(setting.spec)
     names = [folder.design.name]
     if isinstance(evaluator, Hierarchical) and best.layers:
-        mappings = {run.layer.name: run.mapping for run in best.layers}
         folder.write_text("hierarchy.yaml", evaluator.hierarchy(best.design).to_yaml())
+        names.append("hierarchy.yaml")
+    if isinstance(evaluator, Hierarchical | AddsUpLayers) and best.layers:
+        mappings = {run.layer.name: run.mapping for run in best.layers}
         folder.write_text(_MAPPINGS, yaml.safe_dump(mappings, sort_keys=False, width=1000))
-        names += ["hierarchy.yaml", _MAPPINGS]
+        names.append(_MAPPINGS)
     return tuple(folder.path / name for name in names)
 
 

@@ -21,13 +21,14 @@ from armillary.evaluators.gemmini.layers import (
     with_delay,
 )
 from armillary.evaluators.gemmini.mapped import by_cost_model, mapping_fault
+from armillary.evaluators.gemmini.proposed import proposed
 from armillary.evaluators.gemmini.sampled import sample_layers
 from armillary.evaluators.gemmini.timing.batch import physics_cycles
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.recording import without_search
-from armillary.evaluators.sampling import LayerSampling, SampledLayers
+from armillary.evaluators.sampling import LayerSampling, Proposing, SampledLayers
 from armillary.hardware.templates.gemmini import Accelerator
-from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Fidelity, LayerRun, MappedLayer
+from armillary.types import Candidate, Cost, Design, Evaluation, EvaluatorSpec, Fidelity, LayerRun, MappedLayer
 from armillary.workloads.layer import Layer, Workload
 
 
@@ -73,6 +74,10 @@ class GemminiEvaluator:
         without_search(candidates, self.spec)
         return [run for candidate in candidates for run in self._layers.runs(candidate, layers)]
 
+    def added_up(self, candidate: Candidate, workload: Workload, runs: Sequence[LayerRun]) -> Evaluation:
+        """Return a network's evaluation from its layers' runs; see `AddsUpLayers`."""
+        return self._layers.added_up(candidate, workload, runs)
+
     def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
         """Run mapped layers; see `EvaluatesMappedLayers`."""
         return by_cost_model(wanted, self._costs)
@@ -82,6 +87,10 @@ class GemminiEvaluator:
     ) -> SampledLayers:
         """Draw samples; see `SamplesLayers`."""
         return sample_layers(networks, sampling, on_done)
+
+    def propose_mappings(self, design: Design, layer: Layer, proposing: Proposing) -> list[str]:
+        """Return mappings of a layer; see `ProposesMappings`."""
+        return proposed(design, layer, proposing)
 
     def mapping_fault(self, wanted: MappedLayer) -> str | None:
         """Return why a mapping is none of its layer; see `EvaluatesMappedLayers`."""

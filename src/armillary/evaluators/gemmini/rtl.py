@@ -19,11 +19,12 @@ from armillary.evaluators.gemmini.layers import (
     explained,
 )
 from armillary.evaluators.gemmini.mapped import built, mapping_fault, prepared, recorded, refused
+from armillary.evaluators.gemmini.proposed import proposed
 from armillary.evaluators.gemmini.sampled import sample_layers
 from armillary.evaluators.gemmini.simulation import MOST_CYCLES, Job, Simulated, SimulationError, simulate_all
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.recording import without_search
-from armillary.evaluators.sampling import LayerSampling, SampledLayers
+from armillary.evaluators.sampling import LayerSampling, Proposing, SampledLayers
 from armillary.hardware.dram import PRESETS, DramTiming
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import Program, compile_layer
@@ -33,6 +34,7 @@ from armillary.types import (
     ArmillaryError,
     Candidate,
     Cost,
+    Design,
     Evaluation,
     EvaluatorSpec,
     Failure,
@@ -107,6 +109,10 @@ class RtlEvaluator:
         without_search(candidates, self.spec)
         return [run for candidate in candidates for run in self._layers.runs(candidate, layers)]
 
+    def added_up(self, candidate: Candidate, workload: Workload, runs: Sequence[LayerRun]) -> Evaluation:
+        """Return a network's evaluation from its layers' runs; see `AddsUpLayers`."""
+        return self._layers.added_up(candidate, workload, runs)
+
     def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
         """Run mapped layers, simulator after simulator; see `EvaluatesMappedLayers`."""
         groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
@@ -127,6 +133,10 @@ class RtlEvaluator:
     ) -> SampledLayers:
         """Draw samples; see `SamplesLayers`."""
         return sample_layers(networks, sampling, on_done)
+
+    def propose_mappings(self, design: Design, layer: Layer, proposing: Proposing) -> list[str]:
+        """Return mappings of a layer; see `ProposesMappings`."""
+        return proposed(design, layer, proposing)
 
     def mapping_fault(self, wanted: MappedLayer) -> str | None:
         """Return why a mapping is none of its layer; see `EvaluatesMappedLayers`."""

@@ -20,13 +20,11 @@ from armillary.evaluators.gemmini.full_array import FullArrayMappings, full_arra
 from armillary.evaluators.gemmini.layers import packed
 from armillary.evaluators.gemmini.sampling import rows_of_tiles
 from armillary.evaluators.sampling import LayerSampling, SampledLayers
-from armillary.hardware.templates.gemmini import SPACE, TEMPLATE, Accelerator, accelerator_of
+from armillary.hardware.templates.gemmini import SPACE, TEMPLATE, VARIED, Accelerator, accelerator_of
 from armillary.spaces.samplers import SAMPLERS
 from armillary.types import ArmillaryError, Design, MappedLayer, Value
 from armillary.workloads.layer import Layer, Workload
 
-VARIED = ("dim", "scratchpad_kib", "accumulator_kib")
-"""The hardware of Table 5.1."""
 _DRAWN, _ROUNDS = 32, 40
 """Mappings that are drawn at once for a sample whose first does not fit, and how often."""
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from itertools import product
 from numbers import Integral
 from typing import Literal
 
@@ -282,6 +283,40 @@ def _space(name: str, dataflows: tuple[Dataflow, ...]) -> Space:
 SPACE = _space("gemmini", ALONE)
 BOTH_SPACE = _space("gemmini_both", DATAFLOWS)
 SPACES = {space.name: space for space in (SPACE, BOTH_SPACE)}
+
+
+VARIED = ("dim", "scratchpad_kib", "accumulator_kib")
+"""The hardware of Tables 5.1 and 6.1 of the dissertation, 4,096 designs; its other parameters are not varied."""
+
+
+def published_designs(space: Space = SPACE) -> NDArray[np.int64]:
+    """Return the designs of Table 6.1 that a space has, coded, shape [designs, parameters].
+
+    Array and memories vary. Everything else is as in the default accelerator, with a bus no wider than a row.
+
+    Args:
+        space: with the parameters of this template, all of their values or some.
+
+    Raises:
+        ArmillaryError: if the space has other parameters.
+    """
+    if space.names != SPACE.names:
+        raise ArmillaryError(
+            f"space {space.name!r} has the parameters {list(space.names)}; designs of Table 6.1 have those of "
+            f"template gemmini, {list(SPACE.names)}"
+        )
+    default = Accelerator()
+    choices = [
+        [code for code, value in enumerate(p.values) if p.name in (*VARIED, "bus_bytes") or value == _of(default, p)]
+        for p in space.parameters
+    ]
+    codes = np.array(list(product(*choices)), dtype=np.int64).reshape(-1, len(space.names))
+    columns = space.columns(codes)
+    return np.asarray(codes[columns["bus_bytes"] == np.minimum(columns["dim"], default.bus_bytes)])
+
+
+def _of(accelerator: Accelerator, parameter: Parameter) -> object:
+    return getattr(accelerator, parameter.name)
 
 
 def accelerator_of(design: Design) -> Accelerator:

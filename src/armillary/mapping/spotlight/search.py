@@ -19,6 +19,7 @@ from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.spotlight import Chip
+from armillary.mapping.balance import least_product
 from armillary.mapping.goals import GOALS, Goal
 from armillary.mapping.spotlight.mapspace import Maps, UnrolledSpace
 from armillary.mapping.spotlight.roofline import Roofline
@@ -26,7 +27,6 @@ from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 _BATCH = 10
-_RATES = 81
 
 
 @dataclass(frozen=True)
@@ -223,20 +223,10 @@ class Judge:
     def balanced(self, runs: NDArray[np.float64]) -> list[Best]:
         """Return the mappings of all met whose sum of delays times sum of energies is least, shape of runs: [layers].
 
-        Where that product is least, every layer's mapping minimises delay + rate * energy for one rate; rates
-        between those of the layers' own best mappings are tried.
+        See `least_product`.
         """
-        met = [np.concatenate([costs for _, costs in parts], axis=1) for parts in self._met]
-        own = self.best()
-        delays, energies = (np.array([getattr(b, name) for b in own]) for name in ("delay_cycles", "energy_pj"))
-        centre, least = (runs @ delays) / (runs @ energies), float((runs @ delays) * (runs @ energies))
-        chosen: list[int] | None = None
-        for rate in centre * np.geomspace(0.02, 50, _RATES):
-            first = [int((delay + rate * energy).argmin()) for delay, energy in met]
-            delay, energy = (sum(n * m[k, i] for n, m, i in zip(runs, met, first, strict=True)) for k in (0, 1))
-            if delay * energy < least:
-                least, chosen = float(delay * energy), first
-        return own if chosen is None else [self._one(layer, number) for layer, number in enumerate(chosen)]
+        costs = [np.concatenate([each for _, each in parts], axis=1) for parts in self._met]
+        return [self._one(layer, number) for layer, number in enumerate(least_product(costs, runs))]
 
     def _one(self, layer: int, number: int) -> Best:
         for maps, costs in self._met[layer]:

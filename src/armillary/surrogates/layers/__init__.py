@@ -54,6 +54,16 @@ class Prior:
         """Return chosen rows (boolean mask or indices), in that order."""
         return Prior({name: column[rows] for name, column in self.metrics.items()}, self.feasible[rows], self.source)
 
+    @staticmethod
+    def joined(parts: Sequence[Prior]) -> Prior:
+        """Return the rows of all parts, at least one, of the same source; what a part does not tell becomes NaN."""
+        names = dict.fromkeys(name for part in parts for name in part.metrics)
+        metrics = {
+            name: np.concatenate([part.metrics.get(name, np.full(len(part.feasible), np.nan)) for part in parts])
+            for name in names
+        }
+        return Prior(metrics, np.concatenate([part.feasible for part in parts]), parts[0].source)
+
 
 @dataclass(frozen=True)
 class LayerPrediction:

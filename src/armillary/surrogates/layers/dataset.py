@@ -14,7 +14,7 @@ from armillary.log.columns import numbered
 from armillary.log.layer_runs import LAYER_FIELDS, LayerRuns
 from armillary.log.store import Log
 from armillary.spaces.space import Space
-from armillary.types import ArmillaryError, MappedLayer, options_from, options_text
+from armillary.types import ArmillaryError, LayerRun, MappedLayer, options_from, options_text
 from armillary.workloads.layer import Layer
 
 METRICS = ("delay_cycles", "energy_pj")
@@ -61,6 +61,24 @@ class LayerDataset:
     def mappings(self) -> list[str]:
         """The mapping of each row as text."""
         return [one.mapping for one in self.mapped]
+
+    @staticmethod
+    def of_runs(space: Space, runs: Sequence[LayerRun]) -> LayerDataset:
+        """Return runs of layers, at least one, as rows; those that broke are to be left out before."""
+        metrics = {name: np.array([run.metrics.get(name, np.nan) for run in runs], dtype=float) for name in METRICS}
+        codes = space.encode([run.design for run in runs])
+        texts, network = np.unique([run.network for run in runs], return_inverse=True)
+        fields = [np.array([getattr(run.layer, name) for run in runs]) for name in LAYER_FIELDS]
+        return LayerDataset(
+            codes=codes,
+            mapped=tuple(MappedLayer(run.design, run.layer, run.mapping, run.network) for run in runs),
+            feasible=np.array([run.failure is None for run in runs], dtype=bool),
+            hardware=numbered(list(codes.T)),
+            layer=numbered(fields),
+            network=network.reshape(-1).astype(np.int64),
+            networks=tuple(texts.tolist()),
+            **metrics,
+        )
 
     def select(self, rows: NDArray[Any]) -> LayerDataset:
         """Return chosen rows (boolean mask or indices); groups keep their numbers."""

@@ -123,6 +123,16 @@ class ResidualModel:
         members = _Members.learned(features, error, process, seed)
         return cls(members, share, np.sort(off / every.spread()), float(np.sqrt(np.mean(off**2))))
 
+    def knowing(self, features: NDArray[np.float64], error: NDArray[np.float64], seed: int) -> ResidualModel:
+        """Return the model that knows other rows, see `learned`, but is as unsure as this one: nothing is left out.
+
+        Raises:
+            ArmillaryError: see `learned`.
+        """
+        _check(features, error)
+        members = _Members.learned(features, error, self._members.process, seed)
+        return ResidualModel(members, self.share, self.scores, self.held_out_error)
+
     def predict(self, features: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the error that is expected, and the spread in which left-out errors are measured, shape [points]."""
         opinions = self._members.opinions(features)

@@ -52,6 +52,30 @@ class Starlight:
             ArmillaryError: if fewer than 20 rows are feasible, by the evaluator too, or they are all of one layer and
                 one design, so that none can be held out.
         """
+        features, error, both = self._learnable(rows, prior)
+        known = rows.select(both)
+        self._error = ResidualModel.learned(features, error, (known.layer, known.hardware), self._seed)
+        self._take(rows, prior, both)
+        return self
+
+    def update(self, rows: LayerDataset, prior: Prior) -> Starlight:
+        """Learn from rows beside those that it was fitted to, all of them given, for far less than a fit.
+
+        How the process and the trees share, and how far off they are, stay as they were found in the fit.
+
+        Raises:
+            ArmillaryError: if fewer than 20 rows are feasible, by the evaluator too.
+        """
+        assert self._error is not None, "fit before updating"
+        features, error, both = self._learnable(rows, prior)
+        self._error = self._error.knowing(features, error, self._seed)
+        self._take(rows, prior, both)
+        return self
+
+    def _learnable(
+        self, rows: LayerDataset, prior: Prior
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Return the features and the prior's error of the rows that can run, and which these are."""
         both = rows.feasible & prior.feasible
         if both.sum() < LEAST_ROWS:
             raise ArmillaryError(
@@ -59,13 +83,13 @@ class Starlight:
             )
         known, said = rows.select(both), prior.select(both)
         features = features_of(self.space, known.codes, known.mapped, said)
-        error = np.log(getattr(known, self.metric)) - np.log(said.metrics[self.metric])
-        self._error = ResidualModel.learned(features, error, (known.layer, known.hardware), self._seed)
+        return features, np.log(getattr(known, self.metric)) - np.log(said.metrics[self.metric]), both
+
+    def _take(self, rows: LayerDataset, prior: Prior, both: NDArray[np.bool_]) -> None:
         self.prior_source, self._rows = prior.source, int(both.sum())
         for verdict in (True, False):
             own = rows.feasible[prior.feasible == verdict]
             self._chance[verdict] = float((own.sum() + 1) / (len(own) + 2))  # Laplace's rule of succession
-        return self
 
     def predict_layers(self, mapped: Sequence[MappedLayer], prior: Prior) -> LayerPrediction:
         """Predict mapped layers; see `PredictsLayers`. The mean is NaN where the prior says that a layer cannot run."""

@@ -1,0 +1,241 @@
+"""Polaris: hardware and mappings by the confidence bound of Starlight, with every choice simulated.
+
+An outer loop chooses designs, an inner one mappings of every layer on the design. A candidate is a design with a
+mapping of each layer, and what its simulation says of every layer is learned before the next is chosen.
+
+    polaris          as described
+    polaris-scratch  without transfer: Starlight without the analytical evaluator as its prior
+    polaris-random   random designs, random mappings of the same spaces
+
+Source: the dissertation, Section 6.1. What differs. Starlight's prior is a closed form of the hardware, see
+`surrogates.starlight`. A point of the continuous space of hardware is rounded to the nearest design before it is
+judged, not after (Garrido-Merchan & Hernandez-Lobato, Neurocomputing 2020): mappings exist on whole arrays only. A
+design is worth what the bound says of the network under the best of a few mappings per layer. In the end each layer of
+a design gets that of its measured mappings which minimises the network's objective, the product of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.hardware.templates.gemmini import VARIED, published_designs
+from armillary.mapping.balance import least_product
+from armillary.optimizers.coded import CodedOptimizer
+from armillary.optimizers.polaris_layers import Choices, LayerModel, LayerSource, weights_of
+from armillary.problems.outcomes import Outcomes
+from armillary.problems.problem import Problem
+from armillary.spaces.samplers import SAMPLERS
+from armillary.types import ArmillaryError, Candidate, Design, LayerRun
+
+SOFTWARE = 6
+"""Mappings of each layer per design, Section 6.2."""
+_POINTS, _NEAR, _REACH = 48, 16, 0.1
+"""Points of the unit cube among which the first design is chosen, those that each choice adds around the best so far,
+and how far these spread."""
+_SCOUTED, _SCOUTS = 128, 4
+"""Mappings drawn of each layer for judging a design, and how many of them count."""
+_DRAWN, _KEPT = 1024, 64
+"""Mappings drawn of each layer on the design that was chosen, and how many of them are assessed."""
+
+
+@dataclass
+class _OnDesign:
+    """The inner loop on one design."""
+
+    code: NDArray[np.int64]
+    design: Design
+    choices: list[Choices]
+    asked: list[set[str]]
+    turns: int = 0
+
+
+Measured = dict[str, dict[str, tuple[float, float]]]
+"""What was simulated on one design: of each layer by name, delay and energy by mapping."""
+
+
+class Polaris(CodedOptimizer):
+    """Starlight's confidence bound over hardware, and over each layer's mappings.
+
+    Args:
+        problem: on the space of template `gemmini`, with its workload.
+        layers: of mappings and what is known of them.
+        seed: same seed and results, same candidates.
+        software: candidates per design.
+        level: of the confidence bound, see `LayerModel`.
+
+    Raises:
+        ArmillaryError: if the space is another template's, there is no or more than one workload, the objective is
+            none that mappings can be chosen by, or nobody tells of layers.
+    """
+
+    batch = 1
+    needs_layers = True
+    transfer = True
+
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        layers: LayerSource | None = None,
+        seed: int = 0,
+        software: int = SOFTWARE,
+        level: float = 0.5,
+    ) -> None:
+        self._table = published_designs(problem.space)
+        if layers is None:
+            raise ArmillaryError("this optimizer has to be told of layers; run `armillary search --template gemmini`")
+        if len(problem.workloads) != 1:
+            raise ArmillaryError(f"Polaris maps one workload; the problem has {len(problem.workloads)}")
+        super().__init__(problem, seed=seed)
+        self._weights = weights_of(problem.metric)
+        self._uses = problem.workloads[0].layers
+        self._layers = [use.layer for use in self._uses]
+        self._model = LayerModel(problem.space, layers, seed=seed, level=level, transfer=self.transfer)
+        self._software = software
+        self._waiting: list[_OnDesign] = []
+        self._scouted: dict[bytes, list[Choices]] = {}
+        self._points = SAMPLERS["sobol"](_POINTS, len(VARIED), seed)
+        self._measured: dict[Design, Measured] = {}
+
+    def ask(self, n: int) -> list[Candidate]:
+        """Return n candidates with mappings: the next of the designs under way, then those of new designs.
+
+        A design on which a layer has no mapping comes without; nothing but its evaluation tells why.
+        """
+        under_way = sum(self._software - one.turns for one in self._waiting)
+        if under_way < n:
+            self._begin(-(-(n - under_way) // self._software))
+        return [self._next() for _ in range(n)]
+
+    def tell(self, candidates: Sequence[Candidate], outcomes: Outcomes) -> None:
+        """Take what became of candidates, and learn the runs of their layers."""
+        for runs in outcomes.layers:
+            self._model.tell(runs)
+            self._remember(runs)
+        super().tell(candidates, outcomes)
+
+    def recombined(self) -> list[Candidate]:
+        """Return each design on which all layers ran, with the best of the mappings that were measured of each layer.
+
+        Nothing is left to simulate: each layer ran under its mapping. The first design told comes first.
+        """
+        found = []
+        for design, measured in self._measured.items():
+            if all(use.layer.name in measured for use in self._uses):
+                found.append(Candidate(design, self._best_of(measured)))
+        return found
+
+    def _best_of(self, measured: Measured) -> dict[str, str]:
+        runs = np.array([use.count for use in self._uses], dtype=float)
+        tables = [measured[use.layer.name] for use in self._uses]
+        costs = [np.array(list(table.values())).T for table in tables]
+        if self._weights == (1, 1):
+            numbers = least_product(costs, runs)
+        else:
+            numbers = [int((np.array(self._weights) @ cost).argmin()) for cost in costs]
+        named = zip(self._uses, tables, numbers, strict=True)
+        return {use.layer.name: list(table)[number] for use, table, number in named}
+
+    def _remember(self, runs: Sequence[LayerRun]) -> None:
+        for run in runs:
+            if run.failure is None and run.mapping:
+                of_layer = self._measured.setdefault(run.design, {}).setdefault(run.layer.name, {})
+                of_layer[run.mapping] = run.metrics["delay_cycles"], run.metrics["energy_pj"]
+
+    def _begin(self, designs: int) -> None:
+        """Choose new designs, by a model that is fitted anew."""
+        self._model.refit()
+        for code in self.ask_codes(designs):
+            design = self.space.design(code)
+            choices = self._model.choices(design, self._layers, drawn=_DRAWN, kept=_KEPT)
+            self._waiting.append(_OnDesign(code, design, choices, [set() for _ in choices]))
+
+    def _next(self) -> Candidate:
+        one = self._waiting[0]
+        one.turns += 1
+        if one.turns == self._software:
+            self._waiting.pop(0)
+        if not all(map(len, one.choices)):
+            return Candidate(one.design)
+        mappings = {}
+        for use, choices, asked in zip(self._uses, one.choices, one.asked, strict=True):
+            values = self._log_values(choices)
+            new = [number for number, each in enumerate(choices.mapped) if each.mapping not in asked]
+            number = min(new or range(len(choices)), key=lambda number: float(values[number]))
+            text = choices.mapped[number].mapping
+            asked.add(text)
+            mappings[use.layer.name] = text
+        return Candidate(one.design, mappings)
+
+    def _log_values(self, choices: Choices) -> NDArray[np.float64]:
+        """Return the logarithm of what each mapping of a layer costs at the confidence bound, shape [choices]."""
+        return np.asarray(np.array(self._weights) @ np.log(self._model.optimistic(choices)))
+
+    def _propose(self, n: int) -> NDArray[np.int64]:
+        designs = self._table[self._unmet(self._table)]
+        if not len(designs):
+            return self._drawn(n)
+        if not self._model.informed:
+            return self._rng.permutation(designs)[:n]
+        places = self._table_places(designs)
+        pool = designs[np.unique(_nearest(self._points, places))]
+        best = pool[np.argmin([self._worth(code) for code in pool])]
+        at = self._table_places(best[None])
+        near = np.clip(at + self._rng.normal(0.0, _REACH, (_NEAR, len(VARIED))), 0.0, 1.0)
+        self._points = np.concatenate([self._points, near])
+        pool = designs[np.unique(_nearest(self._points, places))]
+        worth = np.array([self._worth(code) for code in pool])
+        return np.asarray(pool[np.argsort(worth, kind="stable")][:n])
+
+    def _table_places(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return where designs lie in the unit cube of array and memories, shape [designs, 3]."""
+        columns = [self.space.names.index(name) for name in VARIED]
+        last = np.maximum(np.array(self.space.cardinalities)[columns] - 1, 1)
+        return np.asarray(codes[:, columns] / last)
+
+    def _worth(self, code: NDArray[np.int64]) -> float:
+        """Return the logarithm of what the network costs on a design at the confidence bound, infinite if it cannot."""
+        key = code.tobytes()
+        if key not in self._scouted:
+            design = self.space.design(code)
+            self._scouted[key] = self._model.choices(design, self._layers, drawn=_SCOUTED, kept=_SCOUTS)
+        every = self._scouted[key]
+        if not all(map(len, every)):
+            return float("inf")
+        sums = np.zeros(2)
+        for use, choices in zip(self._uses, every, strict=True):
+            costs = np.array(self._model.optimistic(choices))
+            sums += use.count * costs[:, (np.array(self._weights) @ np.log(costs)).argmin()]
+        return float(np.array(self._weights) @ np.log(sums))
+
+    def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
+        """Learn nothing of whole designs: the runs of their layers tell more."""
+
+    def _reject(self, codes: NDArray[np.int64]) -> None:
+        """Learn nothing."""
+
+
+class PolarisScratch(Polaris):
+    """Polaris without transfer."""
+
+    transfer = False
+
+
+class PolarisRandom(PolarisScratch):
+    """Random designs and mappings of Polaris's spaces."""
+
+    def tell(self, candidates: Sequence[Candidate], outcomes: Outcomes) -> None:
+        """Take what became of candidates; remember it, and learn nothing."""
+        for runs in outcomes.layers:
+            self._remember(runs)
+        CodedOptimizer.tell(self, candidates, outcomes)
+
+
+def _nearest(points: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return of each point the number of the place that is least far by the L1 norm, shape [points]."""
+    apart = np.abs(points[:, None, :] - places[None, :, :]).sum(axis=2)
+    return np.asarray(apart.argmin(axis=1))
