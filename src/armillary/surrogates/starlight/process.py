@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ from botorch.models import SingleTaskGP
 from botorch.models.utils.gpytorch_modules import get_covar_module_with_dim_scaled_prior
 from gpytorch.means import ZeroMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
+from linear_operator.utils.warnings import NumericalWarning
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -70,7 +72,9 @@ class ErrorProcess:
         """Return mean and standard deviation of the error, each of shape [points]."""
         asked = _standard(features, self.tensors)
         means, spreads = [], []
-        with torch.inference_mode(), one_thread():
+        with torch.inference_mode(), one_thread(), warnings.catch_warnings():
+            # the variance at a row that is known is zero but for rounding, and may be below
+            warnings.simplefilter("ignore", NumericalWarning)
             for part in torch.split(asked, _AT_ONCE):
                 posterior = self._model.posterior(part)
                 means.append(posterior.mean[:, 0])

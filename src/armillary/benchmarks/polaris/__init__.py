@@ -1,0 +1,1 @@
+"""The Polaris chapter, on our RTL."""
