@@ -83,7 +83,15 @@ class TestPolarisRandom(OfPolaris):
 @pytest.fixture
 def few(monkeypatch):
     """Fewer points and mappings than in earnest."""
-    for name, value in {"_POINTS": 6, "_NEAR": 2, "_SCOUTED": 16, "_SCOUTS": 2, "_DRAWN": 64, "_KEPT": 16}.items():
+    for name, value in {
+        "_POINTS": 6,
+        "_NEAR": 2,
+        "_SCOUTED": 16,
+        "_SCOUTS": 2,
+        "_DRAWN": 64,
+        "_KEPT": 16,
+        "_SEARCHED": 100,
+    }.items():
         monkeypatch.setattr(module, name, value)
 
 
@@ -109,7 +117,7 @@ def test_the_first_choices_are_the_best_by_the_prior(few):
     (candidate,) = optimizer.ask(1)
     assert candidate.design in SPACE.designs(published_designs())
     for use in NET.layers:
-        texts = source.mappings(candidate.design, use.layer, drawn=64, kept=16, seed=1)
+        texts = source.mappings(candidate.design, use.layer, drawn=64, kept=16, seed=1, searched=100)
         prior = source.prior([_mapped(candidate.design, use.layer, text) for text in texts])
         value = prior.metrics["delay_cycles"] * prior.metrics["energy_pj"]
         assert candidate.mappings[use.layer.name] == texts[int(value.argmin())]

@@ -103,12 +103,14 @@ class Proposing:
         kept: of those that fit, the best by the cost model's delay times energy. All that fit, if as many as are drawn.
         seed: same seed, same mappings.
         remainders: whether the last round of a loop may be short, or all factors must divide.
+        searched: mappings that the evaluator's own search evaluates, whose best comes before the sample; 0 for none.
     """
 
     drawn: int
     kept: int
     seed: int = 0
     remainders: bool = False
+    searched: int = 0
 
 
 @runtime_checkable

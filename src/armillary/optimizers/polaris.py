@@ -9,8 +9,8 @@ mapping of each layer, and what its simulation says of every layer is learned be
 
 Source: the dissertation, Section 6.1. What differs. Starlight's prior is a closed form of the hardware, see
 `surrogates.starlight`. A point of the continuous space of hardware is rounded to the nearest design before it is
-judged, not after (Garrido-Merchan & Hernandez-Lobato, Neurocomputing 2020): mappings exist on whole arrays only. A
-design is worth what the bound says of the network under the best of a few mappings per layer. In the end each layer of
+judged, not after (Garrido-Merchan & Hernandez-Lobato, Neurocomputing 2020): mappings exist on whole arrays only. The
+mapper's choice stands among the mappings that are sampled. A design is worth what the bound says of the network under the best of a few mappings per layer. In the end each layer of
 a design gets that of its measured mappings which minimises the network's objective, the product of sums.
 """
 
@@ -38,8 +38,9 @@ _POINTS, _NEAR, _REACH = 48, 16, 0.1
 and how far these spread."""
 _SCOUTED, _SCOUTS = 128, 4
 """Mappings drawn of each layer for judging a design, and how many of them count."""
-_DRAWN, _KEPT = 1024, 64
-"""Mappings drawn of each layer on the design that was chosen, and how many of them are assessed."""
+_DRAWN, _KEPT, _SEARCHED = 1024, 64, 2000
+"""Mappings drawn of each layer on the design that was chosen, and how many of them are assessed; and how many a search
+evaluates whose best is assessed beside them."""
 
 
 @dataclass
@@ -151,7 +152,7 @@ class Polaris(CodedOptimizer):
         self._model.refit()
         for code in self.ask_codes(designs):
             design = self.space.design(code)
-            choices = self._model.choices(design, self._layers, drawn=_DRAWN, kept=_KEPT)
+            choices = self._model.choices(design, self._layers, drawn=_DRAWN, kept=_KEPT, searched=_SEARCHED)
             self._waiting.append(_OnDesign(code, design, choices, [set() for _ in choices]))
 
     def _next(self) -> Candidate:

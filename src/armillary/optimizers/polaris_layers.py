@@ -27,8 +27,12 @@ WEIGHTS: Mapping[str, tuple[int, int]] = {
 class LayerSource(Protocol):
     """Mappings of layers, and what is known of them before they run."""
 
-    def mappings(self, design: Design, layer: Layer, *, drawn: int, kept: int, seed: int) -> list[str]:
+    def mappings(
+        self, design: Design, layer: Layer, *, drawn: int, kept: int, seed: int, searched: int = 0
+    ) -> list[str]:
         """Return different mappings as text: of so many that are drawn, the best so many by a cheap model.
+
+        Before them comes the best of a search that evaluates so many, if any.
 
         Where as many are kept as are drawn, nothing is known of their order.
         """
@@ -80,10 +84,18 @@ class LayerModel:
         """Whether anything is known."""
         return self.transfer or self._model is not None
 
-    def choices(self, design: Design, layers: Sequence[Layer], *, drawn: int, kept: int) -> list[Choices]:
-        """Return mappings of each layer that can run by the prior, without transfer any of the sample."""
-        drawn = drawn if self.transfer else kept
-        each = [self._source.mappings(design, layer, drawn=drawn, kept=kept, seed=self._seed) for layer in layers]
+    def choices(
+        self, design: Design, layers: Sequence[Layer], *, drawn: int, kept: int, searched: int = 0
+    ) -> list[Choices]:
+        """Return mappings of each layer that can run by the prior; see `LayerSource`.
+
+        Without transfer they are any of the sample, and there is no search.
+        """
+        drawn, searched = (drawn, searched) if self.transfer else (kept, 0)
+        each = [
+            self._source.mappings(design, layer, drawn=drawn, kept=kept, seed=self._seed, searched=searched)
+            for layer in layers
+        ]
         if not all(each):
             return [NONE] * len(layers)
         mapped = [MappedLayer(design, layer, text) for layer, texts in zip(layers, each, strict=True) for text in texts]

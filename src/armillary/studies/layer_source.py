@@ -31,10 +31,13 @@ class AnalyticalSource:
             raise ArmillaryError(f"no evaluator of template {template!r} proposes mappings; choose --template gemmini")
         self._evaluator, self._remainders, self._executor = evaluator, remainders, LocalExecutor()
 
-    def mappings(self, design: Design, layer: Layer, *, drawn: int, kept: int, seed: int) -> list[str]:
+    def mappings(
+        self, design: Design, layer: Layer, *, drawn: int, kept: int, seed: int, searched: int = 0
+    ) -> list[str]:
         """Return mappings of a layer as text; none if there is no accelerator of the design."""
         try:
-            return self._evaluator.propose_mappings(design, layer, Proposing(drawn, kept, seed, self._remainders))
+            asked = Proposing(drawn, kept, seed, self._remainders, searched)
+            return self._evaluator.propose_mappings(design, layer, asked)
         except ArmillaryError:
             return []
 

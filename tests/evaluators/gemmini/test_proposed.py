@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from armillary.evaluators import for_template
+from armillary.evaluators.gemmini.layers import best_mapping
 from armillary.evaluators.sampling import ProposesMappings, Proposing
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import check_layer
@@ -41,6 +42,12 @@ def test_a_seed_decides_and_remainders_are_an_option():
 
     assert drawn(seed=1) == drawn(seed=1) != drawn(seed=2)
     assert drawn(remainders=True) != drawn()
+
+
+def test_the_best_of_a_search_comes_first():
+    found = EVALUATOR.propose_mappings(DESIGN, LAYER, Proposing(32, 4, seed=1, searched=200))
+    best = best_mapping(accelerator_of(DESIGN), LAYER, seed=1, budget=200, choice="physics")
+    assert found == [str(best), *EVALUATOR.propose_mappings(DESIGN, LAYER, Proposing(32, 4, seed=1))]
 
 
 def test_where_nothing_fits_there_is_none():

@@ -65,8 +65,8 @@ class Sizes:
         return self.hardware * self.software
 
 
-FULL = Sizes(hardware=8, software=6, pool=192, mapped=1000)
-QUICK = Sizes(hardware=4, software=3, pool=24, mapped=300, most_macs=1_000_000)
+FULL = Sizes(hardware=8, software=6, pool=256, mapped=10_000)
+QUICK = Sizes(hardware=4, software=3, pool=64, mapped=2000, most_macs=1_000_000)
 
 
 def network_of(name: str, sizes: Sizes) -> Workload:

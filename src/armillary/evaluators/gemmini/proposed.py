@@ -1,7 +1,8 @@
 """Software candidates on the `gemmini` template: a Sobol sample of the mappings that use the array as far as they can.
 
 Source: the dissertation, Section 6.1.5: the space of mappings is constrained, sampled, and each sample assessed. What
-differs: of a large sample the cost model picks those worth being assessed.
+differs: of a large sample the cost model picks those worth being assessed, and the best of a search of all mappings, by
+the closed form's delay, may stand beside them.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ import numpy as np
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch
 from armillary.cost_model.summaries import summaries
 from armillary.evaluators.gemmini.full_array import full_array_mappings
-from armillary.evaluators.gemmini.layers import packed
+from armillary.evaluators.gemmini.layers import UNFIT, best_mapping, packed
 from armillary.evaluators.gemmini.sampling import fitting
 from armillary.evaluators.sampling import Proposing
-from armillary.hardware.templates.gemmini import accelerator_of
+from armillary.hardware.templates.gemmini import Accelerator, accelerator_of
 from armillary.spaces.samplers import SAMPLERS
 from armillary.types import Design
 from armillary.workloads.layer import Layer
@@ -36,4 +37,15 @@ def proposed(design: Design, layer: Layer, proposing: Proposing) -> list[str]:
         costs = summaries(HierarchyBatch.of([accelerator.hierarchy()]), LayerBatch.of([own]), mappings.batch(codes))
         value = (costs.delay_cycles * costs.energy_pj).numpy()
         codes = codes[np.argsort(value, kind="stable")[: proposing.kept]]
-    return list(dict.fromkeys(str(mappings.mapping(code)) for code in codes))
+    found = [str(mappings.mapping(code)) for code in codes]
+    return list(dict.fromkeys([*_searched(accelerator, own, proposing), *found]))
+
+
+def _searched(accelerator: Accelerator, layer: Layer, proposing: Proposing) -> list[str]:
+    if not proposing.searched:
+        return []
+    try:
+        best = best_mapping(accelerator, layer, seed=proposing.seed, budget=proposing.searched, choice="physics")
+    except UNFIT:
+        return []
+    return [str(best)]
