@@ -9,9 +9,10 @@ mapping of each layer, and what its simulation says of every layer is learned be
 
 Source: the dissertation, Section 6.1. What differs. Starlight's prior is a closed form of the hardware, see
 `surrogates.starlight`. A point of the continuous space of hardware is rounded to the nearest design before it is
-judged, not after (Garrido-Merchan & Hernandez-Lobato, Neurocomputing 2020): mappings exist on whole arrays only. The
-mapper's choice stands among the mappings that are sampled. A design is worth what the bound says of the network under the best of a few mappings per layer. In the end each layer of
-a design gets that of its measured mappings which minimises the network's objective, the product of sums.
+judged, not after (Garrido-Merchan & Hernandez-Lobato, Neurocomputing 2020): mappings exist on whole arrays only. A
+design is worth what the bound says of the network under the best of a few mappings per layer. The choice of the
+evaluator's own mapper is assessed beside the mappings that are sampled. In the end each layer of a design gets that of
+its measured mappings which minimises the network's objective, the product of sums.
 """
 
 from __future__ import annotations

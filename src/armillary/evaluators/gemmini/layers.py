@@ -232,7 +232,7 @@ class LayersOfGemmini:
             ArmillaryError: if the design is of another space, or a mapping that it brings is none of its layer.
         """
         start = time.perf_counter()
-        metrics = _area_of(candidate.design)
+        metrics = self._area_of(candidate.design)
         runs: list[LayerRun] = []
         accelerator = _built(candidate.design)
         failure = accelerator if isinstance(accelerator, Failure) else None
@@ -267,13 +267,17 @@ class LayersOfGemmini:
     def added_up(self, candidate: Candidate, workload: Workload, runs: Sequence[LayerRun]) -> Evaluation:
         """Return the evaluation of a network from its layers' runs; see `AddsUpLayers`."""
         counted = [replace(run, runs=use.count) for run, use in zip(runs, workload.layers, strict=True)]
-        metrics = _area_of(candidate.design)
+        metrics = self._area_of(candidate.design)
         failed = next((run for run in counted if run.failure is not None), None)
         if failed is not None:
             failure = replace(failed.failure, layer=failed.layer.name)  # type: ignore[type-var]
             return record(self._spec, candidate, workload, metrics, failure, seconds=0.0)
         metrics |= _of_inference(of_network(counted), accelerator_of(candidate.design), workload)
         return record(self._spec, candidate, workload, metrics, None, seconds=0.0, layers=counted)
+
+    def _area_of(self, design: Design) -> dict[str, float]:
+        space = SPACES[self._spec.template]
+        return {"area_mm2": float(area_mm2(space.encode([design]), space)[0])}
 
     def _runs(self, candidate: Candidate, accelerator: Accelerator, uses: Sequence[LayerUse]) -> list[LayerRun]:
         return self._recorded(candidate, accelerator, self._mapped(candidate, accelerator, uses))
@@ -304,11 +308,6 @@ def check_capacity(layer: Layer, program: Program, dram: DramTiming) -> None:
     """
     if program.dram_bytes > dram.capacity_bytes:
         raise RefusedError(layer, "DRAM bytes", program.dram_bytes, dram.capacity_bytes, "of this kind of DRAM")
-
-
-def _area_of(design: Design) -> dict[str, float]:
-    space = SPACES[design.space]
-    return {"area_mm2": float(area_mm2(space.encode([design]), space)[0])}
 
 
 def _built(design: Design) -> Accelerator | Failure:
