@@ -488,7 +488,7 @@ def interrupted(arguments, stage, script="", before_s=1.0, *, kept=True):
 def test_ctrl_c_in_a_collection_loses_nothing_that_is_logged(tmp_path):
     collect = ("collect", "--workload", "mobilenet_v2", "--log", tmp_path / "log", "--json", "--samples")
     script = "from armillary.execution import local\nlocal.BATCH_ROWS = 50\n"
-    interrupted((*collect, "200000"), "evaluating", script, before_s=0.5)
+    interrupted((*collect, "200000"), "evaluating", script, before_s=3.0)
     kept = answer("log", "query", "SELECT count(*) AS n FROM log", "--log", tmp_path / "log")[0]["n"]
     assert 0 < kept < 200_000
     assert kept % 50 == 0
