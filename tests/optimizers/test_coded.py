@@ -17,7 +17,7 @@ from armillary.types import ArmillaryError, Candidate
 LINE = Problem.minimising(Space("line", (Parameter("x", (1, 2, 3, 4, 5)),)), "runtime_s", {"area_mm2": 29.0})
 
 # they search one template only; their own tests hold them to the same
-OF_SPOTLIGHT = ("spotlight", "confuciux", "hasco")
+OF_ONE_TEMPLATE = ("polaris", "spotlight", "confuciux", "hasco")
 FEW = Setting(members=2, hidden=32, steps=30, more_steps=10, batch=32)
 FEWER = {"mins": {"steps": 50, "hidden": 32}, "bayesian": {"refit": 1.0}, "prime-online": {"setting": FEW}}
 
@@ -66,7 +66,7 @@ def test_of_what_is_to_be_maximised_the_most_is_the_best():
     assert search.best_codes.tolist() == [0]
 
 
-@pytest.mark.parametrize("name", [n for n in optimizers.names() if not n.startswith(OF_SPOTLIGHT)])
+@pytest.mark.parametrize("name", [n for n in optimizers.names() if not n.startswith(OF_ONE_TEMPLATE)])
 def test_several_objectives_are_taken_by_those_that_the_others_name(name):
     several = replace(LINE, objectives=(Objective("runtime_s"), Objective("energy_pj")))
     if name in SEVERAL:
@@ -83,7 +83,7 @@ def test_more_than_four_objectives_are_refused():
         RandomSearch(replace(LINE, objectives=tuple(map(Objective, names))))
 
 
-@pytest.mark.parametrize("name", [n for n in optimizers.names() if not n.startswith(OF_SPOTLIGHT)])
+@pytest.mark.parametrize("name", [n for n in optimizers.names() if not n.startswith(OF_ONE_TEMPLATE)])
 def test_no_design_outside_a_known_constraint_is_asked(name):
     """Though the best designs lie there, by all that the optimizer knows."""
     problem = edge_tpu.TEMPLATE.problem("runtime_s", {"area_mm2": 2.0})
