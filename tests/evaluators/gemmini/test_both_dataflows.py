@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from armillary.evaluators import for_template
 from armillary.evaluators.gemmini.build import simulator
-from armillary.evaluators.gemmini.layers import best_mapping, best_of_views, costs_of, mapped
+from armillary.evaluators.gemmini.layers import best_mapping, best_of_views, costs_of_each, mapped
 from armillary.evaluators.gemmini.network import run_network
 from armillary.evaluators.gemmini.simulation import Job, simulate
 from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
@@ -129,8 +129,8 @@ def test_each_layer_is_mapped_with_the_dataflow_that_suits_it_better():
         values = {}
         for view in accelerator.views:
             (run,) = mapped(view, [LayerUse(layer)], budget=500)
-            (costs,) = costs_of(accelerator, [run])  # by the mapping's dataflow
-            assert costs == costs_of(view, [run])[0]
+            (costs,) = costs_of_each([accelerator], [run])  # by the mapping's dataflow
+            assert costs == costs_of_each([view], [run])[0]
             values[run.mapping] = value_of("edp", costs["delay_cycles"], costs["energy_pj"])
         best = best_mapping(accelerator, layer, budget=500)
         assert best == min(values, key=values.__getitem__)

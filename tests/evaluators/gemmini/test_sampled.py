@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from armillary.evaluators.gemmini.layers import costs_of_each
-from armillary.evaluators.gemmini.mapped import by_cost_model, prepared
+from armillary.evaluators.gemmini.mapped import by_cost_model, sorted_out
 from armillary.evaluators.gemmini.sampled import sample_layers
 from armillary.evaluators.sampling import LayerSampling
 from armillary.hardware.mapping import Mapping
@@ -137,7 +137,7 @@ def test_mappings_are_of_layers_as_the_hardware_runs_them():
     found = sampled(8, [depthwise], unfit_share=0.0)
     for one in found.rows:
         assert one.layer.groups == 32
-        accelerator, run, _ = prepared(one, check_layer)
-        assert run.layer.groups == 32 // accelerator.dim
+        _, (ready,) = sorted_out([one], check_layer)
+        assert ready.run.layer.groups == 32 // ready.accelerator.dim
     assert all(isinstance(run, LayerRun) for run in runs_of(found))
     assert np.isfinite([run.metrics["energy_pj"] for run in runs_of(found)]).all()

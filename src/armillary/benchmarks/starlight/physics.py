@@ -16,7 +16,7 @@ from armillary.benchmarks.parts import Part, digest
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.benchmarks.starlight.scores import within
 from armillary.evaluators.gemmini.build import harness
-from armillary.evaluators.gemmini.layers import Run, costs_of, packed
+from armillary.evaluators.gemmini.layers import Run, costs_of_each, packed
 from armillary.evaluators.gemmini.rtl import simulated
 from armillary.evaluators.gemmini.sampling import Sample, random_sample
 from armillary.evaluators.gemmini.timing.batch import physics_cycles
@@ -141,7 +141,7 @@ def _timed(accelerator: Accelerator, found: Sequence[_Row]) -> list[_Row]:
     runs = [
         Run(layer, 1, layer.macs, LoopMapping.parse(row["mapping"])) for layer, row in zip(layers, found, strict=True)
     ]
-    bounds = [metrics["delay_cycles"] for metrics in costs_of(accelerator, runs)]
+    bounds = [metrics["delay_cycles"] for metrics in costs_of_each([accelerator] * len(runs), runs)]
     physics = physics_cycles(accelerator, layers, [run.mapping for run in runs])
     return [
         {

@@ -6,30 +6,24 @@ out unit by unit (`timing=physics`), or the bound that compute and bandwidths se
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
 
-from armillary.evaluators.explanation import Explanation
+from armillary.evaluators.gemmini.evaluator import EvaluatorOfGemmini
 from armillary.evaluators.gemmini.layers import (
     LayersOfGemmini,
     MappingOptions,
     Run,
     Timing,
     costs_of_each,
-    explained,
     with_delay,
 )
-from armillary.evaluators.gemmini.mapped import by_cost_model, mapping_fault
-from armillary.evaluators.gemmini.proposed import proposed
-from armillary.evaluators.gemmini.sampled import sample_layers
+from armillary.evaluators.gemmini.mapped import Settled, by_cost_model
 from armillary.evaluators.gemmini.timing.batch import physics_cycles
 from armillary.evaluators.kind import EvaluatorKind
-from armillary.evaluators.recording import without_search
-from armillary.evaluators.sampling import LayerSampling, Proposing, SampledLayers
 from armillary.hardware.templates.gemmini import Accelerator
-from armillary.types import Candidate, Cost, Design, Evaluation, EvaluatorSpec, Fidelity, LayerRun, MappedLayer
-from armillary.workloads.layer import Layer, Workload
+from armillary.types import Cost, EvaluatorSpec, Fidelity, MappedLayer
 
 
 class AnalyticalOptions(MappingOptions):
@@ -42,7 +36,7 @@ class AnalyticalOptions(MappingOptions):
     )
 
 
-class GemminiEvaluator:
+class GemminiEvaluator(EvaluatorOfGemmini):
     """Our analytical cost model on designs of the `gemmini` template.
 
     Args:
@@ -51,54 +45,12 @@ class GemminiEvaluator:
     """
 
     def __init__(self, spec: EvaluatorSpec, options: AnalyticalOptions) -> None:
-        self.spec = spec
         self._costs = each = timed if options.timing == "physics" else costs_of_each
-        self._layers = LayersOfGemmini(spec, options, lambda one, runs: each([one] * len(runs), runs))
+        super().__init__(spec, LayersOfGemmini(spec, options, lambda one, runs: each([one] * len(runs), runs)))
 
-    def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
-        """Evaluate candidates; see `LayersOfGemmini.evaluation`.
-
-        Raises:
-            ArmillaryError: if a design is of another space, a candidate names a search for its mappings, or one of
-                those that it brings is none of its layer.
-        """
-        without_search(candidates, self.spec)
-        return [self._layers.evaluation(candidate, workload) for candidate in candidates]
-
-    def run_layers(self, candidates: Sequence[Candidate], layers: Sequence[Layer]) -> list[LayerRun]:
-        """Run every layer on every candidate; one that cannot run says why.
-
-        Raises:
-            ArmillaryError: see `evaluate`.
-        """
-        without_search(candidates, self.spec)
-        return [run for candidate in candidates for run in self._layers.runs(candidate, layers)]
-
-    def added_up(self, candidate: Candidate, workload: Workload, runs: Sequence[LayerRun]) -> Evaluation:
-        """Return a network's evaluation from its layers' runs; see `AddsUpLayers`."""
-        return self._layers.added_up(candidate, workload, runs)
-
-    def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
+    def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[Settled]:
         """Run mapped layers; see `EvaluatesMappedLayers`."""
         return by_cost_model(wanted, self._costs)
-
-    def sample_layers(
-        self, networks: Sequence[Workload], sampling: LayerSampling, on_done: Callable[[int], None]
-    ) -> SampledLayers:
-        """Draw samples; see `SamplesLayers`."""
-        return sample_layers(networks, sampling, on_done)
-
-    def propose_mappings(self, design: Design, layer: Layer, proposing: Proposing) -> list[str]:
-        """Return mappings of a layer; see `ProposesMappings`."""
-        return proposed(design, layer, proposing)
-
-    def mapping_fault(self, wanted: MappedLayer) -> str | None:
-        """Return why a mapping is none of its layer; see `EvaluatesMappedLayers`."""
-        return mapping_fault(wanted)
-
-    def explain(self, evaluation: Evaluation, workload: Workload) -> Explanation:
-        """Take one feasible evaluation apart."""
-        return explained(evaluation, workload)
 
 
 def timed(accelerators: Sequence[Accelerator], runs: Sequence[Run]) -> list[dict[str, float]]:

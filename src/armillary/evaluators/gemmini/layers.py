@@ -184,13 +184,11 @@ def mapped(
         return list(threads.map(run, uses))
 
 
-def costs_of(accelerator: Accelerator, runs: Sequence[Run]) -> list[dict[str, float]]:
-    """Return the metrics of one run of each layer by the cost model; utilization counts no zeros between groups."""
-    return costs_of_each([accelerator] * len(runs), runs)
-
-
 def costs_of_each(accelerators: Sequence[Accelerator], runs: Sequence[Run]) -> list[dict[str, float]]:
-    """Return the metrics of one run of each layer, each on its own accelerator; see `costs_of`."""
+    """Return the metrics of one run of each layer, each on its own accelerator, by the cost model.
+
+    The utilization counts no zeros between groups.
+    """
     if not runs:
         return []
     views = [accelerator.view(run.mapping) for accelerator, run in zip(accelerators, runs, strict=True)]
@@ -234,7 +232,7 @@ class LayersOfGemmini:
         start = time.perf_counter()
         metrics = self._area_of(candidate.design)
         runs: list[LayerRun] = []
-        accelerator = _built(candidate.design)
+        accelerator = built(candidate.design)
         failure = accelerator if isinstance(accelerator, Failure) else None
         if not isinstance(accelerator, Failure):
             try:
@@ -251,7 +249,7 @@ class LayersOfGemmini:
         Raises:
             ArmillaryError: see `evaluation`.
         """
-        accelerator = _built(candidate.design)
+        accelerator = built(candidate.design)
         if isinstance(accelerator, Failure):
             return [_failed(candidate, layer, accelerator) for layer in layers]
         failed: dict[int, LayerRun] = {}
@@ -310,7 +308,7 @@ def check_capacity(layer: Layer, program: Program, dram: DramTiming) -> None:
         raise RefusedError(layer, "DRAM bytes", program.dram_bytes, dram.capacity_bytes, "of this kind of DRAM")
 
 
-def _built(design: Design) -> Accelerator | Failure:
+def built(design: Design) -> Accelerator | Failure:
     """Return the accelerator of a design, or why there is none."""
     try:
         return accelerator_of(design)

@@ -3,42 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from armillary.cores import ranges
-from armillary.evaluators.gemmini.layers import UNFIT, Run, failure_of, packed
+from armillary.evaluators.gemmini.layers import UNFIT, Run, built, failure_of, packed
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import check_layer
-from armillary.hardware.templates.gemmini import Accelerator, accelerator_of
-from armillary.types import ArmillaryError, Design, Failure, LayerRun, MappedLayer
+from armillary.hardware.templates.gemmini import Accelerator
+from armillary.types import ArmillaryError, Failure, LayerRun, MappedLayer
 from armillary.workloads.layer import Layer
 
 AT_ONCE = 1_024
 T = TypeVar("T")
 
 
-@lru_cache(maxsize=10_000)
-def built(design: Design) -> Accelerator | Failure:
-    """Return the accelerator of a design, or why there is none."""
-    try:
-        return accelerator_of(design)
-    except ArmillaryError as fault:
-        return failure_of(fault)
+@dataclass(frozen=True)
+class Ready(Generic[T]):
+    """A mapped layer that its accelerator can run.
+
+    Attributes:
+        number: of the mapped layer among those that were asked for.
+        accelerator: of its design.
+        run: the layer as the accelerator runs it.
+        checked: what the check returned.
+    """
+
+    number: int
+    accelerator: Accelerator
+    run: Run
+    checked: T
 
 
-def prepared(
-    wanted: MappedLayer, check: Callable[[Layer, Mapping, Accelerator], T]
-) -> tuple[Accelerator, Run, T] | Failure:
-    """Return the accelerator of a mapped layer, the layer as it runs it, and what the check returns; or why it cannot.
+Settled = tuple[int, LayerRun | Exception]
+"""The number of a mapped layer, and what became of it."""
+
+
+def sorted_out(
+    wanted: Sequence[MappedLayer], check: Callable[[Layer, Mapping, Accelerator], T]
+) -> tuple[list[Settled], list[Ready[T]]]:
+    """Return the mapped layers that cannot run, each with the reason, and those that can.
 
     Args:
-        wanted: the mapped layer.
+        wanted: the mapped layers. The fault of one whose design is of another space, or whose mapping is none of its
+            layer, is an exception.
         check: refuses a mapping that the accelerator cannot run.
-
-    Raises:
-        ArmillaryError: if the design is of another space, or the mapping is none of the layer.
     """
+    settled: list[Settled] = []
+    ready: list[Ready[T]] = []
+    for number, one in enumerate(wanted):
+        try:
+            found = _prepared(number, one, check)
+        except ArmillaryError as fault:
+            settled.append((number, fault))
+            continue
+        if isinstance(found, Failure):
+            settled.append((number, refused(one, found)))
+        else:
+            ready.append(found)
+    return settled, ready
+
+
+def _prepared(
+    number: int, wanted: MappedLayer, check: Callable[[Layer, Mapping, Accelerator], T]
+) -> Ready[T] | Failure:
     accelerator = built(wanted.design)
     if isinstance(accelerator, Failure):
         return accelerator
@@ -47,13 +75,13 @@ def prepared(
         checked = check(layer, mapping, accelerator)
     except UNFIT as fault:
         return failure_of(fault)
-    return accelerator, Run(layer, 1, wanted.layer.macs, mapping), checked
+    return Ready(number, accelerator, Run(layer, 1, wanted.layer.macs, mapping), checked)
 
 
 def by_cost_model(
     wanted: Sequence[MappedLayer],
     costs_of_runs: Callable[[Sequence[Accelerator], Sequence[Run]], list[dict[str, float]]],
-) -> Iterator[tuple[int, LayerRun | Exception]]:
+) -> Iterator[Settled]:
     """Yield the number of each mapped layer with its run; see `EvaluatesMappedLayers`.
 
     Args:
@@ -61,20 +89,12 @@ def by_cost_model(
         costs_of_runs: from accelerators and a run of a layer on each to the metrics.
     """
     for first, last in ranges(len(wanted), AT_ONCE):
-        ready: list[tuple[int, Accelerator, Run]] = []
-        for number in range(first, last):
-            try:
-                found = prepared(wanted[number], check_layer)
-            except ArmillaryError as fault:
-                yield number, fault
-                continue
-            if isinstance(found, Failure):
-                yield number, refused(wanted[number], found)
-            else:
-                ready.append((number, found[0], found[1]))
-        costs = costs_of_runs([a for _, a, _ in ready], [run for _, _, run in ready])
-        for (number, _, run), metrics in zip(ready, costs, strict=True):
-            yield number, recorded(wanted[number], run, metrics)
+        some = wanted[first:last]
+        settled, ready = sorted_out(some, check_layer)
+        yield from ((first + number, found) for number, found in settled)
+        costs = costs_of_runs([one.accelerator for one in ready], [one.run for one in ready])
+        for one, metrics in zip(ready, costs, strict=True):
+            yield first + one.number, recorded(some[one.number], one.run, metrics)
 
 
 def recorded(wanted: MappedLayer, run: Run, metrics: dict[str, float]) -> LayerRun:

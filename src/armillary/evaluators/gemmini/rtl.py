@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field, field_validator
 
 from armillary.cores import available, ranges
-from armillary.evaluators.explanation import Explanation
 from armillary.evaluators.gemmini.build import simulator
+from armillary.evaluators.gemmini.evaluator import EvaluatorOfGemmini
 from armillary.evaluators.gemmini.layers import (
     LayersOfGemmini,
     MappingOptions,
     Run,
+    built,
     check_capacity,
     costs_of_each,
-    explained,
+    with_delay,
 )
-from armillary.evaluators.gemmini.mapped import built, mapping_fault, prepared, recorded, refused
-from armillary.evaluators.gemmini.proposed import proposed
-from armillary.evaluators.gemmini.sampled import sample_layers
+from armillary.evaluators.gemmini.mapped import Ready, Settled, recorded, refused, sorted_out
 from armillary.evaluators.gemmini.simulation import MOST_CYCLES, Job, Simulated, SimulationError, simulate_all
 from armillary.evaluators.kind import EvaluatorKind
-from armillary.evaluators.recording import without_search
-from armillary.evaluators.sampling import LayerSampling, Proposing, SampledLayers
 from armillary.hardware.dram import PRESETS, DramTiming
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.rtl.gemmini.compiler import Program, compile_layer
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.tools.verilator import tools
-from armillary.types import (
-    ArmillaryError,
-    Candidate,
-    Cost,
-    Design,
-    Evaluation,
-    EvaluatorSpec,
-    Failure,
-    Fidelity,
-    LayerRun,
-    MappedLayer,
-)
-from armillary.workloads.layer import Layer, Workload
+from armillary.types import Cost, EvaluatorSpec, Failure, Fidelity, MappedLayer
+from armillary.workloads.layer import Layer
 
 SIMPLE = "simple"
 _AT_ONCE = 8
@@ -68,7 +54,7 @@ class RtlOptions(MappingOptions):
         return value
 
 
-class RtlEvaluator:
+class RtlEvaluator(EvaluatorOfGemmini):
     """Designs of the `gemmini` template as simulated hardware.
 
     The delay is the hardware's, layer after layer. The energy is the cost model's, as in the dissertation, whose
@@ -84,36 +70,10 @@ class RtlEvaluator:
 
     def __init__(self, spec: EvaluatorSpec, options: RtlOptions) -> None:
         tools()
-        self.spec, self._options = spec, options
-        self._layers = LayersOfGemmini(spec, options, self._measured, dram=PRESETS.get(options.dram))
+        self._options = options
+        super().__init__(spec, LayersOfGemmini(spec, options, self._measured, dram=PRESETS.get(options.dram)))
 
-    def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
-        """Evaluate candidates; see `LayersOfGemmini.evaluation`.
-
-        Raises:
-            ArmillaryError: if a design is of another space, a candidate names a search for its mappings, or one of
-                those that it brings is none of its layer.
-            SimulationError: if a layer's simulation ends without a result.
-            BuildError: if the simulator cannot be built.
-            AccidentError: if a signal ended a tool.
-        """
-        without_search(candidates, self.spec)
-        return [self._layers.evaluation(candidate, workload) for candidate in candidates]
-
-    def run_layers(self, candidates: Sequence[Candidate], layers: Sequence[Layer]) -> list[LayerRun]:
-        """Run every layer on every candidate; one that cannot run says why.
-
-        Raises:
-            ArmillaryError, SimulationError, BuildError, AccidentError: see `evaluate`.
-        """
-        without_search(candidates, self.spec)
-        return [run for candidate in candidates for run in self._layers.runs(candidate, layers)]
-
-    def added_up(self, candidate: Candidate, workload: Workload, runs: Sequence[LayerRun]) -> Evaluation:
-        """Return a network's evaluation from its layers' runs; see `AddsUpLayers`."""
-        return self._layers.added_up(candidate, workload, runs)
-
-    def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
+    def run_mapped(self, wanted: Sequence[MappedLayer]) -> Iterator[Settled]:
         """Run mapped layers, simulator after simulator; see `EvaluatesMappedLayers`."""
         groups: dict[tuple[object, ...], list[int]] = defaultdict(list)
         for number, one in enumerate(wanted):
@@ -127,24 +87,6 @@ class RtlEvaluator:
                 some = numbers[first:last]
                 for place, found in self._simulated([wanted[number] for number in some]):
                     yield some[place], found
-
-    def sample_layers(
-        self, networks: Sequence[Workload], sampling: LayerSampling, on_done: Callable[[int], None]
-    ) -> SampledLayers:
-        """Draw samples; see `SamplesLayers`."""
-        return sample_layers(networks, sampling, on_done)
-
-    def propose_mappings(self, design: Design, layer: Layer, proposing: Proposing) -> list[str]:
-        """Return mappings of a layer; see `ProposesMappings`."""
-        return proposed(design, layer, proposing)
-
-    def mapping_fault(self, wanted: MappedLayer) -> str | None:
-        """Return why a mapping is none of its layer; see `EvaluatesMappedLayers`."""
-        return mapping_fault(wanted)
-
-    def explain(self, evaluation: Evaluation, workload: Workload) -> Explanation:
-        """Take one feasible evaluation apart; the energies are the cost model's."""
-        return explained(evaluation, workload)
 
     def _measured(self, accelerator: Accelerator, runs: Sequence[Run]) -> list[dict[str, float]]:
         options, dram = self._options, PRESETS.get(self._options.dram)
@@ -160,33 +102,23 @@ class RtlEvaluator:
             for accelerator, result, run, costs in zip(accelerators, results, runs, by_model, strict=True)
         ]
 
-    def _simulated(self, wanted: Sequence[MappedLayer]) -> Iterator[tuple[int, LayerRun | Exception]]:
+    def _simulated(self, wanted: Sequence[MappedLayer]) -> Iterator[Settled]:
         """Yield the numbers and runs of mapped layers that one simulator runs."""
         options, dram = self._options, PRESETS.get(self._options.dram)
-        ready: list[tuple[int, Accelerator, Run]] = []
-        jobs: list[Job] = []
-        for number, one in enumerate(wanted):
-            try:
-                found = prepared(one, self._compiled)
-            except ArmillaryError as fault:
-                yield number, fault
-                continue
-            if isinstance(found, Failure):
-                yield number, refused(one, found)
-                continue
-            accelerator, run, program = found
-            ready.append((number, accelerator, run))
-            jobs.append(Job(accelerator, program, most_cycles=options.most_cycles, dram_model=dram))
-        done: list[tuple[int, Accelerator, Run, Simulated]] = []
+        settled, ready = sorted_out(wanted, self._compiled)
+        yield from settled
+        jobs = [Job(one.accelerator, one.checked, most_cycles=options.most_cycles, dram_model=dram) for one in ready]
         results = simulate_all(lambda job: simulator(job.accelerator, full=options.full), jobs)
-        for (number, accelerator, run), result in zip(ready, results, strict=True):
+        done: list[tuple[Ready[Program], Simulated]] = []
+        for one, result in zip(ready, results, strict=True):
             if isinstance(result, Exception):
-                yield number, result
+                yield one.number, result
             else:
-                done.append((number, accelerator, run, result))
-        metrics = self._metrics([a for _, a, _, _ in done], [run for _, _, run, _ in done], [r for *_, r in done])
-        for (number, _, run, _), values in zip(done, metrics, strict=True):
-            yield number, recorded(wanted[number], run, values)
+                done.append((one, result))
+        every = [one for one, _ in done]
+        metrics = self._metrics([one.accelerator for one in every], [one.run for one in every], [r for _, r in done])
+        for one, values in zip(every, metrics, strict=True):
+            yield one.number, recorded(wanted[one.number], one.run, values)
 
     def _compiled(self, layer: Layer, mapping: Mapping, accelerator: Accelerator) -> Program:
         program, dram = compile_layer(layer, mapping, accelerator), PRESETS.get(self._options.dram)
@@ -203,8 +135,7 @@ def _dram_energy(result: Simulated, dram: DramTiming | None) -> dict[str, float]
 def metrics_of(result: Simulated, run: Run, accelerator: Accelerator) -> dict[str, float]:
     """Return what a layer's simulation measured, as metrics."""
     return {
-        "delay_cycles": float(result.cycles),
-        "utilization": run.macs / (result.cycles * accelerator.dim**2),
+        **with_delay({}, float(result.cycles), run, accelerator),
         "dram_bytes": float(result.read_bytes + result.written_bytes),
         "command_bytes": float(result.command_bytes),
         "busy_cycles": float(result.busy),
