@@ -9,8 +9,9 @@ from scipy.stats import spearmanr
 
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
-from armillary.evaluators.gemmini.sampling import map_space, widest
+from armillary.evaluators.gemmini.full_array import fullest
 from armillary.hardware.templates.gemmini import SPACE, Accelerator
+from armillary.mapping.mapspace import MapSpace
 from armillary.problems.problem import Problem
 from armillary.surrogates.starlight.encoding import HARDWARE, inputs_of
 from armillary.surrogates.starlight.low import Schedule, StarlightLow
@@ -55,7 +56,8 @@ def rows(each=150, seed=0):
     rng, batches, values, names = np.random.default_rng(seed), [], [], []
     for layer in LAYERS:
         for accelerator in ACCELERATORS:
-            batches.append(map_space(accelerator, layer).decode(codes(accelerator, layer, each, rng)))
+            space = MapSpace(accelerator.hierarchy(), layer)
+            batches.append(space.decode(codes(space, each, rng)))
             values.append([_log_edp(one, layer, batches[-1]) for one in (accelerator, _slow(accelerator))])
             names += [accelerator] * each
     order = rng.permutation(len(names))
@@ -65,11 +67,11 @@ def rows(each=150, seed=0):
     return Rows(columns, batch, inputs_of(columns, batch), low, high)
 
 
-def codes(accelerator, layer, n, rng):
-    """Return n random mappings of a layer that fill the array, shape [n, codes] of its map space."""
-    space = map_space(accelerator, layer)
+def codes(space, n, rng):
+    """Return n random mappings that fill the array, shape [n, codes] of their space."""
     found = space.random(n, rng)
-    found[:, : len(space.splits)] = np.stack([wide[rng.integers(len(wide), size=n)] for wide in widest(space)], axis=1)
+    (way,) = fullest(space)  # of a weight-stationary array
+    found[:, : len(space.splits)] = np.stack([wide[rng.integers(len(wide), size=n)] for wide in way], axis=1)
     return found
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from armillary.cost_model.batch import MappingBatch
-from armillary.evaluators.gemmini.sampling import map_space
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.gemmini import SPACE
+from armillary.mapping.mapspace import MapSpace
 from armillary.spaces.samplers import sample
 from armillary.surrogates.starlight.encoding import NAMES, UnitCube, checked_rows, inputs_of
 from armillary.types import ArmillaryError
@@ -38,8 +38,8 @@ def test_a_golden_row():
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
 def test_texts_mappings_and_batches_are_encoded_alike(layer):
-    space = map_space(ACCELERATORS[1], layer)
-    coded = codes(ACCELERATORS[1], layer, 40, np.random.default_rng(0))
+    space = MapSpace(ACCELERATORS[1].hierarchy(), layer)
+    coded = codes(space, 40, np.random.default_rng(0))
     mappings = [space.mapping(code) for code in coded]
     of_batch = inputs_of(DESIGN, space.decode(coded))
     assert np.array_equal(inputs_of(DESIGN, mappings), of_batch)
