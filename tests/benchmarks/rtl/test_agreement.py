@@ -1,10 +1,9 @@
-from dataclasses import asdict
-
 import numpy as np
 import pytest
 
 from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.rtl import agreement as rtl
+from armillary.evaluators.gemmini import build
 from armillary.evaluators.gemmini.sampling import random_sample
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
 from armillary.hardware.templates.gemmini import SPACE, Accelerator
@@ -14,7 +13,7 @@ from armillary.workloads.layer import Layer
 
 LAYERS = [Layer("conv", "conv", K=16, C=8, P=8, Q=8, R=3, S=3), Layer("gemm", "gemm", K=32, C=24, P=16)]
 SMALL = Accelerator(dim=4, scratchpad_kib=8, accumulator_kib=8, bus_bytes=4)
-DESIGN = SPACE.design_from(asdict(SMALL), "small")
+DESIGN = SPACE.design_from({name: getattr(SMALL, name) for name in SPACE.names}, "small")
 
 
 @pytest.mark.parametrize("dataflow", ["weight_stationary", "output_stationary"])
@@ -62,6 +61,6 @@ def test_samples_of_other_hardware_are_other_parts(tmp_path, monkeypatch):
     before = rtl._part(DESIGN, [0, 1], options).path
     assert rtl._part(DESIGN, [0, 1], options).path == before
     assert rtl._part(DESIGN, [0, 2], options).path != before
-    plain = rtl.sources
-    monkeypatch.setattr(rtl, "sources", lambda *given, **more: {**plain(*given, **more), "top.sv": "other"})
+    plain = build.sources
+    monkeypatch.setattr(build, "sources", lambda *given, **more: {**plain(*given, **more), "top.sv": "other"})
     assert rtl._part(DESIGN, [0, 1], options).path != before

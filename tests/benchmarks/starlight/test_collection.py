@@ -5,6 +5,7 @@ import pytest
 
 from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.starlight import collection
+from armillary.evaluators.gemmini import build
 from armillary.testing.layer_surrogates import LAYERS
 from armillary.types import Fidelity
 from armillary.workloads.layer import Workload
@@ -47,5 +48,5 @@ def test_other_hardware_has_another_log(options, monkeypatch):
     folder = collection.log_folder(options, spec)
     assert folder.parent == options.data / "starlight"
     assert collection.log_folder(options, replace(spec, version="other")) != folder
-    monkeypatch.setattr(collection, "harness", lambda: "another harness")
+    monkeypatch.setattr(build, "harness", lambda: "another harness")
     assert collection.log_folder(options, spec) != folder

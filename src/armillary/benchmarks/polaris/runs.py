@@ -19,9 +19,8 @@ from armillary import evaluators, optimizers, workloads
 from armillary.benchmarks.parts import Part, digest
 from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.starlight.physics import cut
-from armillary.evaluators.gemmini.build import harness
+from armillary.evaluators.gemmini.build import simulated_text
 from armillary.execution.local import LocalExecutor
-from armillary.hardware.rtl.gemmini.generator import sources
 from armillary.hardware.templates.gemmini import TEMPLATE, VARIED, Accelerator, published_designs
 from armillary.log.store import Log
 from armillary.optimizers.polaris import Polaris
@@ -89,7 +88,7 @@ def trial(method: str, network: str, sizes: Sizes, seed: int, options: BenchOpti
         "network": network,
         "sizes": vars(sizes),
         "seed": seed,
-        "hardware": digest("\0".join([*sources(Accelerator(), model=True).values(), harness()])),
+        "hardware": digest(simulated_text(Accelerator())),
     }
     of_method = [] if method == HUMBLEST else [optimizers.REGISTRY.paths()[method]]
     path = (__name__, zoo.paths()[network], *of_method)

@@ -19,7 +19,7 @@ from armillary.benchmarks.figures import write
 from armillary.benchmarks.parts import Part, digest
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, write_csv
 from armillary.cost_model.cost import evaluate
-from armillary.evaluators.gemmini.build import harness, simulator
+from armillary.evaluators.gemmini.build import simulated_text, simulator
 from armillary.evaluators.gemmini.layers import best_mapping, mapped, packed
 from armillary.evaluators.gemmini.rtl import KIND, simulated
 from armillary.evaluators.gemmini.sampling import random_sample
@@ -27,7 +27,6 @@ from armillary.evaluators.gemmini.simulation import Job, simulate
 from armillary.execution.local import LocalExecutor
 from armillary.hardware.mapping import Mapping as LoopMapping
 from armillary.hardware.rtl.gemmini.compiler import compile_layer
-from armillary.hardware.rtl.gemmini.generator import sources
 from armillary.hardware.templates.gemmini import SPACE, Accelerator, accelerator_of
 from armillary.log.store import Log
 from armillary.metrics import STALLS
@@ -225,14 +224,13 @@ def _designs(n: int, seed: int) -> list[Design]:
 
 def _part(design: Design, seed: list[int], options: BenchOptions) -> Part:
     """Return where the samples of a design are kept; what is simulated is not Python, so that its text is an input."""
-    hardware = sources(accelerator_of(design), model=True)
     inputs = {
         "design": design.as_dict(),
         "seed": seed,
         "samples": _SAMPLES // _CONFIGURATIONS,
         "most_cycles": _MOST_CYCLES,
         "networks": SAMPLED,
-        "hardware": digest("\0".join([*hardware.values(), harness()])),
+        "hardware": digest(simulated_text(accelerator_of(design))),
     }
     networks = (zoo.paths()[name] for name in SAMPLED)
     return Part(

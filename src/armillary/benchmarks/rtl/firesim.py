@@ -26,13 +26,12 @@ from armillary.benchmarks.parts import Part, digest
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.cores import available
 from armillary.cost_model import evaluate
-from armillary.evaluators.gemmini.build import harness, simulator
+from armillary.evaluators.gemmini.build import harness, simulated_text, simulator
 from armillary.evaluators.gemmini.simulation import Job, SimulationError, simulate
 from armillary.evaluators.gemmini.soc import Soc, cycles_on_soc
 from armillary.hardware.mapping import LevelMapping, Loop
 from armillary.hardware.mapping import Mapping as LoopMapping
 from armillary.hardware.rtl.gemmini.compiler import Placement, Shape, compile_layer
-from armillary.hardware.rtl.gemmini.generator import sources
 from armillary.hardware.rtl.gemmini.layout import aligned
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.reports.theme import blank
@@ -272,8 +271,7 @@ def _part(row: Row, options: BenchOptions) -> Part:
 
 @cache
 def _hardware(dim: int) -> str:
-    texts = sources(accelerator_for(dim), model=True).values() if dim <= MOST_DIM else ()
-    return digest("\0".join([*texts, harness()]))
+    return digest(simulated_text(accelerator_for(dim)) if dim <= MOST_DIM else harness())
 
 
 def _part_of(row: Row) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def run(options: BenchOptions) -> BenchResult:
 
 def pairs_of(rows: Rows) -> list[NDArray[np.int64]]:
     """Return the numbers of the rows of each layer on each design."""
-    pair = rows.data.layer * (int(rows.data.hardware.max()) + 1) + rows.data.hardware
+    pair = rows.pair
     return [np.flatnonzero(pair == number) for number in np.unique(pair)]
 
 

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from armillary import evaluators
 from armillary.benchmarks.parts import digest
 from armillary.benchmarks.result import BenchOptions
-from armillary.evaluators.gemmini.build import harness
+from armillary.evaluators.gemmini.build import simulated_text
 from armillary.evaluators.sampling import LayerSampling
 from armillary.execution.local import LocalExecutor
-from armillary.hardware.rtl.gemmini.generator import sources
 from armillary.hardware.templates.gemmini import SPACE, Accelerator
 from armillary.log.store import Log
 from armillary.studies.layers import collect_layers, default_networks, draw_layers, prior_of
@@ -79,6 +78,11 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    @property
+    def pair(self) -> NDArray[np.int64]:
+        """A number that is equal where layer and design are."""
+        return self.data.layer * (int(self.data.hardware.max()) + 1) + self.data.hardware
 
     def select(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Rows:
         """Return chosen rows, in that order."""
@@ -153,8 +157,7 @@ def analytical(options: BenchOptions, samples: int) -> tuple[tuple[MappedLayer, 
 
 def log_folder(options: BenchOptions, spec: EvaluatorSpec) -> Path:
     """Return where the rows of an evaluator are kept."""
-    hardware = "\0".join([*sources(Accelerator(), model=True).values(), harness()])
-    made = digest("\0".join([spec.name, spec.version, options_text(spec.options), hardware]))
+    made = digest("\0".join([spec.name, spec.version, options_text(spec.options), simulated_text(Accelerator())]))
     root = options.data / "starlight" if options.data is not None else cache_folder("starlight")
     return root / f"{spec.fidelity}-{made}"
 

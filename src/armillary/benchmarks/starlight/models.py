@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -13,7 +12,7 @@ from armillary.hardware.templates.gemmini import SPACE
 from armillary.surrogates.auto.trees import boosted, told
 from armillary.surrogates.layers import LayerPrediction, Prior, kind_of
 from armillary.surrogates.starlight.deep_kernel import Starlight
-from armillary.surrogates.starlight.encoding import AMOUNTS, inputs_of
+from armillary.surrogates.starlight.encoding import inputs_of, logarithms_of
 from armillary.surrogates.starlight.low import StarlightLow
 
 Model = Callable[[Rows, Rows, int], Guess]
@@ -46,7 +45,7 @@ def surrogate(kind: str, timing: str) -> Model:
 
 def trees_on_inputs(train: Rows, asked: Rows, seed: int) -> Guess:
     """Return boosted trees of the 40 inputs, without any analytical answer."""
-    known, new = (_logs(encoded(rows)) for rows in (train, asked))
+    known, new = (logarithms_of(encoded(rows)) for rows in (train, asked))
     return Guess(np.exp(told(boosted(known, np.log(train.data.delay_cycles), seed), new)))
 
 
@@ -72,17 +71,6 @@ MODELS: Mapping[str, Model] = {
 }
 PAPER = "starlight-paper"
 ABLATIONS = ("trees on inputs", "residual over cost model")
-
-
-@functools.cache
-def _logged() -> tuple[int, ...]:
-    return tuple(np.flatnonzero(AMOUNTS).tolist())
-
-
-def _logs(inputs: Values) -> Values:
-    found = inputs.copy()
-    found[:, _logged()] = np.log2(found[:, _logged()])
-    return found
 
 
 def _prior(rows: Rows, timing: str) -> Prior:

@@ -14,14 +14,13 @@ from scipy.stats import spearmanr
 
 from armillary.benchmarks.parts import Part, digest
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
-from armillary.benchmarks.starlight.scores import within
-from armillary.evaluators.gemmini.build import harness
+from armillary.benchmarks.starlight.scores import errors, within
+from armillary.evaluators.gemmini.build import simulated_text
 from armillary.evaluators.gemmini.layers import Run, costs_of_each, packed
 from armillary.evaluators.gemmini.rtl import simulated
 from armillary.evaluators.gemmini.sampling import Sample, random_sample
 from armillary.evaluators.gemmini.timing.batch import physics_cycles
 from armillary.hardware.mapping import Mapping as LoopMapping
-from armillary.hardware.rtl.gemmini.generator import sources
 from armillary.hardware.templates.gemmini import SPACE, Accelerator, TooSmallError, accelerator_of
 from armillary.types import ArmillaryError
 from armillary.workloads import zoo
@@ -69,7 +68,7 @@ def _design_samples(dim: int, dataflow: str, number: int, options: BenchOptions)
         "accelerator": asdict(accelerator),
         "seed": seed,
         "sizes": [_LAYERS, _LAYERS_OF_DESIGN, _MAPPINGS, _CUT_CYCLES, _MOST_CYCLES],
-        "hardware": digest("\0".join([*sources(accelerator, model=True).values(), harness()])),
+        "hardware": digest(simulated_text(accelerator)),
     }
     measuring = ("armillary.evaluators.gemmini.sampling", "armillary.evaluators.gemmini.rtl")
     networks = (zoo.paths()[name] for name in SAMPLED)
@@ -173,8 +172,7 @@ def agreement(group: str, model: str, samples: Sequence[_Row]) -> dict[str, Any]
         "group": group,
         "model": model,
         "samples": len(samples),
-        "mean_error": float(np.mean(np.abs(said / true - 1))),
-        "rmsle": float(np.sqrt(np.mean(np.log(said / true) ** 2))),
+        **errors(said, true),
         "spearman": float(spearmanr(said, true).statistic),
         "within_layer": _within(layers, said, true),
         "within_layer_and_hardware": _within(hardware, said, true),

@@ -45,16 +45,22 @@ def scores(guess: Guess, rows: Rows) -> dict[str, float | None]:
     The energy is the cost model's, in the truth as in the prediction.
     """
     true, said = rows.data.delay_cycles, guess.mean
-    layer, pair = rows.data.layer, rows.data.layer * (int(rows.data.hardware.max()) + 1) + rows.data.hardware
     inside = None if guess.low is None or guess.high is None else (guess.low <= true) & (true <= guess.high)
     return {
         "spearman": rank(said, true),
-        "mean_error": float(np.mean(np.abs(said / true - 1))),
-        "rmsle": float(np.sqrt(np.mean(np.log(said / true) ** 2))),
-        "within_layer": within(layer, said, true),
-        "within_layer_and_hardware": within(pair, said, true),
+        **errors(said, true),
+        "within_layer": within(rows.data.layer, said, true),
+        "within_layer_and_hardware": within(rows.pair, said, true),
         "coverage": None if inside is None else float(inside.mean()),
         "spearman_edp": rank(said * rows.data.energy_pj, true * rows.data.energy_pj),
+    }
+
+
+def errors(said: Values, true: Values) -> dict[str, float]:
+    """Return the mean relative error and the root mean squared logarithmic error."""
+    return {
+        "mean_error": float(np.mean(np.abs(said / true - 1))),
+        "rmsle": float(np.sqrt(np.mean(np.log(said / true) ** 2))),
     }
 
 

@@ -56,6 +56,11 @@ def harness() -> str:
     return "".join(path.read_text() for path in (*MEMORIES_OF_HARNESS, HARNESS))
 
 
+def simulated_text(accelerator: Accelerator) -> str:
+    """Return all that decides what a fast simulation says beside its job: every module, and the harness."""
+    return "\0".join([*sources(accelerator, model=True).values(), harness()])
+
+
 def with_largest(accelerator: Accelerator) -> Accelerator:
     """Return an accelerator with the memories, banks and queues of the template's largest, or its own if larger."""
     columns = {parameter.name: parameter.values for parameter in SPACE.parameters}

@@ -19,6 +19,7 @@ from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.layers import INTERVAL, LayerPrediction, LayerSurrogateKind, Prior
 from armillary.surrogates.layers.dataset import METRICS, LayerDataset
+from armillary.surrogates.layers.trust import Trust
 from armillary.types import ArmillaryError, MappedLayer
 
 NAME = "calibrated"
@@ -39,7 +40,7 @@ class Calibrated:
             raise ArmillaryError(f"metric {metric!r} is not allowed; surrogate {NAME} predicts one of {list(METRICS)}")
         self.space, self.metric, self.prior_source = space, metric, ""
         self._shift = self._low = self._high = 0.0
-        self._chance = {True: 0.5, False: 0.5}
+        self._trust = Trust()
         self._rows = 0
 
     def fit(self, rows: LayerDataset, prior: Prior) -> Calibrated:
@@ -59,9 +60,7 @@ class Calibrated:
         self.prior_source = prior.source
         self._shift, self._rows = float(np.median(residual)), len(residual)
         self._low, self._high = _ends(residual, groups)
-        for said in (True, False):
-            own = rows.feasible[prior.feasible == said]
-            self._chance[said] = float((own.sum() + 1) / (len(own) + 2))  # Laplace's rule of succession
+        self._trust = Trust.learned(rows, prior)
         return self
 
     def predict_layers(self, mapped: Sequence[MappedLayer], prior: Prior) -> LayerPrediction:
@@ -74,7 +73,7 @@ class Calibrated:
             mean=mean,
             low=mean * np.exp(self._low),
             high=mean * np.exp(self._high),
-            p_feasible=np.where(prior.feasible, self._chance[True], self._chance[False]),
+            p_feasible=self._trust.chance(prior),
         )
 
     def facts(self) -> dict[str, float]:
@@ -83,7 +82,8 @@ class Calibrated:
 
     def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to a file."""
-        numbers = [self._shift, self._low, self._high, self._chance[True], self._chance[False], float(self._rows)]
+        trust = self._trust
+        numbers = [self._shift, self._low, self._high, trust.feasible, trust.infeasible, float(self._rows)]
         problem = Problem.minimising(self.space, self.metric)
         weights = {"numbers": torch.tensor(numbers, dtype=torch.float64)}
         model_file.save(target, NAME, self.space, problem, {"prior_source": self.prior_source}, weights)
@@ -105,7 +105,7 @@ def _read(path: str | Path, space: Space) -> Calibrated:
     model = Calibrated(space, metadata["problem"].metric)
     model.prior_source = metadata["prior_source"]
     model._shift, model._low, model._high, feasible, infeasible, rows = weights["numbers"].tolist()
-    model._chance, model._rows = {True: feasible, False: infeasible}, int(rows)
+    model._trust, model._rows = Trust(feasible, infeasible), int(rows)
     return model
 
 

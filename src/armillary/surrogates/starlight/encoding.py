@@ -179,7 +179,12 @@ def _seen(inputs: Values, logged: bool) -> Tensor:
     if len(wrong):
         row, column = wrong[0].tolist()
         raise ArmillaryError(f"input {NAMES[column]} of row {row} is {inputs[row, column]}; it must be positive")
-    return torch.from_numpy(np.where(AMOUNTS, np.log2(np.where(AMOUNTS, inputs, 1.0)), inputs))
+    return torch.from_numpy(logarithms_of(inputs))
+
+
+def logarithms_of(inputs: Values) -> Values:
+    """Return inputs with the logarithms of amounts, to base 2, and places as they are, shape [rows, 40]."""
+    return np.where(AMOUNTS, np.log2(np.where(AMOUNTS, inputs, 1.0)), inputs)
 
 
 def checked(inputs: Values) -> None:

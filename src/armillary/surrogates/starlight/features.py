@@ -12,7 +12,7 @@ from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import Mapping
 from armillary.spaces.space import Space
 from armillary.surrogates.layers import Prior
-from armillary.surrogates.starlight.encoding import AMOUNTS, Columns, inputs_of
+from armillary.surrogates.starlight.encoding import inputs_of, logarithms_of
 from armillary.types import MappedLayer
 
 Values = NDArray[np.float64]
@@ -40,7 +40,8 @@ def features_of(space: Space, codes: NDArray[np.int64], mapped: Sequence[MappedL
     logs = np.log2(np.maximum(np.array([*amounts, *_extents(batch), *layers, *told]), 1e-9))
     delay = np.log2(prior.metrics["delay_cycles"])
     shares = np.log2(np.maximum(np.array(told), 1e-9)) - delay
-    return np.concatenate([logs, np.array(names).reshape(-1, len(mapped)), shares, _encoded(columns, batch)]).T.copy()
+    encoded = logarithms_of(inputs_of(columns, batch)).T
+    return np.concatenate([logs, np.array(names).reshape(-1, len(mapped)), shares, encoded]).T.copy()
 
 
 def _extents(batch: MappingBatch) -> list[Values]:
@@ -51,9 +52,3 @@ def _extents(batch: MappingBatch) -> list[Values]:
         inside = inside * temporal * spatial
         found += list(inside)
     return found
-
-
-def _encoded(columns: Columns, batch: MappingBatch) -> Values:
-    """Return the dissertation's inputs, amounts as logarithms, shape [inputs, rows]."""
-    inputs = inputs_of(columns, batch).T
-    return np.where(AMOUNTS[:, None], np.log2(np.where(AMOUNTS[:, None], inputs, 1.0)), inputs)

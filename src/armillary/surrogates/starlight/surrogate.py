@@ -20,6 +20,7 @@ from armillary.spaces.space import Space
 from armillary.surrogates import model_file
 from armillary.surrogates.layers import INTERVAL, LayerPrediction, LayerSurrogateKind, Prior
 from armillary.surrogates.layers.dataset import METRICS, LayerDataset
+from armillary.surrogates.layers.trust import Trust
 from armillary.surrogates.starlight.features import features_of
 from armillary.surrogates.starlight.residual import LEAST_ROWS, ResidualModel
 from armillary.types import ArmillaryError, MappedLayer
@@ -41,7 +42,7 @@ class Starlight:
             raise ArmillaryError(f"metric {metric!r} is not allowed; surrogate {NAME} predicts one of {list(METRICS)}")
         self.space, self.metric, self.prior_source = space, metric, ""
         self._seed = seed
-        self._chance = {True: 0.5, False: 0.5}
+        self._trust = Trust()
         self._rows = 0
         self._error: ResidualModel | None = None
 
@@ -87,9 +88,7 @@ class Starlight:
 
     def _take(self, rows: LayerDataset, prior: Prior, both: NDArray[np.bool_]) -> None:
         self.prior_source, self._rows = prior.source, int(both.sum())
-        for verdict in (True, False):
-            own = rows.feasible[prior.feasible == verdict]
-            self._chance[verdict] = float((own.sum() + 1) / (len(own) + 2))  # Laplace's rule of succession
+        self._trust = Trust.learned(rows, prior)
 
     def predict_layers(self, mapped: Sequence[MappedLayer], prior: Prior) -> LayerPrediction:
         """Predict mapped layers; see `PredictsLayers`. The mean is NaN where the prior says that a layer cannot run."""
@@ -98,7 +97,7 @@ class Starlight:
             mean=mean,
             low=mean * np.exp(-spread),
             high=mean * np.exp(spread),
-            p_feasible=np.where(prior.feasible, self._chance[True], self._chance[False]),
+            p_feasible=self._trust.chance(prior),
         )
 
     def expected(
@@ -134,7 +133,7 @@ class Starlight:
         content, weights = self._error.parts()
         content |= {
             "prior_source": self.prior_source,
-            "chance": [self._chance[False], self._chance[True]],
+            "chance": [self._trust.infeasible, self._trust.feasible],
             "rows": self._rows,
         }
         model_file.save(target, NAME, self.space, Problem.minimising(self.space, self.metric), content, weights)
@@ -144,7 +143,8 @@ def _read(path: str | Path, space: Space) -> Starlight:
     content, weights = model_file.read(Path(path), space, NAME)
     model = Starlight(space, content["problem"].metric)
     model.prior_source, model._rows = content["prior_source"], content["rows"]
-    model._chance = dict(zip((False, True), content["chance"], strict=True))
+    infeasible, feasible = content["chance"]
+    model._trust = Trust(feasible, infeasible)
     model._error = ResidualModel.of(content, weights)
     return model
 
