@@ -20,7 +20,7 @@ from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_
 from armillary.benchmarks.starlight.collection import Rows, collected
 from armillary.benchmarks.starlight.low import analytical_rows, low_of_samples
 from armillary.benchmarks.starlight.models import MODELS, encoded
-from armillary.benchmarks.starlight.scores import Values, rank
+from armillary.benchmarks.starlight.scores import Values, errors, rank
 from armillary.hardware.templates.gemmini import SPACE
 from armillary.reports.theme import blank
 from armillary.surrogates.layers import Prior
@@ -268,12 +268,8 @@ def _quantiles(name: str, values: Values, true: Values) -> Row:
 
 
 def _agreement(said: Values, true: Values) -> Row:
-    return {
-        "rows": len(true),
-        "spearman": rank(said, true),
-        "mean_error": float(np.mean(np.abs(np.exp(said - true) - 1))),
-        "rmsle": float(np.sqrt(np.mean((said - true) ** 2))),
-    }
+    """Return how logarithms of EDP agree."""
+    return {"rows": len(true), "spearman": rank(said, true), **errors(np.exp(said), np.exp(true))}
 
 
 def _published(name: str, value: float, published: float) -> Check:
