@@ -21,7 +21,7 @@ from armillary.evaluators.gemmini.rtl import simulated
 from armillary.evaluators.gemmini.sampling import Sample, random_sample
 from armillary.evaluators.gemmini.timing.batch import physics_cycles
 from armillary.hardware.mapping import Mapping as LoopMapping
-from armillary.hardware.templates.gemmini import SPACE, Accelerator, TooSmallError, accelerator_of
+from armillary.hardware.templates.gemmini import ALONE, SPACE, Accelerator, TooSmallError, accelerator_of
 from armillary.types import ArmillaryError
 from armillary.workloads import zoo
 from armillary.workloads.layer import Layer, merge
@@ -29,7 +29,7 @@ from armillary.workloads.layer import Layer, merge
 SAMPLED = ("resnet50", "retinanet", "bert", "unet")
 """Networks whose layers the dissertation samples."""
 MODELS = ("roofline", "physics")
-_DIMS, _DATAFLOWS = (4, 8, 16, 32), ("weight_stationary", "output_stationary")
+_DIMS = (4, 8, 16, 32)
 _LAYERS = 12
 _LAYERS_OF_DESIGN, _MAPPINGS = 2, 5
 _DESIGNS, _QUICK_DESIGNS = 6, 2
@@ -47,7 +47,7 @@ def run(options: BenchOptions) -> BenchResult:
     designs; a design has five mappings of two of them. A row of the table is a group of mappings under one delay.
     """
     each = _QUICK_DESIGNS if options.quick else _DESIGNS
-    kinds = list(product(_DIMS, _DATAFLOWS, range(each)))
+    kinds = list(product(_DIMS, ALONE, range(each)))
     samples: list[_Row] = []
     for done, (dim, dataflow, number) in enumerate(kinds):
         options.on_progress("designs", done, len(kinds))
@@ -62,7 +62,7 @@ def run(options: BenchOptions) -> BenchResult:
 
 def _design_samples(dim: int, dataflow: str, number: int, options: BenchOptions) -> list[_Row]:
     """Return the samples of one design, with what both models say today of those that were simulated before."""
-    seed = [options.seed, dim, _DATAFLOWS.index(dataflow), number]
+    seed = [options.seed, dim, ALONE.index(dataflow), number]
     accelerator = drawn(dim, dataflow, np.random.default_rng(seed))
     inputs = {
         "accelerator": asdict(accelerator),
@@ -157,7 +157,7 @@ def _timed(accelerator: Accelerator, found: Sequence[_Row]) -> list[_Row]:
 
 def _groups(samples: Sequence[_Row]) -> dict[str, list[_Row]]:
     found = {"all": list(samples)}
-    for name, values in (("dataflow", _DATAFLOWS), ("dim", _DIMS)):
+    for name, values in (("dataflow", ALONE), ("dim", _DIMS)):
         for value in values:
             found[f"{name} {value}".replace("_", " ")] = [row for row in samples if row[name] == value]
     return found
