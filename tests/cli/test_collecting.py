@@ -37,7 +37,7 @@ def test_from_samples_to_predictions_of_a_file(tmp_path):
     assert 10 < some <= 20
 
     fitted = done("fit", "--log", log, "--per-layer", "--out", model)
-    assert (fitted["surrogate"], fitted["metric"], fitted["rows"]) == ("calibrated", "delay_cycles", 40)
+    assert (fitted["surrogate"], fitted["metric"], fitted["rows"]) == ("starlight", "delay_cycles", 40)
     found = done("predict", "--model", model, "--rows", tmp_path / "some.csv")
     assert (found["metric"], found["interval"], len(found["rows"])) == ("delay_cycles", 0.9, some)
     with (tmp_path / "some.csv").open() as file:
