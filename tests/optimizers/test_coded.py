@@ -113,12 +113,12 @@ def test_a_law_bounds_from_below_too():
 def test_of_a_list_every_candidate_is_asked_once(name):
     """Though they are next to none of the space, so that no draw from it meets one."""
     problem = edge_tpu.TEMPLATE.problem("runtime_s", {"area_mm2": 98.0})
-    listed = RandomSearch(problem, seed=1).ask_codes(40)
+    listed = RandomSearch(problem, seed=1).ask_codes(16)
     problem = replace(problem, candidates=np.concatenate([listed, np.array([[9, 9, 6, 9, 6, 10, 6, 3, 4, 5]])]))
     optimizer = optimizers.load(name)(problem, seed=0)
     asked = []
     for _ in range(4):
-        codes = optimizer.ask_codes(10)
+        codes = optimizer.ask_codes(4)
         optimizer.tell_values(codes, 1.0 + codes.sum(axis=1))
         asked += codes.tolist()
     assert sorted(asked) == sorted(listed.tolist())

@@ -136,6 +136,7 @@ def test_a_table_that_goes_on_fades_until_it_is_scrolled_to_its_end(browser, pag
     WebDriverWait(browser, 5).until(lambda b: not b.execute_script(faded))
 
 
+@pytest.mark.slow  # by the clock: it says nothing where other work runs beside it
 def test_the_page_opens_within_two_seconds(browser, page):
     def seconds():
         start = time.perf_counter()
