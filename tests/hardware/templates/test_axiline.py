@@ -44,5 +44,15 @@ def test_lanes_times_cycles_hold_an_input(dimension, cycles):
         assert (accelerator.lanes - 1) * cycles < dimension <= accelerator.lanes * cycles
 
 
+@given(st.integers(0, SPACE.size - 1), st.integers(1, 8))
+def test_a_design_has_a_depth_only_if_it_is_a_tree(index, depth):
+    codes = SPACE.at(np.array([index]))
+    if TEMPLATE.exists(codes)[0]:
+        values = SPACE.design(codes[0]).as_dict()
+        found = accelerator_of(SPACE.design_from(values | {"depth": depth}, "test"))
+        assert found.depth == (depth if found.algorithm == "decision_tree" else 1)
+        assert found.cycles == values["cycles"]
+
+
 def test_the_baseline_is_what_a_file_may_leave_out():
     assert accelerator_of(templates.load("axiline").baseline) == Accelerator()

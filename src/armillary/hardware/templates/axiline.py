@@ -140,23 +140,24 @@ class Accelerator:
 
 
 def accelerator_of(design: Design) -> Accelerator:
-    """Return the accelerator that a design of the space stands for.
+    """Return the accelerator that a design of the space stands for, whose depth is none of its matter but for a tree.
+
+    A search then meets no wall at every depth but one, which it would for all algorithms but one.
 
     Raises:
         ArmillaryError: if its values do not go together.
     """
-    return Accelerator(**design.as_dict())  # type: ignore[arg-type]
+    values = design.as_dict()
+    return Accelerator(**values if values["algorithm"] == "decision_tree" else values | {"depth": 1})  # type: ignore[arg-type]
 
 
 def _exists(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which coded designs there can be, shape [designs]: those that `Accelerator` takes."""
     columns = SPACE.columns(codes)
-    tree = columns["algorithm"] == "decision_tree"
     return np.asarray(
         (columns["cycles"] <= columns["dimension"])
         & (columns["input_width"] <= columns["internal_width"])
-        & (~tree | (columns["mode"] == "inference"))
-        & (tree | (columns["depth"] == 1))
+        & ((columns["algorithm"] != "decision_tree") | (columns["mode"] == "inference"))
     )
 
 
@@ -169,7 +170,7 @@ SPACE = Space(
         Parameter("input_width", (4, 8, 12, 16), unit="bits"),
         Parameter("internal_width", (8, 12, 16, 24), unit="bits"),
         Parameter("cycles", tuple(range(1, 65)), unit="cycles"),
-        Parameter("depth", tuple(range(1, MOST_DEPTH + 1)), unit="levels"),
+        Parameter("depth", tuple(range(1, MOST_DEPTH + 1)), unit="levels of a tree"),
     ),
 )
 _DEFAULTS = {name: getattr(Accelerator(), name) for name in SPACE.names}
