@@ -48,8 +48,8 @@ def test_metrics_are_the_closed_form_at_the_clock():
     per_input, latency = 2 + 5, 2 * 2 + 4
     delay = per_input * 10 + latency
     assert metrics == pytest.approx({
-        "cycles_per_input": per_input, "latency_cycles": latency, "delay_cycles": delay,
-        "runtime_s": delay * 2e-9, "inputs_per_s": 1 / (per_input * 2e-9),
+        "per_input_cycles": per_input, "latency_cycles": latency, "delay_cycles": delay,
+        "runtime_s": delay * 2e-9, "throughput_mhz": 1e3 / (per_input * 2),
     })  # fmt: skip
 
 

@@ -55,8 +55,8 @@ class AxilineEvaluator:
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Evaluate candidates one by one.
 
-        Metrics: `cycles_per_input`, `latency_cycles` (from an input's first elements to its results), `delay_cycles`
-        (of all inputs), `runtime_s` (the same at the stated clock) and `inputs_per_s`.
+        Metrics: `per_input_cycles`, `latency_cycles` (from an input's first elements to its results), `delay_cycles`
+        (of all inputs), `runtime_s` (the same at the stated clock) and `throughput_mhz` (inputs).
 
         Raises:
             ArmillaryError: if the workload is none of the algorithms (says why), or a design is of another space.
@@ -87,18 +87,18 @@ class AxilineEvaluator:
     def _metrics(self, per_input: float, latency: int, delay: int) -> dict[str, float]:
         second = self._options.clock_ns * 1e-9
         return {
-            "cycles_per_input": per_input,
+            "per_input_cycles": per_input,
             "latency_cycles": float(latency),
             "delay_cycles": float(delay),
             "runtime_s": delay * second,
-            "inputs_per_s": 1 / (per_input * second),
+            "throughput_mhz": 1e-6 / (per_input * second),
         }
 
 
 def _closed_form(spec: EvaluatorSpec, options: StreamOptions) -> AxilineEvaluator:
     def measure(accelerator: Accelerator, algorithm: Algorithm) -> Cycles:  # noqa: ARG001
         delay = accelerator.delay_cycles(options.inputs)
-        return float(accelerator.cycles_per_input), accelerator.latency_cycles, delay
+        return float(accelerator.per_input_cycles), accelerator.latency_cycles, delay
 
     return AxilineEvaluator(spec, options, measure)
 

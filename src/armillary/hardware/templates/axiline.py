@@ -118,7 +118,7 @@ class Accelerator:
         return self.internal_fraction if self.algorithm == "recommender" else self.input_fraction
 
     @property
-    def cycles_per_input(self) -> int:
+    def per_input_cycles(self) -> int:
         """Cycles from an input to the next, which in training has to wait until its first elements meet new weights."""
         return self.cycles + (_FILL + 1 if self.pipeline == "training" else 0)
 
@@ -136,7 +136,7 @@ class Accelerator:
 
     def delay_cycles(self, inputs: int) -> int:
         """Return the cycles that a stream of inputs takes, from the first elements to the last result."""
-        return self.cycles_per_input * (inputs - 1) + self.latency_cycles
+        return self.per_input_cycles * (inputs - 1) + self.latency_cycles
 
 
 def accelerator_of(design: Design) -> Accelerator:
