@@ -70,6 +70,26 @@ def test_hardware_is_not_written_among_other_files(tmp_path):
         write_rtl(SMALL, tmp_path)
 
 
+def test_a_file_that_names_its_template_becomes_that_hardware(tmp_path):
+    design = tmp_path / "design.yaml"
+    design.write_text("template: axiline\ndesign:\n  dimension: 7\n  cycles: 3\n")
+    command = ["rtl", "generate", "--design", str(design), "--out", str(tmp_path / "rtl"), "--json"]
+    told = json.loads(CliRunner().invoke(app, command, catch_exceptions=False).stdout)
+    assert told["top"] == "axiline"
+    assert set(told["files"]) == {path.name for path in (tmp_path / "rtl").iterdir()}
+    assert "parameter int LANES           = 3," in (tmp_path / "rtl" / "axiline.sv").read_text()
+    with pytest.raises(ArmillaryError, match=r"design.yaml: holds a design of template 'axiline', not 'gemmini'"):
+        CliRunner().invoke(app, [*command, "--template", "gemmini"], catch_exceptions=False)
+
+
+def test_a_parameter_of_another_template_is_unknown(tmp_path):
+    design = tmp_path / "design.yaml"
+    design.write_text("dim: 4\n")
+    command = ["rtl", "generate", "--design", str(design), "--out", str(tmp_path / "rtl"), "--template", "axiline"]
+    with pytest.raises(ArmillaryError, match=r"dim is no parameter of axiline; it has \['algorithm', 'mode'"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+
+
 @pytest.mark.parametrize("name", ["conv", "depthwise"])
 def test_a_traced_layer_computes_what_numpy_does(name):
     found = trace(SMALL, NETWORK, layer=name)

@@ -51,6 +51,12 @@ def _methods() -> Sequence[str]:
     return METHODS
 
 
+def _platforms() -> Sequence[str]:
+    from armillary.hardware.rtl import PLATFORMS
+
+    return PLATFORMS.names()
+
+
 def _goals() -> Sequence[str]:
     from armillary.mapping.goals import GOALS
 
@@ -66,6 +72,7 @@ CHOICES: Mapping[str, Callable[[], Sequence[str]]] = {
     "schedules": _schedules,
     "methods": _methods,
     "goals": _goals,
+    "platforms": _platforms,
 }
 """By the word that stands in braces in an option's help."""
 

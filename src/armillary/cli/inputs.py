@@ -68,6 +68,9 @@ def workloads_show(
         )
         shown = ("name", "kind", "count", "N", "K", "C", "P", "Q", "R", "S", "stride_h", "groups", "macs", "parameters")
         print_table([{key: layer[key] for key in shown} for layer in content["layers"]])
+        if content["algorithm"]:
+            print("\nalgorithm")
+            print_table([content["algorithm"]])
         print("\ncontext")
         print_table([content["context"]])
         if content["not_mapped"]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import Dim, Json, Seed, rtl_app, workload_of
 from armillary.console import print_result, print_table
 from armillary.types import ArmillaryError
@@ -16,24 +17,33 @@ from armillary.types import ArmillaryError
 DesignFile = Annotated[Path, typer.Option("--design", help="YAML file of a gemmini design; missing values by default.")]
 
 
-@rtl_app.command("generate")
+@rtl_app.command("generate", cls=Choosing)
 def generate(
-    design: DesignFile,
+    design: Annotated[Path, typer.Option("--design", help="YAML file of a design; missing values by default.")],
     out: Annotated[Path, typer.Option(help="Folder for the SystemVerilog.")],
+    template: Annotated[
+        str | None,
+        typer.Option(
+            help="One of {platforms}; default: the one that the file names, else gemmini.",
+            autocompletion=completing("platforms"),
+        ),
+    ] = None,
     as_json: Json = False,
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
     """Write an accelerator as synthesizable SystemVerilog, its parameters in the header."""
-    from armillary.studies.rtl import read_accelerator, write_rtl
+    from armillary.studies.rtl import platform_of, read_accelerator, write_rtl
 
-    paths = write_rtl(read_accelerator(design), out)
+    platform = platform_of(design, template)
+    paths = write_rtl(read_accelerator(design, platform), out, platform)
     modules = [path for path in paths if path.suffix == ".sv"]
     lines = sum(len(path.read_text().splitlines()) for path in modules)
-    content = {"out": str(out), "top": "accelerator", "files": [path.name for path in paths], "lines": lines}
+    content = {"out": str(out), "top": platform.top, "files": [path.name for path in paths], "lines": lines}
 
     def show() -> None:
-        print(f"{len(modules)} modules, {lines:,} lines in {out}; the top module is accelerator")
-        print("memories.csv lists the memories, for macros")
+        print(f"{len(modules)} modules, {lines:,} lines in {out}; the top module is {platform.top}")
+        for path in paths[len(modules) :]:
+            print(f"{path.name} lists the {path.stem}, for macros")
 
     print_result(content, as_json, show)
 

@@ -36,7 +36,7 @@ app = typer.Typer(
 workloads_app = typer.Typer(help="The networks of the zoo, and ONNX files.", invoke_without_command=True)
 templates_app = typer.Typer(help="The parameterised accelerators.", invoke_without_command=True)
 log_app = typer.Typer(help="Query, export and import logs of evaluations.", no_args_is_help=True)
-rtl_app = typer.Typer(help="The accelerators of the gemmini template as hardware.", no_args_is_help=True)
+rtl_app = typer.Typer(help="Accelerators as hardware: those of gemmini and others.", no_args_is_help=True)
 app.add_typer(workloads_app, name="workloads")
 app.add_typer(templates_app, name="templates")
 app.add_typer(log_app, name="log")

@@ -15,6 +15,8 @@ EVALUATORS = Registry(
     "evaluator",
     "armillary.evaluators",
     {
+        "axiline.analytical": "armillary.evaluators.axiline.evaluator:ANALYTICAL",
+        "axiline.rtl": "armillary.evaluators.axiline.evaluator:RTL",
         "edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:KIND",
         "gemmini.analytical": "armillary.evaluators.gemmini.analytical:KIND",
         "gemmini.rtl": "armillary.evaluators.gemmini.rtl:KIND",

@@ -1,10 +1,11 @@
-"""RTL: an accelerator of the `gemmini` template as SystemVerilog, and one layer on it traced cycle by cycle."""
+"""RTL: an accelerator as SystemVerilog; and one layer on one of the `gemmini` template, traced cycle by cycle."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping as Table
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,12 @@ from armillary.evaluators.gemmini.simulation import Job, Simulated, SimulationEr
 from armillary.evaluators.gemmini.synthesis import Synthesized, slowest_paths, synthesized
 from armillary.evaluators.gemmini.tensors import convolved, from_dram, into_dram, random_tensors
 from armillary.hardware.mapping import Mapping
+from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.gemmini.compiler import Padding, Requantization, compile_layer
-from armillary.hardware.rtl.gemmini.generator import MEMORY_TABLE, generate
+from armillary.hardware.rtl.gemmini.generator import PLATFORM as GEMMINI
+from armillary.hardware.rtl.platform import A, Platform
 from armillary.hardware.templates.gemmini import Accelerator
+from armillary.studies.design_file import template_named
 from armillary.tools.verilator import BuildError, Trace
 from armillary.tools.yosys import SynthesisError
 from armillary.types import ArmillaryError
@@ -45,7 +49,20 @@ class TracedLayer:
     traces: Table[Trace, Path]
 
 
-def read_accelerator(path: Path) -> Accelerator:
+def platform_of(design: Path, template: str | None = None) -> Platform[Any]:
+    """Return the platform of a design's file: the named one, else the one that the file names, else gemmini.
+
+    Raises:
+        ArmillaryError: if the file names another than the named one, or there is no such platform.
+    """
+    named = template_named(design)
+    if None not in (template, named) and template != named:
+        raise ArmillaryError(f"{design}: holds a design of template {named!r}, not {template!r}")
+    found: Platform[Any] = PLATFORMS.load(template or named or GEMMINI.template, Platform)
+    return found
+
+
+def read_accelerator(path: Path, platform: Platform[A] = GEMMINI) -> A:  # type: ignore[assignment]
     """Return the accelerator of a YAML file: its parameters at the top, or under `design`; missing ones by default.
 
     Raises:
@@ -54,32 +71,31 @@ def read_accelerator(path: Path) -> Accelerator:
     content = read_yaml(path)
     values = content.get("design", content) if isinstance(content, dict) else content
     if not isinstance(values, dict):
-        raise ArmillaryError(f"{path}: holds no design; write one line `parameter: value`, e.g. dim: 16")
-    known = {field.name: type(field.default) for field in fields(Accelerator)}
+        raise ArmillaryError(f"{path}: holds no design; write one line `parameter: value`")
+    known = {field.name: type(field.default) for field in fields(platform.accelerator)}
     unknown = sorted(map(str, set(values) - set(known)))
     if unknown:
-        raise ArmillaryError(f"{path}: {unknown[0]} is no parameter of gemmini; it has {list(known)}")
+        raise ArmillaryError(f"{path}: {unknown[0]} is no parameter of {platform.template}; it has {list(known)}")
     wrong = [name for name, value in values.items() if type(value) is not known[name]]
     if wrong:
         raise ArmillaryError(f"{path}: {wrong[0]}={values[wrong[0]]!r} is no {known[wrong[0]].__name__}")
     try:
-        return Accelerator(**values)
+        return platform.accelerator(**values)
     except ArmillaryError as fault:
         raise ArmillaryError(f"{path}: {fault}") from None
 
 
-def write_rtl(accelerator: Accelerator, folder: Path) -> list[Path]:
+def write_rtl(accelerator: A, folder: Path, platform: Platform[A] = GEMMINI) -> list[Path]:  # type: ignore[assignment]
     """Write an accelerator's SystemVerilog, and return the files.
 
     Raises:
         ArmillaryError: if the folder holds other files.
     """
-    foreign = (
-        [p.name for p in folder.iterdir() if p.suffix != ".sv" and p.name != MEMORY_TABLE] if folder.is_dir() else []
-    )
+    own = platform.files(accelerator)
+    foreign = [path.name for path in folder.iterdir() if path.name not in own] if folder.is_dir() else []
     if foreign:
         raise ArmillaryError(f"--out {folder} holds {foreign[0]!r}; name an empty or new folder")
-    return generate(accelerator, folder)
+    return platform.generate(accelerator, folder)
 
 
 def trace(

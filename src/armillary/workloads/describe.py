@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import LayerUse, Workload
 
@@ -23,7 +24,16 @@ def as_json(workload: Workload) -> dict[str, Any]:
         "layers": [_layer(use) for use in workload.layers],
         "context": context_of(workload).as_dict(),
         "not_mapped": [asdict(row) for row in workload.not_mapped],
+        "algorithm": None if workload.algorithm is None else _algorithm(workload.algorithm),
     }
+
+
+def _algorithm(algorithm: Algorithm) -> dict[str, Any]:
+    """Return what distinguishes an algorithm, without its weights."""
+    content: dict[str, Any] = {"name": algorithm.name, "mode": algorithm.mode, "dimension": algorithm.dimension}
+    if algorithm.tree is not None:
+        content["depth"] = algorithm.depth
+    return content | ({"rate": algorithm.rate} if algorithm.mode == "training" else {})
 
 
 def _layer(use: LayerUse) -> dict[str, Any]:

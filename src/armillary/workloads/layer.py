@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from armillary.hardware.bits import Bits
+    from armillary.workloads.algorithm import Algorithm
 
 LayerKind = Literal["conv", "depthwise", "gemm"]
 _DIMENSIONS = (
@@ -162,15 +163,19 @@ class Workload:
         layers: what is mapped.
         not_mapped: operators beside the array.
         numbers: what a user tells of a workload instead of its layers, which then may be missing.
+        algorithm: what it computes as a whole, if that is a small machine-learning algorithm; layers may be missing.
+        no_algorithm: why it is none, where that was looked for.
     """
 
     name: str
     layers: tuple[LayerUse, ...]
     not_mapped: tuple[NotMapped, ...] = ()
     numbers: Mapping[str, float] | None = None
+    algorithm: Algorithm | None = None
+    no_algorithm: str = ""
 
     def __post_init__(self) -> None:
-        if not self.layers and self.numbers is None:
+        if not self.layers and self.numbers is None and self.algorithm is None:
             raise ValueError(f"workload {self.name} has no layer")
 
     @property

@@ -1,1 +1,13 @@
 """Hardware that is generated: sources and generators, a folder a platform."""
+
+from armillary.registry import Registry
+
+PLATFORMS = Registry(
+    "platform",
+    "armillary.platforms",
+    {
+        "axiline": "armillary.hardware.rtl.axiline.generator:PLATFORM",
+        "gemmini": "armillary.hardware.rtl.gemmini.generator:PLATFORM",
+    },
+)
+"""By template."""

@@ -16,6 +16,7 @@ TEMPLATES = Registry(
     "template",
     "armillary.templates",
     {
+        "axiline": "armillary.hardware.templates.axiline:TEMPLATE",
         "edge_tpu": "armillary.hardware.templates.edge_tpu:TEMPLATE",
         "gemmini": "armillary.hardware.templates.gemmini:TEMPLATE",
         "gemmini_both": "armillary.hardware.templates.gemmini:BOTH_TEMPLATE",

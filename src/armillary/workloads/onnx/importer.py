@@ -10,7 +10,9 @@ from pathlib import Path
 from onnx import GraphProto, NodeProto
 
 from armillary.types import ArmillaryError
-from armillary.workloads.layer import LayerUse, NotMapped, Workload, merge
+from armillary.workloads.algorithm import Algorithm
+from armillary.workloads.layer import Layer, LayerUse, NotMapped, Workload, merge
+from armillary.workloads.onnx.algorithms import recognized
 from armillary.workloads.onnx.layers import RULES, Operation, Remainder, lower, with_bias
 from armillary.workloads.onnx.shapes import (
     Tensors,
@@ -36,7 +38,7 @@ def import_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Work
     is left of a mapped one (an LSTM's gates, ...) as `LSTM:gates`, and what the body of an If, Loop
     or Scan holds as `Loop/MatMul`, once per body, because how often it runs is known only then.
     Operators on nothing but constants, shapes included, are done before inference: they are listed
-    with no bytes.
+    with no bytes. A graph that is a small machine-learning algorithm as a whole comes with that.
 
     Args:
         path: the file.
@@ -44,7 +46,8 @@ def import_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Work
 
     Raises:
         ArmillaryError: if the file is missing, truncated or no ONNX model, a dimension is left
-            open, a shape cannot be inferred, or no operator can be mapped.
+            open, a shape cannot be inferred, or no operator can be mapped and it
+            is no small machine-learning algorithm either.
     """
     path = Path(path)
     model = read(path)
@@ -64,9 +67,19 @@ def import_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Work
                 uses.append(_use(part, held))
             else:
                 beside.add_remainder(node, part)
-    if not uses:
-        _refuse(model.graph, str(path))
-    return Workload(path.stem, merge(uses), beside.listed())
+    algorithm = recognized(model.graph, tensors)
+    if isinstance(algorithm, str):
+        if not uses:
+            _refuse(model.graph, str(path), algorithm)
+        return Workload(path.stem, merge(uses), beside.listed(), no_algorithm=algorithm)
+    return Workload(path.stem, merge(uses or _dot_product(algorithm)), beside.listed(), algorithm=algorithm)
+
+
+def _dot_product(algorithm: Algorithm) -> list[LayerUse]:
+    """Return the layer of an algorithm that is written without an operator for it, none of a decision tree."""
+    if algorithm.tree is not None:
+        return []
+    return [LayerUse(Layer("dot_product", "gemm", C=algorithm.dimension, dynamic=algorithm.weights is None))]
 
 
 def _lowered(node: NodeProto, tensors: Tensors) -> list[Operation | Remainder] | None:
@@ -180,10 +193,11 @@ class _Beside:
         )
 
 
-def _refuse(graph: GraphProto, source: str) -> None:
-    """Say that nothing can be mapped, and what there is instead."""
+def _refuse(graph: GraphProto, source: str, no_algorithm: str) -> None:
+    """Say that nothing can be mapped, what there is instead, and why that is no algorithm."""
     found = Counter(operator(node) for node in graph.node)
     listed = ", ".join(f"{count} x {name}" for name, count in found.most_common()) or "none at all"
     raise ArmillaryError(
-        f"{source}: no operator that can be mapped; it has {listed}; mapped are {', '.join(sorted(RULES))}"
+        f"{source}: no operator that can be mapped; it has {listed}; mapped are {', '.join(sorted(RULES))}; "
+        f"nor is it a small machine-learning algorithm: {no_algorithm}"
     )

@@ -7,12 +7,10 @@ a top module whose parameters' defaults are its own.
 
 from __future__ import annotations
 
-import re
-from dataclasses import fields
 from pathlib import Path
 
-from armillary.atomic_file import replaced
 from armillary.hardware.rtl.gemmini.memories import table
+from armillary.hardware.rtl.platform import Platform, with_defaults
 from armillary.hardware.templates.gemmini import Accelerator
 
 BLOCKS = Path(__file__).parent / "blocks"
@@ -68,34 +66,12 @@ def parameters(accelerator: Accelerator) -> dict[str, int]:
     return {**numbers, "DATAFLOW": sum(_DATAFLOW[dataflow] for dataflow in accelerator.dataflows)}
 
 
-def generate(accelerator: Accelerator, folder: Path) -> list[Path]:
-    """Write the synthesizable modules of an accelerator and the table of its memories, and return their paths.
-
-    Raises:
-        ArmillaryError: if one cannot be written.
-    """
-    paths = []
-    for name, text in sources(accelerator).items():
-        paths.append(folder / name)
-        with replaced(paths[-1]) as unfinished:
-            unfinished.write_text(_header(accelerator) + text if name == f"{TOP}.sv" else text)
-    paths.append(folder / MEMORY_TABLE)
-    with replaced(paths[-1]) as unfinished:
-        unfinished.write_text(table(accelerator))
-    return paths
-
-
-def _header(accelerator: Accelerator) -> str:
-    values = {field.name: getattr(accelerator, field.name) for field in fields(accelerator)}
-    width = max(map(len, values))
-    lines = [f"//   {name:<{width}}  {value}" for name, value in values.items()]
-    return "\n".join(["// An accelerator of the gemmini template:", "//", *lines, "//", ""])
-
-
 def _with_defaults(text: str, accelerator: Accelerator) -> str:
-    for name, value in parameters(accelerator).items():
-        text, found = re.subn(rf"(parameter int {name}\s*=\s*)\d+", rf"\g<1>{value}", text)
-        if found != 1:
-            raise AssertionError(f"{TOP}.sv declares {name} {found} times")
+    text = with_defaults(text, parameters(accelerator), f"{TOP}.sv")
     sums = "16 + $clog2(DIM)" if accelerator.dataflow == "weight_stationary" else "32"
     return text.replace("16 + $clog2(DIM)", sums)
+
+
+PLATFORM = Platform("gemmini", Accelerator, TOP, sources, lambda accelerator: {MEMORY_TABLE: table(accelerator)})
+generate = PLATFORM.generate
+"""Write the synthesizable modules of an accelerator and the table of its memories, and return their paths."""

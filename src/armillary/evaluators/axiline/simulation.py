@@ -1,0 +1,189 @@
+"""Streaming inputs through a simulated accelerator: its simulator, one run, and whether the reference agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.cores import available
+from armillary.evaluators.axiline.model import Inputs, Model
+from armillary.hardware.rtl.axiline.arithmetic import Integers
+from armillary.hardware.rtl.axiline.generator import TOP, sources
+from armillary.hardware.templates.axiline import Accelerator
+from armillary.tools.command import Command
+from armillary.tools.process import run
+from armillary.tools.verilator import Simulator, build
+from armillary.user_cache import cache_folder
+
+HARNESS = Path(__file__).parent / "harness.cpp"
+_PIPELINES = ("inference", "training", "tree")
+_WORD = 64
+_SLACK = 20
+"""How many times the cycles that it should take a run may take, pauses among them, before it has failed."""
+
+
+class RunError(Exception):
+    """A simulation that did not end, or whose results are not those of the reference."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What a run showed; all but the last two of shape [inputs].
+
+    Attributes:
+        first: cycle in which an input's first part was taken.
+        predicted: cycle in which its prediction showed.
+        predictions: the predictions.
+        stepped: cycle in which its step was done, of training.
+        items: a recommender's new item factors, shape [inputs, dimension], of training; else None.
+        weights: after the last step, shape [dimension], of training; else None.
+    """
+
+    first: Integers
+    predicted: Integers
+    predictions: Integers
+    stepped: Integers
+    items: Integers | None
+    weights: Integers | None
+
+    @property
+    def done(self) -> Integers:
+        """The first cycle in which all of an input's results are there, shape [inputs]."""
+        return self.predicted if self.weights is None else self.stepped + 1
+
+
+def simulator(accelerator: Accelerator) -> Path:
+    """Return a simulator of an accelerator, built if it is not there yet; registers start with the values of a seed.
+
+    Raises:
+        ArmillaryError: if a tool is missing.
+        BuildError: if a tool refuses.
+        AccidentError: if a tool is killed.
+    """
+    made_of = Simulator(
+        sources=sources(accelerator),
+        top=TOP,
+        harness=HARNESS.read_text(),
+        defines={
+            "PIPELINE": 1 + _PIPELINES.index(accelerator.pipeline),
+            "CYCLES": accelerator.cycles,
+            "VECTOR_WORDS": _words(accelerator.lanes * accelerator.vector_width),
+            "WEIGHT_WORDS": _words(accelerator.lanes * accelerator.internal_width),
+        },
+        optimization="-O1",
+        unknown="unique",
+    )
+    return build(made_of, cache=cache_folder("rtl"), compilers=available())
+
+
+def simulate(accelerator: Accelerator, model: Model, inputs: Inputs, *, seed: int = 0, pauses: int = 0) -> Simulated:
+    """Return what an accelerator makes of a stream of inputs.
+
+    Args:
+        accelerator: to simulate.
+        model: which it is loaded with.
+        inputs: which follow each other as fast as they are taken.
+        seed: of what every register holds at the start.
+        pauses: seed of cycles in which no part is offered, half of all; 0 for none.
+
+    Raises:
+        RunError: if it does not end.
+        BuildError, ArmillaryError, AccidentError: see `simulator`.
+    """
+    most = _SLACK * accelerator.delay_cycles(len(inputs.vectors))
+    head = [pauses, most, len(inputs.vectors), *_loaded(accelerator, model)]
+    parts = _packed(_in_parts(inputs.vectors, accelerator), accelerator.vector_width)
+    if accelerator.pipeline == "training":
+        parts = np.column_stack([parts, np.repeat(inputs.labels, accelerator.cycles)])
+    stdin = np.array(head, dtype=np.int64).tobytes() + parts.tobytes()
+    random = ("+verilator+rand+reset+2", f"+verilator+seed+{seed % (1 << 31) + 1}")
+    ended = run(Command((str(simulator(accelerator)), *random), stdin=stdin), keep_failed=True)
+    if not ended.ok:
+        raise RunError(f"the simulator: {ended.failure}{ended.kept}")
+    return _read(np.frombuffer(ended.stdout, dtype=np.int64), accelerator, len(inputs.vectors))
+
+
+def checked(accelerator: Accelerator, model: Model, inputs: Inputs, *, seed: int = 0, pauses: int = 0) -> Simulated:
+    """Return what `simulate` does, every result compared with the reference.
+
+    Raises:
+        RunError: names the first result that differs.
+        BuildError, ArmillaryError, AccidentError: see `simulator`.
+    """
+    found = simulate(accelerator, model, inputs, seed=seed, pauses=pauses)
+    expected = model.results(accelerator, inputs)
+    for name in ("predictions", "items", "weights"):
+        own, theirs = getattr(expected, name), getattr(found, name)
+        if own is not None and not np.array_equal(own, theirs):
+            place = np.argwhere(own != theirs)[0]
+            raise RunError(
+                f"{name}{place.tolist()} is {theirs[tuple(place)]}, the reference says {own[tuple(place)]}; "
+                f"{accelerator}, seed {seed}"
+            )
+    return found
+
+
+def _loaded(accelerator: Accelerator, model: Model) -> Iterator[int]:
+    """Yield what the harness loads."""
+    if model.tree is not None:
+        nodes = (model.tree.features << accelerator.input_width) | _unsigned(
+            model.tree.thresholds, accelerator.input_width
+        )
+        yield from (len(nodes) + len(model.tree.leaves), *nodes.tolist())
+        yield from _unsigned(model.tree.leaves, accelerator.internal_width).tolist()
+        return
+    yield from (model.rate, int(model.hinge)) if accelerator.pipeline == "training" else (_bias(accelerator, model),)
+    rows = _packed(_in_parts(model.weights[None], accelerator), accelerator.internal_width)
+    yield from rows.ravel().tolist()
+
+
+def _bias(accelerator: Accelerator, model: Model) -> int:
+    return int(_unsigned(np.array([model.bias]), accelerator.internal_width)[0])
+
+
+def _unsigned(values: Integers, bits: int) -> Integers:
+    return values & ((1 << bits) - 1)
+
+
+def _words(bits: int) -> int:
+    return -(-bits // _WORD)
+
+
+def _in_parts(vectors: Integers, accelerator: Accelerator) -> Integers:
+    """Return vectors, shape [inputs, dimension], as parts with zeros at the end, shape [inputs * cycles, lanes]."""
+    missing = accelerator.cycles * accelerator.lanes - accelerator.dimension
+    return np.pad(vectors, ((0, 0), (0, missing))).reshape(-1, accelerator.lanes)
+
+
+def _packed(rows: Integers, bits: int) -> Integers:
+    """Return rows of numbers of some bits, shape [rows, numbers], side by side in words, shape [rows, words]."""
+    of_each = (rows[:, :, None] >> np.arange(bits)) & 1
+    flat = of_each.astype(np.uint8).reshape(len(rows), -1)
+    whole = np.pad(flat, ((0, 0), (0, -flat.shape[1] % _WORD)))
+    packed: Integers = np.packbits(whole, axis=1, bitorder="little").view(np.int64)
+    return packed
+
+
+def _unpacked(words: Integers, count: int, bits: int) -> Integers:
+    """Return the first numbers with a sign of rows of words, shape [rows, words], shape [rows, numbers]."""
+    flat = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=1, bitorder="little")[:, : count * bits]
+    weights: NDArray[np.int64] = 1 << np.arange(bits)
+    weights[-1] = -weights[-1]
+    return np.asarray(flat.reshape(len(words), count, bits) @ weights, dtype=np.int64)
+
+
+def _read(words: Integers, accelerator: Accelerator, inputs: int) -> Simulated:
+    first, predicted, predictions, stepped = words[: 4 * inputs].reshape(4, inputs)
+    bits = accelerator.internal_width
+    predictions = _unpacked(predictions[:, None], 1, bits)[:, 0]
+    if accelerator.pipeline != "training":
+        return Simulated(first, predicted, predictions, stepped, None, None)
+    rest = words[4 * inputs :].reshape(-1, _words(accelerator.lanes * bits))
+    numbers = _unpacked(rest, accelerator.lanes, bits).reshape(-1, accelerator.cycles * accelerator.lanes)
+    numbers = numbers[:, : accelerator.dimension]
+    items = numbers[:-1] if accelerator.algorithm == "recommender" else None
+    return Simulated(first, predicted, predictions, stepped, items, numbers[-1])

@@ -1,0 +1,1 @@
+"""The platform `axiline`: sources, generator, and what its numbers are, bit for bit."""

@@ -1,0 +1,42 @@
+// From a dot product to a prediction: the score, rounded, and a cycle later what the algorithm makes of it.
+//
+// Linear regression and recommender: the score itself. Logistic regression: its logistic function. Support vector
+// machine: +1 for a score that is not negative, else -1.
+module predict #(
+    parameter int ALGORITHM       = 0,  // 0 linear, 1 logistic, 2 support vector machine, 3 recommender
+    parameter int SUM             = 32,
+    parameter int VECTOR_FRACTION = 6,  // bits after the point of the sum beyond those of the score
+    parameter int INTERNAL        = 16,
+    parameter int FRACTION        = 8
+) (
+    input  logic                       clk,
+    input  logic                       reset,
+    input  logic                       in_valid,
+    input  logic signed [     SUM-1:0] sum,
+    output logic                       out_valid,
+    output logic signed [INTERNAL-1:0] score,
+    output logic signed [INTERNAL-1:0] value
+);
+  localparam logic signed [INTERNAL-1:0] ONE = INTERNAL'(1) << FRACTION;
+  logic signed [INTERNAL-1:0] rounded, held, chosen;
+  logic valid;
+
+  requantize #(.IN(SUM), .OUT(INTERNAL), .DROP(VECTOR_FRACTION)) round (.in(sum), .out(rounded));
+  if (ALGORITHM == 1) begin : g_logistic
+    sigmoid #(.INTERNAL(INTERNAL), .FRACTION(FRACTION)) sigmoid (.in(held), .out(chosen));
+  end else if (ALGORITHM == 2) begin : g_machine
+    assign chosen = held[INTERNAL-1] ? -ONE : ONE;
+  end else begin : g_score
+    assign chosen = held;
+  end
+
+  always_ff @(posedge clk) begin
+    valid <= !reset && in_valid;
+    if (in_valid) held <= rounded;
+    out_valid <= !reset && valid;
+    if (valid) begin
+      score <= held;
+      value <= chosen;
+    end
+  end
+endmodule
