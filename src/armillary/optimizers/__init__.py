@@ -12,6 +12,7 @@ REGISTRY = Registry(
     group="armillary.optimizers",
     members={
         "bayesian": "armillary.optimizers.bayesian:Bayesian",
+        "closed-form": "armillary.optimizers.closed_form:ClosedForm",
         "confuciux": "armillary.optimizers.peers:Confuciux",
         "firefly": "armillary.optimizers.firefly:Firefly",
         "genetic": "armillary.optimizers.genetic:Genetic",
