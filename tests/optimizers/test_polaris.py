@@ -86,8 +86,8 @@ def few(monkeypatch):
     """Fewer points and mappings than in earnest."""
     for name, value in {
         "_POINTS": 6,
-        "_NEAR": 2,
-        "_SCOUTED": 16,
+        "POINTS_NEAR": 2,
+        "SCOUTED": 16,
         "_SCOUTS": 2,
         "_DRAWN": 64,
         "_KEPT": 16,

@@ -35,10 +35,10 @@ from armillary.types import ArmillaryError, Candidate, Design, LayerRun
 
 SOFTWARE = 6
 """Mappings of each layer per design, Section 6.2."""
-_POINTS, _NEAR, _REACH = 48, 16, 0.1
+_POINTS, POINTS_NEAR, _REACH = 48, 16, 0.1
 """Points of the unit cube among which the first design is chosen, those that each choice adds around the best so far,
 and how far these spread."""
-_SCOUTED, _SCOUTS = 128, 4
+SCOUTED, _SCOUTS = 128, 4
 """Mappings drawn of each layer for judging a design, and how many of them count."""
 _DRAWN, _KEPT, _SEARCHED = 1024, 64, 2000
 """Mappings drawn of each layer on the design that was chosen, and how many of them are assessed; and how many a search
@@ -128,9 +128,14 @@ class Polaris(CodedOptimizer):
     def tell(self, candidates: Sequence[Candidate], outcomes: Outcomes) -> None:
         """Take what became of candidates, and learn the runs of their layers."""
         for runs in outcomes.layers:
-            self._model.tell(runs)
+            if self._learns():
+                self._model.tell(runs)
             self._remember(runs)
         super().tell(candidates, outcomes)
+
+    def _learns(self) -> bool:
+        """Return whether what is told next is learned, not only remembered."""
+        return True
 
     def recombined(self) -> list[Candidate]:
         """Return each design on which all layers ran, with the best of the mappings that were measured of each layer.
@@ -202,14 +207,22 @@ class Polaris(CodedOptimizer):
             return self._drawn(n)
         if not self._model.informed:
             return self._rng.permutation(designs)[:n]
-        places = self._table.places(designs)
-        pool = designs[np.unique(nearest(self._points, places))]
-        best = pool[self._worth(pool).argmin()]
-        at = self._table.places(best[None])
-        near = np.clip(at + self._rng.normal(0.0, _REACH, (_NEAR, DIMENSIONS)), 0.0, 1.0)
-        self._points = np.concatenate([self._points, near])
-        pool = designs[np.unique(nearest(self._points, places))]
+        self._look_around(designs)
+        pool = self._near_points(designs)
         return np.asarray(pool[np.argsort(self._worth(pool), kind="stable")][:n])
+
+    def _look_around(self, designs: NDArray[np.int64]) -> float:
+        """Add points around the best of those that there are; return what that design is worth."""
+        pool = self._near_points(designs)
+        worth = self._worth(pool)
+        at = self._table.places(pool[worth.argmin()][None])
+        near = np.clip(at + self._rng.normal(0.0, _REACH, (POINTS_NEAR, DIMENSIONS)), 0.0, 1.0)
+        self._points = np.concatenate([self._points, near])
+        return float(worth.min())
+
+    def _near_points(self, designs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of some designs that are nearest to a point, each once, shape [n, parameters]."""
+        return np.asarray(designs[np.unique(nearest(self._points, self._table.places(designs)))])
 
     def _worth(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return what to minimise of designs, infinite where one cannot run the network, shape [designs]."""
@@ -226,7 +239,7 @@ class Polaris(CodedOptimizer):
         """
         key, design = code.tobytes(), self.space.design(code)
         if key not in self._scouted:
-            self._scouted[key] = self._model.choices(design, self._layers, drawn=_SCOUTED, kept=_SCOUTS)
+            self._scouted[key] = self._model.choices(design, self._layers, drawn=SCOUTED, kept=_SCOUTS)
         every = self._scouted[key]
         if not all(map(len, every)):
             return float("inf"), 0.0
@@ -260,8 +273,5 @@ class PolarisScratch(Polaris):
 class PolarisRandom(PolarisScratch):
     """Random designs and mappings of Polaris's spaces."""
 
-    def tell(self, candidates: Sequence[Candidate], outcomes: Outcomes) -> None:
-        """Take what became of candidates; remember it, and learn nothing."""
-        for runs in outcomes.layers:
-            self._remember(runs)
-        CodedOptimizer.tell(self, candidates, outcomes)
+    def _learns(self) -> bool:
+        return False

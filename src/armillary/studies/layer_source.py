@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from armillary import evaluators
-from armillary.evaluators.sampling import ProposesMappings, Proposing
+from armillary.evaluators.sampling import Descending, DescendsNetworks, ProposesMappings, Proposing
 from armillary.execution.local import LocalExecutor
 from armillary.log.store import Log
 from armillary.studies.goals import options_for
 from armillary.studies.layers import prior_by
 from armillary.surrogates.layers import Prior
-from armillary.types import ArmillaryError, Candidate, Design, Evaluation, Fidelity, MappedLayer
+from armillary.types import ArmillaryError, Candidate, Design, Evaluation, Fidelity, LayerRun, MappedLayer
 from armillary.workloads.layer import Layer, Workload
 
 
@@ -61,3 +61,22 @@ class AnalyticalSource:
         options = options_for(self._template, Fidelity.ANALYTICAL, (metric,), asked)
         spec = evaluators.spec_of(self._template, Fidelity.ANALYTICAL, options, seed=seed)
         return list(self._networks.run(spec, map(Candidate, designs), workload))
+
+    def descended(
+        self,
+        workload: Workload,
+        *,
+        weights: tuple[int, int],
+        starts: int,
+        steps: int,
+        seed: int,
+        known: Sequence[LayerRun],
+    ) -> list[Candidate]:
+        """Return designs and mappings found by gradient descent; see `Descending`.
+
+        Raises:
+            ArmillaryError: if the template's analytical evaluator does not descend.
+        """
+        if not isinstance(self._evaluator, DescendsNetworks):
+            raise ArmillaryError(f"no evaluator of template {self._template!r} descends; choose --template gemmini")
+        return self._evaluator.descend(workload, Descending(weights, starts, steps, seed, known))
