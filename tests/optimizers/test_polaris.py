@@ -10,6 +10,7 @@ from armillary.evaluators import for_template
 from armillary.evaluators.gemmini.build import simulator
 from armillary.hardware.templates.gemmini import SPACE, TEMPLATE, accelerator_of, published_designs
 from armillary.log.store import Log
+from armillary.optimizers import design_table
 from armillary.optimizers import polaris as module
 from armillary.optimizers.polaris import Polaris, PolarisRandom, PolarisScratch
 from armillary.problems.criteria import Objective
@@ -85,8 +86,8 @@ def few(monkeypatch):
     """Fewer points and mappings than in earnest."""
     for name, value in {
         "_POINTS": 6,
-        "_NEAR": 2,
-        "_SCOUTED": 16,
+        "POINTS_NEAR": 2,
+        "SCOUTED": 16,
         "_SCOUTS": 2,
         "_DRAWN": 64,
         "_KEPT": 16,
@@ -250,7 +251,7 @@ def _alone(folder):
 def test_a_search_simulates_what_it_chooses(few, tmp_path, monkeypatch):
     """One simulator, of the smallest array."""
     small = published_designs()
-    monkeypatch.setattr(module, "published_designs", lambda space: small[space.columns(small)["dim"] == 4])
+    monkeypatch.setattr(design_table, "published_designs", lambda space: small[space.columns(small)["dim"] == 4])
     net = Workload("tiny", (LayerUse(Layer("a", "conv", K=8, C=8, P=6, Q=6)), LayerUse(Layer("b", "gemm", K=8, C=16))))
     request = replace(REQUEST, fidelity="rtl", options={}, budget=2)
     found = run_search(request, TEMPLATE, net, StudyFolder(tmp_path))

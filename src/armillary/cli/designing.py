@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from armillary.cli.choices import Choosing, completing
+from armillary.cli.collecting import refuse_given
 from armillary.cli.shared import (
     Area,
     Bounds,
@@ -44,6 +45,7 @@ from armillary.cli.shared import (
     verified_by,
     write_report,
 )
+from armillary.cli.simulating import design_by_simulation
 from armillary.console import print_result, print_table, print_warning, progress_bars
 from armillary.types import ArmillaryError
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from armillary.reports.wording import Scale
     from armillary.studies.fronts import Front
     from armillary.studies.results import Contender, StudyResults
+    from armillary.studies.search import SearchRequest
     from armillary.studies.study_folder import StudyFolder
     from armillary.studies.subject import Subject
     from armillary.types import Metric
@@ -83,6 +86,14 @@ def design(
     maximize: Maximize = None,
     prefer: Prefer = None,
     verify: Verify = None,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            help="With --verify rtl, simulations of the network: as many designs, the best by the closed form of the "
+            "hardware, each under its mappings. The study ends with design, mappings and SystemVerilog.",
+            min=1,
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; default: the model's name + .study")] = None,
     log: Annotated[str | None, typer.Option(help="A log to reuse and extend; default: one in the folder.")] = None,
     samples: Annotated[
@@ -141,6 +152,12 @@ def design(
             "--weights and --worst are for one goal; of several goals the mean of the workloads counts"
         )
     preferences = preferences_of(prefer, asked["objectives"])
+    if budget is not None:
+        given = {"--samples": samples, "--top": top, "--surrogate": surrogate, "--schedule": schedule, "--log": log}
+        refuse_given(given, "goes with designs that a surrogate proposes; leave it out, or --budget")
+        simulated = _to_simulate(subject, networks, asked, names, budget, verify, fidelity)
+        design_by_simulation(simulated, chosen, networks[0], folder, limits, dry_run, as_json)
+        return
     if problem is None and len(networks) == 1 and not several:
         if weights is not None or worst:
             raise ArmillaryError("--weights and --worst are for several workloads; there is one")
@@ -171,6 +188,36 @@ def design(
     for warning in study.warnings:
         print_warning(warning)
     print_result(_answer(study, folder), as_json, lambda: _show_study(study, folder))
+
+
+def _to_simulate(
+    subject: Subject,
+    networks: Sequence[Workload],
+    asked: Mapping[str, Any],
+    names: Sequence[str],
+    budget: int,
+    verify: str | None,
+    fidelity: str,
+) -> SearchRequest:
+    """Return the search on simulations that `--budget` asks for."""
+    from armillary.studies.search import SearchRequest
+    from armillary.studies.simulated_design import OPTIMIZER
+
+    truer = verified_by(verify, subject.name, fidelity) if subject.problem_path is None else ()
+    if not truer or len(networks) != 1 or len(asked["objectives"]) > 1:
+        raise ArmillaryError(
+            f"--budget {budget} counts simulations of one network for one goal; give one network, one goal and "
+            "--verify rtl, or leave it out"
+        )
+    return SearchRequest(
+        source=names[0],
+        digest=subject.digest(networks[0]),
+        optimizer=OPTIMIZER,
+        budget=budget,
+        fidelity=truer[0],
+        verify=truer[1:],
+        **{name: asked[name] for name in ("template", "objectives", "bounds", "options", "seed")},
+    )
 
 
 def _single(subject: Subject, network: Workload, asked: Mapping[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from armillary.spaces.samplers import check_sampler
-from armillary.types import ArmillaryError, Design, MappedLayer, Value
+from armillary.types import ArmillaryError, Candidate, Design, LayerRun, MappedLayer, Value
 from armillary.workloads.layer import Layer, Workload
 
 UNFIT_SHARE = 0.1
@@ -123,4 +123,32 @@ class ProposesMappings(Protocol):
         Raises:
             ArmillaryError: if there is no accelerator of the design.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Descending:
+    """How a design and the mappings of a network are found by gradient descent.
+
+    Attributes:
+        weights: powers of delay and energy in what is minimised.
+        starts: which descend side by side.
+        steps: of each.
+        seed: same seed, same results.
+        known: runs of mapped layers by a truer evaluator, of which the cost model's error is learned; none for none.
+    """
+
+    weights: tuple[int, int]
+    starts: int
+    steps: int
+    seed: int = 0
+    known: Sequence[LayerRun] = ()
+
+
+@runtime_checkable
+class DescendsNetworks(Protocol):
+    """The capability of an evaluator to find a design and mappings of a network together, by gradient descent."""
+
+    def descend(self, workload: Workload, descending: Descending) -> list[Candidate]:
+        """Return what the starts end with, the best by the differentiable cost model first; none that cannot run."""
         ...

@@ -41,7 +41,7 @@ def descend(space: MapSpace, judge: Judge, goal: str, is_over: Callable[[], bool
     best = judge(codes)
     while not is_over():
         shares = _descended(space, codes, goal)
-        rounded = _rounded(space, shares, codes)
+        rounded = nearest_splits(space, shares, codes)
         tried = np.repeat(rounded, ORDERS, axis=0)
         orders = slice(len(DIMENSIONS), len(DIMENSIONS) + len(space.levels))
         fresh = space.random(len(tried), rng)[:, orders]
@@ -71,10 +71,10 @@ def _descended(space: MapSpace, codes: NDArray[np.int64], goal: str) -> list[Ten
     """Return, per dimension, the share of its bound's logarithm that each loop takes, shape [slots, n]."""
     chip, layer = HierarchyBatch.of([space.hierarchy]), LayerBatch.of([space.layer])
     fixed = space.decode(codes)
-    logits = [_logits(splits.factors[codes[:, d]]).requires_grad_() for d, splits in enumerate(space.splits)]
+    logits = [logits_of(splits.factors[codes[:, d]]).requires_grad_() for d, splits in enumerate(space.splits)]
     adam = torch.optim.Adam(logits, lr=_RATE)
     for _ in range(STEPS):
-        costs = batch_costs(chip, layer, _relaxed(space, logits, fixed), relaxed=True)
+        costs = batch_costs(chip, layer, relaxed(space, logits, fixed), relaxed=True)
         delay, energy = costs.delay_cycles.log(), costs.energy_pj.log()
         loss = {"edp": delay + energy, "delay": delay, "energy": energy}[goal]
         held = costs.tile_words.sum(dim=1).clamp_min(1e-9).log() - chip.capacity.log()
@@ -86,7 +86,7 @@ def _descended(space: MapSpace, codes: NDArray[np.int64], goal: str) -> list[Ten
     return [torch.softmax(x.detach(), dim=0) for x in logits]
 
 
-def _logits(factors: NDArray[np.int64]) -> Tensor:
+def logits_of(factors: NDArray[np.int64]) -> Tensor:
     """Return logits whose shares are close to those of given factors, shape [slots, n]."""
     logs = np.log(factors.T.astype(float))
     total = logs.sum(axis=0)
@@ -94,8 +94,8 @@ def _logits(factors: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(np.log(shares + 0.02))
 
 
-def _relaxed(space: MapSpace, logits: list[Tensor], fixed: MappingBatch) -> MappingBatch:
-    """Return the mappings with real factors; orders, axes and bypasses as they are."""
+def relaxed(space: MapSpace, logits: list[Tensor], fixed: MappingBatch) -> MappingBatch:
+    """Return the mappings with real factors, those of logits; orders, axes and bypasses as they are."""
     one = torch.ones_like(fixed.temporal[0, 0])
     temporal = [[one] * len(DIMENSIONS) for _ in space.levels]
     spatial = [[one] * len(DIMENSIONS) for _ in space.levels]
@@ -120,7 +120,7 @@ def _relaxed(space: MapSpace, logits: list[Tensor], fixed: MappingBatch) -> Mapp
     )
 
 
-def _rounded(space: MapSpace, shares: list[Tensor], codes: NDArray[np.int64]) -> NDArray[np.int64]:
+def nearest_splits(space: MapSpace, shares: list[Tensor], codes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the codes of the nearest splits in the logarithms of the factors; orders and bypasses as they are."""
     found = codes.copy()
     for d, splits in enumerate(space.splits):

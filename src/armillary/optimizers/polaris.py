@@ -23,21 +23,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.hardware.templates.gemmini import VARIED, published_designs
+from armillary.hardware.templates.gemmini import accelerator_of
 from armillary.mapping.balance import least_product
+from armillary.optimizers.acquisitions import acquisition_of
 from armillary.optimizers.coded import CodedOptimizer
+from armillary.optimizers.design_table import DIMENSIONS, DesignTable, nearest, spread
 from armillary.optimizers.polaris_layers import Choices, LayerModel, LayerSource, weights_of
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.problem import Problem
-from armillary.spaces.samplers import SAMPLERS
 from armillary.types import ArmillaryError, Candidate, Design, LayerRun
 
 SOFTWARE = 6
 """Mappings of each layer per design, Section 6.2."""
-_POINTS, _NEAR, _REACH = 48, 16, 0.1
+_POINTS, POINTS_NEAR, _REACH = 48, 16, 0.1
 """Points of the unit cube among which the first design is chosen, those that each choice adds around the best so far,
 and how far these spread."""
-_SCOUTED, _SCOUTS = 128, 4
+SCOUTED, _SCOUTS = 128, 4
 """Mappings drawn of each layer for judging a design, and how many of them count."""
 _DRAWN, _KEPT, _SEARCHED = 1024, 64, 2000
 """Mappings drawn of each layer on the design that was chosen, and how many of them are assessed; and how many a search
@@ -67,14 +68,15 @@ class Polaris(CodedOptimizer):
         layers: of mappings and what is known of them.
         seed: same seed and results, same candidates.
         software: candidates per design.
-        level: of the confidence bound, see `LayerModel`.
+        acquisition: what a mapping and a design are judged by, one of `ACQUISITIONS`.
+        together: candidates that are best asked for at once, where several simulations run side by side. Those of one
+            design differ in every layer that has so many mappings.
 
     Raises:
         ArmillaryError: if the space is another template's, there is no or more than one workload, the objective is
-            none that mappings can be chosen by, or nobody tells of layers.
+            none that mappings can be chosen by, nobody tells of layers, or there is no such acquisition function.
     """
 
-    batch = 1
     needs_layers = True
     transfer = True
 
@@ -85,9 +87,10 @@ class Polaris(CodedOptimizer):
         layers: LayerSource | None = None,
         seed: int = 0,
         software: int = SOFTWARE,
-        level: float = 0.5,
+        acquisition: str = "ucb",
+        together: int = 1,
     ) -> None:
-        self._table = published_designs(problem.space)
+        self._table = DesignTable(problem.space)
         if layers is None:
             raise ArmillaryError("this optimizer has to be told of layers; run `armillary search --template gemmini`")
         if len(problem.workloads) != 1:
@@ -96,12 +99,21 @@ class Polaris(CodedOptimizer):
         self._weights = weights_of(problem.metric)
         self._uses = problem.workloads[0].layers
         self._layers = [use.layer for use in self._uses]
-        self._model = LayerModel(problem.space, layers, seed=seed, level=level, transfer=self.transfer)
-        self._software = software
+        self._acquisition = acquisition_of(acquisition)
+        self._model = self._modelled(layers, seed)
+        self.batch, self._software = together, software
         self._waiting: list[_OnDesign] = []
         self._scouted: dict[bytes, list[Choices]] = {}
-        self._points = SAMPLERS["sobol"](_POINTS, len(VARIED), seed)
+        self._points = spread(_POINTS, seed)
         self._measured: dict[Design, Measured] = {}
+
+    def _modelled(self, layers: LayerSource, seed: int) -> LayerModel:
+        """Return what learns of layers."""
+        return LayerModel(self.space, layers, seed=seed, transfer=self.transfer)
+
+    def learn(self, runs: Sequence[LayerRun]) -> None:
+        """Take runs of layers of other networks or designs, as a log holds them: a warm start."""
+        self._model.tell(runs)
 
     def ask(self, n: int) -> list[Candidate]:
         """Return n candidates with mappings: the next of the designs under way, then those of new designs.
@@ -116,9 +128,14 @@ class Polaris(CodedOptimizer):
     def tell(self, candidates: Sequence[Candidate], outcomes: Outcomes) -> None:
         """Take what became of candidates, and learn the runs of their layers."""
         for runs in outcomes.layers:
-            self._model.tell(runs)
+            if self._learns():
+                self._model.tell(runs)
             self._remember(runs)
         super().tell(candidates, outcomes)
+
+    def _learns(self) -> bool:
+        """Return whether what is told next is learned, not only remembered."""
+        return True
 
     def recombined(self) -> list[Candidate]:
         """Return each design on which all layers ran, with the best of the mappings that were measured of each layer.
@@ -165,7 +182,7 @@ class Polaris(CodedOptimizer):
             return Candidate(one.design)
         mappings = {}
         for use, choices, asked in zip(self._uses, one.choices, one.asked, strict=True):
-            values = self._log_values(choices)
+            values = self._values(choices, self._least_of(one.design, use.layer.name))
             new = [number for number, each in enumerate(choices.mapped) if each.mapping not in asked]
             number = min(new or range(len(choices)), key=lambda number: float(values[number]))
             text = choices.mapped[number].mapping
@@ -173,46 +190,72 @@ class Polaris(CodedOptimizer):
             mappings[use.layer.name] = text
         return Candidate(one.design, mappings)
 
-    def _log_values(self, choices: Choices) -> NDArray[np.float64]:
-        """Return the logarithm of what each mapping of a layer costs at the confidence bound, shape [choices]."""
-        return np.asarray(np.array(self._weights) @ np.log(self._model.optimistic(choices)))
+    def _values(self, choices: Choices, least: float) -> NDArray[np.float64]:
+        """Return what to minimise of mappings, given the least logarithm of a cost so far, shape [choices]."""
+        told = self._model.expected(choices, self._acquisition.level)
+        mean = np.array(self._weights) @ np.log([told.delay, told.energy])
+        return self._acquisition.worth(mean, self._weights[0] * told.spread, least, self._rng)
+
+    def _least_of(self, design: Design, layer: str) -> float:
+        """Return the logarithm of the least cost that was measured of a layer on a design, infinite before any was."""
+        measured = self._measured.get(design, {}).get(layer, {})
+        return min((float(np.array(self._weights) @ np.log(one)) for one in measured.values()), default=float("inf"))
 
     def _propose(self, n: int) -> NDArray[np.int64]:
-        designs = self._table[self._unmet(self._table)]
+        designs = self._table.codes[self._unmet(self._table.codes)]
         if not len(designs):
             return self._drawn(n)
         if not self._model.informed:
             return self._rng.permutation(designs)[:n]
-        places = self._table_places(designs)
-        pool = designs[np.unique(_nearest(self._points, places))]
-        best = pool[np.argmin([self._worth(code) for code in pool])]
-        at = self._table_places(best[None])
-        near = np.clip(at + self._rng.normal(0.0, _REACH, (_NEAR, len(VARIED))), 0.0, 1.0)
+        self._look_around(designs)
+        pool = self._near_points(designs)
+        return np.asarray(pool[np.argsort(self._worth(pool), kind="stable")][:n])
+
+    def _look_around(self, designs: NDArray[np.int64]) -> float:
+        """Add points around the best of those that there are; return what that design is worth."""
+        pool = self._near_points(designs)
+        worth = self._worth(pool)
+        at = self._table.places(pool[worth.argmin()][None])
+        near = np.clip(at + self._rng.normal(0.0, _REACH, (POINTS_NEAR, DIMENSIONS)), 0.0, 1.0)
         self._points = np.concatenate([self._points, near])
-        pool = designs[np.unique(_nearest(self._points, places))]
-        worth = np.array([self._worth(code) for code in pool])
-        return np.asarray(pool[np.argsort(worth, kind="stable")][:n])
+        return float(worth.min())
 
-    def _table_places(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return where designs lie in the unit cube of array and memories, shape [designs, 3]."""
-        columns = [self.space.names.index(name) for name in VARIED]
-        last = np.maximum(np.array(self.space.cardinalities)[columns] - 1, 1)
-        return np.asarray(codes[:, columns] / last)
+    def _near_points(self, designs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of some designs that are nearest to a point, each once, shape [n, parameters]."""
+        return np.asarray(designs[np.unique(nearest(self._points, self._table.places(designs)))])
 
-    def _worth(self, code: NDArray[np.int64]) -> float:
-        """Return the logarithm of what the network costs on a design at the confidence bound, infinite if it cannot."""
-        key = code.tobytes()
+    def _worth(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return what to minimise of designs, infinite where one cannot run the network, shape [designs]."""
+        each = np.array([self._network_on(code) for code in codes])
+        able, worth = np.isfinite(each[:, 0]), np.full(len(codes), np.inf)
+        least = float(np.log(self.best_value)) if self.best_value > 0 else float("-inf")
+        worth[able] = self._acquisition.worth(each[able, 0], each[able, 1], least, self._rng)
+        return worth
+
+    def _network_on(self, code: NDArray[np.int64]) -> tuple[float, float]:
+        """Return the logarithm of what the network costs on a design, infinite if it cannot run, and its spread.
+
+        Errors of layers are taken to go together, as they do where the prior is off for a design.
+        """
+        key, design = code.tobytes(), self.space.design(code)
         if key not in self._scouted:
-            design = self.space.design(code)
-            self._scouted[key] = self._model.choices(design, self._layers, drawn=_SCOUTED, kept=_SCOUTS)
+            self._scouted[key] = self._model.choices(design, self._layers, drawn=SCOUTED, kept=_SCOUTS)
         every = self._scouted[key]
         if not all(map(len, every)):
-            return float("inf")
-        sums = np.zeros(2)
+            return float("inf"), 0.0
+        mean, low = np.zeros(2), np.zeros(2)
         for use, choices in zip(self._uses, every, strict=True):
-            costs = np.array(self._model.optimistic(choices))
-            sums += use.count * costs[:, (np.array(self._weights) @ np.log(costs)).argmin()]
-        return float(np.array(self._weights) @ np.log(sums))
+            told = self._model.expected(choices, self._acquisition.level)
+            bound = told.delay * np.exp(-told.spread)
+            number = (np.array(self._weights) @ np.log([bound, told.energy])).argmin()
+            mean += use.count * np.array([told.delay[number], told.energy[number]])
+            low += use.count * np.array([bound[number], told.energy[number]])
+        logs, at_bound = (float(np.array(self._weights) @ np.log(sums)) for sums in (mean, low))
+        return logs - self._log_units(design), logs - at_bound
+
+    def _log_units(self, design: Design) -> float:
+        """Return the logarithm of what a design's delay is divided by: by its clock, where seconds are minimised."""
+        return float(np.log(accelerator_of(design).clock_ghz * 1e9)) if self.problem.metric == "runtime_s" else 0.0
 
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Learn nothing of whole designs: the runs of their layers tell more."""
@@ -230,14 +273,5 @@ class PolarisScratch(Polaris):
 class PolarisRandom(PolarisScratch):
     """Random designs and mappings of Polaris's spaces."""
 
-    def tell(self, candidates: Sequence[Candidate], outcomes: Outcomes) -> None:
-        """Take what became of candidates; remember it, and learn nothing."""
-        for runs in outcomes.layers:
-            self._remember(runs)
-        CodedOptimizer.tell(self, candidates, outcomes)
-
-
-def _nearest(points: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return of each point the number of the place that is least far by the L1 norm, shape [points]."""
-    apart = np.abs(points[:, None, :] - places[None, :, :]).sum(axis=2)
-    return np.asarray(apart.argmin(axis=1))
+    def _learns(self) -> bool:
+        return False

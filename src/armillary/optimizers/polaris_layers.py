@@ -57,6 +57,21 @@ class Choices:
 NONE = Choices((), None)
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of mappings; arrays of shape [mappings].
+
+    Attributes:
+        delay: in cycles.
+        spread: by how much its logarithm may be off.
+        energy: in pJ; certain, as a simulation does not tell it.
+    """
+
+    delay: Values
+    spread: Values
+    energy: Values
+
+
 class LayerModel:
     """Starlight, fitted to the runs that it was told.
 
@@ -66,14 +81,12 @@ class LayerModel:
         space: of the designs.
         source: of what is known before a run.
         seed: of the surrogate and of what is random.
-        level: of the confidence bound: how likely the delay is thought to lie within the interval whose lower end
-            counts.
         transfer: whether the analytical evaluator's word is the prior. If not, the mean of the delays that were told
             is, and no metric of that evaluator is seen; before there are enough runs everything is random.
     """
 
-    def __init__(self, space: Space, source: LayerSource, *, seed: int, level: float, transfer: bool) -> None:
-        self._space, self._source, self._seed, self._level, self.transfer = space, source, seed, level, transfer
+    def __init__(self, space: Space, source: LayerSource, *, seed: int, transfer: bool) -> None:
+        self._space, self._source, self._seed, self.transfer = space, source, seed, transfer
         self._runs: list[LayerRun] = []
         self._prior: Prior | None = None
         self._model: Starlight | None = None
@@ -107,14 +120,16 @@ class LayerModel:
         return found
 
     def tell(self, runs: Sequence[LayerRun]) -> None:
-        """Take runs of mapped layers; a model that is fitted learns them at once."""
+        """Take runs of mapped layers; a model that is fitted learns them at once, else it is fitted once it can be."""
         settled = [run for run in runs if run.mapping and (run.failure is None or run.failure.kind == "infeasible")]
         if not settled:
             return
         said = self._source.prior([MappedLayer(run.design, run.layer, run.mapping) for run in settled])
         self._runs += settled
         self._prior = said if self._prior is None else Prior.joined([self._prior, said])
-        if self._model is not None:
+        if self._model is None:
+            self.refit()
+        else:
             self._model.update(LayerDataset.of_runs(self._space, self._runs), self._seen(self._prior))
 
     def refit(self) -> None:
@@ -127,16 +142,15 @@ class LayerModel:
         if both.sum() >= LEAST_ROWS and max(map(len, groups)) > 1:
             self._model = Starlight(self._space, seed=self._seed).fit(rows, prior)
 
-    def optimistic(self, choices: Choices) -> tuple[Values, Values]:
-        """Return the delay of each choice at the lower confidence bound, and its energy, each of shape [choices]."""
+    def expected(self, choices: Choices, level: float) -> Expected:
+        """Return what is expected of mappings, the delay within the spread with a chance of `level`."""
         assert choices.prior is not None, "there are no choices"
-        energy = choices.prior.metrics["energy_pj"]
+        energy, sure = choices.prior.metrics["energy_pj"], np.zeros(len(choices))
         if self._model is not None:
-            mean, spread = self._model.expected(choices.mapped, self._seen(choices.prior), self._level)
-            return mean * np.exp(-spread), energy
+            return Expected(*self._model.expected(choices.mapped, self._seen(choices.prior), level), energy)
         if self.transfer:
-            return choices.prior.metrics["delay_cycles"], energy
-        return self._rng.random(len(choices)), np.ones(len(choices))
+            return Expected(choices.prior.metrics["delay_cycles"], sure, energy)
+        return Expected(self._rng.random(len(choices)), sure, np.ones(len(choices)))
 
     def _seen(self, prior: Prior) -> Prior:
         """Return the prior as the model sees it; without transfer, the same delay everywhere."""

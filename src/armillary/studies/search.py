@@ -49,7 +49,7 @@ from armillary.types import (
 )
 from armillary.workloads.layer import Workload
 
-_MAPPINGS, _TIMED = "mappings.yaml", 512
+MAPPINGS, _ANALYTICAL, _TIMED = "mappings.yaml", "analytical", 512
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def run_search(
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
-    problem, optimizer, (spec, make), truer = _checked(request, template, workload, simulator)
+    kept = Log(folder.path / _ANALYTICAL)
+    problem, optimizer, (spec, make), truer = _checked(request, template, workload, simulator, kept)
     executor = LocalExecutor(Log(folder.log), limits=limits, make=make)
     executor.evaluator(spec)  # which tells of a missing tool
     folder.claim({"kind": "search", **asdict(request), "workload": workload.name})
@@ -145,13 +146,17 @@ def foresee_search(
 
 
 def _checked(
-    request: SearchRequest, template: Template, workload: Workload, simulator: Simulator | None
+    request: SearchRequest,
+    template: Template,
+    workload: Workload,
+    simulator: Simulator | None,
+    kept: Log | None = None,
 ) -> tuple[Problem, Any, tuple[EvaluatorSpec, Make], list[EvaluatorSpec]]:
     """Return the problem, the optimizer, who evaluates and the truer evaluators of a request that can be met."""
     problem = template.asked(request.objectives, request.bounds, (workload,))
     check_bounds(problem)
     make = optimizers.load(request.optimizer)
-    told = {"layers": AnalyticalSource(template.name)} if getattr(make, "needs_layers", False) else {}
+    told = {"layers": AnalyticalSource(template.name, log=kept)} if getattr(make, "needs_layers", False) else {}
     optimizer = make(problem, seed=request.seed, **told)
     if simulator is None:
         asked = Shipped(template.name, Fidelity(request.fidelity), request.options)
@@ -175,7 +180,7 @@ def _stages(
             setting.on_progress(stage, done, request.budget)
         if isinstance(optimizer, Recombines) and (best := optimizer.recombined()):
             found = evaluated_each(setting.executor, setting.spec, best, workload=setting.workload)
-            parts.append(Evaluations.from_list(found))
+            parts += _better(setting.problem, Evaluations.concat(parts), Evaluations.from_list(found))
         return Evaluations.concat(parts)
 
     def proved(setting: Setting, rows: Evaluations) -> Proof | None:
@@ -186,6 +191,16 @@ def _stages(
         Stage("prove", ("rows",), "proof", proved),
         Stage("explain", ("rows", "proof"), "found", partial(_found, optimizer=optimizer, prefer=request.prefer)),
     ]
+
+
+def _better(problem: Problem, rows: Evaluations, made: Evaluations) -> list[Evaluations]:
+    """Return those rows, in a list or none, that are better than all others of their design."""
+    best: dict[Any, float] = {}
+    for evaluation, value in zip(rows.to_list(), problem.first_values(rows).tolist(), strict=True):
+        best[evaluation.design] = min(value, best.get(evaluation.design, np.inf))
+    values = problem.first_values(made).tolist()
+    better = [v < best.get(e.design, np.inf) for e, v in zip(made.to_list(), values, strict=True)]
+    return [made.select(np.array(better))] if any(better) else []
 
 
 def _batches(optimizer: Any, setting: Setting, amount: int) -> Any:
@@ -243,8 +258,8 @@ def _files(setting: Setting, best: Evaluation) -> tuple[Path, ...]:
         names.append("hierarchy.yaml")
     if isinstance(evaluator, Hierarchical | AddsUpLayers) and best.layers:
         mappings = {run.layer.name: run.mapping for run in best.layers}
-        folder.write_text(_MAPPINGS, yaml.safe_dump(mappings, sort_keys=False, width=1000))
-        names.append(_MAPPINGS)
+        folder.write_text(MAPPINGS, yaml.safe_dump(mappings, sort_keys=False, width=1000))
+        names.append(MAPPINGS)
     return tuple(folder.path / name for name in names)
 
 

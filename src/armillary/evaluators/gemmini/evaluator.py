@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from armillary.evaluators.explanation import Explanation
+from armillary.evaluators.gemmini.descent import descended
 from armillary.evaluators.gemmini.layers import LayersOfGemmini, explained
 from armillary.evaluators.gemmini.mapped import mapping_fault
 from armillary.evaluators.gemmini.proposed import proposed
 from armillary.evaluators.gemmini.sampled import sample_layers
 from armillary.evaluators.recording import without_search
-from armillary.evaluators.sampling import LayerSampling, Proposing, SampledLayers
+from armillary.evaluators.sampling import Descending, LayerSampling, Proposing, SampledLayers
+from armillary.hardware.templates.gemmini import SPACES
 from armillary.types import Candidate, Design, Evaluation, EvaluatorSpec, LayerRun, MappedLayer
 from armillary.workloads.layer import Layer, Workload
 
@@ -61,6 +63,10 @@ class EvaluatorOfGemmini:
     def propose_mappings(self, design: Design, layer: Layer, proposing: Proposing) -> list[str]:
         """Return mappings of a layer; see `ProposesMappings`."""
         return proposed(design, layer, proposing)
+
+    def descend(self, workload: Workload, descending: Descending) -> list[Candidate]:
+        """Return designs with mappings; see `DescendsNetworks`."""
+        return descended(SPACES[self.spec.template], workload, descending)
 
     def mapping_fault(self, wanted: MappedLayer) -> str | None:
         """Return why a mapping is none of its layer; see `EvaluatesMappedLayers`."""

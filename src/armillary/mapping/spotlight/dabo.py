@@ -109,6 +109,18 @@ class DomainModel:
         assert self._model is not None
         return self._model.predict(self._scaled(features), return_std=True)[0]
 
+    def logarithms(self, features: Values, expected: Values | None = None) -> tuple[Values, Values]:
+        """Return mean and standard deviation of the objective's logarithm, each of shape [n]; `expected` as in `add`.
+
+        Raises:
+            ArmillaryError: if nothing that was evaluated has a finite value.
+        """
+        if self._model is None:
+            self._fit()
+        assert self._model is not None
+        mean, std = self._model.predict(self._scaled(features), return_std=True)
+        return mean * self._unit + self._middle + _log_of(expected, len(mean)), std * self._unit
+
     def importance(self, rng: np.random.Generator) -> Values:
         """Return each feature's permutation importance, shape [features], together 1.
 
@@ -129,7 +141,8 @@ class DomainModel:
         deviation = np.log(np.where(finite, self._values, self._values[finite].max())) - self._expected
         deviation = np.where(finite, deviation, np.maximum(deviation, deviation[finite].max()))
         self._unit = deviation.std() or 1.0
-        targets = (deviation - deviation.mean()) / self._unit
+        self._middle = float(deviation.mean())
+        targets = (deviation - self._middle) / self._unit
         self._least = float((targets + self._expected / self._unit).min())
         least, most = self._features.min(axis=0), self._features.max(axis=0)
         self._logged = (least > 0) & (most >= _DECADE * least)

@@ -1,0 +1,77 @@
+"""`armillary design --budget`: designs chosen by simulations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from armillary.cli.shared import command_line, resumable, show_foreseen, write_report
+from armillary.console import print_result, print_table, progress_bars
+from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.hardware.template import Template
+    from armillary.studies.search import Found, SearchRequest
+    from armillary.studies.study_folder import StudyFolder
+    from armillary.workloads.layer import Workload
+
+
+def design_by_simulation(
+    request: SearchRequest,
+    chosen: Template,
+    network: Workload,
+    folder: StudyFolder,
+    limits: Any,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run the study of a request and show what it found; refuses a template without hardware.
+
+    Raises:
+        ArmillaryError: if no design is feasible and within bounds, or see `run_simulated_design`.
+    """
+    from armillary.studies.search import foresee_search, load_search
+    from armillary.studies.simulated_design import run_simulated_design
+
+    if dry_run:
+        show_foreseen(foresee_search(request, chosen, network, folder), as_json)
+        return
+    with progress_bars(resumable(folder.path)) as on_progress:
+        found = run_simulated_design(
+            request, chosen, network, folder, command=command_line(), limits=limits, on_progress=on_progress
+        )
+        if found.best is None:
+            raise ArmillaryError(
+                f"{folder.path}: none of {found.evaluated} designs was feasible and within bounds; loosen the bounds"
+            )
+        study = load_search(folder, chosen, network)
+        write_report(study, folder, on_progress)
+    answer = {
+        "design": found.best.design.as_dict(),
+        "metrics": dict(study.winner.metrics),
+        "baseline": None if study.baseline is None else dict(study.baseline.metrics),
+        "simulations": found.evaluated,
+        "feasible": found.feasible,
+        "stage_seconds": dict(study.stage_seconds),
+        "files": [str(path) for path in found.files],
+        "report": str(folder.report),
+    }
+    print_result(answer, as_json, lambda: _show(found, answer, folder))
+
+
+def _show(found: Found, answer: dict[str, Any], folder: StudyFolder) -> None:
+    metrics, baseline = answer["metrics"], answer["baseline"] or {}
+    print(f"{found.evaluated} designs simulated, {found.feasible} of them feasible and within bounds\n")
+    names = [
+        name for name in ("runtime_s", "delay_cycles", "energy_pj", "edp_pj_cycles", "area_mm2") if name in metrics
+    ]
+    print_table(
+        [
+            {"": name, **{key: f"{told[key]:.4g}" if key in told else "-" for key in names}}
+            for name, told in (("Winner", metrics), ("Gemmini", baseline))
+            if told
+        ]
+    )
+    print("  ".join(f"{name}={value}" for name, value in answer["design"].items()))
+    print("\nthe energy is the cost model's; the cycles are the hardware's, layer after layer")
+    print(f"design    {folder.design}\nmappings  {folder.path / 'mappings.yaml'}")
+    print(f"hardware  {folder.path / 'rtl'}\nreport    {folder.report}")
