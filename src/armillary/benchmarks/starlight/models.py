@@ -11,14 +11,12 @@ from armillary.benchmarks.starlight.scores import Guess, Values
 from armillary.hardware.templates.gemmini import SPACE
 from armillary.surrogates.auto.trees import boosted, told
 from armillary.surrogates.layers import LayerPrediction, Prior, kind_of
-from armillary.surrogates.starlight.deep_kernel import Starlight
 from armillary.surrogates.starlight.encoding import inputs_of, logarithms_of
 from armillary.surrogates.starlight.low import StarlightLow
+from armillary.surrogates.starlight.paper import StarlightPaper
 
 Model = Callable[[Rows, Rows, int], Guess]
 """Of training rows, the rows asked, and a seed."""
-_NORMAL_90 = 1.6448536269514722
-"""Standard deviations around the mean that hold 90% of a normal distribution."""
 
 
 def encoded(rows: Rows) -> Values:
@@ -49,13 +47,13 @@ def trees_on_inputs(train: Rows, asked: Rows, seed: int) -> Guess:
     return Guess(np.exp(told(boosted(known, np.log(train.data.delay_cycles), seed), new)))
 
 
-def deep_kernel(low: StarlightLow, epochs: int) -> Model:
-    """Return the dissertation's Starlight: the encoder of a Starlight-Low under a Gaussian process."""
+def paper(low: StarlightLow, epochs: int) -> Model:
+    """Return the dissertation's Starlight with a Starlight-Low that was trained before."""
 
     def model(train: Rows, asked: Rows, _seed: int) -> Guess:
-        fitted = Starlight.transferred(low, encoded(train), np.log(train.data.delay_cycles), epochs=epochs)
-        mean, spread = fitted.predict(encoded(asked))
-        return Guess(np.exp(mean), np.exp(mean - _NORMAL_90 * spread), np.exp(mean + _NORMAL_90 * spread))
+        fitted = StarlightPaper(SPACE, low=low, epochs=epochs).fit(train.data, train.physics)
+        found = fitted.predict_layers(asked.data.mapped, asked.physics)
+        return Guess(found.mean, found.low, found.high)
 
     return model
 
@@ -69,7 +67,6 @@ MODELS: Mapping[str, Model] = {
     "residual over cost model": surrogate("starlight", "roofline"),
     "starlight": surrogate("starlight", "physics"),
 }
-PAPER = "starlight-paper"
 ABLATIONS = ("trees on inputs", "residual over cost model")
 
 

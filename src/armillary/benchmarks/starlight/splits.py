@@ -15,9 +15,10 @@ from armillary.benchmarks.parts import Part, digest
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, write_csv
 from armillary.benchmarks.starlight.collection import KNOBS, Rows, collected
 from armillary.benchmarks.starlight.low import low_of_samples
-from armillary.benchmarks.starlight.models import ABLATIONS, MODELS, PAPER, deep_kernel
+from armillary.benchmarks.starlight.models import ABLATIONS, MODELS, paper
 from armillary.benchmarks.starlight.scores import over_repeats, scores
 from armillary.surrogates.starlight.low import StarlightLow
+from armillary.surrogates.starlight.paper import NAME as PAPER
 
 TRAINING = (50, 200, 820)
 QUICK_TRAINING = (50, 200)
@@ -149,7 +150,7 @@ def measured(
     ends = np.cumsum([len(own) for own in split.asked.values()]).tolist()
     models = dict(MODELS)
     if split.name in BESIDE_PAPER:
-        models[PAPER] = deep_kernel(low, epochs)
+        models[PAPER] = paper(low, epochs)
     found: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in split.asked}
     for model, ask in models.items():
         start = time.perf_counter()
