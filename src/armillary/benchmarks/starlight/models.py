@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -10,7 +11,7 @@ from armillary.benchmarks.starlight.collection import Rows
 from armillary.benchmarks.starlight.scores import Guess, Values
 from armillary.hardware.templates.gemmini import SPACE
 from armillary.surrogates.auto.trees import boosted, told
-from armillary.surrogates.layers import LayerPrediction, Prior, kind_of
+from armillary.surrogates.layers import LayerSurrogate, Prior, kind_of
 from armillary.surrogates.starlight.encoding import inputs_of, logarithms_of
 from armillary.surrogates.starlight.low import StarlightLow
 from armillary.surrogates.starlight.paper import StarlightPaper
@@ -31,12 +32,17 @@ def alone(timing: str) -> Model:
 
 def surrogate(kind: str, timing: str) -> Model:
     """Return a registered surrogate of layers beside a timing of the analytical evaluator."""
+    return _fitted(lambda seed: kind_of(kind).make(space=SPACE, metric="delay_cycles", seed=seed), timing)
 
+
+def _fitted(make: Callable[[int], LayerSurrogate], timing: str) -> Model:
     def model(train: Rows, asked: Rows, seed: int) -> Guess:
-        fitted = kind_of(kind).make(space=SPACE, metric="delay_cycles", seed=seed)
-        fitted.fit(train.data, _prior(train, timing))
-        found: LayerPrediction = fitted.predict_layers(asked.data.mapped, _prior(asked, timing))
-        return Guess(found.mean, found.low, found.high)
+        start = time.process_time()
+        fitted = make(seed).fit(train.data, _prior(train, timing))
+        trained = time.process_time()
+        found = fitted.predict_layers(asked.data.mapped, _prior(asked, timing))
+        predicted = time.process_time() - trained
+        return Guess(found.mean, found.low, found.high, trained - start, 1_000 * predicted / len(asked))
 
     return model
 
@@ -49,13 +55,7 @@ def trees_on_inputs(train: Rows, asked: Rows, seed: int) -> Guess:
 
 def paper(low: StarlightLow, epochs: int) -> Model:
     """Return the dissertation's Starlight with a Starlight-Low that was trained before."""
-
-    def model(train: Rows, asked: Rows, _seed: int) -> Guess:
-        fitted = StarlightPaper(SPACE, low=low, epochs=epochs).fit(train.data, train.physics)
-        found = fitted.predict_layers(asked.data.mapped, asked.physics)
-        return Guess(found.mean, found.low, found.high)
-
-    return model
+    return _fitted(lambda _: StarlightPaper(SPACE, low=low, epochs=epochs), "physics")
 
 
 MODELS: Mapping[str, Model] = {
