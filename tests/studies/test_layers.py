@@ -1,6 +1,7 @@
 """Layers alone: from samples or given rows to a log, a model and predictions."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from armillary.log.layer_rows import LayerRows
 from armillary.log.store import Log
 from armillary.studies import layers as studies
 from armillary.studies.layers import (
+    analytical_rows,
     check_rows,
     collect_layers,
     default_most_cycles,
@@ -24,7 +26,11 @@ from armillary.studies.layers import (
     predict_layers,
     prior_of,
 )
+from armillary.surrogates.layers import LayerSurrogateKind
 from armillary.surrogates.layers.dataset import layer_dataset
+from armillary.surrogates.starlight import paper
+from armillary.surrogates.starlight.low import Schedule
+from armillary.surrogates.starlight.paper import StarlightPaper
 from armillary.testing.layer_surrogates import LAYERS
 from armillary.types import ArmillaryError, Cost, Fidelity
 from armillary.workloads.layer import Workload
@@ -104,3 +110,48 @@ def test_the_defaults_are_the_dissertations():
     assert [default_samples(spec) for spec in (SPEC, slow)] == [65_536, 4_096]
     assert [default_most_cycles(spec) for spec in (SPEC, slow)] == [None, 3e6]
     assert [network.name for network in default_networks()] == ["resnet50", "retinanet", "unet", "bert"]
+
+
+def test_what_learns_beforehand_is_given_rows_of_a_log_or_samples(rows, tmp_path, monkeypatch):
+    log, other = Log(tmp_path / "rtl"), Log(tmp_path / "analytical")
+    collect_layers(LocalExecutor(log), SPEC, rows)
+    collect_layers(LocalExecutor(other), spec_of("gemmini", Fidelity.ANALYTICAL, {"timing": "roofline"}), rows)
+    short = partial(StarlightPaper, samples=64, schedule=Schedule(epochs=2), epochs=2)
+    monkeypatch.setattr(studies, "kind_of", lambda _: LayerSurrogateKind(short, paper.KIND.read))
+    monkeypatch.setattr(studies, "default_networks", lambda: [NET])
+    given, stages = layer_dataset(log, SPACE), []
+    asked = {"kind": "starlight-paper", "metric": "delay_cycles"}
+
+    def heard(stage, _done, _total):
+        stages.append(stage)
+
+    read = fit_layers(given, SPACE, "gemmini", **asked, analytical_log=other, on_progress=heard)
+    known = layer_dataset(other, SPACE).feasible.sum()
+    assert read.facts()["learned_beforehand"] == known
+    assert list(dict.fromkeys(stages)) == [
+        "training starlight-paper on 24 analytical rows",
+        "asking the analytical evaluator",
+        "training starlight-paper",
+    ]
+    drawn = fit_layers(given, SPACE, "gemmini", **asked)
+    assert 50 < drawn.facts()["learned_beforehand"] <= 64
+
+
+def test_a_log_that_nobody_learns_beforehand_is_refused(rows, tmp_path):
+    log = Log(tmp_path)
+    collect_layers(LocalExecutor(log), SPEC, rows)
+    given = layer_dataset(log, SPACE)
+    with pytest.raises(ArmillaryError, match=r"surrogate 'calibrated' learns no analytical rows beforehand; leave the"):
+        fit_layers(given, SPACE, "gemmini", kind="calibrated", metric="delay_cycles", analytical_log=log)
+
+
+def test_analytical_rows_are_those_of_the_bound_where_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(studies, "default_networks", lambda: [NET])
+    bound, physics = (
+        analytical_rows("gemmini", SPACE, 32, options={"timing": timing}) for timing in ("roofline", "physics")
+    )
+    assert bound.mappings == physics.mappings
+    assert bound.feasible.all()
+    assert (bound.delay_cycles <= physics.delay_cycles).mean() > 0.9
+    assert (bound.delay_cycles < physics.delay_cycles).any()
+    np.testing.assert_array_equal(bound.energy_pj, physics.energy_pj)

@@ -36,6 +36,7 @@ BENCHES = Registry(
         "speed": "armillary.benchmarks.speed:run",
         "starlight-choice": "armillary.benchmarks.starlight.choice:run",
         **{f"starlight-fig{n}": f"armillary.benchmarks.starlight.figures:fig{n}" for n in (52, 53, 55, 56, 57)},
+        "starlight-firesim": "armillary.benchmarks.starlight.firesim:run",
         "starlight-section511": "armillary.benchmarks.starlight.figures:section511",
         "starlight-splits": "armillary.benchmarks.starlight.splits:run",
         "starlight-physics": "armillary.benchmarks.starlight.physics:run",

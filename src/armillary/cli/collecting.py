@@ -249,6 +249,7 @@ def fit_layers(
     networks: Sequence[str],
     metric: str | None,
     fidelity: str | None,
+    analytical_log: str | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -267,7 +268,14 @@ def fit_layers(
     kind = surrogate or DEFAULT
     with progress_bars() as on_progress:
         model = run(
-            rows, chosen.space, name, kind=kind, metric=metric or "delay_cycles", seed=seed, on_progress=on_progress
+            rows,
+            chosen.space,
+            name,
+            kind=kind,
+            metric=metric or "delay_cycles",
+            analytical_log=None if analytical_log is None else Log(analytical_log),
+            seed=seed,
+            on_progress=on_progress,
         )
     save_atomically(model, out)
     content = {"model": str(out), "surrogate": kind, "metric": model.metric, "rows": len(rows), **model.facts()}

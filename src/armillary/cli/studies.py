@@ -95,6 +95,13 @@ def fit(
             autocompletion=completing("fidelities"),
         ),
     ] = None,
+    analytical_log: Annotated[
+        str | None,
+        typer.Option(
+            help="With --per-layer --surrogate starlight-paper: the log whose analytical layer runs it learns "
+            "beforehand; by default 65,536 are sampled."
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
@@ -104,9 +111,9 @@ def fit(
         asked = {"--bound": bound, "--area": area, "--power": power, "--energy": energy, "--problem": problem,
                  "--schedule": schedule, "--by-evaluator": by_evaluator or None}  # fmt: skip
         refuse_given(asked, "goes with models of whole designs; leave out --per-layer")
-        fit_layers(log, out, template, surrogate, workload or (), metric, fidelity, seed, as_json)
+        fit_layers(log, out, template, surrogate, workload or (), metric, fidelity, analytical_log, seed, as_json)
         return
-    refuse_given({"--fidelity": fidelity}, "goes with --per-layer")
+    refuse_given({"--fidelity": fidelity, "--analytical-log": analytical_log}, "goes with --per-layer")
     from armillary.log.store import Log
     from armillary.studies.asking import asked_bounds, asked_objectives, direction_of
     from armillary.studies.bounds import check_bounds

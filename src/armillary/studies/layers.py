@@ -18,8 +18,15 @@ from armillary.log.store import Log
 from armillary.spaces.space import Space
 from armillary.studies.foresee import Foreseen
 from armillary.studies.progress import OnProgress, silent
-from armillary.surrogates.layers import LayerPrediction, LayerSurrogate, PredictsLayers, Prior, kind_of
-from armillary.surrogates.layers.dataset import LayerDataset
+from armillary.surrogates.layers import (
+    LayerPrediction,
+    LayerSurrogate,
+    LearnsBeforehand,
+    PredictsLayers,
+    Prior,
+    kind_of,
+)
+from armillary.surrogates.layers.dataset import LayerDataset, layer_dataset
 from armillary.types import (
     ArmillaryError,
     Cost,
@@ -190,6 +197,39 @@ def prior_by(
     return Prior(metrics, feasible, f"{spec.name} {spec.version} {options_text(spec.options)}".rstrip())
 
 
+def analytical_rows(
+    template: str,
+    space: Space,
+    samples: int,
+    *,
+    options: Mapping[str, Value] | None = None,
+    seed: int = 0,
+    on_progress: OnProgress = silent,
+) -> LayerDataset:
+    """Return samples of the dissertation's networks as a template's analytical evaluator sees them; kept nowhere.
+
+    Args:
+        template: whose.
+        space: of its designs.
+        samples: how many are drawn, all of which are to fit; one that none was found for is missing.
+        options: of the evaluator, its defaults else.
+        seed: same seed, same samples.
+        on_progress: called with the stage, steps done and in total.
+
+    Raises:
+        ArmillaryError: if the evaluator draws no samples, or runs no mapped layers.
+    """
+    spec, executor = evaluators.spec_of(template, Fidelity.ANALYTICAL, options), LocalExecutor()
+    sampling = LayerSampling(samples=samples, seed=seed, unfit_share=0.0)
+    drawn = draw_layers(executor, spec, default_networks(), sampling, on_progress).rows
+    stage, runs = "evaluating analytical samples", []
+    on_progress(stage, 0, len(drawn))
+    for done, (_, run) in enumerate(executor.run_mapped(spec, drawn), start=1):
+        runs.append(run)
+        on_progress(stage, done, len(drawn))
+    return LayerDataset.of_runs(space, runs)
+
+
 def fit_layers(
     rows: LayerDataset,
     space: Space,
@@ -197,6 +237,7 @@ def fit_layers(
     *,
     kind: str,
     metric: str,
+    analytical_log: Log | None = None,
     seed: int = 0,
     on_progress: OnProgress = silent,
 ) -> LayerSurrogate:
@@ -208,13 +249,28 @@ def fit_layers(
         template: whose analytical evaluator's word is at hand.
         kind: as the registry names it.
         metric: what to predict.
+        analytical_log: whose layer runs of the analytical fidelity a kind that learns such rows beforehand learns;
+            without, they are drawn.
         seed: same seed, rows and machine, same model.
         on_progress: called with steps done and in total.
 
     Raises:
-        ArmillaryError: if the rows cannot be learned from, or there is no such kind.
+        ArmillaryError: if the rows cannot be learned from, there is no such kind, or it learns nothing beforehand and
+            a log for that is given.
     """
     model = kind_of(kind).make(space=space, metric=metric, seed=seed)
+    if isinstance(model, LearnsBeforehand):
+        if analytical_log is not None:
+            cheap = layer_dataset(analytical_log, space, fidelity=Fidelity.ANALYTICAL)
+        else:
+            asked = model.analytical_options
+            cheap = analytical_rows(template, space, model.samples, options=asked, seed=seed, on_progress=on_progress)
+        before = f"training {kind} on {len(cheap)} analytical rows"
+        model.learn_beforehand(cheap, lambda done, total: on_progress(before, done, total))
+    elif analytical_log is not None:
+        raise ArmillaryError(
+            f"{analytical_log.path}: surrogate {kind!r} learns no analytical rows beforehand; leave the log out"
+        )
     prior = prior_of(template, rows.mapped, on_progress)
     stage = f"training {kind}"
     on_progress(stage, 0, 1)

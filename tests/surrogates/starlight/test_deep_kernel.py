@@ -6,11 +6,9 @@ import torch
 from scipy.linalg import cho_factor, cho_solve
 from scipy.spatial.distance import cdist
 
-from armillary.hardware.templates.gemmini import SPACE
 from armillary.surrogates.starlight.deep_kernel import Starlight
-from armillary.surrogates.starlight.low import StarlightLow
 from armillary.types import ArmillaryError
-from surrogates.starlight.samples import PROBLEM, UNSEEN, few, low, rank_correlation, rows
+from surrogates.starlight.samples import UNSEEN, few, low, rank_correlation, rows
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +113,12 @@ def test_rows_with_equal_inputs_may_differ_in_value():
     assert (spread > 0.5).all()
 
 
-def test_scratch_and_transfer_may_take_logarithms(tmp_path):
+def test_scratch_and_transfer_may_take_logarithms():
     given, inputs = few(30, seed=0), rows().inputs[UNSEEN]
     plain, logged = (Starlight.from_scratch(*given, epochs=2, logged=told) for told in (False, True))
     assert not np.allclose(plain.predict(inputs)[0], logged.predict(inputs)[0])
-    logged.save(tmp_path / "model.pt", PROBLEM)
-    read = Starlight.load(tmp_path / "model.pt", space=SPACE)
-    assert read.predict(inputs)[0] == pytest.approx(logged.predict(inputs)[0], rel=1e-9)
+    again = Starlight.of(*logged.parts())
+    assert again.predict(inputs)[0] == pytest.approx(logged.predict(inputs)[0], rel=1e-9)
 
 
 def test_progress_is_told_after_each_epoch():
@@ -130,15 +127,12 @@ def test_progress_is_told_after_each_epoch():
     assert told == [(1, 2), (2, 2)]
 
 
-def test_a_file_holds_it(starlight, tmp_path):
-    starlight.save(tmp_path / "model.pt", PROBLEM)
-    read = Starlight.load(tmp_path / "model.pt", space=SPACE)
+def test_its_parts_make_it_again(starlight):
+    again = Starlight.of(*starlight.parts())
     inputs = rows().inputs[UNSEEN]
-    assert read.predict(inputs)[0] == pytest.approx(starlight.predict(inputs)[0], rel=1e-9)
-    assert read.predict(inputs)[1] == pytest.approx(starlight.predict(inputs)[1], rel=1e-9)
-    assert np.array_equal(read.likelihoods, starlight.likelihoods)
-    with pytest.raises(ArmillaryError, match="holds a model of kind 'starlight-paper', not 'starlight-low'"):
-        StarlightLow.load(tmp_path / "model.pt", space=SPACE)
+    assert again.predict(inputs)[0] == pytest.approx(starlight.predict(inputs)[0], rel=1e-9)
+    assert again.predict(inputs)[1] == pytest.approx(starlight.predict(inputs)[1], rel=1e-9)
+    assert np.array_equal(again.likelihoods, starlight.likelihoods)
 
 
 def test_what_cannot_be_learned_is_refused():

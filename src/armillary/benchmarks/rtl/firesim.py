@@ -94,7 +94,7 @@ def run(options: BenchOptions) -> BenchResult:
     `--quick`: of every file some rows, the short ones. Rows that the RTL refuses are told with the reason; they count
     as wrong.
     """
-    rows = _read(options)
+    rows = [row for path in files(options, "firesim") for row in read_rows(path)]
     if options.quick:
         rows = [row for own in _by_file(rows).values() for row in _sample(own)]
     found = _measured(rows, options)
@@ -117,15 +117,20 @@ def _sample(rows: Sequence[Row]) -> list[Row]:
     return short[:: max(1, len(short) // _QUICK_ROWS)]
 
 
-def _read(options: BenchOptions) -> list[Row]:
+def files(options: BenchOptions, bench: str) -> list[Path]:
+    """Return the CSV files in `DIR/firesim`, or in `DIR` itself, where that is `--data`.
+
+    Raises:
+        ArmillaryError: if the benchmark was given no folder, or one without such files.
+    """
     if options.data is None:
-        raise ArmillaryError("firesim compares with the DOSA artifact's rows; name their folder with --data DIR")
+        raise ArmillaryError(f"{bench} compares with the DOSA artifact's rows; name their folder with --data DIR")
     inner = options.data / "firesim"
     folder = inner if inner.is_dir() else options.data
     paths = sorted(folder.glob("*.csv"))
     if not paths:
         raise ArmillaryError(f"{folder}: has no CSV file; --data names a folder of them, or one that holds firesim/")
-    return [row for path in paths for row in read_rows(path)]
+    return paths
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -39,7 +39,7 @@ KNOBS: Mapping[str, Mapping[str, tuple[Value, ...]]] = {
     "output stationary": {"dataflow": ("output_stationary",)},
 }
 """Samples whose other knobs are not those that models learn from."""
-_ROOFLINE = {"timing": "roofline"}
+ROOFLINE: Mapping[str, Value] = {"timing": "roofline"}
 
 
 @dataclass(frozen=True)
@@ -142,17 +142,7 @@ def simulated(drawn: Mapping[str, LayerSampling], options: BenchOptions) -> Rows
 
 def roofline_of(mapped: Sequence[MappedLayer], options: BenchOptions) -> Prior:
     """Return what the plain bound says of mapped layers."""
-    return prior_of(TEMPLATE, mapped, options.on_progress, _ROOFLINE)
-
-
-def analytical(options: BenchOptions, samples: int) -> tuple[tuple[MappedLayer, ...], Prior]:
-    """Return samples of the analytical fidelity and what the bound says of them: what Starlight-Low learns from."""
-    spec = evaluators.spec_of(TEMPLATE, Fidelity.ANALYTICAL, _ROOFLINE)
-    sampling = LayerSampling(samples=samples, seed=options.seed, unfit_share=0.0)
-    drawn = draw_layers(LocalExecutor(), spec, default_networks(), sampling, options.on_progress).rows
-    said = roofline_of(drawn, options)
-    runs = np.flatnonzero(said.feasible)
-    return tuple(drawn[row] for row in runs.tolist()), said.select(runs)
+    return prior_of(TEMPLATE, mapped, options.on_progress, ROOFLINE)
 
 
 def log_folder(options: BenchOptions, spec: EvaluatorSpec) -> Path:

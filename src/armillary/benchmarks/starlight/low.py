@@ -10,15 +10,17 @@ from armillary import evaluators
 from armillary.atomic_file import replaced
 from armillary.benchmarks.parts import Part
 from armillary.benchmarks.result import BenchOptions
-from armillary.benchmarks.starlight.collection import TEMPLATE, analytical
+from armillary.benchmarks.starlight.collection import ROOFLINE, TEMPLATE
 from armillary.benchmarks.starlight.scores import Values
 from armillary.hardware.templates.gemmini import SPACE
 from armillary.problems.problem import Problem
+from armillary.studies.layers import analytical_rows as sampled
 from armillary.surrogates.starlight.encoding import inputs_of
 from armillary.surrogates.starlight.low import LossWeights, Schedule, StarlightLow
+from armillary.surrogates.starlight.paper import SAMPLES
 from armillary.types import Fidelity
 
-SAMPLES, QUICK_SAMPLES = 1 << 16, 1 << 11
+QUICK_SAMPLES = 1 << 11
 SCHEDULE, QUICK_SCHEDULE = Schedule(), Schedule(epochs=30)
 METRICS = ("delay_cycles", "edp_pj_cycles")
 
@@ -27,11 +29,12 @@ def analytical_rows(options: BenchOptions) -> dict[str, Values]:
     """Return the inputs, [rows, 40], and the logarithm of each of `METRICS` by the bound, [rows], of the samples."""
     part = _part(options, "rows", {}, ".npz")
     if not part.path.exists():
-        mapped, said = analytical(options, QUICK_SAMPLES if options.quick else SAMPLES)
-        columns = SPACE.columns(SPACE.encode([one.design for one in mapped]))
-        cycles, energy = np.log(said.metrics["delay_cycles"]), np.log(said.metrics["energy_pj"])
+        count = QUICK_SAMPLES if options.quick else SAMPLES
+        every = sampled(TEMPLATE, SPACE, count, options=ROOFLINE, seed=options.seed, on_progress=options.on_progress)
+        rows = every.select(every.feasible)
+        cycles, energy = np.log(rows.delay_cycles), np.log(rows.energy_pj)
         found = {
-            "inputs": inputs_of(columns, [one.mapping for one in mapped]),
+            "inputs": inputs_of(SPACE.columns(rows.codes), rows.mappings),
             "delay_cycles": cycles,
             "edp_pj_cycles": cycles + energy,
         }
@@ -68,7 +71,7 @@ def low_of_samples(options: BenchOptions, *, metric: str, predicts: bool = True)
 
 def _part(options: BenchOptions, label: str, inputs: dict[str, bool], ending: str) -> Part:
     """Return where something is kept that all benches share: beside the folder of each."""
-    spec = evaluators.spec_of(TEMPLATE, Fidelity.ANALYTICAL, {"timing": "roofline"})
+    spec = evaluators.spec_of(TEMPLATE, Fidelity.ANALYTICAL, ROOFLINE)
     given = {**inputs, "seed": options.seed, "quick": options.quick}
     folder: Path = options.out.parent / "starlight-low"
     return Part(folder, label, given, (__name__,), spec, ending)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -10,15 +11,13 @@ from armillary.benchmarks.starlight.collection import Rows
 from armillary.benchmarks.starlight.scores import Guess, Values
 from armillary.hardware.templates.gemmini import SPACE
 from armillary.surrogates.auto.trees import boosted, told
-from armillary.surrogates.layers import LayerPrediction, Prior, kind_of
-from armillary.surrogates.starlight.deep_kernel import Starlight
+from armillary.surrogates.layers import LayerSurrogate, Prior, kind_of
 from armillary.surrogates.starlight.encoding import inputs_of, logarithms_of
 from armillary.surrogates.starlight.low import StarlightLow
+from armillary.surrogates.starlight.paper import StarlightPaper
 
 Model = Callable[[Rows, Rows, int], Guess]
 """Of training rows, the rows asked, and a seed."""
-_NORMAL_90 = 1.6448536269514722
-"""Standard deviations around the mean that hold 90% of a normal distribution."""
 
 
 def encoded(rows: Rows) -> Values:
@@ -33,12 +32,17 @@ def alone(timing: str) -> Model:
 
 def surrogate(kind: str, timing: str) -> Model:
     """Return a registered surrogate of layers beside a timing of the analytical evaluator."""
+    return _fitted(lambda seed: kind_of(kind).make(space=SPACE, metric="delay_cycles", seed=seed), timing)
 
+
+def _fitted(make: Callable[[int], LayerSurrogate], timing: str) -> Model:
     def model(train: Rows, asked: Rows, seed: int) -> Guess:
-        fitted = kind_of(kind).make(space=SPACE, metric="delay_cycles", seed=seed)
-        fitted.fit(train.data, _prior(train, timing))
-        found: LayerPrediction = fitted.predict_layers(asked.data.mapped, _prior(asked, timing))
-        return Guess(found.mean, found.low, found.high)
+        start = time.process_time()
+        fitted = make(seed).fit(train.data, _prior(train, timing))
+        trained = time.process_time()
+        found = fitted.predict_layers(asked.data.mapped, _prior(asked, timing))
+        predicted = time.process_time() - trained
+        return Guess(found.mean, found.low, found.high, trained - start, 1_000 * predicted / len(asked))
 
     return model
 
@@ -49,15 +53,9 @@ def trees_on_inputs(train: Rows, asked: Rows, seed: int) -> Guess:
     return Guess(np.exp(told(boosted(known, np.log(train.data.delay_cycles), seed), new)))
 
 
-def deep_kernel(low: StarlightLow, epochs: int) -> Model:
-    """Return the dissertation's Starlight: the encoder of a Starlight-Low under a Gaussian process."""
-
-    def model(train: Rows, asked: Rows, _seed: int) -> Guess:
-        fitted = Starlight.transferred(low, encoded(train), np.log(train.data.delay_cycles), epochs=epochs)
-        mean, spread = fitted.predict(encoded(asked))
-        return Guess(np.exp(mean), np.exp(mean - _NORMAL_90 * spread), np.exp(mean + _NORMAL_90 * spread))
-
-    return model
+def paper(low: StarlightLow, epochs: int) -> Model:
+    """Return the dissertation's Starlight with a Starlight-Low that was trained before."""
+    return _fitted(lambda _: StarlightPaper(SPACE, low=low, epochs=epochs), "physics")
 
 
 MODELS: Mapping[str, Model] = {
@@ -69,7 +67,6 @@ MODELS: Mapping[str, Model] = {
     "residual over cost model": surrogate("starlight", "roofline"),
     "starlight": surrogate("starlight", "physics"),
 }
-PAPER = "starlight-paper"
 ABLATIONS = ("trees on inputs", "residual over cost model")
 
 

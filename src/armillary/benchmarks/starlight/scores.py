@@ -6,7 +6,7 @@ The pooled rank mostly measures how large layers are, so that it never stands al
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,20 +27,24 @@ class Guess:
         mean: in cycles.
         low: end of the 90% interval.
         high: its other end.
+        trained_s: processor seconds of the training; None where nothing is trained.
+        predicted_ms: processor milliseconds per row of the prediction, beside the prior's.
     """
 
     mean: Values
     low: Values | None = None
     high: Values | None = None
+    trained_s: float | None = None
+    predicted_ms: float | None = None
 
     def select(self, rows: NDArray[np.int64]) -> Guess:
         """Return chosen rows, in that order."""
         low, high = (None if end is None else end[rows] for end in (self.low, self.high))
-        return Guess(self.mean[rows], low, high)
+        return replace(self, mean=self.mean[rows], low=low, high=high)
 
 
 def scores(guess: Guess, rows: Rows) -> dict[str, float | None]:
-    """Return the scores of cycles, and the rank of EDP; None where there is nothing to measure.
+    """Return the scores of cycles, the rank of EDP, and the times; None where there is nothing to measure.
 
     The energy is the cost model's, in the truth as in the prediction.
     """
@@ -53,6 +57,8 @@ def scores(guess: Guess, rows: Rows) -> dict[str, float | None]:
         "within_layer_and_hardware": within(rows.pair, said, true),
         "coverage": None if inside is None else float(inside.mean()),
         "spearman_edp": rank(said * rows.data.energy_pj, true * rows.data.energy_pj),
+        "trained_s": guess.trained_s,
+        "predicted_ms": guess.predicted_ms,
     }
 
 

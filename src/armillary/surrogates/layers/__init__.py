@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.registry import Registry
-from armillary.types import ArmillaryError, MappedLayer
+from armillary.types import ArmillaryError, MappedLayer, Value
 
 if TYPE_CHECKING:
     from armillary.spaces.space import Space
@@ -31,6 +31,7 @@ REGISTRY = Registry(
     members={
         "calibrated": "armillary.surrogates.layers.calibrated:KIND",
         "starlight": "armillary.surrogates.starlight.surrogate:KIND",
+        "starlight-paper": "armillary.surrogates.starlight.paper:KIND",
     },
 )
 
@@ -123,6 +124,36 @@ class LayerSurrogate(PredictsLayers, Protocol):
 
     def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to one file, see `model_file.save`; its kind is the name in the registry."""
+        ...
+
+
+@runtime_checkable
+class LearnsBeforehand(Protocol):
+    """The capability of a surrogate of layers to learn many rows of the analytical evaluator before it is fitted.
+
+    It cannot be fitted without.
+    """
+
+    @property
+    def samples(self) -> int:
+        """How many rows it wants."""
+        ...
+
+    @property
+    def analytical_options(self) -> Mapping[str, Value]:
+        """Options of the evaluator whose rows it wants."""
+        ...
+
+    def learn_beforehand(self, rows: LayerDataset, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Learn layer runs of the analytical evaluator.
+
+        Args:
+            rows: of it; how many is up to the caller.
+            on_progress: called with steps done and in total.
+
+        Raises:
+            ArmillaryError: if they cannot be learned from.
+        """
         ...
 
 

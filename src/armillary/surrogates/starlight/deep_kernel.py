@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO
+from typing import Any
 
 import gpytorch
 import numpy as np
@@ -33,9 +32,6 @@ from linear_operator.utils.warnings import NumericalWarning
 from torch import Tensor
 
 from armillary.cores import one_thread
-from armillary.problems.problem import Problem
-from armillary.spaces.space import Space
-from armillary.surrogates import model_file
 from armillary.surrogates.rows import Scale
 from armillary.surrogates.starlight.encoding import UnitCube, Values, checked_rows
 from armillary.surrogates.starlight.low import ENCODER, Encoder, Progress, StarlightLow, named, seeded
@@ -84,8 +80,6 @@ class Starlight:
         scale: how the logarithms of the metric are standardised.
         likelihoods: the marginal log likelihood per row in each epoch, with the priors, shape [epochs].
     """
-
-    kind = "starlight-paper"
 
     def __init__(self, process: Process, cube: UnitCube, scale: Scale, likelihoods: Values) -> None:
         self.process, self.cube, self.scale, self.likelihoods = process.eval(), cube, scale, likelihoods
@@ -179,23 +173,17 @@ class Starlight:
             spread = torch.cat([each.stddev for each in found]).numpy()
         return self.scale.restore(mean), self.scale.spread * spread
 
-    def save(self, target: str | Path | IO[bytes], problem: Problem) -> None:
-        """Write the model, of one metric of a problem, to a file."""
+    def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what `of` makes the model of again: a description as JSON can hold it, and tensors by name."""
         tensors = {f"process.{name}": weight for name, weight in self.process.state_dict().items()}
         (x,), y = self.process.train_inputs, self.process.train_targets
         tensors |= {"x": x, "y": y, "least": self.cube.least, "most": self.cube.most}
         tensors["likelihoods"] = torch.from_numpy(self.likelihoods)
-        content = {"scale": vars(self.scale), "logged": self.cube.logged}
-        model_file.save(target, self.kind, problem.space, problem, content, tensors)
+        return {"scale": vars(self.scale), "logged": self.cube.logged}, tensors
 
     @classmethod
-    def load(cls, path: str | Path, *, space: Space) -> Starlight:
-        """Read a trained model.
-
-        Raises:
-            ArmillaryError: if the file is missing, no Starlight, or of another space or version.
-        """
-        content, tensors = model_file.read(Path(path), space, cls.kind)
+    def of(cls, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Starlight:
+        """Return the model that `parts` described."""
         process = Process(tensors["x"], tensors["y"], Encoder().double())
         process.load_state_dict(named(tensors, "process."))
         cube = UnitCube(tensors["least"], tensors["most"], content["logged"])
