@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from armillary.evaluators.physical.enablement import Enablement
+from armillary.evaluators.physical.energies import liberty_for_power
 from armillary.evaluators.physical.library import Library
 from armillary.evaluators.physical.macros import MacroCell, liberty_of
 from armillary.evaluators.physical.netlist import Netlist, PinName
@@ -121,7 +122,7 @@ def timed(folder: Path, netlist: Netlist, library: Library, enablement: Enableme
     inputs = _files(folder)
     pins = sorted(_outputs(netlist, library)) if with_slacks else []
     lines = [
-        *_reading(inputs, netlist, enablement),
+        *_reading(inputs, netlist, enablement.liberty),
         "group_path -name ports -from [all_inputs]",
         "group_path -name ports_too -to [all_outputs]",
         'puts "worst [worst_slack] [total_negative_slack]"',
@@ -157,7 +158,7 @@ def powered(
         ArmillaryError: if OpenSTA is missing or refuses.
     """
     inputs = _files(folder)
-    lines = [*_reading(inputs, netlist, enablement)]
+    lines = [*_reading(inputs, netlist, liberty_for_power(enablement.liberty, enablement.digest()))]
     if isinstance(activity, float):
         lines.append(f"set_power_activity -global -activity {activity:g} -duty 0.5")
     else:
@@ -185,14 +186,15 @@ def _run(folder: Path, lines: Sequence[str], inputs: Sequence[str]) -> str:
     return run_script(folder, _SCRIPT, inputs)
 
 
-def _reading(inputs: Sequence[str], netlist: Netlist, enablement: Enablement) -> Iterator[str]:
-    yield f"read_liberty {{{enablement.liberty}}}"
+def _reading(inputs: Sequence[str], netlist: Netlist, liberty: Path) -> Iterator[str]:
+    yield f"read_liberty {{{liberty}}}"
     if MACROS in inputs:
         yield f"read_liberty {MACROS}"
     yield f"read_verilog {NETLIST}"
     yield f"link_design {netlist.top}"
     yield f"read_sdc {CONSTRAINTS}"
-    yield f"read_spef -quiet {PARASITICS}"
+    if PARASITICS in inputs:
+        yield f"read_spef -quiet {PARASITICS}"
 
 
 def _outputs(netlist: Netlist, library: Library) -> Iterator[PinName]:
