@@ -18,6 +18,8 @@ BENCHES = Registry(
         "maestro-agreement": "armillary.benchmarks.cost_model.maestro_agreement:run",
         "mapping": "armillary.benchmarks.cost_model.mapping_search:run",
         "own-log": "armillary.benchmarks.own_log.proposing:run",
+        "physical": "armillary.benchmarks.physical.speed:run",
+        "physical-published": "armillary.benchmarks.physical.published:run",
         "polaris-fig65": "armillary.benchmarks.polaris.figures:fig65",
         **{f"prime-table{n}": f"armillary.benchmarks.prime.tables:table{n}" for n in _PRIME_TABLES},
         "prime-table6": "armillary.benchmarks.prime.table6:run",

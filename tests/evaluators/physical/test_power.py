@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from evaluators.physical.designs import COUNTER, MULTIPLIER, mapped, needs_tools
 
 from armillary.evaluators.physical.floorplan import planned
 from armillary.evaluators.physical.liberty import cells_of, read_liberty
@@ -15,6 +14,7 @@ from armillary.evaluators.physical.parasitics import spef
 from armillary.evaluators.physical.placement import Placement, Shapes
 from armillary.evaluators.physical.routing import trees_of, unrouted
 from armillary.evaluators.physical.timing import Clocking, powered, write_design
+from evaluators.physical.designs import COUNTER, MULTIPLIER, mapped, needs_tools
 
 PERIOD_NS, ACTIVITY = 1.0, 0.2
 pytestmark = needs_tools
@@ -23,8 +23,8 @@ pytestmark = needs_tools
 def by_hand(netlist, nangate):
     """Return internal, switching and leakage power in mW, of a design without wires whose nets change alike.
 
-    A net takes C V^2 / 2 for each change; a cell the mean of its tables, at the slew that its input has, for each change of
-    its output, and of its inputs where these have tables.
+    A net takes C V^2 / 2 for each change; a cell the mean of its tables, at the slew that its input has, for each
+    change of its outputs, and of its inputs where these have tables.
     """
     cells = cells_of(read_liberty(nangate.liberty))
     load, slew = {}, defaultdict(float)

@@ -86,8 +86,8 @@ def _bits(byte: int) -> str:
     return f"{127 - 8 * byte}:{120 - 8 * byte}"
 
 
-def array(side: int) -> str:
-    """Return a module `array`: side x side elements that multiply bytes and add up, each with registers of its own.
+def array(rows: int, columns: int) -> str:
+    """Return a module `array` of elements that multiply bytes and add up, each with registers of its own.
 
     Bytes `left` enter on the left and move right, sums enter at the top and move down.
     """
@@ -100,24 +100,24 @@ module element(input clk, input load, input signed [7:0] left, input signed [7:0
     below <= above + left * kept;
   end
 endmodule
-module array(input clk, input load, input [{8 * side - 1}:0] left, input [{8 * side - 1}:0] weights,
-             output [{20 * side - 1}:0] sums);
+module array(input clk, input load, input [{8 * rows - 1}:0] left, input [{8 * columns - 1}:0] weights,
+             output [{20 * columns - 1}:0] sums);
   genvar r, c;
-  wire [7:0] across [0:{side - 1}][0:{side}];
-  wire [7:0] down [0:{side}][0:{side - 1}];
-  wire [19:0] partial [0:{side}][0:{side - 1}];
+  wire [7:0] across [0:{rows - 1}][0:{columns}];
+  wire [7:0] down [0:{rows}][0:{columns - 1}];
+  wire [19:0] partial [0:{rows}][0:{columns - 1}];
   generate
-    for (r = 0; r < {side}; r = r + 1) begin : row
+    for (r = 0; r < {rows}; r = r + 1) begin : row
       assign across[r][0] = left[8*r +: 8];
-      for (c = 0; c < {side}; c = c + 1) begin : column
+      for (c = 0; c < {columns}; c = c + 1) begin : column
         element each(.clk(clk), .load(load), .left(across[r][c]), .weight(down[r][c]), .above(partial[r][c]),
                      .right(across[r][c+1]), .kept(down[r+1][c]), .below(partial[r+1][c]));
       end
     end
-    for (c = 0; c < {side}; c = c + 1) begin : edge_of
+    for (c = 0; c < {columns}; c = c + 1) begin : edge_of
       assign down[0][c] = weights[8*c +: 8];
       assign partial[0][c] = 20'd0;
-      assign sums[20*c +: 20] = partial[{side}][c];
+      assign sums[20*c +: 20] = partial[{rows}][c];
     end
   endgenerate
 endmodule

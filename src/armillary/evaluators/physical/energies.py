@@ -1,7 +1,7 @@
 """Liberty files as OpenSTA should get them, so that energies inside cells count once.
 
-A library tells the energy of an output's rise and of its fall, for each input that may cause it. One change of an output
-is one edge, by one cause. OpenSTA 2.0.17 adds up both edges, and of some cells several causes. How a version counts is
+A library tells the energy of an output's rise and of its fall, for each input that may cause it. A change of an output
+is one edge, by one cause. OpenSTA 2.0.17 adds both edges up, and for some cells several causes. How a version counts is
 measured on every cell of the library, and the energies of outputs in the file that it reads are divided by that.
 """
 
