@@ -59,9 +59,9 @@ def _aes() -> Iterator[str]:
         source = 4 * ((column + row) % 4) + row
         yield f"  s_box b{byte}(.in(state[{_bits(source)}]), .out(replaced[{_bits(byte)}]));"
     for column in range(4):
-        byte = [f"replaced[{_bits(4 * column + row)}]" for row in range(4)]
+        given = [f"replaced[{_bits(4 * column + row)}]" for row in range(4)]
         for row in range(4):  # MixColumns, section 5.1.3
-            a, b, c, d = (byte[(row + k) % 4] for k in range(4))
+            a, b, c, d = (given[(row + k) % 4] for k in range(4))
             yield f"  assign mixed[{_bits(4 * column + row)}] = twice({a}) ^ twice({b}) ^ {b} ^ {c} ^ {d};"
     for row in range(4):  # the key's expansion, section 5.2
         last = _bits(12 + (row + 1) % 4)

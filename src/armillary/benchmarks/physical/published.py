@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
@@ -30,7 +30,7 @@ _TABLE = Path("physical", "orfs_history.csv")
 _SINCE = "2022-08"  # from when on instance areas and counts are published whole
 _NEAR, _RANKED = 0.15, 0.95
 _GCD = Path("GcdUnit", "orfs-design", "orfs-design", "src", "gcd", "gcd.v")
-_METRICS = {
+_METRICS: Mapping[str, tuple[str, Callable[[Mapping[str, float]], float]]] = {
     "synthesized area, um2": ("synth__design__instance__area__stdcell", lambda m: 1e6 * m["synthesized_mm2"]),
     "area, um2": ("finish__design__instance__area", lambda m: 1e6 * m["area_mm2"]),
     "placed wire, um": ("detailedplace__route__wirelength__estimated", lambda m: 1e3 * m["placed_mm"]),

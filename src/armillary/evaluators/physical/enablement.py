@@ -36,7 +36,8 @@ class Enablement:
         clock_buffer: the cell of the clock tree.
         volts: of the supply.
         wires: of layers, where they are better known than from the LEF file, whose values leave neighbours out.
-        usable: part of the tracks that signals may take; the rest is for power and for pins.
+        usable: part of each layer's tracks that signals may take; the rest is for power and for pins.
+        usable_of: likewise of single layers.
         dont_use: cells that synthesis and sizing leave alone.
     """
 
@@ -51,15 +52,17 @@ class Enablement:
     volts: float
     wires: Mapping[str, Wire] = field(default_factory=dict)
     usable: float = 0.5
+    usable_of: Mapping[str, float] = field(default_factory=dict)
     dont_use: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.layers:
             raise ArmillaryError(f"enablement {self.name}: layers=() is not allowed; name those that signals may take")
-        for name in ("usable", "volts"):
-            value = getattr(self, name)
-            if not value > 0 or (name == "usable" and value > 1):
-                raise ArmillaryError(f"enablement {self.name}: {name}={value!r} is not allowed")
+        if not self.volts > 0:
+            raise ArmillaryError(f"enablement {self.name}: volts={self.volts!r} is not allowed; it must be above zero")
+        for name, value in {"usable": self.usable, **self.usable_of}.items():
+            if not 0 < value <= 1:
+                raise ArmillaryError(f"enablement {self.name}: {name}={value!r} is not allowed; write a part, 0 to 1")
 
     def digest(self) -> str:
         """Return what tells this enablement, its files' content included, from others."""
@@ -74,7 +77,7 @@ def nangate() -> Enablement:
     """Return NanGate45.
 
     The wires are those of OpenROAD-flow-scripts' `setRC.tcl` of the platform nangate45, which are fitted to extracted
-    layouts, so that neighbours are in them.
+    layouts, so that neighbours are in them; the parts of tracks that signals may take are those of its `fastroute.tcl`.
 
     Raises:
         ArmillaryError: if it is not installed; says how to install it.
@@ -83,6 +86,7 @@ def nangate() -> Enablement:
     wires = {
         "metal2": Wire(3.69946, 0.0831598), "metal3": Wire(3.59251, 0.104578), "metal4": Wire(1.47169, 0.116865),
         "metal5": Wire(1.48720, 0.110884), "metal6": Wire(1.49718, 0.106865), "metal7": Wire(0.216176, 0.115007),
+        "metal8": Wire(0.188720, 0.0922290), "metal9": Wire(0.0377464, 0.119876), "metal10": Wire(0.0354210, 0.118534),
     }  # fmt: skip
     return Enablement(
         name="nangate45",
@@ -95,6 +99,8 @@ def nangate() -> Enablement:
         clock_buffer="CLKBUF_X3",
         volts=1.1,
         wires=wires,
+        usable=0.75,
+        usable_of={"metal2": 0.2, "metal3": 0.3},
         dont_use=("TAPCELL_X1", "FILLCELL_X1", "AOI211_X1", "OAI211_X1", "CLKBUF_X1", "CLKBUF_X2", "CLKBUF_X3"),
     )
 
@@ -145,7 +151,7 @@ def _from_yaml(path: Path) -> Enablement:
     unknown = sorted(map(str, set(content) - set(known)))
     if unknown:
         raise ArmillaryError(f"{path}: {unknown[0]} is no field of an enablement; it has {list(known)}")
-    optional = {"wires", "usable", "dont_use"}
+    optional = {"wires", "usable", "usable_of", "dont_use"}
     missing = [name for name in known if name not in content and name not in optional]
     if missing:
         raise ArmillaryError(f"{path}: lacks {missing}")
@@ -159,6 +165,7 @@ def _from_yaml(path: Path) -> Enablement:
     for name in ("usable", "volts"):
         if name in content and not isinstance(content[name], int | float):
             raise ArmillaryError(f"{path}: {name}={content[name]!r} is no number")
+    values["usable_of"] = dict(content.get("usable_of") or {})
     try:
         values["wires"] = {layer: Wire(**wire) for layer, wire in (content.get("wires") or {}).items()}
     except (TypeError, AttributeError) as fault:

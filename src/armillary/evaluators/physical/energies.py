@@ -7,6 +7,7 @@ measured on every cell of the library, and the energies of outputs in the file t
 
 from __future__ import annotations
 
+import functools
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from armillary.evaluators.physical.liberty import Arc, LibertyCell, cells_of, read_liberty
+from armillary.evaluators.physical.macros import MacroCell, liberty_of
 from armillary.tools import opensta
 from armillary.user_cache import cache_folder, put
 
@@ -26,6 +28,7 @@ _VALUES = re.compile(r"\bvalues\s*\(([^)]*)\)")
 _NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:[eE][-+]?\d+)?")
 _ROW = re.compile(r"^ *(\S+) +\S+ +\S+ +\S+ u_(\w+)$", re.MULTILINE)
 _PERIOD_NS, _CHANGES, _CLOCK_CHANGES = 1.0, 1.0, 2.0
+_PROBE_FJ = 100.0
 _LEAST_FJ = 0.05  # of an output's change, below which there is nothing to divide
 
 
@@ -65,6 +68,21 @@ def times_counted(liberty: Path, cells: Mapping[str, LibertyCell]) -> dict[str, 
         if name in measured and outputs > _LEAST_FJ and measured[name] - inputs > _LEAST_FJ:
             found[name] = (measured[name] - inputs) / outputs
     return found
+
+
+@functools.cache
+def edge_times_counted() -> float:
+    """Return how often OpenSTA counts the energy of a memory's clock edge.
+
+    Raises:
+        ArmillaryError: if it is missing or refuses.
+    """
+    ports = {"clk": ("input", 1), "in": ("input", 1), "out": ("output", 1)}
+    memory = MacroCell("probe", ports, 100.0, 0.2, 0.05, _PROBE_FJ)  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory(prefix="armillary-probe-") as name:
+        path = Path(name) / "macros.lib"
+        path.write_text(liberty_of((memory,)), encoding="utf-8")
+        return _measured(path, cells_of(read_liberty(path)))[memory.name] / _PROBE_FJ
 
 
 def _mean(arcs: tuple[Arc, ...]) -> float:

@@ -84,8 +84,8 @@ class PhysicalEvaluator:
             return record(self.spec, candidate, workload, {}, failure, seconds=time.perf_counter() - started)
         layout = self._laid_out(candidate.design, rtl)
         metrics = metrics_of(layout, found)
-        failure = Failure("infeasible", resource=layout.failed_step, detail=layout.failure) if layout.failure else None
-        return record(self.spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - started)
+        why = Failure("infeasible", resource=layout.failed_step, detail=layout.failure) if layout.failure else None
+        return record(self.spec, candidate, workload, metrics, why, seconds=time.perf_counter() - started)
 
     def _laid_out(self, design: Design, rtl: Rtl) -> Layout:
         knobs = Knobs.model_validate(self._options.model_dump(exclude={"folder"}))

@@ -301,7 +301,7 @@ def _routing(technology: Enablement, folder: Path) -> dict[str, float]:
     netlist, placement = _final(folder)
     boxes = {name: (x, y, x + shapes.size(netlist.cells[name])[0], y + shapes.size(netlist.cells[name])[1])
              for name, (x, y) in plan.macros.items()}  # fmt: skip
-    wires = routed(trees_of(netlist, shapes, placement), shapes.library, technology.usable, plan, boxes)
+    wires = routed(trees_of(netlist, shapes, placement), shapes.library, plan, boxes)
     outputs = Technology(technology, shapes.library, shapes).outputs()
     (folder / PARASITICS).write_text(spef(netlist, wires, shapes.library, outputs), encoding="utf-8")
     np.savez(folder / ROUTED, across=wires.across, up=wires.up)
@@ -319,7 +319,7 @@ def _analysis(job: Job, technology: Enablement, folder: Path) -> dict[str, float
     rates: Any = knobs.activity
     if job.saif:
         rates = activity.rates(folder / SAIF, job.saif_scope, netlist, technology)
-    power = powered(folder, netlist, technology, clock_cells(netlist.cells), rates)
+    power = powered(folder, netlist, technology, clock_cells(netlist.cells), shapes.macros, rates)
     _write(folder / ANALYSED, {f"{instance}/{pin}": slack for (instance, pin), slack in timing.slacks.items()})
     effective = timing.register_slack_ns if timing.register_slack_ns is not None else timing.slack_ns + 2 * (
         knobs.port_delay * knobs.clock_ns)  # fmt: skip

@@ -18,7 +18,7 @@ from armillary.evaluators.physical.liberty import Group, LibertyCell, cells_of, 
 from armillary.types import ArmillaryError
 from armillary.user_cache import cache_folder, put
 
-_FORM = "1"  # of what is kept of a library
+_FORM = "2"  # of what is kept of a library
 _MIDDLE = 0.4  # of the slews of a table, from the lowest: where linear delays are taken
 
 
@@ -70,12 +70,18 @@ class Cell:
 
 @dataclass(frozen=True)
 class Layer:
-    """A routing layer with its tracks and wires."""
+    """A routing layer: its wires' direction, distance of tracks and the part of them that signals may take."""
 
     name: str
     horizontal: bool
     pitch_um: float
+    usable: float
     wire: Wire
+
+    @property
+    def tracks_per_um(self) -> float:
+        """How many tracks signals may take."""
+        return self.usable / self.pitch_um
 
 
 @dataclass(frozen=True)
@@ -190,6 +196,7 @@ def _layers(enablement: Enablement) -> list[Layer]:
         )
     return [
         Layer(name, known[name].direction == "horizontal", known[name].pitch_um,
+              enablement.usable_of.get(name, enablement.usable),
               enablement.wires.get(name, Wire(known[name].ohm_per_um, known[name].ff_per_um)))
         for name in enablement.layers
     ]  # fmt: skip

@@ -84,15 +84,24 @@ def macro_cells(macros: Mapping[str, Macro], ports: Mapping[str, int]) -> dict[s
     return found
 
 
-def liberty_of(macros: Sequence[MacroCell]) -> str:
-    """Return the memories as a liberty library; it knows no leakage."""
+def liberty_of(macros: Sequence[MacroCell], times_counted: float = 1.0) -> str:
+    """Return the memories as a liberty library; it knows no leakage.
+
+    Args:
+        macros: the memories.
+        times_counted: how often the reader counts the energy of a clock's edge.
+    """
     slews = [f"  slew_{end}_threshold_pct_{edge} : {at};" for end, at in (("lower", 30), ("upper", 70))
              for edge in ("rise", "fall")]  # fmt: skip
     lines = [
         "library (macros) {",
         '  time_unit : "1ns"; voltage_unit : "1V"; current_unit : "1mA"; capacitive_load_unit (1, ff);',
         '  leakage_power_unit : "1nW"; pulling_resistance_unit : "1kohm";',
-        "  delay_model : table_lookup; nom_voltage : 1.1; default_input_pin_cap : 5; default_output_pin_cap : 0;",
+        "  delay_model : table_lookup; default_input_pin_cap : 5; default_output_pin_cap : 0;",
+        "  nom_voltage : 1.1; nom_temperature : 25; nom_process : 1;",
+        # without these OpenSTA takes energies for nothing
+        "  operating_conditions (usual) { process : 1; voltage : 1.1; temperature : 25; }",
+        "  default_operating_conditions : usual;",
         *(f"  {kind}put_threshold_pct_{edge} : 50;" for kind in ("in", "out") for edge in ("rise", "fall")),
         *slews,
     ]
@@ -100,15 +109,16 @@ def liberty_of(macros: Sequence[MacroCell]) -> str:
         lines.append(f"  type (bits{bits}) {{ base_type : array; data_type : bit; bit_width : {bits};")
         lines.append(f"    bit_from : {bits - 1}; bit_to : 0; downto : true; }}")
     for macro in macros:
-        lines += [f"  cell ({macro.name}) {{ area : {macro.area_um2:.3f};", *_pins(macro), "  }"]
+        lines += [f"  cell ({macro.name}) {{ area : {macro.area_um2:.3f};", *_pins(macro, times_counted), "  }"]
     return "\n".join([*lines, "}", ""])
 
 
-def _pins(macro: MacroCell) -> Iterator[str]:
+def _pins(macro: MacroCell, times_counted: float) -> Iterator[str]:
     for port, (direction, bits) in macro.ports.items():
         kind = f"bus ({port}) {{ bus_type : bits{bits};" if bits > 1 else f"pin ({port}) {{"
         if port == CLOCK:
-            rise = f'rise_power (scalar) {{ values ("{macro.edge_fj:.4f}"); }} fall_power (scalar) {{ values ("0"); }}'
+            rising = f"{macro.edge_fj / times_counted:.4f}"
+            rise = f'rise_power (scalar) {{ values ("{rising}"); }} fall_power (scalar) {{ values ("0"); }}'
             yield f"    {kind} direction : input; clock : true; capacitance : {_CLOCK_FF};"
             yield f"      internal_power () {{ {rise} }} }}"
         elif direction == "input":

@@ -90,9 +90,7 @@ def _sized(
     seed: int,
     multipliers: Mapping[str, float],
 ) -> sizing.Sized:
-    wires = unrouted(
-        trees_of(netlist, technology.shapes, placement), technology.library, technology.enablement.usable, plan
-    )
+    wires = unrouted(trees_of(netlist, technology.shapes, placement), technology.library, plan)
     text = spef(netlist, wires, technology.library, technology.outputs())
     with tempfile.TemporaryDirectory(prefix="armillary-sizing-") as name:
         return sizing.sized(

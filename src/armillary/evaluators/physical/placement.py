@@ -16,7 +16,7 @@ from armillary.evaluators.physical.netlist import PORT, Netlist, PinName
 from armillary.tools.coloquinte import Box, Placed, PlacementError, Wiring, place
 
 _DENSEST = 0.97
-_DENSER = 0.2  # than the utilization: how much closer than evenly cells are packed
+_DENSER = 0.2  # part of the free room that packing closer than evenly takes away
 _FIRST_EFFORT = 1  # of the placement that only tells where ports belong
 Place = tuple[int, int, str]
 
@@ -158,13 +158,15 @@ def _run(
 
 def _spread(density: float) -> float:
     """Return the part of the core that cells should be taken to fill, to be packed denser than evenly by so much."""
-    return min(_DENSEST, max(density, density / min(_DENSEST, density + _DENSER)))
+    return min(_DENSEST, max(density, density / min(_DENSEST, density + _DENSER * (1 - density))))
 
 
 def _box(instance: str, netlist: Netlist, shapes: Shapes, plan: Floorplan, given: Placement | None) -> Box:
     width, height = shapes.size(netlist.cells[instance])
     if instance in plan.macros:
-        return Box(width, height, *plan.macros[instance], fixed=True)
+        # whole sites and rows: cells that are then put on sites stay clear of it
+        wide, high = -(-width // plan.site) * plan.site, -(-height // plan.row) * plan.row
+        return Box(wide, high, *plan.macros[instance], fixed=True)
     x, y, _ = given.places[instance] if given else (plan.width // 2, plan.height // 2, "N")
     return Box(width, height, x, y)
 

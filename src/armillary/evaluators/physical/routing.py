@@ -92,28 +92,25 @@ def trees_of(netlist: Netlist, shapes: Shapes, placement: Placement) -> Trees:
     return Trees(nets, pins, node_starts, x, y, edge_starts, np.stack([first, second], axis=1))
 
 
-def unrouted(trees: Trees, library: Library, usable: float, plan: Floorplan) -> Routed:
+def unrouted(trees: Trees, library: Library, plan: Floorplan) -> Routed:
     """Return trees as if every edge had room on its shortest way: what is known before routing."""
     none = np.zeros((0, 0))
     lengths = trees.lengths()
-    return _with_layers(trees, lengths, none, none, 0.0, library, usable, plan)
+    return _with_layers(trees, lengths, none, none, 0.0, library, plan)
 
 
-def routed(
-    trees: Trees, library: Library, usable: float, plan: Floorplan, macros: Mapping[str, tuple[int, int, int, int]]
-) -> Routed:
+def routed(trees: Trees, library: Library, plan: Floorplan, macros: Mapping[str, tuple[int, int, int, int]]) -> Routed:
     """Return the wires of trees.
 
     Args:
         trees: to route.
         library: with its layers.
-        usable: part of the tracks that signals may take.
         plan: the core.
         macros: left, bottom, right and top of each, in units.
     """
     size = _ROWS * plan.row
     wide, high = -(-plan.width // size), -(-plan.height // size)
-    across_room, up_room = _rooms(library, usable, macros, size, wide, high)
+    across_room, up_room = _rooms(library, macros, size, wide, high)
     first, second = trees.nodes_of_edges()
     gx, gy = np.clip(trees.x // size, 0, wide - 1), np.clip(trees.y // size, 0, high - 1)
     ends = np.stack([gx[first], gy[first], gx[second], gy[second]], axis=1).astype(np.int64)
@@ -128,14 +125,12 @@ def routed(
         up / np.maximum(up_room, 1e-9),
         overflow,
         library,
-        usable,
         plan,
     )
 
 
 def _rooms(
     library: Library,
-    usable: float,
     macros: Mapping[str, tuple[int, int, int, int]],
     size: int,
     wide: int,
@@ -151,7 +146,7 @@ def _rooms(
                 covered[x, y] += inside_x * inside_y / size**2
     free, over = [], []
     for horizontal in (True, False):
-        tracks = [(number, usable * size / UNITS_PER_UM / layer.pitch_um) for number, layer in enumerate(library.layers)
+        tracks = [(number, layer.tracks_per_um * size / UNITS_PER_UM) for number, layer in enumerate(library.layers)
                   if layer.horizontal == horizontal]  # fmt: skip
         free.append(sum(count for _, count in tracks))
         over.append(sum(count for number, count in tracks if number >= _BLOCKED_BY_MACROS))
@@ -167,7 +162,6 @@ def _with_layers(
     up: NDArray[np.float64],
     overflow: float,
     library: Library,
-    usable: float,
     plan: Floorplan,
 ) -> Routed:
     """Return wires on layers: short edges on the lowest, longer ones further up as each layer fills."""
@@ -176,7 +170,7 @@ def _with_layers(
     order = np.argsort(lengths.sum(axis=1), kind="stable")
     for side, horizontal in enumerate((True, False)):
         stack = [number for number, layer in enumerate(library.layers) if layer.horizontal == horizontal]
-        room = [_FILLED * _track_units(library.layers[number], usable, plan) for number in stack]
+        room = [_FILLED * _track_units(library.layers[number], plan) for number in stack]
         taken = np.cumsum(lengths[order, side])
         limits = np.cumsum(room)
         level = np.minimum(np.searchsorted(limits, taken), len(stack) - 1)
@@ -188,6 +182,6 @@ def _with_layers(
     return Routed(trees, lengths, layers, across, up, overflow, float(lengths.sum()) / UNITS_PER_UM / 1000, total)
 
 
-def _track_units(layer: Layer, usable: float, plan: Floorplan) -> float:
+def _track_units(layer: Layer, plan: Floorplan) -> float:
     """Return the length of all tracks of a layer that signals may take, in units."""
-    return usable * plan.width * plan.height / (layer.pitch_um * UNITS_PER_UM)
+    return layer.tracks_per_um * plan.width * plan.height / UNITS_PER_UM

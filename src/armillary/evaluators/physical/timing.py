@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from armillary.evaluators.physical.enablement import Enablement
-from armillary.evaluators.physical.energies import liberty_for_power
+from armillary.evaluators.physical.energies import edge_times_counted, liberty_for_power
 from armillary.evaluators.physical.library import Library
 from armillary.evaluators.physical.macros import MacroCell, liberty_of
 from armillary.evaluators.physical.netlist import Netlist, PinName
@@ -20,6 +20,7 @@ _GROUPS = re.compile(r"^(Sequential|Combinational|Macro|Pad)\s+(\S+)\s+(\S+)\s+(
 _INSTANCE = re.compile(r"^ *(\S+) +(\S+) +(\S+) +(\S+) (\S+)$", re.MULTILINE)
 _WORST = re.compile(r"^worst (\S+) (\S+)$", re.MULTILINE)
 _END = re.compile(r"^\S+ \([^)]*\)\s+\S+\s+\S+\s+(-?\d+\.\d+)", re.MULTILINE)
+_OF_CLOCK, _OF_MACROS = "of the clock", "of the memories"
 _UNCONSTRAINED = 1e20
 _VIRTUAL = "armillary_ports"  # the clock of designs that have none
 
@@ -101,7 +102,7 @@ def write_design(
     (folder / PARASITICS).write_text(spef, encoding="utf-8")
     (folder / CONSTRAINTS).write_text(sdc(netlist, clocking), encoding="utf-8")
     if macros:
-        (folder / MACROS).write_text(liberty_of(tuple(macros.values())), encoding="utf-8")
+        (folder / MACROS).write_text(liberty_of(tuple(macros.values()), edge_times_counted()), encoding="utf-8")
     return (NETLIST, PARASITICS, CONSTRAINTS, *([MACROS] if macros else []))
 
 
@@ -143,6 +144,7 @@ def powered(
     netlist: Netlist,
     enablement: Enablement,
     clock_cells: Sequence[str],
+    macro_names: Collection[str],
     activity: float | Mapping[PinName, float],
 ) -> Power:
     """Return the power of the design that a folder holds.
@@ -152,6 +154,7 @@ def powered(
         netlist: of the design.
         enablement: of the library.
         clock_cells: instances of the clock's buffers.
+        macro_names: modules that are memories; OpenSTA takes them for registers.
         activity: changes of every net but the clock's per period, or of each pin.
 
     Raises:
@@ -166,15 +169,20 @@ def powered(
         inputs = (*inputs, _ACTIVITY)
         lines.append(f"source {_ACTIVITY}")
     lines.append("report_power -digits 8")
-    if clock_cells:
-        lines += ['puts "of the clock"', f"report_power -instances [get_cells {{{' '.join(clock_cells)}}}] -digits 8"]
-    text, _, of_clock = _run(folder, lines, inputs).partition("of the clock")
+    macros = [instance for instance, kind in netlist.cells.items() if kind in macro_names]
+    for title, instances in ((_OF_CLOCK, clock_cells), (_OF_MACROS, macros)):
+        each = f"report_power -instances [get_cells {{{' '.join(instances)}}}] -digits 8"
+        lines += [f'puts "{title}"', *([each] if instances else [])]
+    text, _, rest = _run(folder, lines, inputs).partition(_OF_CLOCK)
+    of_clock, _, of_macros = rest.partition(_OF_MACROS)
     groups = {match[1]: [1000 * float(match[k]) for k in (2, 3, 4, 5)] for match in _GROUPS.finditer(text)}
     if not groups:
         raise TimingError(f"{netlist.top}: OpenSTA reports no power")
-    clock = sum(1000 * float(match[4]) for match in _INSTANCE.finditer(of_clock))
+    clock, memories = (
+        sum(1000 * float(match[4]) for match in _INSTANCE.finditer(part)) for part in (of_clock, of_macros)
+    )
     internal, switching, leakage = (sum(group[k] for group in groups.values()) for k in range(3))
-    return Power(internal, switching, leakage, clock, groups["Macro"][3])
+    return Power(internal, switching, leakage, clock, memories)
 
 
 def _files(folder: Path) -> tuple[str, ...]:
