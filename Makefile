@@ -87,7 +87,8 @@ $(VENV)/.compiler: $(VENV)/.created
 	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq g++ liblz4-dev zlib1g-dev; }
 	@touch $@
 
-# Netlists of RTL are timed.
+# Netlists of RTL are timed, and layouts made in two cell libraries, of which one is Debian's.
 $(VENV)/.timing: $(VENV)/.created
-	@command -v sta >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq opensta; }
+	@command -v sta >/dev/null && [ -e /usr/share/qflow/tech/osu018/osu018_stdcells.lib ] || \
+	  { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq opensta qflow-tech-osu018; }
 	@touch $@

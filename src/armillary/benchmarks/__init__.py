@@ -18,6 +18,8 @@ BENCHES = Registry(
         "maestro-agreement": "armillary.benchmarks.cost_model.maestro_agreement:run",
         "mapping": "armillary.benchmarks.cost_model.mapping_search:run",
         "own-log": "armillary.benchmarks.own_log.proposing:run",
+        "physical": "armillary.benchmarks.physical.speed:run",
+        "physical-published": "armillary.benchmarks.physical.published:run",
         "polaris-acquisition": "armillary.benchmarks.polaris.figures:acquisition",
         **{f"polaris-fig{n}": f"armillary.benchmarks.polaris.figures:fig{n}" for n in range(62, 67)},
         "polaris-improvements": "armillary.benchmarks.polaris.figures:improvements",

@@ -15,6 +15,7 @@ from armillary.cli import (
     doctor,  # isort: split  # noqa: F401
     inputs,  # isort: split  # noqa: F401
     logs,  # isort: split  # noqa: F401
+    physical,  # isort: split  # noqa: F401
     predicting,  # isort: split  # noqa: F401
     problems,  # isort: split  # noqa: F401
     rtl,  # isort: split  # noqa: F401

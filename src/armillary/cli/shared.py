@@ -37,10 +37,14 @@ workloads_app = typer.Typer(help="The networks of the zoo, and ONNX files.", inv
 templates_app = typer.Typer(help="The parameterised accelerators.", invoke_without_command=True)
 log_app = typer.Typer(help="Query, export and import logs of evaluations.", no_args_is_help=True)
 rtl_app = typer.Typer(help="Accelerators as hardware: those of gemmini and others.", no_args_is_help=True)
+physical_app = typer.Typer(
+    help="Layouts of RTL: power, clock and area behind placement and routing.", no_args_is_help=True
+)
 app.add_typer(workloads_app, name="workloads")
 app.add_typer(templates_app, name="templates")
 app.add_typer(log_app, name="log")
 app.add_typer(rtl_app, name="rtl")
+app.add_typer(physical_app, name="physical")
 
 
 def _say_version(wanted: bool) -> None:

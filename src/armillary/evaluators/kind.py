@@ -51,7 +51,7 @@ class EvaluatorKind:
         try:
             chosen = self.options.model_validate(dict(options or {}))
         except ValidationError as fault:
-            raise ArmillaryError(f"evaluator {self.name}: {_faults(self.options, fault)}") from None
+            raise ArmillaryError(f"evaluator {self.name}: {faults(self.options, fault)}") from None
         return EvaluatorSpec(
             template=self.template,
             fidelity=self.fidelity,
@@ -71,7 +71,8 @@ class EvaluatorKind:
         return self.make(spec, self.options.model_validate(dict(spec.options)))
 
 
-def _faults(options: type[Options], fault: ValidationError) -> str:
+def faults(options: type[Options], fault: ValidationError) -> str:
+    """Return every wrong option of a request, with what is allowed."""
     named = []
     for error in fault.errors():
         name = ".".join(map(str, error["loc"]))

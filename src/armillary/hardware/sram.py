@@ -18,6 +18,7 @@ UM2_PER_BIT, UM2_PER_COLUMN, UM2_PER_ROW = 0.5650, 11.01, 0.4170
 TWO_PORTS = (1.175 * 1.495) / (0.705 * 1.345)
 SETUP_NS = 0.05
 """Of every input of every macro of fakeram45."""
+_FJ_PER_BIT_AND_ROOT_WORD = 3.889
 _ACCESS_NS, _ACCESS_NS_PER_SIDE = 0.1545, 0.0008779  # the side of a square of the macro's bits
 
 
@@ -39,6 +40,16 @@ def access_ns(words: int, bits: int) -> float:
     """Return how long after the clock's edge a memory's word is there, without what chooses between macros."""
     deep, wide = _macros(words, bits)
     return float(_ACCESS_NS + _ACCESS_NS_PER_SIDE * np.sqrt(words / deep * bits / wide))
+
+
+def edge_energy_fj(words: int, bits: int) -> float:
+    """Return what a memory takes in a cycle in which it reads or writes a word, without what chooses between macros.
+
+    Least squares in relative terms to the internal energies of the clock pins of the same 19 macros; the law misses
+    them by 12% in the mean and by 27% at most. Of a deep memory one macro along the words works.
+    """
+    deep, _ = _macros(words, bits)
+    return float(_FJ_PER_BIT_AND_ROOT_WORD * bits * np.sqrt(words / deep))
 
 
 def _macros(words: ArrayLike, bits: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

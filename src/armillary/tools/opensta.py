@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -90,17 +90,34 @@ def end_slacks(
 
 
 def _timed(folder: Path) -> dict[str, float]:
-    command = Command(("sta", "-exit", _SCRIPT), folder=folder, inputs=tuple(map(Path, (_NETLIST, _LIBRARY, _SCRIPT))))
+    run_script(folder, _SCRIPT, (_NETLIST, _LIBRARY))
+    worst: dict[str, float] = {}
+    for pin, slack in _END.findall((folder / _ENDS).read_text(encoding="utf-8")):
+        worst[pin] = min(float(slack), worst.get(pin, float("inf")))
+    return worst
+
+
+def run_script(folder: Path, script: str, inputs: Sequence[str]) -> str:
+    """Run a script in a folder, and return what OpenSTA wrote.
+
+    Args:
+        folder: where.
+        script: file with its commands.
+        inputs: other files of the folder that it reads.
+
+    Raises:
+        ArmillaryError: if OpenSTA is missing or refuses; names the folder in which its run is kept.
+        AccidentError: if it is killed.
+    """
+    version()
+    command = Command(("sta", "-no_splash", "-exit", script), folder=folder, inputs=tuple(map(Path, (*inputs, script))))
     ended = run(command)
     # It ends with status 0 whatever it met, and takes a module that it could not read for an empty one.
     refused = _REFUSED.search(ended.text + ended.error_text)
     why = ended.failure or (refused.group().strip() if refused else "")
     if why:
         raise ArmillaryError(f"OpenSTA: {why}; run it again by hand: {keep(command, why) / 'run.sh'}")
-    worst: dict[str, float] = {}
-    for pin, slack in _END.findall((folder / _ENDS).read_text(encoding="utf-8")):
-        worst[pin] = min(float(slack), worst.get(pin, float("inf")))
-    return worst
+    return ended.text
 
 
 def _script(top: str, clock_ns: float, has_macros: bool) -> str:

@@ -27,6 +27,7 @@ from armillary.user_cache import put
 Fault = Literal["latch", "loop", "several drivers", "no driver"]
 _DRIVER = Path(__file__).with_name("yosys_driver.py")
 _JOB, _FOUND, _DESIGN = "job.json", "found.json", "design.il"
+_HEADERS = (".vh", ".svh")
 # What Yosys says of each fault; a name follows.
 _FAULTS: Mapping[Fault, str] = {
     "latch": r"Latch inferred for signal `(\S+)'",
@@ -165,13 +166,71 @@ def synthesize(
         return Synthesis(top, modules, boxes, tuple(_problems(folder)), whole_s, len(missing))
 
 
+@dataclass(frozen=True)
+class Recipe:
+    """How RTL becomes cells that are to be laid out.
+
+    Attributes:
+        aim: `speed` or `area`, of the mapping to cells.
+        adder: `default`, or a name of Yosys' `choices`: `kogge-stone`, `sklansky`, `han-carlson`.
+        booth: multipliers by Booth's encoding.
+    """
+
+    aim: Literal["speed", "area"] = "speed"
+    adder: str = "default"
+    booth: bool = True
+
+
+def netlist_for_layout(
+    sources: Mapping[str, str],
+    top: str,
+    recipe: Recipe,
+    *,
+    library: Path,
+    dont_use: Sequence[str],
+    driver: str,
+    load_ff: float,
+    clock_ns: float,
+    macros: Collection[str] = (),
+) -> tuple[dict[str, Any], dict[str, Macro], tuple[Problem, ...]]:
+    """Return a flattened design in cells of a library, as Yosys' JSON, with its macros by module, and its problems.
+
+    Args:
+        sources: text of the modules by file name; headers (`.vh`, `.svh`) are there to be included.
+        top: the top module.
+        recipe: how.
+        library: liberty file.
+        dont_use: cells of it to leave alone.
+        driver: the cell that drives the inputs.
+        load_ff: of the outputs.
+        clock_ns: the period that gates are sized for.
+        macros: modules that stay black boxes.
+
+    Raises:
+        ArmillaryError: if Yosys is missing.
+        SynthesisError: if it refuses; names the folder in which its run is kept.
+        AccidentError: if it is killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="armillary-netlist-") as name:
+        folder = Path(name)
+        found, _ = _elaborated(folder, sources, top, sorted(macros), flat=True)
+        boxes = {key: _macro(each) for key, each in found.items() if each["module"] in macros}
+        job = {
+            "top": top, "recipe": recipe.aim, "adder": recipe.adder, "booth": recipe.booth, "library": str(library),
+            "dont_use": list(dont_use), "driver": driver, "load_ff": load_ff, "clock_ps": round(1000 * clock_ns),
+        }  # fmt: skip
+        _run("netlist", job, folder, (Path(_DESIGN),))
+        written: dict[str, Any] = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))
+        return written, boxes, tuple(_problems(folder))
+
+
 def _elaborated(
     folder: Path, sources: Mapping[str, str], top: str, macros: Sequence[str], flat: bool
 ) -> tuple[dict[str, dict[str, Any]], float]:
     for name, text in sources.items():
         (folder / name).write_text(text, encoding="utf-8")
     names = sorted(sources)
-    job = {"files": names, "top": top, "macros": macros, "flat": flat}
+    job = {"files": [name for name in names if not name.endswith(_HEADERS)], "top": top, "macros": macros, "flat": flat}
     found = _run("elaborate", job, folder, tuple(map(Path, names)))
     return found["modules"], found["cpu_s"]
 

@@ -1,4 +1,4 @@
-"""What runs inside Yosys, as a program of its own: `python yosys_driver.py elaborate|map JOB.json`.
+"""What runs inside Yosys, as a program of its own: `python yosys_driver.py elaborate|map|netlist JOB.json`.
 
 It works in the folder that it runs in and imports nothing of ours, so that a failed run can be repeated by hand.
 """
@@ -25,6 +25,12 @@ _ABC = "+strash;&get,-n;&st;&if,-g,-K,6;&put;dch,-f;map,-B,0.9,{D};topo;buffer,-
 _CONSTRAINTS = "set_driving_cell BUF_X1\nset_load 5.0\n"
 # What the logic is asked to take: wires, registers and what ABC does not see take the rest; so do memories beside it.
 _OF_THE_PERIOD, _BESIDE_MEMORIES = 0.65, 0.4
+# For layout. Sum-of-product balancing keeps deep logic short, as above; without it netlists are smaller and slower.
+_ABC_OF = {
+    "speed": "+strash;&get,-n;&st;&if,-g,-K,6;&put;dch,-f;map,-B,0.9,{D};topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p",
+    "area": "+strash;dch;map,-B,0.9,{D};topo;buffer,-c;upsize,{D};dnsize,{D};stime,-p",
+}
+NETLIST = "netlist.json"
 _LEAST_GATED = 8  # registers that are worth a gate in their clock
 
 
@@ -95,6 +101,33 @@ def map_(job: dict[str, Any]) -> dict[str, Any]:
         found[name] = {**_counted(Path(f"{name}.json"), name), "instances": _instances(module, design)}
         found[name]["cpu_s"] = _cpu_s() - before
     return found
+
+
+def netlist(job: dict[str, Any]) -> dict[str, Any]:
+    """Map the flattened top module to the library's cells as a recipe says, and write it as JSON."""
+    constraints = f"set_driving_cell {job['driver']}\nset_load {job['load_ff']}\n"
+    Path("constraints.txt").write_text(constraints, encoding="utf-8")
+    library = job["library"]
+    booth = "-booth" if job["booth"] else ""
+    adder = f"-extra-map +/choices/{job['adder']}.v" if job["adder"] != "default" else ""
+    unused = " ".join(f"-dont_use {name}" for name in job["dont_use"])
+    script = _ABC_OF[job["recipe"]]
+    design = ys.Design()
+    for step in (
+        f"read_rtlil {DESIGN}",
+        f"hierarchy -top {job['top']}",
+        f"synth -top {job['top']} -flatten {booth} {adder} -run coarse:check",
+        f"dfflibmap -liberty {library} {unused}",
+        "opt",
+        "setundef -zero",
+        f'abc -liberty {library} {unused} -constr constraints.txt -D {job["clock_ps"]} -script "{script}"',
+        "setundef -zero",
+        "opt_clean -purge",
+        f"tee -o stat.json stat -json -liberty {library}",
+        f"write_json {NETLIST}",
+    ):
+        ys.run_pass(step, design)
+    return {}
 
 
 def _simplify(module: Any) -> None:
@@ -172,5 +205,5 @@ def _cpu_s() -> float:
 
 if __name__ == "__main__":
     given = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
-    modules = {"elaborate": elaborate, "map": map_}[sys.argv[1]](given)
+    modules = {"elaborate": elaborate, "map": map_, "netlist": netlist}[sys.argv[1]](given)
     Path(FOUND).write_text(json.dumps({"modules": modules, "cpu_s": _cpu_s()}), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Layouts beside published ones, and how fast they are made."""

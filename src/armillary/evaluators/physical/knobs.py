@@ -1,0 +1,37 @@
+"""What a layout is asked for."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from armillary.evaluators.kind import Options
+
+
+class Knobs(Options):
+    """The back end's choices."""
+
+    clock_ns: float = Field(default=1.0, gt=0, description="Period that logic is mapped, sized and judged for.")
+    utilization: float = Field(
+        default=0.6, gt=0, lt=1, description="Part of the core, without macros, that the synthesised cells fill."
+    )
+    aspect_ratio: float = Field(default=1.0, ge=0.2, le=5, description="Height of the core over its width.")
+    aim: Literal["speed", "area"] = Field(default="speed", description="What synthesis maps logic for.")
+    adder: Literal["default", "kogge-stone", "sklansky", "han-carlson"] = Field(
+        default="default", description="How additions are built; `default` is Yosys' own choice."
+    )
+    booth: bool = Field(default=True, description="Multipliers by Booth's encoding.")
+    effort: int = Field(default=3, ge=1, le=9, description="Of the placement, 1 to 9.")
+    sizing_rounds: int = Field(default=10, ge=0, le=100, description="Timing analyses for the cells' sizes.")
+    port_delay: float = Field(
+        default=0.2,
+        ge=0,
+        lt=0.5,
+        description="Part of the period that is gone outside, before inputs and after outputs.",
+    )
+    activity: float = Field(
+        default=0.1, ge=0, le=2, description="Changes of every net per period, without a SAIF file."
+    )
+    clock_port: str = Field(default="clk", description="The input that is the clock.")
+    enablement: str = Field(default="nangate45", description="nangate45, osu018, or a YAML file.")

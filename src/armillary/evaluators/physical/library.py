@@ -1,0 +1,202 @@
+"""A cell library as the flow needs it: sizes, pins, drive, and which cells replace each other."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from armillary.evaluators.physical.enablement import Enablement, Wire
+from armillary.evaluators.physical.lef import LefLayer, read_cells, read_layers, read_site
+from armillary.evaluators.physical.liberty import Group, LibertyCell, cells_of, read_liberty
+from armillary.types import ArmillaryError
+from armillary.user_cache import cache_folder, put
+
+_FORM = "2"  # of what is kept of a library
+_MIDDLE = 0.4  # of the slews of a table, from the lowest: where linear delays are taken
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A pin: direction, capacitance, the most it may drive, whether it is a clock's, and where it lies in the cell."""
+
+    direction: str
+    cap_ff: float
+    max_cap_ff: float
+    clock: bool
+    x_um: float
+    y_um: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell.
+
+    Attributes:
+        name: of it.
+        area_um2: by the library.
+        leakage_nw: mean over its inputs.
+        width_um: of its outline.
+        height_um: likewise.
+        sequential: whether it holds a bit.
+        family: the same for cells with the same function and pins, which replace each other.
+        fixed_ns: of a linear delay, the part without load; the slowest output's mean over edges and arcs.
+        kohm: of a linear delay, the slope in ns per pF.
+        pins: by name.
+    """
+
+    name: str
+    area_um2: float
+    leakage_nw: float
+    width_um: float
+    height_um: float
+    sequential: bool
+    family: str
+    fixed_ns: float
+    kohm: float
+    pins: Mapping[str, Pin]
+
+    @cached_property
+    def output(self) -> str:
+        """The first output's name."""
+        return next(name for name, pin in self.pins.items() if pin.direction == "output")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A routing layer: its wires' direction, distance of tracks and the part of them that signals may take."""
+
+    name: str
+    horizontal: bool
+    pitch_um: float
+    usable: float
+    wire: Wire
+
+    @property
+    def tracks_per_um(self) -> float:
+        """How many tracks signals may take."""
+        return self.usable / self.pitch_um
+
+
+@dataclass(frozen=True)
+class Library:
+    """Cells, layers and the site of an enablement."""
+
+    cells: Mapping[str, Cell]
+    layers: tuple[Layer, ...]
+    site_um: float
+    row_um: float
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[Cell, ...]]:
+        """The cells of each family that may be used, the weakest first."""
+        found: dict[str, list[Cell]] = defaultdict(list)
+        for cell in self.cells.values():
+            if cell.family:
+                found[cell.family].append(cell)
+        return {
+            family: tuple(sorted(cells, key=lambda cell: (-cell.kohm, cell.area_um2)))
+            for family, cells in found.items()
+        }
+
+
+def read_library(enablement: Enablement) -> Library:
+    """Return an enablement's library, from the user's cache if it was read before.
+
+    Raises:
+        ArmillaryError: if a file cannot be read, or a cell or layer that the enablement names is not there.
+    """
+    kept = cache_folder("physical") / f"library-{_FORM}-{enablement.digest()}.json"
+    if not kept.exists():
+        found = _read(enablement)
+        with tempfile.TemporaryDirectory(prefix="armillary-library-") as name:
+            made = Path(name) / "library.json"
+            made.write_text(json.dumps(asdict(found)), encoding="utf-8")
+            put(made, kept)
+    content = json.loads(kept.read_text(encoding="utf-8"))
+    cells = {
+        name: Cell(**{**cell, "pins": {pin: Pin(**values) for pin, values in cell["pins"].items()}})
+        for name, cell in content["cells"].items()
+    }
+    layers = tuple(Layer(**{**layer, "wire": Wire(**layer["wire"])}) for layer in content["layers"])
+    return Library(cells, layers, content["site_um"], content["row_um"])
+
+
+def _read(enablement: Enablement) -> Library:
+    library = read_liberty(enablement.liberty)
+    known = cells_of(library)
+    bits = {group.arguments[0]: _bits(group) for group in library.all("cell")}
+    shapes = read_cells(enablement.cell_lef)
+    site_um, row_um = read_site(enablement.tech_lef)
+    cells = {}
+    for name, cell in known.items():
+        shape = shapes.get(name)
+        outputs = [pin for pin, each in cell.pins.items() if each.direction == "output"]
+        if shape is None or not outputs or not set(cell.pins) - _internal(cell) <= set(shape.pins):
+            continue
+        fixed, kohm = max((_line(cell, pin) for pin in outputs), key=lambda line: line[1])
+        pins = {pin: Pin(each.direction, each.cap_ff, each.max_cap_ff, each.clock, *shape.pins[pin])
+                for pin, each in cell.pins.items() if pin in shape.pins}  # fmt: skip
+        family = "" if name in enablement.dont_use else _family(cell, bits[name])
+        cells[name] = Cell(name, cell.area_um2, cell.leakage_nw, shape.width_um, shape.height_um, cell.sequential,
+                           family, fixed, kohm, pins)  # fmt: skip
+    for item in ("buffer", "clock_buffer"):
+        if getattr(enablement, item) not in cells:
+            raise ArmillaryError(f"enablement {enablement.name}: {item}={getattr(enablement, item)!r} is no cell of it")
+    return Library(cells, tuple(_layers(enablement)), site_um, row_um)
+
+
+def _bits(cell: Group) -> str:
+    """Return how a cell holds its bits."""
+    held = [inner for inner in cell.groups if inner.kind in ("ff", "latch", "statetable")]
+    return repr([(inner.kind, inner.arguments, sorted(inner.attributes.items())) for inner in held])
+
+
+def _internal(cell: LibertyCell) -> set[str]:
+    return {name for name, pin in cell.pins.items() if pin.direction == "internal"}
+
+
+def _family(cell: LibertyCell, bits: str) -> str:
+    """Return what is the same for all sizes of a function, and for nothing else."""
+    pins = sorted((name, pin.direction, pin.function.replace(" ", ""), pin.clock) for name, pin in cell.pins.items())
+    return repr((pins, bits))
+
+
+def _line(cell: LibertyCell, output: str) -> tuple[float, float]:
+    """Return the delay in ns without load and its slope in ns per pF (kohm), mean over arcs and edges."""
+    lines = []
+    for arc in cell.pins[output].timing:
+        for name in ("cell_rise", "cell_fall"):
+            table = arc.tables.get(name)
+            if table is None or len(table.loads_ff) < 2:
+                continue
+            slew = table.slews_ns[int(_MIDDLE * len(table.slews_ns))] if len(table.slews_ns) else 0.0
+            low, high = float(table.loads_ff[0]), float(table.loads_ff[-1])
+            slope = (table.at(slew, high) - table.at(slew, low)) / (high - low)
+            lines.append((table.at(slew, low) - slope * low, 1000 * slope))
+    return (
+        (float(np.mean([line[0] for line in lines])), float(np.mean([line[1] for line in lines])))
+        if lines
+        else (0.0, 0.0)
+    )
+
+
+def _layers(enablement: Enablement) -> list[Layer]:
+    known: dict[str, LefLayer] = {layer.name: layer for layer in read_layers(enablement.tech_lef)}
+    missing = [name for name in enablement.layers if name not in known]
+    if missing:
+        raise ArmillaryError(
+            f"enablement {enablement.name}: layers: {missing[0]} is no routing layer; it has {list(known)}"
+        )
+    return [
+        Layer(name, known[name].direction == "horizontal", known[name].pitch_um,
+              enablement.usable_of.get(name, enablement.usable),
+              enablement.wires.get(name, Wire(known[name].ohm_per_um, known[name].ff_per_um)))
+        for name in enablement.layers
+    ]  # fmt: skip

@@ -1,0 +1,111 @@
+"""After placement: buffers, sizes against the clock, the clock's tree, and legal places for what is new."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from armillary.evaluators.physical import buffering, clock_tree, sizing
+from armillary.evaluators.physical.enablement import Enablement
+from armillary.evaluators.physical.floorplan import Floorplan
+from armillary.evaluators.physical.knobs import Knobs
+from armillary.evaluators.physical.library import Cell, Library
+from armillary.evaluators.physical.netlist import Netlist
+from armillary.evaluators.physical.parasitics import net_caps, spef
+from armillary.evaluators.physical.placement import Placement, Shapes, legalized
+from armillary.evaluators.physical.routing import trees_of, unrouted
+from armillary.evaluators.physical.timing import Clocking, Timing, timed, write_design
+
+_BEFORE_ISOLATION = 0.6  # of the rounds
+_FIRST_WIRE = 1  # layer, from the lowest, whose capacitance stands for wires that are not laid yet
+
+
+@dataclass(frozen=True)
+class Technology:
+    """What cells, macros and wires are."""
+
+    enablement: Enablement
+    library: Library
+    shapes: Shapes
+
+    @property
+    def buffer(self) -> Cell:
+        """The second smallest of the buffers."""
+        family = self.library.sizes[self.library.cells[self.enablement.buffer].family]
+        return family[min(1, len(family) - 1)]
+
+    def outputs(self) -> dict[str, frozenset[str]]:
+        """Return the output pins of cells and macros."""
+        found = {name: frozenset(pin for pin, each in cell.pins.items() if each.direction == "output")
+                 for name, cell in self.library.cells.items()}  # fmt: skip
+        macros = {name: frozenset(pin for pin, direction in macro.pins.items() if direction == "output")
+                  for name, macro in self.shapes.macros.items()}  # fmt: skip
+        return found | macros
+
+
+def optimized(
+    netlist: Netlist, placement: Placement, plan: Floorplan, technology: Technology, knobs: Knobs, seed: int
+) -> tuple[Netlist, Placement, dict[str, float]]:
+    """Return the design with buffers, sizes and a clock tree, legally placed, and what was done to it.
+
+    Raises:
+        PlacementError: if what is new has no room.
+        TimingError: if no path has a constraint.
+        ArmillaryError: if a tool is missing or refuses.
+    """
+    library, shapes = technology.library, technology.shapes
+    per_um = library.layers[min(_FIRST_WIRE, len(library.layers) - 1)].wire.ff_per_um
+    netlist, placement = buffering.without_overload(netlist, placement, shapes, library, technology.buffer, per_um)
+    first = round(_BEFORE_ISOLATION * knobs.sizing_rounds)
+    best = _sized(netlist, placement, plan, technology, knobs, first, seed, {})
+    if knobs.sizing_rounds:
+        apart, moved = buffering.isolated(
+            best.netlist, placement, shapes, library, technology.buffer, best.timing.slacks, knobs.clock_ns
+        )
+        again = _sized(apart, moved, plan, technology, knobs, knobs.sizing_rounds - first, seed, best.multipliers)
+        if sizing.is_better(again, best, knobs.clock_ns):
+            best, placement = again, moved
+    added = {name: sum(key.startswith(name) for key in best.netlist.cells) for name in ("buffer_", "isolate_")}
+    netlist, placement = clock_tree.with_clock_tree(
+        best.netlist, placement, shapes, library, technology.enablement.clock_buffer
+    )
+    placement = legalized(netlist, shapes, plan, placement, effort=knobs.effort, seed=seed)
+    return netlist, placement, {
+        "sized_slack_ns": best.timing.slack_ns,
+        "load_buffers": added["buffer_"],
+        "isolating_buffers": added["isolate_"],
+        "clock_buffers": len(clock_tree.clock_cells(netlist.cells)),
+    }  # fmt: skip
+
+
+def _sized(
+    netlist: Netlist,
+    placement: Placement,
+    plan: Floorplan,
+    technology: Technology,
+    knobs: Knobs,
+    rounds: int,
+    seed: int,
+    multipliers: Mapping[str, float],
+) -> sizing.Sized:
+    wires = unrouted(trees_of(netlist, technology.shapes, placement), technology.library, plan)
+    text = spef(netlist, wires, technology.library, technology.outputs())
+    with tempfile.TemporaryDirectory(prefix="armillary-sizing-") as name:
+        return sizing.sized(
+            netlist, technology.library, net_caps(wires, technology.library),
+            _analysis(Path(name), text, technology, knobs), period_ns=knobs.clock_ns, rounds=rounds, seed=seed,
+            multipliers=multipliers,
+        )  # fmt: skip
+
+
+def _analysis(folder: Path, text: str, technology: Technology, knobs: Knobs) -> Callable[[Netlist], Timing]:
+    """Return what analyses netlists that differ in sizes alone: the wires stay."""
+    clocking = Clocking(knobs.clock_ns, knobs.port_delay, propagated=False)
+
+    def analyse(netlist: Netlist) -> Timing:
+        write_design(folder, netlist, text, clocking, technology.shapes.macros)
+        return timed(folder, netlist, technology.library, technology.enablement, with_slacks=True)
+
+    return analyse

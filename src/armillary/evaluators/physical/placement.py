@@ -1,0 +1,216 @@
+"""Placement of cells by Coloquinte, around macros and the ports' pins."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from armillary.evaluators.physical.floorplan import Floorplan, edge_places, units
+from armillary.evaluators.physical.library import Library
+from armillary.evaluators.physical.macros import MacroCell
+from armillary.evaluators.physical.netlist import PORT, Netlist, PinName
+from armillary.tools.coloquinte import Box, Placed, PlacementError, Wiring, place
+
+_DENSEST = 0.97
+_DENSER = 0.2  # part of the free room that packing closer than evenly takes away
+_FIRST_EFFORT = 1  # of the placement that only tells where ports belong
+Place = tuple[int, int, str]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where everything lies; lengths in units.
+
+    Attributes:
+        places: lower left corner and orientation (`N`, `S`, `FN`, `FS`) of each instance.
+        ports: of each port's pin.
+    """
+
+    places: Mapping[str, Place]
+    ports: Mapping[str, tuple[int, int]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what JSON can hold of it."""
+        return {"places": self.places, "ports": self.ports}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Placement:
+        """Return the placement that `as_json` described."""
+        places = {name: (x, y, turned) for name, (x, y, turned) in content["places"].items()}
+        return Placement(places, {name: (x, y) for name, (x, y) in content["ports"].items()})
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Sizes and pins of cells and macros, in units, by what they are called in the netlist."""
+
+    library: Library
+    macros: Mapping[str, MacroCell]
+
+    def size(self, kind: str) -> tuple[int, int]:
+        """Return the width and height."""
+        each = self.macros[kind] if kind in self.macros else self.library.cells[kind]
+        return units(each.width_um), units(each.height_um)
+
+    def pin(self, kind: str, pin: str) -> tuple[int, int]:
+        """Return where a pin lies from the lower left corner."""
+        if kind in self.macros:
+            right, up = self.macros[kind].pin_um(pin)
+        else:
+            each = self.library.cells[kind].pins[pin]
+            right, up = each.x_um, each.y_um
+        return units(right), units(up)
+
+    def at(self, pin: PinName, netlist: Netlist, placement: Placement) -> tuple[int, int]:
+        """Return where a pin lies in the layout."""
+        instance, name = pin
+        if instance == PORT:
+            return placement.ports[name]
+        x, y, turned = placement.places[instance]
+        width, height = self.size(netlist.cells[instance])
+        right, up = self.pin(netlist.cells[instance], name)
+        return x + (width - right if turned in ("S", "FN") else right), y + (
+            height - up if turned in ("S", "FS") else up
+        )
+
+
+def placed(
+    netlist: Netlist,
+    shapes: Shapes,
+    plan: Floorplan,
+    *,
+    effort: int,
+    seed: int,
+    weights: Mapping[str, float] | None = None,
+) -> Placement:
+    """Return a placement: first without ports, which then go where what they join lies, then with them.
+
+    Args:
+        netlist: to place.
+        shapes: of its cells.
+        plan: the core.
+        effort: 1 to 9.
+        seed: of what is drawn.
+        weights: of nets whose length counts more.
+
+    Raises:
+        PlacementError: if there is no legal one.
+        ArmillaryError: if Coloquinte is missing.
+    """
+    first = _run(netlist, shapes, plan, {}, min(effort, _FIRST_EFFORT), seed, weights or {})
+    ports = _port_places(netlist, first, plan)
+    return _run(netlist, shapes, plan, ports, effort, seed, weights or {})
+
+
+def legalized(
+    netlist: Netlist, shapes: Shapes, plan: Floorplan, given: Placement, *, effort: int, seed: int
+) -> Placement:
+    """Return the next legal placement to one whose cells have changed their widths or been added.
+
+    Raises:
+        PlacementError: if there is none.
+        ArmillaryError: if Coloquinte is missing.
+    """
+    return _run(netlist, shapes, plan, given.ports, effort, seed, {}, given)
+
+
+def _run(
+    netlist: Netlist,
+    shapes: Shapes,
+    plan: Floorplan,
+    ports: Mapping[str, tuple[int, int]],
+    effort: int,
+    seed: int,
+    weights: Mapping[str, float],
+    given: Placement | None = None,
+) -> Placement:
+    instances = list(netlist.cells)
+    boxes = [_box(instance, netlist, shapes, plan, given) for instance in instances]
+    boxes += [Box(0, 0, x, y, fixed=True, obstructs=False) for x, y in ports.values()]
+    number = {(PORT, port): len(instances) + k for k, port in enumerate(ports)}
+    of = {instance: k for k, instance in enumerate(instances)}
+    nets = []
+    for net, pins in netlist.nets.items():
+        if net == netlist.clock_net:
+            continue  # a tree will take its place
+        known = [pin for pin in pins if pin[0] != PORT or pin in number]
+        if len(known) < 2:
+            continue
+        offsets = [(0, 0) if i == PORT else shapes.pin(netlist.cells[i], p) for i, p in known]
+        joined = [number[pin] if pin[0] == PORT else of[pin[0]] for pin in known]
+        nets.append(Wiring(joined, [x for x, _ in offsets], [y for _, y in offsets], weights.get(net, 1.0)))
+    cells = sum(box.width * box.height for box in boxes if not box.fixed)
+    free = plan.width * plan.height - sum(box.width * box.height for box in boxes if box.fixed)
+    if cells > _DENSEST * free:
+        raise PlacementError(f"cells fill {cells / free:.2f} of the rows; lower the utilization")
+    found = place(
+        boxes, nets, width=plan.width, height=plan.height, row=plan.row, effort=effort, seed=seed,
+        spread=_spread(cells / free), from_given=given is not None,
+    )  # fmt: skip
+    placement = _on_sites(found, instances, boxes, plan, ports)
+    _check_legal(placement, instances, boxes, plan)
+    return placement
+
+
+def _spread(density: float) -> float:
+    """Return the part of the core that cells should be taken to fill, to be packed denser than evenly by so much."""
+    return min(_DENSEST, max(density, density / min(_DENSEST, density + _DENSER * (1 - density))))
+
+
+def _box(instance: str, netlist: Netlist, shapes: Shapes, plan: Floorplan, given: Placement | None) -> Box:
+    width, height = shapes.size(netlist.cells[instance])
+    if instance in plan.macros:
+        # whole sites and rows: cells that are then put on sites stay clear of it
+        wide, high = -(-width // plan.site) * plan.site, -(-height // plan.row) * plan.row
+        return Box(wide, high, *plan.macros[instance], fixed=True)
+    x, y, _ = given.places[instance] if given else (plan.width // 2, plan.height // 2, "N")
+    return Box(width, height, x, y)
+
+
+def _on_sites(
+    found: Placed, instances: list[str], boxes: list[Box], plan: Floorplan, ports: Mapping[str, tuple[int, int]]
+) -> Placement:
+    """Return the placement on whole sites: widths are, so that rounding down keeps cells apart."""
+    places = {}
+    for k, instance in enumerate(instances):
+        x = found.x[k] if boxes[k].fixed else found.x[k] // plan.site * plan.site
+        places[instance] = (x, found.y[k], "N" if boxes[k].fixed else found.orientation[k])
+    return Placement(places, dict(ports))
+
+
+def _check_legal(placement: Placement, instances: list[str], boxes: list[Box], plan: Floorplan) -> None:
+    """Raise PlacementError where cells lie upon each other or beyond their rows."""
+    rows: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for instance, box in zip(instances, boxes[: len(instances)], strict=True):  # without ports
+        x, y, _ = placement.places[instance]
+        for row in range(y // plan.row, math.ceil((y + box.height) / plan.row)):
+            rows[row].append((x, x + box.width))
+        if not box.fixed and (y % plan.row or x % plan.site):
+            raise PlacementError(f"{instance} lies on no site")
+    for row, spans in rows.items():
+        spans.sort()
+        inside = 0 <= row < plan.height // plan.row and spans[0][0] >= 0 and spans[-1][1] <= plan.width
+        if not inside or any(left[1] > right[0] for left, right in pairwise(spans)):
+            raise PlacementError(f"cells lie upon each other or beyond the core in row {row}")
+
+
+def _port_places(netlist: Netlist, first: Placement, plan: Floorplan) -> dict[str, tuple[int, int]]:
+    """Return places along the edge, in the order of the direction in which what the ports join lies."""
+    middle = (plan.width / 2, plan.height / 2)
+
+    def direction(port: str) -> float:
+        joined = [first.places[i] for i, _ in netlist.nets.get(netlist.net_of.get((PORT, port), ""), ()) if i != PORT]
+        if not joined or port == netlist.clock:
+            return math.pi
+        x = sum(place[0] for place in joined) / len(joined)
+        y = sum(place[1] for place in joined) / len(joined)
+        return math.atan2(y - middle[1], x - middle[0])
+
+    ports = sorted(netlist.ports, key=lambda port: (direction(port), port))
+    places = edge_places(len(ports), plan.width, plan.height)
+    places.sort(key=lambda place: math.atan2(place[1] - middle[1], place[0] - middle[0]))
+    return dict(zip(ports, places, strict=True))
