@@ -17,9 +17,11 @@ EVALUATORS = Registry(
     {
         "axiline.analytical": "armillary.evaluators.axiline.evaluator:ANALYTICAL",
         "axiline.rtl": "armillary.evaluators.axiline.evaluator:RTL",
+        "axiline.physical": "armillary.evaluators.physical.evaluator:AXILINE",
         "edge_tpu.analytical": "armillary.evaluators.edge_tpu.evaluator:KIND",
         "gemmini.analytical": "armillary.evaluators.gemmini.analytical:KIND",
         "gemmini.rtl": "armillary.evaluators.gemmini.rtl:KIND",
+        "gemmini.physical": "armillary.evaluators.physical.evaluator:GEMMINI",
         "gemmini_both.analytical": "armillary.evaluators.gemmini.analytical:BOTH_KIND",
         "gemmini_both.rtl": "armillary.evaluators.gemmini.rtl:BOTH_KIND",
         "nvdla.analytical": "armillary.evaluators.layerwise:NVDLA",

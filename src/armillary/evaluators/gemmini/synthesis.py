@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from armillary.hardware.rtl.gemmini.generator import TOP, sources
+from armillary.hardware.rtl.gemmini.generator import PLATFORM, TOP, sources
 from armillary.hardware.sram import SETUP_NS, access_ns, area_um2
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.tools.opensta import TimedMacro, end_slacks
@@ -20,8 +20,6 @@ from armillary.user_cache import cache_folder
 
 Group = Literal["array", "arithmetic", "control", "all"]
 CLOCK_NS = 1.0
-PORTS = {"sram_1rw": 1, "sram_1r1w": 2}
-"""Of the modules that are memories."""
 _WHOLE = (TOP, "core")  # modules whose instances are the blocks
 _GROUP_OF: Mapping[str, Group] = {
     "systolic_array": "array",
@@ -157,7 +155,12 @@ def slowest_paths(accelerator: Accelerator) -> dict[str, float]:
 
 def _synthesis(accelerator: Accelerator, flat: bool) -> Synthesis:
     return synthesize(
-        sources(accelerator), TOP, cache=cache_folder("synthesis"), macros=PORTS, flat=flat, clock_ns=CLOCK_NS
+        sources(accelerator),
+        TOP,
+        cache=cache_folder("synthesis"),
+        macros=PLATFORM.memories,
+        flat=flat,
+        clock_ns=CLOCK_NS,
     )
 
 
@@ -194,7 +197,7 @@ def _block_of(pin: str, blocks: set[str]) -> str:
 
 
 def _memory(block: str, macro: Macro, count: int) -> Memory:
-    words, bits, ports = macro.parameters["WORDS"], macro.parameters["BITS"], PORTS[macro.module]
+    words, bits, ports = macro.parameters["WORDS"], macro.parameters["BITS"], PLATFORM.memories[macro.module]
     return Memory(block, words, bits, ports, count, count * float(area_um2(words, bits, ports)))
 
 

@@ -6,18 +6,20 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
+from armillary.evaluators import for_template
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.physical.flow import Layout, run
 from armillary.evaluators.physical.knobs import Knobs
-from armillary.evaluators.recording import record, without_search
-from armillary.types import Candidate, Cost, Design, Evaluation, EvaluatorSpec, Failure, Fidelity
+from armillary.evaluators.recording import record
+from armillary.hardware.rtl import PLATFORMS
+from armillary.hardware.rtl.platform import Platform
+from armillary.types import Candidate, Cost, Design, Evaluation, Evaluator, EvaluatorSpec, Failure, Fidelity
 from armillary.user_cache import cache_folder
 from armillary.workloads.layer import Workload
 
@@ -25,30 +27,12 @@ VERSION = "1"
 
 
 class PhysicalOptions(Knobs):
-    """The back end's choices, and where layouts are left."""
+    """The back end's choices, whose cycles count, and where layouts are left."""
 
+    cycles: Literal["analytical", "rtl"] = Field(
+        "analytical", description="Fidelity of the template's evaluator that counts the cycles."
+    )
     folder: str = Field("", description="Where layouts are left, a folder each; in the user's cache if empty.")
-
-
-@dataclass(frozen=True)
-class Rtl:
-    """What a template writes of a design.
-
-    Attributes:
-        sources: text by file name.
-        top: the top module.
-        macros: ports (1 or 2) of the modules that are memories.
-    """
-
-    sources: Mapping[str, str]
-    top: str
-    macros: Mapping[str, int]
-
-
-WritesRtl = Callable[[Design, Workload], Rtl | Failure]
-"""Returns a design's RTL for a workload, or why there can be none."""
-CountsCycles = Callable[[Design, Workload], float | Failure]
-"""Returns the cycles that a design takes for a workload, or why it cannot run it."""
 
 
 class PhysicalEvaluator:
@@ -57,46 +41,48 @@ class PhysicalEvaluator:
     Args:
         spec: of the evaluator.
         options: the back end's choices.
-        rtl: writes a design's.
-        cycles: counts a workload's.
+        platform: writes a design's hardware.
+        counting: counts a workload's cycles, `delay_cycles`.
     """
 
-    def __init__(self, spec: EvaluatorSpec, options: PhysicalOptions, rtl: WritesRtl, cycles: CountsCycles) -> None:
-        self.spec, self._options, self._rtl, self._cycles = spec, options, rtl, cycles
+    def __init__(
+        self, spec: EvaluatorSpec, options: PhysicalOptions, platform: Platform[Any], counting: Evaluator
+    ) -> None:
+        self.spec, self._options, self._platform, self._counting = spec, options, platform, counting
 
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Lay out candidates, one after another; a design without a layout says in which step it failed.
 
         Raises:
-            ArmillaryError: if a tool is missing, or a candidate names a search for its mappings.
+            ArmillaryError: if a tool is missing; likewise what the evaluator that counts cycles raises.
             AccidentError: if a tool is killed.
         """
-        without_search(candidates, self.spec)
         return [self._evaluated(candidate, workload) for candidate in candidates]
 
     def _evaluated(self, candidate: Candidate, workload: Workload) -> Evaluation:
         started = time.perf_counter()
-        found = self._cycles(candidate.design, workload)
-        rtl = found if isinstance(found, Failure) else self._rtl(candidate.design, workload)
-        if isinstance(found, Failure) or isinstance(rtl, Failure):
-            failure = found if isinstance(found, Failure) else rtl
-            assert isinstance(failure, Failure)
-            return record(self.spec, candidate, workload, {}, failure, seconds=time.perf_counter() - started)
-        layout = self._laid_out(candidate.design, rtl)
-        metrics = metrics_of(layout, found)
-        why = Failure("infeasible", resource=layout.failed_step, detail=layout.failure) if layout.failure else None
-        return record(self.spec, candidate, workload, metrics, why, seconds=time.perf_counter() - started)
+        (counted,) = self._counting.evaluate([candidate], workload)
+        metrics: dict[str, float] = {}
+        failure = counted.failure
+        if failure is None:
+            layout = self._laid_out(candidate.design)
+            metrics = metrics_of(layout, counted.metrics["delay_cycles"])
+            if layout.failure:
+                failure = Failure("infeasible", resource=layout.failed_step, detail=layout.failure)
+        return record(self.spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - started)
 
-    def _laid_out(self, design: Design, rtl: Rtl) -> Layout:
-        knobs = Knobs.model_validate(self._options.model_dump(exclude={"folder"}))
-        key = json.dumps([design.as_dict(), dict(rtl.sources), knobs.model_dump(), self.spec.seed], default=str)
+    def _laid_out(self, design: Design) -> Layout:
+        knobs = Knobs.model_validate(self._options.model_dump(include=set(Knobs.model_fields)))
+        sources = self._platform.sources(self._platform.accelerator(**design.as_dict()))
+        key = json.dumps([sources, knobs.model_dump(), self.spec.seed])
         name = f"{self.spec.template}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
         root = Path(self._options.folder) if self._options.folder else cache_folder("layouts")
         with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
-            paths = [Path(folder) / file for file in rtl.sources]
-            for path, text in zip(paths, rtl.sources.values(), strict=True):
+            paths = [Path(folder) / file for file in sources]
+            for path, text in zip(paths, sources.values(), strict=True):
                 path.write_text(text, encoding="utf-8")
-            return run(paths, rtl.top, knobs, root / name, macros=rtl.macros, seed=self.spec.seed)
+            platform, seed = self._platform, self.spec.seed
+            return run(paths, platform.top, knobs, root / name, macros=platform.memories, seed=seed)
 
 
 def metrics_of(layout: Layout, cycles: float) -> dict[str, float]:
@@ -115,20 +101,20 @@ def metrics_of(layout: Layout, cycles: float) -> dict[str, float]:
     return {**metrics, "runtime_s": runtime_s, "power_mw": power_mw, "energy_pj": power_mw * runtime_s * 1e9}
 
 
-def kind(template: str, rtl: WritesRtl, cycles: CountsCycles) -> EvaluatorKind:
-    """Return the physical evaluator of a template, to be registered as `TEMPLATE.physical`.
+def _kind(template: str) -> EvaluatorKind:
+    def make(spec: EvaluatorSpec, options: PhysicalOptions) -> PhysicalEvaluator:
+        counting = for_template(template, Fidelity(options.cycles), seed=spec.seed)
+        return PhysicalEvaluator(spec, options, PLATFORMS.load(template, Platform), counting)
 
-    Args:
-        template: its name.
-        rtl: writes a design's.
-        cycles: counts a workload's.
-    """
     return EvaluatorKind(
         template=template,
         fidelity=Fidelity.PHYSICAL,
         name=f"{template}/physical",
         version=VERSION,
         cost=Cost.MINUTES,
-        make=lambda spec, options: PhysicalEvaluator(spec, options, rtl, cycles),
+        make=make,
         options=PhysicalOptions,
     )
+
+
+AXILINE, GEMMINI = _kind("axiline"), _kind("gemmini")

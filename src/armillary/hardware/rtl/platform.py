@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -26,6 +26,8 @@ class Platform(Generic[A]):
         top: the top module.
         sources: the text of every module of an accelerator, by file name; the top module's file is named after it.
         tables: what else comes with them, likewise.
+        memories: ports of each module that is a memory, which a macro may replace: 1, or 2 for one that reads and one
+            that writes.
     """
 
     template: str
@@ -33,6 +35,7 @@ class Platform(Generic[A]):
     top: str
     sources: Callable[[A], dict[str, str]]
     tables: Callable[[A], dict[str, str]] = lambda _: {}
+    memories: Mapping[str, int] = field(default_factory=dict)
 
     def files(self, accelerator: A) -> dict[str, str]:
         """Return the text of every file by name; the top module begins with the accelerator's parameters."""
@@ -54,7 +57,7 @@ class Platform(Generic[A]):
         return paths
 
     def _header(self, accelerator: A) -> str:
-        values = {field.name: getattr(accelerator, field.name) for field in fields(accelerator)}
+        values = {each.name: getattr(accelerator, each.name) for each in fields(accelerator)}
         width = max(map(len, values))
         lines = [f"//   {name:<{width}}  {value}" for name, value in values.items()]
         return "\n".join([f"// An accelerator of the {self.template} template:", "//", *lines, "//", ""])

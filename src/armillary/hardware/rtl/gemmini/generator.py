@@ -72,6 +72,13 @@ def _with_defaults(text: str, accelerator: Accelerator) -> str:
     return text.replace("16 + $clog2(DIM)", sums)
 
 
-PLATFORM = Platform("gemmini", Accelerator, TOP, sources, lambda accelerator: {MEMORY_TABLE: table(accelerator)})
+PLATFORM = Platform(
+    "gemmini",
+    Accelerator,
+    TOP,
+    sources,
+    tables=lambda accelerator: {MEMORY_TABLE: table(accelerator)},
+    memories={"sram_1rw": 1, "sram_1r1w": 2},
+)
 generate = PLATFORM.generate
 """Write the synthesizable modules of an accelerator and the table of its memories, and return their paths."""
