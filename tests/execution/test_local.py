@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 
+from armillary.evaluators import spec_of
 from armillary.execution.limits import Limits
 from armillary.execution.local import BATCH_ROWS, LocalExecutor, evaluated_codes
+from armillary.hardware.templates.axiline import TEMPLATE as AXILINE
 from armillary.hardware.templates.edge_tpu import SPACE as EDGE_TPU
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import told
 from armillary.types import ArmillaryError, Candidate, Evaluations, Fidelity
 from armillary.workloads import zoo
+from armillary.workloads.algorithm import Algorithm, Tree
 from armillary.workloads.layer import Layer, LayerUse, Workload
 from execution.fakes import DOES, SPACE, WORKLOAD, asked, design, make, spec
 
@@ -264,3 +267,22 @@ def test_only_limits_of_time_and_memory_need_a_process():
     assert not Limits().needs_process
     assert Limits(time_limit_s=1.0).needs_process
     assert Limits(memory_limit_bytes=1 << 30).needs_process
+
+
+TREE = Workload("tree", (), algorithm=Algorithm("decision_tree", "inference", 1, tree=Tree((0,), (0.0,), (1.0, 2.0))))
+
+
+def test_an_algorithm_without_layers_is_nothing_for_an_evaluator_of_layers():
+    spec_ = spec_of("edge_tpu", Fidelity.ANALYTICAL)
+    codes, executor = sample(EDGE_TPU, 2, "random", 0), LocalExecutor()
+    message = "workload tree is the algorithm decision_tree and has no layers, .* 'edge_tpu' evaluates"
+    with pytest.raises(ArmillaryError, match=message):
+        next(executor.run_codes(spec_, EDGE_TPU, codes, TREE))
+    with pytest.raises(ArmillaryError, match=message):
+        next(executor.run(spec_, [Candidate(EDGE_TPU.design(codes[0]))], TREE))
+
+
+def test_an_evaluator_of_algorithms_takes_it():
+    values = {"algorithm": "decision_tree", "mode": "inference", "dimension": 1, "cycles": 1}
+    found = AXILINE.space.design_from({**AXILINE.defaults, **values}, "test")
+    assert next(LocalExecutor().run(spec_of("axiline", Fidelity.ANALYTICAL), [Candidate(found)], TREE)).feasible

@@ -11,7 +11,8 @@ from armillary.hardware.mapping import loop_bounds
 from armillary.hardware.templates.layerwise import FILTERS, PES, buffer_bytes, slots
 from armillary.types import ArmillaryError
 from armillary.workloads import zoo
-from armillary.workloads.layer import Layer
+from armillary.workloads.algorithm import Algorithm, Tree
+from armillary.workloads.layer import Layer, Workload
 
 FAMILIES = ("nvdla", "shidiannao")
 
@@ -105,3 +106,10 @@ def test_the_workload_must_be_named():
     with pytest.raises(ArmillaryError, match="the same for all workloads"):
         templates.family("edge_tpu")
     assert templates.load("edge_tpu", zoo.build("unet")) is templates.load("edge_tpu")
+
+
+def test_a_workload_without_layers_has_no_arrays():
+    tree = Tree((0,), (0.0,), (1.0, 2.0))
+    workload = Workload("tree", (), algorithm=Algorithm("decision_tree", "inference", 1, tree=tree))
+    with pytest.raises(ArmillaryError, match="workload tree has no layer; template 'nvdla' has an array for each"):
+        templates.load("nvdla", workload)

@@ -40,6 +40,7 @@ from armillary.types import (
     ArmillaryError,
     Candidate,
     Cost,
+    EvaluatesAlgorithms,
     EvaluatesBatches,
     EvaluatesLayers,
     EvaluatesMappedLayers,
@@ -47,6 +48,7 @@ from armillary.types import (
     Evaluations,
     Evaluator,
     EvaluatorSpec,
+    Fidelity,
     LayerRun,
     MappedLayer,
 )
@@ -88,6 +90,7 @@ class LocalExecutor:
         Raises:
             ArmillaryError: if the request is wrong for every candidate, or the log cannot be written.
         """
+        self._check(spec, workload)
         wanted = list(candidates)
         known = self._memory.of(spec, wanted, workload)
         done = {number: found for number, found in enumerate(known) if found is not None}
@@ -113,6 +116,7 @@ class LocalExecutor:
         Raises:
             ArmillaryError: see `run`.
         """
+        self._check(spec, workload)
         if isinstance(self.evaluator(spec), EvaluatesBatches):
             for first in range(0, len(codes), BATCH_ROWS):
                 yield self._batch(spec, space, codes[first : first + BATCH_ROWS], workload)
@@ -219,6 +223,21 @@ class LocalExecutor:
         if key not in self._made:
             self._made[key] = self._make(spec)
         return self._made[key]
+
+    def _check(self, spec: EvaluatorSpec, workload: Workload) -> None:
+        """Refuse an algorithm without layers for an evaluator of layers.
+
+        Raises:
+            ArmillaryError: if it is one.
+        """
+        algorithm = workload.algorithm
+        if workload.layers or algorithm is None or spec.fidelity is Fidelity.EXTERNAL:
+            return
+        if not isinstance(self.evaluator(spec), EvaluatesAlgorithms):
+            raise ArmillaryError(
+                f"workload {workload.name} is the algorithm {algorithm.name} and has no layers, which are what "
+                f"template {spec.template!r} evaluates; choose a template that evaluates algorithms"
+            )
 
     def _evaluations(
         self, spec: EvaluatorSpec, candidates: Sequence[Candidate], workload: Workload

@@ -43,11 +43,14 @@ def any_model(accelerator, rng):
         return Model(np.zeros(0, dtype=np.int64), tree=tree)
     bias = int(whole_range(rng, bits, ())) if accelerator.mode == "inference" else 0
     weights = whole_range(rng, bits, accelerator.dimension)
+    if rng.integers(3) == 0:  # alike, they make the largest sums
+        weights[:] = -(1 << (bits - 1))
     return Model(weights, bias, int(rng.integers(1, 1 << bits)), bool(rng.integers(2)))
 
 
 def any_inputs(accelerator, count, rng):
     vectors = whole_range(rng, accelerator.vector_width, (count, accelerator.dimension))
+    vectors[0] = -(1 << (accelerator.vector_width - 1))  # elements alike make the largest sums
     return Inputs(vectors, whole_range(rng, accelerator.input_width, count))
 
 

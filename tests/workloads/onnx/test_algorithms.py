@@ -102,6 +102,13 @@ def test_a_network_that_is_none_of_them_has_layers_and_says_why(text, message, i
         raise AssertionError(workload.no_algorithm)
 
 
+def test_several_results_are_none_of_them(imported):
+    head, weights = "model (float[1,4] x) => (float[1,2] y)", "<float[4,2] w = {1, 2, 3, 4, 5, 6, 7, 8}>"
+    workload = imported(models.whole(f"{head} {weights} {{ y = MatMul(x, w) }}"))
+    assert workload.algorithm is None
+    assert "the weights 'w' are 8 numbers for an input of 4 elements" in workload.no_algorithm
+
+
 def test_two_layers_are_none_of_them(shared_onnx, imported):
     workload = imported(onnx.load(str(shared_onnx / "backprop8_16_4.onnx")))
     assert workload.algorithm is None
@@ -123,6 +130,8 @@ def test_weights_that_are_not_there_are_told(imported):
         ),
         ({"nodes_treeids": [0, 0, 0, 1, 1]}, "node 'tree' has 2 trees"),
         ({"n_targets": 2}, "node 'tree' has 2 targets"),
+        ({"nodes_falsenodeids": [4, 9, 0, 0, 0]}, r"node 'tree' cannot be read: KeyError\(9\)"),
+        ({"nodes_truenodeids": [1, 1, 0, 0, 0]}, "node 'tree' has a tree of more than 16 levels"),
         ({"post_transform": "LOGISTIC"}, "node 'tree' has post_transform='LOGISTIC'"),
     ],
 )

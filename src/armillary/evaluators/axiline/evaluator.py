@@ -19,7 +19,7 @@ from armillary.evaluators.recording import record, without_mappings
 from armillary.hardware.templates.axiline import SPACE, Accelerator, accelerator_of
 from armillary.tools.verilator import tools
 from armillary.types import ArmillaryError, Candidate, Cost, Evaluation, EvaluatorSpec, Failure, Fidelity
-from armillary.workloads.algorithm import Algorithm
+from armillary.workloads.algorithm import ALGORITHMS, Algorithm
 from armillary.workloads.layer import Workload
 
 Cycles = tuple[float, int, int]
@@ -51,6 +51,11 @@ class AxilineEvaluator:
         self, spec: EvaluatorSpec, options: StreamOptions, measure: Callable[[Accelerator, Algorithm], Cycles]
     ) -> None:
         self.spec, self._options, self._measure = spec, options, measure
+
+    @property
+    def algorithms(self) -> Sequence[str]:
+        """The names of the algorithms that it takes; see `EvaluatesAlgorithms`."""
+        return ALGORITHMS
 
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Evaluate candidates one by one.

@@ -30,6 +30,7 @@ from armillary.hardware.mapping import Loop, Mapping, loop_bounds
 from armillary.hardware.technology import access_energy, area_mm2
 from armillary.hardware.template import Template
 from armillary.spaces.space import Parameter, Space
+from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer, Workload
 
 PES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -66,7 +67,13 @@ class Layerwise:
     spread: Spread
 
     def of(self, workload: Workload) -> Template:
-        """Return the template of a workload: its space has two parameters per array."""
+        """Return the template of a workload: its space has two parameters per array.
+
+        Raises:
+            ArmillaryError: if the workload has no layer.
+        """
+        if not workload.layers:
+            raise ArmillaryError(f"workload {workload.name} has no layer; template {self.name!r} has an array for each")
         return _template(self, workload.name, slots(workload))
 
     def hierarchy(self, layer: Layer, pes: int, filters: int) -> Hierarchy:

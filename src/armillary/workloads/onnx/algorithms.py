@@ -76,6 +76,11 @@ def _inference(outputs: Sequence[Polynomial], dot: Atom, known: Graph) -> Algori
     if missing or len(constants) > 1:
         raise UnknownError(f"the weights {(missing or constants)[0]!r} are not in the file, or there is no input")
     weights = tuple(known.constants[constants[0]].tolist()) if constants else None
+    if weights is not None and len(weights) != dot.length:
+        raise UnknownError(
+            f"the weights {constants[0]!r} are {len(weights)} numbers for an input of {dot.length} elements; the "
+            "algorithms have one result per input"
+        )
     # without weights of its own, a dot product is a recommender's
     name = function or ("linear_regression" if constants else "recommender")
     return Algorithm(name, "inference", dot.length, weights=weights, bias=rest.get((), 0.0))

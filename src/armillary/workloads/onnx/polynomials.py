@@ -23,6 +23,8 @@ _SAME = frozenset({"Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Tr
 _FUNCTIONS = frozenset({"Sigmoid", "Sign"})
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 _MOST_TERMS = 64
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError)
+"""What attributes and shapes of a damaged file bring about."""
 MOST_HELD = 4096
 """Elements of a constant whose values are read; the reader of models drops those of larger ones."""
 
@@ -161,7 +163,10 @@ class Graph:
         for node in graph.node:
             if operator(node) not in self._rules:
                 raise UnknownError(f"{describe(node)} is none of {', '.join(sorted(self._rules))}")
-            self.found[node.output[0]] = found = self._rules[operator(node)](node)
+            try:
+                self.found[node.output[0]] = found = self._rules[operator(node)](node)
+            except UNREADABLE as fault:
+                raise UnknownError(f"{describe(node)} cannot be read: {fault}") from fault
             if len(found.terms) > _MOST_TERMS:
                 raise UnknownError(f"{describe(node)} makes a sum of {len(found.terms)} products")
 
@@ -189,7 +194,10 @@ class Graph:
         self.found[name] = single(Atom("constant", name))
         if tensor.data_location == onnx.TensorProto.EXTERNAL or math.prod(tensor.dims) > MOST_HELD:
             return
-        values = np.asarray(onnx.numpy_helper.to_array(tensor))
+        try:
+            values = np.asarray(onnx.numpy_helper.to_array(tensor))
+        except UNREADABLE:
+            return
         if values.dtype.kind not in "biuf":
             return
         self.constants[name] = values.astype(float).ravel()

@@ -10,7 +10,7 @@ import onnx
 from onnx import GraphProto, NodeProto
 
 from armillary.workloads.algorithm import Algorithm, Tree
-from armillary.workloads.onnx.polynomials import UnknownError
+from armillary.workloads.onnx.polynomials import UNREADABLE, UnknownError
 from armillary.workloads.onnx.shapes import Tensors, describe, operator
 
 TREES = ("ai.onnx.ml.TreeEnsembleClassifier", "ai.onnx.ml.TreeEnsembleRegressor")
@@ -29,6 +29,13 @@ def tree_algorithm(graph: GraphProto, node: NodeProto, tensors: Tensors) -> Algo
         UnknownError: if the graph has another node that computes, the node holds several trees, or its tree has other
             rules than `BRANCH_LEQ`, several results, or more levels than `MOST_LEVELS`.
     """
+    try:
+        return _read(graph, node, tensors)
+    except UNREADABLE as fault:
+        raise UnknownError(f"{describe(node)} cannot be read: {fault!r}") from fault
+
+
+def _read(graph: GraphProto, node: NodeProto, tensors: Tensors) -> Algorithm:
     others = [other for other in graph.node if other is not node and operator(other) not in _BESIDE]
     if others:
         raise UnknownError(f"{describe(others[0])} stands beside the tree; only {', '.join(sorted(_BESIDE))} may")

@@ -11,8 +11,8 @@ from armillary.workloads.algorithm import ALGORITHMS
 BLOCKS = Path(__file__).parent / "blocks"
 TOP = "axiline"
 _SHARED = {
-    "inference": ("dot_product", "predict", "requantize", "sigmoid"),
-    "training": ("descend", "dot_product", "predict", "requantize", "sigmoid", "step"),
+    "inference": ("dot_product", "predict", "saturate", "sigmoid"),
+    "training": ("descend", "dot_product", "predict", "saturate", "sigmoid", "step"),
     "tree": ("tree_stage",),
 }
 

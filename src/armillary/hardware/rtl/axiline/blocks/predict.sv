@@ -1,4 +1,5 @@
-// From a dot product to a prediction: the score, rounded, and a cycle later what the algorithm makes of it.
+// From a dot product to a prediction: the score, and a cycle later what the algorithm makes of it. The sum began with half of
+// the score's last bit, so that the score is rounded.
 //
 // Linear regression and recommender: the score itself. Logistic regression: its logistic function. Support vector
 // machine: +1 for a score that is not negative, else -1.
@@ -18,10 +19,10 @@ module predict #(
     output logic signed [INTERNAL-1:0] value
 );
   localparam logic signed [INTERNAL-1:0] ONE = INTERNAL'(1) << FRACTION;
-  logic signed [INTERNAL-1:0] rounded, held, chosen;
+  logic signed [INTERNAL-1:0] fitting, held, chosen;
   logic valid;
 
-  requantize #(.IN(SUM), .OUT(INTERNAL), .DROP(VECTOR_FRACTION)) round (.in(sum), .out(rounded));
+  saturate #(.IN(SUM), .OUT(INTERNAL), .DROP(VECTOR_FRACTION)) saturate (.in(sum), .out(fitting));
   if (ALGORITHM == 1) begin : g_logistic
     sigmoid #(.INTERNAL(INTERNAL), .FRACTION(FRACTION)) sigmoid (.in(held), .out(chosen));
   end else if (ALGORITHM == 2) begin : g_machine
@@ -32,7 +33,7 @@ module predict #(
 
   always_ff @(posedge clk) begin
     valid <= !reset && in_valid;
-    if (in_valid) held <= rounded;
+    if (in_valid) held <= fitting;
     out_valid <= !reset && valid;
     if (valid) begin
       score <= held;

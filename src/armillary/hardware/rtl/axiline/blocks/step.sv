@@ -21,6 +21,8 @@ module step #(
   localparam int A = INTERNAL + POINT - FRACTION, B = LABEL + POINT - LABEL_FRACTION;
   localparam int ERROR = (A > B ? A : B) + 1;
   localparam int PRODUCT = ERROR + INTERNAL + 1;
+  localparam int DROP = POINT + INTERNAL - 1 - FRACTION;
+  localparam logic signed [PRODUCT:0] HALF = (PRODUCT + 1)'(1) << (DROP - 1);
   logic signed [  ERROR-1:0] error;
   logic signed [PRODUCT-1:0] product;
 
@@ -40,7 +42,5 @@ module step #(
     wire unused = &{1'b0, score, hinge};
   end
   assign product = error * $signed({1'b0, rate});
-  requantize #(.IN(PRODUCT), .OUT(INTERNAL), .DROP(POINT + INTERNAL - 1 - FRACTION)) round (
-      .in(product), .out(gradient)
-  );
+  saturate #(.IN(PRODUCT + 1), .OUT(INTERNAL), .DROP(DROP)) saturate (.in((PRODUCT + 1)'(product) + HALF), .out(gradient));
 endmodule

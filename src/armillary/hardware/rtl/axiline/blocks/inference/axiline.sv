@@ -24,7 +24,8 @@ module axiline #(
     output logic                       out_valid,
     output logic signed [INTERNAL-1:0] out
 );
-  localparam int SUM = VECTOR + INTERNAL + $clog2(LANES * CYCLES) + 1;
+  localparam int SUM = VECTOR + INTERNAL + $clog2(LANES * CYCLES);  // the bias and the half are less than a bit
+  localparam logic [SUM-1:0] HALF = SUM'(1) << (VECTOR_FRACTION - 1);
   logic [LANES*INTERNAL-1:0] weights[CYCLES];
   logic signed [INTERNAL-1:0] bias, score;
   logic [ADDRESS-1:0] part;
@@ -42,7 +43,7 @@ module axiline #(
 
   dot_product #(.LANES(LANES), .VECTOR(VECTOR), .INTERNAL(INTERNAL), .SUM(SUM)) dot (
       .clk, .reset, .in_valid, .in_first(first), .in_last(last), .in_vector, .weights(weights[part]),
-      .start(SUM'(bias) <<< VECTOR_FRACTION), .out_valid(sum_valid), .sum
+      .start((SUM'(bias) <<< VECTOR_FRACTION) | HALF), .out_valid(sum_valid), .sum
   );
   predict #(
       .ALGORITHM(ALGORITHM), .SUM(SUM), .VECTOR_FRACTION(VECTOR_FRACTION), .INTERNAL(INTERNAL), .FRACTION(FRACTION)

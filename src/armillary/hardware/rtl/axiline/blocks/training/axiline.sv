@@ -37,7 +37,8 @@ module axiline #(
     output logic [ LANES*INTERNAL-1:0] items_out,
     output logic                       step_done
 );
-  localparam int SUM = VECTOR + INTERNAL + $clog2(LANES * CYCLES) + 1;
+  localparam int SUM = VECTOR + INTERNAL + $clog2(LANES * CYCLES);  // the bias and the half are less than a bit
+  localparam logic [SUM-1:0] HALF = SUM'(1) << (VECTOR_FRACTION - 1);
   localparam logic [ADDRESS-1:0] LAST = ADDRESS'(CYCLES - 1);
   logic [LANES*INTERNAL-1:0] weights[CYCLES];
   logic [LANES*VECTOR-1:0] vectors[CYCLES];
@@ -51,7 +52,7 @@ module axiline #(
   assign taken = in_valid && in_ready;
   dot_product #(.LANES(LANES), .VECTOR(VECTOR), .INTERNAL(INTERNAL), .SUM(SUM)) dot (
       .clk, .reset, .in_valid(taken), .in_first(part == 0), .in_last(part == LAST), .in_vector,
-      .weights(weights[part]), .start('0), .out_valid(sum_valid), .sum
+      .weights(weights[part]), .start(HALF), .out_valid(sum_valid), .sum
   );
   predict #(
       .ALGORITHM(ALGORITHM), .SUM(SUM), .VECTOR_FRACTION(VECTOR_FRACTION), .INTERNAL(INTERNAL), .FRACTION(FRACTION)
