@@ -12,7 +12,7 @@ from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.hardware.mapping import Mapping
 from armillary.spaces.space import Space
 from armillary.surrogates.layers import Prior
-from armillary.surrogates.starlight.encoding import inputs_of, logarithms_of
+from armillary.surrogates.starlight.encoding import LEVELS, inputs_of, logarithms_of
 from armillary.types import MappedLayer
 
 Values = NDArray[np.float64]
@@ -23,7 +23,8 @@ def features_of(space: Space, codes: NDArray[np.int64], mapped: Sequence[MappedL
     """Return the features of mapped layers that can run by the prior, shape [rows, features].
 
     Amounts are logarithms. Metrics of the prior stand as they are, and each over the delay: which of the units
-    it is that takes the time matters more than how long.
+    it is that takes the time matters more than how long. The delay also stands over the tiles: what a closed form
+    gets wrong of a tile's beginning and end weighs most where tiles are short.
 
     Args:
         space: of the designs.
@@ -40,8 +41,17 @@ def features_of(space: Space, codes: NDArray[np.int64], mapped: Sequence[MappedL
     logs = np.log2(np.maximum(np.array([*amounts, *_extents(batch), *layers, *told]), 1e-9))
     delay = np.log2(prior.metrics["delay_cycles"])
     shares = np.log2(np.maximum(np.array(told), 1e-9)) - delay
+    tiles = _tiles(batch)
     encoded = logarithms_of(inputs_of(columns, batch)).T
-    return np.concatenate([logs, np.array(names).reshape(-1, len(mapped)), shares, encoded]).T.copy()
+    parts = [logs, np.array(names).reshape(-1, len(mapped)), shares, tiles, delay - tiles, encoded]
+    return np.concatenate(parts).T.copy()
+
+
+def _tiles(batch: MappingBatch) -> Values:
+    """Return the logarithms of how many tiles the scratchpad and the accumulator hold in turn, shape [2, rows]."""
+    of_scratchpad = batch.temporal[LEVELS.index("dram")].prod(dim=0).numpy()
+    of_accumulator = of_scratchpad * batch.temporal[LEVELS.index("scratchpad")].prod(dim=0).numpy()
+    return np.asarray(np.log2(np.stack([of_scratchpad, of_accumulator])))
 
 
 def _extents(batch: MappingBatch) -> list[Values]:
