@@ -9,7 +9,7 @@ from armillary import optimizers
 from armillary.evaluators.recording import record
 from armillary.hardware.templates.gemmini import SPACE
 from armillary.optimizers.closed_form import ClosedForm
-from armillary.optimizers.design_table import DesignTable, distances, nearest
+from armillary.optimizers.design_table import DesignTable, nearest
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.problem import Problem
 from armillary.studies.layer_source import AnalyticalSource
@@ -146,7 +146,8 @@ def test_the_table_spans_the_unit_cube():
     assert places.min(axis=0).tolist() == [0, 0, 0]
     assert places.max(axis=0).tolist() == [1, 1, 1]
     assert nearest(places[5:9] + 1e-3, places).tolist() == [5, 6, 7, 8]
-    assert distances(np.zeros((1, 3)), np.array([[0.5, 0.25, 0.0]])).tolist() == [[0.75]]
+    corners = np.array([[0.5, 0.25, 0.0], [0.6, 0.0, 0.0]])  # by the L2 norm the first is nearer
+    assert nearest(np.zeros((1, 3)), corners).tolist() == [1]
 
 
 def test_it_is_registered():

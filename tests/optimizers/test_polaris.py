@@ -261,5 +261,13 @@ def test_a_search_simulates_what_it_chooses(few, tmp_path, monkeypatch):
     assert set(_alone(tmp_path)) >= {(found.best.design, run.layer.name, run.mapping) for run in found.best.layers}
 
 
+def test_what_is_told_of_other_networks_is_no_candidate(few):
+    source = AnalyticalSource("gemmini")
+    optimizer = Polaris(problem(), layers=source, seed=1)
+    known = PolarisRandom(problem(), layers=source, software=1).ask(24)
+    optimizer.learn([run for one in BOUND.evaluate(known, NET) for run in one.layers])
+    assert optimizer.recombined() == []
+
+
 def test_they_are_registered():
     assert {"polaris", "polaris-scratch", "polaris-random"} <= set(optimizers.names())

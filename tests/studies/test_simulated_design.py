@@ -14,6 +14,7 @@ from armillary.hardware.templates.gemmini import SPACE, published_designs
 from armillary.log.store import Log
 from armillary.optimizers import closed_form, design_table
 from armillary.studies.design_file import read_design
+from armillary.studies.study_folder import StudyFolder
 from armillary.types import ArmillaryError, Candidate, Fidelity
 from armillary.workloads import load
 
@@ -74,10 +75,20 @@ def test_one_command_ends_with_design_mappings_hardware_and_report(model, smalle
     assert len(Log(out / "log").evaluations("gemmini")) == 3
 
 
+def test_another_optimizer_chooses_where_it_is_named(model, smallest, tmp_path):
+    out = tmp_path / "study"
+    request = (model, "--template", "gemmini", "--verify", "rtl", "--budget", "2", "--optimizer", "polaris-random")
+    found = json.loads(designed(*request, "--minimize", "edp_pj_cycles", "--out", out).stdout)
+    assert StudyFolder(out).request()["optimizer"] == "polaris-random"
+    assert found["design"] == read_design(out / "design.yaml", SPACE).as_dict()
+    assert (out / "rtl" / "accelerator.sv").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
         (("--budget", "3"), "--verify rtl"),
+        (("--optimizer", "polaris"), "--optimizer says what chooses simulations"),
         (("--budget", "3", "--verify", "rtl", "--samples", "9"), "--samples goes with designs that a surrogate"),
         (("--budget", "3", "--verify", "rtl", "--minimize", "energy_pj", "--minimize", "area_mm2"), "one goal"),
         (("--budget", "3", "--verify", "rtl", "--minimize", "dram_bytes"), "'dram_bytes' does not say which mapping"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,9 +90,17 @@ def design(
     budget: Annotated[
         int | None,
         typer.Option(
-            help="With --verify rtl, simulations of the network: as many designs, the best by the closed form of the "
-            "hardware, each under its mappings. The study ends with design, mappings and SystemVerilog.",
+            help="With --verify rtl, simulations of the network. The study ends with design, mappings and "
+            "SystemVerilog of the best.",
             min=1,
+        ),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="With --budget, what chooses: one of {optimizers}. Default: closed-form, the best designs by a closed "
+            "form of the hardware, each simulated once.",
+            autocompletion=completing("optimizers"),
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; default: the model's name + .study")] = None,
@@ -152,10 +161,13 @@ def design(
             "--weights and --worst are for one goal; of several goals the mean of the workloads counts"
         )
     preferences = preferences_of(prefer, asked["objectives"])
-    if budget is not None:
+    if budget is None:
+        refuse_given({"--optimizer": optimizer}, "says what chooses simulations; give their number with --budget")
+    else:
         given = {"--samples": samples, "--top": top, "--surrogate": surrogate, "--schedule": schedule, "--log": log}
         refuse_given(given, "goes with designs that a surrogate proposes; leave it out, or --budget")
-        simulated = _to_simulate(subject, networks, asked, names, budget, verify, fidelity)
+        request = _to_simulate(subject, networks, asked, names, budget, verify, fidelity)
+        simulated = request if optimizer is None else replace(request, optimizer=optimizer)
         design_by_simulation(simulated, chosen, networks[0], folder, limits, dry_run, as_json)
         return
     if problem is None and len(networks) == 1 and not several:

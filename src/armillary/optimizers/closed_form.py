@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.optimizers.coded import CodedOptimizer, keys
-from armillary.optimizers.design_table import DesignTable, distances, nearest, spread
+from armillary.optimizers.design_table import DIMENSIONS, DesignTable, nearest, spread
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.problem import Problem
 from armillary.types import ArmillaryError, Candidate, Design, Evaluation
@@ -23,6 +23,8 @@ from armillary.workloads.layer import Workload
 FIRST, NEAR, SEARCHED = 24, 24, 2000
 """Designs judged all over the table, then around the best; and mappings that the mapper evaluates of each layer."""
 _AT_ONCE = 8
+_REACH = np.repeat([0.03, 0.2], _AT_ONCE // 2)
+"""How far designs lie from the best that are judged around it, in the unit cube of array and memories."""
 _NO_WORSE = 0.25
 """By what share a design may be worse than the best, both by the closed form, before more are judged instead."""
 
@@ -117,14 +119,14 @@ class ClosedForm(CodedOptimizer):
         return self.space.encode([self._judged[key][1].design for key in waiting])
 
     def _climb(self) -> None:
-        """Judge a few designs next to the best so far, which may then be another."""
+        """Judge a few designs around the best so far, some close and some far, after which another may be the best."""
         free = self._free()
         if not len(free):
             return
         best = min(self._judged.values(), key=lambda one: one[0])[1].design
         at = self._table.places(self.space.encode([best]))
-        apart = distances(at, self._table.places(free))[0]
-        self._judge(free[np.argsort(apart, kind="stable")[:_AT_ONCE]])
+        points = np.clip(at + self._rng.normal(size=(_AT_ONCE, DIMENSIONS)) * _REACH[:, None], 0.0, 1.0)
+        self._judge(free[np.unique(nearest(points, self._table.places(free)))])
 
     def _free(self) -> NDArray[np.int64]:
         """Return the designs within the bounds that nobody judged or asked for, shape [n, parameters]."""

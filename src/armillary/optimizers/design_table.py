@@ -37,12 +37,7 @@ class DesignTable:
 
 def nearest(points: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.int64]:
     """Return of each point the number of the place that is least far by the L1 norm, shape [points]."""
-    return np.asarray(distances(points, places).argmin(axis=1))
-
-
-def distances(points: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how far points are from places by the L1 norm, shape [points, places]."""
-    return np.asarray(np.abs(points[:, None, :] - places[None, :, :]).sum(axis=2))
+    return np.asarray(np.abs(points[:, None, :] - places[None, :, :]).sum(axis=2).argmin(axis=1))
 
 
 def spread(amount: int, seed: int) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Design with simulations: the best designs by the closed form, each simulated, and the winner as hardware."""
+"""Design with simulations: a search whose every choice is simulated, and the winner as hardware."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from armillary.studies.study_folder import StudyFolder
 from armillary.workloads.layer import Workload
 
 OPTIMIZER = "closed-form"
-"""Which designs are simulated: `armillary bench polaris-fig63` compares it with Polaris and the other methods."""
+"""What chooses by default: `armillary bench polaris-fig63` compares it with Polaris and the other methods."""
 _RTL = "rtl"
 
 
