@@ -242,6 +242,7 @@ def _activity_lines(activity: Mapping[PinName, float], netlist: Netlist) -> Iter
             continue
         for instance, pin in pins:
             of = activity.get((instance, pin))
-            if of is not None:
-                what = f"[get_pins {{{instance}/{pin}}}]" if instance else f"[get_ports {{{pin}}}]"
-                yield f"sta::set_power_pin_activity {what} {of:g} 0.5"
+            if of is not None and instance:
+                yield f"sta::set_power_pin_activity [get_pins {{{instance}/{pin}}}] {of:g} 0.5"
+            elif of is not None and netlist.ports[pin] == "input":
+                yield f"sta::set_power_input_port_activity [get_ports {{{pin}}}] {of:g} 0.5"
