@@ -72,11 +72,20 @@ class Power:
 
 @dataclass(frozen=True)
 class Clocking:
-    """The constraints: the period, the part of it that is gone at the ports on either side, and the clock's network."""
+    """The constraints.
+
+    Attributes:
+        period_ns: of the clock.
+        port_part: part of it that is gone outside, before inputs and after outputs.
+        propagated: whether the clock's tree is there.
+        latency_ns: if it is not, how late the clock will come to registers: by so much later outputs leave and inputs
+            are read, as seen from the ports.
+    """
 
     period_ns: float
     port_part: float
     propagated: bool
+    latency_ns: float = 0.0
 
 
 def sdc(netlist: Netlist, clocking: Clocking) -> str:
@@ -89,8 +98,9 @@ def sdc(netlist: Netlist, clocking: Clocking) -> str:
     outputs = [port for port, direction in netlist.ports.items() if direction == "output"]
     lines = [f"create_clock -name {name} -period {clocking.period_ns:g} {at}"]
     lines += [f"set_propagated_clock [get_clocks {name}]"] if clock and clocking.propagated else []
-    lines += [f"set_input_delay {outside:g} -clock {name} [get_ports {{{' '.join(inputs)}}}]"] if inputs else []
-    lines += [f"set_output_delay {outside:g} -clock {name} [get_ports {{{' '.join(outputs)}}}]"] if outputs else []
+    before, after = outside - clocking.latency_ns, outside + clocking.latency_ns
+    lines += [f"set_input_delay {before:g} -clock {name} [get_ports {{{' '.join(inputs)}}}]"] if inputs else []
+    lines += [f"set_output_delay {after:g} -clock {name} [get_ports {{{' '.join(outputs)}}}]"] if outputs else []
     return "\n".join([*lines, ""])
 
 
