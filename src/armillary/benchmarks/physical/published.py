@@ -66,10 +66,12 @@ def run(options: BenchOptions) -> BenchResult:
     published = _published(data / _TABLE)
     designs = [_gcd(), *([] if options.quick else [_aes()]), *_given(data)]
     rows: list[dict[str, Any]] = []
+    overflow = 0.0
     for number, design in enumerate(designs):
         options.on_progress("designs", number, len(designs))
         layout = _laid_out(design, options)
         rows += _rows(design, layout, published)
+        overflow += layout.metrics["overflow"]
     options.on_progress("designs", len(designs), len(designs))
     pairs = [(row["metric"], row["ours"], row["published"]) for row in rows]
     write_csv(rows, options)
@@ -77,6 +79,7 @@ def run(options: BenchOptions) -> BenchResult:
         Check(f"{row['design']}: {row['metric']}", row["error"], f"within {_NEAR:.0%} of the median",
               abs(row["error"]) <= _NEAR) for row in rows
     ]  # fmt: skip
+    checks.append(Check("wires without a track", overflow, "none", not overflow))
     return BenchResult(rows, [*checks, *_rankings(pairs)], _notes(designs))
 
 
@@ -99,8 +102,12 @@ def _published(path: Path) -> list[dict[str, str]]:
 
 
 def _rows(design: Design, layout: Layout, published: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """Return a row for each metric that both have."""
-    if layout.failure:
+    """Return a row for each metric that both have.
+
+    Raises:
+        ArmillaryError: if there is no layout.
+    """
+    if "fmax_mhz" not in layout.metrics:
         raise ArmillaryError(f"{design.name}: step {layout.failed_step} failed: {layout.failure}")
     same = [row for row in published if row["design"] == design.name and _clock(row) == design.clock_ns]
     rows = []

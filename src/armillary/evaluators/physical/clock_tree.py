@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from armillary.evaluators.physical.netlist import Netlist, through
 from armillary.evaluators.physical.placement import Placement, Shapes
 
 PREFIX = "clock_"
+_FILLED, _WITH_WIRE = 0.7, 1.4  # groups are halved until they fit; what a pin's wire adds to it
 _MOST_SINKS, _MOST_BUFFERS = 20, 8  # of a buffer
 
 
@@ -42,6 +44,21 @@ def with_clock_tree(
         level, depth = above, depth + 1
     nets[net] = (root, level[0][0])
     return replace(netlist, cells=cells, nets=nets), replace(placement, places=places)
+
+
+def expected_latency_ns(netlist: Netlist, library: Library, buffer: str) -> float:
+    """Return about how late the clock will come to registers: at each level the delay of a buffer with its load."""
+    net = netlist.clock_net
+    sinks = netlist.nets[net][1:] if net is not None else ()
+    if len(sinks) < 2:
+        return 0.0
+    kinds = [library.cells.get(netlist.cells[instance]) for instance, _ in sinks]
+    caps = [kind.pins[pin].cap_ff for kind, (_, pin) in zip(kinds, sinks, strict=True) if kind]
+    leaf_ff = _FILLED * _MOST_SINKS * _WITH_WIRE * sum(caps) / max(1, len(caps))
+    cell = library.cells[buffer]
+    upper_ff = _FILLED * _MOST_BUFFERS * _WITH_WIRE * cell.pins[through(library, buffer)[0]].cap_ff
+    upper = math.ceil(math.log(max(1.0, len(sinks) / _MOST_SINKS), _MOST_BUFFERS))
+    return cell.fixed_ns + cell.kohm * leaf_ff / 1000 + upper * (cell.fixed_ns + cell.kohm * upper_ff / 1000)
 
 
 def clock_cells(cells: Mapping[str, str]) -> list[str]:

@@ -17,7 +17,7 @@ from armillary.compiled import compilers
 _compiled, _ = compilers(Path(__file__))
 _MOST_IMPROVED = 80  # pins of a net beyond which a spanning tree is left as it is
 _PAST = 1.0  # what a crossing costs more for each time that it was full
-_STEEP = 4.0  # cost of a wire beyond the capacity, relative to its length
+_STEEP = 8.0  # cost of a wire beyond the capacity, relative to its length
 _SOFT = 0.8  # part of the capacity from which wires cost more
 
 
@@ -255,7 +255,7 @@ def routes(ends, across_room, up_room, rounds, margin):
         across_room: wires that fit across each border between a gcell and its right neighbour, shape [wide - 1, high].
         up_room: likewise to the neighbour above, shape [wide, high - 1].
         rounds: of routing again.
-        margin: gcells beyond the box of an edge's ends that a detour may take.
+        margin: gcells beyond the box of an edge's ends that a detour may take at first; one more each round.
 
     Returns:
         The borders that each edge crosses horizontally, and vertically; the use of both kinds of borders.
@@ -273,7 +273,7 @@ def routes(ends, across_room, up_room, rounds, margin):
         kept[edge] = path[:length].copy()
         starts[edge] = length
         lay(path, length, across, up, 1.0)
-    for _ in range(rounds):
+    for number in range(rounds):
         across_past += _PAST * (across > across_room)
         up_past += _PAST * (up > up_room)
         again = 0
@@ -282,8 +282,8 @@ def routes(ends, across_room, up_room, rounds, margin):
                 continue
             again += 1
             lay(kept[edge], starts[edge], across, up, -1.0)
-            length = maze(ends[edge, 0], ends[edge, 1], ends[edge, 2], ends[edge, 3], margin, across, up, across_room,
-                          up_room, across_past, up_past, path)  # fmt: skip
+            length = maze(ends[edge, 0], ends[edge, 1], ends[edge, 2], ends[edge, 3], margin + number, across, up,
+                          across_room, up_room, across_past, up_past, path)  # fmt: skip
             kept[edge] = path[:length].copy()
             starts[edge] = length
             lay(path, length, across, up, 1.0)

@@ -102,9 +102,10 @@ def _sized(
 
 def _analysis(folder: Path, text: str, technology: Technology, knobs: Knobs) -> Callable[[Netlist], Timing]:
     """Return what analyses netlists that differ in sizes alone: the wires stay."""
-    clocking = Clocking(knobs.clock_ns, knobs.port_delay, propagated=False)
 
     def analyse(netlist: Netlist) -> Timing:
+        late = clock_tree.expected_latency_ns(netlist, technology.library, technology.enablement.clock_buffer)
+        clocking = Clocking(knobs.clock_ns, knobs.port_delay, propagated=False, latency_ns=late)
         write_design(folder, netlist, text, clocking, technology.shapes.macros)
         return timed(folder, netlist, technology.library, technology.enablement, with_slacks=True)
 

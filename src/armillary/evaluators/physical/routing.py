@@ -15,7 +15,7 @@ from armillary.evaluators.physical.netlist import Netlist, PinName
 from armillary.evaluators.physical.placement import Placement, Shapes
 
 _ROWS = 2  # of cells in a gcell, both ways
-_ROUNDS, _MARGIN = 8, 6
+_ROUNDS, _MARGIN = 30, 4
 _FILLED = 0.7  # of a layer's usable tracks, before wires go to the next one up
 _BLOCKED_BY_MACROS = 3  # layers, from the lowest, that macros use themselves
 

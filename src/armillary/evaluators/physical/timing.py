@@ -72,11 +72,20 @@ class Power:
 
 @dataclass(frozen=True)
 class Clocking:
-    """The constraints: the period, the part of it that is gone at the ports on either side, and the clock's network."""
+    """The constraints.
+
+    Attributes:
+        period_ns: of the clock.
+        port_part: part of it that is gone outside, before inputs and after outputs.
+        propagated: whether the clock's tree is there.
+        latency_ns: if it is not, how late the clock will come to registers: by so much later outputs leave and inputs
+            are read, as seen from the ports.
+    """
 
     period_ns: float
     port_part: float
     propagated: bool
+    latency_ns: float = 0.0
 
 
 def sdc(netlist: Netlist, clocking: Clocking) -> str:
@@ -89,8 +98,9 @@ def sdc(netlist: Netlist, clocking: Clocking) -> str:
     outputs = [port for port, direction in netlist.ports.items() if direction == "output"]
     lines = [f"create_clock -name {name} -period {clocking.period_ns:g} {at}"]
     lines += [f"set_propagated_clock [get_clocks {name}]"] if clock and clocking.propagated else []
-    lines += [f"set_input_delay {outside:g} -clock {name} [get_ports {{{' '.join(inputs)}}}]"] if inputs else []
-    lines += [f"set_output_delay {outside:g} -clock {name} [get_ports {{{' '.join(outputs)}}}]"] if outputs else []
+    before, after = outside - clocking.latency_ns, outside + clocking.latency_ns
+    lines += [f"set_input_delay {before:g} -clock {name} [get_ports {{{' '.join(inputs)}}}]"] if inputs else []
+    lines += [f"set_output_delay {after:g} -clock {name} [get_ports {{{' '.join(outputs)}}}]"] if outputs else []
     return "\n".join([*lines, ""])
 
 
@@ -242,6 +252,7 @@ def _activity_lines(activity: Mapping[PinName, float], netlist: Netlist) -> Iter
             continue
         for instance, pin in pins:
             of = activity.get((instance, pin))
-            if of is not None:
-                what = f"[get_pins {{{instance}/{pin}}}]" if instance else f"[get_ports {{{pin}}}]"
-                yield f"sta::set_power_pin_activity {what} {of:g} 0.5"
+            if of is not None and instance:
+                yield f"sta::set_power_pin_activity [get_pins {{{instance}/{pin}}}] {of:g} 0.5"
+            elif of is not None and netlist.ports[pin] == "input":
+                yield f"sta::set_power_input_port_activity [get_ports {{{pin}}}] {of:g} 0.5"
