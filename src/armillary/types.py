@@ -537,16 +537,6 @@ class EvaluatesBatches(Protocol):
         ...
 
 
-@runtime_checkable
-class EvaluatesAlgorithms(Protocol):
-    """The capability of an evaluator to take a workload for the algorithm that it is, with or without layers."""
-
-    @property
-    def algorithms(self) -> Sequence[str]:
-        """The names of the algorithms that it takes."""
-        ...
-
-
 class Log(Protocol):
     """Anything that can show the evaluations it holds of one space."""
 

@@ -6,6 +6,12 @@ from pathlib import Path
 
 import onnx
 
+from armillary.hardware import templates
+from armillary.studies.design_file import read_design
+from armillary.studies.evaluate import evaluate_one
+from armillary.types import Fidelity
+from armillary.workloads.onnx.importer import import_onnx
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -20,6 +26,15 @@ def test_the_example_writes_mobilenet_v2(tmp_path):
     path = tmp_path / "mobilenet_v2.onnx"
     subprocess.run([sys.executable, ROOT / "examples" / "export_mobilenet_v2.py", path], check=True)
     assert len(onnx.load(path).graph.node) > 100
+
+
+def test_the_example_of_a_small_algorithm_fits_its_design(tmp_path):
+    path = tmp_path / "svm.onnx"
+    subprocess.run([sys.executable, ROOT / "examples" / "svm_to_onnx.py", path], check=True)
+    template = templates.load("axiline")
+    design = read_design(ROOT / "examples" / "axiline.yaml", template.space, template.defaults)
+    answer = evaluate_one(template, design, import_onnx(path), Fidelity.ANALYTICAL)
+    assert answer.metrics["per_input_cycles"] == 14
 
 
 def test_every_command_of_the_readme_exists():

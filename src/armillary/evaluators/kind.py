@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -18,6 +18,16 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@runtime_checkable
+class EvaluatesAlgorithms(Protocol):
+    """The capability of an evaluator to take a workload for the algorithm that it is, with or without layers."""
+
+    @property
+    def algorithms(self) -> Sequence[str]:
+        """The names of the algorithms that it takes."""
+        ...
 
 
 @dataclass(frozen=True)

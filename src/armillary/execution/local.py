@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import evaluators
+from armillary.evaluators.kind import EvaluatesAlgorithms
 from armillary.evaluators.recording import record
 from armillary.execution.known import KnownRun, given
 from armillary.execution.limits import Limits
@@ -40,7 +41,6 @@ from armillary.types import (
     ArmillaryError,
     Candidate,
     Cost,
-    EvaluatesAlgorithms,
     EvaluatesBatches,
     EvaluatesLayers,
     EvaluatesMappedLayers,

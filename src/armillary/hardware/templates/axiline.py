@@ -126,7 +126,7 @@ class Accelerator:
     def latency_cycles(self) -> int:
         """Cycles from an input's first elements to its prediction, or to the last weight that it changes.
 
-        Where nothing is deeper than the dot product's registers, Axiline's own training takes 2 * cycles + 1.
+        The public system model of Axiline in VeriGOOD-ML has 2 * cycles + 1 for training.
         """
         return {
             "inference": self.cycles - 1 + _FILL,
