@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -221,9 +222,9 @@ class MappingBatch(_Batch):
         keeps = np.zeros((*shape[:2], len(TENSORS)), dtype=bool)
         for i, mapping in enumerate(mappings):
             for number, level in enumerate(mapping.inner_first):
-                place[i, number] = loop_places([loop.dimension for loop in reversed(level.temporal)])
+                place[i, number] = loop_places(tuple(loop.dimension for loop in reversed(level.temporal)))
                 for axis in range(2):
-                    along = [loop.dimension for loop in level.spatial if loop.axis == "XY"[axis]]
+                    along = tuple(loop.dimension for loop in level.spatial if loop.axis == "XY"[axis])
                     spatial_place[i, number, axis] = loop_places(along)
                 for loop in level.temporal:
                     temporal[i, number, DIMENSIONS.index(loop.dimension)] = loop.factor
@@ -307,10 +308,11 @@ def _batch(items: Any, kind: type, batch: Any) -> Any:
     return batch.of(items)
 
 
-def loop_places(dimensions: list[str]) -> list[int]:
+@lru_cache(maxsize=1 << 14)  # mappings of a batch share most of their orders
+def loop_places(dimensions: tuple[str, ...]) -> tuple[int, ...]:
     """Return the place of every dimension, those that have no loop after those that have one."""
     order = [*dimensions, *(d for d in DIMENSIONS if d not in dimensions)]
-    return [order.index(d) for d in DIMENSIONS]
+    return tuple(order.index(d) for d in DIMENSIONS)
 
 
 def _candidates_last(array: NDArray[np.generic]) -> Tensor:

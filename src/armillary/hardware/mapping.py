@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Table
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from math import prod
 from operator import mul
 from typing import Literal, TypeVar
@@ -222,6 +222,7 @@ class Mapping:
     __repr__ = __str__
 
 
+@lru_cache(maxsize=1 << 16)  # mappings of a search or a log share most of their levels
 def _parse_level(text: str, number: int) -> LevelMapping:
     head, *tokens = text.split() or [""]
     match = re.fullmatch(r"L(\d+)\[(\w*)\]", head)
@@ -239,6 +240,7 @@ def _parse_level(text: str, number: int) -> LevelMapping:
     return LevelMapping(match[2], temporal, spatial)
 
 
+@lru_cache(maxsize=1 << 12)
 def _parse_loop(token: str) -> Loop:
     match = re.fullmatch(r"([A-Z])(\d+)(?:,([1-9]\d*))?([XY]?)", token)
     if match is None:

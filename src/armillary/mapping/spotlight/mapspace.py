@@ -413,7 +413,7 @@ def _distinct(turning: tuple[int, ...]) -> Integers:
 
 def places(orders: Iterable[Sequence[str]]) -> Integers:
     """Return the place of each dimension in orders given innermost first, shape [orders, dimensions]."""
-    return np.array([loop_places(list(order)) for order in orders], dtype=np.int64)
+    return np.array([loop_places(tuple(order)) for order in orders], dtype=np.int64)
 
 
 def size_of(space: UnrolledSpace) -> int:
