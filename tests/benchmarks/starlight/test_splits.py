@@ -125,5 +125,6 @@ def test_a_goal_that_is_missed_is_told():
     assert missed(table(coverage=0.97)) == ["coverage"]
     assert missed(table(trained_s=20.1)) == ["trained_s"]
     assert missed(table(predicted_ms=0.31)) == ["predicted_ms"]
+    assert missed(table(predicted_ms=None)) == []
     assert missed(table(rmsle=0.105)) == ["rmsle beside cost model"]
     assert missed(table("bus 4", mean_error=0.21, spearman=0.1)) == ["mean_error"]

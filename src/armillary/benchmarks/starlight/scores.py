@@ -28,7 +28,7 @@ class Guess:
         low: end of the 90% interval.
         high: its other end.
         trained_s: processor seconds of the training; None where nothing is trained.
-        predicted_ms: processor milliseconds per row of the prediction, beside the prior's.
+        predicted_ms: processor milliseconds per row of the prediction, beside the prior's; None for a few rows.
     """
 
     mean: Values
