@@ -46,6 +46,9 @@ def test_from_samples_to_predictions_of_a_file(tmp_path):
     assert [row["line"] for row in found["rows"]] == list(range(2, some + 2))
     assert {row["network"] for row in found["rows"]} == {"bert"}
 
+    wrong = ("fit", "--log", log, "--per-layer", "--out", model, "--surrogate", "calibrated", "--analytical-log", log)
+    assert "surrogate 'calibrated' learns no analytical rows beforehand; leave the log out" in refused(*wrong)
+
     out = tmp_path / "out.csv"
     assert done("predict", "--model", model, "--rows", tmp_path / "some.csv", "--out", out)["rows"] == some
     with out.open() as file:
@@ -76,6 +79,7 @@ def test_what_does_not_go_together_is_refused(arguments, message, tmp_path):
 def test_options_of_the_two_kinds_of_models_are_told_apart(tmp_path):
     fit = ("fit", "--log", tmp_path / "log", "--out", tmp_path / "model.pt")
     assert "--fidelity goes with --per-layer" in refused(*fit, "--fidelity", "rtl")
+    assert "--analytical-log goes with --per-layer" in refused(*fit, "--analytical-log", tmp_path / "other")
     assert "--area goes with models of whole designs" in refused(*fit, "--per-layer", "--area", 29)
     assert "--layer-runs goes with --csv" in refused(
         "log", "export", "--log", tmp_path, "--optuna", "sqlite:///x.db", "--layer-runs"

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from benchmarks.starlight.rows import rows
 def options(tmp_path, monkeypatch):
     some = rows()
     monkeypatch.setattr(figures, "collected", lambda _options: some)
-    monkeypatch.setattr(low, "analytical", lambda _options, _samples: (some.data.mapped, some.roofline))
+    bound = {name: some.roofline.metrics[name] for name in ("delay_cycles", "energy_pj")}
+    monkeypatch.setattr(low, "sampled", lambda *_, **_options: replace(some.data, **bound))
     monkeypatch.setattr(low, "QUICK_SCHEDULE", Schedule(epochs=5, batch=40))
     return BenchOptions(None, True, 0, tmp_path / "bench", lambda *_: None)
 
