@@ -10,9 +10,12 @@ from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
     from armillary.hardware.template import Template
-    from armillary.studies.search import Found, SearchRequest
+    from armillary.studies.results import StudyResults
+    from armillary.studies.search import SearchRequest
     from armillary.studies.study_folder import StudyFolder
     from armillary.workloads.layer import Workload
+
+_SHOWN = ("runtime_s", "delay_cycles", "energy_pj", "edp_pj_cycles", "area_mm2")
 
 
 def design_by_simulation(
@@ -49,29 +52,25 @@ def design_by_simulation(
         "design": found.best.design.as_dict(),
         "metrics": dict(study.winner.metrics),
         "baseline": None if study.baseline is None else dict(study.baseline.metrics),
-        "simulations": found.evaluated,
+        "simulations": request.budget,
+        "evaluated": found.evaluated,
         "feasible": found.feasible,
         "stage_seconds": dict(study.stage_seconds),
         "files": [str(path) for path in found.files],
         "report": str(folder.report),
     }
-    print_result(answer, as_json, lambda: _show(found, answer, folder))
+    print_result(answer, as_json, lambda: _show(request.budget, study, folder))
 
 
-def _show(found: Found, answer: dict[str, Any], folder: StudyFolder) -> None:
-    metrics, baseline = answer["metrics"], answer["baseline"] or {}
-    print(f"{found.evaluated} designs simulated, {found.feasible} of them feasible and within bounds\n")
-    names = [
-        name for name in ("runtime_s", "delay_cycles", "energy_pj", "edp_pj_cycles", "area_mm2") if name in metrics
-    ]
-    print_table(
-        [
-            {"": name, **{key: f"{told[key]:.4g}" if key in told else "-" for key in names}}
-            for name, told in (("Winner", metrics), ("Gemmini", baseline))
-            if told
-        ]
-    )
-    print("  ".join(f"{name}={value}" for name, value in answer["design"].items()))
+def _show(simulations: int, study: StudyResults, folder: StudyFolder) -> None:
+    from armillary.studies.search import MAPPINGS
+    from armillary.studies.simulated_design import rtl_folder
+
+    print(f"{simulations} simulations of {study.workload}\n")
+    contenders = [study.winner] if study.baseline is None else [study.winner, study.baseline]
+    names = [name for name in _SHOWN if name in study.winner.metrics]
+    print_table([{"": c.name, **{n: f"{c.metrics[n]:.4g}" for n in names if n in c.metrics}} for c in contenders])
+    print("  ".join(f"{name}={value}" for name, value in study.winner.design.as_dict().items()))
     print("\nthe energy is the cost model's; the cycles are the hardware's, layer after layer")
-    print(f"design    {folder.design}\nmappings  {folder.path / 'mappings.yaml'}")
-    print(f"hardware  {folder.path / 'rtl'}\nreport    {folder.report}")
+    print(f"design    {folder.design}\nmappings  {folder.path / MAPPINGS}")
+    print(f"hardware  {rtl_folder(folder)}\nreport    {folder.report}")
