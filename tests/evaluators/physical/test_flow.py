@@ -163,7 +163,7 @@ endmodule
     )
     one = lay_out(MULTIPLIER, "multiplier", tmp_path / "one").metrics
     two = lay_out(twice, "two", tmp_path / "two").metrics
-    assert two["synthesized_cells"] == pytest.approx(2 * one["synthesized_cells"], rel=0.03)
+    assert two["synthesized_cells"] == pytest.approx(2 * one["synthesized_cells"], rel=0.08)
     assert two["leakage_mw"] == pytest.approx(2 * one["leakage_mw"], rel=0.1)
     wide = lay_out(MULTIPLIER.replace("BITS = 6", "BITS = 10"), "multiplier", tmp_path / "wide").metrics
     assert wide["area_mm2"] > two["area_mm2"]

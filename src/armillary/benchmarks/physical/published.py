@@ -34,6 +34,7 @@ _METRICS: Mapping[str, tuple[str, Callable[[Mapping[str, float]], float]]] = {
     "synthesized area, um2": ("synth__design__instance__area__stdcell", lambda m: 1e6 * m["synthesized_mm2"]),
     "area, um2": ("finish__design__instance__area", lambda m: 1e6 * m["area_mm2"]),
     "placed wire, um": ("detailedplace__route__wirelength__estimated", lambda m: 1e3 * m["placed_mm"]),
+    "globally routed wire, um": ("globalroute__route__wirelength__estimated", lambda m: 1e3 * m["wire_mm"]),
     "routed wire, um": ("detailedroute__route__wirelength", lambda m: 1e3 * m["wire_mm"]),
     "fmax, MHz": ("", lambda m: m["fmax_mhz"]),
 }

@@ -33,6 +33,7 @@ _PALETTE = (
     "#cc8866",
     "#777733",
 )
+_LEAST_SLACK_NS = 0.01  # that colours tell apart
 _ROUNDS = 30  # of passing a block's name on to cells beside it
 
 
@@ -157,11 +158,16 @@ def _draw_congestion(path: Path, plan: Floorplan, across: NDArray[np.float64], u
 def _draw_slack(
     path: Path, netlist: Netlist, placement: Placement, plan: Floorplan, shapes: Shapes, slacks: Mapping[str, float]
 ) -> None:
+    from matplotlib.colors import TwoSlopeNorm
+
     values = {instance: slacks.get(instance, np.nan) for instance in netlist.cells}
+    known = [*slacks.values(), _LEAST_SLACK_NS, -_LEAST_SLACK_NS]
     figure, axes = _figure(plan, "slack of each cell, ns")
     drawn = _cells(axes, netlist, placement, shapes, values)
     drawn.set_cmap("RdYlGn")
-    figure.colorbar(drawn, ax=axes, shrink=0.8)
+    ends = (min(known), 0.0, max(known))
+    drawn.set_norm(TwoSlopeNorm(0.0, ends[0], ends[2]))
+    figure.colorbar(drawn, ax=axes, shrink=0.8, ticks=ends, format="%.3f")
     _save(figure, path)
 
 
