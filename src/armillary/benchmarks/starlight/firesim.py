@@ -2,9 +2,9 @@
 
 The prior is our model of Gemmini's system (`evaluators.gemmini.soc`) in place of the closed form of our hardware; the
 surrogate is the registered one. Training and test rows differ: the artifact drew the former at random, the latter are
-the best of its searches. By our model most training rows leave the array idle most of the time, and are off by 30
-times in places, for reasons that nobody knows. So the surrogate learns from those rows that by the prior keep a quarter
-of the multipliers busy; the line of all rows stands beside.
+the best of its searches. By our model most training rows leave the array idle most of the time, and some take up to
+200 times what it says, for reasons that nobody knows. So the surrogate learns from those rows that by the prior keep a
+quarter of the multipliers busy; the line of all rows stands beside.
 """
 
 from __future__ import annotations
