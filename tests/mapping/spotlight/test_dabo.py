@@ -254,3 +254,15 @@ def test_neighbours_of_the_best_chips_are_candidates():
         assert (codes != asked).sum(axis=1).min() == 1
         search.tell_values(asked, np.array([value]))
         codes = np.concatenate([codes, asked])
+
+
+def test_logarithms_are_in_the_unit_of_the_objective():
+    rng = np.random.default_rng(0)
+    features, expected = rng.uniform(1, 5, (60, 2)), rng.uniform(10, 1000, 60)
+    model = DomainModel("linear")
+    model.add(features, expected * np.exp(2.0 + 0.5 * features[:, 0]), expected)
+    asked = rng.uniform(1, 5, (20, 2))
+    mean, std = model.logarithms(asked, np.full(20, 50.0))
+    np.testing.assert_allclose(mean, np.log(50.0) + 2.0 + 0.5 * asked[:, 0], atol=0.02)
+    assert (std > 0).all()
+    assert (std < 0.1).all()
