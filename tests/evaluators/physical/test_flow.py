@@ -177,3 +177,11 @@ def test_osu018_is_larger_and_slower(multiplier, tmp_path):
     assert not layout.failure
     assert layout.metrics["area_mm2"] > 8 * multiplier.metrics["area_mm2"]
     assert layout.metrics["fmax_mhz"] < 0.5 * multiplier.metrics["fmax_mhz"]
+
+
+def test_sizing_makes_late_paths_faster_and_early_ones_smaller(tmp_path):
+    tight = [lay_out(MULTIPLIER, "multiplier", tmp_path / f"tight_{n}", clock_ns=0.6, sizing_rounds=n) for n in (0, 10)]
+    assert tight[1].metrics["sized_slack_ns"] > tight[0].metrics["sized_slack_ns"] + 0.02
+    loose = [lay_out(MULTIPLIER, "multiplier", tmp_path / f"loose_{n}", clock_ns=3.0, sizing_rounds=n) for n in (0, 4)]
+    assert loose[1].metrics["slack_ns"] > 0
+    assert loose[1].metrics["area_mm2"] <= loose[0].metrics["area_mm2"]
