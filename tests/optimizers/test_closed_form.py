@@ -101,6 +101,14 @@ def test_more_are_judged_before_much_worse_ones_are_asked():
     assert max(values) < judged[20]
 
 
+def test_it_judges_few_designs_more_than_are_asked_for():
+    """A design costs the mapper more than its simulation takes."""
+    optimizer = ClosedForm(problem(), layers=Ranks(), first=8, near=8)
+    for asked in range(1, 61):
+        optimizer.ask(1)
+        assert len(optimizer._source.judged) < max(8 + 2 * 8, 2 * asked) + 8
+
+
 def test_bounds_known_beforehand_leave_designs_out():
     few = DesignTable(SPACE).codes[[5, 600, 2999]]
     source = Ranks()

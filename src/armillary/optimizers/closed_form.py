@@ -55,7 +55,8 @@ class ClosedForm(CodedOptimizer):
         layers: of what the analytical evaluator says.
         seed: same seed, same candidates.
         first: designs that it judges all over the table.
-        near: designs that it judges around the best of those, and later more, when those asked for become much worse.
+        near: designs that it judges around the best of those, and later as many again, when those asked for become
+            much worse.
         searched: mappings that its mapper evaluates of each layer.
 
     Raises:
@@ -111,7 +112,8 @@ class ClosedForm(CodedOptimizer):
             self._judge(free[np.unique(nearest(spread(self._first, self._seed), self._table.places(free)))])
             for _ in range(-(-self._near // _AT_ONCE)):
                 self._climb()
-        if len(self._waiting(_NO_WORSE)) < n:
+        more = len(self._judged) < self._first + 2 * self._near and len(self._waiting(_NO_WORSE)) < n
+        if more or not self._waiting():
             self._climb()
         waiting = self._waiting()[:n]
         if not waiting:
