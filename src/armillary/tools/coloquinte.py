@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata, util
 from pathlib import Path
 
 from armillary.tools.command import Command
+from armillary.tools.packaged import version_of
 from armillary.tools.process import run
-from armillary.types import ArmillaryError
 
 _DRIVER = Path(__file__).with_name("coloquinte_driver.py")
 _JOB, _PLACED = "job.json", "placed.json"
@@ -64,16 +62,13 @@ class Placed:
     hpwl: int
 
 
-@functools.cache
 def version() -> str:
     """Return the version of Coloquinte.
 
     Raises:
         ArmillaryError: if it is not installed; says how to install it.
     """
-    if util.find_spec("coloquinte") is None:
-        raise ArmillaryError("Coloquinte not found: pip install 'armillary[physical]' (coloquinte)")
-    return metadata.version("coloquinte")
+    return version_of("coloquinte", "Coloquinte", "physical")
 
 
 def place(

@@ -6,7 +6,6 @@ differs from an earlier one in a few modules costs those alone, and a thousand p
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import re
@@ -14,14 +13,13 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata, util
 from pathlib import Path
 from typing import Any, Literal
 
 from armillary.tools.command import Command
 from armillary.tools.nangate45 import liberty, liberty_digest
+from armillary.tools.packaged import version_of
 from armillary.tools.process import run
-from armillary.types import ArmillaryError
 from armillary.user_cache import put
 
 Fault = Literal["latch", "loop", "several drivers", "no driver"]
@@ -115,16 +113,13 @@ class Synthesis:
     fresh: int
 
 
-@functools.cache
 def version() -> str:
     """Return the version of Yosys.
 
     Raises:
         ArmillaryError: if it is not installed; says how to install it.
     """
-    if util.find_spec("pyosys") is None:
-        raise ArmillaryError("Yosys not found: pip install 'armillary[physical]' (pyosys)")
-    return metadata.version("pyosys")
+    return version_of("pyosys", "Yosys", "physical")
 
 
 def synthesize(

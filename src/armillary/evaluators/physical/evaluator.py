@@ -66,7 +66,7 @@ class PhysicalEvaluator:
         failure = counted.failure
         if failure is None:
             layout = self._laid_out(candidate.design)
-            metrics = metrics_of(layout, counted.metrics["delay_cycles"])
+            metrics = metrics_of(layout, counted.metrics["delay_cycles"], self._options.clock_ns)
             if layout.failure:
                 failure = Failure("infeasible", resource=layout.failed_step, detail=layout.failure)
         return record(self.spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - started)
@@ -85,18 +85,17 @@ class PhysicalEvaluator:
             return run(paths, platform.top, knobs, root / name, macros=platform.memories, seed=seed)
 
 
-def metrics_of(layout: Layout, cycles: float) -> dict[str, float]:
+def metrics_of(layout: Layout, cycles: float, clock_ns: float) -> dict[str, float]:
     """Return a layout's metrics with the time and energy of so many cycles at its effective clock.
 
-    A layout's power is that of the clock that was asked for; here it is that of the effective one, to which its dynamic
-    part is proportional.
+    A layout's power is that of the clock that was asked for, of period `clock_ns`; here it is that of the effective
+    one, to which its dynamic part is proportional.
     """
     metrics: dict[str, Any] = {**layout.metrics, "delay_cycles": cycles}
     if layout.failure or "effective_mhz" not in metrics:
         return metrics
     runtime_s = cycles / (metrics["effective_mhz"] * 1e6)
-    asked_mhz = metrics["fmax_mhz"] / (1 + metrics["slack_ns"] * metrics["fmax_mhz"] / 1000)
-    dynamic_mw = (metrics["internal_mw"] + metrics["switching_mw"]) * metrics["effective_mhz"] / asked_mhz
+    dynamic_mw = (metrics["internal_mw"] + metrics["switching_mw"]) * metrics["effective_mhz"] * clock_ns / 1000
     power_mw = dynamic_mw + metrics["leakage_mw"]
     return {**metrics, "runtime_s": runtime_s, "power_mw": power_mw, "energy_pj": power_mw * runtime_s * 1e9}
 
