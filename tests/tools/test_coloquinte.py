@@ -4,7 +4,7 @@ from importlib import util
 
 import pytest
 
-from armillary.tools import coloquinte
+from armillary.tools import coloquinte, packaged
 from armillary.tools.coloquinte import Box, PlacementError, Wiring, place
 from armillary.types import ArmillaryError
 
@@ -39,7 +39,7 @@ def test_a_failed_run_is_kept(kept):
 
 
 def test_a_missing_placer_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr(coloquinte.util, "find_spec", lambda _: None)
-    coloquinte.version.cache_clear()
+    monkeypatch.setattr(packaged.util, "find_spec", lambda _: None)
+    packaged.version_of.cache_clear()
     with pytest.raises(ArmillaryError, match=r"pip install 'armillary\[physical\]'"):
         place([], [], width=1, height=ROW, row=ROW, effort=1, seed=0)
