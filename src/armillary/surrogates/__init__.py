@@ -31,6 +31,7 @@ REGISTRY = Registry(
         "coms": "armillary.surrogates.coms:KIND",
         "deep-ensemble": "armillary.surrogates.deep_ensemble:KIND",
         "hurdle": "armillary.surrogates.hurdle:KIND",
+        "ppa": "armillary.surrogates.ppa.surrogate:KIND",
         "prime": "armillary.surrogates.prime.surrogate:KIND",
         "prime-without-infeasible": "armillary.surrogates.prime.surrogate:WITHOUT_INFEASIBLE",
         "prime-without-opt": "armillary.surrogates.prime.surrogate:WITHOUT_OPT",

@@ -32,11 +32,11 @@ class Choosing:
     training: tuple[int, ...]
 
 
-_FULL, _QUICK = Choosing(20, 800, 2e5, (50, 200, 820)), Choosing(4, 60, 1e5, (50, 200))
+_FULL, _QUICK = Choosing(20, 800, 2e5, (50, 200, 820)), Choosing(20, 60, 1e5, (50, 200))
 
 
 def run(options: BenchOptions) -> BenchResult:
-    """Let every model choose among 800 mappings of each of 20 pairs; `--quick`: among 60 of 4.
+    """Let every model choose among 800 mappings of each of 20 pairs; `--quick`: among 60 of each.
 
     Models learn from rows of other layers. A line of the table is a model and its training rows, with the mean over
     the pairs of the cycles above the best's, of its first choice and of the best of its first five.

@@ -1,0 +1,1 @@
+"""The full-stack framework's tables and figures, and layouts that others made."""

@@ -1,0 +1,1 @@
+"""Power, performance and area of layouts, learned from few of them."""

@@ -1,0 +1,259 @@
+"""`ppa`: predicts a figure of layouts in two stages, as the full-stack framework does.
+
+The first stage is the chance that a layout is there and within the bounds that no law tells; the second a stacked
+ensemble of the figure, learned from feasible layouts alone. Unlike the surrogates for search its mean is an estimate:
+nothing is added where designs are hardly feasible.
+
+Source: Esmaeilzadeh et al., "An Open-Source ML-Based Full-Stack Optimization Framework for Machine Learning
+Accelerators" (arXiv 2308.12120): region of interest, then regressors, of which the stacked ensemble is one. The members
+and intervals are ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from armillary.problems.problem import Problem
+from armillary.spaces.space import Space
+from armillary.surrogates import model_file
+from armillary.surrogates.auto.encoding import Encoding, Points
+from armillary.surrogates.auto.examples import examples_of
+from armillary.surrogates.auto.feasibility import Feasibility
+from armillary.surrogates.devices import device_of
+from armillary.surrogates.kind import SurrogateKind
+from armillary.surrogates.ppa.stack import Stack
+from armillary.surrogates.rows import Scale, below_the_log, features_of, scale_of, unlike
+from armillary.types import ArmillaryError, Log, Prediction
+from armillary.workloads.context import Context
+
+LEVEL = 0.9
+_PLAIN = ("workloads", "least", "rows")
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    problem: Problem
+    workloads: tuple[str, ...]
+    contexts: NDArray[np.float64]
+    scales: tuple[Scale, ...]
+    encoding: Encoding
+    stack: Stack
+    feasibility: Feasibility
+    least: Mapping[str, float]
+    rows: int
+
+
+class Ppa:
+    """The surrogate.
+
+    Args:
+        space: the space whose designs the log holds.
+        seed: same seed, log and machine, same model.
+        device: refused where this machine lacks it; the members predict on the CPU.
+        on_progress: called during `fit` with steps done and in total.
+        apart: parameters that tell architectures apart, where architectures that the log lacks will be asked: how far
+            off the ensemble is, and which member counts, is then measured on architectures left out whole.
+    """
+
+    kind = "ppa"
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        seed: int = 0,
+        device: str = "cpu",
+        on_progress: Callable[[int, int], None] | None = None,
+        apart: tuple[str, ...] = (),
+    ) -> None:
+        device_of(device)
+        unknown = [name for name in apart if name not in space.names]
+        if unknown:
+            raise ArmillaryError(f"apart={unknown[0]!r} is no parameter of {space.name}; it has {list(space.names)}")
+        self.space, self._seed, self._on_progress, self._apart = space, seed, on_progress, apart
+        self._state: _Fitted | None = None
+
+    def fit(self, log: Log, problem: Problem) -> Ppa:
+        """Learn a log.
+
+        Raises:
+            ArmillaryError: if the log cannot be learned from; the message says why.
+        """
+        told, step = examples_of(log, problem), self._on_progress or _silent
+        encoding = Encoding.of(self.space, told.feature_names, told.named, told.points)
+        step(0, 2)
+        feasibility = Feasibility.learned(encoding, told.points, told.feasible, self._seed)
+        step(1, 2)
+        value = told.objective
+        stack = Stack.learned(encoding, value.lesson, self._seed, groups=self._groups(value.lesson.points))
+        step(2, 2)
+        self._state = _Fitted(
+            problem=problem,
+            workloads=told.workloads,
+            contexts=told.contexts,
+            scales=value.scales,
+            encoding=encoding,
+            stack=stack,
+            feasibility=feasibility,
+            least=told.least,
+            rows=len(told.points),
+        )
+        return self
+
+    def predict(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
+        """Predict designs given as value indices, shape [designs, parameters].
+
+        `std` is such that the mean plus or minus 1.645 of it holds nine of ten layouts that were left out.
+
+        Raises:
+            ArmillaryError: before `fit`, or if a model of several workloads is not told which.
+        """
+        fitted = self._fitted
+        features = self._features(context)
+        points, scale = Points.of(designs, features), self._scale(features)
+        told = fitted.stack.expected(points)
+        mean = scale.restore(self._sign * told.mean)
+        reach = fitted.stack.factor(LEVEL) / 1.645 * told.spread
+        chance = fitted.feasibility(points)
+        return Prediction(mean=mean, std=np.abs(scale.restore_spread(reach, mean)), p_feasible=chance)
+
+    def interval(
+        self, designs: NDArray[np.int64], context: Context | None = None, level: float = LEVEL
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the ends between which a share of layouts lies, each of shape [designs]; designs as for `predict`."""
+        features = self._features(context)
+        scale, fitted = self._scale(features), self._fitted
+        told = fitted.stack.expected(Points.of(designs, features))
+        reach = fitted.stack.factor(level) * told.spread
+        ends = [scale.restore(self._sign * told.mean + side * reach) for side in (-1, 1)]
+        return ends[0], ends[1]
+
+    @property
+    def problem(self) -> Problem:
+        """What was learned."""
+        return self._fitted.problem
+
+    @property
+    def brier(self) -> float:
+        """Mean squared error of the probability of feasibility on rows that were not trained on."""
+        return self._fitted.feasibility.brier
+
+    @property
+    def reliability(self) -> tuple[tuple[float, float, int], ...]:
+        """Per bin of predicted probability: its mean, the share that is feasible, and the rows."""
+        return self._fitted.feasibility.reliability
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the numbers of a context that it was fitted with; none where it tells workloads by their names."""
+        encoding = self._fitted.encoding
+        return () if encoding.named else encoding.feature_names
+
+    def unlike(self, context: Context) -> str | None:
+        """Return a warning if a workload is unlike those that were trained on; see `rows.unlike`."""
+        fitted = self._fitted
+        return unlike(context.as_dict(), self.feature_names, fitted.contexts, fitted.workloads)
+
+    def below_the_log(self, metric: str, at_most: float) -> str | None:
+        """Return a warning if a bound lies below every design learned from; see `rows.below_the_log`."""
+        return below_the_log(metric, at_most, self._fitted.least)
+
+    def facts(self) -> dict[str, float]:
+        """Return what there is to tell of the training: each member's weight, and the chance's error."""
+        fitted = self._fitted
+        weights = {f"weight of {name}": weight for name, weight in fitted.stack.weights.items()}
+        return {"designs": float(fitted.rows), "brier": self.brier, **weights}
+
+    def save(self, target: str | Path | IO[bytes]) -> None:
+        """Write the fitted model to one file."""
+        fitted = self._fitted
+        stack, tensors = fitted.stack.parts()
+        chance, more = fitted.feasibility.parts()
+        weights = {f"stack/{name}": tensor for name, tensor in tensors.items()}
+        weights |= {f"feasibility/{name}": tensor for name, tensor in more.items()}
+        content = {
+            **{name: getattr(fitted, name) for name in _PLAIN},
+            "contexts": fitted.contexts.tolist(),
+            "scales": [vars(scale) for scale in fitted.scales],
+            "encoding": fitted.encoding.as_dict(),
+            "stack": stack,
+            "feasibility": chance,
+        }
+        model_file.save(target, self.kind, self.space, self.problem, content, weights)
+
+    @classmethod
+    def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> Ppa:
+        """Read a fitted model.
+
+        Raises:
+            ArmillaryError: if the file is missing, of another kind of model, or of another space or version.
+        """
+        content, weights = model_file.read(Path(path), space, cls.kind)
+        encoding = Encoding.from_dict(space, content["encoding"])
+        names = content["workloads"]
+        model = cls(space=space, device=device)
+        model._state = _Fitted(
+            problem=content["problem"],
+            workloads=tuple(names),
+            contexts=np.array(content["contexts"], dtype=float).reshape(len(names), len(encoding.feature_names)),
+            scales=tuple(Scale(**scale) for scale in content["scales"]),
+            encoding=encoding,
+            stack=Stack.read(encoding, content["stack"], _under("stack", weights)),
+            feasibility=Feasibility.read(encoding, content["feasibility"], _under("feasibility", weights)),
+            least=content["least"],
+            rows=content["rows"],
+        )
+        return model
+
+    @property
+    def _fitted(self) -> _Fitted:
+        if self._state is None:
+            raise ArmillaryError("this surrogate has not been fitted; call fit(log, problem) first")
+        return self._state
+
+    @property
+    def _sign(self) -> float:
+        """The examples' targets are the less the better."""
+        return 1.0 if self.problem.objective.direction == "minimize" else -1.0
+
+    def _groups(self, points: Points) -> NDArray[np.int64] | None:
+        if not self._apart:
+            return None
+        own = [self.space.names.index(name) for name in self._apart]
+        return np.asarray(np.unique(points.codes[:, own], axis=0, return_inverse=True)[1].reshape(-1), np.int64)
+
+    def _features(self, context: Context | None) -> NDArray[np.float64]:
+        fitted = self._fitted
+        if fitted.encoding.named:
+            name = "" if context is None else context.name
+            if name not in fitted.workloads:
+                raise ArmillaryError(f"the model knows no workload {name!r}; choose one of {list(fitted.workloads)}")
+            return np.asarray(fitted.contexts[fitted.workloads.index(name)])
+        told = None if context is None else context.as_dict()
+        features = features_of(told, fitted.encoding.feature_names, fitted.contexts, fitted.workloads)
+        return fitted.contexts[0] if features is None else features
+
+    def _scale(self, features: NDArray[np.float64]) -> Scale:
+        fitted = self._fitted
+        if len(fitted.workloads) == 1:
+            return fitted.scales[0]
+        return scale_of(features, fitted.encoding.feature_names, fitted.contexts, fitted.scales)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin so, by the rest of their names."""
+    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+KIND = SurrogateKind(Ppa, read=Ppa.load)
