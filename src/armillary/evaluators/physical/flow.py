@@ -6,14 +6,14 @@ import json
 import resource
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from armillary.evaluators.physical import activity, pictures
+from armillary.evaluators.physical import activity, coriolis, pictures
 from armillary.evaluators.physical.clock_tree import clock_cells
 from armillary.evaluators.physical.def_file import def_text
 from armillary.evaluators.physical.enablement import Enablement, enablement
@@ -26,7 +26,7 @@ from armillary.evaluators.physical.netlist import Netlist, from_yosys
 from armillary.evaluators.physical.optimize import Technology, optimized
 from armillary.evaluators.physical.parasitics import spef
 from armillary.evaluators.physical.placement import Placement, Shapes, placed
-from armillary.evaluators.physical.routing import routed, trees_of
+from armillary.evaluators.physical.routing import Routed, routed, trees_of
 from armillary.evaluators.physical.steps import JOB, Done, Step, carry_out, layout_folder, write_log
 from armillary.evaluators.physical.timing import (
     CONSTRAINTS,
@@ -40,7 +40,9 @@ from armillary.evaluators.physical.timing import (
     write_design,
 )
 from armillary.tools import coloquinte, opensta, yosys
+from armillary.tools import coriolis as coriolis_tool
 from armillary.tools.coloquinte import PlacementError
+from armillary.tools.coriolis import CoriolisError
 from armillary.tools.yosys import SynthesisError
 from armillary.types import ArmillaryError
 
@@ -54,7 +56,7 @@ MAPPED, PLAN, PLACED, OPTIMIZED, MACRO_TABLE = (
 ROUTED, ANALYSED, DEF, FAILED = "routed.npz", "analysed.json", "layout.def", "failed.txt"
 RTL, SAIF = "rtl", "activity.saif"
 _OUTPUT_FF = 5.0  # on outputs, when logic is mapped
-_REFUSALS = (SynthesisError, FloorplanError, PlacementError, TimingError)
+_REFUSALS = (SynthesisError, FloorplanError, PlacementError, CoriolisError, TimingError)
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def _steps(job: Job, technology: Enablement) -> list[Step]:
     final = (OPTIMIZED, MACRO_TABLE)
     clock = ("clock_ns", "port_delay", "clock_port")
     saif = {"saif": job.saif_scope} if job.saif else {}
-    return [
+    steps = [
         Step("synthesis", rtl, (MAPPED, MACRO_TABLE),
              {**given("clock_ns", "aim", "adder", "booth", "clock_port"), **macros}, _with_yosys,
              partial(_synthesis, job, technology)),
@@ -221,6 +223,18 @@ def _steps(job: Job, technology: Enablement) -> list[Step]:
         Step("drawing", (*final, PLAN, ROUTED, ANALYSED), (DEF, *pictures.FILES), given(), dict,
              partial(_drawing, technology)),
     ]  # fmt: skip
+    instead = {}
+    if knobs.placer == "coriolis":  # it has no seed
+        instead["placement"] = (given("effort", "placer"), partial(_placement_by_coriolis, job, technology))
+    if knobs.router != "own":
+        detailed = knobs.router == "coriolis-detailed"
+        instead["routing"] = (given("router"), partial(_routing_by_coriolis, detailed, technology))
+    return [_by_coriolis(step, *instead[step.name]) if step.name in instead else step for step in steps]
+
+
+def _by_coriolis(step: Step, given: Mapping[str, Any], run: Callable[[Path], Mapping[str, float]]) -> Step:
+    """Return a step that Coriolis does: it reads and writes the same."""
+    return replace(step, given=given, tools=_with_coriolis, run=run)
 
 
 def _with_yosys() -> dict[str, str]:
@@ -229,6 +243,10 @@ def _with_yosys() -> dict[str, str]:
 
 def _with_placer() -> dict[str, str]:
     return {"coloquinte": coloquinte.version()}
+
+
+def _with_coriolis() -> dict[str, str]:
+    return {"coriolis": coriolis_tool.version()}
 
 
 def _with_sta() -> dict[str, str]:
@@ -302,12 +320,30 @@ def _routing(technology: Enablement, folder: Path) -> dict[str, float]:
     boxes = {name: (x, y, x + shapes.size(netlist.cells[name])[0], y + shapes.size(netlist.cells[name])[1])
              for name, (x, y) in plan.macros.items()}  # fmt: skip
     wires = routed(trees_of(netlist, shapes, placement), shapes.library, plan, boxes)
+    return _laid(netlist, wires, shapes, technology, folder)
+
+
+def _laid(netlist: Netlist, wires: Routed, shapes: Shapes, technology: Enablement, folder: Path) -> dict[str, float]:
     outputs = Technology(technology, shapes.library, shapes).outputs()
     (folder / PARASITICS).write_text(spef(netlist, wires, shapes.library, outputs), encoding="utf-8")
     np.savez(folder / ROUTED, across=wires.across, up=wires.up)
     fullest = max(float(part.max(initial=0.0)) for part in (wires.across, wires.up))
     layers = {f"{name}_mm": length for name, length in wires.layer_mm.items()}
     return {"wire_mm": wires.wire_mm, "overflow": wires.overflow, "fullest_border": fullest, **layers}
+
+
+def _placement_by_coriolis(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
+    shapes, netlist = _shapes(technology, folder), Netlist.from_json(_read(folder / MAPPED))
+    placement = coriolis.placed(netlist, shapes, _plan(folder), technology, effort=job.knobs.effort)
+    _write(folder / PLACED, placement.as_json())
+    return {"placed_mm": float(trees_of(netlist, shapes, placement).lengths().sum()) / units(1000)}
+
+
+def _routing_by_coriolis(detailed: bool, technology: Enablement, folder: Path) -> dict[str, float]:
+    shapes, plan = _shapes(technology, folder), _plan(folder)
+    netlist, placement = _final(folder)
+    wires, figures = coriolis.routed(netlist, shapes, placement, plan, technology, detailed=detailed)
+    return {**_laid(netlist, wires, shapes, technology, folder), **figures}
 
 
 def _analysis(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:

@@ -23,6 +23,12 @@ class Knobs(Options):
     )
     booth: bool = Field(default=True, description="Multipliers by Booth's encoding.")
     effort: int = Field(default=3, ge=1, le=9, description="Of the placement, 1 to 9.")
+    placer: Literal["coloquinte", "coriolis"] = Field(
+        default="coloquinte", description="What places cells; `coriolis` draws nothing, so that seeds change nothing."
+    )
+    router: Literal["own", "coriolis", "coriolis-detailed"] = Field(
+        default="own", description="What routes: globally, or on tracks, where what finds none is counted."
+    )
     sizing_rounds: int = Field(default=10, ge=0, le=100, description="Timing analyses for the cells' sizes.")
     port_delay: float = Field(
         default=0.2,

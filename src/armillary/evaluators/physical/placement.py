@@ -102,7 +102,7 @@ def placed(
         ArmillaryError: if Coloquinte is missing.
     """
     first = _run(netlist, shapes, plan, {}, min(effort, _FIRST_EFFORT), seed, weights or {})
-    ports = _port_places(netlist, first, plan)
+    ports = port_places(netlist, first, plan)
     return _run(netlist, shapes, plan, ports, effort, seed, weights or {})
 
 
@@ -152,7 +152,7 @@ def _run(
         spread=_spread(cells / free), from_given=given is not None,
     )  # fmt: skip
     placement = _on_sites(found, instances, boxes, plan, ports)
-    _check_legal(placement, instances, boxes, plan)
+    check_legal(placement, instances, boxes, plan)
     return placement
 
 
@@ -182,7 +182,7 @@ def _on_sites(
     return Placement(places, dict(ports))
 
 
-def _check_legal(placement: Placement, instances: list[str], boxes: list[Box], plan: Floorplan) -> None:
+def check_legal(placement: Placement, instances: list[str], boxes: list[Box], plan: Floorplan) -> None:
     """Raise PlacementError where cells lie upon each other or beyond their rows."""
     rows: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for instance, box in zip(instances, boxes[: len(instances)], strict=True):  # without ports
@@ -198,7 +198,7 @@ def _check_legal(placement: Placement, instances: list[str], boxes: list[Box], p
             raise PlacementError(f"cells lie upon each other or beyond the core in row {row}")
 
 
-def _port_places(netlist: Netlist, first: Placement, plan: Floorplan) -> dict[str, tuple[int, int]]:
+def port_places(netlist: Netlist, first: Placement, plan: Floorplan) -> dict[str, tuple[int, int]]:
     """Return places along the edge, in the order of the direction in which what the ports join lies."""
     middle = (plan.width / 2, plan.height / 2)
 

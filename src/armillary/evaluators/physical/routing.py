@@ -14,10 +14,10 @@ from armillary.evaluators.physical.library import Layer, Library
 from armillary.evaluators.physical.netlist import Netlist, PinName
 from armillary.evaluators.physical.placement import Placement, Shapes
 
-_ROWS = 2  # of cells in a gcell, both ways
+GCELL_ROWS = 2  # of cells in a gcell, both ways
 _ROUNDS, _MARGIN = 30, 4
 _FILLED = 0.7  # of a layer's usable tracks, before wires go to the next one up
-_BLOCKED_BY_MACROS = 3  # layers, from the lowest, that macros use themselves
+BLOCKED_BY_MACROS = 3  # layers, from the lowest, that macros use themselves
 
 Ints = NDArray[np.int64]
 
@@ -108,7 +108,7 @@ def routed(trees: Trees, library: Library, plan: Floorplan, macros: Mapping[str,
         plan: the core.
         macros: left, bottom, right and top of each, in units.
     """
-    size = _ROWS * plan.row
+    size = GCELL_ROWS * plan.row
     wide, high = -(-plan.width // size), -(-plan.height // size)
     across_room, up_room = _rooms(library, macros, size, wide, high)
     first, second = trees.nodes_of_edges()
@@ -149,7 +149,7 @@ def _rooms(
         tracks = [(number, layer.tracks_per_um * size / UNITS_PER_UM) for number, layer in enumerate(library.layers)
                   if layer.horizontal == horizontal]  # fmt: skip
         free.append(sum(count for _, count in tracks))
-        over.append(sum(count for number, count in tracks if number >= _BLOCKED_BY_MACROS))
+        over.append(sum(count for number, count in tracks if number >= BLOCKED_BY_MACROS))
     across = free[0] - (free[0] - over[0]) * np.maximum(covered[:-1], covered[1:])
     up = free[1] - (free[1] - over[1]) * np.maximum(covered[:, :-1], covered[:, 1:])
     return across, up

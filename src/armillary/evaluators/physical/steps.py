@@ -16,7 +16,7 @@ from armillary.user_cache import cache_folder, put
 
 JOB, LOG = "job.json", "steps.json"
 _RECORD = "step.json"
-_TOOLS_OF_OURS = ("coloquinte_driver.py", "yosys_driver.py")
+_TOOLS_OF_OURS = ("coloquinte_driver.py", "coriolis_driver.py", "yosys_driver.py")
 
 
 @dataclass(frozen=True)
