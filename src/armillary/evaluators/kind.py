@@ -30,6 +30,16 @@ class EvaluatesAlgorithms(Protocol):
         ...
 
 
+@runtime_checkable
+class EvaluatesDataflow(Protocol):
+    """The capability of an evaluator to take a workload for its scalar operations, with or without layers."""
+
+    @property
+    def operations(self) -> Sequence[str]:
+        """The kinds of operations that it takes."""
+        ...
+
+
 @dataclass(frozen=True)
 class EvaluatorKind:
     """An evaluator as it is registered.
