@@ -54,6 +54,11 @@ class Reference:
         return values[list(self._mapped.emitted)], values[following]
 
 
+def operate(kind: Kind, a: int, b: int, accelerator: Accelerator) -> int:
+    """Return an operation on two numbers of an accelerator; the second does not count where there is one operand."""
+    return int(_rules(accelerator)[kind](np.int64(a), np.int64(b)))  # type: ignore[arg-type]
+
+
 def numbers(tensors: list[Tensor], elements: Mapping[str, range]) -> Integers:
     """Return the numbers of the elements of inputs, in order."""
     return np.array([number for tensor in tensors for number in elements[tensor.name]], dtype=np.int64)
