@@ -12,7 +12,7 @@ from armillary.cores import available
 from armillary.hardware.rtl.fixed_point import Integers
 from armillary.hardware.rtl.tabla.arithmetic import Reference
 from armillary.hardware.rtl.tabla.compiler import Compiled, readouts
-from armillary.hardware.rtl.tabla.generator import TOP, config_bits, sources
+from armillary.hardware.rtl.tabla.generator import TOP, config_bits, sources, word_bits
 from armillary.hardware.rtl.tabla.program import Program
 from armillary.hardware.templates.tabla import Accelerator
 from armillary.tools.command import Command
@@ -190,7 +190,7 @@ def _phase(compiled: Compiled, program: Program, loaded: Sequence[list[int]], da
     writes = [
         *loaded,
         _write(compiled, _LAST_INSTRUCTION, 0, 0, program.cycles - 1),
-        _write(compiled, _LAST_WORD, 0, 0, program.words - 1),
+        _write(compiled, _LAST_WORD, 0, 0, program.words - 1 | (program.groups - 1) << word_bits(compiled.accelerator)),
     ]
     for element, instructions in enumerate(program.instructions):
         writes += [_write(compiled, _INSTRUCTION, element, at, content) for at, content in enumerate(instructions)]
@@ -208,7 +208,7 @@ def _input_words(compiled: Compiled, program: Program, data: Integers) -> Intege
     for column, number in enumerate(streamed):
         if number in program.data:
             element, address = program.data[number]
-            rows[:, address * accelerator.groups + element // lanes, element % lanes] = data[:, column]
+            rows[:, address * program.groups + element // lanes, element % lanes] = data[:, column]
     of_each = (rows.reshape(-1, lanes)[:, :, None] >> np.arange(bits)) & 1
     flat = of_each.astype(np.uint8).reshape(len(data) * program.words, lanes * bits)
     whole = np.pad(flat, ((0, 0), (0, -flat.shape[1] % _WORD)))

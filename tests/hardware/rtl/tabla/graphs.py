@@ -31,7 +31,9 @@ def random_operation(rng, number):
     kind = str(rng.choice([*OPERATIONS, "sum", "mul", "add"]))
     operands = int(rng.integers(2, 12)) if kind == "sum" else OPERANDS.get(kind, 2)
     near = rng.integers(max(0, number - 15), number, size=operands)  # deep and wide
-    return Operation(kind, tuple(np.where(rng.random(operands) < 0.6, near, rng.integers(0, number, operands)).tolist()))
+    return Operation(
+        kind, tuple(np.where(rng.random(operands) < 0.6, near, rng.integers(0, number, operands)).tolist())
+    )
 
 
 def random_accelerator(rng, **changed):

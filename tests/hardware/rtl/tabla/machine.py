@@ -4,6 +4,16 @@ from armillary.hardware.rtl.tabla.arithmetic import Reference, operate
 from armillary.hardware.rtl.tabla.program import OPERATIONS, layout_of
 
 
+PORTS = (
+    ("data", "data", 0, "ab"),
+    ("weight", "weight", 1, "ab"),
+    ("first", "intermediate", 2, "a"),
+    ("second", "intermediate", 2, "b"),
+    ("inbox", "inbox", 3, "ab"),
+)
+"""Of reading: its name in instructions, the memory, the source, and the operands that can take it."""
+
+
 class Machine:
     """Runs a program for a step, as slowly as it is easy to read.
 
@@ -62,8 +72,7 @@ class Machine:
     def _read(self, e, f):
         """Return what is read, by operand and source."""
         found = {}
-        for port, memory, source, operands in (("data", "data", 0, "ab"), ("weight", "weight", 1, "ab"),
-                ("first", "intermediate", 2, "a"), ("second", "intermediate", 2, "b"), ("inbox", "inbox", 3, "ab")):  # fmt: skip
+        for port, memory, source, operands in PORTS:
             if f[f"{port}_read"]:
                 address = f[f"{port}_address"]
                 target = f.get(f"{memory}_target")

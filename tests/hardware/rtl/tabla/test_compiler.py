@@ -71,7 +71,13 @@ def test_a_chain_takes_two_cycles_an_operation():
 
 @pytest.mark.parametrize(
     ("name", "depth"),
-    [("data_depth", 4), ("weight_depth", 64), ("intermediate_depth", 16), ("inbox_depth", 4), ("instruction_depth", 256)],
+    [
+        ("data_depth", 4),
+        ("weight_depth", 64),
+        ("intermediate_depth", 16),
+        ("inbox_depth", 4),
+        ("instruction_depth", 256),
+    ],
 )
 def test_what_a_memory_cannot_hold_is_told(name, depth, shared_data):
     """Deep enough, each memory is used to no more than it has."""

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from armillary.hardware.rtl.tabla.mapping import Mapped, mapped
-from armillary.hardware.rtl.tabla.program import Program, program_of
+from armillary.hardware.rtl.tabla.program import Program, TooSmallError, program_of
 from armillary.hardware.rtl.tabla.scheduling import scheduled
 from armillary.hardware.templates.tabla import Accelerator
 from armillary.workloads.dataflow import Dataflow, Operation
 
+_PARTS = (1, 2, 4)
+"""Data are spread over all elements, or over a half or a quarter: fewer elements have less to tell each other."""
 _DRAIN = 8
 """Cycles of a program that reads parameters out beyond those in which one of them is read."""
 
@@ -53,13 +55,23 @@ class Compiled:
 
 
 def compiled(dataflow: Dataflow, accelerator: Accelerator) -> Compiled:
-    """Return a dataflow graph compiled for an accelerator.
+    """Return a dataflow graph compiled for an accelerator, data spread as the shortest program wants them.
 
     Raises:
-        TooSmallError: if a memory of its elements is too small.
+        TooSmallError: if a memory of its elements is too small for each of them.
     """
-    graph = mapped(dataflow, accelerator)
-    return Compiled(accelerator, graph, program_of(graph, scheduled(graph, accelerator), accelerator))
+    found: list[Compiled] = []
+    faults: list[TooSmallError] = []
+    for part in _PARTS[: accelerator.elements.bit_length() - 1]:
+        graph = mapped(dataflow, accelerator, -(-accelerator.elements // part))
+        try:
+            program = program_of(graph, scheduled(graph, accelerator), accelerator)
+            found.append(Compiled(accelerator, graph, program))
+        except TooSmallError as fault:
+            faults.append(fault)
+    if not found:
+        raise faults[0]
+    return min(found, key=lambda one: (one.program.cycles, one.program.words))
 
 
 def readouts(step: Compiled) -> Iterator[Program]:

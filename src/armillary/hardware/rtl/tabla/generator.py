@@ -25,6 +25,11 @@ def config_bits(accelerator: Accelerator) -> int:
     return max(accelerator.instruction_bits, accelerator.internal_bit_width)
 
 
+def word_bits(accelerator: Accelerator) -> int:
+    """Return the bits of the number of a word of a step."""
+    return (accelerator.groups * accelerator.data_depth - 1).bit_length()
+
+
 def parameters(accelerator: Accelerator) -> dict[str, int]:
     """Return the parameters of the top module by name."""
     deepest = max(accelerator.instruction_depth, accelerator.weight_depth)
@@ -42,7 +47,7 @@ def parameters(accelerator: Accelerator) -> dict[str, int]:
         "INSTRUCTION": accelerator.instruction_bits,
         "CONFIG": config_bits(accelerator),
         "CONFIG_ADDRESS": (deepest - 1).bit_length(),
-        "WORD": (accelerator.groups * accelerator.data_depth - 1).bit_length(),
+        "WORD": word_bits(accelerator),
     }
 
 

@@ -50,17 +50,23 @@ class Mapped:
         yield from enumerate(self.operations, self.first_result)
 
 
-def mapped(dataflow: Dataflow, accelerator: Accelerator) -> Mapped:
-    """Return a dataflow graph mapped to an accelerator."""
-    placing = _Placing(dataflow, accelerator)
+def mapped(dataflow: Dataflow, accelerator: Accelerator, spread: int) -> Mapped:
+    """Return a dataflow graph mapped to an accelerator.
+
+    Args:
+        dataflow: the graph.
+        accelerator: whose elements hold it.
+        spread: elements over which data are spread, the first ones.
+    """
+    placing = _Placing(dataflow, accelerator, spread)
     return _Expansion(dataflow, accelerator, placing.places, placing.homes).mapped()
 
 
 class _Placing:
     """Chooses homes of inputs and places of operations."""
 
-    def __init__(self, dataflow: Dataflow, accelerator: Accelerator) -> None:
-        self._dataflow, self._accelerator = dataflow, accelerator
+    def __init__(self, dataflow: Dataflow, accelerator: Accelerator, spread: int) -> None:
+        self._dataflow, self._accelerator, self._spread = dataflow, accelerator, spread
         self.places: dict[int, int] = {}
         self.homes: dict[int, int] = {}
         self._operations = dict(dataflow.numbered())
@@ -96,8 +102,8 @@ class _Placing:
 
     def _blocks(self, count: int) -> Iterator[int]:
         """Yield an element for each of some terms: as many to each, one after another, in contiguous blocks."""
-        elements = self._accelerator.elements
-        return (number * elements // count if count > elements else number for number in range(count))
+        spread = self._spread
+        return (number * spread // count if count > spread else number for number in range(count))
 
     def _follows(self, term: int) -> bool:
         """Place a term where a parameter of its is, or its data if it has no parameter; return whether there is one."""

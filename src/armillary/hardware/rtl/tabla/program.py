@@ -48,6 +48,7 @@ class Program:
         instructions: of each element, one for every cycle of a step, shape [elements][cycles].
         weights: element, address and number of every parameter's element and of every constant that an element needs.
         data: element and address of every element of an input that is used, by its number.
+        groups: of elements, the first ones, to which words of inputs go.
         words: of inputs in a step; an accelerator takes one at least.
         emitted: the results that leave in a step, in their order.
         used: the most words of each memory that an element uses, by the parameter of its depth.
@@ -56,6 +57,7 @@ class Program:
     instructions: Sequence[Sequence[int]]
     weights: Sequence[tuple[int, int, int]]
     data: Mapping[int, tuple[int, int]]
+    groups: int
     words: int
     emitted: Sequence[int]
     used: Mapping[str, int]
@@ -88,11 +90,13 @@ def program_of(mapped: Mapped, schedule: Schedule, accelerator: Accelerator) -> 
         for memory in (Source.DATA, Source.WEIGHT)
     }
     data = {number: (element, address) for element, address, number in homes[Source.DATA]}
-    last = max((a * accelerator.groups + e // accelerator.axi_width for e, a in data.values()), default=0)
+    groups = 1 + max((element // accelerator.axi_width for element, _ in data.values()), default=0)
+    last = max((address * groups + element // accelerator.axi_width for element, address in data.values()), default=0)
     return Program(
         _encoded(_fields(schedule, addresses), schedule.cycles, accelerator),
         sorted(homes[Source.WEIGHT]),
         data,
+        groups,
         last + 1,
         schedule.emitted,
         used,

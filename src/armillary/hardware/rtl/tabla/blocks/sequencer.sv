@@ -1,7 +1,7 @@
 // Takes the words of inputs into one bank of data while the program runs on the other.
 //
-// The words of a step go to group after group of elements, then to the next address of all groups. A step begins when all
-// of its words are there and the step before has ended.
+// The words of a step go to group after group of elements, as many as hold inputs, then to the next address of these. A step
+// begins when all of its words are there and the step before has ended.
 module sequencer #(
     parameter int GROUPS       = 4,    // of elements
     parameter int DATA         = 16,   // words of a bank of an element
@@ -13,6 +13,7 @@ module sequencer #(
     input  logic                            reset,
     input  logic [$clog2(INSTRUCTIONS)-1:0] last_pc,
     input  logic [                WORD-1:0] last_word,
+    input  logic [               GROUP-1:0] last_group,
     input  logic                            in_valid,
     output logic                            in_ready,
     output logic [               GROUP-1:0] group,         // to which a word goes
@@ -24,7 +25,6 @@ module sequencer #(
     output logic                            step_done,     // the last instruction of a step counts
     output logic                            idle           // no step is under way or can begin
 );
-  localparam logic [GROUP-1:0] LAST_GROUP = GROUP'(GROUPS - 1);
   logic [WORD-1:0] word;
   logic [$clog2(DATA)-1:0] row;
   logic [1:0] banks;  // that are full
@@ -52,9 +52,9 @@ module sequencer #(
     end else begin
       if (taken) begin
         word <= complete ? '0 : word + 1;
-        group <= complete || group == LAST_GROUP ? '0 : group + 1;
+        group <= complete || group == last_group ? '0 : group + 1;
         if (complete) row <= '0;
-        else if (group == LAST_GROUP) row <= row + 1;
+        else if (group == last_group) row <= row + 1;
         filled <= filled ^ complete;
       end
       banks <= banks + 2'(complete) - 2'(ends);

@@ -22,7 +22,7 @@ module tabla #(
     input  logic                                clk,
     input  logic                                reset,
     input  logic                                config_write,
-    input  logic [                         1:0] config_kind,     // 0 instruction, 1 weight, 2 last instruction, 3 last word
+    input  logic [                         1:0] config_kind,     // 0 instruction, 1 weight, 2 last instruction, 3 last word, behind it last group
     input  logic [$clog2(UNITS*ELEMENTS)-1:0] config_element,
     input  logic [          CONFIG_ADDRESS-1:0] config_address,
     input  logic [                  CONFIG-1:0] config_data,
@@ -39,7 +39,7 @@ module tabla #(
   localparam int GROUP = GROUPS > 1 ? $clog2(GROUPS) : 1;
   logic [$clog2(INSTRUCTIONS)-1:0] last_pc, pc;
   logic [WORD-1:0] last_word;
-  logic [GROUP-1:0] group;
+  logic [GROUP-1:0] group, last_group;
   logic [$clog2(2*DATA)-1:0] load_address;
   logic fetch, active, bank, out_next;
   logic [ALL-1:0] config_instruction, config_weight, load;
@@ -49,7 +49,7 @@ module tabla #(
   logic [INTERNAL-1:0] global_bus, global_next;
 
   sequencer #(.GROUPS(GROUPS), .DATA(DATA), .INSTRUCTIONS(INSTRUCTIONS), .WORD(WORD)) sequencer (
-      .clk, .reset, .last_pc, .last_word, .in_valid, .in_ready, .group, .load_address, .fetch, .pc, .active, .bank,
+      .clk, .reset, .last_pc, .last_word, .last_group, .in_valid, .in_ready, .group, .load_address, .fetch, .pc, .active, .bank,
       .step_done, .idle
   );
   for (genvar e = 0; e < ALL; e++) begin : g_host
@@ -86,6 +86,6 @@ module tabla #(
     global_bus <= global_next;
     out_valid <= out_next && !reset;
     if (config_write && config_kind == 2'd2) last_pc <= config_data[$clog2(INSTRUCTIONS)-1:0];
-    if (config_write && config_kind == 2'd3) last_word <= config_data[WORD-1:0];
+    if (config_write && config_kind == 2'd3) {last_group, last_word} <= config_data[WORD+GROUP-1:0];
   end
 endmodule
