@@ -6,6 +6,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from armillary.workloads.dataflow import Dataflow, Operation, Output, Tensor
+from armillary.workloads.describe import as_json
 from armillary.workloads.onnx.importer import import_onnx
 from workloads.onnx import algorithm_models as models
 
@@ -124,6 +125,14 @@ def test_public_files(name, shared_data):
     for output, expected in zip(graph.outputs, runs.run([o.name for o in graph.outputs], feeds), strict=True):
         np.testing.assert_allclose(found[output.name], expected, rtol=1e-4, atol=1e-4)
         assert output.updates.startswith("W")
+
+
+def test_a_graph_is_described(imported):
+    described = as_json(imported(models.training(models.STEPS["linear_regression"])))["dataflow"]
+    assert described == {
+        "streamed": 6, "kept": 5, "emitted": 0, "constants": 1, "scalar_operations": 5 + 4 + 1 + 5 + 5 + 5,
+        "mul": 15, "sub": 6, "sum": 1,
+    }  # fmt: skip
 
 
 def test_what_comes_to_nothing_is_left_out(imported):

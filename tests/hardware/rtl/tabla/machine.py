@@ -3,7 +3,6 @@
 from armillary.hardware.rtl.tabla.arithmetic import Reference, operate
 from armillary.hardware.rtl.tabla.program import OPERATIONS, layout_of
 
-
 PORTS = (
     ("data", "data", 0, "ab"),
     ("weight", "weight", 1, "ab"),
