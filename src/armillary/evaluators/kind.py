@@ -40,6 +40,16 @@ class EvaluatesDataflow(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsElsewhere(Protocol):
+    """The capability of an evaluator to take what another one takes, which counts its cycles."""
+
+    @property
+    def counting(self) -> Evaluator:
+        """The evaluator that counts."""
+        ...
+
+
 @dataclass(frozen=True)
 class EvaluatorKind:
     """An evaluator as it is registered.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import evaluators
-from armillary.evaluators.kind import EvaluatesAlgorithms, EvaluatesDataflow
+from armillary.evaluators.kind import CountsElsewhere, EvaluatesAlgorithms, EvaluatesDataflow
 from armillary.evaluators.recording import record
 from armillary.execution.known import KnownRun, given
 from armillary.execution.limits import Limits
@@ -234,6 +234,8 @@ class LocalExecutor:
         if workload.layers or not (algorithm or dataflow) or spec.fidelity is Fidelity.EXTERNAL:
             return
         evaluator = self.evaluator(spec)
+        while isinstance(evaluator, CountsElsewhere):
+            evaluator = evaluator.counting
         taken = (algorithm and isinstance(evaluator, EvaluatesAlgorithms)) or (
             dataflow and isinstance(evaluator, EvaluatesDataflow)
         )
