@@ -11,8 +11,8 @@ from armillary.hardware.rtl.tabla.scheduling import scheduled
 from armillary.hardware.templates.tabla import Accelerator
 from armillary.workloads.dataflow import Dataflow, Operation
 
-_PARTS = (1, 2, 4)
-"""Data are spread over all elements, or over a half or a quarter: fewer elements have less to tell each other."""
+_FEWEST = 16
+"""Data are spread over all elements, over half of them, and so on, down to so many: they then have less to exchange."""
 _DRAIN = 8
 """Cycles of a program that reads parameters out beyond those in which one of them is read."""
 
@@ -62,8 +62,11 @@ def compiled(dataflow: Dataflow, accelerator: Accelerator) -> Compiled:
     """
     found: list[Compiled] = []
     faults: list[TooSmallError] = []
-    for part in _PARTS[: accelerator.elements.bit_length() - 1]:
-        graph = mapped(dataflow, accelerator, -(-accelerator.elements // part))
+    spreads = [accelerator.elements]
+    while spreads[-1] // 2 >= _FEWEST:
+        spreads.append(spreads[-1] // 2)
+    for spread in spreads:
+        graph = mapped(dataflow, accelerator, spread)
         try:
             program = program_of(graph, scheduled(graph, accelerator), accelerator)
             found.append(Compiled(accelerator, graph, program))

@@ -1,8 +1,8 @@
 """From a dataflow graph to operations of two operands and the elements that hold their data.
 
 Products meet their data: the terms of the sums of a level are spread over the elements in contiguous blocks, with the
-parameters and inputs that they multiply. A sum is a tree: first over the terms of an element, then over the elements of
-a unit, then over units. What updates a parameter is computed where the parameter is.
+parameters and inputs that they multiply, terms that share a factor side by side. A sum is a tree: first over the terms
+of an element, then over the elements of a unit, then over units. What updates a parameter is computed where the parameter is.
 
 Source: the placement of data before operations is TABLA's (Mahajan et al. 2016); the rest is ours.
 """
@@ -96,7 +96,7 @@ class _Placing:
         for _, of_level in groupby(sums, key=lambda entry: entry[0]):
             terms = dict.fromkeys(term for _, number in of_level for term in self._operations[number].operands)
             free = [term for term in terms if term not in self.places and term not in self.homes]
-            undecided = [term for term in free if not self._follows(term)]
+            undecided = sorted((term for term in free if not self._follows(term)), key=self._shared)
             for term, element in zip(undecided, self._blocks(len(undecided)), strict=True):
                 self._settle(term, element)
 
@@ -115,6 +115,14 @@ class _Placing:
         if homes:
             self.places[term] = homes[0]
         return bool(homes)
+
+    def _shared(self, term: int) -> int:
+        """Return the computed operand of a term, which terms of other sums may share; -1 for one of inputs alone.
+
+        Terms with the same one come to lie side by side, so that it has to come there only once.
+        """
+        operands = self._operations[term].operands if term in self._operations else ()
+        return next((operand for operand in operands if operand >= self._dataflow.first_result), -1)
 
     def _settle(self, term: int, element: int) -> None:
         if term in self._operations:
