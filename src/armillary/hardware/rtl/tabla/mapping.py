@@ -2,7 +2,8 @@
 
 Products meet their data: the terms of the sums of a level are spread over the elements in contiguous blocks, with the
 parameters and inputs that they multiply, terms that share a factor side by side. A sum is a tree: first over the terms
-of an element, then over the elements of a unit, then over units. What updates a parameter is computed where the parameter is.
+of an element, then over the elements of a unit, then over units. What updates a parameter is computed where the
+parameter is.
 
 Source: the placement of data before operations is TABLA's (Mahajan et al. 2016); the rest is ours.
 """
