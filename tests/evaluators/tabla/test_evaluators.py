@@ -10,13 +10,14 @@ from armillary.execution.local import LocalExecutor
 from armillary.hardware.rtl.fixed_point import fixed
 from armillary.hardware.rtl.tabla.arithmetic import numbers
 from armillary.hardware.rtl.tabla.compiler import compiled
-from armillary.hardware.templates.edge_tpu import TEMPLATE as EDGE_TPU
+from armillary.hardware.templates.axiline import TEMPLATE as AXILINE
 from armillary.hardware.templates.tabla import SPACE, TEMPLATE, Accelerator
 from armillary.testing.evaluators import EvaluatorContract
 from armillary.types import ArmillaryError, Candidate, Fidelity
 from armillary.workloads.dataflow import Dataflow, Operation, Output, Tensor
 from armillary.workloads.layer import Layer, LayerUse, Workload
 from armillary.workloads.onnx.importer import import_onnx
+from hardware.rtl.tabla.graphs import ROOMY
 from workloads.onnx import algorithm_models as models
 
 STEP = Dataflow(
@@ -68,7 +69,7 @@ def test_metrics_are_those_of_the_schedule_at_the_clock():
 
 
 def test_the_simulated_hardware_takes_the_cycles_of_the_schedule():
-    first, second = (evaluated(WORKLOAD, f, {"inputs": 30}, seed=3) for f in ("analytical", "rtl"))
+    first, second = (evaluated(WORKLOAD, f, {"inputs": 30}, seed=3, **ROOMY) for f in ("analytical", "rtl"))
     assert first.feasible
     assert second.metrics == first.metrics
 
@@ -124,9 +125,9 @@ def test_a_graph_without_layers_is_for_evaluators_of_graphs():
     executor, design = LocalExecutor(), SPACE.design_from({**TEMPLATE.defaults, **SMALL}, "test")
     spec = evaluators.spec_of("tabla", Fidelity.ANALYTICAL)
     assert next(executor.run(spec, [Candidate(design)], WORKLOAD)).feasible
-    other = evaluators.spec_of("edge_tpu", Fidelity.ANALYTICAL)
-    with pytest.raises(ArmillaryError, match=r"workload step is a dataflow graph and has no layers, .* 'edge_tpu'"):
-        next(executor.run(other, [Candidate(EDGE_TPU.baseline)], WORKLOAD))
+    other = evaluators.spec_of("axiline", Fidelity.ANALYTICAL)
+    with pytest.raises(ArmillaryError, match=r"workload step is a dataflow graph and has no layers, .* 'axiline'"):
+        next(executor.run(other, [Candidate(AXILINE.baseline)], WORKLOAD))
 
 
 def one_step(path, accelerator, seed):
