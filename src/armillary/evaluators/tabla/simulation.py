@@ -245,7 +245,8 @@ class _Told:
     def readout(self, program: Program) -> Integers:
         """Return the parameters that a program let leave, in their order."""
         _, values = self.phase(1)
-        return _ordered(values, program, 1, sorted(program.emitted))[0]
+        row: Integers = _ordered(values, program, 1, sorted(program.emitted))[0]
+        return row
 
     def _take(self, count: int) -> Integers:
         self._next += count
