@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import onnx
 import pytest
@@ -166,6 +168,23 @@ def test_a_step_is_what_onnx_says_it_is(name, error, seed, shared_data):
     expected, found, before = one_step(shared_data / "onnx" / f"{name}.onnx", accelerator, seed)
     assert np.abs(found - expected).max() < error + 60 * 2.0**-accelerator.fraction
     assert name == "svm54" or np.abs(before - expected).max() > 0.05
+
+
+def test_wider_numbers_err_less(shared_data):
+    path = shared_data / "onnx" / "linear54.onnx"
+    errors = []
+    for bits, internal in ((8, 8), (8, 16), (16, 24), (16, 32)):
+        expected, found, _ = one_step(path, Accelerator(bit_width=bits, internal_bit_width=internal), 0)
+        errors.append(np.abs(found - expected).max())
+    assert all(narrow > 4 * wide for narrow, wide in pairwise(errors))
+
+
+def test_more_elements_of_inputs_a_cycle_come_in_sooner(shared_data):
+    workload = import_onnx(shared_data / "onnx" / "linear54.onnx")
+    roomy = {**ROOMY, "num_pe": 64}
+    one, eight = (evaluated(workload, axi_width=lanes, **roomy).metrics for lanes in (1, 8))
+    assert one["per_input_cycles"] > one["latency_cycles"] / 2 > eight["per_input_cycles"]
+    assert eight["latency_cycles"] == one["latency_cycles"] - 55 + 8
 
 
 @pytest.mark.parametrize("name", list(models.PREDICTIONS))

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
 
+from armillary.types import ArmillaryError
 from armillary.workloads.dataflow import Dataflow, Operation, Output, Tensor
 from armillary.workloads.describe import as_json
 from armillary.workloads.onnx.importer import import_onnx
@@ -172,6 +173,12 @@ def test_large_ones_are_told_before_they_are_unrolled(imported):
     text = HEAD + "(float[64,64] x, float[64,64] z) => (float[64,64] y) { y = MatMul(x, z) }"
     workload = imported(onnx.parser.parse_model(text))
     assert workload.no_dataflow == "MatMul node 'y' makes it more than 16,384 scalar operations"
+
+
+def test_large_tensors_are_not_unrolled(imported):
+    text = HEAD + "(float[300,1] x, float[1,300] z) => (float[300,300] y) { y = Add(x, z) }"
+    with pytest.raises(ArmillaryError, match="one of its tensors would have 90,000 elements; at most 65,536"):
+        imported(onnx.parser.parse_model(text))
 
 
 @pytest.mark.parametrize(

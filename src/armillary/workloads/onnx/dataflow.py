@@ -23,7 +23,7 @@ from armillary.workloads.onnx.shapes import Tensors, describe, operator, option
 
 MOST_OPERATIONS = 16384
 MOST_ELEMENTS = 65536
-"""Of all inputs together."""
+"""Of all inputs together, and of every other tensor."""
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _SAME = ("Identity", "Dropout", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _BINARY: dict[str, Kind] = {"Add": "add", "Sub": "sub", "Mul": "mul", "Greater": "greater", "Equal": "equal",
@@ -176,6 +176,11 @@ class _Lowering:
         return self._scalars.binary(kind, int(a), int(b))
 
     def _elementwise(self, rule: Callable[..., int], *operands: Numbers) -> Numbers:
+        size = math.prod(np.broadcast_shapes(*(operand.shape for operand in operands)))
+        if size > MOST_ELEMENTS:
+            raise UnknownError(
+                f"one of its tensors would have {size:,} elements; at most {MOST_ELEMENTS:,} are unrolled"
+            )
         found = np.frompyfunc(lambda *numbers: rule(*map(int, numbers)), len(operands), 1)(*operands)
         return np.asarray(found, dtype=np.int64)
 
