@@ -116,4 +116,4 @@ def _kind(template: str) -> EvaluatorKind:
     )
 
 
-AXILINE, GEMMINI = _kind("axiline"), _kind("gemmini")
+AXILINE, GEMMINI, GENESYS = _kind("axiline"), _kind("gemmini"), _kind("genesys")

@@ -20,6 +20,7 @@ TEMPLATES = Registry(
         "edge_tpu": "armillary.hardware.templates.edge_tpu:TEMPLATE",
         "gemmini": "armillary.hardware.templates.gemmini:TEMPLATE",
         "gemmini_both": "armillary.hardware.templates.gemmini:BOTH_TEMPLATE",
+        "genesys": "armillary.hardware.templates.genesys:TEMPLATE",
         "nvdla": "armillary.hardware.templates.nvdla:TEMPLATE",
         "shidiannao": "armillary.hardware.templates.shidiannao:TEMPLATE",
         "spotlight": "armillary.hardware.templates.spotlight:TEMPLATE",
