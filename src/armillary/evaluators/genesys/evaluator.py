@@ -1,8 +1,8 @@
 """The evaluators of the `genesys` template: every convolution and GEMM of a network, layer by layer.
 
-`analytical`: the cycles of each layer's program by its static schedule. `rtl`: the hardware, simulated on random tensors;
-every output is compared with the reference, bit for bit. Behind every layer the vector unit requantises and applies the
-activation that an option names: a workload does not tell which of its operators follows which layer.
+`analytical`: the cycles of each layer's program by its static schedule. `rtl`: the hardware, simulated on random
+tensors; every output is compared with the reference, bit for bit. Behind every layer the vector unit requantises and
+applies the activation that an option names: a workload does not tell which of its operators follows which layer.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from pydantic import Field
 
 from armillary.cores import available
-from armillary.evaluators.genesys.schedule import scheduled
 from armillary.evaluators.genesys.simulation import MOST_CYCLES, checked, random_tensors, simulator
 from armillary.evaluators.kind import EvaluatorKind, Options
 from armillary.evaluators.recording import of_network, record, without_mappings
 from armillary.hardware.rtl.genesys.behind import Activation, passes
-from armillary.hardware.rtl.genesys.compiler import Compiled, compile_layer
+from armillary.hardware.rtl.genesys.compiler import LATENCY, Compiled, compile_layer
 from armillary.hardware.rtl.genesys.instructions import INSTRUCTION_BYTES
+from armillary.hardware.rtl.genesys.schedule import scheduled
 from armillary.hardware.rtl.genesys.tiling import TooSmallError
 from armillary.hardware.templates.genesys import SPACE, Accelerator, accelerator_of
 from armillary.tools.process import side_by_side
@@ -34,7 +34,7 @@ class GenesysOptions(Options):
     """What runs behind layers, how fast DRAM answers, and at which clock."""
 
     activation: Activation = Field("relu", description="What follows every layer, behind requantisation.")
-    latency: int = Field(40, ge=1, le=10_000, description="Cycles from a request to DRAM to its answer.")
+    latency: int = Field(LATENCY, ge=1, le=10_000, description="Cycles from a request to DRAM to its answer.")
     clock_ns: float = Field(
         1.0,
         gt=0,
@@ -69,8 +69,8 @@ class GenesysEvaluator:
         """Evaluate candidates one by one.
 
         Metrics of a layer and of the network: `delay_cycles`, `utilization` (of the array's multipliers), `busy_cycles`
-        (a word enters the array), `dram_bytes` (tensors, read and written), `command_bytes` (instructions); of the network
-        also `runtime_s` at the stated clock.
+        (a word enters the array), `dram_bytes` (tensors, read and written), `command_bytes` (instructions); of the
+        network also `runtime_s` at the stated clock.
 
         Raises:
             ArmillaryError: if a candidate brings mappings or a design is of another space.
@@ -118,7 +118,12 @@ class GenesysEvaluator:
             return Failure("infeasible", "design", detail=str(fault))
         try:
             compiled = [
-                compile_layer(use.layer, accelerator, passes(self._options.activation, use.layer, accelerator))
+                compile_layer(
+                    use.layer,
+                    accelerator,
+                    passes(self._options.activation, use.layer, accelerator),
+                    self._options.latency,
+                )
                 for use in uses
             ]
         except TooSmallError as fault:

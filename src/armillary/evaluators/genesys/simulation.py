@@ -153,8 +153,8 @@ def into_dram(compiled: Compiled, accelerator: Accelerator, tensors: Tensors) ->
 
     words = packed(weight_words(shape, tensors.weights), accelerator.weight_width)
     tiles = [
-        words[bundle, k : k + outputs, c : c + channels].ravel()
-        for bundle, (k, outputs), (c, channels) in compiled.weight_tiles
+        words[bundle, k : k + outputs, c : c + channels, r : r + rows].ravel()
+        for bundle, (k, outputs), (c, channels), (r, rows) in compiled.weight_tiles
     ]
     put(compiled.weights.address, np.concatenate(tiles))
     if compiled.bias is not None:

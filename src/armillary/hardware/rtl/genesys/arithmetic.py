@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from math import erfc, exp, log2, sqrt
 
 import numpy as np
@@ -96,7 +97,7 @@ def lookup_source() -> str:
     ]
     for which, table in enumerate(TABLES):
         entries = table.entries
-        for place, (entry, following) in enumerate(zip(entries[:-1], entries[1:], strict=True)):
+        for place, (entry, following) in enumerate(pairwise(entries)):
             change = f"{'-' if following < entry else ''}11'sd{abs(following - entry)}"
             chosen = f"7'd{which * ENTRIES + place}"
             lines.append(f"      {chosen}: {{entry, change}} = {{14'd{entry}, {change}}};")

@@ -1,13 +1,14 @@
 """A layer as a program: tiles of it loaded, multiplied and taken further by the vector unit, each buffer by halves.
 
-While a tile is multiplied, the next one's inputs and weights are loaded into the other halves, and the vector unit takes the
-sums of the one before. What a buffer holds already is not loaded again.
+While a tile is multiplied, the next one's inputs and weights are loaded into the other halves, and the vector unit
+takes the sums of the one before. What a buffer holds already is not loaded again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 
 from armillary.hardware.rtl.genesys.behind import Pass
@@ -24,11 +25,15 @@ from armillary.hardware.rtl.genesys.instructions import (
     Vector,
     Walk,
 )
-from armillary.hardware.rtl.genesys.tiling import Shape, Tiling, best_tiling
+from armillary.hardware.rtl.genesys.schedule import scheduled
+from armillary.hardware.rtl.genesys.tiling import Shape, Tiling, tilings
 from armillary.hardware.templates.genesys import SUM_BITS, Accelerator
 from armillary.workloads.layer import Layer
 
+LATENCY = 40
+"""Of DRAM in cycles, where nothing else is said."""
 _ALIGNED = 64
+_TRIED = 2
 _Span = tuple[int, int]
 """First and number."""
 
@@ -70,7 +75,7 @@ class Compiled:
         passes: of the vector unit.
         program: the instructions.
         weights: shape [tiles' words]; see `weight_tiles`.
-        weight_tiles: bundle, output blocks and channel blocks of each tile of weights, in their order.
+        weight_tiles: bundle, output blocks, channel blocks and filter rows of each tile of weights, in their order.
         bias: shape [bundles, output blocks]; None if the layer has none.
         inputs: shape [N, bundles, channel blocks, height, width].
         outputs: shape [N, bundles, output blocks, P, Q].
@@ -82,7 +87,7 @@ class Compiled:
     passes: tuple[Pass, ...]
     program: Program
     weights: Tensor
-    weight_tiles: tuple[tuple[int, _Span, _Span], ...]
+    weight_tiles: tuple[tuple[int, _Span, _Span, _Span], ...]
     bias: Tensor | None
     inputs: Tensor
     outputs: Tensor
@@ -94,19 +99,22 @@ class Compiled:
         return self.program_address + len(self.program.words) * INSTRUCTION_BYTES
 
 
-def compile_layer(layer: Layer, accelerator: Accelerator, passes: Sequence[Pass]) -> Compiled:
-    """Return a layer as a program.
+@lru_cache(maxsize=1000)
+def compile_layer(layer: Layer, accelerator: Accelerator, passes: tuple[Pass, ...], latency: int = LATENCY) -> Compiled:
+    """Return a layer as a program: of a few tilings that promise much, that of least cycles.
 
     Args:
         layer: to be computed.
         accelerator: that runs it.
         passes: of the vector unit over every output.
+        latency: of DRAM, for which the tiling is chosen.
 
     Raises:
         TooSmallError: if the smallest tile does not fit a buffer.
     """
-    tiling = best_tiling(layer, accelerator, len(passes))
-    return _Compiler(layer, accelerator, tuple(passes), tiling).compiled()
+    few = tilings(layer, accelerator, len(passes), _TRIED)
+    every = [_Compiler(layer, accelerator, passes, tiling).compiled() for tiling in few]
+    return min(every, key=lambda one: scheduled(one.program, accelerator, latency).cycles)
 
 
 @dataclass
@@ -136,15 +144,20 @@ class _Compiler:
         self._shape = shape = Shape.of(layer, accelerator.array)
         input_bytes, weight_bytes = accelerator.input_bits // 8, accelerator.weight_bits // 8
         sum_bytes = accelerator.array * SUM_BITS // 8
+        self._reduced = [
+            (c, r)
+            for c in _spans(shape.channel_blocks, tiling.channel_blocks)
+            for r in _spans(layer.R, tiling.filter_rows)
+        ]
         self._weight_tiles = tuple(
-            (bundle, k, c)
+            (bundle, k, c, r)
             for bundle in range(shape.bundles)
             for k in _spans(shape.output_blocks, tiling.output_blocks)
-            for c in _spans(shape.channel_blocks, tiling.channel_blocks)
+            for c, r in self._reduced
         )
-        self._block_words = layer.R * layer.S * accelerator.array
-        blocks = sum(k[1] * c[1] for _, k, c in self._weight_tiles)
-        self._weights = Tensor(0, (blocks * self._block_words,), weight_bytes)
+        self._row_words = layer.S * accelerator.array
+        rows = sum(k[1] * c[1] * r[1] for _, k, c, r in self._weight_tiles)
+        self._weights = Tensor(0, (rows * self._row_words,), weight_bytes)
         end = _aligned(self._weights.bytes)
         self._bias = None
         if layer.bias and layer.outputs_per_bias == 1:
@@ -159,18 +172,17 @@ class _Compiler:
         word = 0
         for tile in self._weight_tiles:
             self._weight_address[tile] = self._weights.at(word)
-            word += tile[1][1] * tile[2][1] * self._block_words
+            word += self._words_of(tile)
         self._builder = Builder({Target.IBUF: input_bytes, Target.WBUF: weight_bytes, Target.BBUF: sum_bytes})
         self._ibuf, self._wbuf = _Halves(accelerator.ibuf_words), _Halves(accelerator.wbuf_words)
         self._bbuf, self._obuf = _Halves(accelerator.bbuf_words), _Halves(accelerator.obuf_words)
 
     def compiled(self) -> Compiled:
-        channels = list(_spans(self._shape.channel_blocks, self._tiling.channel_blocks))
         for n, bundle, k, p, q in self._outer():
             self._obuf.turn()
             last = 0
-            for c in channels:
-                last = self._multiplied(n, bundle, k, c, p, q, first=c is channels[0])
+            for c, r in self._reduced:
+                last = self._multiplied(n, bundle, k, c, r, p, q, first=(c, r) == self._reduced[0])
             self._behind(n, bundle, k, p, q, last)
         return Compiled(
             self._shape, self._tiling, self._passes, self._builder.program(), self._weights, self._weight_tiles,
@@ -188,17 +200,17 @@ class _Compiler:
                 else:
                     yield from ((n, bundle, k, p, q) for p, q in places for k in outputs)
 
-    def _multiplied(self, n: int, bundle: int, k: _Span, c: _Span, p: _Span, q: _Span, *, first: bool) -> int:
+    def _multiplied(self, n: int, bundle: int, k: _Span, c: _Span, r: _Span, p: _Span, q: _Span, *, first: bool) -> int:
         """Add the multiplication of a tile and what has to be loaded for it, and return its number."""
         layer, shape = self._layer, self._shape
-        high, wide = shape.rows(p[1]), shape.columns(q[1])
-        self._load_inputs(n, bundle, c, p, q)
-        self._load_weights(bundle, k, c)
+        high, wide = shape.rows(p[1], r[1]), shape.columns(q[1])
+        self._load_inputs(n, bundle, c, r, p, q)
+        self._load_weights((bundle, k, c, r))
         if self._bias is not None:
             self._load_bias(bundle, k)
         start = Start.SUM if not first else Start.ZERO if self._bias is None else Start.BIAS
         operation = Multiply(
-            counts=(q[1], p[1], layer.S, layer.R, c[1], k[1]),
+            counts=(q[1], p[1], layer.S, r[1], c[1], k[1]),
             inputs=Walk(
                 self._ibuf.base,
                 (layer.stride_w, wide * layer.stride_h, layer.dilation_w, wide * layer.dilation_h, high * wide),
@@ -215,24 +227,28 @@ class _Compiler:
             halves.read[halves.half] = number
         return number
 
-    def _load_inputs(self, n: int, bundle: int, c: _Span, p: _Span, q: _Span) -> None:
+    def _load_inputs(self, n: int, bundle: int, c: _Span, r: _Span, p: _Span, q: _Span) -> None:
         layer, shape, tensor = self._layer, self._shape, self._inputs
-        high, wide = shape.rows(p[1]), shape.columns(q[1])
+        high, wide = shape.rows(p[1], r[1]), shape.columns(q[1])
+        top = p[0] * layer.stride_h + r[0] * layer.dilation_h
         row = tensor.shape[-1] * tensor.word_bytes
         whole = wide == tensor.shape[-1]  # rows lie one behind the other
         self._fill(
             self._ibuf,
-            (n, bundle, c, p, q),
+            (n, bundle, c, r, p, q),
             Target.IBUF,
-            tensor.at(n, bundle, c[0], p[0] * layer.stride_h, q[0] * layer.stride_w),
+            tensor.at(n, bundle, c[0], top, q[0] * layer.stride_w),
             (wide * high, 1, c[1]) if whole else (wide, high, c[1]),
             (row, tensor.shape[-2] * row),
         )
 
-    def _load_weights(self, bundle: int, k: _Span, c: _Span) -> None:
-        words = k[1] * c[1] * self._block_words
-        tile = (bundle, k, c)
-        self._fill(self._wbuf, tile, Target.WBUF, self._weight_address[tile], (words, 1, 1), (0, 0))
+    def _load_weights(self, tile: tuple[int, _Span, _Span, _Span]) -> None:
+        address = self._weight_address[tile]
+        self._fill(self._wbuf, tile, Target.WBUF, address, (self._words_of(tile), 1, 1), (0, 0))
+
+    def _words_of(self, tile: tuple[int, _Span, _Span, _Span]) -> int:
+        _, k, c, r = tile
+        return k[1] * c[1] * r[1] * self._row_words
 
     def _load_bias(self, bundle: int, k: _Span) -> None:
         assert self._bias is not None

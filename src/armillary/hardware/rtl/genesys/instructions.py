@@ -1,9 +1,9 @@
 """The instructions of `genesys`: operations of its three units, their encoding, and what waits for what.
 
-An instruction has 64 bits: in bits 61:60 the unit, in 56 whether it runs, in 53:48 a register's index, in 31:0 a value. A unit's
-registers hold the loops, strides and addresses of its next operation; they keep what they hold, so that an operation
-costs an instruction for each register that changes, and one that runs it. That one names channels: from which the
-unit takes a token before it begins (bits 5:0), and to which it gives one when it is done (13:8).
+An instruction has 64 bits: in bits 61:60 the unit, in 56 whether it runs, in 53:48 a register's index, in 31:0 a
+value. A unit's registers hold the loops, strides and addresses of its next operation; they keep what they hold, so that
+an operation costs an instruction for each register that changes, and one that runs it. That one names channels: from
+which the unit takes a token before it begins (bits 5:0), and to which it gives one when it is done (13:8).
 """
 
 from __future__ import annotations

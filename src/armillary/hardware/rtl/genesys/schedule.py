@@ -1,12 +1,13 @@
 """The cycles of a program, worked out operation by operation: exact while DRAM answers after a fixed latency.
 
-Each unit's operations take cycles that follow from their loops. What remains is who waits for whom: for an instruction that
-has not come, for a full queue, for a token. So a program's cycles are a longest path, and cost no simulation.
+Each unit's operations take cycles that follow from their loops. What remains is who waits for whom: for an instruction
+that has not come, for a full queue, for a token. So a program's cycles are a longest path, and cost no simulation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass
 
 from armillary.hardware.rtl.genesys.instructions import (
     CHANNELS,
@@ -49,20 +50,20 @@ class Schedule:
     dram_bytes: int
 
 
-@dataclass
 class _Queue:
-    """The last cycles in which a unit's instructions moved up to the head of its queue."""
+    """When the latest instructions moved up to the head of a queue; another may come once one of them has."""
 
-    moved: list[int] = field(default_factory=lambda: [-1] * _BEHIND)
+    def __init__(self) -> None:
+        self._moved = deque([-1] * _BEHIND, maxlen=_BEHIND)
 
     @property
     def free(self) -> int:
         """The first cycle in which another instruction may come."""
-        return self.moved[0] + 1
+        return self._moved[0] + 1
 
     def push(self, cycle: int) -> None:
         """Note when an instruction moved to the head."""
-        self.moved = [*self.moved[1:], cycle]
+        self._moved.append(cycle)
 
 
 class _Fetch:
@@ -70,13 +71,13 @@ class _Fetch:
 
     def __init__(self, latency: int) -> None:
         self._latency = latency
-        self._asked, self._handed = 0, [-1] * AHEAD
+        self._asked, self._handed = 0, deque([-1] * AHEAD, maxlen=AHEAD)
 
     def next(self, free: int) -> int:
         """Return when the next instruction is handed on, not before a queue is free."""
-        self._asked = max(self._asked + 1, self._handed[0] + 1)
+        self._asked = max(self._asked, self._handed[0]) + 1
         cycle = max(self._asked + self._latency + 1, self._handed[-1] + 1, free)
-        self._handed = [*self._handed[1:], cycle]
+        self._handed.append(cycle)
         return cycle
 
 
@@ -187,8 +188,8 @@ def beats_of(operation: Load, accelerator: Accelerator) -> int:
 def vector_cycles(operation: Vector, accelerator: Accelerator) -> int:
     """Return the cycles from the start of an operation of the vector unit to its end.
 
-    An element's value is there seven cycles after its addresses. To DRAM goes a beat a cycle, so that either the elements
-    or the beats of their values set the pace.
+    An element's value is there seven cycles after its addresses. To DRAM goes a beat a cycle, so that either the
+    elements or the beats of their values set the pace.
     """
     elements = operation.elements
     if operation.target is not Result.DRAM:
