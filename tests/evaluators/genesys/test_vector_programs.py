@@ -22,8 +22,9 @@ from armillary.hardware.rtl.genesys.vector_programs import (
 from armillary.hardware.templates.genesys import Accelerator
 from armillary.types import ArmillaryError
 
-WIDE = Accelerator(4, 8, 8, 1, 1, 1, 1, 2, 32)
-NARROW = Accelerator(4, 4, 4, 1, 1, 1, 1, 1, 64)
+# Inputs of several beats a word, sums of more; words of a part of a beat, and blocks that wait for sums.
+WIDE = Accelerator(8, 8, 4, 1, 1, 2, 1, 4, 32)
+TINY = Accelerator(2, 4, 8, 1, 1, 1, 1, 1, 32)
 
 
 def run(accelerator, program, *tensors, pauses=0):
@@ -58,11 +59,12 @@ def numbers(rng, accelerator, *shape):
     return rng.integers(-most, most, size=shape)
 
 
-@pytest.mark.parametrize(("accelerator", "scale"), [(WIDE, 1 / 16), (NARROW, 0.5)])
+@pytest.mark.parametrize(("accelerator", "scale"), [(WIDE, 1 / 16), (TINY, 0.5)])
 def test_softmax(accelerator, scale):
     rng = np.random.default_rng(1)
-    rows = numbers(rng, accelerator, 8, 37)
-    found = rows_of(run(accelerator, softmax(accelerator, 2, 37, scale), words_of(rows, 4)))
+    array = accelerator.array
+    rows = numbers(rng, accelerator, 3 * array, 37)
+    found = rows_of(run(accelerator, softmax(accelerator, 3, 37, scale), words_of(rows, array)))
     assert np.array_equal(found, softmax_of(rows, scale, accelerator.data_width))
     powers = np.exp(scale * rows)
     exact = powers / powers.sum(axis=1, keepdims=True) * 2 ** (accelerator.data_width - 1)
@@ -73,11 +75,13 @@ def test_softmax(accelerator, scale):
 def test_layer_normalisation():
     rng = np.random.default_rng(2)
     norm = Norm(48, scale=32.0)
-    rows = np.clip(rng.normal(rng.uniform(-30, 30, size=(8, 1)), rng.uniform(3, 40, size=(8, 1)), (8, 48)), -128, 127)
+    rows = np.clip(
+        rng.normal(rng.uniform(-30, 30, size=(16, 1)), rng.uniform(3, 40, size=(16, 1)), (16, 48)), -128, 127
+    )
     rows = rows.round().astype(np.int64)
     factors, offsets = rng.integers(-8000, 8000, size=48), rng.integers(-4000, 4000, size=48)
-    lanes = [np.repeat(values[:, None], 4, axis=1) for values in (factors, offsets)]
-    found = rows_of(run(WIDE, layer_norm(WIDE, 2, norm), words_of(rows, 4), *lanes))
+    lanes = [np.repeat(values[:, None], 8, axis=1) for values in (factors, offsets)]
+    found = rows_of(run(WIDE, layer_norm(WIDE, 2, norm), words_of(rows, 8), *lanes))
     assert np.array_equal(found, layer_norm_of(rows, factors, offsets, norm, 8))
     deviations = np.sqrt(rows.var(axis=1, keepdims=True) + norm.epsilon)
     exact = (rows - rows.mean(axis=1, keepdims=True)) / deviations * (factors / 4096) + offsets / 4096
@@ -88,7 +92,7 @@ def test_layer_normalisation():
     "how", [Pool("max", 7, 9, 3, 2), Pool("average", 8, 6, 2, 2), Pool("max", 5, 5, 1, 1), Pool("average", 5, 7, 3, 1)]
 )
 def test_pooling(how):
-    images = numbers(np.random.default_rng(3), WIDE, 2, 4, how.height, how.width)  # blocks, lanes
+    images = numbers(np.random.default_rng(3), WIDE, 2, 8, how.height, how.width)  # blocks, lanes
     found = run(WIDE, pool(WIDE, 2, how), images.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     assert np.array_equal(found, pooled(images, how))
     windows = np.lib.stride_tricks.sliding_window_view(images, (how.window, how.window), axis=(-2, -1))
@@ -101,7 +105,7 @@ def test_pooling(how):
 @pytest.mark.parametrize("pauses", [0, 5])
 def test_elementwise(op, scale, pauses):
     rng = np.random.default_rng(4)
-    first, second = (numbers(rng, WIDE, 50, 4) for _ in range(2))
+    first, second = (numbers(rng, WIDE, 50, 8) for _ in range(2))
     found = run(WIDE, elementwise(WIDE, 50, op, scale), first, second, pauses=pauses)
     assert np.array_equal(found, elementwise_of(first, second, op, scale, 8))
     exact = {Op.ADD: first + second, Op.MULTIPLY: first * second, Op.SUBTRACT: first - second}[op] * scale

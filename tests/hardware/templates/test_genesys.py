@@ -11,7 +11,7 @@ from armillary.types import ArmillaryError
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"array": 12}, "array=12 is not allowed; it must be a power of two, 4 to 128"),
+        ({"array": 12}, "array=12 is not allowed; it must be a power of two, 2 to 128"),
         ({"array": 16.0}, "array=16.0 is not allowed; it must be an integer"),
         ({"array": True}, "array=True is not allowed; it must be an integer"),
         ({"data_width": 16}, r"data_width=16 is not allowed; it must be one of \[4, 8\]"),

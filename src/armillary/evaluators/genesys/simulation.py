@@ -128,7 +128,7 @@ def simulate(
     if not ended.ok:
         raise RunError(f"the simulator: {ended.failure}{ended.kept}")
     counters = np.frombuffer(ended.stdout[: 8 * _COUNTERS], dtype=np.int64)
-    return Simulated(*counters.tolist(), np.frombuffer(ended.stdout[8 * _COUNTERS :], dtype=np.uint8))
+    return Simulated(*map(int, counters), dram=np.frombuffer(ended.stdout[8 * _COUNTERS :], dtype=np.uint8))
 
 
 def random_tensors(compiled: Compiled, accelerator: Accelerator, rng: np.random.Generator) -> Tensors:

@@ -7,7 +7,8 @@ VMEM2), and all of it follows instructions with loops and strided addresses.
 
 Sources: Esmaeilzadeh et al., "An Open-Source ML-Based Full-Stack Optimization Framework for Machine Learning
 Accelerators" (arXiv 2308.12120), whose GeneSys has these parameters, and the values of its simulator SimDIT: arrays of
-16 to 128, buffers of 2 KiB to 4 MiB, ports of 64 to 512 bits. Smaller ones are added here. The hardware is ours.
+16 to 128, buffers of 2 KiB to 4 MiB, ports of 64 to 512 bits. Smaller ones are added here, down to what a layout takes
+minutes for. The hardware is ours.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from armillary.types import ArmillaryError, Design
 SUM_BITS = 32
 """Of a sum, and of a lane of the vector unit."""
 WIDTHS = (4, 8)
-LEAST_ARRAY, MOST_ARRAY = 4, 128
+LEAST_ARRAY, MOST_ARRAY = 2, 128
 LEAST_PORT, MOST_PORT = 32, 512
 LEAST_WORDS = 16
 """Words that every memory has at least."""

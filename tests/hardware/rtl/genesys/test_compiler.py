@@ -124,6 +124,14 @@ def test_a_layer_that_does_not_fit_says_where(chip, layer, message):
         tilings(layer, chip, 1, 4)
 
 
+def test_biases_limit_the_output_channels_of_a_tile():
+    layer = Layer("dense", "gemm", K=16 * 40, C=16, bias=True)
+    few, many = (
+        max(one.output_blocks for one in tilings(layer, Accelerator(bbuf_kib=kib), 1, 1000)) for kib in (1, 64)
+    )
+    assert (few, many) == (8, 40)
+
+
 def test_groups_share_the_array():
     depthwise = Layer("depthwise", "depthwise", K=32, C=32, P=4, Q=4, R=3, S=3, groups=32)
     assert (Shape.of(depthwise, 8).bundles, Shape.of(depthwise, 8).channels) == (4, 8)

@@ -13,7 +13,7 @@ from armillary.tools.verilator import tools
 SHAPES = [
     Accelerator(4, 8, 8, 1, 1, 1, 1, 1, 32),
     Accelerator(4, 4, 8, 1, 2, 2, 1, 4, 512),
-    Accelerator(8, 4, 4, 4, 2, 1, 2, 1, 32),
+    Accelerator(2, 4, 4, 1, 1, 1, 1, 1, 32),
     Accelerator(16, 8, 4, 16, 64, 8, 4, 4, 256),
 ]
 

@@ -25,6 +25,8 @@ from armillary.hardware.templates.genesys import Accelerator
 
 AHEAD = 16
 """Instructions that are fetched ahead."""
+_LEAST_BLOCK = 4
+"""Cycles that a block of weights takes at least."""
 _BEHIND = 3
 """Entries of a unit's queue behind the oldest, and of loads under way."""
 
@@ -138,7 +140,7 @@ class _Machine:
             return last + 1, start + beats + 1, last + 2
         if isinstance(operation, Multiply):
             array = self._accelerator.array
-            block = max(operation.words, array)
+            block = max(operation.words, array, _LEAST_BLOCK)
             done = start + 3 + (operation.blocks - 1) * block + operation.words + 2 * array
             return done, start + 2 + operation.blocks * block, done + 1
         done = start + vector_cycles(operation, self._accelerator)

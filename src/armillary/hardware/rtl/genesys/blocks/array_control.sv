@@ -2,7 +2,7 @@
 //
 // Six loops: words of a row, rows, filter columns, filter rows, blocks of input channels, blocks of output channels. The
 // inner two are those of a block. The next block's weights enter row by row while the last of its inputs pass; a block
-// takes ARRAY cycles at least. Results leave 2 * ARRAY cycles after their inputs were read; the next instruction does not
+// takes ARRAY cycles at least, and four, so that its sums are written before they are read again. Results leave 2 * ARRAY cycles after their inputs were read; the next instruction does not
 // wait for them.
 module array_control #(
     parameter int ARRAY  = 16,
@@ -35,7 +35,9 @@ module array_control #(
   localparam int COUNT = 16;
   localparam int ROW = $clog2(ARRAY);
   localparam int LATENCY = 2 * ARRAY;
-  localparam logic [ROW:0] LAST_TICK = (ROW + 1)'(ARRAY - 1);
+  localparam int LEAST = ARRAY > 4 ? ARRAY : 4;
+  localparam int TICK = $clog2(LEAST) + 1;
+  localparam logic [TICK-1:0] LAST_TICK = TICK'(LEAST - 1);
   localparam logic [1:0] OLD = 2'd2;
 
   logic runs, start, set, running, step, waiting, block_ends;
@@ -85,7 +87,7 @@ module array_control #(
 
   // Blocks. `tick` counts a block's cycles, up to the first in which the next one's may follow.
   logic begun;  // the first block has its weights on their way
-  logic [ROW:0] tick;
+  logic [TICK-1:0] tick;
   logic is_last, was_last;
   assign step = running && begun && !waiting;
   assign is_last = waiting ? was_last : at_last[5:2] == '1;

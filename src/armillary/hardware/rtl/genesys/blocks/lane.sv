@@ -26,20 +26,21 @@ module lane (
   end
 
   // 2: magnitude, normalised mantissa, and the place in a table.
-  logic [31:0] magnitude, positive, mantissa;
+  logic [31:0] magnitude, mantissa;
   logic [4:0] zeros;  // above the leading one
+  logic [5:0][31:0] moved;  // up by 16, 8, 4, 2 and 1 where there is room
   logic [4:0] place_next, place;
   logic [9:0] fraction_next, fraction;  // of the way to the next entry, in parts of 1024
   logic beyond_next, beyond;            // the last entry
   logic signed [31:0] a2, b2;
   logic [4:0] zeros2;
   assign magnitude = a < 0 ? -a : a;
-  assign positive  = a > 0 ? a : 32'd1;
-  always_comb begin
-    zeros = '0;
-    for (int i = 0; i < 32; i++) if (positive[i]) zeros = 5'(31 - i);
+  assign moved[5]  = a > 0 ? a : 32'd1;
+  for (genvar s = 4; s >= 0; s--) begin : g_move
+    assign zeros[s] = moved[s+1][31-:1<<s] == '0;
+    assign moved[s] = zeros[s] ? moved[s+1] << (1 << s) : moved[s+1];
   end
-  assign mantissa = positive << zeros;
+  assign mantissa = moved[0];
   always_comb begin
     beyond_next   = 1'b0;
     place_next    = a[11:7];
@@ -76,26 +77,35 @@ module lane (
   logic [1:0] table_of;
   logic [13:0] entry;
   logic signed [10:0] change;  // to the next entry
-  logic signed [31:0] x_next, x, whole;
+  logic signed [31:0] x_next, x;
   logic signed [15:0] slope, y_next, y;
-  logic signed [49:0] addend_next, addend, centred;
+  logic signed [33:0] wide_a, first_term, second_term, known, addend;
+  logic negative, greater, minus, scaled_next, scaled;  // what is added counts 2^10 times
   logic [5:0] shift_next, by;
   logic signed [20:0] power;  // of two that an exponential is divided by
   assign table_of = op == GELU ? 2'd1 : op == EXP2 ? 2'd2 : op == LOG2 ? 2'd3 : 2'd0;
   lookup u_lookup (.which(table_of), .place(place), .entry(entry), .change(change));
-  assign slope   = {{5{change[10]}}, change};
-  assign centred = $signed({35'b0, entry, 1'b0}) - 50'sd4096;  // 2 s - 1
-  assign whole   = (32'sd19 - $signed({27'b0, zeros2})) <<< 12;  // log2 of the leading one
-  assign power   = 21'sd10 + $signed({15'b0, shift}) - $signed({a2[31], a2[31:12]});
+  assign negative = a2[31];
+  assign greater  = a2 > b2;
+  assign wide_a   = {{2{a2[31]}}, a2};
+  assign known    = $signed({20'b0, entry});
+  assign slope    = {{5{change[10]}}, change};
+  assign power    = 21'sd10 + $signed({15'b0, shift}) - $signed({a2[31], a2[31:12]});
   always_comb begin
     x_next      = $signed({22'b0, fraction});
     y_next      = slope;
-    addend_next = '0;
+    first_term  = '0;
+    second_term = '0;
+    minus       = 1'b0;
+    scaled_next = 1'b1;
     shift_next  = 6'd10;
     case (op)
       ADD, SUBTRACT: begin
         y_next      = '0;
-        addend_next = op == ADD ? 50'(a2) + 50'(b2) : 50'(a2) - 50'(b2);
+        first_term  = wide_a;
+        second_term = {{2{b2[31]}}, b2};
+        minus       = op == SUBTRACT;
+        scaled_next = 1'b0;
         shift_next  = '0;
       end
       MULTIPLY: begin
@@ -105,39 +115,51 @@ module lane (
       end
       MAXIMUM, MINIMUM: begin
         y_next      = '0;
-        addend_next = 50'((a2 > b2) == (op == MAXIMUM) ? a2 : b2);
+        first_term  = greater == (op == MAXIMUM) ? wide_a : {{2{b2[31]}}, b2};
+        scaled_next = 1'b0;
         shift_next  = '0;
       end
       LEAKY: begin
         x_next      = a2;
-        y_next      = a2 < 0 ? b2[15:0] : '0;
-        addend_next = a2 < 0 ? '0 : 50'(a2);
-        shift_next  = a2 < 0 ? shift : '0;
+        y_next      = negative ? b2[15:0] : '0;
+        first_term  = negative ? '0 : wide_a;
+        scaled_next = 1'b0;
+        shift_next  = negative ? shift : '0;
       end
       SIGMOID: begin
-        y_next      = a2 < 0 ? -slope : slope;
-        addend_next = (a2 < 0 ? 50'sd4096 - $signed({36'b0, entry}) : $signed({36'b0, entry})) <<< 10;
+        y_next      = negative ? -slope : slope;
+        first_term  = negative ? 34'sd4096 : '0;
+        second_term = known;
+        minus       = negative;
       end
       TANH: begin
-        y_next      = (a2 < 0 ? -slope : slope) <<< 1;
-        addend_next = (a2 < 0 ? -centred : centred) <<< 10;
+        y_next      = (negative ? -slope : slope) <<< 1;
+        first_term  = negative ? 34'sd4096 : -34'sd4096;
+        second_term = known <<< 1;
+        minus       = negative;
       end
       GELU: begin
         y_next      = beyond ? '0 : -slope;
-        addend_next = ((a2 < 0 ? 50'sd0 : 50'(a2)) - (beyond ? 50'sd0 : $signed({36'b0, entry}))) <<< 10;
+        first_term  = negative ? '0 : wide_a;
+        second_term = beyond ? '0 : known;
+        minus       = 1'b1;
       end
       EXP2: begin
-        addend_next = $signed({36'b0, entry}) <<< 10;
+        second_term = known;
         shift_next  = power < 0 ? '0 : power > 21'(MOST_SHIFT) ? MOST_SHIFT : power[5:0];
       end
-      LOG2: addend_next = ($signed({36'b0, entry}) + 50'(whole)) <<< 10;
+      LOG2: begin
+        first_term  = (34'sd19 - $signed({29'b0, zeros2})) <<< 12;  // of the leading one
+        second_term = known;
+      end
       default: ;
     endcase
   end
   always_ff @(posedge clk) begin
     x      <= x_next;
     y      <= y_next;
-    addend <= addend_next;
+    addend <= first_term + (minus ? ~second_term : second_term) + $signed({33'b0, minus});
+    scaled <= scaled_next;
     by     <= shift_next;
   end
 
@@ -147,17 +169,18 @@ module lane (
   logic [5:0] by4;
   always_ff @(posedge clk) begin
     product <= x * y;
-    addend4 <= addend;
+    addend4 <= scaled ? {{6{addend[33]}}, addend, 10'b0} : {{16{addend[33]}}, addend};
     by4     <= by;
   end
 
-  // 5: sum, rounded and saturated.
-  logic signed [49:0] half, total, shifted;
+  // 5: sum, shifted, rounded by the last bit that is lost, and saturated.
+  logic signed [49:0] total, rounded;
+  logic signed [50:0] shifted;
   logic signed [31:0] limited, result;
-  assign half    = by4 == '0 ? '0 : 50'sd1 <<< (by4 - 1'b1);
-  assign total   = 50'(product) + addend4 + half;
-  assign shifted = total >>> by4;
-  assign limited = shifted[49:31] == '0 || shifted[49:31] == '1 ? shifted[31:0] : {shifted[49], {31{!shifted[49]}}};
+  assign total   = $signed({{2{product[47]}}, product}) + addend4;
+  assign shifted = $signed({total, 1'b0}) >>> by4;
+  assign rounded = $signed(shifted[50:1]) + $signed({49'b0, shifted[0]});
+  assign limited = rounded[49:31] == '0 || rounded[49:31] == '1 ? rounded[31:0] : {rounded[49], {31{!rounded[49]}}};
   always_ff @(posedge clk) result <= relu && limited < 0 ? '0 : limited;
 
   // 6: reduction.
