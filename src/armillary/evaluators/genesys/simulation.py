@@ -127,8 +127,10 @@ def simulate(
     ended = run(Command((str(simulator(accelerator)), *random), stdin=stdin), keep_failed=True)
     if not ended.ok:
         raise RunError(f"the simulator: {ended.failure}{ended.kept}")
-    counters = np.frombuffer(ended.stdout[: 8 * _COUNTERS], dtype=np.int64)
-    return Simulated(*map(int, counters), dram=np.frombuffer(ended.stdout[8 * _COUNTERS :], dtype=np.uint8))
+    cycles, *counters = np.frombuffer(ended.stdout[: 8 * _COUNTERS], dtype=np.int64).tolist()
+    loads, array, vector, instructions, written = counters
+    data = np.frombuffer(ended.stdout[8 * _COUNTERS :], dtype=np.uint8)
+    return Simulated(cycles, loads, array, vector, instructions, written, data)
 
 
 def random_tensors(compiled: Compiled, accelerator: Accelerator, rng: np.random.Generator) -> Tensors:
