@@ -5,19 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from armillary.hardware.rtl.genesys.arithmetic import lookup_source
-from armillary.hardware.rtl.platform import Platform, with_defaults
+from armillary.hardware.rtl.platform import SHARED_BLOCKS, Platform, with_defaults
 from armillary.hardware.templates.genesys import Accelerator
 
 BLOCKS = Path(__file__).parent / "blocks"
-SHARED = BLOCKS.parents[1] / "gemmini" / "blocks"
 TOP = "genesys"
-_OF_ALL = ("delay", "fifo", "sram_1r1w")
+_SHARED = ("delay", "fifo", "sram_1r1w")
 
 
 def sources(accelerator: Accelerator) -> dict[str, str]:
     """Return the text of every module by file name, the top module `genesys` among them."""
     files = {path.name: path.read_text() for path in sorted(BLOCKS.glob("*.sv"))}
-    files |= {f"{name}.sv": (SHARED / f"{name}.sv").read_text() for name in _OF_ALL}
+    files |= {f"{name}.sv": (SHARED_BLOCKS / f"{name}.sv").read_text() for name in _SHARED}
     top = with_defaults(files[f"{TOP}.sv"], parameters(accelerator), f"{TOP}.sv")
     return {**files, "lookup.sv": lookup_source(), f"{TOP}.sv": top}
 
