@@ -79,7 +79,7 @@ def test_any_accelerator(seed):
 
     widths = [int(rng.choice([4, 8])) for _ in range(2)]
     wide = array * 16 * 4 // 1024
-    sizes = kib(1), kib(12 * array * array // 1024), kib(wide), kib(wide), kib(wide)
+    sizes = kib(1), kib(16 * array * array // 1024), kib(wide), kib(wide), kib(wide)
     accelerator = Accelerator(array, *widths, *sizes, int(rng.choice([32, 64, 128, 256, 512])))
     for layer in LAYERS:
         check(accelerator, layer, str(rng.choice(ACTIVATIONS)), int(rng.integers(1, 80)), seed)
