@@ -28,6 +28,9 @@ EVALUATORS = Registry(
         "shidiannao.analytical": "armillary.evaluators.layerwise:SHIDIANNAO",
         "spotlight.analytical": "armillary.evaluators.spotlight:EDGE_KIND",
         "spotlight_cloud.analytical": "armillary.evaluators.spotlight:CLOUD_KIND",
+        "vta.analytical": "armillary.evaluators.vta.evaluator:ANALYTICAL",
+        "vta.rtl": "armillary.evaluators.vta.evaluator:RTL",
+        "vta.physical": "armillary.evaluators.physical.evaluator:VTA",
     },
 )
 

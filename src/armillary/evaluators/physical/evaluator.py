@@ -116,4 +116,4 @@ def _kind(template: str) -> EvaluatorKind:
     )
 
 
-AXILINE, GEMMINI = _kind("axiline"), _kind("gemmini")
+AXILINE, GEMMINI, VTA = _kind("axiline"), _kind("gemmini"), _kind("vta")

@@ -5,7 +5,7 @@
 //
 // In, on standard input, 64-bit words: bytes of DRAM, latency, pace, most cycles, the program's address, a seed; then the
 // DRAM. With a seed other than 0 beats come later at random. Out, on standard output: status, cycles, cycles in which a
-// tile was multiplied, beats read, beats written, the modules that wait; then the DRAM.
+// tile was multiplied, beats moved, of these beats of commands, the modules that wait; then the DRAM.
 // Status: 0 done, 1 too many cycles, 2 deadlock, 3 a burst left the DRAM.
 #include <cstdint>
 #include <cstdio>
@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
   top.reset = 0;
 
   std::deque<Burst> bursts;
-  int64_t status = 0, cycle = 0, multiplied = 0, read = 0, written = 0, next_free = 0;
+  int64_t status = 0, cycle = 0, multiplied = 0, moved = 0, fetched = 0, next_free = 0;
   int still = 0;
   for (;; cycle++) {
     random ^= random << 13, random ^= random >> 7, random ^= random << 17;
@@ -75,7 +75,8 @@ int main(int argc, char** argv) {
     if (cycle == most) status = 1;
     multiplied += top.multiplies;
     if (top.read_beat || top.write_taken) {
-      (first->write ? written : read)++;
+      moved++;
+      fetched += first->client == 0;
       next_free = cycle + pace;
       first->address += BUS;
       if (--first->beats == 0) bursts.pop_front();
@@ -90,7 +91,7 @@ int main(int argc, char** argv) {
     top.clk = 1;
     top.eval();
   }
-  const int64_t out[] = {status, cycle, multiplied, read, written, top.waits};
+  const int64_t out[] = {status, cycle, multiplied, moved, fetched, top.waits};
   std::fwrite(out, sizeof out, 1, stdout);
   std::fwrite(dram.data(), 1, bytes, stdout);
   return 0;

@@ -59,8 +59,8 @@ class _Run(NamedTuple):
 
 
 @_compile
-def cycles_of(table: Any, latency: int, pace: int, bus: int) -> int:
-    """Return the cycles of a program, or -1 if its modules wait for tokens that nobody will send.
+def cycles_of(table: Any, latency: int, pace: int, bus: int) -> tuple[int, int]:
+    """Return the cycles of a program, -1 if its modules wait for tokens that nobody will send, and fetched bytes.
 
     Args:
         table: of commands, shape [commands, 9].
@@ -102,8 +102,8 @@ def cycles_of(table: Any, latency: int, pace: int, bus: int) -> int:
         else:
             _get_rows(run, client, start, at)
     if run.fetch[_ENDED] == _NEVER or (run.following < queued).any():
-        return -1
-    return _end(run, queued)
+        return -1, 0
+    return _end(run, queued), run.fetch[_GRANTED] * _CHUNK
 
 
 @_inline
@@ -168,9 +168,7 @@ def _advance(run: Any, module: int) -> bool:
     row = run.table[command]
     if run.taken[command] < 0:
         before = run.following[module] - 1
-        run.taken[command] = max(
-            run.pushed[command] + 1, run.done[run.order[module, before]] if before >= 0 else 0
-        )
+        run.taken[command] = max(run.pushed[command] + 1, run.done[run.order[module, before]] if before >= 0 else 0)
     start = run.taken[command] + 1
     previous, following = (-1, 0, 2)[module], (1, 3, -1)[module]
     for takes, kind in ((row[TAKES_PREVIOUS], previous), (row[TAKES_NEXT], following)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.evaluators.vta.kernel import cycles_of
+from armillary.evaluators.vta.kernel import BEATS, cycles_of
 from armillary.evaluators.vta.simulation import DeadlockError, Dram
-from armillary.hardware.rtl.vta.commands import Command, Move
+from armillary.hardware.rtl.vta.commands import Command, Gemm, Move
 from armillary.hardware.templates.vta import Accelerator
 
 _MODULES = ("load", "compute", "store")
@@ -17,19 +18,36 @@ _MOST_BURST = 256
 """Beats."""
 
 
-def scheduled_cycles(accelerator: Accelerator, commands: Sequence[Command], memory: Dram) -> int:
-    """Return the cycles that the hardware takes for a program.
+@dataclass(frozen=True)
+class Schedule:
+    """What a program takes.
 
-    They are those of the simulated hardware, to the cycle, as long as no more than 255 tokens of a kind wait.
+    Attributes:
+        cycles: until its last command is done.
+        multiplied: of these a tile is multiplied in.
+        dram_bytes: that are read and written, commands among them.
+        command_bytes: of these.
+    """
+
+    cycles: int
+    multiplied: int
+    dram_bytes: int
+    command_bytes: int
+
+
+def scheduled(accelerator: Accelerator, commands: Sequence[Command], memory: Dram) -> Schedule:
+    """Return what the hardware takes for a program: to the cycle, as long as no more than 255 tokens of a kind wait.
 
     Raises:
         DeadlockError: if the program does not end.
     """
-    pace = memory.pace(accelerator.bus_bytes)
-    cycles = int(cycles_of(table_of(accelerator, commands), memory.latency, pace, accelerator.bus_bytes))
+    bus, table = accelerator.bus_bytes, table_of(accelerator, commands)
+    cycles, fetched = cycles_of(table, memory.latency, memory.pace(bus), bus)
     if cycles < 0:
         raise DeadlockError("deadlock: modules wait for tokens that no module will send")
-    return cycles
+    multiplied = sum(one.cycles for one in commands if isinstance(one, Gemm) and not one.clears)
+    moved = int(table[:, BEATS].sum()) * bus
+    return Schedule(int(cycles), multiplied, moved + int(fetched), int(fetched))
 
 
 def table_of(accelerator: Accelerator, commands: Sequence[Command]) -> NDArray[np.int64]:

@@ -68,14 +68,15 @@ class Simulated:
     Attributes:
         cycles: until the last command was done.
         multiplied: of these a tile was multiplied in.
-        read_bytes, written_bytes: of DRAM, commands among them.
+        dram_bytes: that were read and written, commands among them.
+        command_bytes: of these.
         dram: its content afterwards.
     """
 
     cycles: int
     multiplied: int
-    read_bytes: int
-    written_bytes: int
+    dram_bytes: int
+    command_bytes: int
     dram: Bytes
 
 
@@ -132,7 +133,7 @@ def simulate(
     if not ended.ok:
         raise RunError(f"the simulator: {ended.failure}{ended.kept}")
     raw = np.frombuffer(ended.stdout, dtype=np.uint8)
-    status, cycles, multiplied, read, written, waits = raw[: 8 * _HEAD].view(np.int64).tolist()
+    status, cycles, multiplied, moved, fetched, waits = raw[: 8 * _HEAD].view(np.int64).tolist()
     if status == 1:
         raise RunError(f"not done after {most_cycles} cycles")
     if status == 2:
@@ -141,4 +142,4 @@ def simulate(
     if status == 3:
         raise RunError(f"a burst left the {len(dram)} bytes of DRAM")
     beat = accelerator.bus_bytes
-    return Simulated(cycles, multiplied, read * beat, written * beat, raw[8 * _HEAD :])
+    return Simulated(cycles, multiplied, moved * beat, fetched * beat, raw[8 * _HEAD :])

@@ -27,7 +27,11 @@ _LOAD, _STORE, _GEMM, _ALU, _FINISH = range(5)
 _MODULE_OF: Mapping[Memory, Module] = {
     "input": "load", "weight": "load", "accumulator": "compute", "uop": "compute", "output": "store",
 }  # fmt: skip
-_NEIGHBOURS: Mapping[Module, tuple[str, ...]] = {"load": ("next",), "compute": ("previous", "next"), "store": ("previous",)}
+_NEIGHBOURS: Mapping[Module, tuple[str, ...]] = {
+    "load": ("next",),
+    "compute": ("previous", "next"),
+    "store": ("previous",),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +87,9 @@ class Move(Tokens):
     right: int = 0
 
     def __post_init__(self) -> None:
-        _check(self, {"tile": 13, "address": 32, "rows": 12, "columns": 12, "stride": 16}, least_one=("rows", "columns"))
+        _check(
+            self, {"tile": 13, "address": 32, "rows": 12, "columns": 12, "stride": 16}, least_one=("rows", "columns")
+        )
         _check(self, dict.fromkeys(("top", "bottom", "left", "right"), 4 if self.memory != "output" else 0))
         self._check_tokens(self.module)
 
