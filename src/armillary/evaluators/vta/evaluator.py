@@ -1,7 +1,7 @@
 """The evaluators of the `vta` template.
 
-`analytical`: the cycles of each layer's program by the schedule of its commands. `rtl`: the hardware, simulated on random
-tensors; every output is compared with the reference, bit for bit.
+`analytical`: the cycles of each layer's program by the schedule of its commands. `rtl`: the hardware, simulated on
+random tensors; every output is compared with the reference, bit for bit.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class VtaEvaluator:
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Evaluate candidates one by one.
 
-        Metrics: `delay_cycles`, `busy_cycles` (in which tiles are multiplied), `dram_bytes`, `command_bytes` (of these),
-        `runtime_s` at the stated clock, and `utilization` of the multipliers.
+        Metrics: `delay_cycles`, `busy_cycles` (in which tiles are multiplied), `dram_bytes`, `command_bytes` (of
+        these), `runtime_s` at the stated clock, and `utilization` of the multipliers.
 
         Raises:
             ArmillaryError: if the workload has no layers, or a design is of another space.

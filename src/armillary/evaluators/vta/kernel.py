@@ -27,8 +27,8 @@ _NEVER = 1 << 60
 _FETCH, _COMPUTE, _STORE, _LOAD = range(4)
 """Clients of the port, the lower first."""
 _WORD, _THERE, _LAST, _GRANTED, _ENDED = range(5)
-"""Of the fetch: the next word; when it is there, -1 if unknown; when the one before was taken; chunks that were granted;
-when the last word of the program was taken, `_NEVER` if unknown."""
+"""Of the fetch: the next word; when it is there, -1 if unknown; when the one before was taken; chunks that were
+granted; when the last word of the program was taken, `_NEVER` if unknown."""
 _PORT, _DATA, _DRAINED = range(3)
 """The first cycles in which the port is free, the data bus is, and the compute module's pipeline is empty."""
 
@@ -204,7 +204,7 @@ def _finish(run: Any, module: int, command: int, done: int, sends: int) -> None:
 @_inline
 def _burst(run: Any, at: int, requests: int, beats: int) -> int:
     """Give the port to a transfer, and return when its first beat moves."""
-    first = max(at + run.latency, run.free[_DATA])
+    first: int = max(at + run.latency, run.free[_DATA])
     run.free[_DATA] = first + beats * run.pace
     run.free[_PORT] = at + requests
     return first
@@ -233,7 +233,7 @@ def _get_rows(run: Any, client: int, start: int, at: int) -> None:
 @_inline
 def _end(run: Any, queued: Any) -> int:
     """Return the first cycle in which nothing is left to do."""
-    last = max(run.fetch[_ENDED] + 1, run.free[_DRAINED])
+    last: int = max(run.fetch[_ENDED] + 1, run.free[_DRAINED])
     for module in range(3):
         if queued[module]:
             last = max(last, run.done[run.order[module, queued[module] - 1]] + 1)

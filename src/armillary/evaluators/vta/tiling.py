@@ -54,8 +54,8 @@ def best_program(
         check(shape, Tiling(1, 1, 1, 1, threads=1 if threads is None else threads))
     estimates = estimated_cycles(shape, grid, requantization, memory)
     found = []
-    for *parts, number, inputs_stay in grid[np.argsort(estimates, kind="stable")[:_COMPILED]].tolist():
-        tiling = Tiling(*parts, stays="input" if inputs_stay else "weight", threads=number)
+    for k, c, rows, columns, number, inputs_stay in grid[np.argsort(estimates, kind="stable")[:_COMPILED]].tolist():
+        tiling = Tiling(k, c, rows, columns, "input" if inputs_stay else "weight", number)
         program = compile_layer(shape, tiling, requantization)
         found.append(Scheduled(program, scheduled(shape.accelerator, program.commands, memory)))
     return min(found, key=lambda one: one.schedule.cycles)

@@ -1,13 +1,13 @@
-"""Template `vta`: the Versatile Tensor Accelerator, a matrix core and a tensor ALU that programs drive by micro-operations.
+"""Template `vta`: the Versatile Tensor Accelerator, a matrix core and a tensor ALU driven by micro-operations.
 
-A core multiplies a tile of inputs (`batch` x `block_in`) by a tile of weights (`block_out` x `block_in`) in every cycle
-and adds the product to a tile of sums (`batch` x `block_out`); an ALU works on tiles of sums. Modules that load, compute
-and store run side by side and wait for each other by tokens. What a command does to which tiles is said by two loops
-around a list of micro-operations, which lie in a buffer of their own.
+The core multiplies a tile of inputs (`batch` x `block_in`) by a tile of weights (`block_out` x `block_in`) in every
+cycle and adds the product to a tile of sums (`batch` x `block_out`); the ALU works on tiles of sums. Modules that load,
+compute and store run side by side and wait for each other by tokens. Two loops around a list of micro-operations, which
+lie in a buffer of their own, say what a command does to which tiles.
 
-Sources: Moreau et al., "A Hardware-Software Blueprint for Flexible Deep Learning Specialization", IEEE Micro 2019 (arXiv
-1807.04188). The hardware and the encoding of its commands are ours, and so are indices' widths; as there, the buffer of
-outputs has as many tiles as that of sums.
+Sources: Moreau et al., "A Hardware-Software Blueprint for Flexible Deep Learning Specialization", IEEE Micro 2019
+(arXiv 1807.04188). The hardware and the encoding of its commands are ours; as there, the buffer of outputs has as many
+tiles as that of sums.
 """
 
 from __future__ import annotations

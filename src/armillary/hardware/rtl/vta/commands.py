@@ -68,7 +68,7 @@ class Move(Tokens):
         rows: of it in DRAM.
         columns: tiles of a row in DRAM.
         stride: tiles from a row to the next in DRAM.
-        top, bottom: rows of zeros that a load puts around it in the buffer.
+        top, bottom: rows of zeros that a load of inputs or weights puts around it in the buffer.
         left, right: likewise columns.
 
     Raises:
@@ -90,7 +90,8 @@ class Move(Tokens):
         _check(
             self, {"tile": 13, "address": 32, "rows": 12, "columns": 12, "stride": 16}, least_one=("rows", "columns")
         )
-        _check(self, dict.fromkeys(("top", "bottom", "left", "right"), 4 if self.memory != "output" else 0))
+        bits = 4 if self.module == "load" else 0
+        _check(self, dict.fromkeys(("top", "bottom", "left", "right"), bits))
         self._check_tokens(self.module)
 
     @property
@@ -189,7 +190,7 @@ class Alu(Steps):
     """An operation on the sums of tiles, and on those of another tile or a constant.
 
     Attributes:
-        operation: `min`, `max`, `add`, `shift` to the right, or `multiply` the lower halves.
+        operation: `min`, `max`, `add`, `shift` to the right, or `multiply` as many of the lowest bits as inputs have.
         constant: of 16 bits with a sign; None for the tile that `source` says.
 
     Raises:

@@ -1,9 +1,9 @@
 """The compiler: a layer becomes a program and a place in DRAM for each of its tensors.
 
-Outputs are computed tile by tile, a tile's input channels in parts; each part of a tile is a step. Steps run in one or two
-virtual threads: with two, each buffer has two halves, so that what a step needs is loaded while the one before computes,
-and what a tile became is stored while the next is computed. Tokens alone keep the modules apart: a load that overwrites
-half a buffer waits until the last step that reads it has ended.
+Outputs are computed tile by tile, a tile's input channels in parts; each part of a tile is a step. Steps run in one or
+two virtual threads: with two, each buffer has two halves, so that what a step needs is loaded while the one before
+computes, and what a tile became is stored while the next is computed. Tokens alone keep the modules apart: a load that
+overwrites half a buffer waits until the last step that reads it has ended.
 
 Source: Moreau et al. 2019, virtual threading.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +38,12 @@ from armillary.workloads.layer import Layer
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Stays = Literal["weight", "input"]
-"""What may stay in its buffer from tile to tile: weights, if the tiles of a block of outputs follow each other; or inputs,
-if the blocks of outputs of a tile do."""
+"""What may stay in its buffer from tile to tile: weights, if the tiles of a block of outputs follow each other; or
+inputs, if the blocks of outputs of a tile do."""
 _MOST_ROW = (1 << 12) - 1
 _MOST_STRIDE = (1 << 16) - 1
 Span = tuple[int, int]
 """The first and the end."""
-Number = TypeVar("Number", int, Integers)
 
 
 class TooLargeError(ArmillaryError):
@@ -190,9 +189,9 @@ def check(shape: Shape, tiling: Tiling) -> None:
 
 
 def requirements(
-    shape: Shape, blocks_out: Number, blocks_in: Number, rows: Number, columns: Number, threads: Number
-) -> list[tuple[str, Number, Number]]:
-    """Return what a tiling needs, of each resource how much and how much there is; for integers, or arrays of them."""
+    shape: Shape, blocks_out: Any, blocks_in: Any, rows: Any, columns: Any, threads: Any
+) -> list[tuple[str, Any, Any]]:
+    """Return what tilings need of each resource, and what there is, of the shape of the numbers that describe them."""
     layer, tiles = shape.layer, shape.accelerator.tiles
     height, width = layer_patch(layer, rows, columns)
     steps, outputs = blocks_out * blocks_in * shape.taps, blocks_out * rows * columns
@@ -210,7 +209,7 @@ def requirements(
     ]
 
 
-def layer_patch(layer: Layer, rows: Number, columns: Number) -> tuple[Number, Number]:
+def layer_patch(layer: Layer, rows: Any, columns: Any) -> tuple[Any, Any]:
     """Return the rows and columns of input, padding among them, that rows and columns of outputs read."""
     height = (rows - 1) * layer.stride_h + (layer.R - 1) * layer.dilation_h + 1
     width = (columns - 1) * layer.stride_w + (layer.S - 1) * layer.dilation_w + 1
@@ -456,7 +455,7 @@ class _Compiler:
             )
 
     def _let_loads_wait(self) -> None:
-        """Have loads wait for the steps that read what they overwrite; a step sends one token for all that come later."""
+        """Have loads wait for the steps that read what they overwrite; a step sends one token for all later loads."""
         ended = -1
         for load, step in self._waits:
             if step > ended:
@@ -486,6 +485,6 @@ def _window(outputs: Span, stride: int, reach: int, padding: int, length: int) -
 
 
 def choices(shape: Shape) -> Sequence[tuple[int, ...]]:
-    """Return the parts into which blocks of outputs, of inputs, rows and columns may sensibly be cut, each descending."""
+    """Return the sizes into which blocks of outputs, of inputs, rows and columns may sensibly be cut, descending."""
     lengths = shape.blocks_out, shape.blocks_in, shape.rows, shape.columns
     return [tuple(sorted({-(-length // n) for n in range(1, length + 1)}, reverse=True)) for length in lengths]

@@ -33,8 +33,11 @@ class Machine:
         self._accelerator, self.dram = accelerator, dram
         a, tiles = accelerator, accelerator.tiles
         self._bits = {
-            "input": a.input_width, "weight": a.weight_width, "accumulator": a.accumulator_width, "output": a.input_width,
-        }  # fmt: skip
+            "input": a.input_width,
+            "weight": a.weight_width,
+            "accumulator": a.accumulator_width,
+            "output": a.input_width,
+        }
         self._shapes = {
             "input": (tiles["input"], a.batch, a.block_in),
             "weight": (tiles["weight"], a.block_out, a.block_in),
@@ -113,7 +116,8 @@ class Machine:
         sums, width = self.buffers["accumulator"], self._accelerator.accumulator_width
         for target, source in zip((targets % len(sums)).tolist(), (sources % len(sums)).tolist(), strict=True):
             other = sums[source] if alu.constant is None else np.full_like(sums[0], alu.constant)
-            sums[target] = wrapped(operated(alu, sums[target], other, width), width)
+            factor = self._accelerator.input_width
+            sums[target] = wrapped(operated(alu, sums[target], other, width, factor), width)
             self._give(alu, np.array([target]))
 
     def _give(self, steps: Steps, target: Integers) -> None:
@@ -122,8 +126,8 @@ class Machine:
             self.buffers["output"][target] = outputs
 
 
-def operated(alu: Alu, own: Integers, other: Integers, width: int) -> Integers:
-    """Return what the ALU makes of sums of so many bits, before they wrap around."""
+def operated(alu: Alu, own: Integers, other: Integers, width: int, factor: int) -> Integers:
+    """Return what the ALU makes of sums of `width` bits, before they wrap around; a factor has `factor` bits."""
     if alu.operation == "min":
         return np.minimum(own, other)
     if alu.operation == "max":
@@ -132,4 +136,4 @@ def operated(alu: Alu, own: Integers, other: Integers, width: int) -> Integers:
         return np.asarray(own + other)
     if alu.operation == "shift":
         return np.asarray(own >> (other % width))
-    return np.asarray(wrapped(own, width // 2) * wrapped(other, width // 2))
+    return np.asarray(wrapped(own, factor) * wrapped(other, factor))

@@ -21,7 +21,7 @@ def packed(values: Integers, bits: int) -> Bytes:
         return np.ascontiguousarray(values).astype(f"<i{bits // 8}").view(np.uint8).reshape(-1)
     per_byte = 8 // bits
     parts = (np.ascontiguousarray(values).reshape(-1, per_byte) % (1 << bits)) << (bits * np.arange(per_byte))
-    return parts.sum(axis=1).astype(np.uint8)
+    return np.asarray(parts.sum(axis=1), dtype=np.uint8)
 
 
 def unpacked(raw: Bytes, bits: int) -> Integers:

@@ -54,7 +54,7 @@ class Requantization:
     def applied(self, sums: Integers, accumulator_width: int) -> Integers:
         """Return sums as outputs, bit for bit."""
         half = (1 << self.shift) >> 1
-        return np.clip(wrapped(sums + half, accumulator_width) >> self.shift, self.low, self.high)
+        return np.asarray(np.clip(wrapped(sums + half, accumulator_width) >> self.shift, self.low, self.high))
 
 
 @dataclass(frozen=True)
@@ -187,8 +187,8 @@ class Shape:
         """Return a bias, shape [K], as it lies in DRAM: a tile of equal rows per block of outputs."""
         a, layer = self.accelerator, self.layer
         own = _grown(bias.reshape(layer.groups, -1), 0, self.groups * self.together).reshape(self.groups, -1)
-        own = _grown(own, 1, self.blocks_out * a.block_out).reshape(self.groups, self.blocks_out, 1, a.block_out)
-        return packed(np.repeat(own, a.batch, axis=2), a.accumulator_width)
+        tiles = _grown(own, 1, self.blocks_out * a.block_out).reshape(-1, 1, a.block_out)
+        return packed(np.repeat(tiles, a.batch, axis=1), a.accumulator_width)
 
     def outputs_of(self, raw: Bytes) -> Integers:
         """Return the outputs that lie in DRAM, shape [N, K, P, Q]."""

@@ -58,6 +58,7 @@ module compute #(
   localparam int PER_WORD = BUS / 4;                     // micro-operations of a word of their memory
   localparam int WORD = $clog2(UOPS / PER_WORD);
   localparam int PLACE = $clog2(PER_WORD) > 0 ? $clog2(PER_WORD) : 1;
+  localparam logic [2:0] ADD = 3'd2;                      // an operation of the ALU
   typedef struct packed {
     logic        first_of_two;
     logic        is_alu;
@@ -92,12 +93,12 @@ module compute #(
   );
 
   // Loads.
-  logic write_zeros;
+  logic no_zeros;
   logic [12:0] write_address;
   logic [PART-1:0] write_part;
-  transfer #(.BUS(BUS), .SHIFT(SHIFT), .PART(PART)) transfer (
+  transfer #(.BUS(BUS), .SHIFT(SHIFT), .PART(PART), .BORDERS(0)) transfer (
       .clk, .reset, .start(start && is_load), .command, .tile_shift(to_uops ? '0 : SHIFT'($clog2(BEATS))), .request,
-      .request_last, .request_address, .request_length, .request_taken, .beat, .write_zeros, .write_address, .write_part,
+      .request_last, .request_address, .request_length, .request_taken, .beat, .write_zeros(no_zeros), .write_address, .write_part,
       .finish(moved)
   );
   always_ff @(posedge clk) moving <= !reset && ((start && is_load) || (moving && !moved));
@@ -134,7 +135,8 @@ module compute #(
     input_sent <= reset ? '0 : {input_sent[4:0], last && command[5]};
     output_sent <= reset ? '0 : {output_sent[4:0], last && command[6]};
     step_1 <= {
-      first_of_two, is_alu, !is_alu && command[7], command[8], command[123:121], command[120], command[119:104]
+      first_of_two, is_alu, !is_alu && command[7], command[8], is_alu ? command[123:121] : ADD, command[120],
+      command[119:104]
     };
     step_2 <= step_1;
     step_3 <= step_2;
@@ -183,27 +185,30 @@ module compute #(
   end
   assign tile = from_last ? result_6 : from_before ? result_7 : read_tile;
   for (genvar l = 0; l < LANES; l++) begin : g_lane
-    logic [ACCUMULATOR-1:0] own, other, sum, by_alu;
+    logic [ACCUMULATOR-1:0] own, other, result;
     assign own = tile[l*ACCUMULATOR+:ACCUMULATOR];
-    assign other = step_5.immediate ? ACCUMULATOR'($signed(step_5.value)) : operand[l*ACCUMULATOR+:ACCUMULATOR];
-    assign sum = own + ACCUMULATOR'($signed(sums[l*SUM+:SUM]));
-    alu_lane #(.WIDTH(ACCUMULATOR)) alu (.operation(step_5.operation), .a(own), .b(other), .out(by_alu));
-    assign result_5[l*ACCUMULATOR+:ACCUMULATOR] = step_5.clears ? '0 : step_5.is_alu ? by_alu : sum;
+    always_comb begin
+      other = operand[l*ACCUMULATOR+:ACCUMULATOR];
+      if (step_5.immediate) other = ACCUMULATOR'($signed(step_5.value));
+      if (!step_5.is_alu) other = ACCUMULATOR'($signed(sums[l*SUM+:SUM]));
+    end
+    alu_lane #(.WIDTH(ACCUMULATOR), .FACTOR(INPUT)) alu (.operation(step_5.operation), .a(own), .b(other), .out(result));
+    assign result_5[l*ACCUMULATOR+:ACCUMULATOR] = step_5.clears ? '0 : result;
     assign outputs[l*INPUT+:INPUT] = result_6[l*ACCUMULATOR+:INPUT];
   end
   assign output_write = output_6;
   assign output_address = targets[6][ACC-1:0];
 
   for (genvar b = 0; b < BEATS; b++) begin : g_beat
-    assign load_tile[b*BUS*8+:BUS*8] = write_zeros ? '0 : beat_data;
-    assign writes_beat[b] = writes_6 || (write_zeros && !to_uops) || (beat && !to_uops && write_part == PART'(b));
+    assign load_tile[b*BUS*8+:BUS*8] = beat_data;
+    assign writes_beat[b] = writes_6 || (beat && !to_uops && write_part == PART'(b));
   end
   buffer #(.TILES(ACCUMULATORS), .BEATS(BEATS), .BITS(BUS * 8)) accumulators (
       .clk, .read(reads), .read_address(read_address[ACC-1:0]), .out(read_tile), .write(writes_beat),
       .write_address(writes_6 ? targets[6][ACC-1:0] : write_address[ACC-1:0]), .in(writes_6 ? result_6 : load_tile)
   );
   wire unused = &{
-    1'b0, writes_7, uop, sources_2, sources_4, weights_2, read_address, write_address, write_part, targets[7], targets[4],
+    1'b0, no_zeros, writes_7, uop, sources_2, sources_4, weights_2, read_address, write_address, write_part, targets[7], targets[4],
     targets[5], targets[6]
   };
 endmodule

@@ -17,12 +17,13 @@ module requests #(
     output logic [      7:0] request_length,  // beats, less one
     input  logic             request_taken
 );
-  logic [31:0] row_address, next_row;
+  logic [31:0] row_address, following;
   logic [23:0] beats_left, row_beats;
   logic [11:0] rows_left;
   logic ends_row;
   assign row_beats = 24'(columns) << tile_shift;
-  assign next_row = row_address + ((32'(stride) << $clog2(BUS)) << tile_shift);
+  assign following = (ends_row ? row_address : request_address) +
+                     (ends_row ? (32'(stride) << $clog2(BUS)) << tile_shift : 32'd256 << $clog2(BUS));
   assign ends_row = beats_left <= 24'd256;
   assign request = rows_left != 0;
   assign request_last = ends_row && rows_left == 12'd1;
@@ -34,11 +35,11 @@ module requests #(
       request_address <= first;
       beats_left <= row_beats;
     end else if (request_taken) begin
+      request_address <= following;
       if (ends_row) begin
         rows_left <= rows_left - 1'b1;
-        row_address <= next_row;
+        row_address <= following;
       end
-      request_address <= ends_row ? next_row : request_address + (32'd256 << $clog2(BUS));
       beats_left <= ends_row ? row_beats : beats_left - 24'd256;
     end
 endmodule
