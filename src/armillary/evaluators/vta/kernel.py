@@ -160,21 +160,27 @@ def _decode(run: Any) -> bool:
 
 @_inline
 def _advance(run: Any, module: int) -> bool:
-    """Start a module's next command if it is known when, and end it if it needs no port; return whether it did."""
+    """Take a module's next command from its queue, start it if it is known when, and end it if it needs no port.
+
+    Returns:
+        Whether anything more is known.
+    """
     command = run.order[module, run.following[module]]
     client = (_LOAD, _COMPUTE, _STORE)[module]
     if command < 0 or run.pushed[command] < 0 or run.wants[client] != _NEVER:
         return False
     row = run.table[command]
-    if run.taken[command] < 0:
+    leaves = run.taken[command] < 0
+    if leaves:
         before = run.following[module] - 1
-        run.taken[command] = max(run.pushed[command] + 1, run.done[run.order[module, before]] if before >= 0 else 0)
+        earlier = run.done[run.order[module, before]] if before >= 0 else 0
+        run.taken[command] = max(run.pushed[command] + 1, earlier)
     start = run.taken[command] + 1
     previous, following = (-1, 0, 2)[module], (1, 3, -1)[module]
     for takes, kind in ((row[TAKES_PREVIOUS], previous), (row[TAKES_NEXT], following)):
         if takes:
             if run.used[kind] == run.sent[kind]:
-                return False
+                return leaves
             start = max(start, run.tokens[kind, run.used[kind]] + 1)
     if module == 1 and row[STEPS] == 0:
         start = max(start, run.free[_DRAINED])

@@ -58,25 +58,25 @@ class Machine:
                 self._operate(command)
 
     def _move(self, move: Move) -> None:
-        if move.memory == "uop":
-            count = move.rows * move.columns * self._accelerator.bus_bytes // UOP_BYTES
-            first = move.tile * self._accelerator.bus_bytes // UOP_BYTES
-            bytes_ = self.dram[move.address : move.address + count * UOP_BYTES]
-            self._uops[first : first + count] = bytes_.view(np.uint32)
-            return
-        size = int(self._accelerator.tile_bytes[move.memory])
-        buffer, bits = self.buffers[move.memory], self._bits[move.memory]
+        bus = self._accelerator.bus_bytes
+        size = bus if move.memory == "uop" else int(self._accelerator.tile_bytes[move.memory])
         for row in range(move.rows):
             at = move.address + row * move.stride * size
             line = self.dram[at : at + move.columns * size]
+            first = move.tile + (move.top + row) * move.pitch + move.left
+            if move.memory == "uop":
+                words = line.view(np.uint32)
+                begin = first * bus // UOP_BYTES
+                self._uops[begin : begin + len(words)] = words
+                continue
+            buffer, bits = self.buffers[move.memory], self._bits[move.memory]
+            tiles = slice(first, first + move.columns)
             if move.memory == "output":
-                first = move.tile + row * move.columns
-                line[...] = packed(buffer[first : first + move.columns], bits)
+                line[...] = packed(buffer[tiles], bits)
             else:
-                first = move.tile + (move.top + row) * move.pitch + move.left
-                buffer[first : first + move.columns] = unpacked(line, bits).reshape(move.columns, *buffer.shape[1:])
-        if move.memory != "output":
-            self._clear_border(move, buffer)
+                buffer[tiles] = unpacked(line, bits).reshape(move.columns, *buffer.shape[1:])
+        if move.module == "load":
+            self._clear_border(move, self.buffers[move.memory])
 
     def _clear_border(self, move: Move, buffer: Integers) -> None:
         height = move.top + move.rows + move.bottom
