@@ -52,7 +52,14 @@ def _steps(accelerator, rng):
     outer, inner = (int(value) for value in rng.integers(1, 8, size=2))
     first = int(rng.integers(accelerator.tiles["uop"] - uops))
     factors = {"target": _factors(rng, 64), "source": _factors(rng, 64)}
-    return {"uop": first, "uops": uops, "outer": outer, "inner": inner, "writes_output": bool(rng.integers(2)), **factors}
+    return {
+        "uop": first,
+        "uops": uops,
+        "outer": outer,
+        "inner": inner,
+        "writes_output": bool(rng.integers(2)),
+        **factors,
+    }
 
 
 def _move(memory, accelerator, tiles, rng):
@@ -73,7 +80,7 @@ def _move(memory, accelerator, tiles, rng):
 
 
 def _kept_apart(commands):
-    """Return the commands with tokens wherever the next runs on another module; loads and stores never follow each other."""
+    """Return the commands with tokens wherever the next runs on another module; between load and store one computes."""
     chain = []
     for command in commands:
         if chain and {chain[-1].module, command.module} == {"load", "store"}:

@@ -29,7 +29,13 @@ def test_steps_lie_where_the_hardware_looks():
         assert [bits(code, *at) for at in ((9, 21), (22, 35), (36, 47), (48, 59))] == list(loops.values())
         assert [bits(code, *at) for at in ((60, 70), (71, 81), (82, 92), (93, 103))] == [1001, 1002, 1003, 1004]
     assert [bits(gemm, *at) for at in ((0, 2), (3, 8), (104, 113), (114, 123))] == [2, 0b010101, 501, 502]
-    assert [bits(alu, *at) for at in ((0, 2), (3, 8), (104, 119), (120, 120), (121, 123))] == [3, 0b100010, 0xFFFE, 1, 3]
+    assert [bits(alu, *at) for at in ((0, 2), (3, 8), (104, 119), (120, 120), (121, 123))] == [
+        3,
+        0b100010,
+        0xFFFE,
+        1,
+        3,
+    ]
     assert bits(Alu(uop=0, operation="multiply").code, 104, 123) == 4 << 17
 
 
@@ -50,7 +56,7 @@ def test_a_micro_operation_has_three_indices():
     ("make", "message"),
     [
         (lambda: Move(memory="input", tile=0, address=0, columns=0), "columns=0 is not allowed; it must be 1 to 4095"),
-        (lambda: Move(memory="input", tile=8192, address=0, columns=1), "tile=8192 is not allowed; it must be 0 to 8191"),
+        (lambda: Move(memory="input", tile=8192, address=0, columns=1), "tile=8192 .* it must be 0 to 8191"),
         (lambda: Move(memory="input", tile=0, address=0, columns=1, left=16), "left=16 .* it must be 0 to 15"),
         (lambda: Move(memory="accumulator", tile=0, address=0, columns=1, top=1), "top=1 .* it must be 0 to 0"),
         (lambda: Move(memory="input", tile=0, address=0, columns=1, takes_previous=True),

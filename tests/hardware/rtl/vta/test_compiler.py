@@ -97,7 +97,11 @@ def test_micro_operations_are_loaded_once_where_they_fit():
 @pytest.mark.parametrize(
     ("layer", "tiling", "message"),
     [
-        (Layer("l", "conv", K=4, C=4, P=8, Q=8), Tiling(1, 1, 8, 8), "layer l: input tiles overflow: 64 needed, 32 there"),
+        (
+            Layer("l", "conv", K=4, C=4, P=8, Q=8),
+            Tiling(1, 1, 8, 8),
+            "layer l: input tiles overflow: 64 needed, 32 there",
+        ),
         (Layer("l", "gemm", K=260, C=8), Tiling(65, 1, 1, 1), "accumulator tiles overflow: 65 needed, 32 there"),
         (Layer("l", "conv", K=4, C=4, P=4, Q=8, bias=True), Tiling(1, 1, 4, 8), "accumulator tiles .* 33 needed, 32"),
         (Layer("l", "conv", K=4, C=4, R=12, S=12), Tiling(1, 1, 1, 1), "input tiles overflow: 144 needed, 32 there"),

@@ -8,7 +8,7 @@ from armillary.hardware.templates.vta import Accelerator
 from armillary.tools.verilator import tools
 from hardware.rtl.vta.accelerators import NARROW, SMALL, WIDE
 
-# The published one; beats of 32 bytes, of which each holds two commands; tiles of one beat, and of as many as there may be.
+# The published one; beats of 32 bytes, each with two commands; tiles of one beat, and of as many as there may be.
 SOME = (
     SMALL,
     NARROW,
@@ -37,9 +37,7 @@ def test_yosys_finds_no_problem_and_no_latch(tmp_path, accelerator):
     files = " ".join(str(path) for path in PLATFORM.generate(accelerator, tmp_path))
     script = [f"read_verilog -sv {files}", f"hierarchy -check -top {TOP}", "proc", "check -assert", "flatten", "opt"]
     script += ["check -assert", "select -assert-none t:$dlatch"]
-    code = (
-        f"import pyosys.libyosys as ys\nd = ys.Design()\nfor step in {script!r}: ys.run_pass(step, d)\n"
-    )
+    code = f"import pyosys.libyosys as ys\nd = ys.Design()\nfor step in {script!r}: ys.run_pass(step, d)\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]
 
