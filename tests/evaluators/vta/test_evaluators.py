@@ -120,5 +120,5 @@ def test_a_workload_without_layers_is_refused():
 
 
 def test_an_option_that_is_not_allowed_is_named():
-    with pytest.raises(ArmillaryError, match="dram_bytes_per_cycle=12 is not allowed: .* a power of two"):
+    with pytest.raises(ArmillaryError, match=r"dram_bytes_per_cycle=12 is not allowed: .* a power of two"):
         evaluated(options={"dram_bytes_per_cycle": 12})

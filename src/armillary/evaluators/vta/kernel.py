@@ -170,7 +170,7 @@ def _advance(run: Any, module: int) -> bool:
     if command < 0 or run.pushed[command] < 0 or run.wants[client] != _NEVER:
         return False
     row = run.table[command]
-    leaves = run.taken[command] < 0
+    leaves: bool = run.taken[command] < 0
     if leaves:
         before = run.following[module] - 1
         earlier = run.done[run.order[module, before]] if before >= 0 else 0
