@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import pytest
 
 from armillary import evaluators
-from armillary.hardware.templates.vta import SPACE, TEMPLATE
+from armillary.hardware.templates.vta import SPACE, TEMPLATE, accelerator_of
+from armillary.studies.design_file import read_design
+from armillary.studies.evaluate import evaluate_one
 from armillary.testing.evaluators import EvaluatorContract
 from armillary.types import ArmillaryError, Candidate, Fidelity
 from armillary.workloads.algorithm import Algorithm
@@ -122,3 +126,11 @@ def test_a_workload_without_layers_is_refused():
 def test_an_option_that_is_not_allowed_is_named():
     with pytest.raises(ArmillaryError, match=r"dram_bytes_per_cycle=12 is not allowed: .* a power of two"):
         evaluated(options={"dram_bytes_per_cycle": 12})
+
+
+def test_the_example_is_the_smallest_useful_accelerator():
+    path = Path(__file__).parents[3] / "examples" / "vta.yaml"
+    design = read_design(path, TEMPLATE.space, TEMPLATE.defaults)
+    assert accelerator_of(design).macs_per_cycle == 16
+    answer = evaluate_one(TEMPLATE, design, NETWORK, Fidelity.ANALYTICAL)
+    assert answer.metrics["delay_cycles"] > NETWORK.macs / 16
