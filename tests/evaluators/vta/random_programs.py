@@ -1,7 +1,6 @@
 """Programs of random commands, each module's kept apart from the next's by tokens."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 
@@ -87,7 +86,8 @@ def _kept_apart(commands):
         if chain and {chain[-1].module, command.module} == {"load", "store"}:
             chain.append(Alu(operation="max", uop=0, constant=0))
         chain.append(command)
-    for number, (one, other) in enumerate(pairwise(chain)):
+    for number in range(len(chain) - 1):
+        one, other = chain[number : number + 2]
         if one.module != other.module:
             forward = (one.module, other.module) in (("load", "compute"), ("compute", "store"))
             sends, takes = ("sends_next", "takes_previous") if forward else ("sends_previous", "takes_next")

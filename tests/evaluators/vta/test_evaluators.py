@@ -48,7 +48,7 @@ class TestAnalytical(EvaluatorContract):
 
     @pytest.fixture
     def size(self):
-        return 30
+        return 12
 
 
 @pytest.mark.parametrize("options", [{}, {"padding": "same", "dram_latency": 9, "dram_bytes_per_cycle": 2}])
