@@ -16,7 +16,11 @@ module commands #(
   logic take;
   assign full = waiting == COUNT'(DEPTH);
   assign take = waiting != 0 && (!valid || done);
-  queue #(.WIDTH(128), .DEPTH(DEPTH)) queue (.clk, .reset, .push, .in, .take, .taken(out));
+  for (genvar w = 0; w < 2; w++) begin : g_word  // memories of 128 bits would be wide and flat
+    queue #(.WIDTH(64), .DEPTH(DEPTH)) queue (
+        .clk, .reset, .push, .in(in[w*64+:64]), .take, .taken(out[w*64+:64])
+    );
+  end
   always_ff @(posedge clk)
     if (reset) begin
       waiting <= '0;
