@@ -48,7 +48,7 @@ class PhysicalEvaluator:
     def __init__(
         self, spec: EvaluatorSpec, options: PhysicalOptions, platform: Platform[Any], counting: Evaluator
     ) -> None:
-        self.spec, self._options, self._platform, self._counting = spec, options, platform, counting
+        self.spec, self._options, self._platform, self.counting = spec, options, platform, counting
 
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Lay out candidates, one after another; a design without a layout says in which step it failed.
@@ -61,7 +61,7 @@ class PhysicalEvaluator:
 
     def _evaluated(self, candidate: Candidate, workload: Workload) -> Evaluation:
         started = time.perf_counter()
-        (counted,) = self._counting.evaluate([candidate], workload)
+        (counted,) = self.counting.evaluate([candidate], workload)
         metrics: dict[str, float] = {}
         failure = counted.failure
         if failure is None:
@@ -116,4 +116,4 @@ def _kind(template: str) -> EvaluatorKind:
     )
 
 
-AXILINE, GEMMINI, VTA = _kind("axiline"), _kind("gemmini"), _kind("vta")
+AXILINE, GEMMINI, TABLA, VTA = (_kind(template) for template in ("axiline", "gemmini", "tabla", "vta"))

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from armillary.hardware.rtl.gemmini.generator import BLOCKS as GEMMINI_BLOCKS
-from armillary.hardware.rtl.platform import Platform, with_defaults
+from armillary.hardware.rtl.platform import SHARED_BLOCKS, Platform, with_defaults
 from armillary.hardware.templates.vta import Accelerator
 
 BLOCKS = Path(__file__).parent / "blocks"
 TOP = "vta"
-_OF_GEMMINI = ("fetch", "queue", "sram_1r1w")
-"""Modules that both platforms are made of."""
+_SHARED = ("fetch", "queue", "sram_1r1w")
 
 
 def sources(accelerator: Accelerator) -> dict[str, str]:
     """Return the text of every module by file name, the top module `vta` among them."""
-    paths = [*sorted(BLOCKS.glob("*.sv")), *(GEMMINI_BLOCKS / f"{name}.sv" for name in _OF_GEMMINI)]
+    paths = [*sorted(BLOCKS.glob("*.sv")), *(SHARED_BLOCKS / f"{name}.sv" for name in _SHARED)]
     files = {path.name: path.read_text() for path in paths}
     return {**files, f"{TOP}.sv": with_defaults(files[f"{TOP}.sv"], parameters(accelerator), f"{TOP}.sv")}
 
