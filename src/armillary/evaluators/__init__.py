@@ -34,6 +34,9 @@ EVALUATORS = Registry(
         "tabla.analytical": "armillary.evaluators.tabla.evaluator:ANALYTICAL",
         "tabla.rtl": "armillary.evaluators.tabla.evaluator:RTL",
         "tabla.physical": "armillary.evaluators.physical.evaluator:TABLA",
+        "vta.analytical": "armillary.evaluators.vta.evaluator:ANALYTICAL",
+        "vta.rtl": "armillary.evaluators.vta.evaluator:RTL",
+        "vta.physical": "armillary.evaluators.physical.evaluator:VTA",
     },
 )
 

@@ -116,4 +116,6 @@ def _kind(template: str) -> EvaluatorKind:
     )
 
 
-AXILINE, GEMMINI, GENESYS, TABLA = _kind("axiline"), _kind("gemmini"), _kind("genesys"), _kind("tabla")
+AXILINE, GEMMINI, GENESYS, TABLA, VTA = (
+    _kind(template) for template in ("axiline", "gemmini", "genesys", "tabla", "vta")
+)

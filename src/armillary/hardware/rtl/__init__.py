@@ -10,6 +10,7 @@ PLATFORMS = Registry(
         "gemmini": "armillary.hardware.rtl.gemmini.generator:PLATFORM",
         "genesys": "armillary.hardware.rtl.genesys.generator:PLATFORM",
         "tabla": "armillary.hardware.rtl.tabla.generator:PLATFORM",
+        "vta": "armillary.hardware.rtl.vta.generator:PLATFORM",
     },
 )
 """By template."""

@@ -40,7 +40,7 @@ MEMORIES = ("scratchpad_kib", "accumulator_kib", "scratchpad_rows", "accumulator
 """Sizes that change no cycle of a program that fits."""
 MEMORY_TABLE = "memories.csv"
 _MEMORY_MODULES = {"sram_1rw": 1, "sram_1r1w": 2}
-_SHARED = (*_MEMORY_MODULES, "delay", "fifo")
+_SHARED = ("delay", "fetch", "fifo", "queue", *_MEMORY_MODULES)
 _ARRAY, _ELEMENT = "systolic_array.sv", "pe.sv"
 
 
