@@ -15,6 +15,7 @@ import numpy as np
 
 from armillary.evaluators.physical import activity, pictures
 from armillary.evaluators.physical.clock_tree import clock_cells
+from armillary.evaluators.physical.congestion import routable
 from armillary.evaluators.physical.def_file import def_text
 from armillary.evaluators.physical.enablement import Enablement, enablement
 from armillary.evaluators.physical.floorplan import Floorplan, FloorplanError, Outline, planned, units
@@ -25,8 +26,8 @@ from armillary.evaluators.physical.macros import MacroCell, macro_cells
 from armillary.evaluators.physical.netlist import Netlist, from_yosys
 from armillary.evaluators.physical.optimize import Technology, optimized
 from armillary.evaluators.physical.parasitics import spef
-from armillary.evaluators.physical.placement import Placement, Shapes, placed
-from armillary.evaluators.physical.routing import routed, trees_of
+from armillary.evaluators.physical.placement import Placement, Shapes
+from armillary.evaluators.physical.routing import grid_of, routed, trees_of
 from armillary.evaluators.physical.steps import JOB, Done, Step, carry_out, layout_folder, write_log
 from armillary.evaluators.physical.timing import (
     CONSTRAINTS,
@@ -277,9 +278,10 @@ def _floorplan(job: Job, technology: Enablement, folder: Path) -> dict[str, floa
 
 def _placement(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
     shapes, netlist = _shapes(technology, folder), Netlist.from_json(_read(folder / MAPPED))
-    placement = placed(netlist, shapes, _plan(folder), effort=job.knobs.effort, seed=job.seed)
+    placement, rounds = routable(netlist, shapes, _plan(folder), effort=job.knobs.effort, seed=job.seed)
     _write(folder / PLACED, placement.as_json())
-    return {"placed_mm": float(trees_of(netlist, shapes, placement).lengths().sum()) / units(1000)}
+    placed_mm = float(trees_of(netlist, shapes, placement).lengths().sum()) / units(1000)
+    return {"placed_mm": placed_mm, "spread_rounds": rounds}
 
 
 def _optimization(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
@@ -299,15 +301,14 @@ def _optimization(job: Job, technology: Enablement, folder: Path) -> dict[str, f
 def _routing(technology: Enablement, folder: Path) -> dict[str, float]:
     shapes, plan = _shapes(technology, folder), _plan(folder)
     netlist, placement = _final(folder)
-    boxes = {name: (x, y, x + shapes.size(netlist.cells[name])[0], y + shapes.size(netlist.cells[name])[1])
-             for name, (x, y) in plan.macros.items()}  # fmt: skip
-    wires = routed(trees_of(netlist, shapes, placement), shapes.library, plan, boxes)
+    grid = grid_of(shapes.library, plan, shapes.corners(netlist, plan))
+    wires = routed(trees_of(netlist, shapes, placement), shapes.library, plan, grid)
     outputs = Technology(technology, shapes.library, shapes).outputs()
     (folder / PARASITICS).write_text(spef(netlist, wires, shapes.library, outputs), encoding="utf-8")
-    np.savez(folder / ROUTED, across=wires.across, up=wires.up)
-    fullest = max(float(part.max(initial=0.0)) for part in (wires.across, wires.up))
+    np.savez(folder / ROUTED, across=wires.use.across, up=wires.use.up)
+    fullest = float(wires.use.fullest.max(initial=0.0))
     layers = {f"{name}_mm": length for name, length in wires.layer_mm.items()}
-    return {"wire_mm": wires.wire_mm, "overflow": wires.overflow, "fullest_border": fullest, **layers}
+    return {"wire_mm": wires.wire_mm, "overflow": wires.use.overflow, "fullest_border": fullest, **layers}
 
 
 def _analysis(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
