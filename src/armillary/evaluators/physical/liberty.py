@@ -263,7 +263,10 @@ def _pin(group: Group, units: _Units, templates: dict[str, Group]) -> LibertyPin
 def _arc(group: Group, units: _Units, templates: dict[str, Group], unit: float) -> Arc:
     tables = {}
     for table in group.groups:
-        if table.kind.endswith(("_rise", "_fall", "_transition", "_power")) and "values" in table.attributes:
+        if (
+            table.kind.endswith(("_rise", "_fall", "_transition", "_power", "_constraint"))
+            and "values" in table.attributes
+        ):
             tables[table.kind] = _table(table, units, templates.get(next(iter(table.arguments), "")), unit)
     given = group.attributes
     sense, kind = given.get("timing_sense", ""), given.get("timing_type", "")
