@@ -45,15 +45,14 @@ def test_what_crowds_is_given_room_until_its_wires_have_tracks(library, monkeypa
         return narrow.use(trees_of(netlist, shapes, placement))[2].overflow
 
     with monkeypatch.context() as patch:
-        patch.setattr(congestion, "_MOST_ROUNDS", 0)
         patch.setattr(congestion, "_roomier", lambda *given: given[-1])
-        without, rounds = routable(netlist, shapes, plan, effort=1, seed=0)
-        assert rounds == 0
-    found, rounds = routable(netlist, shapes, plan, effort=1, seed=0)
-    assert rounds > 0
-    assert over(without) > 20
-    assert over(found) < 0.75 * over(without)
-    assert routable(netlist, shapes, plan, effort=1, seed=0)[0] == found
+        without = routable(netlist, shapes, plan, effort=1, seed=0)
+        assert without.rooms == {}
+    found = routable(netlist, shapes, plan, effort=1, seed=0)
+    assert found.rounds > 0
+    assert over(without.placement) > 20
+    assert over(found.placement) < 0.75 * over(without.placement)
+    assert routable(netlist, shapes, plan, effort=1, seed=0) == found
 
 
 def test_the_fullest_border_of_a_gcell_is_any_of_its_four(library):

@@ -8,15 +8,24 @@ ports are there.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.evaluators.physical.floorplan import Floorplan
 from armillary.evaluators.physical.netlist import Netlist
-from armillary.evaluators.physical.placement import Placement, Shapes, Wish, placed, placed_without_ports, port_places
-from armillary.evaluators.physical.routing import Grid, grid_of, trees_of
+from armillary.evaluators.physical.placement import (
+    FIRST_EFFORT,
+    Placement,
+    Shapes,
+    Wish,
+    placed,
+    placed_without_ports,
+    port_places,
+)
+from armillary.evaluators.physical.routing import grid_of, trees_of
 
 _MOST_ROUNDS = 3
 _PART = 0.95  # of the tracks that may be taken before buffers, sizes and the clock's tree add wires
@@ -26,10 +35,20 @@ _MOST_AT_ONCE, _MOST_ROOM = 2.0, 3.0  # times its width that a cell is given
 _MOST_FILLED = 0.92  # of the rows, by cells with the room they are given
 
 
-def routable(netlist: Netlist, shapes: Shapes, plan: Floorplan, *, effort: int, seed: int) -> tuple[Placement, int]:
-    """Return a placement, and how often cells were given more room for the sake of wires.
+@dataclass(frozen=True)
+class Routable:
+    """A placement, how many times its width each cell was given for it, and how often that grew."""
 
-    A first placement without ports tells where ports belong and where wires will crowd.
+    placement: Placement
+    rooms: Mapping[str, float]
+    rounds: int
+
+
+def routable(netlist: Netlist, shapes: Shapes, plan: Floorplan, *, effort: int, seed: int) -> Routable:
+    """Return a placement in which wires have tracks, or as nearly as some rounds get there.
+
+    A first placement without ports tells where ports belong and where wires will crowd. Placements in haste find how
+    much room cells should have, and one with all effort uses it; if wires crowd even so, a last one is tried.
 
     Args:
         netlist: to place.
@@ -42,36 +61,44 @@ def routable(netlist: Netlist, shapes: Shapes, plan: Floorplan, *, effort: int, 
         PlacementError: if there is no legal one.
         ArmillaryError: if Coloquinte is missing.
     """
-    grid = grid_of(shapes.library, plan, shapes.corners(netlist, plan))
     first = placed_without_ports(netlist, shapes, plan, effort=effort, seed=seed)
     ports = port_places(netlist, first, plan)
-    first = replace(first, ports=ports)
-    rooms = _roomier(netlist, shapes, plan, grid, first, {})
-    best, least = placed(netlist, shapes, plan, ports, Wish(rooms), effort=effort, seed=seed), np.inf
-    tried, rounds = best, int(bool(rooms))
-    while least:
-        trees = trees_of(netlist, shapes, tried)
-        over = grid.use(trees, rounds=_TRIES, part=_PART)[2].overflow
-        if over < least:
-            best, least = tried, over
-        if not over or rounds >= _MOST_ROUNDS:
-            break
-        rooms = _roomier(netlist, shapes, plan, grid, tried, rooms)
-        tried, rounds = placed(netlist, shapes, plan, ports, Wish(rooms), effort=effort, seed=seed), rounds + 1
-    return best, rounds
+
+    def tried(rooms: Mapping[str, float], effort: int) -> Placement:
+        return placed(netlist, shapes, plan, ports, Wish(rooms), effort=effort, seed=seed)
+
+    rooms: Mapping[str, float] = {}
+    found, rounds = replace(first, ports=ports), 0
+    while rounds < _MOST_ROUNDS and overflow(netlist, shapes, plan, found):
+        rooms = _roomier(netlist, shapes, plan, found, rooms)
+        found, rounds = tried(rooms, min(effort, FIRST_EFFORT)), rounds + 1
+    found = tried(rooms, effort)
+    over = overflow(netlist, shapes, plan, found)
+    if over:
+        more = _roomier(netlist, shapes, plan, found, rooms)
+        again = tried(more, effort)
+        if overflow(netlist, shapes, plan, again) < over:
+            found, rooms = again, more
+    return Routable(found, rooms, rounds)
+
+
+def overflow(netlist: Netlist, shapes: Shapes, plan: Floorplan, placement: Placement) -> float:
+    """Return how many wires would find no track, with some left for buffers and the clock's tree."""
+    trees = trees_of(netlist, shapes, placement)
+    grid = grid_of(shapes.library, plan, shapes.corners(netlist, plan))
+    return grid.use(trees, rounds=_TRIES, part=_PART)[2].overflow
 
 
 def _roomier(
-    netlist: Netlist, shapes: Shapes, plan: Floorplan, grid: Grid, placement: Placement, rooms: dict[str, float]
-) -> dict[str, float]:
-    """Return how many times its width each cell should be given; nothing new where all wires find tracks.
+    netlist: Netlist, shapes: Shapes, plan: Floorplan, placement: Placement, rooms: Mapping[str, float]
+) -> Mapping[str, float]:
+    """Return how many times its width each cell should be given.
 
     A region that is given f times the room has f times the tracks, and wires that are longer by the root of f. So
     borders that are r times as full as they may be call for the square of r.
     """
+    grid = grid_of(shapes.library, plan, shapes.corners(netlist, plan))
     trees = trees_of(netlist, shapes, placement)
-    if not grid.use(trees, rounds=_TRIES, part=_PART)[2].overflow:
-        return rooms
     growth = np.clip(_smooth(grid.use(trees, rounds=0)[2].fullest / _AIM) ** 2, 1.0, _MOST_AT_ONCE)
     cells = [name for name in netlist.cells if name not in plan.macros]
     sizes = np.array([shapes.size(netlist.cells[name]) for name in cells], np.int64)

@@ -284,8 +284,9 @@ def _table(group: Group, units: _Units, template: Group | None, unit: float) -> 
         if not text or not of:
             continue
         load = "capacitance" in of
-        axes["load" if load else "slew"] = _numbers(text) * (units.ff if load else units.ns)
-        shape.append("load" if load else "slew")
+        column = load or (of == "related_pin_transition" and group.kind.endswith("_constraint"))
+        axes["load" if column else "slew"] = _numbers(text) * (units.ff if load else units.ns)
+        shape.append("load" if column else "slew")
     values = _numbers(group.attributes["values"]) * unit
     sizes = [len(axes[name]) for name in shape]
     values = values.reshape(sizes or (1, 1))

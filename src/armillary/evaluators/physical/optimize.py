@@ -61,13 +61,13 @@ def optimized(
     per_um = library.layers[min(_FIRST_WIRE, len(library.layers) - 1)].wire.ff_per_um
     netlist, placement = buffering.without_overload(netlist, placement, shapes, library, technology.buffer, per_um)
     first = round(_BEFORE_ISOLATION * knobs.sizing_rounds)
-    best = _sized(netlist, placement, plan, technology, knobs, first, seed, {})
+    best = with_sizes(netlist, placement, plan, technology, knobs, first, seed, {})
     slack_ns = _judged(best.netlist, placement, plan, technology, knobs)
     if knobs.sizing_rounds:
         apart, moved = buffering.isolated(
             best.netlist, placement, shapes, library, technology.buffer, best.slacks.of, knobs.clock_ns
         )
-        again = _sized(apart, moved, plan, technology, knobs, knobs.sizing_rounds - first, seed, best.multipliers)
+        again = with_sizes(apart, moved, plan, technology, knobs, knobs.sizing_rounds - first, seed, best.multipliers)
         again_ns = _judged(again.netlist, moved, plan, technology, knobs)
         if sizing.is_better(again_ns, again.area_um2, slack_ns, best.area_um2, knobs.clock_ns):
             best, placement, slack_ns = again, moved, again_ns
@@ -84,7 +84,7 @@ def optimized(
     }  # fmt: skip
 
 
-def _sized(
+def with_sizes(
     netlist: Netlist,
     placement: Placement,
     plan: Floorplan,
@@ -94,6 +94,18 @@ def _sized(
     seed: int,
     multipliers: Mapping[str, float],
 ) -> sizing.Sized:
+    """Return the netlist with sizes for the clock, by our own timing under Steiner trees as wires.
+
+    Args:
+        netlist: with its clock still one net.
+        placement: of it.
+        plan: the core.
+        technology: of the cells.
+        knobs: with the clock.
+        rounds: of timing analyses.
+        seed: of the order in which cells are looked at.
+        multipliers: of cells, in um2 per ns, to begin with.
+    """
     library = technology.library
     wires = unrouted(trees_of(netlist, technology.shapes, placement), library, plan)
     timer = StaticTimer(

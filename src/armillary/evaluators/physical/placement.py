@@ -18,7 +18,8 @@ from armillary.tools.coloquinte import Box, Placed, PlacementError, Wiring, plac
 
 _DENSEST = 0.97
 _DENSER = 0.2  # part of the free room that packing closer than evenly takes away
-_FIRST_EFFORT = 1  # of the placement that only tells where ports belong
+FIRST_EFFORT = 1
+"""Of placements in haste."""
 Place = tuple[int, int, str]
 
 
@@ -117,7 +118,7 @@ def placed_without_ports(netlist: Netlist, shapes: Shapes, plan: Floorplan, *, e
         PlacementError: if there is no legal one.
         ArmillaryError: if Coloquinte is missing.
     """
-    return _run(netlist, shapes, plan, {}, min(effort, _FIRST_EFFORT), seed, Wish())
+    return _run(netlist, shapes, plan, {}, min(effort, FIRST_EFFORT), seed, Wish())
 
 
 def placed(
