@@ -55,8 +55,8 @@ class Shapes:
 
     @cached_property
     def _sizes(self) -> dict[str, tuple[int, int]]:
-        each = {**self.library.cells, **self.macros}
-        return {kind: (units(shape.width_um), units(shape.height_um)) for kind, shape in each.items()}
+        cells = {kind: (units(cell.width_um), units(cell.height_um)) for kind, cell in self.library.cells.items()}
+        return cells | {kind: (units(macro.width_um), units(macro.height_um)) for kind, macro in self.macros.items()}
 
     @cached_property
     def _pins(self) -> dict[tuple[str, str], tuple[int, int]]:

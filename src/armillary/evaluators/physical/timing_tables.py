@@ -69,14 +69,15 @@ def read_tables(enablement: Enablement, library: Library) -> TimingTables:
     kept = cache_folder("physical") / f"tables-{_FORM}-{enablement.digest()}.npz"
     if not kept.exists():
         known = cells_of(read_liberty(enablement.liberty))
-        arrays = _arrays({name: cell for name, cell in known.items() if name in library.cells})
+        made_of = _arrays({name: cell for name, cell in known.items() if name in library.cells})
         with tempfile.TemporaryDirectory(prefix="armillary-tables-") as name:
             made = Path(name) / "tables.npz"
-            np.savez(made, allow_pickle=False, **arrays)
+            np.savez(made, allow_pickle=False, **made_of)
             put(made, kept)
     with np.load(kept) as found:
         names = json.loads(str(found["names"]))
-        arrays = {name: found[name] for name in found.files if name != "names"}
+        values = {name: np.asarray(found[name], np.float64) for name in ("slews", "loads", "delay", "slew")}
+        sizes = np.asarray(found["sizes"], np.int64)
     arcs: dict[str, dict[Key, int]] = {name: {} for name in library.cells}
     setups: dict[str, dict[Key, int]] = {name: {} for name in library.cells}
     clocked: dict[str, set[Key]] = {name: set() for name in library.cells}
@@ -85,7 +86,7 @@ def read_tables(enablement: Enablement, library: Library) -> TimingTables:
         of[key[0], key[1], key[2], key[3]] = number
         if kind == "clocked":
             clocked[cell].add((key[0], key[1], key[2], key[3]))
-    return TimingTables(arcs, {name: frozenset(keys) for name, keys in clocked.items()}, setups, **arrays)
+    return TimingTables(arcs, {name: frozenset(keys) for name, keys in clocked.items()}, setups, sizes=sizes, **values)
 
 
 def _arrays(cells: Mapping[str, LibertyCell]) -> dict[str, NDArray[np.generic]]:
