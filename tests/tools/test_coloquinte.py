@@ -4,7 +4,7 @@ from importlib import util
 
 import pytest
 
-from armillary.tools import coloquinte, packaged
+from armillary.tools import packaged
 from armillary.tools.coloquinte import Box, PlacementError, Wiring, place
 from armillary.types import ArmillaryError
 

@@ -48,9 +48,10 @@ from armillary.cli.shared import (
 )
 from armillary.cli.simulating import design_by_simulation
 from armillary.console import print_result, print_table, print_warning, progress_bars
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Cost
 
 if TYPE_CHECKING:
+    from armillary.hardware.template import Template
     from armillary.reports.wording import Scale
     from armillary.studies.fronts import Front
     from armillary.studies.results import Contender, StudyResults
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from armillary.types import Metric
     from armillary.workloads.layer import Workload
 
-_SAMPLES, _TOP, _OWN_TOP, _SAMPLES_PER_PARAMETER = 16_384, 256, 16, 10
+_SAMPLES, _TOP, _SLOW_TOP, _SAMPLES_PER_PARAMETER = 16_384, 256, 16, 10
 
 
 @app.command(cls=Choosing)
@@ -108,14 +109,17 @@ def design(
     samples: Annotated[
         int | None,
         typer.Option(
-            help=f"Designs to evaluate for the log; default: {_SAMPLES}, of an own problem {_SAMPLES_PER_PARAMETER} "
-            "per parameter.",
+            help=f"Designs to evaluate for the log; default: {_SAMPLES} of an evaluator that is fast in batches, else "
+            f"{_SAMPLES_PER_PARAMETER} per parameter.",
             min=0,
         ),
     ] = None,
     sampler: SamplerName = "sobol",
     top: Annotated[
-        int | None, typer.Option(help=f"Candidates; default: {_TOP}, of an own problem {_OWN_TOP}.", min=1)
+        int | None,
+        typer.Option(
+            help=f"Candidates; default: {_TOP} of an evaluator that is fast in batches, else {_SLOW_TOP}.", min=1
+        ),
     ] = None,
     surrogate: SurrogateName = None,
     schedule: Annotated[
@@ -175,7 +179,7 @@ def design(
             raise ArmillaryError("--weights and --worst are for several workloads; there is one")
         if samples == 0:
             raise ArmillaryError("--samples=0 is not allowed for one network of a template; its log needs some")
-        asked |= {"samples": samples or _SAMPLES, "top": top or _TOP, "fidelity": str(fidelity_of(fidelity))}
+        asked |= _sizes(subject, chosen, samples, top) | {"fidelity": str(fidelity_of(fidelity))}
         asked |= {"verify": verified_by(verify, subject.name, fidelity), "source": names[0]}
         run, foresee = _single(subject, networks[0], asked)
     else:
@@ -185,12 +189,7 @@ def design(
             )
         asked |= {"weights": _weights_of(weights), "worst": worst, "sources": tuple(names), "prefer": preferences}
         asked |= {"fidelity": fidelity if problem is None else "external"}
-        asked |= (
-            _own_sizes(subject, chosen, samples, top)
-            if problem
-            else {"samples": _SAMPLES if samples is None else samples}
-        )
-        run, foresee = _joint(subject, networks, {"top": top or _TOP, **asked})
+        run, foresee = _joint(subject, networks, asked | _sizes(subject, chosen, samples, top))
     if dry_run:
         show_foreseen(foresee(chosen, folder), as_json)
         return
@@ -267,11 +266,14 @@ def _joint(subject: Subject, networks: Sequence[Workload], asked: Mapping[str, A
     return run, lambda chosen, folder: foresee_joint_design(request, chosen, networks, simulator, folder)
 
 
-def _own_sizes(subject: Subject, chosen: Any, samples: int | None, top: int | None) -> dict[str, Any]:
-    """Return how much is evaluated of a user's problem: its simulator may take minutes."""
-    first = _SAMPLES_PER_PARAMETER * len(chosen.space.parameters) if samples is None else samples
-    can = subject.simulator().make is not None
-    return {"samples": first if can else 0, "top": top or _OWN_TOP}
+def _sizes(subject: Subject, chosen: Template, samples: int | None, top: int | None) -> dict[str, int]:
+    """Return how many designs are evaluated for the log and proposed: few where an evaluation takes seconds or more."""
+    simulator = subject.simulator()
+    if simulator.make is None:
+        return {"samples": 0, "top": top or _SLOW_TOP}
+    fast = simulator.spec.cost is Cost.BATCH
+    first = _SAMPLES if fast else _SAMPLES_PER_PARAMETER * len(chosen.space.parameters)
+    return {"samples": first if samples is None else samples, "top": top or (_TOP if fast else _SLOW_TOP)}
 
 
 def _weights_of(text: str | None) -> tuple[float, ...]:
