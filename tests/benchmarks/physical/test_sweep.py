@@ -30,8 +30,16 @@ def test_points_that_answer_as_physics_says_pass(rows):
     assert values["wires, highest utilization over lowest"] == pytest.approx(0.889)
 
 
+def test_points_without_figures_are_left_out_of_means(rows):
+    none = row_of(1.0, 0.8, Layout(Path(), {}, (), "cells fill 1.03 of the rows", "optimization"))
+    values = {check.name: check for check in checks_of([*rows[:-1], none])}
+    assert not values["points without a layout"].ok
+    assert values["area, tightest clock over loosest"].value == pytest.approx(1.1)
+
+
 @pytest.mark.parametrize(("wrong", "name"), [
-    ({"failure": "3 wires have no track"}, "points without a layout"), ({"area_um2": 1.0}, "area, tightest"),
+    ({"failure": "no room"}, "points without a layout"),
+    ({"area_um2": 1.0}, "area, tightest"),
     ({"power_mw": 0.0}, "power"), ({"wire_mm": 99.0}, "wires"), ({"cpu_s": 99.0}, "CPU seconds"),
 ])  # fmt: skip
 def test_points_that_do_not_fail(rows, wrong, name):

@@ -80,7 +80,7 @@ def row_of(clock_ns: float, utilization: float, layout: Layout) -> dict[str, Any
 
 
 def checks_of(rows: Sequence[Mapping[str, Any]]) -> list[Check]:
-    """Return whether the points answer to the knobs as physics says, in the mean over the other knob."""
+    """Return whether points answer to the knobs as physics says, in the mean of those with a layout."""
     mean = partial(_mean, rows)
     clocks, parts = ([f(row[name] for row in rows) for f in (min, max)] for name in ("clock_ns", "utilization"))
     failed = sum(bool(row["failure"]) for row in rows)
@@ -99,7 +99,8 @@ def checks_of(rows: Sequence[Mapping[str, Any]]) -> list[Check]:
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], name: str, **where: float) -> float:
-    return statistics.fmean(row[name] for row in rows if all(row[knob] == value for knob, value in where.items()))
+    known = [row for row in rows if not row["failure"] and all(row[knob] == value for knob, value in where.items())]
+    return statistics.fmean(row[name] for row in known) if known else float("nan")
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
