@@ -28,6 +28,9 @@ EVALUATORS = Registry(
         "shidiannao.analytical": "armillary.evaluators.layerwise:SHIDIANNAO",
         "spotlight.analytical": "armillary.evaluators.spotlight:EDGE_KIND",
         "spotlight_cloud.analytical": "armillary.evaluators.spotlight:CLOUD_KIND",
+        "tabla.analytical": "armillary.evaluators.tabla.evaluator:ANALYTICAL",
+        "tabla.rtl": "armillary.evaluators.tabla.evaluator:RTL",
+        "tabla.physical": "armillary.evaluators.physical.evaluator:TABLA",
     },
 )
 

@@ -1,12 +1,14 @@
 """Layouts from RTL to power: what they leave, that they are the same again, and how they answer to knobs."""
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from armillary.evaluators.physical import flow, steps
+from armillary.evaluators.physical.floorplan import Floorplan
 from armillary.evaluators.physical.flow import Netlist, Placement, repeat, run
 from armillary.evaluators.physical.knobs import Knobs
 from armillary.types import ArmillaryError
@@ -86,11 +88,18 @@ def test_a_knob_of_a_late_step_leaves_the_early_ones(multiplier, tmp_path):
     assert other.metrics["leakage_mw"] == multiplier.metrics["leakage_mw"]
 
 
+def test_macros_at_either_edge_show_their_pins_to_the_middle():
+    plan = Floorplan(1000, 100, 10, 10, {"left": (0, 0), "second": (200, 0), "right": (700, 0)})
+    assert [plan.orientation(name, 190) for name in ("left", "second", "right")] == ["FN", "FN", "N"]
+
+
 def test_a_memory_is_a_macro_with_power_of_its_own(tmp_path):
     layout = lay_out(MEMORY, "held", tmp_path / "held", macros={"sram": 1}, utilization=0.4)
     assert not layout.failure
     assert layout.metrics["macros"] == 1
     assert layout.metrics["macros_mm2"] > layout.metrics["cells_mm2"]
+    # at the left edge it is mirrored: its pins look to the cells
+    assert re.search(r"- \w+ sram \+ FIXED \( 0 0 \) FN ;", (layout.folder / "layout.def").read_text())
     # 3.889 fJ a bit and root of words, in every cycle of 1 ns
     assert layout.metrics["macros_mw"] == pytest.approx(3.889e-3 * 16 * 8, rel=0.1)
 

@@ -52,7 +52,7 @@ class PhysicalEvaluator:
     def __init__(
         self, spec: EvaluatorSpec, options: PhysicalOptions, platform: Platform[Any], counting: Evaluator
     ) -> None:
-        self.spec, self._options, self._platform, self._counting = spec, options, platform, counting
+        self.spec, self._options, self._platform, self.counting = spec, options, platform, counting
 
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Lay out candidates, one after another; a design without a layout says in which step it failed.
@@ -65,7 +65,7 @@ class PhysicalEvaluator:
 
     def _evaluated(self, candidate: Candidate, workload: Workload) -> Evaluation:
         started = time.perf_counter()
-        (counted,) = self._counting.evaluate([candidate], workload)
+        (counted,) = self.counting.evaluate([candidate], workload)
         metrics: dict[str, float] = {}
         failure = counted.failure
         if failure is None:
@@ -146,4 +146,4 @@ def _kind(template: str) -> EvaluatorKind:
     )
 
 
-AXILINE, GEMMINI = _kind("axiline"), _kind("gemmini")
+AXILINE, GEMMINI, TABLA = _kind("axiline"), _kind("gemmini"), _kind("tabla")

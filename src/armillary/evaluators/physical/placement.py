@@ -183,7 +183,9 @@ def _run(
         known = [pin for pin in pins if pin[0] != PORT or pin in number]
         if len(known) < 2:
             continue
-        offsets = [(0, 0) if i == PORT else shapes.pin(netlist.cells[i], p) for i, p in known]
+        offsets = [
+            (0, 0) if i == PORT else _offset((i, p), netlist, shapes, _turn(i, boxes[of[i]], plan)) for i, p in known
+        ]
         joined = [number[pin] if pin[0] == PORT else of[pin[0]] for pin in known]
         nets.append(Wiring(joined, [x for x, _ in offsets], [y for _, y in offsets], wish.weights.get(net, 1.0)))
     cells = sum(box.width * box.height for box in boxes if not box.fixed)
@@ -197,6 +199,18 @@ def _run(
     placement = _on_sites(found, instances, boxes, plan, ports)
     _check_legal(placement, instances, boxes, plan)
     return placement
+
+
+def _turn(instance: str, box: Box, plan: Floorplan) -> str:
+    """Return how a macro lies; empty for a cell, whose row and neighbours decide."""
+    return plan.orientation(instance, box.width) if instance in plan.macros else ""
+
+
+def _offset(pin: PinName, netlist: Netlist, shapes: Shapes, turn: str) -> tuple[int, int]:
+    """Return where a pin lies from the lower left corner of its cell, or of its macro, turned so."""
+    kind = netlist.cells[pin[0]]
+    right, up = shapes.pin(kind, pin[1])
+    return shapes.size(kind)[0] - right if turn == "FN" else right, up
 
 
 def _spread(density: float) -> float:
@@ -221,7 +235,7 @@ def _on_sites(
     places = {}
     for k, instance in enumerate(instances):
         x = found.x[k] if boxes[k].fixed else found.x[k] // plan.site * plan.site
-        places[instance] = (x, found.y[k], "N" if boxes[k].fixed else found.orientation[k])
+        places[instance] = (x, found.y[k], _turn(instance, boxes[k], plan) or found.orientation[k])
     return Placement(places, dict(ports))
 
 

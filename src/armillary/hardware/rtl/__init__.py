@@ -8,6 +8,7 @@ PLATFORMS = Registry(
     {
         "axiline": "armillary.hardware.rtl.axiline.generator:PLATFORM",
         "gemmini": "armillary.hardware.rtl.gemmini.generator:PLATFORM",
+        "tabla": "armillary.hardware.rtl.tabla.generator:PLATFORM",
     },
 )
 """By template."""

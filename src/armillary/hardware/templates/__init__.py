@@ -24,6 +24,7 @@ TEMPLATES = Registry(
         "shidiannao": "armillary.hardware.templates.shidiannao:TEMPLATE",
         "spotlight": "armillary.hardware.templates.spotlight:TEMPLATE",
         "spotlight_cloud": "armillary.hardware.templates.spotlight:CLOUD_TEMPLATE",
+        "tabla": "armillary.hardware.templates.tabla:TEMPLATE",
     },
 )
 
