@@ -24,6 +24,9 @@ EVALUATORS = Registry(
         "gemmini.physical": "armillary.evaluators.physical.evaluator:GEMMINI",
         "gemmini_both.analytical": "armillary.evaluators.gemmini.analytical:BOTH_KIND",
         "gemmini_both.rtl": "armillary.evaluators.gemmini.rtl:BOTH_KIND",
+        "genesys.analytical": "armillary.evaluators.genesys.evaluator:ANALYTICAL",
+        "genesys.rtl": "armillary.evaluators.genesys.evaluator:RTL",
+        "genesys.physical": "armillary.evaluators.physical.evaluator:GENESYS",
         "nvdla.analytical": "armillary.evaluators.layerwise:NVDLA",
         "shidiannao.analytical": "armillary.evaluators.layerwise:SHIDIANNAO",
         "spotlight.analytical": "armillary.evaluators.spotlight:EDGE_KIND",
@@ -31,6 +34,9 @@ EVALUATORS = Registry(
         "tabla.analytical": "armillary.evaluators.tabla.evaluator:ANALYTICAL",
         "tabla.rtl": "armillary.evaluators.tabla.evaluator:RTL",
         "tabla.physical": "armillary.evaluators.physical.evaluator:TABLA",
+        "vta.analytical": "armillary.evaluators.vta.evaluator:ANALYTICAL",
+        "vta.rtl": "armillary.evaluators.vta.evaluator:RTL",
+        "vta.physical": "armillary.evaluators.physical.evaluator:VTA",
     },
 )
 

@@ -48,7 +48,8 @@ def test_a_layout_leaves_its_files_and_figures(multiplier):
     assert found["power_mw"] == pytest.approx(found["internal_mw"] + found["switching_mw"] + found["leakage_mw"])
     assert 0 < found["clock_mw"] < found["power_mw"]
     assert found["fmax_mhz"] == pytest.approx(1000 / (0.6 - found["slack_ns"]))
-    assert found["core_mm2"] == pytest.approx(found["synthesized_mm2"] / 0.6, rel=0.1)
+    assert found["port_buffers"] == 24  # 12 inputs and 12 outputs
+    assert found["core_mm2"] == pytest.approx((found["synthesized_mm2"] + 24 * 0.798e-6) / 0.6, rel=0.1)
     assert found["overflow"] == 0
     assert found["cells"] >= found["synthesized_cells"] + found["clock_buffers"]
 
@@ -129,6 +130,7 @@ def test_another_folder_is_left_alone(tmp_path):
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setenv("ARMILLARY_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "layout"
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -136,10 +138,17 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(flow, "routed", killed)
         with pytest.raises(KeyboardInterrupt):
-            lay_out(COUNTER, "counter", tmp_path / "layout")
-    assert not (tmp_path / "layout" / steps.LOG).exists()
-    layout = repeat(tmp_path / "layout")
-    assert [step.name for step in layout.steps if step.kept] == ["synthesis", "floorplan", "placement", "optimization"]
+            lay_out(COUNTER, "counter", folder)
+    assert not (folder / steps.LOG).exists()
+    begun = []
+    with monkeypatch.context() as patch:
+        patch.setattr(flow.pictures, "draw", killed)
+        with pytest.raises(KeyboardInterrupt):
+            repeat(folder, on_step=begun.append)
+    layout = repeat(folder)
+    assert [step.name for step in layout.steps] == begun  # drawing is the last
+    assert [step.name for step in layout.steps if not step.kept] == ["drawing"]
+    assert all(step.memory_mib > 10 for step in layout.steps)
     assert not layout.failure
 
 

@@ -15,7 +15,7 @@ from armillary.evaluators.physical.lef import LefLayer, read_layers
 from armillary.evaluators.physical.netlist import PORT, Netlist, PinName
 from armillary.evaluators.physical.pin_shapes import Rectangle, read_shapes
 from armillary.evaluators.physical.placement import Placement, Shapes, check_legal, port_places
-from armillary.evaluators.physical.routing import BLOCKED_BY_MACROS, GCELL_ROWS, Ints, Routed, Trees
+from armillary.evaluators.physical.routing import BLOCKED_BY_MACROS, GCELL_ROWS, Ints, Routed, Trees, Use
 from armillary.tools import coriolis
 from armillary.tools.coloquinte import Box
 from armillary.tools.coriolis import Core, Instance, Layer, Line, Master, Net, NetWires, Pin
@@ -81,7 +81,7 @@ def routed(
     across, up = _use(trees, lengths, design.core)
     wire_mm = float(lengths.sum()) / UNITS_PER_UM / 1000
     figures = {"global_mm": found.global_length / units(1000), "unrouted": found.unrouted}
-    return Routed(trees, lengths, layers, across, up, float(found.overflow), wire_mm, total), figures
+    return Routed(trees, lengths, layers, Use(across, up, float(found.overflow)), wire_mm, total), figures
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ MEMORIES = ("scratchpad_kib", "accumulator_kib", "scratchpad_rows", "accumulator
 """Sizes that change no cycle of a program that fits."""
 MEMORY_TABLE = "memories.csv"
 _MEMORY_MODULES = {"sram_1rw": 1, "sram_1r1w": 2}
+_SHARED = ("delay", "fetch", "fifo", "queue", *_MEMORY_MODULES)
 _ARRAY, _ELEMENT = "systolic_array.sv", "pe.sv"
 
 
@@ -50,8 +51,8 @@ def sources(accelerator: Accelerator, *, model: bool = False) -> dict[str, str]:
         accelerator: whose parameters become the defaults.
         model: the array and the conversion as C++ models behind the same ports, for simulation.
     """
-    memories = (SHARED_BLOCKS / f"{name}.sv" for name in _MEMORY_MODULES)
-    files = {path.name: path for path in sorted((*BLOCKS.glob("*.sv"), *memories), key=lambda path: path.name)}
+    shared = (SHARED_BLOCKS / f"{name}.sv" for name in _SHARED)
+    files = {path.name: path for path in sorted((*BLOCKS.glob("*.sv"), *shared), key=lambda path: path.name)}
     if model:
         for name in (_ELEMENT, "convert_lane.sv"):
             del files[name]
