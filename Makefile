@@ -64,7 +64,7 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev,physical,rtl]'
+	$(PIP) --editable '.[coriolis,dev,physical,rtl]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.dev

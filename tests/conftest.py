@@ -8,6 +8,8 @@ import pytest
 # Tests run beside others: the threads of several processes that wait for each other on few cores
 # made a study of 13 seconds last for minutes. Set before torch is loaded; child processes inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests build nearly a hundred simulators, each to run for a moment: what -O3 gains there is a tenth of what it takes.
+os.environ.setdefault("ARMILLARY_OPTIMIZATION", "-O1")
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,7 @@ GEMMINI = Path(__file__).parents[1] / "examples" / "gemmini_16.yaml"
 
 
 def test_maps_a_network_onto_a_hierarchy(model, tmp_path):
-    request = ("evaluate", "--hierarchy", GEMMINI, "--workload", model, "--dim", "batch=1", "--budget", "400")
+    request = ("evaluate", "--hierarchy", GEMMINI, "--workload", model, "--dim", "batch=1", "--budget", "100")
     found = answer(*request)
     assert found["feasible"]
     assert found["metrics"]["area_mm2"] > 0
@@ -272,15 +272,15 @@ def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
     short = Schedule(rungs=(Rung(30, 2),), warmup=30, batch=64, learning_rate=1e-3, checkpoint=2, refit=20)
     for name in ("brief", "quick"):
         monkeypatch.setitem(prime_schedules.SCHEDULES, name, short)
-    monkeypatch.setattr(hurdle, "_SETTING", {"steps": 300, "caution": 0.0})
+    monkeypatch.setattr(hurdle, "_SETTING", {"steps": 150, "caution": 0.0})
     log = tmp_path / "log"
-    answer("collect", "--workload", "mobilenet_v2", "--samples", "1500", "--log", log)
+    answer("collect", "--workload", "mobilenet_v2", "--samples", "800", "--log", log)
     fit = ("fit", "--log", log, "--area", "29")
     prime = answer(*fit, "--surrogate", "prime", "--schedule", "quick", "--out", tmp_path / "p.pt")
     small = ("--area", "1", "--surrogate", "prime", "--schedule", "quick", "--out", tmp_path / "small.pt")
     assert "the bound area_mm2=1 mm2 lies below every feasible design" in armillary(*fit[:3], *small).stderr
     fitted = answer(*fit, "--out", tmp_path / "m.pt")
-    assert prime["rows"] == fitted["rows"] == 1500
+    assert prime["rows"] == fitted["rows"] == 800
     rows = answer("propose", "--model", tmp_path / "m.pt", "--workload", "mobilenet_v2", "--area", "29", "--top", "8")
     assert len(rows) == 8
     assert max(row["area_mm2"] for row in rows) <= 29
@@ -292,7 +292,7 @@ def test_fits_proposes_designs_and_reports(tmp_path, monkeypatch):
         "--log",
         log,
         "--samples",
-        "1500",
+        "800",
         "--top",
         "8",
         "--out",

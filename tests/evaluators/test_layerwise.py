@@ -40,6 +40,10 @@ class LayerwiseContract(EvaluatorContract):
         return templates.load(self.name, workload).space
 
     @pytest.fixture
+    def size(self):
+        return 8  # of as many parameters as a network has layers twice
+
+    @pytest.fixture
     def laws(self, workload):
         return templates.load(self.name, workload).laws
 

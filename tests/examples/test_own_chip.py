@@ -44,7 +44,9 @@ def truth(row):
     return simulate(design, "speech")
 
 
-@pytest.mark.parametrize(("surrogate", "working"), [("deep-ensemble", 4), ("auto", 10)])
+@pytest.mark.parametrize(
+    ("surrogate", "working"), [("deep-ensemble", 4), pytest.param("auto", 10, marks=pytest.mark.slow)]
+)
 def test_proposals_are_better_than_the_log(folder, surrogate, working):
     out = folder / surrogate
     found = armillary(folder, "design", "--problem", "problem.yaml", "--log", "mychip.log", "--workload", "speech",

@@ -282,6 +282,12 @@ def test_an_algorithm_without_layers_is_nothing_for_an_evaluator_of_layers():
         next(executor.run(spec_, [Candidate(EDGE_TPU.design(codes[0]))], TREE))
 
 
+def test_an_evaluator_of_layouts_takes_what_the_one_that_counts_its_cycles_takes():
+    """The design is made for another algorithm, so that nothing is laid out."""
+    answer = next(LocalExecutor().run(spec_of("axiline", Fidelity.PHYSICAL), [Candidate(AXILINE.baseline)], TREE))
+    assert answer.failure.resource == "algorithm"
+
+
 def test_an_evaluator_of_algorithms_takes_it():
     values = {"algorithm": "decision_tree", "mode": "inference", "dimension": 1, "cycles": 1}
     found = AXILINE.space.design_from({**AXILINE.defaults, **values}, "test")

@@ -63,7 +63,7 @@ def test_a_killed_writer_loses_no_finished_fragment(tmp_path, case):
     rng = random.Random(7)
     log = Log(tmp_path)
     promised = set()
-    for writer in range(6):
+    for writer in range(4):
         process = start_writer(tmp_path, case.table.name, writer, fragments=100_000, rows=5000)
         promised.add(process.stdout.readline().strip())
         time.sleep(rng.uniform(0.0, 0.25))

@@ -88,8 +88,11 @@ def test_several_are_chosen_before_any_is_known():
         assert len({one.mappings[use.layer.name] for one in asked}) == 4
 
 
-@pytest.mark.parametrize("name", ["ucb", "ei", "log-ei", "thompson", "mean"])
+@pytest.mark.parametrize(
+    "name", ["thompson", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ucb", "ei", "log-ei", "mean"))]
+)
 def test_every_acquisition_function_finds_what_the_prior_gets_wrong(name):
+    """The default, `ucb`, is quickly tested with Polaris itself."""
     optimizer = learned(Polaris(problem(), layers=SOURCE, seed=1, acquisition=name), Slow())
     assert optimizer.ask(1)[0].design["dim"] != 32
 

@@ -38,7 +38,10 @@ class TestQnehvi(SeveralObjectivesContract):
 
 @pytest.mark.parametrize(
     ("kind", "amount", "times"),
-    [(partial(Pareto, initial=24), 80, 4), (partial(Qnehvi, initial=24, refit=0.3, samples=4), 56, 2)],
+    [
+        (partial(Pareto, initial=24), 80, 4),
+        pytest.param(partial(Qnehvi, initial=24, refit=0.3, samples=4), 56, 2, marks=pytest.mark.slow),
+    ],
     ids=["pareto", "qnehvi"],
 )
 def test_dominates_more_than_random_search_does_with_more_evaluations(kind, amount, times):

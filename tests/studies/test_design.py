@@ -208,6 +208,7 @@ def test_the_report_shows_the_study(finished, template, tmp_path):
         assert text in page
 
 
+@pytest.mark.slow
 def test_a_study_with_prime_shows_its_grid(template, workload, tmp_path):
     study = run(tmp_path / "s", template, workload, replace(REQUEST, surrogate="prime"))
     assert study.selection.trials[study.selection.chosen].kendall > 0

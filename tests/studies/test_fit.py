@@ -29,7 +29,7 @@ def log(template, workload, tmp_path_factory):
     return Log(path)
 
 
-@pytest.fixture(scope="module", params=["deep-ensemble", "hurdle", "prime"])
+@pytest.fixture(scope="module", params=["deep-ensemble", "hurdle", pytest.param("prime", marks=pytest.mark.slow)])
 def model(request, log, template, short_schedule):
     rows = rows_of(log, template.space, ["mobilenet_v2"])
     return fit_surrogate(rows, PROBLEM, kind=request.param, schedule="quick")

@@ -76,25 +76,33 @@ def test_resumes_where_it_was(after, template, workload, tmp_path):
     assert rows_of(tmp_path / "a", "edge_tpu") == rows_of(tmp_path / "b", "edge_tpu")
 
 
-@pytest.mark.parametrize("after", [1, 7, 12])
-def test_a_co_design_resumes_and_repeats_to_the_last_digit(after, tmp_path):
-    """A chip's mappings begin where those of others ended: taken from the log, not from what a process remembers."""
+def co_designed(folder, on_progress=lambda *_: None):
+    return run_search(CO_DESIGN, spotlight.TEMPLATE, PART, StudyFolder(folder), on_progress=on_progress)
 
-    def run(name, on_progress=lambda *_: None):
-        return run_search(CO_DESIGN, spotlight.TEMPLATE, PART, StudyFolder(tmp_path / name), on_progress=on_progress)
+
+@pytest.fixture(scope="module")
+def whole_folder(tmp_path_factory):
+    """The folder of a co-design that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("co-design") / "whole"
+    co_designed(folder)
+    return folder
+
+
+@pytest.mark.parametrize("after", [1, 7, 12])
+def test_a_co_design_resumes_and_repeats_to_the_last_digit(after, whole_folder, tmp_path):
+    """A chip's mappings begin where those of others ended: taken from the log, not from what a process remembers."""
 
     def interrupt(stage, done, total):
         if done >= after:
             raise KeyboardInterrupt
 
-    whole = run("whole")
     with pytest.raises(KeyboardInterrupt):
-        run("cut", interrupt)
-    resumed, again = run("cut"), run("whole")
-    assert whole.best.metrics == resumed.best.metrics == again.best.metrics
-    assert rows_of(tmp_path / "whole", "spotlight") == rows_of(tmp_path / "cut", "spotlight")
+        co_designed(tmp_path / "cut", interrupt)
+    resumed, again = co_designed(tmp_path / "cut"), co_designed(whole_folder)  # which is done
+    assert resumed.best.metrics == again.best.metrics
+    assert rows_of(whole_folder, "spotlight") == rows_of(tmp_path / "cut", "spotlight")
     for name in ("mappings.yaml", "hierarchy.yaml"):
-        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "cut" / name).read_text()
+        assert (whole_folder / name).read_text() == (tmp_path / "cut" / name).read_text()
 
 
 def test_the_written_mappings_are_those_of_the_winner(tmp_path):

@@ -17,7 +17,7 @@ from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 from surrogates.prime.test_surrogate import PROBLEM, rows_of
 
-SHORT = {"steps": 700, "members": 3}
+SHORT = {"steps": 500, "members": 2}
 MENTORED = {"steps": 300, "rounds": 20}
 
 

@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,7 @@ def test_parameters_and_defines_reach_the_simulator(cached):
 
 
 def test_all_that_a_simulator_is_made_of_is_in_its_name(cached, monkeypatch):
+    monkeypatch.delenv("ARMILLARY_OPTIMIZATION", raising=False)
     monkeypatch.setattr(verilator, "_built", lambda *_: cached.parent / "made")
     (cached.parent / "made").write_text("")
     kinds = [
@@ -133,7 +135,39 @@ def test_all_that_a_simulator_is_made_of_is_in_its_name(cached, monkeypatch):
     names = {build(kind, cache=cache, compilers=1).name for kind in kinds}
     monkeypatch.setattr(verilator, "_processor", lambda: "another")
     names.add(build(SIMULATOR, cache=cache, compilers=1).name)
-    assert len(names) == len(kinds) + 1
+    monkeypatch.setenv("ARMILLARY_OPTIMIZATION", "-O0")
+    names.add(build(SIMULATOR, cache=cache, compilers=1).name)
+    assert len(names) == len(kinds) + 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "found"),
+    [("-O1", None, ["-O1", "-O3", "-O1"]), ("-O3", "", ["-O3", "-O3", "-O1"]), ("-O3", "-O2", ["-O2"] * 3)],
+)
+def test_the_environment_says_how_to_compile_in_place_of_what_is_asked(asked, said, found, cached, monkeypatch):
+    if said is None:
+        monkeypatch.delenv("ARMILLARY_OPTIMIZATION", raising=False)
+    else:
+        monkeypatch.setenv("ARMILLARY_OPTIMIZATION", said)
+    used = {}
+
+    def note(folder, name, options, headers):
+        used["Slow" if "Slow" in name else Path(name).name] = options[0]
+        return ""
+
+    monkeypatch.setattr(verilator, "_compiled", note)
+    monkeypatch.setattr(verilator, "_SMALL_BYTES", 0)
+    with pytest.raises(BuildError):  # there is nothing to link
+        build(replace(SIMULATOR, optimization=asked), cache=cached, compilers=1)
+    cycles = {level for name, level in used.items() if name not in {"Slow", "harness.cpp", "joined.cpp"}}
+    assert [*cycles, used["harness.cpp"], used["Slow"]] == found
+
+
+def test_an_optimization_that_there_is_not_is_refused(cached, monkeypatch):
+    monkeypatch.setenv("ARMILLARY_OPTIMIZATION", "-Ofast")
+    message = "ARMILLARY_OPTIMIZATION='-Ofast' is not allowed; choose one of -O0, -O1, -O2, -O3"
+    with pytest.raises(ArmillaryError, match=message):
+        build(SIMULATOR, cache=cached, compilers=1)
 
 
 @pytest.mark.parametrize(

@@ -188,11 +188,12 @@ def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> No
 
 
 def _run_row(run: LayerRun) -> dict[str, Any]:
+    energy_pj = run.metrics.get("energy_pj")
     return {
         "layer": run.layer.name,
         "runs": run.runs,
         "cycles": f"{run.metrics['delay_cycles']:,.0f}",
-        "energy uJ": f"{run.metrics['energy_pj'] / 1e6:,.4g}",
+        **({} if energy_pj is None else {"energy uJ": f"{energy_pj / 1e6:,.4g}"}),
         "utilization": f"{run.metrics['utilization']:.1%}",
         "mapping": run.mapping,
     }

@@ -71,6 +71,9 @@ def workloads_show(
         if content["algorithm"]:
             print("\nalgorithm")
             print_table([content["algorithm"]])
+        if "dataflow" in content:
+            print("\ndataflow graph")
+            print_table([content["dataflow"]])
         print("\ncontext")
         print_table([content["context"]])
         if content["not_mapped"]:

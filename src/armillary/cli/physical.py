@@ -26,7 +26,7 @@ _SHOWN = (
     ("  of it clock tree", "clock_mw", "mW", 1.0), ("  of it macros", "macros_mw", "mW", 1.0),
     ("area", "area_mm2", "um2", 1e6), ("  cells", "cells_mm2", "um2", 1e6), ("  macros", "macros_mm2", "um2", 1e6),
     ("core", "core_mm2", "um2", 1e6), ("cells", "cells", "", 1.0), ("wire", "wire_mm", "mm", 1.0),
-    ("overflow", "overflow", "wires", 1.0),
+    ("overflow", "overflow", "wires", 1.0), ("left without a track", "unrouted", "wires", 1.0),
 )  # fmt: skip
 
 

@@ -30,6 +30,26 @@ class EvaluatesAlgorithms(Protocol):
         ...
 
 
+@runtime_checkable
+class EvaluatesDataflow(Protocol):
+    """The capability of an evaluator to take a workload for its scalar operations, with or without layers."""
+
+    @property
+    def operations(self) -> Sequence[str]:
+        """The kinds of operations that it takes."""
+        ...
+
+
+@runtime_checkable
+class CountsElsewhere(Protocol):
+    """The capability of an evaluator to take what another one takes, which counts its cycles."""
+
+    @property
+    def counting(self) -> Evaluator:
+        """The evaluator that counts."""
+        ...
+
+
 @dataclass(frozen=True)
 class EvaluatorKind:
     """An evaluator as it is registered.

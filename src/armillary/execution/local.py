@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import evaluators
-from armillary.evaluators.kind import EvaluatesAlgorithms
+from armillary.evaluators.kind import CountsElsewhere, EvaluatesAlgorithms, EvaluatesDataflow
 from armillary.evaluators.recording import record
 from armillary.execution.known import KnownRun, given
 from armillary.execution.limits import Limits
@@ -225,18 +225,26 @@ class LocalExecutor:
         return self._made[key]
 
     def _check(self, spec: EvaluatorSpec, workload: Workload) -> None:
-        """Refuse an algorithm without layers for an evaluator of layers.
+        """Refuse an algorithm or a dataflow graph without layers for an evaluator of layers.
 
         Raises:
             ArmillaryError: if it is one.
         """
-        algorithm = workload.algorithm
-        if workload.layers or algorithm is None or spec.fidelity is Fidelity.EXTERNAL:
+        algorithm, dataflow = workload.algorithm, workload.dataflow
+        if workload.layers or not (algorithm or dataflow) or spec.fidelity is Fidelity.EXTERNAL:
             return
-        if not isinstance(self.evaluator(spec), EvaluatesAlgorithms):
+        evaluator = self.evaluator(spec)
+        while isinstance(evaluator, CountsElsewhere):
+            evaluator = evaluator.counting
+        taken = (algorithm and isinstance(evaluator, EvaluatesAlgorithms)) or (
+            dataflow and isinstance(evaluator, EvaluatesDataflow)
+        )
+        if not taken:
+            what = f"the algorithm {algorithm.name}" if algorithm else "a dataflow graph"
+            kind = "algorithms" if algorithm else "dataflow graphs"
             raise ArmillaryError(
-                f"workload {workload.name} is the algorithm {algorithm.name} and has no layers, which are what "
-                f"template {spec.template!r} evaluates; choose a template that evaluates algorithms"
+                f"workload {workload.name} is {what} and has no layers, which are what "
+                f"template {spec.template!r} evaluates; choose a template that evaluates {kind}"
             )
 
     def _evaluations(

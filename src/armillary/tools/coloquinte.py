@@ -32,6 +32,7 @@ class Box:
         y: likewise.
         fixed: whether it stays there.
         obstructs: whether nothing else may lie there.
+        room: how many times its width it is given while cells are spread; it lies with its own width in the end.
     """
 
     width: int
@@ -40,6 +41,7 @@ class Box:
     y: int = 0
     fixed: bool = False
     obstructs: bool = True
+    room: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def place(
     with tempfile.TemporaryDirectory(prefix="armillary-placement-") as name:
         folder = Path(name)
         job = {
-            "cells": [[b.width, b.height, b.x, b.y, int(b.fixed), int(b.obstructs)] for b in boxes],
+            "cells": [[b.width, b.height, b.x, b.y, int(b.fixed), int(b.obstructs), b.room] for b in boxes],
             "nets": [[list(net.boxes), list(net.right), list(net.up), net.weight] for net in nets],
             "width": width, "height": height, "row": row, "effort": effort, "seed": seed, "spread": spread,
             "from_given": from_given,

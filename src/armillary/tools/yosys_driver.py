@@ -116,6 +116,7 @@ def netlist(job: dict[str, Any]) -> dict[str, Any]:
     for step in (
         f"read_rtlil {DESIGN}",
         f"hierarchy -top {job['top']}",
+        "setattr -mod -unset keep_hierarchy *",  # a layout is flat
         f"synth -top {job['top']} -flatten {booth} {adder} -run coarse:check",
         f"dfflibmap -liberty {library} {unused}",
         "opt",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
 from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.context import context_of
+from armillary.workloads.dataflow import Dataflow
 from armillary.workloads.layer import LayerUse, Workload
 
 _SHAPE = ("N", "K", "C", "P", "Q", "R", "S", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups")
@@ -25,6 +27,7 @@ def as_json(workload: Workload) -> dict[str, Any]:
         "context": context_of(workload).as_dict(),
         "not_mapped": [asdict(row) for row in workload.not_mapped],
         "algorithm": None if workload.algorithm is None else _algorithm(workload.algorithm),
+        **({} if workload.dataflow is None else {"dataflow": _dataflow(workload.dataflow)}),
     }
 
 
@@ -34,6 +37,18 @@ def _algorithm(algorithm: Algorithm) -> dict[str, Any]:
     if algorithm.tree is not None:
         content["depth"] = algorithm.depth
     return content | ({"rate": algorithm.rate} if algorithm.mode == "training" else {})
+
+
+def _dataflow(dataflow: Dataflow) -> dict[str, Any]:
+    """Return what a dataflow graph reads and keeps, and how many operations of each kind it has."""
+    return {
+        "streamed": sum(tensor.size for tensor in dataflow.streamed),
+        "kept": sum(tensor.size for tensor in dataflow.parameters),
+        "emitted": sum(len(output.values) for output in dataflow.emitted),
+        "constants": len(dataflow.constants),
+        "scalar_operations": dataflow.scalar_operations,
+        **dict(sorted(Counter(operation.kind for operation in dataflow.operations).items())),
+    }
 
 
 def _layer(use: LayerUse) -> dict[str, Any]:

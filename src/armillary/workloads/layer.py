@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from armillary.hardware.bits import Bits
     from armillary.workloads.algorithm import Algorithm
+    from armillary.workloads.dataflow import Dataflow
 
 LayerKind = Literal["conv", "depthwise", "gemm"]
 _DIMENSIONS = (
@@ -165,6 +166,8 @@ class Workload:
         numbers: what a user tells of a workload instead of its layers, which then may be missing.
         algorithm: what it computes as a whole, if that is a small machine-learning algorithm; layers may be missing.
         no_algorithm: why it is none, where that was looked for.
+        dataflow: its scalar operations, if its tensors are small and its operators simple; layers may be missing.
+        no_dataflow: why there is none, where that was looked for.
     """
 
     name: str
@@ -173,9 +176,11 @@ class Workload:
     numbers: Mapping[str, float] | None = None
     algorithm: Algorithm | None = None
     no_algorithm: str = ""
+    dataflow: Dataflow | None = field(default=None, repr=False)
+    no_dataflow: str = ""
 
     def __post_init__(self) -> None:
-        if not self.layers and self.numbers is None and self.algorithm is None:
+        if not self.layers and self.numbers is None and self.algorithm is None and self.dataflow is None:
             raise ValueError(f"workload {self.name} has no layer")
 
     @property

@@ -32,7 +32,7 @@ def test_every_budget_is_compared(options, monkeypatch):
     assert run(options).checks[-1].ok is False
 
 
-@pytest.mark.parametrize("method", ["firefly", "prime-online"])
+@pytest.mark.parametrize("method", ["firefly", pytest.param("prime-online", marks=pytest.mark.slow)])
 def test_a_curve_falls_towards_the_optimum_and_is_kept(method, tmp_path, monkeypatch):
     curve = regrets(tmp_path, method, "m6_like", 0, (64, 128))
     assert curve[0] >= curve[1] >= 1.0

@@ -65,7 +65,10 @@ def test_values_of_several_are_their_mean_where_all_are_legal():
     assert (area_mm2(codes[legal]) <= 29.0).all()
 
 
-@pytest.mark.parametrize("method", sorted(set(ONLINE) - {"bayesian"}))
+CHEAP = sorted(set(ONLINE) - {"bayesian", "prime-online"})
+
+
+@pytest.mark.parametrize("method", [*CHEAP, pytest.param("prime-online", marks=pytest.mark.slow)])
 def test_a_search_spends_its_budget_of_legal_designs(method, runs):
     runs = replace(runs, scale=60)
     found = runs.one(method, TOGETHER, 0)

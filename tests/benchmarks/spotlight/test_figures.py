@@ -29,7 +29,7 @@ def options(tmp_path, monkeypatch):
     return BenchOptions(None, True, 0, tmp_path / "figure", lambda *_: None)
 
 
-@pytest.mark.parametrize("number", [42, 43, 44, 45, 46, 47])
+@pytest.mark.parametrize("number", [*(pytest.param(n, marks=pytest.mark.slow) for n in (42, 43, 44, 46)), 45, 47])
 def test_every_figure_is_made_and_checked(options, number):
     result = getattr(spotlight_figures, f"fig{number}")(options)
     assert result.rows

@@ -7,7 +7,7 @@ from onnx.reference import ReferenceEvaluator
 
 from armillary import evaluators
 from armillary.evaluators.axiline.model import Inputs, misfit, model_of
-from armillary.hardware.rtl.axiline.arithmetic import fixed
+from armillary.hardware.rtl.fixed_point import fixed
 from armillary.hardware.templates.axiline import SPACE, TEMPLATE, Accelerator
 from armillary.testing.evaluators import EvaluatorContract
 from armillary.types import ArmillaryError, Candidate, Fidelity

@@ -24,7 +24,7 @@ def part():
     return codes[area_mm2(codes) <= AREA]
 
 
-@pytest.mark.parametrize("names", [("t_rnn_enc",), NAMES])
+@pytest.mark.parametrize("names", [pytest.param(("t_rnn_enc",), marks=pytest.mark.slow), NAMES])
 def test_a_part_has_the_optimum_that_the_evaluator_finds(names, workloads, part):
     space = Enumeration(workloads, [Scenario(names, AREA)], compiled=False)
     (found,) = space.part(10)

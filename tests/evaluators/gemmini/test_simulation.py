@@ -61,7 +61,7 @@ def test_events_show_loads_before_executes_before_stores():
 
 def test_cycles_in_which_nothing_changes_are_left_out_and_nobody_can_tell(tmp_path):
     # A simulator that traces leaves out none.
-    quick, whole = simulator(SMALL), simulator(SMALL, trace="saif")
+    quick, whole = simulator(SMALL), simulator(SMALL, trace="fst")
     tensors = random_tensors(LAYER, Padding(), np.random.default_rng(1))
     for latency, bandwidth, backpressure, dram_model in (
         (0, 4, 0, None),
@@ -74,7 +74,7 @@ def test_cycles_in_which_nothing_changes_are_left_out_and_nobody_can_tell(tmp_pa
         slower = replace(SMALL, dram_latency=latency, dram_bytes_per_cycle=bandwidth)
         one = job(slower, wants_dram=True, wants_events=True, backpressure=backpressure, dram_model=dram_model)
         one = replace(one, dram=into_dram(one.program, *tensors))
-        first, second = simulate(quick, one), simulate(whole, one, trace=tmp_path / "trace.saif")
+        first, second = simulate(quick, one), simulate(whole, one, trace=tmp_path / "trace.fst")
         np.testing.assert_array_equal(first.dram, second.dram)
         for field in fields(first):
             if field.name != "dram":

@@ -23,11 +23,11 @@ DESIGN = {
 }  # fmt: skip
 
 
-def evaluated(folder, fidelity=Fidelity.PHYSICAL, values=None, **options):
+def evaluated(folder, fidelity=Fidelity.PHYSICAL, values=None, seed=1, **options):
     if fidelity is Fidelity.PHYSICAL:
         options = {"folder": str(folder), "effort": 1, "sizing_rounds": 1, **options}
     design = SPACE.design_from({**TEMPLATE.defaults, **DESIGN, **(values or {})}, "test")
-    (row,) = evaluators.for_template("axiline", fidelity, options, seed=1).evaluate([Candidate(design)], WORKLOAD)
+    (row,) = evaluators.for_template("axiline", fidelity, options, seed=seed).evaluate([Candidate(design)], WORKLOAD)
     return row
 
 
@@ -65,6 +65,22 @@ def test_failures_are_rows(tmp_path):
     assert not full.feasible
     assert full.failure.resource in ("placement", "optimization")
     assert "runtime_s" not in full.metrics
+
+
+def test_several_seeds_give_a_mean_and_how_they_scatter(tmp_path):
+    values = {"clock_ns": 2.0, "activity": 0.3}
+    several = evaluated(tmp_path, seeds=2, **values)  # of the evaluator's seed 1: placements 2 and 3
+    singles = [one.metrics for seed in (2, 3) for one in [evaluated(tmp_path, seed=seed, **values)]]
+    wires = [one["wire_mm"] for one in singles]
+    assert wires[0] != wires[1]
+    assert several.metrics["wire_mm"] == pytest.approx(sum(wires) / 2)
+    assert several.metrics["wire_mm_sd"] == pytest.approx(abs(wires[0] - wires[1]) / 2**0.5)
+    assert several.metrics["energy_pj"] == pytest.approx(sum(one["energy_pj"] for one in singles) / 2)
+    assert several.metrics["synthesized_cells_sd"] == 0
+    assert not any(name.endswith("_sd") for name in singles[0])
+    assert not any("cpu_s_sd" in name for name in several.metrics)
+    full = evaluated(tmp_path, seeds=2, utilization=0.999)
+    assert full.failure.detail.startswith("seed 2: ")
 
 
 @pytest.mark.parametrize("template", PLATFORMS.names())

@@ -1,12 +1,14 @@
 """Layouts from RTL to power: what they leave, that they are the same again, and how they answer to knobs."""
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from armillary.evaluators.physical import flow, steps
+from armillary.evaluators.physical.floorplan import Floorplan
 from armillary.evaluators.physical.flow import Netlist, Placement, repeat, run
 from armillary.evaluators.physical.knobs import Knobs
 from armillary.types import ArmillaryError
@@ -46,7 +48,8 @@ def test_a_layout_leaves_its_files_and_figures(multiplier):
     assert found["power_mw"] == pytest.approx(found["internal_mw"] + found["switching_mw"] + found["leakage_mw"])
     assert 0 < found["clock_mw"] < found["power_mw"]
     assert found["fmax_mhz"] == pytest.approx(1000 / (0.6 - found["slack_ns"]))
-    assert found["core_mm2"] == pytest.approx(found["synthesized_mm2"] / 0.6, rel=0.1)
+    assert found["port_buffers"] == 24  # 12 inputs and 12 outputs
+    assert found["core_mm2"] == pytest.approx((found["synthesized_mm2"] + 24 * 0.798e-6) / 0.6, rel=0.1)
     assert found["overflow"] == 0
     assert found["cells"] >= found["synthesized_cells"] + found["clock_buffers"]
 
@@ -85,11 +88,18 @@ def test_a_knob_of_a_late_step_leaves_the_early_ones(multiplier, tmp_path):
     assert other.metrics["leakage_mw"] == multiplier.metrics["leakage_mw"]
 
 
+def test_macros_at_either_edge_show_their_pins_to_the_middle():
+    plan = Floorplan(1000, 100, 10, 10, {"left": (0, 0), "second": (200, 0), "right": (700, 0)})
+    assert [plan.orientation(name, 190) for name in ("left", "second", "right")] == ["FN", "FN", "N"]
+
+
 def test_a_memory_is_a_macro_with_power_of_its_own(tmp_path):
     layout = lay_out(MEMORY, "held", tmp_path / "held", macros={"sram": 1}, utilization=0.4)
     assert not layout.failure
     assert layout.metrics["macros"] == 1
     assert layout.metrics["macros_mm2"] > layout.metrics["cells_mm2"]
+    # at the left edge it is mirrored: its pins look to the cells
+    assert re.search(r"- \w+ sram \+ FIXED \( 0 0 \) FN ;", (layout.folder / "layout.def").read_text())
     # 3.889 fJ a bit and root of words, in every cycle of 1 ns
     assert layout.metrics["macros_mw"] == pytest.approx(3.889e-3 * 16 * 8, rel=0.1)
 
@@ -120,6 +130,7 @@ def test_another_folder_is_left_alone(tmp_path):
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     monkeypatch.setenv("ARMILLARY_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "layout"
 
     def killed(*_):
         raise KeyboardInterrupt
@@ -127,10 +138,17 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(flow, "routed", killed)
         with pytest.raises(KeyboardInterrupt):
-            lay_out(COUNTER, "counter", tmp_path / "layout")
-    assert not (tmp_path / "layout" / steps.LOG).exists()
-    layout = repeat(tmp_path / "layout")
-    assert [step.name for step in layout.steps if step.kept] == ["synthesis", "floorplan", "placement", "optimization"]
+            lay_out(COUNTER, "counter", folder)
+    assert not (folder / steps.LOG).exists()
+    begun = []
+    with monkeypatch.context() as patch:
+        patch.setattr(flow.pictures, "draw", killed)
+        with pytest.raises(KeyboardInterrupt):
+            repeat(folder, on_step=begun.append)
+    layout = repeat(folder)
+    assert [step.name for step in layout.steps] == begun  # drawing is the last
+    assert [step.name for step in layout.steps if not step.kept] == ["drawing"]
+    assert all(step.memory_mib > 10 for step in layout.steps)
     assert not layout.failure
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from armillary.evaluators.physical.netlist import PORT, Netlist, from_yosys
 from armillary.types import ArmillaryError
+from evaluators.physical.designs import mapped, needs_tools
 
 
 def module(cells, ports, nets=None):
@@ -61,3 +62,10 @@ def test_buffers_take_the_sinks_they_are_given(library):
     more = found.with_buffers([("b", "BUF_X1", "n2", "n2b", [("u1", "A")])], {"BUF_X1": ("A", "Z")})
     assert more.nets["n2"] == ((PORT, "a"), ("u0", "A"), ("b", "A"))
     assert more.nets["n2b"] == (("b", "Z"), ("u1", "A"))
+
+
+@needs_tools
+def test_a_layout_is_flat_even_where_synthesis_keeps_modules_apart(nangate):
+    apart = "(* keep_hierarchy *) module inner (input a, output y); assign y = ~a; endmodule"
+    whole = "module top (input a, output y); inner only (.a(a), .y(y)); endmodule"
+    assert list(mapped(f"{apart}\n{whole}", "top", nangate).cells.values()) == ["INV_X1"]

@@ -81,8 +81,9 @@ def test_base_values_are_added_to_every_leaf(imported):
     ],
 )
 def test_what_is_none_of_them_names_a_node(text, message, imported):
-    with pytest.raises(ArmillaryError, match=message):
-        imported(models.training(text))
+    workload = imported(models.training(text))
+    assert workload.algorithm is None
+    assert message in workload.no_algorithm
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 The published rows are kept by date and commit; they moved by half within a year for the same RTL and clock. So a figure
 is held against the median of the rows since August 2022, and the least and the greatest stand beside it. Power drifted
-by 20 times and is no reference.
+by 20 times and is no reference. Coriolis places and routes the same designs, where it is installed.
 """
 
 from __future__ import annotations
@@ -34,9 +34,17 @@ _METRICS: Mapping[str, tuple[str, Callable[[Mapping[str, float]], float]]] = {
     "synthesized area, um2": ("synth__design__instance__area__stdcell", lambda m: 1e6 * m["synthesized_mm2"]),
     "area, um2": ("finish__design__instance__area", lambda m: 1e6 * m["area_mm2"]),
     "placed wire, um": ("detailedplace__route__wirelength__estimated", lambda m: 1e3 * m["placed_mm"]),
-    "globally routed wire, um": ("globalroute__route__wirelength__estimated", lambda m: 1e3 * m["wire_mm"]),
+    "globally routed wire, um": (
+        "globalroute__route__wirelength__estimated", lambda m: 1e3 * m.get("global_mm", m["wire_mm"])
+    ),
     "routed wire, um": ("detailedroute__route__wirelength", lambda m: 1e3 * m["wire_mm"]),
     "fmax, MHz": ("", lambda m: m["fmax_mhz"]),
+}  # fmt: skip
+_OWN = "own"
+_BACK_ENDS: Mapping[str, Mapping[str, Any]] = {
+    _OWN: {"placer": "coloquinte", "router": "own"},
+    "Coriolis routes": {"placer": "coloquinte", "router": "coriolis-detailed"},
+    "Coriolis places and routes": {"placer": "coriolis", "router": "coriolis-detailed"},
 }
 
 
@@ -62,35 +70,42 @@ class Design:
 
 
 def run(options: BenchOptions) -> BenchResult:
-    """Lay out gcd and aes, and what `--data` holds RTL of, and compare; `--quick`: gcd alone."""
+    """Lay out gcd and aes, and what `--data` holds RTL of, by each back end, and compare; `--quick`: gcd alone."""
     data = options.data or Path("../shared/data")
     published = _published(data / _TABLE)
     designs = [_gcd(), *([] if options.quick else [_aes()]), *_given(data)]
+    back_ends = [_OWN] if util.find_spec("coriolis") is None else list(_BACK_ENDS)
     rows: list[dict[str, Any]] = []
-    overflow = 0.0
+    untracked: list[dict[str, Any]] = []
     for number, design in enumerate(designs):
-        options.on_progress("designs", number, len(designs))
-        layout = _laid_out(design, options)
-        rows += _rows(design, layout, published)
-        overflow += layout.metrics["overflow"]
-    options.on_progress("designs", len(designs), len(designs))
-    pairs = [(row["metric"], row["ours"], row["published"]) for row in rows]
+        for place, back_end in enumerate(back_ends):
+            options.on_progress("layouts", number * len(back_ends) + place, len(designs) * len(back_ends))
+            layout = _laid_out(design, back_end, options)
+            rows += _rows(design, back_end, layout, published)
+            counted = {name: layout.metrics.get(name, 0.0) for name in ("overflow", "unrouted")}
+            untracked.append({"design": design.name, "back end": back_end, **counted})
+    options.on_progress("layouts", len(designs) * len(back_ends), len(designs) * len(back_ends))
     write_csv(rows, options)
+    own = [row for row in rows if row["back end"] == _OWN]
     checks = [
         Check(f"{row['design']}: {row['metric']}", row["error"], f"within {_NEAR:.0%} of the median",
-              abs(row["error"]) <= _NEAR) for row in rows
+              abs(row["error"]) <= _NEAR) for row in own
     ]  # fmt: skip
+    overflow = sum(row["overflow"] for row in untracked if row["back end"] == _OWN)
     checks.append(Check("wires without a track", overflow, "none", not overflow))
-    return BenchResult(rows, [*checks, *_rankings(pairs)], _notes(designs))
+    pairs = [(row["metric"], row["ours"], row["published"]) for row in own]
+    notes = [*_notes(designs), *_nearer(rows, back_ends), *_left(untracked)]
+    return BenchResult(rows, [*checks, *_rankings(pairs)], notes)
 
 
-def _laid_out(design: Design, options: BenchOptions) -> Layout:
-    knobs = Knobs(clock_ns=design.clock_ns, **design.knobs)
+def _laid_out(design: Design, back_end: str, options: BenchOptions) -> Layout:
+    knobs = Knobs(clock_ns=design.clock_ns, **design.knobs, **_BACK_ENDS[back_end])
+    folder = options.out / f"{design.name}-{back_end.replace(' ', '-')}"
     with tempfile.TemporaryDirectory(prefix="armillary-published-") as name:
         paths = [Path(name) / file for file in design.sources]
         for path, text in zip(paths, design.sources.values(), strict=True):
             path.write_text(text, encoding="utf-8")
-        return lay_out(paths, design.top, knobs, options.out / design.name, seed=options.seed)
+        return lay_out(paths, design.top, knobs, folder, seed=options.seed)
 
 
 def _published(path: Path) -> list[dict[str, str]]:
@@ -102,14 +117,16 @@ def _published(path: Path) -> list[dict[str, str]]:
     return [row for row in rows if row["date"] >= _SINCE]
 
 
-def _rows(design: Design, layout: Layout, published: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+def _rows(
+    design: Design, back_end: str, layout: Layout, published: Sequence[Mapping[str, str]]
+) -> list[dict[str, Any]]:
     """Return a row for each metric that both have.
 
     Raises:
         ArmillaryError: if there is no layout.
     """
     if "fmax_mhz" not in layout.metrics:
-        raise ArmillaryError(f"{design.name}: step {layout.failed_step} failed: {layout.failure}")
+        raise ArmillaryError(f"{design.name}, {back_end}: step {layout.failed_step} failed: {layout.failure}")
     same = [row for row in published if row["design"] == design.name and _clock(row) == design.clock_ns]
     rows = []
     for metric, (column, ours) in _METRICS.items():
@@ -118,7 +135,8 @@ def _rows(design: Design, layout: Layout, published: Sequence[Mapping[str, str]]
             continue
         middle, own = statistics.median(values), ours(layout.metrics)
         rows.append({
-            "design": design.name, "clock_ns": design.clock_ns, "RTL": design.origin, "metric": metric,
+            "design": design.name, "clock_ns": design.clock_ns, "RTL": design.origin, "back end": back_end,
+            "metric": metric,
             "ours": round(own, 1), "published": round(middle, 1), "least": round(min(values), 1),
             "greatest": round(max(values), 1), "rows": len(values), "error": round(own / middle - 1, 3),
         })  # fmt: skip
@@ -144,6 +162,32 @@ def _rankings(pairs: Sequence[tuple[str, float, float]]) -> list[Check]:
                 Check(f"Spearman over designs, {metric}", round(rank, 3), f"at least {_RANKED}", rank >= _RANKED)
             )
     return checks
+
+
+def _nearer(rows: Sequence[Mapping[str, Any]], back_ends: Sequence[str]) -> list[str]:
+    """Return how far each back end is from the published medians, in the mean over designs, for each metric."""
+    if len(back_ends) < 2:
+        return ["Coriolis is not installed, so that it was not compared: pip install 'armillary[coriolis]'"]
+    notes = []
+    for metric in _METRICS:
+        errors = {each: [abs(row["error"]) for row in rows if (row["metric"], row["back end"]) == (metric, each)]
+                  for each in back_ends}  # fmt: skip
+        if all(errors.values()):
+            found = {each: statistics.fmean(values) for each, values in errors.items()}
+            told = "; ".join(f"{each} {value:.1%}" for each, value in found.items())
+            notes.append(
+                f"{metric}: mean distance from the median: {told}; nearest: {min(found, key=found.__getitem__)}"
+            )
+    return notes
+
+
+def _left(untracked: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what had no track."""
+    return [
+        f"{row['design']}, {row['back end']}: {row['overflow']:.0f} without a track in global routing, "
+        f"{row['unrouted']:.0f} wires left by detailed routing"
+        for row in untracked
+    ]
 
 
 def _notes(designs: Sequence[Design]) -> list[str]:

@@ -8,14 +8,12 @@ import numpy as np
 
 from armillary.hardware.rtl.axiline.arithmetic import (
     FixedTree,
-    Integers,
     Trained,
-    bits_of,
-    fixed,
     predicted,
     scored,
     trained,
 )
+from armillary.hardware.rtl.fixed_point import Integers, bits_of, fixed
 from armillary.hardware.templates.axiline import Accelerator
 from armillary.types import Failure
 from armillary.workloads.algorithm import Algorithm

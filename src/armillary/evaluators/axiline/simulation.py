@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from armillary.cores import available
 from armillary.evaluators.axiline.model import Inputs, Model
-from armillary.hardware.rtl.axiline.arithmetic import Integers
 from armillary.hardware.rtl.axiline.generator import TOP, sources
+from armillary.hardware.rtl.fixed_point import Integers
 from armillary.hardware.templates.axiline import Accelerator
 from armillary.tools.command import Command
 from armillary.tools.process import run

@@ -18,6 +18,24 @@ _TOLERANCE = 1.5  # delays of a buffer that what moves behind one has to spare
 _FEWEST = 3  # pins of a net worth a buffer
 
 
+def with_port_buffers(netlist: Netlist, library: Library, buffer: str) -> Netlist:
+    """Return the design with a buffer behind each input but the clock's, and before each output.
+
+    So what stands outside sees the same pin whatever is inside, and drives no wires of the block, as OpenROAD's
+    `buffer_ports` sees to by default. A port that has a buffer already gets none.
+    """
+    added: list[Added] = []
+    for net, pins in netlist.nets.items():
+        outputs = [pin for pin in pins[1:] if pin[0] == PORT]
+        if net == netlist.clock_net or len(pins) < 2:
+            continue
+        if pins[0][0] == PORT:
+            added.append((f"input_{net}", buffer, net, f"{net}_in", pins[1:]))
+        elif outputs and netlist.cells[pins[0][0]] != buffer:
+            added.append((f"output_{net}", buffer, net, f"{net}_out", outputs))
+    return netlist.with_buffers(added, {buffer: through(library, buffer)})
+
+
 def without_overload(
     netlist: Netlist, placement: Placement, shapes: Shapes, library: Library, buffer: Cell, ff_per_um: float
 ) -> tuple[Netlist, Placement]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from armillary.types import Candidate, Cost, Design, Evaluation, Evaluator, Eval
 from armillary.user_cache import cache_folder
 from armillary.workloads.layer import Workload
 
-VERSION = "1"
+VERSION = "2"
 
 
 class PhysicalOptions(Knobs):
@@ -33,6 +34,9 @@ class PhysicalOptions(Knobs):
         "analytical", description="Fidelity of the template's evaluator that counts the cycles."
     )
     folder: str = Field("", description="Where layouts are left, a folder each; in the user's cache if empty.")
+    seeds: int = Field(
+        1, ge=1, le=100, description="Layouts of different seeds; figures are their mean, `*_sd` how they scatter."
+    )
 
 
 class PhysicalEvaluator:
@@ -48,7 +52,7 @@ class PhysicalEvaluator:
     def __init__(
         self, spec: EvaluatorSpec, options: PhysicalOptions, platform: Platform[Any], counting: Evaluator
     ) -> None:
-        self.spec, self._options, self._platform, self._counting = spec, options, platform, counting
+        self.spec, self._options, self._platform, self.counting = spec, options, platform, counting
 
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Lay out candidates, one after another; a design without a layout says in which step it failed.
@@ -61,28 +65,38 @@ class PhysicalEvaluator:
 
     def _evaluated(self, candidate: Candidate, workload: Workload) -> Evaluation:
         started = time.perf_counter()
-        (counted,) = self._counting.evaluate([candidate], workload)
+        (counted,) = self.counting.evaluate([candidate], workload)
         metrics: dict[str, float] = {}
         failure = counted.failure
         if failure is None:
-            layout = self._laid_out(candidate.design)
-            metrics = metrics_of(layout, counted.metrics["delay_cycles"], self._options.clock_ns)
-            if layout.failure:
-                failure = Failure("infeasible", resource=layout.failed_step, detail=layout.failure)
+            cycles = counted.metrics["delay_cycles"]
+            rows = []
+            for seed in self._seeds():
+                layout = self._laid_out(candidate.design, seed)
+                rows.append(metrics_of(layout, cycles, self._options.clock_ns))
+                if layout.failure:
+                    where = f"seed {seed}: " if self._options.seeds > 1 else ""
+                    failure = Failure("infeasible", resource=layout.failed_step, detail=where + layout.failure)
+                    break
+            metrics = rows[-1] if failure else mean_of(rows)
         return record(self.spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - started)
 
-    def _laid_out(self, design: Design) -> Layout:
+    def _seeds(self) -> range:
+        """Return seeds of placements; evaluators of different seeds share none."""
+        count = self._options.seeds
+        return range(count * self.spec.seed, count * (self.spec.seed + 1))
+
+    def _laid_out(self, design: Design, seed: int) -> Layout:
         knobs = Knobs.model_validate(self._options.model_dump(include=set(Knobs.model_fields)))
         sources = self._platform.sources(self._platform.accelerator(**design.as_dict()))
-        key = json.dumps([sources, knobs.model_dump(), self.spec.seed])
+        key = json.dumps([sources, knobs.model_dump(), seed])
         name = f"{self.spec.template}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
         root = Path(self._options.folder) if self._options.folder else cache_folder("layouts")
         with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
             paths = [Path(folder) / file for file in sources]
             for path, text in zip(paths, sources.values(), strict=True):
                 path.write_text(text, encoding="utf-8")
-            platform, seed = self._platform, self.spec.seed
-            return run(paths, platform.top, knobs, root / name, macros=platform.memories, seed=seed)
+            return run(paths, self._platform.top, knobs, root / name, macros=self._platform.memories, seed=seed)
 
 
 def metrics_of(layout: Layout, cycles: float, clock_ns: float) -> dict[str, float]:
@@ -98,6 +112,22 @@ def metrics_of(layout: Layout, cycles: float, clock_ns: float) -> dict[str, floa
     dynamic_mw = (metrics["internal_mw"] + metrics["switching_mw"]) * metrics["effective_mhz"] * clock_ns / 1000
     power_mw = dynamic_mw + metrics["leakage_mw"]
     return {**metrics, "runtime_s": runtime_s, "power_mw": power_mw, "energy_pj": power_mw * runtime_s * 1e9}
+
+
+def mean_of(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of metrics over layouts of different seeds, and of several the standard deviation, `NAME_sd`.
+
+    The deviation is that of the sample (one less than the layouts in the denominator). Seconds of CPU have none.
+    """
+    mean = {name: statistics.fmean(row[name] for row in rows) for name in rows[0]}
+    if len(rows) < 2:
+        return mean
+    scatter = {f"{name}_sd": statistics.stdev(row[name] for row in rows) for name in mean if not _is_cost(name)}
+    return {**mean, **scatter}
+
+
+def _is_cost(name: str) -> bool:
+    return name.endswith("cpu_s")
 
 
 def _kind(template: str) -> EvaluatorKind:
@@ -116,4 +146,6 @@ def _kind(template: str) -> EvaluatorKind:
     )
 
 
-AXILINE, GEMMINI = _kind("axiline"), _kind("gemmini")
+AXILINE, GEMMINI, GENESYS, TABLA, VTA = (
+    _kind(template) for template in ("axiline", "gemmini", "genesys", "tabla", "vta")
+)

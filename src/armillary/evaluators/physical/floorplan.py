@@ -42,6 +42,10 @@ class Floorplan:
         """Area of the core."""
         return self.width * self.height / UNITS_PER_UM**2 * 1e-6
 
+    def orientation(self, macro: str, width: int) -> str:
+        """Return how a macro of some width lies, so that its pins, at its left edge, are on the side of the cells."""
+        return "FN" if 2 * self.macros[macro][0] + width < self.width else "N"
+
 
 @dataclass(frozen=True)
 class Outline:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import resource
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from armillary.evaluators.physical import activity, pictures
+from armillary.evaluators.physical import activity, buffering, coriolis, pictures
 from armillary.evaluators.physical.clock_tree import clock_cells
+from armillary.evaluators.physical.congestion import routable
+from armillary.evaluators.physical.critical import hastened
 from armillary.evaluators.physical.def_file import def_text
 from armillary.evaluators.physical.enablement import Enablement, enablement
 from armillary.evaluators.physical.floorplan import Floorplan, FloorplanError, Outline, planned, units
@@ -25,8 +26,8 @@ from armillary.evaluators.physical.macros import MacroCell, macro_cells
 from armillary.evaluators.physical.netlist import Netlist, from_yosys
 from armillary.evaluators.physical.optimize import Technology, optimized
 from armillary.evaluators.physical.parasitics import spef
-from armillary.evaluators.physical.placement import Placement, Shapes, placed
-from armillary.evaluators.physical.routing import routed, trees_of
+from armillary.evaluators.physical.placement import Placement, Shapes
+from armillary.evaluators.physical.routing import Routed, grid_of, routed, trees_of
 from armillary.evaluators.physical.steps import JOB, Done, Step, carry_out, layout_folder, write_log
 from armillary.evaluators.physical.timing import (
     CONSTRAINTS,
@@ -40,7 +41,9 @@ from armillary.evaluators.physical.timing import (
     write_design,
 )
 from armillary.tools import coloquinte, opensta, yosys
+from armillary.tools import coriolis as coriolis_tool
 from armillary.tools.coloquinte import PlacementError
+from armillary.tools.coriolis import CoriolisError
 from armillary.tools.yosys import SynthesisError
 from armillary.types import ArmillaryError
 
@@ -54,7 +57,7 @@ MAPPED, PLAN, PLACED, OPTIMIZED, MACRO_TABLE = (
 ROUTED, ANALYSED, DEF, FAILED = "routed.npz", "analysed.json", "layout.def", "failed.txt"
 RTL, SAIF = "rtl", "activity.saif"
 _OUTPUT_FF = 5.0  # on outputs, when logic is mapped
-_REFUSALS = (SynthesisError, FloorplanError, PlacementError, TimingError)
+_REFUSALS = (SynthesisError, FloorplanError, PlacementError, CoriolisError, TimingError)
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ def repeat(folder: Path, *, on_step: Callable[[str], None] = lambda _: None) -> 
     for step in _steps(job, technology):
         on_step(step.name)
         try:
-            done.append(carry_out(step, folder, _cpu_s))
+            done.append(carry_out(step, folder))
         except _REFUSALS as fault:
             command = f"armillary physical repeat {shlex.quote(str(folder))}"
             (folder / FAILED).write_text(f"step {step.name}: {fault}\nrepeat it: {command}\n", encoding="utf-8")
@@ -204,13 +207,14 @@ def _steps(job: Job, technology: Enablement) -> list[Step]:
     final = (OPTIMIZED, MACRO_TABLE)
     clock = ("clock_ns", "port_delay", "clock_port")
     saif = {"saif": job.saif_scope} if job.saif else {}
-    return [
+    steps = [
         Step("synthesis", rtl, (MAPPED, MACRO_TABLE),
-             {**given("clock_ns", "aim", "adder", "booth", "clock_port"), **macros}, _with_yosys,
+             {**given("clock_ns", "aim", "adder", "booth", "clock_port", "port_buffers"), **macros}, _with_yosys,
              partial(_synthesis, job, technology)),
         Step("floorplan", (MAPPED, MACRO_TABLE), (PLAN,), given("utilization", "aspect_ratio"), dict,
              partial(_floorplan, job, technology)),
-        Step("placement", (MAPPED, MACRO_TABLE, PLAN), (PLACED,), given("effort", seed=True), _with_placer,
+        Step("placement", (MAPPED, MACRO_TABLE, PLAN), (PLACED,),
+             given("effort", "timing_driven", *(clock if knobs.timing_driven else ()), seed=True), _with_placer,
              partial(_placement, job, technology)),
         Step("optimization", (MAPPED, MACRO_TABLE, PLAN, PLACED), (OPTIMIZED,),
              given(*clock, "effort", "sizing_rounds", seed=True), _with_both, partial(_optimization, job, technology)),
@@ -221,6 +225,18 @@ def _steps(job: Job, technology: Enablement) -> list[Step]:
         Step("drawing", (*final, PLAN, ROUTED, ANALYSED), (DEF, *pictures.FILES), given(), dict,
              partial(_drawing, technology)),
     ]  # fmt: skip
+    instead = {}
+    if knobs.placer == "coriolis":  # it has no seed
+        instead["placement"] = (given("effort", "placer"), partial(_placement_by_coriolis, job, technology))
+    if knobs.router != "own":
+        detailed = knobs.router == "coriolis-detailed"
+        instead["routing"] = (given("router"), partial(_routing_by_coriolis, detailed, technology))
+    return [_by_coriolis(step, *instead[step.name]) if step.name in instead else step for step in steps]
+
+
+def _by_coriolis(step: Step, given: Mapping[str, Any], run: Callable[[Path], Mapping[str, float]]) -> Step:
+    """Return a step that Coriolis does: it reads and writes the same."""
+    return replace(step, given=given, tools=_with_coriolis, run=run)
 
 
 def _with_yosys() -> dict[str, str]:
@@ -229,6 +245,10 @@ def _with_yosys() -> dict[str, str]:
 
 def _with_placer() -> dict[str, str]:
     return {"coloquinte": coloquinte.version()}
+
+
+def _with_coriolis() -> dict[str, str]:
+    return {"coriolis": coriolis_tool.version()}
 
 
 def _with_sta() -> dict[str, str]:
@@ -255,10 +275,12 @@ def _synthesis(job: Job, technology: Enablement, folder: Path) -> dict[str, floa
         key: frozenset(port for port, (way, _) in cell.ports.items() if way == "output") for key, cell in cells.items()
     }
     netlist = from_yosys(content, job.top, library, outputs, technology.buffer, knobs.clock_port)
-    _write(folder / MAPPED, netlist.as_json())
-    _write(folder / MACRO_TABLE, {key: vars(cell) for key, cell in cells.items()})
     own = [library.cells[kind] for kind in netlist.cells.values() if kind in library.cells]
+    buffered = buffering.with_port_buffers(netlist, library, technology.buffer) if knobs.port_buffers else netlist
+    _write(folder / MAPPED, buffered.as_json())
+    _write(folder / MACRO_TABLE, {key: vars(cell) for key, cell in cells.items()})
     return {
+        "port_buffers": len(buffered.cells) - len(netlist.cells),
         "synthesized_cells": len(own),
         "synthesized_mm2": sum(cell.area_um2 for cell in own) * 1e-6,
         "registers": sum(cell.sequential for cell in own),
@@ -277,9 +299,16 @@ def _floorplan(job: Job, technology: Enablement, folder: Path) -> dict[str, floa
 
 def _placement(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
     shapes, netlist = _shapes(technology, folder), Netlist.from_json(_read(folder / MAPPED))
-    placement = placed(netlist, shapes, _plan(folder), effort=job.knobs.effort, seed=job.seed)
+    plan, knobs = _plan(folder), job.knobs
+    found = routable(netlist, shapes, plan, effort=knobs.effort, seed=job.seed)
+    faster = None
+    if knobs.timing_driven:
+        whole = Technology(technology, shapes.library, shapes)
+        faster = hastened(netlist, found.placement, found.rooms, plan, whole, knobs, job.seed)
+    placement = faster or found.placement
     _write(folder / PLACED, placement.as_json())
-    return {"placed_mm": float(trees_of(netlist, shapes, placement).lengths().sum()) / units(1000)}
+    placed_mm = float(trees_of(netlist, shapes, placement).lengths().sum()) / units(1000)
+    return {"placed_mm": placed_mm, "spread_rounds": found.rounds, "timing_driven": int(faster is not None)}
 
 
 def _optimization(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
@@ -299,15 +328,32 @@ def _optimization(job: Job, technology: Enablement, folder: Path) -> dict[str, f
 def _routing(technology: Enablement, folder: Path) -> dict[str, float]:
     shapes, plan = _shapes(technology, folder), _plan(folder)
     netlist, placement = _final(folder)
-    boxes = {name: (x, y, x + shapes.size(netlist.cells[name])[0], y + shapes.size(netlist.cells[name])[1])
-             for name, (x, y) in plan.macros.items()}  # fmt: skip
-    wires = routed(trees_of(netlist, shapes, placement), shapes.library, plan, boxes)
+    grid = grid_of(shapes.library, plan, shapes.corners(netlist, plan))
+    wires = routed(trees_of(netlist, shapes, placement), shapes.library, plan, grid)
+    return _laid(netlist, wires, shapes, technology, folder)
+
+
+def _laid(netlist: Netlist, wires: Routed, shapes: Shapes, technology: Enablement, folder: Path) -> dict[str, float]:
     outputs = Technology(technology, shapes.library, shapes).outputs()
     (folder / PARASITICS).write_text(spef(netlist, wires, shapes.library, outputs), encoding="utf-8")
-    np.savez(folder / ROUTED, across=wires.across, up=wires.up)
-    fullest = max(float(part.max(initial=0.0)) for part in (wires.across, wires.up))
+    np.savez(folder / ROUTED, across=wires.use.across, up=wires.use.up)
+    fullest = float(wires.use.fullest.max(initial=0.0))
     layers = {f"{name}_mm": length for name, length in wires.layer_mm.items()}
-    return {"wire_mm": wires.wire_mm, "overflow": wires.overflow, "fullest_border": fullest, **layers}
+    return {"wire_mm": wires.wire_mm, "overflow": wires.use.overflow, "fullest_border": fullest, **layers}
+
+
+def _placement_by_coriolis(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
+    shapes, netlist = _shapes(technology, folder), Netlist.from_json(_read(folder / MAPPED))
+    placement = coriolis.placed(netlist, shapes, _plan(folder), technology, effort=job.knobs.effort)
+    _write(folder / PLACED, placement.as_json())
+    return {"placed_mm": float(trees_of(netlist, shapes, placement).lengths().sum()) / units(1000)}
+
+
+def _routing_by_coriolis(detailed: bool, technology: Enablement, folder: Path) -> dict[str, float]:
+    shapes, plan = _shapes(technology, folder), _plan(folder)
+    netlist, placement = _final(folder)
+    wires, figures = coriolis.routed(netlist, shapes, placement, plan, technology, detailed=detailed)
+    return {**_laid(netlist, wires, shapes, technology, folder), **figures}
 
 
 def _analysis(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
@@ -374,8 +420,3 @@ def _read(path: Path) -> Any:
 
 def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _cpu_s() -> float:
-    own, programs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return own.ru_utime + own.ru_stime + programs.ru_utime + programs.ru_stime

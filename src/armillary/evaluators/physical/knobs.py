@@ -22,7 +22,17 @@ class Knobs(Options):
         default="default", description="How additions are built; `default` is Yosys' own choice."
     )
     booth: bool = Field(default=True, description="Multipliers by Booth's encoding.")
+    port_buffers: bool = Field(default=True, description="A buffer at every port but the clock's.")
     effort: int = Field(default=3, ge=1, le=9, description="Of the placement, 1 to 9.")
+    placer: Literal["coloquinte", "coriolis"] = Field(
+        default="coloquinte", description="What places cells; `coriolis` draws nothing, so that seeds change nothing."
+    )
+    router: Literal["own", "coriolis", "coriolis-detailed"] = Field(
+        default="own", description="What routes: globally, or on tracks, where what finds none is counted."
+    )
+    timing_driven: bool = Field(
+        default=True, description="Placed again with late nets shorter, which is kept where the clock gains."
+    )
     sizing_rounds: int = Field(default=10, ge=0, le=100, description="Timing analyses for the cells' sizes.")
     port_delay: float = Field(
         default=0.2,

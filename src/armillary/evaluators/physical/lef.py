@@ -28,6 +28,7 @@ class LefLayer:
         name: of the layer.
         direction: in which its wires run.
         pitch_um: from one track to the next.
+        offset_um: of the first track from the edge.
         width_um: of a wire.
         ohm_per_um: of a wire.
         ff_per_um: of a wire to what is below and beside it, without neighbours.
@@ -36,6 +37,7 @@ class LefLayer:
     name: str
     direction: Direction
     pitch_um: float
+    offset_um: float
     width_um: float
     ohm_per_um: float
     ff_per_um: float
@@ -65,7 +67,8 @@ def read_layers(path: Path) -> tuple[LefLayer, ...]:
         to_sides = 2 * _number(body, "EDGECAPACITANCE") * 1000
         direction: Direction = "vertical" if re.search(r"DIRECTION\s+VERTICAL", body) else "horizontal"
         resistance = _number(body, r"RESISTANCE\s+RPERSQ") / width
-        found.append(LefLayer(name, direction, _number(body, "PITCH"), width, resistance, to_plane + to_sides))
+        pitch, offset = _number(body, "PITCH"), _offset(body, direction)
+        found.append(LefLayer(name, direction, pitch, offset, width, resistance, to_plane + to_sides))
     return tuple(found)
 
 
@@ -109,17 +112,36 @@ def read_cells(path: Path) -> dict[str, LefCell]:
     return found
 
 
+def read_pins(path: Path) -> dict[str, dict[str, str]]:
+    """Return what a file tells of each signal pin of each cell.
+
+    Raises:
+        ArmillaryError: if the file cannot be read.
+    """
+    return {name: _signals(body) for name, body in _MACRO.findall(_text(path))}
+
+
+def _signals(body: str) -> dict[str, str]:
+    found = dict(_PIN.findall(body))
+    return {name: inner for name, inner in found.items() if not re.search(r"USE\s+(?:power|ground)", inner, re.I)}
+
+
 def _pins(body: str) -> dict[str, tuple[float, float]]:
     pins = {}
-    for name, inner in _PIN.findall(body):
-        if re.search(r"USE\s+(?:power|ground)", inner, re.IGNORECASE):
-            continue
+    for name, inner in _signals(body).items():
         numbers = [[float(word) for word in shape.split()] for shape in _SHAPE.findall(inner)]
         across = [x for shape in numbers for x in shape[::2]]
         up = [y for shape in numbers for y in shape[1::2]]
         if across:
             pins[name] = ((min(across) + max(across)) / 2, (min(up) + max(up)) / 2)
     return pins
+
+
+def _offset(body: str, direction: Direction) -> float:
+    """Return where the first track lies: OFFSET has one number for both ways, or one for x and one for y."""
+    match = re.search(r"^\s*OFFSET\s+([^;]*);", body, re.MULTILINE)
+    numbers = [float(word) for word in match[1].split()] if match else [0.0]
+    return numbers[0] if direction == "vertical" else numbers[-1]
 
 
 def _number(body: str, name: str) -> float:

@@ -263,7 +263,10 @@ def _pin(group: Group, units: _Units, templates: dict[str, Group]) -> LibertyPin
 def _arc(group: Group, units: _Units, templates: dict[str, Group], unit: float) -> Arc:
     tables = {}
     for table in group.groups:
-        if table.kind.endswith(("_rise", "_fall", "_transition", "_power")) and "values" in table.attributes:
+        if (
+            table.kind.endswith(("_rise", "_fall", "_transition", "_power", "_constraint"))
+            and "values" in table.attributes
+        ):
             tables[table.kind] = _table(table, units, templates.get(next(iter(table.arguments), "")), unit)
     given = group.attributes
     sense, kind = given.get("timing_sense", ""), given.get("timing_type", "")
@@ -281,8 +284,9 @@ def _table(group: Group, units: _Units, template: Group | None, unit: float) -> 
         if not text or not of:
             continue
         load = "capacitance" in of
-        axes["load" if load else "slew"] = _numbers(text) * (units.ff if load else units.ns)
-        shape.append("load" if load else "slew")
+        column = load or (of == "related_pin_transition" and group.kind.endswith("_constraint"))
+        axes["load" if column else "slew"] = _numbers(text) * (units.ff if load else units.ns)
+        shape.append("load" if column else "slew")
     values = _numbers(group.attributes["values"]) * unit
     sizes = [len(axes[name]) for name in shape]
     values = values.reshape(sizes or (1, 1))

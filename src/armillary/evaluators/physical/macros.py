@@ -13,6 +13,7 @@ from armillary.tools.yosys import Macro
 from armillary.types import ArmillaryError
 
 CLOCK = "clk"
+OUTPUT_SLEW_NS = 0.05
 _INPUT_FF, _CLOCK_FF, _MOST_FF = 5.0, 25.0, 500.0  # of fakeram45's pins
 
 
@@ -52,9 +53,11 @@ class MacroCell:
         return {f"{port}[{bit}]" if bits > 1 else port: direction
                 for port, (direction, bits) in self.ports.items() for bit in range(bits)}  # fmt: skip
 
-    def pin_um(self, pin: str) -> tuple[float, float]:
-        """Return where a pin lies: all at equal distances along the left edge."""
-        return 0.0, (list(self.pins).index(pin) + 0.5) / len(self.pins) * self.height_um
+    @cached_property
+    def places_um(self) -> dict[str, tuple[float, float]]:
+        """Where the pins lie: all at equal distances along the left edge."""
+        step = self.height_um / len(self.pins)
+        return {pin: (0.0, (number + 0.5) * step) for number, pin in enumerate(self.pins)}
 
     def cap_ff(self, pin: str) -> float:
         """Return the capacitance of a pin."""
@@ -126,7 +129,10 @@ def _pins(macro: MacroCell, times_counted: float) -> Iterator[str]:
             yield f"    {kind} direction : input; capacitance : {_INPUT_FF}; timing () {{ related_pin : {CLOCK};"
             yield f"      timing_type : setup_rising; rise_constraint {value} fall_constraint {value} }} }}"
         else:
-            value, slew = f'(scalar) {{ values ("{macro.access_ns:g}"); }}', '(scalar) { values ("0.05"); }'
+            value, slew = (
+                f'(scalar) {{ values ("{macro.access_ns:g}"); }}',
+                f'(scalar) {{ values ("{OUTPUT_SLEW_NS:g}"); }}',
+            )
             yield f"    {kind} direction : output; max_capacitance : {_MOST_FF}; timing () {{ related_pin : {CLOCK};"
             yield f"      timing_type : rising_edge; cell_rise {value} cell_fall {value}"
             yield f"      rise_transition {slew} fall_transition {slew} }} }}"

@@ -233,17 +233,20 @@ def _verilog(netlist: Netlist) -> Iterator[str]:
     for (instance, pin), value in netlist.rails.items():
         if instance == PORT:
             yield f"  assign {pin} = 1'b{value};"
+    constants: dict[str, dict[str, str]] = defaultdict(dict)
+    for (instance, pin), value in netlist.rails.items():
+        constants[instance][pin] = f"1'b{value}"
     for instance, cell in netlist.cells.items():
-        yield f"  {cell} {instance} ({', '.join(_connections(netlist, instance, names))});"
+        found = {pin: names[net] for pin, net in netlist.pins_of.get(instance, {}).items()}
+        found |= constants.get(instance, {})
+        yield f"  {cell} {instance} ({', '.join(_connections(instance, found))});"
     yield "endmodule"
 
 
-def _connections(netlist: Netlist, instance: str, names: Mapping[str, str]) -> Iterator[str]:
-    found = {pin: names[net] for pin, net in netlist.pins_of.get(instance, {}).items()}
-    found |= {pin: f"1'b{value}" for (of, pin), value in netlist.rails.items() if of == instance}
+def _connections(instance: str, joined: Mapping[str, str]) -> Iterator[str]:
     buses: dict[str, dict[int, str]] = defaultdict(dict)
-    for pin, text in found.items():
-        match = _BIT.fullmatch(pin)
+    for pin, text in joined.items():
+        match = _BIT.fullmatch(pin) if pin.endswith("]") else None
         if match:
             buses[match[1]][int(match[2])] = text
         else:

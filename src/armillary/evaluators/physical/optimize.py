@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from armillary.evaluators.physical.netlist import Netlist
 from armillary.evaluators.physical.parasitics import net_caps, spef
 from armillary.evaluators.physical.placement import Placement, Shapes, legalized
 from armillary.evaluators.physical.routing import trees_of, unrouted
-from armillary.evaluators.physical.timing import Clocking, Timing, timed, write_design
+from armillary.evaluators.physical.static_timing import StaticTimer
+from armillary.evaluators.physical.timing import Clocking, timed, write_design
+from armillary.evaluators.physical.timing_tables import read_tables
 
 _BEFORE_ISOLATION = 0.6  # of the rounds
 _FIRST_WIRE = 1  # layer, from the lowest, whose capacitance stands for wires that are not laid yet
@@ -59,28 +61,30 @@ def optimized(
     per_um = library.layers[min(_FIRST_WIRE, len(library.layers) - 1)].wire.ff_per_um
     netlist, placement = buffering.without_overload(netlist, placement, shapes, library, technology.buffer, per_um)
     first = round(_BEFORE_ISOLATION * knobs.sizing_rounds)
-    best = _sized(netlist, placement, plan, technology, knobs, first, seed, {})
+    best = with_sizes(netlist, placement, plan, technology, knobs, first, seed, {})
+    slack_ns = _judged(best.netlist, placement, plan, technology, knobs)
     if knobs.sizing_rounds:
         apart, moved = buffering.isolated(
-            best.netlist, placement, shapes, library, technology.buffer, best.timing.slacks, knobs.clock_ns
+            best.netlist, placement, shapes, library, technology.buffer, best.slacks.of, knobs.clock_ns
         )
-        again = _sized(apart, moved, plan, technology, knobs, knobs.sizing_rounds - first, seed, best.multipliers)
-        if sizing.is_better(again, best, knobs.clock_ns):
-            best, placement = again, moved
+        again = with_sizes(apart, moved, plan, technology, knobs, knobs.sizing_rounds - first, seed, best.multipliers)
+        again_ns = _judged(again.netlist, moved, plan, technology, knobs)
+        if sizing.is_better(again_ns, again.area_um2, slack_ns, best.area_um2, knobs.clock_ns):
+            best, placement, slack_ns = again, moved, again_ns
     added = {name: sum(key.startswith(name) for key in best.netlist.cells) for name in ("buffer_", "isolate_")}
     netlist, placement = clock_tree.with_clock_tree(
         best.netlist, placement, shapes, library, technology.enablement.clock_buffer
     )
     placement = legalized(netlist, shapes, plan, placement, effort=knobs.effort, seed=seed)
     return netlist, placement, {
-        "sized_slack_ns": best.timing.slack_ns,
+        "sized_slack_ns": slack_ns,
         "load_buffers": added["buffer_"],
         "isolating_buffers": added["isolate_"],
         "clock_buffers": len(clock_tree.clock_cells(netlist.cells)),
     }  # fmt: skip
 
 
-def _sized(
+def with_sizes(
     netlist: Netlist,
     placement: Placement,
     plan: Floorplan,
@@ -90,23 +94,40 @@ def _sized(
     seed: int,
     multipliers: Mapping[str, float],
 ) -> sizing.Sized:
+    """Return the netlist with sizes for the clock, by our own timing under Steiner trees as wires.
+
+    Args:
+        netlist: with its clock still one net.
+        placement: of it.
+        plan: the core.
+        technology: of the cells.
+        knobs: with the clock.
+        rounds: of timing analyses.
+        seed: of the order in which cells are looked at.
+        multipliers: of cells, in um2 per ns, to begin with.
+    """
+    library = technology.library
+    wires = unrouted(trees_of(netlist, technology.shapes, placement), library, plan)
+    timer = StaticTimer(
+        netlist, wires, library, read_tables(technology.enablement, library), technology.shapes.macros,
+        _clocking(netlist, technology, knobs),
+    )  # fmt: skip
+    return sizing.sized(
+        netlist, library, net_caps(wires, library), timer.slacks, period_ns=knobs.clock_ns, rounds=rounds, seed=seed,
+        multipliers=multipliers,
+    )  # fmt: skip
+
+
+def _judged(netlist: Netlist, placement: Placement, plan: Floorplan, technology: Technology, knobs: Knobs) -> float:
+    """Return the worst slack by OpenSTA."""
     wires = unrouted(trees_of(netlist, technology.shapes, placement), technology.library, plan)
-    text = spef(netlist, wires, technology.library, technology.outputs())
     with tempfile.TemporaryDirectory(prefix="armillary-sizing-") as name:
-        return sizing.sized(
-            netlist, technology.library, net_caps(wires, technology.library),
-            _analysis(Path(name), text, technology, knobs), period_ns=knobs.clock_ns, rounds=rounds, seed=seed,
-            multipliers=multipliers,
-        )  # fmt: skip
+        folder = Path(name)
+        text = spef(netlist, wires, technology.library, technology.outputs())
+        write_design(folder, netlist, text, _clocking(netlist, technology, knobs), technology.shapes.macros)
+        return timed(folder, netlist, technology.library, technology.enablement, with_slacks=False).slack_ns
 
 
-def _analysis(folder: Path, text: str, technology: Technology, knobs: Knobs) -> Callable[[Netlist], Timing]:
-    """Return what analyses netlists that differ in sizes alone: the wires stay."""
-
-    def analyse(netlist: Netlist) -> Timing:
-        late = clock_tree.expected_latency_ns(netlist, technology.library, technology.enablement.clock_buffer)
-        clocking = Clocking(knobs.clock_ns, knobs.port_delay, propagated=False, latency_ns=late)
-        write_design(folder, netlist, text, clocking, technology.shapes.macros)
-        return timed(folder, netlist, technology.library, technology.enablement, with_slacks=True)
-
-    return analyse
+def _clocking(netlist: Netlist, technology: Technology, knobs: Knobs) -> Clocking:
+    late = clock_tree.expected_latency_ns(netlist, technology.library, technology.enablement.clock_buffer)
+    return Clocking(knobs.clock_ns, knobs.port_delay, propagated=False, latency_ns=late)

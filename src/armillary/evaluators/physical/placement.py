@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -17,7 +18,8 @@ from armillary.tools.coloquinte import Box, Placed, PlacementError, Wiring, plac
 
 _DENSEST = 0.97
 _DENSER = 0.2  # part of the free room that packing closer than evenly takes away
-_FIRST_EFFORT = 1  # of the placement that only tells where ports belong
+FIRST_EFFORT = 1
+"""Of placements in haste."""
 Place = tuple[int, int, str]
 
 
@@ -51,19 +53,34 @@ class Shapes:
     library: Library
     macros: Mapping[str, MacroCell]
 
+    @cached_property
+    def _sizes(self) -> dict[str, tuple[int, int]]:
+        cells = {kind: (units(cell.width_um), units(cell.height_um)) for kind, cell in self.library.cells.items()}
+        return cells | {kind: (units(macro.width_um), units(macro.height_um)) for kind, macro in self.macros.items()}
+
+    @cached_property
+    def _pins(self) -> dict[tuple[str, str], tuple[int, int]]:
+        found = {(kind, name): (units(pin.x_um), units(pin.y_um))
+                 for kind, cell in self.library.cells.items() for name, pin in cell.pins.items()}  # fmt: skip
+        for kind, macro in self.macros.items():
+            found |= {(kind, pin): (units(x), units(y)) for pin, (x, y) in macro.places_um.items()}
+        return found
+
     def size(self, kind: str) -> tuple[int, int]:
         """Return the width and height."""
-        each = self.macros[kind] if kind in self.macros else self.library.cells[kind]
-        return units(each.width_um), units(each.height_um)
+        return self._sizes[kind]
 
     def pin(self, kind: str, pin: str) -> tuple[int, int]:
         """Return where a pin lies from the lower left corner."""
-        if kind in self.macros:
-            right, up = self.macros[kind].pin_um(pin)
-        else:
-            each = self.library.cells[kind].pins[pin]
-            right, up = each.x_um, each.y_um
-        return units(right), units(up)
+        return self._pins[kind, pin]
+
+    def corners(self, netlist: Netlist, plan: Floorplan) -> list[tuple[int, int, int, int]]:
+        """Return left, bottom, right and top of each macro in the core."""
+        found = []
+        for name, (x, y) in plan.macros.items():
+            width, height = self.size(netlist.cells[name])
+            found.append((x, y, x + width, y + height))
+        return found
 
     def at(self, pin: PinName, netlist: Netlist, placement: Placement) -> tuple[int, int]:
         """Return where a pin lies in the layout."""
@@ -71,39 +88,65 @@ class Shapes:
         if instance == PORT:
             return placement.ports[name]
         x, y, turned = placement.places[instance]
-        width, height = self.size(netlist.cells[instance])
-        right, up = self.pin(netlist.cells[instance], name)
+        kind = netlist.cells[instance]
+        right, up = self._pins[kind, name]
+        if turned == "N":
+            return x + right, y + up
+        width, height = self._sizes[kind]
         return x + (width - right if turned in ("S", "FN") else right), y + (
             height - up if turned in ("S", "FS") else up
         )
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a placement should heed beside the lengths of wires.
+
+    Attributes:
+        rooms: how many times its width a cell is given while cells are spread; 1 if missing.
+        weights: of nets whose length counts more; 1 if missing.
+    """
+
+    rooms: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+def placed_without_ports(netlist: Netlist, shapes: Shapes, plan: Floorplan, *, effort: int, seed: int) -> Placement:
+    """Return a hasty placement that tells where ports belong: it has none.
+
+    Raises:
+        PlacementError: if there is no legal one.
+        ArmillaryError: if Coloquinte is missing.
+    """
+    return _run(netlist, shapes, plan, {}, min(effort, FIRST_EFFORT), seed, Wish())
 
 
 def placed(
     netlist: Netlist,
     shapes: Shapes,
     plan: Floorplan,
+    ports: Mapping[str, tuple[int, int]],
+    wish: Wish,
     *,
     effort: int,
     seed: int,
-    weights: Mapping[str, float] | None = None,
 ) -> Placement:
-    """Return a placement: first without ports, which then go where what they join lies, then with them.
+    """Return a placement.
 
     Args:
         netlist: to place.
         shapes: of its cells.
         plan: the core.
+        ports: where their pins lie.
+        wish: what else it should heed.
         effort: 1 to 9.
         seed: of what is drawn.
-        weights: of nets whose length counts more.
 
     Raises:
         PlacementError: if there is no legal one.
         ArmillaryError: if Coloquinte is missing.
     """
-    first = _run(netlist, shapes, plan, {}, min(effort, _FIRST_EFFORT), seed, weights or {})
-    ports = _port_places(netlist, first, plan)
-    return _run(netlist, shapes, plan, ports, effort, seed, weights or {})
+    return _run(netlist, shapes, plan, ports, effort, seed, wish)
 
 
 def legalized(
@@ -115,7 +158,7 @@ def legalized(
         PlacementError: if there is none.
         ArmillaryError: if Coloquinte is missing.
     """
-    return _run(netlist, shapes, plan, given.ports, effort, seed, {}, given)
+    return _run(netlist, shapes, plan, given.ports, effort, seed, Wish(), given)
 
 
 def _run(
@@ -125,11 +168,11 @@ def _run(
     ports: Mapping[str, tuple[int, int]],
     effort: int,
     seed: int,
-    weights: Mapping[str, float],
+    wish: Wish,
     given: Placement | None = None,
 ) -> Placement:
     instances = list(netlist.cells)
-    boxes = [_box(instance, netlist, shapes, plan, given) for instance in instances]
+    boxes = [_box(instance, netlist, shapes, plan, wish, given) for instance in instances]
     boxes += [Box(0, 0, x, y, fixed=True, obstructs=False) for x, y in ports.values()]
     number = {(PORT, port): len(instances) + k for k, port in enumerate(ports)}
     of = {instance: k for k, instance in enumerate(instances)}
@@ -140,9 +183,11 @@ def _run(
         known = [pin for pin in pins if pin[0] != PORT or pin in number]
         if len(known) < 2:
             continue
-        offsets = [(0, 0) if i == PORT else shapes.pin(netlist.cells[i], p) for i, p in known]
+        offsets = [
+            (0, 0) if i == PORT else _offset((i, p), netlist, shapes, _turn(i, boxes[of[i]], plan)) for i, p in known
+        ]
         joined = [number[pin] if pin[0] == PORT else of[pin[0]] for pin in known]
-        nets.append(Wiring(joined, [x for x, _ in offsets], [y for _, y in offsets], weights.get(net, 1.0)))
+        nets.append(Wiring(joined, [x for x, _ in offsets], [y for _, y in offsets], wish.weights.get(net, 1.0)))
     cells = sum(box.width * box.height for box in boxes if not box.fixed)
     free = plan.width * plan.height - sum(box.width * box.height for box in boxes if box.fixed)
     if cells > _DENSEST * free:
@@ -152,8 +197,20 @@ def _run(
         spread=_spread(cells / free), from_given=given is not None,
     )  # fmt: skip
     placement = _on_sites(found, instances, boxes, plan, ports)
-    _check_legal(placement, instances, boxes, plan)
+    check_legal(placement, instances, boxes, plan)
     return placement
+
+
+def _turn(instance: str, box: Box, plan: Floorplan) -> str:
+    """Return how a macro lies; empty for a cell, whose row and neighbours decide."""
+    return plan.orientation(instance, box.width) if instance in plan.macros else ""
+
+
+def _offset(pin: PinName, netlist: Netlist, shapes: Shapes, turn: str) -> tuple[int, int]:
+    """Return where a pin lies from the lower left corner of its cell, or of its macro, turned so."""
+    kind = netlist.cells[pin[0]]
+    right, up = shapes.pin(kind, pin[1])
+    return shapes.size(kind)[0] - right if turn == "FN" else right, up
 
 
 def _spread(density: float) -> float:
@@ -161,14 +218,14 @@ def _spread(density: float) -> float:
     return min(_DENSEST, max(density, density / min(_DENSEST, density + _DENSER * (1 - density))))
 
 
-def _box(instance: str, netlist: Netlist, shapes: Shapes, plan: Floorplan, given: Placement | None) -> Box:
+def _box(instance: str, netlist: Netlist, shapes: Shapes, plan: Floorplan, wish: Wish, given: Placement | None) -> Box:
     width, height = shapes.size(netlist.cells[instance])
     if instance in plan.macros:
         # whole sites and rows: cells that are then put on sites stay clear of it
         wide, high = -(-width // plan.site) * plan.site, -(-height // plan.row) * plan.row
         return Box(wide, high, *plan.macros[instance], fixed=True)
     x, y, _ = given.places[instance] if given else (plan.width // 2, plan.height // 2, "N")
-    return Box(width, height, x, y)
+    return Box(width, height, x, y, room=wish.rooms.get(instance, 1.0))
 
 
 def _on_sites(
@@ -178,11 +235,11 @@ def _on_sites(
     places = {}
     for k, instance in enumerate(instances):
         x = found.x[k] if boxes[k].fixed else found.x[k] // plan.site * plan.site
-        places[instance] = (x, found.y[k], "N" if boxes[k].fixed else found.orientation[k])
+        places[instance] = (x, found.y[k], _turn(instance, boxes[k], plan) or found.orientation[k])
     return Placement(places, dict(ports))
 
 
-def _check_legal(placement: Placement, instances: list[str], boxes: list[Box], plan: Floorplan) -> None:
+def check_legal(placement: Placement, instances: list[str], boxes: list[Box], plan: Floorplan) -> None:
     """Raise PlacementError where cells lie upon each other or beyond their rows."""
     rows: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for instance, box in zip(instances, boxes[: len(instances)], strict=True):  # without ports
@@ -198,7 +255,7 @@ def _check_legal(placement: Placement, instances: list[str], boxes: list[Box], p
             raise PlacementError(f"cells lie upon each other or beyond the core in row {row}")
 
 
-def _port_places(netlist: Netlist, first: Placement, plan: Floorplan) -> dict[str, tuple[int, int]]:
+def port_places(netlist: Netlist, first: Placement, plan: Floorplan) -> dict[str, tuple[int, int]]:
     """Return places along the edge, in the order of the direction in which what the ports join lies."""
     middle = (plan.width / 2, plan.height / 2)
 

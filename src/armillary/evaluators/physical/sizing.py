@@ -3,8 +3,8 @@
 Source: Chen, Chu, Wong 1999, "Fast and exact simultaneous gate and wire sizing by Lagrangian relaxation": minimise
 area plus delays weighted by multipliers, which grow where paths are late. As in its discrete successors (Livramento
 et al. 2014) each cell takes the best of its library's sizes while the others stay. Here multipliers follow slacks
-alone, without conserving their flow; slacks are OpenSTA's. Delays are linear in the load here, and the best netlist
-that OpenSTA saw is returned.
+alone, without conserving their flow. Delays are linear in the load where sizes are chosen; slacks are those of
+`static_timing`, and the best netlist that it saw is returned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from armillary.evaluators.physical.library import Library
 from armillary.evaluators.physical.netlist import Netlist
-from armillary.evaluators.physical.timing import Timing
+from armillary.evaluators.physical.static_timing import Slacks
 
 _SWEEPS = 6  # over the cells for each timing analysis
 _NEXT_GOAL = 0.7  # of the worst slack: what is less late than that is not pressed any further in a round
@@ -33,10 +33,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Sized:
-    """A netlist, its timing, the area of its cells that have sizes, and their multipliers after the last round."""
+    """A netlist, its slacks, the area of its cells that have sizes, and their multipliers after the last round."""
 
     netlist: Netlist
-    timing: Timing
+    slacks: Slacks
     area_um2: float
     multipliers: Mapping[str, float]
 
@@ -45,7 +45,7 @@ def sized(
     netlist: Netlist,
     library: Library,
     wire_ff: Mapping[str, float],
-    analyse: Callable[[Netlist], Timing],
+    analyse: Callable[[Netlist], Slacks],
     *,
     period_ns: float,
     rounds: int,
@@ -58,7 +58,7 @@ def sized(
         netlist: to size; buffers of the clock and macros stay.
         library: of its cells.
         wire_ff: capacitance of each net's wires.
-        analyse: returns the timing of a netlist with slacks.
+        analyse: returns the slacks of a netlist.
         period_ns: that paths should keep.
         rounds: of timing analyses.
         seed: of the order in which cells are looked at.
@@ -67,14 +67,12 @@ def sized(
     circuit = _Circuit(netlist, library, wire_ff)
     rng = np.random.default_rng(seed)
     size = circuit.given.copy()
-    timing = analyse(netlist)
-    best = Sized(netlist, timing, circuit.area(size), {})
+    slacks = analyse(netlist)
+    best = Sized(netlist, slacks, circuit.area(size), {})
     weight = np.array([(multipliers or {}).get(name, _UM2_PER_NS) for name in circuit.cells])
     for _ in range(rounds):
-        slack = np.array(
-            [timing.slacks.get((name, circuit.outputs[k]), period_ns) for k, name in enumerate(circuit.cells)]
-        )
-        goal = min(0.0, _NEXT_GOAL * timing.slack_ns)
+        slack = np.array([slacks.of.get((name, circuit.outputs[k]), period_ns) for k, name in enumerate(circuit.cells)])
+        goal = min(0.0, _NEXT_GOAL * slacks.worst_ns)
         weight = np.clip(
             weight * np.clip(np.exp(_STEP * (goal - slack) / period_ns), _LEAST_GROWTH, _MOST_GROWTH), 1e-2, 1e5
         )
@@ -85,19 +83,19 @@ def sized(
         if (size == before).all():
             break
         now = netlist.resized(circuit.changes(size))
-        timing = analyse(now)
-        found = Sized(now, timing, circuit.area(size), {})
-        if is_better(found, best, period_ns):
+        slacks = analyse(now)
+        found = Sized(now, slacks, circuit.area(size), {})
+        if is_better(found.slacks.worst_ns, found.area_um2, best.slacks.worst_ns, best.area_um2, period_ns):
             best = found
     return replace(best, multipliers=dict(zip(circuit.cells, weight.tolist(), strict=True)))
 
 
-def is_better(one: Sized, other: Sized, period_ns: float) -> bool:
+def is_better(slack_ns: float, area_um2: float, other_slack_ns: float, other_um2: float, period_ns: float) -> bool:
     """Return whether a netlist is less late than another, or as late and smaller."""
-    late = min(0.0, one.timing.slack_ns) - min(0.0, other.timing.slack_ns)
+    late = min(0.0, slack_ns) - min(0.0, other_slack_ns)
     if abs(late) > _FAIR * period_ns:
         return late > 0
-    return one.area_um2 < other.area_um2
+    return area_um2 < other_um2
 
 
 class _Circuit:

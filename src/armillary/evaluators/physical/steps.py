@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,7 +17,8 @@ from armillary.user_cache import cache_folder, put
 
 JOB, LOG = "job.json", "steps.json"
 _RECORD = "step.json"
-_TOOLS_OF_OURS = ("coloquinte_driver.py", "yosys_driver.py")
+_KIB_IN_MIB = 1024
+_TOOLS_OF_OURS = ("coloquinte_driver.py", "coriolis_driver.py", "yosys_driver.py")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Done:
         tools: versions of the programs it ran.
         metrics: of the result.
         cpu_s: of this process and the programs it ran, when it was done.
+        memory_mib: the most that this process and a program it ran had held together, at most, when it was done.
         kept: whether it was found in the cache.
     """
 
@@ -60,16 +63,31 @@ class Done:
     tools: Mapping[str, str]
     metrics: Mapping[str, float]
     cpu_s: float
+    memory_mib: float
     kept: bool = field(default=False)
 
 
-def carry_out(step: Step, folder: Path, cpu_s: Callable[[], float]) -> Done:
+@dataclass(frozen=True)
+class Spent:
+    """What this process and the programs that it ran have used so far."""
+
+    cpu_s: float
+    memory_mib: float
+
+
+def spent() -> Spent:
+    """Return it; of the programs' memory that of the largest, as they run one after another."""
+    own, programs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = own.ru_utime + own.ru_stime + programs.ru_utime + programs.ru_stime
+    return Spent(seconds, (own.ru_maxrss + programs.ru_maxrss) / _KIB_IN_MIB)
+
+
+def carry_out(step: Step, folder: Path) -> Done:
     """Do a step in a folder, or fetch what it left when it was done before.
 
     Args:
         step: which.
         folder: of the layout; holds what the step reads.
-        cpu_s: returns the CPU seconds used so far, programs that ended included.
 
     Raises:
         ArmillaryError: if a tool is missing or refuses.
@@ -87,9 +105,10 @@ def carry_out(step: Step, folder: Path, cpu_s: Callable[[], float]) -> Done:
             put(kept / name, folder / name)
         record = json.loads((kept / _RECORD).read_text(encoding="utf-8"))
         return Done(**{**record, "writes": tuple(record["writes"]), "kept": True})
-    before = cpu_s()
+    before = spent()
     metrics = dict(step.run(folder))
-    done = Done(step.name, reads, step.writes, tools, metrics, cpu_s() - before)
+    after = spent()
+    done = Done(step.name, reads, step.writes, tools, metrics, after.cpu_s - before.cpu_s, after.memory_mib)
     for name in step.writes:
         put(folder / name, kept / name)
     with tempfile.TemporaryDirectory(prefix="armillary-step-") as name:  # last: it says that the others are there

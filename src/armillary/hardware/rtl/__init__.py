@@ -8,6 +8,9 @@ PLATFORMS = Registry(
     {
         "axiline": "armillary.hardware.rtl.axiline.generator:PLATFORM",
         "gemmini": "armillary.hardware.rtl.gemmini.generator:PLATFORM",
+        "genesys": "armillary.hardware.rtl.genesys.generator:PLATFORM",
+        "tabla": "armillary.hardware.rtl.tabla.generator:PLATFORM",
+        "vta": "armillary.hardware.rtl.vta.generator:PLATFORM",
     },
 )
 """By template."""

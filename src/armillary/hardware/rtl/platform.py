@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 A = TypeVar("A", bound="DataclassInstance")
+SHARED_BLOCKS = Path(__file__).parent / "blocks"
+"""Modules that several platforms use."""
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,13 @@ TEMPLATES = Registry(
         "edge_tpu": "armillary.hardware.templates.edge_tpu:TEMPLATE",
         "gemmini": "armillary.hardware.templates.gemmini:TEMPLATE",
         "gemmini_both": "armillary.hardware.templates.gemmini:BOTH_TEMPLATE",
+        "genesys": "armillary.hardware.templates.genesys:TEMPLATE",
         "nvdla": "armillary.hardware.templates.nvdla:TEMPLATE",
         "shidiannao": "armillary.hardware.templates.shidiannao:TEMPLATE",
         "spotlight": "armillary.hardware.templates.spotlight:TEMPLATE",
         "spotlight_cloud": "armillary.hardware.templates.spotlight:CLOUD_TEMPLATE",
+        "tabla": "armillary.hardware.templates.tabla:TEMPLATE",
+        "vta": "armillary.hardware.templates.vta:TEMPLATE",
     },
 )
 

@@ -13,6 +13,7 @@ from armillary.types import ArmillaryError
 from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.layer import Layer, LayerUse, NotMapped, Workload, merge
 from armillary.workloads.onnx.algorithms import recognized
+from armillary.workloads.onnx.dataflow import dataflow_of
 from armillary.workloads.onnx.layers import RULES, Operation, Remainder, lower, with_bias
 from armillary.workloads.onnx.shapes import (
     Tensors,
@@ -38,7 +39,8 @@ def import_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Work
     is left of a mapped one (an LSTM's gates, ...) as `LSTM:gates`, and what the body of an If, Loop
     or Scan holds as `Loop/MatMul`, once per body, because how often it runs is known only then.
     Operators on nothing but constants, shapes included, are done before inference: they are listed
-    with no bytes. A graph that is a small machine-learning algorithm as a whole comes with that.
+    with no bytes. A graph that is a small machine-learning algorithm as a whole comes with that; one of small tensors
+    and simple operators comes with its scalar operations.
 
     Args:
         path: the file.
@@ -47,7 +49,7 @@ def import_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Work
     Raises:
         ArmillaryError: if the file is missing, truncated or no ONNX model, a dimension is left
             open, a shape cannot be inferred, or no operator can be mapped and it
-            is no small machine-learning algorithm either.
+            is neither a small machine-learning algorithm nor a dataflow graph of scalars.
     """
     path = Path(path)
     model = read(path)
@@ -67,12 +69,21 @@ def import_onnx(path: str | Path, dims: Mapping[str, int] | None = None) -> Work
                 uses.append(_use(part, held))
             else:
                 beside.add_remainder(node, part)
-    algorithm = recognized(model.graph, tensors)
+    algorithm, dataflow = recognized(model.graph, tensors), dataflow_of(model.graph, tensors)
     if isinstance(algorithm, str):
-        if not uses:
-            _refuse(model.graph, str(path), algorithm)
-        return Workload(path.stem, merge(uses), beside.listed(), no_algorithm=algorithm)
-    return Workload(path.stem, merge(uses or _dot_product(algorithm)), beside.listed(), algorithm=algorithm)
+        if not uses and isinstance(dataflow, str):
+            _refuse(model.graph, str(path), algorithm, dataflow)
+    else:
+        uses = uses or _dot_product(algorithm)
+    return Workload(
+        path.stem,
+        merge(uses),
+        beside.listed(),
+        algorithm=None if isinstance(algorithm, str) else algorithm,
+        no_algorithm=algorithm if isinstance(algorithm, str) else "",
+        dataflow=None if isinstance(dataflow, str) else dataflow,
+        no_dataflow=dataflow if isinstance(dataflow, str) else "",
+    )
 
 
 def _dot_product(algorithm: Algorithm) -> list[LayerUse]:
@@ -193,11 +204,11 @@ class _Beside:
         )
 
 
-def _refuse(graph: GraphProto, source: str, no_algorithm: str) -> None:
+def _refuse(graph: GraphProto, source: str, no_algorithm: str, no_dataflow: str) -> None:
     """Say that nothing can be mapped, what there is instead, and why that is no algorithm."""
     found = Counter(operator(node) for node in graph.node)
     listed = ", ".join(f"{count} x {name}" for name, count in found.most_common()) or "none at all"
     raise ArmillaryError(
         f"{source}: no operator that can be mapped; it has {listed}; mapped are {', '.join(sorted(RULES))}; "
-        f"nor is it a small machine-learning algorithm: {no_algorithm}"
+        f"nor is it a small machine-learning algorithm: {no_algorithm}; nor a dataflow graph of scalars: {no_dataflow}"
     )

@@ -5,16 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armillary.hardware.rtl.axiline.arithmetic import (
-    FixedTree,
-    bits_of,
-    fixed,
-    predicted,
-    requantized,
-    scored,
-    sigmoid,
-    trained,
-)
+from armillary.hardware.rtl.axiline.arithmetic import FixedTree, predicted, scored, trained
+from armillary.hardware.rtl.fixed_point import bits_of, fixed, requantized, sigmoid
 from armillary.hardware.templates.axiline import Accelerator
 from armillary.workloads.algorithm import Tree
 

@@ -40,7 +40,9 @@ print("FOUND" + json.dumps(found))
         Accelerator(dim=16),
         Accelerator(dim=4, bus_bytes=4, scratchpad_kib=8, accumulator_kib=8, activation_tables=1),
         Accelerator(dim=16, bus_bytes=4, scratchpad_kib=1, accumulator_kib=1, activation_tables=1),
-        Accelerator(dim=32, bus_bytes=32, queue_depth=8, dataflow="output_stationary"),
+        pytest.param(
+            Accelerator(dim=32, bus_bytes=32, queue_depth=8, dataflow="output_stationary"), marks=pytest.mark.slow
+        ),
         Accelerator(dim=8, bus_bytes=8, queue_depth=2, dataflow="both"),
     ],
 )

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from armillary.hardware.rtl.platform import Platform, with_defaults
+from armillary.hardware.rtl.platform import SHARED_BLOCKS, Platform, with_defaults
 from armillary.hardware.templates.axiline import Accelerator
 from armillary.workloads.algorithm import ALGORITHMS
 
 BLOCKS = Path(__file__).parent / "blocks"
 TOP = "axiline"
-_SHARED = {
-    "inference": ("dot_product", "predict", "saturate", "sigmoid"),
-    "training": ("descend", "dot_product", "predict", "saturate", "sigmoid", "step"),
-    "tree": ("tree_stage",),
+_LINEAR = ("saturate", "sigmoid")
+_MODULES = {
+    "inference": (("dot_product", "predict"), _LINEAR),
+    "training": (("descend", "dot_product", "predict", "step"), _LINEAR),
+    "tree": (("tree_stage",), ()),
 }
+"""Of each pipeline, beside the top module: its own, and those that it shares with other platforms."""
 
 
 def sources(accelerator: Accelerator) -> dict[str, str]:
     """Return the text of every module by file name, the top module `axiline` among them."""
-    files = {f"{name}.sv": (BLOCKS / f"{name}.sv").read_text() for name in _SHARED[accelerator.pipeline]}
+    own, shared = _MODULES[accelerator.pipeline]
+    paths = [*(BLOCKS / f"{name}.sv" for name in own), *(SHARED_BLOCKS / f"{name}.sv" for name in shared)]
+    files = {path.name: path.read_text() for path in paths}
     top = (BLOCKS / accelerator.pipeline / f"{TOP}.sv").read_text()
     return {**files, f"{TOP}.sv": with_defaults(top, parameters(accelerator), f"{TOP}.sv")}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from armillary.hardware.rtl.gemmini.memories import table
-from armillary.hardware.rtl.platform import Platform, with_defaults
+from armillary.hardware.rtl.platform import SHARED_BLOCKS, Platform, with_defaults
 from armillary.hardware.templates.gemmini import Accelerator
 
 BLOCKS = Path(__file__).parent / "blocks"
@@ -39,6 +39,8 @@ STRAPS = ("burst_rows", "outstanding", "queue_depth", "scratchpad_banks", "accum
 MEMORIES = ("scratchpad_kib", "accumulator_kib", "scratchpad_rows", "accumulator_rows")
 """Sizes that change no cycle of a program that fits."""
 MEMORY_TABLE = "memories.csv"
+_MEMORY_MODULES = {"sram_1rw": 1, "sram_1r1w": 2}
+_SHARED = ("delay", "fetch", "fifo", "queue", *_MEMORY_MODULES)
 _ARRAY, _ELEMENT = "systolic_array.sv", "pe.sv"
 
 
@@ -49,7 +51,8 @@ def sources(accelerator: Accelerator, *, model: bool = False) -> dict[str, str]:
         accelerator: whose parameters become the defaults.
         model: the array and the conversion as C++ models behind the same ports, for simulation.
     """
-    files = {path.name: path for path in sorted(BLOCKS.glob("*.sv"))}
+    shared = (SHARED_BLOCKS / f"{name}.sv" for name in _SHARED)
+    files = {path.name: path for path in sorted((*BLOCKS.glob("*.sv"), *shared), key=lambda path: path.name)}
     if model:
         for name in (_ELEMENT, "convert_lane.sv"):
             del files[name]
@@ -78,7 +81,7 @@ PLATFORM = Platform(
     TOP,
     sources,
     tables=lambda accelerator: {MEMORY_TABLE: table(accelerator)},
-    memories={"sram_1rw": 1, "sram_1r1w": 2},
+    memories=_MEMORY_MODULES,
 )
 generate = PLATFORM.generate
 """Write the synthesizable modules of an accelerator and the table of its memories, and return their paths."""

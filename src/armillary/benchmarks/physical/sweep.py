@@ -1,0 +1,130 @@
+"""A support vector machine of `axiline` at six target clocks and four utilizations, as a table and a picture."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from armillary.benchmarks.physical.together import apart
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
+from armillary.cores import available
+from armillary.evaluators.physical.flow import Layout
+from armillary.evaluators.physical.flow import run as lay_out
+from armillary.evaluators.physical.knobs import Knobs
+from armillary.hardware.rtl import PLATFORMS
+from armillary.hardware.rtl.platform import Platform
+from armillary.hardware.templates.axiline import TEMPLATE
+from armillary.types import ArmillaryError
+
+PICTURE = "sweep.png"
+_DESIGN = {"algorithm": "svm", "mode": "inference", "dimension": 16, "cycles": 16}
+_CLOCKS_NS = (0.8, 1.0, 1.2, 1.6, 2.4, 4.0)
+_UTILIZATIONS = (0.4, 0.55, 0.7, 0.85)
+_QUICK = 2
+_MOST_CPU_S = 15.0
+_PANELS: Mapping[str, tuple[str, Callable[[Mapping[str, float]], float]]] = {
+    "effective_mhz": ("effective clock, MHz", lambda m: m["effective_mhz"]),
+    "power_mw": ("power at the target clock, mW", lambda m: m["power_mw"]),
+    "area_um2": ("area of cells, um2", lambda m: 1e6 * m["area_mm2"]),
+    "wire_mm": ("wires, mm", lambda m: m["wire_mm"]),
+}
+
+
+def run(options: BenchOptions) -> BenchResult:
+    """Lay out 24 points, as many at once as there are cores; `--quick`: the loosest two clocks at two utilizations."""
+    clocks = _CLOCKS_NS[-_QUICK:] if options.quick else _CLOCKS_NS
+    parts = _UTILIZATIONS[:_QUICK] if options.quick else _UTILIZATIONS
+    points = [(clock, part) for clock in clocks for part in parts]
+    rows = []
+    with apart(available()) as processes:
+        layouts = [
+            processes.submit(laid_out, _DESIGN, Knobs(clock_ns=clock, utilization=part), folder, options.seed)
+            for clock, part in points
+            for folder in [options.out / f"clock_{clock:g}_utilization_{part:g}"]
+        ]
+        for number, ((clock, part), layout) in enumerate(zip(points, layouts, strict=True)):
+            options.on_progress("layouts", number, len(points))
+            rows.append(row_of(clock, part, layout.result()))
+    options.on_progress("layouts", len(points), len(points))
+    write_csv(rows, options)
+    draw(rows, options.out / PICTURE)
+    notes = [f"axiline {_DESIGN}, NanGate45; drawn in {options.out / PICTURE}",
+             "A step that was found in the cache counts as long as it took when it was done."]  # fmt: skip
+    return BenchResult(rows, checks_of(rows), notes)
+
+
+def laid_out(design: Mapping[str, Any], knobs: Knobs, folder: Path, seed: int) -> Layout:
+    """Return the layout of a design of `axiline`."""
+    platform = PLATFORMS.load("axiline", Platform)
+    sources = platform.sources(platform.accelerator(**{**TEMPLATE.defaults, **design}))
+    with tempfile.TemporaryDirectory(prefix="armillary-sweep-") as name:
+        paths = [Path(name) / file for file in sources]
+        for path, text in zip(paths, sources.values(), strict=True):
+            path.write_text(text, encoding="utf-8")
+        return lay_out(paths, platform.top, knobs, folder, macros=platform.memories, seed=seed)
+
+
+def row_of(clock_ns: float, utilization: float, layout: Layout) -> dict[str, Any]:
+    """Return the figures of a point."""
+    found = layout.metrics
+    known = {name: round(figure(found), 3) for name, (_, figure) in _PANELS.items()} if "effective_mhz" in found else {}
+    return {
+        "clock_ns": clock_ns, "utilization": utilization, "cells": int(found.get("cells", 0)),
+        **{name: known.get(name, float("nan")) for name in _PANELS}, "failure": layout.failure,
+        "cpu_s": round(sum(step.cpu_s for step in layout.steps), 1),
+    }  # fmt: skip
+
+
+def checks_of(rows: Sequence[Mapping[str, Any]]) -> list[Check]:
+    """Return whether points answer to the knobs as physics says, in the mean of those with a layout."""
+    mean = partial(_mean, rows)
+    clocks, parts = ([f(row[name] for row in rows) for f in (min, max)] for name in ("clock_ns", "utilization"))
+    failed = sum(bool(row["failure"]) for row in rows)
+    area, power, speed = (mean(name, clock_ns=clocks[0]) / mean(name, clock_ns=clocks[1])
+                          for name in ("area_um2", "power_mw", "effective_mhz"))  # fmt: skip
+    denser = mean("wire_mm", utilization=parts[1]) / mean("wire_mm", utilization=parts[0])
+    longest = max(row["cpu_s"] for row in rows)
+    return [
+        Check("points without a layout", failed, "none", not failed),
+        Check("area, tightest clock over loosest", round(area, 3), "at least 1", area >= 1),
+        Check("power, likewise", round(power, 3), "above 1", power > 1),
+        Check("effective clock, likewise", round(speed, 3), "at least 1", speed >= 1),
+        Check("wires, highest utilization over lowest", round(denser, 3), "below 1", denser < 1),
+        Check("CPU seconds of the longest layout", longest, f"at most {_MOST_CPU_S:g}", longest <= _MOST_CPU_S),
+    ]  # fmt: skip
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], name: str, **where: float) -> float:
+    known = [row for row in rows if not row["failure"] and all(row[knob] == value for knob, value in where.items())]
+    return statistics.fmean(row[name] for row in known) if known else float("nan")
+
+
+def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw each figure over the target clock, a line for each utilization; points that failed are left out.
+
+    Raises:
+        ArmillaryError: if matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ArmillaryError("matplotlib not found: pip install 'armillary[physical]'") from None
+    figure = Figure(figsize=(9, 6.5), dpi=120, layout="constrained")
+    panels = figure.subplots(2, 2)
+    for axes, (name, (title, _)) in zip(panels.flat, _PANELS.items(), strict=True):
+        for part in sorted({row["utilization"] for row in rows}):
+            line = [row for row in rows if row["utilization"] == part and not row["failure"]]
+            axes.plot(
+                [1000 / row["clock_ns"] for row in line], [row[name] for row in line], "o-", ms=4, label=f"{part:g}"
+            )
+        axes.set(xlabel="target clock, MHz", title=title)
+        axes.grid(alpha=0.3)
+    first = panels.flat[0]
+    ends = [1000 / max(row["clock_ns"] for row in rows), 1000 / min(row["clock_ns"] for row in rows)]
+    first.plot(ends, ends, ":", color="grey", lw=1, label="target")
+    first.legend(title="utilization", fontsize=8)
+    figure.savefig(path)

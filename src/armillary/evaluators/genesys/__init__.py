@@ -1,0 +1,1 @@
+"""The evaluators of the `genesys` template: a static schedule, and the hardware simulated."""

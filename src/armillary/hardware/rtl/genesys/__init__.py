@@ -1,0 +1,1 @@
+"""GeneSys as hardware: a systolic array with a vector unit, its instructions, compiler and arithmetic."""

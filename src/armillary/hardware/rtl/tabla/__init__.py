@@ -1,0 +1,1 @@
+"""The platform `tabla`: sources, generator, compiler, and what its numbers are, bit for bit."""

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from armillary.benchmarks.physical.sweep import checks_of, draw, row_of
+from armillary.evaluators.physical.flow import Layout
+
+FIGURES = {"effective_mhz": 900.0, "power_mw": 2.0, "area_mm2": 1e-3, "wire_mm": 9.0, "cells": 700}
+
+
+def point(clock, part, failure="", **figures):
+    return row_of(clock, part, Layout(Path(), {**FIGURES, **figures}, (), failure))
+
+
+@pytest.fixture
+def rows():
+    faster = {"effective_mhz": 1000.0, "power_mw": 4.0, "area_mm2": 1.1e-3}
+    return [
+        point(2.0, 0.4),
+        point(2.0, 0.8, wire_mm=8.0),
+        point(1.0, 0.4, **faster),
+        point(1.0, 0.8, wire_mm=8.0, **faster),
+    ]
+
+
+def test_points_that_answer_as_physics_says_pass(rows):
+    assert all(check.ok for check in checks_of(rows))
+    values = {check.name: check.value for check in checks_of(rows)}
+    assert values["area, tightest clock over loosest"] == pytest.approx(1.1)
+    assert values["wires, highest utilization over lowest"] == pytest.approx(0.889)
+
+
+def test_points_without_figures_are_left_out_of_means(rows):
+    none = row_of(1.0, 0.8, Layout(Path(), {}, (), "cells fill 1.03 of the rows", "optimization"))
+    values = {check.name: check for check in checks_of([*rows[:-1], none])}
+    assert not values["points without a layout"].ok
+    assert values["area, tightest clock over loosest"].value == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(("wrong", "name"), [
+    ({"failure": "no room"}, "points without a layout"),
+    ({"area_um2": 1.0}, "area, tightest"),
+    ({"power_mw": 0.0}, "power"), ({"wire_mm": 99.0}, "wires"), ({"cpu_s": 99.0}, "CPU seconds"),
+])  # fmt: skip
+def test_points_that_do_not_fail(rows, wrong, name):
+    rows[-1] |= wrong
+    failed = [check.name for check in checks_of(rows) if not check.ok]
+    assert len(failed) == 1
+    assert failed[0].startswith(name)
+
+
+def test_the_picture_leaves_out_what_failed(rows, tmp_path):
+    pytest.importorskip("matplotlib")
+    draw([*rows, row_of(4.0, 0.4, Layout(Path(), {}, (), "no room", "placement"))], tmp_path / "sweep.png")
+    assert (tmp_path / "sweep.png").read_bytes()[:4] == b"\x89PNG"
