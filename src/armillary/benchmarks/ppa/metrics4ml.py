@@ -29,7 +29,7 @@ from armillary.types import ArmillaryError
 
 METRICS = ("area_um2", "routed_wire_um", "worst_slack", "power_w")
 TRAINING = (50, 100, 400)
-REPEATS, QUICK_REPEATS = 5, 2
+REPEATS, QUICK_REPEATS, QUICK_MOST = 5, 2, 100
 LEVEL = 0.9
 _TABLE = Path("physical", "metrics4ml.csv")
 _FINISHED, _KNOB, _NAMES = "finished", "knob.", ("experiment", "platform", "design")
@@ -58,8 +58,8 @@ class Layouts:
 def run(options: BenchOptions) -> BenchResult:
     """Predict area, wire, slack and power after 50, 100 and 400 layouts, five times; `--quick`: twice, 50 and 100."""
     layouts = layouts_of((options.data or Path("../shared/data")) / _TABLE)
-    repeats, counts = (QUICK_REPEATS, TRAINING[:2]) if options.quick else (REPEATS, TRAINING)
-    counts = tuple(count for count in counts if count <= len(layouts) // 2)
+    repeats, most = (QUICK_REPEATS, QUICK_MOST) if options.quick else (REPEATS, max(TRAINING))
+    counts = [count for count in TRAINING if count <= min(most, len(layouts) // 2)]
     parts = {
         (metric, count, repeat): _part(layouts, metric, count, repeat, options)
         for metric in METRICS
@@ -208,7 +208,7 @@ def _missing() -> dict[str, Any]:
 def _median(found: Sequence[Mapping[str, Mapping[str, float | None]]], model: str) -> dict[str, float | None]:
     scores = [one[model] for one in found]
     return {
-        name: None if scores[0][name] is None else float(np.median([score[name] for score in scores]))  # type: ignore[misc]
+        name: None if scores[0][name] is None else float(np.median([score[name] for score in scores]))
         for name in scores[0]
     }
 

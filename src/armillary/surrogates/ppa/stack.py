@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, LinearConstraint, minimize
 from sklearn.model_selection import GroupKFold, KFold
 from torch import Tensor
 
@@ -152,13 +152,13 @@ def _weights(left_out: Floats, targets: Floats) -> Floats:
 
     def loss(weights: Floats) -> float:
         off = float(np.abs(weights @ left_out - targets).mean()) / unit
-        return off + _TOWARDS_ALL / rows * float(((weights - even) ** 2).sum())
+        return float(off + _TOWARDS_ALL / rows * ((weights - even) ** 2).sum())
 
     found = minimize(
         loss,
         even,
-        bounds=[(0.0, 1.0)] * count,
-        constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1},
+        bounds=Bounds(0.0, 1.0),
+        constraints=LinearConstraint(np.ones((1, count)), 1.0, 1.0),
         method="SLSQP",
     ).x
     found = np.where(found < _LEAST_WEIGHT, 0.0, found)
