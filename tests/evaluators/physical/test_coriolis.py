@@ -75,7 +75,7 @@ def test_borders_are_as_full_as_wires_cross_them(own, nangate, library):
     level = found.lengths[:, 0] > 0
     crossing = np.abs(found.trees.x[first] // size - found.trees.x[second] // size)[level].sum()
     pitches = {"metal3": 280, "metal5": 560, "metal7": 1600, "metal9": 3200}
-    assert found.across.sum() * sum(size / pitch for pitch in pitches.values()) == pytest.approx(crossing, abs=2)
+    assert found.use.across.sum() * sum(size / pitch for pitch in pitches.values()) == pytest.approx(crossing, abs=2)
 
 
 @needs_coriolis
@@ -83,7 +83,8 @@ def test_a_router_leaves_the_same_files_and_other_wires(own, tmp_path):
     other = lay_out(MULTIPLIER, "multiplier", tmp_path / "other", router="coriolis")
     assert not other.failure
     assert fresh(other) <= {"routing", "analysis", "drawing"}
-    assert {path.name for path in other.folder.iterdir()} == {path.name for path in own.folder.iterdir()}
+    kept, made = ({path.name for path in layout.folder.iterdir()} for layout in (own, other))
+    assert kept <= made  # what was just analysed has OpenSTA's own files, too
     assert own.metrics["wire_mm"] < other.metrics["wire_mm"] < 1.6 * own.metrics["wire_mm"]
     assert other.metrics["fmax_mhz"] == pytest.approx(own.metrics["fmax_mhz"], rel=0.05)
     assert (other.metrics["overflow"], other.metrics["unrouted"]) == (0, 0)
