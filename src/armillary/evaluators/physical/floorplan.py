@@ -11,7 +11,10 @@ from armillary.evaluators.physical.netlist import Netlist
 
 UNITS_PER_UM = 2000
 """Lengths of layouts are whole numbers of 0.5 nm."""
-_HALO_SITES, _HALO_ROWS = 4, 1  # free room around a macro
+_HALO_SITES, _HALO_ROWS = (
+    24,
+    1,
+)  # free room around a macro; wires of its pins turn beside it, and with 4 sites crowd there
 _FEWEST_ROWS = 4
 
 
