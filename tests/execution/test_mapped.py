@@ -108,7 +108,7 @@ def test_an_evaluator_without_the_capability_is_refused(tmp_path):
 
 def test_limits_end_one_alone(tmp_path, log):
     wanted = [ONE, replace(ONE, design=design("hangs"))]
-    executor = LocalExecutor(log, limits=Limits(time_limit_s=3), make=make)
+    executor = LocalExecutor(log, limits=Limits(time_limit_s=8), make=make)
     found = ran(executor, mapped(tmp_path, cost=Cost.MINUTES), *wanted)
     assert found[0].metrics == {"delay_cycles": 5.0}
     assert (found[1].failure.kind, found[1].network, found[1].layer) == ("timeout", "two", A)
