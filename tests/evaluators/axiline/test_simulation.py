@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from armillary.evaluators.axiline.model import Inputs, Model, model_of, random_inputs
-from armillary.evaluators.axiline.simulation import RunError, checked, simulate
+from armillary.evaluators.axiline.simulation import checked, simulate
+from armillary.evaluators.simulated import RunError
 from armillary.hardware.rtl.axiline.arithmetic import FixedTree
 from armillary.hardware.templates.axiline import Accelerator
 from armillary.workloads.algorithm import ALGORITHMS, MODES, Algorithm

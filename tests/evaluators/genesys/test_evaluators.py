@@ -5,7 +5,7 @@ import pytest
 
 from armillary import evaluators
 from armillary.evaluators.genesys import evaluator as module
-from armillary.evaluators.genesys.simulation import RunError
+from armillary.evaluators.simulated import RunError
 from armillary.hardware.rtl.genesys.arithmetic import Op
 from armillary.hardware.rtl.genesys.behind import Pass
 from armillary.hardware.templates.genesys import SPACE, TEMPLATE

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from armillary.evaluators.genesys import simulation
-from armillary.evaluators.genesys.simulation import RunError, checked, random_tensors
+from armillary.evaluators.genesys.simulation import checked, random_tensors
+from armillary.evaluators.simulated import RunError
 from armillary.hardware.rtl.genesys.behind import ACTIVATIONS, passes
 from armillary.hardware.rtl.genesys.compiler import compile_layer
 from armillary.hardware.rtl.genesys.schedule import scheduled

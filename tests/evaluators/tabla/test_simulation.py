@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from armillary.evaluators.simulated import RunError
 from armillary.evaluators.tabla import simulation
-from armillary.evaluators.tabla.simulation import RunError, Steps, checked, simulate
+from armillary.evaluators.tabla.simulation import Steps, checked, simulate
 from armillary.hardware.rtl.tabla.compiler import compiled
 from armillary.hardware.templates.tabla import Accelerator
 from hardware.rtl.tabla.graphs import ROOMY, random_accelerator, random_graph, whole_range

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from armillary.evaluators.simulated import RunError
 from armillary.evaluators.vta.layer_run import checked, padding_of, random_tensors, requantization_of
 from armillary.evaluators.vta.schedule import scheduled
-from armillary.evaluators.vta.simulation import DeadlockError, Dram, RunError, simulate
+from armillary.evaluators.vta.simulation import DeadlockError, Dram, simulate
 from armillary.evaluators.vta.tiling import best_program
 from armillary.hardware.rtl.vta.commands import Alu, Gemm, Move, encoded
 from armillary.hardware.rtl.vta.compiler import Tiling, compile_layer

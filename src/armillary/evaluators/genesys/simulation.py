@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.cores import available
+from armillary.evaluators.simulated import built, compare, told
 from armillary.hardware.rtl.genesys.arithmetic import Integers
 from armillary.hardware.rtl.genesys.behind import passed
 from armillary.hardware.rtl.genesys.compiler import Compiled, Tensor
@@ -24,20 +24,12 @@ from armillary.hardware.rtl.genesys.tensors import (
     weight_words,
 )
 from armillary.hardware.templates.genesys import SUM_BITS, Accelerator
-from armillary.tools.command import Command
-from armillary.tools.process import run
-from armillary.tools.verilator import Simulator, build
-from armillary.user_cache import cache_folder
 
 HARNESS = Path(__file__).parent / "harness.cpp"
 MOST_CYCLES = 2_000_000_000
 _COUNTERS = 6
 _BIAS = 1 << 12
 """Random biases lie within minus this and this."""
-
-
-class RunError(Exception):
-    """A simulation that did not end, or whose results are not those of the reference."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +72,11 @@ def simulator(accelerator: Accelerator) -> Path:
         BuildError: if a tool refuses.
         AccidentError: if a tool is killed.
     """
-    made_of = Simulator(
-        sources=sources(accelerator),
-        top=TOP,
-        harness=HARNESS.read_text(),
-        defines={
-            "PORT_BYTES": accelerator.port_width // 8,
-            "OUT_BYTES": min(accelerator.port_width, accelerator.input_bits) // 8,
-        },
-        optimization="-O1",
-        unknown="unique",
-    )
-    return build(made_of, cache=cache_folder("rtl"), compilers=available())
+    defines = {
+        "PORT_BYTES": accelerator.port_width // 8,
+        "OUT_BYTES": min(accelerator.port_width, accelerator.input_bits) // 8,
+    }
+    return built(sources(accelerator), TOP, HARNESS, defines)
 
 
 def simulate(
@@ -123,13 +108,10 @@ def simulate(
     """
     head = [program_address, most_cycles, latency, pauses, wanted.address, wanted.bytes, len(dram), len(dram)]
     stdin = np.array(head, dtype=np.int64).tobytes() + dram.tobytes()
-    random = ("+verilator+rand+reset+2", f"+verilator+seed+{seed % (1 << 31) + 1}")
-    ended = run(Command((str(simulator(accelerator)), *random), stdin=stdin), keep_failed=True)
-    if not ended.ok:
-        raise RunError(f"the simulator: {ended.failure}{ended.kept}")
-    cycles, *counters = np.frombuffer(ended.stdout[: 8 * _COUNTERS], dtype=np.int64).tolist()
+    said = told(simulator(accelerator), stdin, seed)
+    cycles, *counters = np.frombuffer(said[: 8 * _COUNTERS], dtype=np.int64).tolist()
     loads, array, vector, instructions, written = counters
-    data = np.frombuffer(ended.stdout[8 * _COUNTERS :], dtype=np.uint8)
+    data = np.frombuffer(said[8 * _COUNTERS :], dtype=np.uint8)
     return Simulated(cycles, loads, array, vector, instructions, written, data)
 
 
@@ -191,10 +173,5 @@ def checked(
     theirs = outputs_of(compiled.shape, words)
     layer = compiled.shape.layer
     own = passed(compiled.passes, summed(layer, tensors.inputs, tensors.weights, tensors.bias), accelerator.data_width)
-    if not np.array_equal(own, theirs):
-        place = tuple(np.argwhere(own != theirs)[0].tolist())
-        raise RunError(
-            f"layer {layer.name}: output{list(place)} is {theirs[place]}, the reference says {own[place]}; "
-            f"{accelerator}, seed {seed}"
-        )
+    compare(f"layer {layer.name}: output", own, theirs, f"{accelerator}, seed {seed}")
     return found

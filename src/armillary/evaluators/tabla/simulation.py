@@ -8,27 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from armillary.cores import available
+from armillary.evaluators.simulated import RunError, built, compare, told
 from armillary.hardware.rtl.fixed_point import Integers
 from armillary.hardware.rtl.tabla.arithmetic import Reference
 from armillary.hardware.rtl.tabla.compiler import Compiled, readouts
 from armillary.hardware.rtl.tabla.generator import TOP, config_bits, sources, word_bits
 from armillary.hardware.rtl.tabla.program import Program
 from armillary.hardware.templates.tabla import Accelerator
-from armillary.tools.command import Command
-from armillary.tools.process import run
-from armillary.tools.verilator import Simulator, build
-from armillary.user_cache import cache_folder
 
 HARNESS = Path(__file__).parent / "harness.cpp"
 _WORD = 64
 _INSTRUCTION, _WEIGHT, _LAST_INSTRUCTION, _LAST_WORD = range(4)
 _SLACK, _LEAST = 4, 100
 """How many times the cycles that it should take a phase may take, pauses among them, before it has failed; and more."""
-
-
-class RunError(Exception):
-    """A simulation that did not end, or whose results are not those of the reference."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +65,11 @@ def simulator(accelerator: Accelerator) -> Path:
         BuildError: if a tool refuses.
         AccidentError: if a tool is killed.
     """
-    made_of = Simulator(
-        sources=sources(accelerator),
-        top=TOP,
-        harness=HARNESS.read_text(),
-        defines={
-            "CONFIG_WORDS": _words(config_bits(accelerator)),
-            "IN_WORDS": _words(accelerator.axi_width * accelerator.bit_width),
-        },
-        optimization="-O1",
-        unknown="unique",
-    )
-    return build(made_of, cache=cache_folder("rtl"), compilers=available())
+    defines = {
+        "CONFIG_WORDS": _words(config_bits(accelerator)),
+        "IN_WORDS": _words(accelerator.axi_width * accelerator.bit_width),
+    }
+    return built(sources(accelerator), TOP, HARNESS, defines)
 
 
 def simulate(compiled: Compiled, steps: Steps, *, seed: int = 0, pauses: int = 0, each: bool = False) -> Simulated:
@@ -112,11 +97,8 @@ def simulate(compiled: Compiled, steps: Steps, *, seed: int = 0, pauses: int = 0
     most = _LEAST + _SLACK * max(p.cycles + p.words + 1 for p in (compiled.program, *readers)) * count
     head = [pauses, most, len(phases)]
     stdin = np.concatenate([np.array(part, dtype=np.int64) for part in (head, *phases)]).tobytes()
-    random = ("+verilator+rand+reset+2", f"+verilator+seed+{seed % (1 << 31) + 1}")
-    ended = run(Command((str(simulator(compiled.accelerator)), *random), stdin=stdin), keep_failed=True)
-    if not ended.ok:
-        raise RunError(f"the simulator: {ended.failure}{ended.kept}")
-    found = _Told(np.frombuffer(ended.stdout, dtype=np.int64), compiled.accelerator.internal_bit_width)
+    said = np.frombuffer(told(simulator(compiled.accelerator), stdin, seed), dtype=np.int64)
+    found = _Told(said, compiled.accelerator.internal_bit_width)
     emitted, done, parameters = [], [], []
     for some in runs:
         number = len(steps.data[some])
@@ -150,12 +132,7 @@ def checked(compiled: Compiled, steps: Steps, *, seed: int = 0, pauses: int = 0,
     expected = reference(compiled, steps, each=each)
     for name in ("emitted", "parameters"):
         own, theirs = getattr(expected, name), getattr(found.results, name)
-        if not np.array_equal(own, theirs):
-            place = np.argwhere(own != theirs)[0]
-            raise RunError(
-                f"{name}{place.tolist()} is {theirs[tuple(place)]}, the reference says {own[tuple(place)]}; "
-                f"{compiled.accelerator}, seed {seed}"
-            )
+        compare(name, own, theirs, f"{compiled.accelerator}, seed {seed}")
     return found
 
 

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from armillary.evaluators.vta.simulation import Dram, RunError, Simulated, simulate
+from armillary.evaluators.simulated import compare
+from armillary.evaluators.vta.simulation import Dram, Simulated, simulate
 from armillary.hardware.rtl.vta.compiler import Program
 from armillary.hardware.rtl.vta.numbers import Integers, wrapped
 from armillary.hardware.rtl.vta.shape import MOST_PADDING, Padding, Requantization, Shape, convolved
@@ -86,10 +87,5 @@ def checked(program: Program, how: Requantization, memory: Dram, *, seed: int = 
     found = simulate(accelerator, dram, program.addresses["program"], memory, seed=seed, pauses=pauses)
     sums = wrapped(convolved(layer, inputs, weights, bias, shape.padding), accelerator.accumulator_width)
     expected, outputs = how.applied(sums, accelerator.accumulator_width), program.outputs(found.dram)
-    if not np.array_equal(expected, outputs):
-        place = np.argwhere(expected != outputs)[0]
-        raise RunError(
-            f"layer {layer.name}: output{place.tolist()} is {outputs[tuple(place)]}, the reference says "
-            f"{expected[tuple(place)]}; {program.tiling}; seed {seed}"
-        )
+    compare(f"layer {layer.name}: output", expected, outputs, f"{program.tiling}; seed {seed}")
     return found

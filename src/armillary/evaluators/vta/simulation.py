@@ -8,14 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.cores import available
+from armillary.evaluators.simulated import RunError, built, told
 from armillary.hardware.rtl.vta.generator import TOP, sources
 from armillary.hardware.templates.vta import Accelerator
-from armillary.tools.command import Command
-from armillary.tools.process import run
-from armillary.tools.verilator import Simulator, build
 from armillary.types import ArmillaryError
-from armillary.user_cache import cache_folder
 
 HARNESS = Path(__file__).parent / "harness.cpp"
 MOST_CYCLES = 2_000_000_000
@@ -23,10 +19,6 @@ LEAST_LATENCY, MOST_LATENCY = 8, 10_000
 Bytes = NDArray[np.uint8]
 _MODULES = ("load", "compute", "store")
 _HEAD = 6
-
-
-class RunError(Exception):
-    """A simulation that did not end, or whose results are not those of the reference."""
 
 
 class DeadlockError(RunError):
@@ -88,15 +80,8 @@ def simulator(accelerator: Accelerator) -> Path:
         BuildError: if a tool refuses.
         AccidentError: if a tool is killed.
     """
-    made_of = Simulator(
-        sources=sources(accelerator),
-        top=TOP,
-        harness=HARNESS.read_text(),
-        defines={"BUS": accelerator.bus_bytes},
-        optimization="-O1",
-        unknown="unique",
-    )
-    return build(made_of, cache=cache_folder("rtl"), compilers=available())
+    defines = {"BUS": accelerator.bus_bytes}
+    return built(sources(accelerator), TOP, HARNESS, defines)
 
 
 def simulate(
@@ -127,12 +112,8 @@ def simulate(
     """
     pace = memory.pace(accelerator.bus_bytes)
     head = np.array([len(dram), memory.latency, pace, most_cycles, program_address, pauses], dtype=np.int64)
-    random = ("+verilator+rand+reset+2", f"+verilator+seed+{seed % (1 << 31) + 1}")
-    command = Command((str(simulator(accelerator)), *random), stdin=head.tobytes() + dram.tobytes())
-    ended = run(command, keep_failed=True)
-    if not ended.ok:
-        raise RunError(f"the simulator: {ended.failure}{ended.kept}")
-    raw = np.frombuffer(ended.stdout, dtype=np.uint8)
+    said = told(simulator(accelerator), head.tobytes() + dram.tobytes(), seed)
+    raw = np.frombuffer(said, dtype=np.uint8)
     status, cycles, multiplied, moved, fetched, waits = raw[: 8 * _HEAD].view(np.int64).tolist()
     if status == 1:
         raise RunError(f"not done after {most_cycles} cycles")
