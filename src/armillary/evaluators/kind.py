@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from armillary.types import ArmillaryError, Cost, Evaluator, EvaluatorSpec, Fidelity
 
@@ -18,6 +18,17 @@ class Options(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+ClockPeriod = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=1000,
+        description="Period of the clock, which turns cycles into seconds; no layout stands behind it.",
+    ),
+]
+"""An option of evaluators that count cycles alone, in ns."""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from armillary.evaluators.axiline.model import misfit, model_of, random_inputs
 from armillary.evaluators.axiline.simulation import checked
-from armillary.evaluators.kind import EvaluatorKind, Options
+from armillary.evaluators.kind import ClockPeriod, EvaluatorKind, Options
 from armillary.evaluators.recording import record, without_mappings
 from armillary.hardware.templates.axiline import SPACE, Accelerator, accelerator_of
 from armillary.tools.verilator import tools
@@ -30,12 +30,7 @@ class StreamOptions(Options):
     """What runs, at which clock."""
 
     inputs: int = Field(1000, ge=2, le=1_000_000, description="Inputs that follow each other; the delay is of all.")
-    clock_ns: float = Field(
-        1.0,
-        gt=0,
-        le=1000,
-        description="Period of the clock, which turns cycles into seconds; no layout stands behind it.",
-    )
+    clock_ns: ClockPeriod = 1.0
 
 
 class AxilineEvaluator:

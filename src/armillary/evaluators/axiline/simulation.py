@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from armillary.evaluators.axiline.model import Inputs, Model
 from armillary.evaluators.simulated import built, compare, told
 from armillary.hardware.rtl.axiline.generator import TOP, sources
-from armillary.hardware.rtl.fixed_point import Integers
+from armillary.hardware.rtl.fixed_point import Integers, in_words, words_of
 from armillary.hardware.templates.axiline import Accelerator
 
 HARNESS = Path(__file__).parent / "harness.cpp"
 _PIPELINES = ("inference", "training", "tree")
-_WORD = 64
 _SLACK = 20
 """How many times the cycles that it should take a run may take, pauses among them, before it has failed."""
 
@@ -59,8 +58,8 @@ def simulator(accelerator: Accelerator) -> Path:
     defines = {
         "PIPELINE": 1 + _PIPELINES.index(accelerator.pipeline),
         "CYCLES": accelerator.cycles,
-        "VECTOR_WORDS": _words(accelerator.lanes * accelerator.vector_width),
-        "WEIGHT_WORDS": _words(accelerator.lanes * accelerator.internal_width),
+        "VECTOR_WORDS": words_of(accelerator.lanes * accelerator.vector_width),
+        "WEIGHT_WORDS": words_of(accelerator.lanes * accelerator.internal_width),
     }
     return built(sources(accelerator), TOP, HARNESS, defines)
 
@@ -81,7 +80,7 @@ def simulate(accelerator: Accelerator, model: Model, inputs: Inputs, *, seed: in
     """
     most = _SLACK * accelerator.delay_cycles(len(inputs.vectors))
     head = [pauses, most, len(inputs.vectors), *_loaded(accelerator, model)]
-    parts = _packed(_in_parts(inputs.vectors, accelerator), accelerator.vector_width)
+    parts = in_words(_in_parts(inputs.vectors, accelerator), accelerator.vector_width)
     if accelerator.pipeline == "training":
         parts = np.column_stack([parts, np.repeat(inputs.labels, accelerator.cycles)])
     stdin = np.array(head, dtype=np.int64).tobytes() + parts.tobytes()
@@ -115,7 +114,7 @@ def _loaded(accelerator: Accelerator, model: Model) -> Iterator[int]:
         yield from _unsigned(model.tree.leaves, accelerator.internal_width).tolist()
         return
     yield from (model.rate, int(model.hinge)) if accelerator.pipeline == "training" else (_bias(accelerator, model),)
-    rows = _packed(_in_parts(model.weights[None], accelerator), accelerator.internal_width)
+    rows = in_words(_in_parts(model.weights[None], accelerator), accelerator.internal_width)
     yield from rows.ravel().tolist()
 
 
@@ -127,23 +126,10 @@ def _unsigned(values: Integers, bits: int) -> Integers:
     return values & ((1 << bits) - 1)
 
 
-def _words(bits: int) -> int:
-    return -(-bits // _WORD)
-
-
 def _in_parts(vectors: Integers, accelerator: Accelerator) -> Integers:
     """Return vectors, shape [inputs, dimension], as parts with zeros at the end, shape [inputs * cycles, lanes]."""
     missing = accelerator.cycles * accelerator.lanes - accelerator.dimension
     return np.pad(vectors, ((0, 0), (0, missing))).reshape(-1, accelerator.lanes)
-
-
-def _packed(rows: Integers, bits: int) -> Integers:
-    """Return rows of numbers of some bits, shape [rows, numbers], side by side in words, shape [rows, words]."""
-    of_each = (rows[:, :, None] >> np.arange(bits)) & 1
-    flat = of_each.astype(np.uint8).reshape(len(rows), -1)
-    whole = np.pad(flat, ((0, 0), (0, -flat.shape[1] % _WORD)))
-    packed: Integers = np.packbits(whole, axis=1, bitorder="little").view(np.int64)
-    return packed
 
 
 def _unpacked(words: Integers, count: int, bits: int) -> Integers:
@@ -160,7 +146,7 @@ def _read(words: Integers, accelerator: Accelerator, inputs: int) -> Simulated:
     predictions = _unpacked(predictions[:, None], 1, bits)[:, 0]
     if accelerator.pipeline != "training":
         return Simulated(first, predicted, predictions, stepped, None, None)
-    rest = words[4 * inputs :].reshape(-1, _words(accelerator.lanes * bits))
+    rest = words[4 * inputs :].reshape(-1, words_of(accelerator.lanes * bits))
     numbers = _unpacked(rest, accelerator.lanes, bits).reshape(-1, accelerator.cycles * accelerator.lanes)
     numbers = numbers[:, : accelerator.dimension]
     items = numbers[:-1] if accelerator.algorithm == "recommender" else None

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from armillary.cores import available
 from armillary.evaluators.genesys.simulation import MOST_CYCLES, checked, random_tensors, simulator
-from armillary.evaluators.kind import EvaluatorKind, Options
+from armillary.evaluators.kind import ClockPeriod, EvaluatorKind, Options
 from armillary.evaluators.recording import of_network, record, without_mappings
 from armillary.hardware.rtl.genesys.behind import Activation, passes
 from armillary.hardware.rtl.genesys.compiler import LATENCY, Compiled, compile_layer
@@ -35,12 +35,7 @@ class GenesysOptions(Options):
 
     activation: Activation = Field("relu", description="What follows every layer, behind requantisation.")
     latency: int = Field(LATENCY, ge=1, le=10_000, description="Cycles from a request to DRAM to its answer.")
-    clock_ns: float = Field(
-        1.0,
-        gt=0,
-        le=1000,
-        description="Period of the clock, which turns cycles into seconds; no layout stands behind it.",
-    )
+    clock_ns: ClockPeriod = 1.0
 
 
 class SimulationOptions(GenesysOptions):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from pydantic import Field
 
-from armillary.evaluators.kind import EvaluatorKind, Options
+from armillary.evaluators.kind import ClockPeriod, EvaluatorKind, Options
 from armillary.evaluators.recording import record, without_mappings
 from armillary.evaluators.tabla.simulation import Steps, checked
 from armillary.hardware.rtl.fixed_point import bits_of, fixed
@@ -33,12 +33,7 @@ class StepOptions(Options):
     """What runs, at which clock."""
 
     inputs: int = Field(1000, ge=1, le=1_000_000, description="Steps that follow each other; the delay is of all.")
-    clock_ns: float = Field(
-        1.0,
-        gt=0,
-        le=1000,
-        description="Period of the clock, which turns cycles into seconds; no layout stands behind it.",
-    )
+    clock_ns: ClockPeriod = 1.0
 
 
 class TablaEvaluator:

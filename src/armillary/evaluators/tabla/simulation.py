@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from armillary.evaluators.simulated import RunError, built, compare, told
-from armillary.hardware.rtl.fixed_point import Integers
+from armillary.hardware.rtl.fixed_point import WORD, Integers, in_words, words_of
 from armillary.hardware.rtl.tabla.arithmetic import Reference
 from armillary.hardware.rtl.tabla.compiler import Compiled, readouts
 from armillary.hardware.rtl.tabla.generator import TOP, config_bits, sources, word_bits
@@ -17,7 +17,6 @@ from armillary.hardware.rtl.tabla.program import Program
 from armillary.hardware.templates.tabla import Accelerator
 
 HARNESS = Path(__file__).parent / "harness.cpp"
-_WORD = 64
 _INSTRUCTION, _WEIGHT, _LAST_INSTRUCTION, _LAST_WORD = range(4)
 _SLACK, _LEAST = 4, 100
 """How many times the cycles that it should take a phase may take, pauses among them, before it has failed; and more."""
@@ -66,8 +65,8 @@ def simulator(accelerator: Accelerator) -> Path:
         AccidentError: if a tool is killed.
     """
     defines = {
-        "CONFIG_WORDS": _words(config_bits(accelerator)),
-        "IN_WORDS": _words(accelerator.axi_width * accelerator.bit_width),
+        "CONFIG_WORDS": words_of(config_bits(accelerator)),
+        "IN_WORDS": words_of(accelerator.axi_width * accelerator.bit_width),
     }
     return built(sources(accelerator), TOP, HARNESS, defines)
 
@@ -136,15 +135,11 @@ def checked(compiled: Compiled, steps: Steps, *, seed: int = 0, pauses: int = 0,
     return found
 
 
-def _words(bits: int) -> int:
-    return -(-bits // _WORD)
-
-
 def _split(number: int, bits: int) -> Iterator[int]:
     """Yield a number of some bits in words with a sign."""
-    for word in range(_words(bits)):
-        part = (number >> (_WORD * word)) & ((1 << _WORD) - 1)
-        yield part - (1 << _WORD) if part >> (_WORD - 1) else part
+    for word in range(words_of(bits)):
+        part = (number >> (WORD * word)) & ((1 << WORD) - 1)
+        yield part - (1 << WORD) if part >> (WORD - 1) else part
 
 
 def _write(compiled: Compiled, kind: int, element: int, address: int, content: int) -> list[int]:
@@ -186,11 +181,7 @@ def _input_words(compiled: Compiled, program: Program, data: Integers) -> Intege
         if number in program.data:
             element, address = program.data[number]
             rows[:, address * program.groups + element // lanes, element % lanes] = data[:, column]
-    of_each = (rows.reshape(-1, lanes)[:, :, None] >> np.arange(bits)) & 1
-    flat = of_each.astype(np.uint8).reshape(len(data) * program.words, lanes * bits)
-    whole = np.pad(flat, ((0, 0), (0, -flat.shape[1] % _WORD)))
-    packed: Integers = np.packbits(whole, axis=1, bitorder="little").view(np.int64)
-    return packed
+    return in_words(rows.reshape(-1, lanes), bits)
 
 
 def _ordered(values: Integers, program: Program, steps: int, emitted: Sequence[int]) -> Integers:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from pydantic import Field, field_validator
 
-from armillary.evaluators.kind import EvaluatorKind, Options
+from armillary.evaluators.kind import ClockPeriod, EvaluatorKind, Options
 from armillary.evaluators.recording import of_network, record, without_mappings
 from armillary.evaluators.vta.layer_run import PaddingRule, checked, padding_of, requantization_of
 from armillary.evaluators.vta.simulation import LEAST_LATENCY, MOST_LATENCY, Dram
@@ -39,12 +39,7 @@ class VtaOptions(Options):
     padding: PaddingRule = Field(
         "none", description="Of inputs, which the hardware makes up: none, or half of a filter's reach on every side."
     )
-    clock_ns: float = Field(
-        1.0,
-        gt=0,
-        le=1000,
-        description="Period of the clock, which turns cycles into seconds; no layout stands behind it.",
-    )
+    clock_ns: ClockPeriod = 1.0
 
     @field_validator("dram_bytes_per_cycle")
     @classmethod

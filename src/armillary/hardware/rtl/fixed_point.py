@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
+WORD = 64
+"""Bits of a word in which numbers of any width reach a simulator."""
 
 
 def fixed(values: NDArray[np.float64], fraction: int) -> Integers:
@@ -56,3 +58,17 @@ def sigmoid(values: Integers, fraction: int) -> Integers:
     )
     rounded = (lines + 16) >> 5
     return np.where(values < 0, one - rounded, rounded)
+
+
+def words_of(bits: int) -> int:
+    """Return the words that some bits take."""
+    return -(-bits // WORD)
+
+
+def in_words(rows: Integers, bits: int) -> Integers:
+    """Return rows of numbers of some bits, shape [rows, numbers], side by side in words, shape [rows, words]."""
+    of_each = (rows[:, :, None] >> np.arange(bits)) & 1
+    flat = of_each.astype(np.uint8).reshape(len(rows), rows.shape[1] * bits)
+    whole = np.pad(flat, ((0, 0), (0, -flat.shape[1] % WORD)))
+    packed: Integers = np.packbits(whole, axis=1, bitorder="little").view(np.int64)
+    return packed
