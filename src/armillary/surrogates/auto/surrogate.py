@@ -16,7 +16,7 @@ Measured beside its members and other methods by `armillary bench own-log`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -24,7 +24,6 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from torch import Tensor
 
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
@@ -33,10 +32,11 @@ from armillary.surrogates.auto.blend import Blend
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import Examples, Value, examples_of
 from armillary.surrogates.auto.feasibility import LEAST_CHANCE, Feasibility
+from armillary.surrogates.auto.learned import Learned, OfExamples, under
 from armillary.surrogates.auto.within import Within
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.kind import SurrogateKind
-from armillary.surrogates.rows import Scale, below_the_log, features_of, scale_of, unlike
+from armillary.surrogates.rows import Scale, features_of
 from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
 
@@ -47,25 +47,17 @@ _Chance = Callable[[Points], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class _Fitted:
-    problem: Problem
-    workloads: tuple[str, ...]
-    contexts: NDArray[np.float64]
-    scales: tuple[Scale, ...]
-    encoding: Encoding
+class _Fitted(Learned):
     blend: Blend
-    feasibility: Feasibility
     hope: Feasibility
     within: tuple[Within, ...]
-    least: Mapping[str, float]
-    rows: int
     repeated: int
     repeat_spread: float
     constant: tuple[str, ...]
     seconds: float
 
 
-class Auto:
+class Auto(OfExamples[_Fitted]):
     """The surrogate.
 
     Args:
@@ -87,7 +79,6 @@ class Auto:
     ) -> None:
         device_of(device)  # which refuses what this machine does not have
         self.space, self._seed, self._on_progress = space, seed, on_progress
-        self._state: _Fitted | None = None
 
     def fit(self, log: Log, problem: Problem) -> Auto:
         """Learn a log: weigh the members, train those that count, and calibrate the chances.
@@ -127,21 +118,6 @@ class Auto:
         return self
 
     @property
-    def problem(self) -> Problem:
-        """What was learned."""
-        return self._fitted.problem
-
-    @property
-    def brier(self) -> float:
-        """Mean squared error of the probability of feasibility on rows that were not trained on."""
-        return self._fitted.feasibility.brier
-
-    @property
-    def reliability(self) -> tuple[tuple[float, float, int], ...]:
-        """Per bin of predicted probability: its mean, the share that is feasible, and the rows."""
-        return self._fitted.feasibility.reliability
-
-    @property
     def least_chance(self) -> float:
         """The chance to be feasible from which on a design is proposed for its value."""
         return _LIKELY
@@ -150,12 +126,6 @@ class Auto:
     def least_hope(self) -> float:
         """The chance of a hopeful prediction from which on a design is proposed; see `PredictsHopefully`."""
         return _HOPEFUL
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Names of the numbers of a context that it was fitted with; none where it tells workloads by their names."""
-        encoding = self._fitted.encoding
-        return () if encoding.named else encoding.feature_names
 
     def predict(self, designs: NDArray[np.int64], context: Context | None = None) -> Prediction:
         """Predict designs given as value indices, shape [designs, parameters].
@@ -182,15 +152,6 @@ class Auto:
         points, scale = self._asked(designs, context)
         chance = self._chance(points, self._fitted.feasibility)
         return np.stack([self._restored(own, chance, scale) for own in self._fitted.blend.opinions(points)[0]])
-
-    def unlike(self, context: Context) -> str | None:
-        """Return a warning if a workload is unlike those that were trained on; see `rows.unlike`."""
-        fitted = self._fitted
-        return unlike(context.as_dict(), self.feature_names, fitted.contexts, fitted.workloads)
-
-    def below_the_log(self, metric: str, at_most: float) -> str | None:
-        """Return a warning if a bound lies below every design learned from; see `rows.below_the_log`."""
-        return below_the_log(metric, at_most, self._fitted.least)
 
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training: each member's weight and scores, the chance's, repeats."""
@@ -275,32 +236,20 @@ class Auto:
             contexts=np.array(content["contexts"], dtype=float).reshape(len(names), len(encoding.feature_names)),
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             encoding=encoding,
-            blend=Blend.read(encoding, content["blend"], _under("objective", weights)),
-            feasibility=Feasibility.read(encoding, content["feasibility"], _under("feasibility", weights)),
-            hope=Feasibility.read(encoding, content["hope"], _under("hope", weights)),
+            blend=Blend.read(encoding, content["blend"], under("objective", weights)),
+            feasibility=Feasibility.read(encoding, content["feasibility"], under("feasibility", weights)),
+            hope=Feasibility.read(encoding, content["hope"], under("hope", weights)),
             within=tuple(
-                Within.read(encoding, own, _under(f"within{k}", weights)) for k, own in enumerate(content["within"])
+                Within.read(encoding, own, under(f"within{k}", weights)) for k, own in enumerate(content["within"])
             ),
         )
         return model
-
-    @property
-    def _fitted(self) -> _Fitted:
-        if self._state is None:
-            raise ArmillaryError("this surrogate has not been fitted; call fit(log, problem) first")
-        return self._state
 
     def _asked(self, designs: NDArray[np.int64], context: Context | None) -> tuple[Points, Scale]:
         """Return designs as points of a workload, and the scale of its objective."""
         fitted = self._fitted
         features = self._features(context)
         return Points.of(designs, features), self._scale(features, fitted.scales)
-
-    def _scale(self, features: NDArray[np.float64], scales: Sequence[Scale]) -> Scale:
-        fitted = self._fitted
-        if len(fitted.workloads) == 1:
-            return scales[0]
-        return scale_of(features, fitted.encoding.feature_names, fitted.contexts, scales)
 
     def _features(self, context: Context | None) -> NDArray[np.float64]:
         """Return the features of a context, shape [features]."""
@@ -350,11 +299,6 @@ class Auto:
 
 
 _PLAIN = ("workloads", "least", "rows", "repeated", "repeat_spread", "constant", "seconds")
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose names begin so, by the rest of their names."""
-    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
 
 
 def _comparable(told: Examples, blend: Blend) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """`ppa`: predicts a figure of layouts in two stages, as the full-stack framework does.
 
-The first stage is the chance that a layout is there and within the bounds that no law tells; the second a stacked
+The first stage is the chance that a layout is there; the second a stacked
 ensemble of the figure, learned from feasible layouts alone. Unlike the surrogates for search its mean is an estimate:
 nothing is added where designs are hardly feasible.
 
@@ -11,14 +11,13 @@ and intervals are ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
@@ -26,10 +25,11 @@ from armillary.surrogates import model_file
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import examples_of
 from armillary.surrogates.auto.feasibility import Feasibility
+from armillary.surrogates.auto.learned import Learned, OfExamples, under
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.ppa.stack import Stack
-from armillary.surrogates.rows import Scale, below_the_log, features_of, scale_of, unlike
+from armillary.surrogates.rows import Scale, features_of
 from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
 
@@ -38,19 +38,11 @@ _PLAIN = ("workloads", "least", "rows")
 
 
 @dataclass(frozen=True)
-class _Fitted:
-    problem: Problem
-    workloads: tuple[str, ...]
-    contexts: NDArray[np.float64]
-    scales: tuple[Scale, ...]
-    encoding: Encoding
+class _Fitted(Learned):
     stack: Stack
-    feasibility: Feasibility
-    least: Mapping[str, float]
-    rows: int
 
 
-class Ppa:
+class Ppa(OfExamples[_Fitted]):
     """The surrogate.
 
     Args:
@@ -78,7 +70,6 @@ class Ppa:
         if unknown:
             raise ArmillaryError(f"apart={unknown[0]!r} is no parameter of {space.name}; it has {list(space.names)}")
         self.space, self._seed, self._on_progress, self._apart = space, seed, on_progress, apart
-        self._state: _Fitted | None = None
 
     def fit(self, log: Log, problem: Problem) -> Ppa:
         """Learn a log.
@@ -117,7 +108,7 @@ class Ppa:
         """
         fitted = self._fitted
         features = self._features(context)
-        points, scale = Points.of(designs, features), self._scale(features)
+        points, scale = Points.of(designs, features), self._scale(features, fitted.scales)
         told = fitted.stack.expected(points)
         mean = scale.restore(self._sign * told.mean)
         reach = fitted.stack.factor(LEVEL) / 1.645 * told.spread
@@ -128,42 +119,12 @@ class Ppa:
         self, designs: NDArray[np.int64], context: Context | None = None, level: float = LEVEL
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the ends between which a share of layouts lies, each of shape [designs]; designs as for `predict`."""
-        features = self._features(context)
-        scale, fitted = self._scale(features), self._fitted
+        features, fitted = self._features(context), self._fitted
+        scale = self._scale(features, fitted.scales)
         told = fitted.stack.expected(Points.of(designs, features))
         reach = fitted.stack.factor(level) * told.spread
         ends = [scale.restore(self._sign * told.mean + side * reach) for side in (-1, 1)]
         return ends[0], ends[1]
-
-    @property
-    def problem(self) -> Problem:
-        """What was learned."""
-        return self._fitted.problem
-
-    @property
-    def brier(self) -> float:
-        """Mean squared error of the probability of feasibility on rows that were not trained on."""
-        return self._fitted.feasibility.brier
-
-    @property
-    def reliability(self) -> tuple[tuple[float, float, int], ...]:
-        """Per bin of predicted probability: its mean, the share that is feasible, and the rows."""
-        return self._fitted.feasibility.reliability
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Names of the numbers of a context that it was fitted with; none where it tells workloads by their names."""
-        encoding = self._fitted.encoding
-        return () if encoding.named else encoding.feature_names
-
-    def unlike(self, context: Context) -> str | None:
-        """Return a warning if a workload is unlike those that were trained on; see `rows.unlike`."""
-        fitted = self._fitted
-        return unlike(context.as_dict(), self.feature_names, fitted.contexts, fitted.workloads)
-
-    def below_the_log(self, metric: str, at_most: float) -> str | None:
-        """Return a warning if a bound lies below every design learned from; see `rows.below_the_log`."""
-        return below_the_log(metric, at_most, self._fitted.least)
 
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training: each member's weight, and the chance's error."""
@@ -205,18 +166,12 @@ class Ppa:
             contexts=np.array(content["contexts"], dtype=float).reshape(len(names), len(encoding.feature_names)),
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             encoding=encoding,
-            stack=Stack.read(encoding, content["stack"], _under("stack", weights)),
-            feasibility=Feasibility.read(encoding, content["feasibility"], _under("feasibility", weights)),
+            stack=Stack.read(encoding, content["stack"], under("stack", weights)),
+            feasibility=Feasibility.read(encoding, content["feasibility"], under("feasibility", weights)),
             least=content["least"],
             rows=content["rows"],
         )
         return model
-
-    @property
-    def _fitted(self) -> _Fitted:
-        if self._state is None:
-            raise ArmillaryError("this surrogate has not been fitted; call fit(log, problem) first")
-        return self._state
 
     @property
     def _sign(self) -> float:
@@ -239,17 +194,6 @@ class Ppa:
         told = None if context is None else context.as_dict()
         features = features_of(told, fitted.encoding.feature_names, fitted.contexts, fitted.workloads)
         return fitted.contexts[0] if features is None else features
-
-    def _scale(self, features: NDArray[np.float64]) -> Scale:
-        fitted = self._fitted
-        if len(fitted.workloads) == 1:
-            return fitted.scales[0]
-        return scale_of(features, fitted.encoding.feature_names, fitted.contexts, fitted.scales)
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors whose names begin so, by the rest of their names."""
-    return {name[len(prefix) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}/")}
 
 
 def _silent(_done: int, _total: int) -> None:
