@@ -70,7 +70,15 @@ class Part:
             content = {"inputs": self.given, "part": measure()}
             with replaced(path) as unfinished:
                 unfinished.write_text(json.dumps(content), encoding="utf-8")
-        part: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["part"]
+        return self.kept()
+
+    def kept(self) -> dict[str, Any]:
+        """Return what the part measured before.
+
+        Raises:
+            OSError: if it did not.
+        """
+        part: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))["part"]
         return part
 
     def _starts(self) -> frozenset[str]:

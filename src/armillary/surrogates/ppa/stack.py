@@ -21,6 +21,7 @@ from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.member import Lesson, Member, Parts
 from armillary.surrogates.auto.process import Process, WholeProcess
 from armillary.surrogates.auto.trees import Trees, TrendAndTrees
+from armillary.surrogates.conformal import factor
 from armillary.surrogates.ppa.forests import Forest, RandomizedForest
 
 MEMBERS: tuple[type[Member], ...] = (Forest, RandomizedForest, Trees, TrendAndTrees, Process, WholeProcess)
@@ -104,9 +105,7 @@ class Stack:
 
     def factor(self, level: float) -> float:
         """Return how many spreads the error of a share of all points is within."""
-        # one row more than there are, as a new one counts too
-        place = int(np.ceil(level * (len(self.scores) + 1))) - 1
-        return float(self.scores[min(place, len(self.scores) - 1)])
+        return factor(self.scores, level)
 
     def parts(self) -> Parts:
         """Return what `read` makes the ensemble of again."""

@@ -22,6 +22,7 @@ from sklearn.model_selection import GroupKFold
 from torch import Tensor
 
 from armillary.surrogates.auto.trees import boosted, told
+from armillary.surrogates.conformal import factor
 from armillary.surrogates.starlight.process import ErrorProcess
 from armillary.types import ArmillaryError
 
@@ -140,9 +141,7 @@ class ResidualModel:
 
     def factor(self, level: float) -> float:
         """Return how many spreads the error of a share of all rows is within."""
-        # one row more than there are, as a new one counts too
-        place = int(np.ceil(level * (len(self.scores) + 1))) - 1
-        return float(self.scores[min(place, len(self.scores) - 1)])
+        return factor(self.scores, level)
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what `of` makes the model of again: a description as JSON can hold it, and tensors by name."""
