@@ -117,11 +117,11 @@ class Template:
             space: the other one.
             own: from its coded designs to those of this template, both of shape [designs, parameters].
         """
-        laws, exists, derived = self.laws, self.exists, self.space.derived
+        exists, derived = self.exists, self.space.derived
         return replace(
             self,
             space=replace(space, derived=derived and (lambda codes, features: derived(own(codes), features))),
-            laws={name: (lambda codes, law=law: law(own(codes))) for name, law in laws.items()},
+            laws={name: _after(own, law) for name, law in self.laws.items()},
             exists=exists and (lambda codes: exists(own(codes))),
         )
 
@@ -160,6 +160,10 @@ class Template:
             self.exists,
             self.candidates,
         )
+
+
+def _after(own: Callable[[NDArray[np.int64]], NDArray[np.int64]], law: Law) -> Law:
+    return lambda codes: law(own(codes))
 
 
 def _narrowed(space: Space, choices: Choices, source: str) -> Space:

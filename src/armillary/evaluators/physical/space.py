@@ -67,7 +67,12 @@ def joint(template: Template, networks: Sequence[Workload] = (), options: Mappin
 
 def architecture(space: Space) -> tuple[str, ...]:
     """Return the parameters of a joint space that tell architectures apart; of another space, all."""
-    return tuple(name for name in space.names if not (space.name.endswith(_SUFFIX) and name in KNOBS))
+    return tuple(name for name in space.names if not (is_joint(space) and name in KNOBS))
+
+
+def is_joint(space: Space) -> bool:
+    """Return whether designs of a space bring knobs of the back end."""
+    return space.name.endswith(_SUFFIX)
 
 
 def parted(design: Design) -> tuple[Design, dict[str, Value]]:
@@ -92,11 +97,13 @@ def _knobs(template: str) -> tuple[Parameter, ...]:
 
 def _defaults(knobs: Sequence[Parameter]) -> dict[str, Value]:
     """Return the value of each knob that is nearest to the evaluator's own default."""
-    found = {}
+    found: dict[str, Value] = {}
     for knob in knobs:
         own = Knobs.model_fields[knob.name].default
-        near = knob.values if knob.kind == "categorical" else sorted(knob.values, key=lambda v, own=own: abs(v - own))
-        found[knob.name] = own if own in knob.values else near[0]
+        if own in knob.values or knob.kind == "categorical":
+            found[knob.name] = own if own in knob.values else knob.values[0]
+        else:
+            found[knob.name] = knob.values[int(np.abs(np.array(knob.values) - own).argmin())]
     return found
 
 
