@@ -2,11 +2,15 @@
 
 import csv
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from test_cli import armillary
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 COLLECT = ("collect", "--template", "gemmini", "--per-layer", "--workload", "bert", "--knob", "dim=16,32")
 
 
@@ -62,7 +66,12 @@ def test_from_samples_to_predictions_of_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--knob", "dim=16"), "--knob goes with --per-layer"),
+        (("--from", "rows.csv", "--knob", "dim=16"), "--knob goes with samples; leave it out with --from"),
+        (("--points", "3"), "--architectures and --points go together"),
+        (("--architectures", "2", "--points", "3", "--samples", "4"), "--samples 4 goes without --architectures"),
+        (("--architectures", "2", "--points", "3", "--workload", "bert"), "designs of gemmini have no knobs"),
+        (("--architectures", "2", "--points", "3", "--per-layer"), "--architectures goes with whole designs"),
+        (("--workload", "bert", "--knob", "dim=9..15"), "--knob dim='9..15' is not allowed; choose of [4, 8, 16, 32]"),
         (("--most-cycles", "5"), "--most-cycles goes with --per-layer"),
         (("--from", "rows.csv", "--samples", "5"), "--samples goes with samples; leave it out with --from"),
         (("--from", "rows.csv"), "rows.csv: no such file"),
@@ -74,6 +83,33 @@ def test_from_samples_to_predictions_of_a_file(tmp_path):
 )
 def test_what_does_not_go_together_is_refused(arguments, message, tmp_path):
     assert message in refused("collect", "--template", "gemmini", "--log", tmp_path / "log", *arguments)
+
+
+def test_samples_are_of_what_is_left_open(tmp_path):
+    log = tmp_path / "log"
+    collect = ("collect", "--template", "gemmini", "--workload", "bert", "--samples", 8, "--log", log)
+    assert done(*collect, "--knob", "dim=8..20", "--knob", "dataflow=weight_stationary")[0]["evaluated"] == 8
+    (found,) = done("log", "query", "SELECT list(DISTINCT dim) AS dims, count(*) AS rows FROM log", "--log", log)
+    assert (sorted(found["dims"]), found["rows"]) == ([8, 16], 8)
+
+
+def test_layouts_are_sampled_by_architecture_and_point(tmp_path):
+    step = tmp_path / "svm.onnx"
+    subprocess.run([sys.executable, EXAMPLES / "svm_to_onnx.py", step], check=True)
+    collect = (
+        "collect",
+        "--template",
+        "axiline",
+        "--fidelity",
+        "physical",
+        "--workload",
+        step,
+        "--log",
+        tmp_path / "l",
+    )
+    (foreseen,) = done(*collect, "--architectures", 3, "--points", 4, "--knob", "dimension=54..60", "--dry-run")
+    assert (foreseen["evaluator"].split()[0], foreseen["evaluations"]) == ("axiline/physical", 12)
+    assert "dimension='20' is not allowed" in refused(*collect, "--samples", 3, "--knob", "dimension=20")
 
 
 def test_options_of_the_two_kinds_of_models_are_told_apart(tmp_path):

@@ -6,16 +6,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from armillary import evaluators
+from armillary.evaluators.physical.space import architecture, is_joint
 from armillary.execution.local import LocalExecutor
 from armillary.execution.single import Make
 from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import distinct
-from armillary.spaces.samplers import sample
+from armillary.spaces.samplers import sample, sample_existing
+from armillary.spaces.space import Space
 from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.progress import OnProgress, silent
-from armillary.types import Evaluations, EvaluatorSpec
+from armillary.types import ArmillaryError, Evaluations, EvaluatorSpec
 from armillary.workloads.layer import Workload
 
 
@@ -39,6 +44,7 @@ def foresee_collect(
     samples: int,
     sampler: str,
     seed: int,
+    points: int | None = None,
     make: Make = evaluators.make,
 ) -> Foreseen:
     """Return what a collection would evaluate; writes nothing.
@@ -46,7 +52,7 @@ def foresee_collect(
     Raises:
         ArmillaryError: see `collect`.
     """
-    codes = distinct(sample(template.space, samples, sampler, seed))
+    codes = distinct(_drawn(template, samples, points, sampler, seed))
     return foreseen("collect", spec, template.space, codes, workload, log=log, make=make)
 
 
@@ -57,6 +63,7 @@ def collect(
     spec: EvaluatorSpec,
     *,
     samples: int,
+    points: int | None = None,
     sampler: str = "sobol",
     seed: int = 0,
     check: Callable[[Evaluations], object] | None = None,
@@ -68,24 +75,51 @@ def collect(
     collection that was interrupted resumes where it was. `check` is called with every batch; what it raises ends the
     collection, soon instead of after all samples.
 
+    Where designs are laid out, only those are sampled that exist; with `points`, `samples` architectures and so many
+    points of the back end are, each by the sampler, and every architecture is laid out at every point (arXiv 2308.12120
+    samples both apart, too).
+
     Raises:
         ArmillaryError: if the sampler, the evaluator or the log do not fit the request.
     """
     start = time.perf_counter()
-    codes = distinct(sample(template.space, samples, sampler, seed))
+    drawn = _drawn(template, samples, points, sampler, seed)
+    codes, asked = distinct(drawn), len(drawn)
     before, feasible = executor.evaluated, executor.feasible
-    stage, done = f"evaluating {workload.name}", samples - len(codes)
-    on_progress(stage, done, samples)
+    stage, done = f"evaluating {workload.name}", asked - len(codes)
+    on_progress(stage, done, asked)
     for rows in executor.run_codes(spec, template.space, codes, workload):
         if check is not None:
             check(rows)
         done += len(rows)
-        on_progress(stage, done, samples)
+        on_progress(stage, done, asked)
     evaluated = executor.evaluated - before
     return Collected(
         workload=workload.name,
         evaluated=evaluated,
         feasible=executor.feasible - feasible,
-        already_logged=samples - evaluated,
+        already_logged=asked - evaluated,
         seconds=time.perf_counter() - start,
     )
+
+
+def _drawn(template: Template, samples: int, points: int | None, sampler: str, seed: int) -> NDArray[np.int64]:
+    """Return what a collection evaluates, coded, shape [designs, parameters]."""
+    space = template.space
+    if not is_joint(space):
+        if points is not None:
+            raise ArmillaryError(f"points={points}: designs of {space.name} have no knobs; choose --fidelity physical")
+        return sample(space, samples, sampler, seed)
+    if points is None:
+        return sample_existing(space, samples, sampler, seed, template.exists)
+    width = len(architecture(space))
+    first = np.zeros(len(space.names) - width, dtype=np.int64)
+
+    def exists(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        whole = np.concatenate([codes, np.tile(first, (len(codes), 1))], axis=1)
+        return np.ones(len(codes), dtype=bool) if template.exists is None else template.exists(whole)
+
+    parts = [Space(space.name, space.parameters[:width]), Space(space.name, space.parameters[width:])]
+    chosen = sample_existing(parts[0], samples, sampler, seed, exists)
+    laid_out = sample_existing(parts[1], points, sampler, seed, None)
+    return np.concatenate([np.repeat(chosen, points, axis=0), np.tile(laid_out, (samples, 1))], axis=1)
