@@ -87,10 +87,11 @@ def test_what_does_not_go_together_is_refused(arguments, message, tmp_path):
 
 def test_samples_are_of_what_is_left_open(tmp_path):
     log = tmp_path / "log"
-    collect = ("collect", "--template", "gemmini", "--workload", "bert", "--samples", 8, "--log", log)
-    assert done(*collect, "--knob", "dim=8..20", "--knob", "dataflow=weight_stationary")[0]["evaluated"] == 8
-    (found,) = done("log", "query", "SELECT list(DISTINCT dim) AS dims, count(*) AS rows FROM log", "--log", log)
-    assert (sorted(found["dims"]), found["rows"]) == ([8, 16], 8)
+    collect = ("collect", "--workload", "mobilenet_v2", "--samples", 40, "--log", log)
+    assert done(*collect, "--knob", "lanes=8..40", "--knob", "dram_bandwidth_gbps=5")[0]["evaluated"] == 40
+    sql = "SELECT list(DISTINCT lanes) AS lanes, list(DISTINCT dram_bandwidth_gbps) AS width FROM log"
+    (found,) = done("log", "query", sql, "--log", log)
+    assert (sorted(found["lanes"]), found["width"]) == ([8, 16, 32], [5])
 
 
 def test_layouts_are_sampled_by_architecture_and_point(tmp_path):

@@ -134,7 +134,9 @@ def test_samples_of_layouts_are_designs_that_exist(tmp_path):
 def test_points_are_of_designs_that_are_laid_out(template, workload, tmp_path):
     with pytest.raises(ArmillaryError, match="points=3: designs of edge_tpu have no knobs; choose --fidelity physical"):
         collected(template, workload, Log(tmp_path), samples=2, points=3)
-    few = LAYOUTS.template([SVM]).narrowed({"clock_ns": (0.6,), "utilization": (0.4, 0.5), "aspect_ratio": (1.0,)}, "")
+    few = {"clock_ns": (0.7,), "utilization": (0.5, 0.6), "aspect_ratio": (1.0,)}
     with pytest.raises(ArmillaryError, match=r"3 different designs are not to be had: among .* are 2 of the 2 in"):
-        laid_out(few, Log(tmp_path), samples=2, points=3)
-    assert laid_out(few, Log(tmp_path), samples=2, points=2).evaluated == 4
+        laid_out(LAYOUTS.template([SVM]), Log(tmp_path), samples=2, points=3, choices=few)
+    assert laid_out(LAYOUTS.template([SVM]), Log(tmp_path), samples=2, points=2, choices=few).evaluated == 4
+    found = Log(tmp_path).evaluations("axiline.physical").design
+    assert {name: tuple(sorted(set(found[name].tolist()))) for name in few} == few

@@ -38,7 +38,6 @@ from armillary.types import ArmillaryError
 if TYPE_CHECKING:
     from armillary.evaluators.sampling import SampledLayers
     from armillary.execution.local import LocalExecutor
-    from armillary.hardware.template import Template
     from armillary.spaces.space import Parameter, Space
     from armillary.types import EvaluatorSpec, MappedLayer, Value
 
@@ -172,15 +171,15 @@ def _collect_designs(
     from armillary.studies.collect import foresee_collect
 
     networks = subject.workloads(workload or [], dims_of(dim), place)
-    chosen = [_narrowed(subject.template([network]), knobs) for network in networks]
+    of_each = [(template := subject.template([n]), n, _knobs(knobs, template.space)) for n in networks]
     if dry_run:
-        both = zip(chosen, networks, strict=True)
-        show_foreseen([foresee_collect(t, n, place, spec, make=make, **drawn) for t, n in both], as_json)
+        stages = [foresee_collect(t, n, place, spec, make=make, choices=c, **drawn) for t, n, c in of_each]
+        show_foreseen(stages, as_json)
         return
     with progress_bars(resumable(place.path)) as on_progress:
         found = [
-            asdict(run(template, network, executor, spec, on_progress=on_progress, **drawn))
-            for template, network in zip(chosen, networks, strict=True)
+            asdict(run(template, network, executor, spec, choices=choices, on_progress=on_progress, **drawn))
+            for template, network, choices in of_each
         ]
     print_result(found, as_json, lambda: print_table(found))
 
@@ -192,11 +191,6 @@ def _numbers(samples: int | None, architectures: int | None, points: int | None)
     if architectures is not None and samples is not None:
         raise ArmillaryError(f"--samples {samples} goes without --architectures and --points")
     return {"samples": architectures or samples or _DESIGNS, "points": points}
-
-
-def _narrowed(template: Template, knobs: Sequence[str]) -> Template:
-    """Return a template with what `--knob` leaves open."""
-    return template.narrowed(_knobs(knobs, template.space), "--knob") if knobs else template
 
 
 def _rows_of(

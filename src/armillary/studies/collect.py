@@ -13,7 +13,7 @@ from armillary import evaluators
 from armillary.evaluators.physical.space import architecture, is_joint
 from armillary.execution.local import LocalExecutor
 from armillary.execution.single import Make
-from armillary.hardware.template import Template
+from armillary.hardware.template import Choices, Template
 from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import distinct
 from armillary.spaces.samplers import sample, sample_existing
@@ -45,6 +45,7 @@ def foresee_collect(
     sampler: str,
     seed: int,
     points: int | None = None,
+    choices: Choices | None = None,
     make: Make = evaluators.make,
 ) -> Foreseen:
     """Return what a collection would evaluate; writes nothing.
@@ -52,7 +53,7 @@ def foresee_collect(
     Raises:
         ArmillaryError: see `collect`.
     """
-    codes = distinct(_drawn(template, samples, points, sampler, seed))
+    codes = distinct(_drawn(template, choices or {}, samples, points, sampler, seed))
     return foreseen("collect", spec, template.space, codes, workload, log=log, make=make)
 
 
@@ -64,6 +65,7 @@ def collect(
     *,
     samples: int,
     points: int | None = None,
+    choices: Choices | None = None,
     sampler: str = "sobol",
     seed: int = 0,
     check: Callable[[Evaluations], object] | None = None,
@@ -77,13 +79,13 @@ def collect(
 
     Where designs are laid out, only those are sampled that exist; with `points`, `samples` architectures and so many
     points of the back end are, each by the sampler, and every architecture is laid out at every point (arXiv 2308.12120
-    samples both apart, too).
+    samples both apart, too). `choices` are the values of some parameters that are sampled; of others all are.
 
     Raises:
         ArmillaryError: if the sampler, the evaluator or the log do not fit the request.
     """
     start = time.perf_counter()
-    drawn = _drawn(template, samples, points, sampler, seed)
+    drawn = _drawn(template, choices or {}, samples, points, sampler, seed)
     codes, asked = distinct(drawn), len(drawn)
     before, feasible = executor.evaluated, executor.feasible
     stage, done = f"evaluating {workload.name}", asked - len(codes)
@@ -103,8 +105,18 @@ def collect(
     )
 
 
-def _drawn(template: Template, samples: int, points: int | None, sampler: str, seed: int) -> NDArray[np.int64]:
+def _drawn(
+    template: Template, choices: Choices, samples: int, points: int | None, sampler: str, seed: int
+) -> NDArray[np.int64]:
     """Return what a collection evaluates, coded, shape [designs, parameters]."""
+    if not choices:
+        return _sampled(template, samples, points, sampler, seed)
+    narrowed = template.narrowed(choices, "choices")
+    # an evaluator of batches takes codes of the template's own space
+    return template.space.encode_columns(narrowed.space.columns(_sampled(narrowed, samples, points, sampler, seed)))
+
+
+def _sampled(template: Template, samples: int, points: int | None, sampler: str, seed: int) -> NDArray[np.int64]:
     space = template.space
     if not is_joint(space):
         if points is not None:
@@ -122,4 +134,5 @@ def _drawn(template: Template, samples: int, points: int | None, sampler: str, s
     parts = [Space(space.name, space.parameters[:width]), Space(space.name, space.parameters[width:])]
     chosen = sample_existing(parts[0], samples, sampler, seed, exists)
     laid_out = sample_existing(parts[1], points, sampler, seed, None)
-    return np.concatenate([np.repeat(chosen, points, axis=0), np.tile(laid_out, (samples, 1))], axis=1)
+    # point by point, so that what was interrupted holds all architectures
+    return np.concatenate([np.tile(chosen, (points, 1)), np.repeat(laid_out, samples, axis=0)], axis=1)
