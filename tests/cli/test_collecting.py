@@ -113,6 +113,23 @@ def test_layouts_are_sampled_by_architecture_and_point(tmp_path):
     assert "dimension='20' is not allowed" in refused(*collect, "--samples", 3, "--knob", "dimension=20")
 
 
+def test_a_design_may_bring_its_knobs(tmp_path):
+    design, step = tmp_path / "design.yaml", tmp_path / "svm.onnx"
+    subprocess.run([sys.executable, EXAMPLES / "svm_to_onnx.py", step], check=True)
+    evaluate = ("evaluate", "--workload", step, "--design", design)
+    design.write_text("template: axiline\ndesign: {dimension: 20, clock_ns: 1.3}\n")  # too small: nothing is laid out
+    found = done(*evaluate, "--template", "axiline.physical", "--log", tmp_path / "log")
+    assert (found["fidelity"], found["feasible"], found["design"]["clock_ns"]) == ("physical", False, 1.3)
+    assert "dimension elements" in found["failure"]
+    assert "clock_ns" not in found["options"]
+    (row,) = done("log", "query", "SELECT space, clock_ns, utilization FROM log", "--log", tmp_path / "log")
+    assert row == {"space": "axiline.physical", "clock_ns": 1.3, "utilization": 0.6}
+    assert "clock_ns=1.3 is not allowed; choose one of [1.2]" in refused(
+        *evaluate, "--template", "axiline.physical", "--set", "clock_ns=1.2"
+    )
+    assert "clock_ns is no parameter of axiline" in refused(*evaluate, "--fidelity", "physical")
+
+
 def test_options_of_the_two_kinds_of_models_are_told_apart(tmp_path):
     fit = ("fit", "--log", tmp_path / "log", "--out", tmp_path / "model.pt")
     assert "--fidelity goes with --per-layer" in refused(*fit, "--fidelity", "rtl")

@@ -89,8 +89,8 @@ class Template:
     def narrowed(self, choices: Choices, source: str) -> Template:
         """Return the template with these values of some parameters alone, in the order of the template.
 
-        What is known of designs holds as before; a baseline outside is none. Codes are those of the narrower space, which
-        an evaluator of batches of codes does not know.
+        What is known of designs holds as before; a baseline outside is none. Codes are those of the narrower space,
+        which an evaluator of batches of codes does not know.
 
         Args:
             choices: values by parameter.
