@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from armillary.evaluators import spec_of
-from armillary.evaluators.physical.space import parted
+from armillary.evaluators.physical.space import hardware_of, parted
 from armillary.evaluators.recording import record
 from armillary.execution import local
 from armillary.execution.known import logged
@@ -118,6 +118,7 @@ def test_every_architecture_is_laid_out_at_every_point(sampler, tmp_path):
     assert (len(architectures), len(points)) == (5, 6)
     assert len({str(design) for design in designs}) == len(rows) == 30
     assert template.exists(template.space.encode_columns(rows.design)).all()
+    assert len({hardware_of("axiline", part[0]) for part in designs}) == 5
     assert set(rows.design["aim"].tolist()) == {"speed"}
     np.testing.assert_array_equal(rows.feasible, rows.design["utilization"] != 0.8)
     assert set(rows.metrics["delay_cycles"][rows.feasible].tolist()) == {9.0}
@@ -129,6 +130,17 @@ def test_samples_of_layouts_are_designs_that_exist(tmp_path):
     assert laid_out(template, log, samples=40).evaluated == 40
     rows = log.evaluations("axiline.physical")
     assert template.exists(template.space.encode_columns(rows.design)).all()
+
+
+def test_architectures_are_different_hardware(tmp_path):
+    open_ = {"dimension": (13, 14), "cycles": (7, 13), "input_width": (4,), "internal_width": (8,)}
+    template, log = LAYOUTS.template([SVM]), Log(tmp_path)  # 13 and 14 in 7, 13 in 13 and 14 in 13 cycles
+    assert laid_out(template, log, samples=3, points=1, choices=open_).evaluated == 3
+    columns = log.evaluations("axiline.physical").design
+    pairs = zip(columns["dimension"].tolist(), columns["cycles"].tolist(), strict=True)
+    assert {(-(-elements // cycles), cycles) for elements, cycles in pairs} == {(2, 7), (1, 13), (2, 13)}
+    with pytest.raises(ArmillaryError, match="80 by the sampler 'sobol' are 3 different ones as hardware"):
+        laid_out(template, log, samples=4, points=1, choices=open_)
 
 
 def test_points_are_of_designs_that_are_laid_out(template, workload, tmp_path):

@@ -10,18 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import evaluators
-from armillary.evaluators.physical.space import architecture, is_joint
+from armillary.evaluators.physical.space import architecture, hardware_of, is_joint
 from armillary.execution.local import LocalExecutor
 from armillary.execution.single import Make
 from armillary.hardware.template import Choices, Template
 from armillary.log.store import Log
 from armillary.optimizers.surrogate_search import distinct
+from armillary.problems.problem import Keep
 from armillary.spaces.samplers import sample, sample_existing
 from armillary.spaces.space import Space
 from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.progress import OnProgress, silent
 from armillary.types import ArmillaryError, Evaluations, EvaluatorSpec
 from armillary.workloads.layer import Workload
+
+_ROUNDS = 20
+_NEXT_SEED = 7919
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,24 @@ def _sampled(template: Template, samples: int, points: int | None, sampler: str,
         return np.ones(len(codes), dtype=bool) if template.exists is None else template.exists(whole)
 
     parts = [Space(space.name, space.parameters[:width]), Space(space.name, space.parameters[width:])]
-    chosen = sample_existing(parts[0], samples, sampler, seed, exists)
+    chosen = _architectures(template.name, parts[0], samples, sampler, seed, exists)
     laid_out = sample_existing(parts[1], points, sampler, seed, None)
     # point by point, so that what was interrupted holds all architectures
     return np.concatenate([np.tile(chosen, (points, 1)), np.repeat(laid_out, samples, axis=0)], axis=1)
+
+
+def _architectures(template: str, space: Space, n: int, sampler: str, seed: int, exists: Keep) -> NDArray[np.int64]:
+    """Return the first n architectures of a sampler whose hardware differs, coded, shape [n, parameters].
+
+    Some parameters change nothing where others round them up: 13 and 14 elements in 7 cycles take the same two lanes.
+    """
+    found: dict[str, NDArray[np.int64]] = {}
+    for attempt in range(_ROUNDS):
+        for codes in sample_existing(space, n, sampler, seed + _NEXT_SEED * attempt, exists):
+            found.setdefault(hardware_of(template, space.design(codes)), codes)
+        if len(found) >= n:
+            return np.stack(list(found.values())[:n])
+    raise ArmillaryError(
+        f"{n} architectures of {space.name} are not to be had: {_ROUNDS * n:,} by the sampler {sampler!r} are "
+        f"{len(found):,} different ones as hardware; ask for fewer, or leave more open"
+    )
