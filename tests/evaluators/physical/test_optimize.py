@@ -51,3 +51,11 @@ def test_what_outgrows_the_core_says_which_utilization_would_do(multiplier, nang
     assert enough > 0.93
     with pytest.raises(PlacementError, match=r"cells fill 0.9[67] of the rows; lower the utilization .Coloquinte: "):
         filled(multiplier, nangate, library, utilization=enough, **knobs)  # too full for rows as short as these
+
+
+def test_cells_of_steep_edges_are_larger(multiplier, nangate, library):
+    knobs = {"clock_ns": 3.0, "utilization": 0.5, "placed_at": 0.5, "sizing_rounds": 3}
+    as_allowed, steep = (
+        filled(multiplier, nangate, library, **knobs, loads=loads)[0] for loads in ("library", "steep")
+    )
+    assert steep > 1.03 * as_allowed

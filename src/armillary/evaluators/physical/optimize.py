@@ -118,7 +118,8 @@ def with_sizes(
     )  # fmt: skip
     return sizing.sized(
         netlist, library, net_caps(wires, library), timer.slacks, period_ns=knobs.clock_ns,
-        most_um2=_most_um2(netlist, placement, plan, technology), rounds=rounds, seed=seed, multipliers=multipliers,
+        most_um2=_most_um2(netlist, placement, plan, technology), rounds=rounds, seed=seed,
+        steep=knobs.loads == "steep", multipliers=multipliers,
     )  # fmt: skip
 
 

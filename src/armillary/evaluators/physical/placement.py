@@ -261,6 +261,15 @@ def _on_sites(
     return Placement(places, dict(ports))
 
 
+def half_perimeter(netlist: Netlist, shapes: Shapes, placement: Placement) -> int:
+    """Return half the perimeters of the boxes around all nets' pins, the clock's included, in units."""
+    found = 0
+    for pins in netlist.nets.values():
+        x, y = zip(*(shapes.at(pin, netlist, placement) for pin in pins), strict=True)
+        found += max(x) - min(x) + max(y) - min(y)
+    return found
+
+
 def check_legal(placement: Placement, instances: list[str], boxes: list[Box], plan: Floorplan) -> None:
     """Raise PlacementError where cells lie upon each other or beyond their rows."""
     rows: dict[int, list[tuple[int, int]]] = defaultdict(list)

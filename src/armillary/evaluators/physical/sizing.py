@@ -62,6 +62,7 @@ def sized(
     most_um2: float,
     rounds: int,
     seed: int,
+    steep: bool = False,
     multipliers: Mapping[str, float] | None = None,
 ) -> Sized:
     """Return the netlist with the sizes of its best round.
@@ -75,9 +76,10 @@ def sized(
         most_um2: that the outlines of cells which have sizes may take.
         rounds: of timing analyses.
         seed: of the order in which cells are looked at.
+        steep: whether a cell's load is limited to what keeps its edges steep (`Cell.steep_ff`).
         multipliers: of cells, in um2 per ns, to begin with.
     """
-    circuit = _Circuit(netlist, library, wire_ff)
+    circuit = _Circuit(netlist, library, wire_ff, steep)
     rng = np.random.default_rng(seed)
     size = circuit.given.copy()
     slacks = analyse(netlist)
@@ -87,7 +89,7 @@ def sized(
 
     best = judged(netlist, slacks, size)
     weight = np.array([(multipliers or {}).get(name, _UM2_PER_NS) for name in circuit.cells])
-    for _ in range(rounds):
+    for number in range(rounds):
         slack = np.array([slacks.of.get((name, circuit.outputs[k]), period_ns) for k, name in enumerate(circuit.cells)])
         goal = min(0.0, _NEXT_GOAL * slacks.worst_ns)
         weight = np.clip(
@@ -105,7 +107,8 @@ def sized(
         now = netlist.resized(circuit.changes(size))
         slacks = analyse(now)
         found = judged(now, slacks, size)
-        if is_better(found, best, slacks.worst_ns, best.slacks.worst_ns, period_ns):
+        begins = steep and number == 0  # the given sizes heed no slews
+        if begins or is_better(found, best, slacks.worst_ns, best.slacks.worst_ns, period_ns):
             best = found
     return replace(best, multipliers=dict(zip(circuit.cells, weight.tolist(), strict=True)))
 
@@ -131,7 +134,7 @@ def is_better(one: Sized, other: Sized, slack_ns: float, other_slack_ns: float, 
 class _Circuit:
     """Cells that have sizes, in arrays: shapes [cells] or [cells, sizes], and their inputs [pins, sizes]."""
 
-    def __init__(self, netlist: Netlist, library: Library, wire_ff: Mapping[str, float]) -> None:
+    def __init__(self, netlist: Netlist, library: Library, wire_ff: Mapping[str, float], steep: bool) -> None:
         known = {name: kind for name, kind in netlist.cells.items() if kind in library.cells}
         self.cells = [name for name, kind in known.items() if library.cells[kind].family]
         self.outputs = [library.cells[known[name]].output for name in self.cells]
@@ -145,7 +148,8 @@ class _Circuit:
         for k, choice in enumerate(self._choices):
             for s, cell in enumerate(choice):
                 self._fixed[k, s], self._kohm[k, s], self._um2[k, s] = cell.fixed_ns, cell.kohm, cell.area_um2
-                self._most_ff[k, s] = cell.pins[cell.output].max_cap_ff
+                most_ff = cell.pins[cell.output].max_cap_ff
+                self._most_ff[k, s] = min(most_ff, cell.steep_ff) if steep else most_ff
                 self._outline[k, s] = cell.width_um * cell.height_um
         self._join(netlist, library, wire_ff, most)
 
@@ -200,7 +204,7 @@ class _Circuit:
         load = self._wire + np.bincount(self._driver[self._driven], now[self._driven], len(size))
         delay = self._fixed + self._kohm * load[:, None] / 1000
         over = np.maximum(0, load[:, None] / self._most_ff - 1) * _OVERLOAD_NS
-        cost = self._um2 + weight[:, None] * delay + weight.max() * over
+        cost = self._um2 + weight[:, None] * delay + max(weight.max(initial=0.0), _UM2_PER_NS) * over
         # what larger inputs cost their drivers
         per_ff = np.where(self._driven, (weight * self._kohm[np.arange(len(size)), size])[self._driver] / 1000, 0.0)
         for choice in range(cost.shape[1]):
