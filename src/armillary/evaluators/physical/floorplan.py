@@ -147,12 +147,13 @@ def _macro_places(
     for number, column in enumerate(columns):
         side = number % 2
         wide = max(boxes[name][0] for name in column)
-        left = taken[0] if side == 0 else width - taken[1] - wide + _HALO_SITES * site
-        taken[side] += wide
         up = 0
         for name in column:
+            # at the outer side, so that what is free beside narrower ones is on the side of their pins
+            left = taken[0] if side == 0 else width - taken[1] - boxes[name][0] + _HALO_SITES * site
             found[name] = (left, up)
             up += boxes[name][1]
+        taken[side] += wide
     if sum(taken) > width:
         raise FloorplanError(
             f"macros fill {sum(taken) / width:.2f} of the core's width; lower utilization or another aspect"
