@@ -69,11 +69,14 @@ def routable(netlist: Netlist, shapes: Shapes, plan: Floorplan, *, effort: int, 
 
     rooms: Mapping[str, float] = {}
     found, rounds = replace(first, ports=ports), 0
-    while rounds < _MOST_ROUNDS and overflow(netlist, shapes, plan, found):
+    over = overflow(netlist, shapes, plan, found)
+    while rounds < _MOST_ROUNDS and over:
         rooms = _roomier(netlist, shapes, plan, found, rooms)
         found, rounds = tried(rooms, min(effort, FIRST_EFFORT)), rounds + 1
-    found = tried(rooms, effort)
-    over = overflow(netlist, shapes, plan, found)
+        over = overflow(netlist, shapes, plan, found)
+    if not rounds or effort > FIRST_EFFORT:  # else it is this one already
+        found = tried(rooms, effort)
+        over = overflow(netlist, shapes, plan, found)
     if over:
         more = _roomier(netlist, shapes, plan, found, rooms)
         again = tried(more, effort)
