@@ -52,6 +52,15 @@ def searches_layouts(template: Template) -> bool:
     return "area_mm2" not in template.laws and str(Fidelity.PHYSICAL) in evaluators.fidelities(template.name)
 
 
+def tightened(template: Template, workload: Workload) -> Template:
+    """Return the template with what a workload asks of a design at its least: more of it is never better."""
+    if template.choices is None:
+        return template
+    asked = template.choices(workload)
+    least = {name: template.space.parameter(name).values[:1] for name in asked if name in template.space.names}
+    return template.narrowed(least, f"workload {workload.name}")
+
+
 def run_layout_design(
     request: LayoutRequest,
     template: Template,
@@ -71,6 +80,7 @@ def run_layout_design(
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
+    template = tightened(template, workload)
     request, problem = _checked(request, template, workload)
     log = Log(request.log or folder.log)
     executor = LocalExecutor(log, limits=limits, make=make)
@@ -108,6 +118,7 @@ def foresee_layout_design(
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
     """
+    template = tightened(template, workload)
     request, problem = _checked(request, template, workload)
     folder.check({"kind": "layouts", **asdict(request), "workload": workload.name})
     known = logged(Log(request.log or folder.log), template.space.name, workload, spec)
@@ -148,6 +159,7 @@ def load_layout_design(folder: StudyFolder, template: Template, workload: Worklo
     Raises:
         ArmillaryError: if the folder holds no finished study.
     """
+    template = tightened(template, workload)
     request, results, space = folder.request("layouts"), read_results(folder), template.space
     problem, predicted = problem_of(template, request, (workload,)), folder.read(PREDICTED)
     found = Log(request["log"] or folder.log).evaluations(space.name)
@@ -177,8 +189,12 @@ def load_layout_design(folder: StudyFolder, template: Template, workload: Worklo
 
 def _of(template: Template, rows: Evaluations, codes: Sequence[Sequence[int]]) -> Evaluations:
     """Return the rows of coded designs, in their order."""
-    known = {tuple(code): row for row, code in enumerate(template.space.encode_columns(rows.design).tolist())}
-    return rows.select(np.array([known[tuple(code)] for code in codes]))
+    known = {
+        values: row
+        for row, values in enumerate(zip(*(rows.design[n].tolist() for n in template.space.names), strict=True))
+    }
+    designs = template.space.designs(np.array(codes, dtype=np.int64))
+    return rows.select(np.array([known[tuple(design.as_dict().values())] for design in designs]))
 
 
 def _layouts(
