@@ -130,7 +130,7 @@ def _answer(study: StudyResults, folder: StudyFolder) -> dict[str, Any]:
 
 def _places(folder: StudyFolder) -> dict[str, Path]:
     """Return where hardware and pictures are, those of them that there are."""
-    from armillary.studies.layout_recipe import LAYOUTS, RTL
+    from armillary.studies.laying_out import LAYOUTS, RTL
 
     named = {"hardware": folder.path / RTL, "layouts": folder.path / LAYOUTS}
     return {name: path for name, path in named.items() if path.exists()}

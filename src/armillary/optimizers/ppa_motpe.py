@@ -77,7 +77,8 @@ class PpaMotpe(CodedOptimizer):
 
     def asks_after(self, told: int) -> int:
         """Return how many designs are best asked at once after so many results."""
-        return self._initial - told if told < self._initial else self.batch
+        known = max(told, len(self._rows))
+        return self._initial - known if known < self._initial else self.batch
 
     def tell_codes(self, codes: NDArray[np.int64], outcomes: Outcomes) -> None:
         """Take what became of designs given as value indices, shape [designs, parameters]."""

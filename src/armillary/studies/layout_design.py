@@ -24,13 +24,11 @@ from armillary.studies.bounds import check_bounds
 from armillary.studies.comparing import header, read_results
 from armillary.studies.fit import check_kind
 from armillary.studies.foresee import Foreseen
+from armillary.studies.laying_out import WINNER, pictures_of
 from armillary.studies.layout_picks import best_of
 from armillary.studies.layout_recipe import (
-    LAYOUTS,
-    PICTURES,
     PREDICTED,
     SEARCHED,
-    WINNER,
     LayoutRequest,
     Recipe,
     every,
@@ -43,8 +41,6 @@ from armillary.studies.stages import Setting, completed
 from armillary.studies.study_folder import StudyFolder
 from armillary.types import ArmillaryError, Candidate, Evaluations, EvaluatorSpec, Fidelity
 from armillary.workloads.layer import Workload
-
-_TITLES = dict(zip(PICTURES, ("cells by block", "congestion", "slack"), strict=True))
 
 
 def searches_layouts(template: Template) -> bool:
@@ -223,9 +219,3 @@ def _layouts(
         best = LaidOut("Winner", winner, {}, results["winner"]["metrics"], pictures=pictures_of(folder, WINNER))
         found.insert(0, best)
     return tuple(found)
-
-
-def pictures_of(folder: StudyFolder, name: str) -> dict[str, bytes]:
-    """Return the pictures that a study left of a layout, by their titles; none where it could draw none."""
-    place = folder.path / LAYOUTS / name
-    return {title: (place / file).read_bytes() for file, title in _TITLES.items() if (place / file).exists()}

@@ -12,10 +12,8 @@ Source: Esmaeilzadeh et al., "An Open-Source ML-Based Full-Stack Optimization Fr
 from __future__ import annotations
 
 import inspect
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,19 +32,18 @@ from armillary.studies.comparing import Compared, write_results
 from armillary.studies.fit import fit_surrogate, save_atomically
 from armillary.studies.fronts import write_front
 from armillary.studies.joint_recipe import contender_of
+from armillary.studies.laying_out import WINNER, keep_pictures
 from armillary.studies.layout_picks import best_of, cost_of, legal, picked
 from armillary.studies.stages import Setting, Stage
 from armillary.surrogates import Savable
 from armillary.types import Candidate, Evaluation, Evaluations, Optimizer, options_text
 from armillary.workloads.context import context_of
 
-SEARCHED, PREDICTED, LAYOUTS, RTL = "searched.json", "predicted.json", "layouts", "rtl"
+SEARCHED, PREDICTED = "searched.json", "predicted.json"
 OPTIMIZER, SURROGATE = "ppa-motpe", "ppa"
 BUDGET, PICKS = 40, 3
 CAUTIOUS = 1.645
 """Standard deviations by which a cautious study takes metrics for worse: one end of the 90% interval."""
-PICTURES = ("layout.png", "congestion.png", "slack.png")
-WINNER = "winner"
 
 
 @dataclass(frozen=True)
@@ -175,7 +172,7 @@ class Recipe:
         self, setting: Setting, rows: Evaluations, picks: Evaluations | None, predicted: Mapping[str, Any]
     ) -> Any:
         """Leave pictures of the winner and of the picks, and the winner's RTL, where the evaluator makes layouts."""
-        evaluator, folder = setting.executor.evaluator(setting.spec), setting.folder.path
+        evaluator = setting.executor.evaluator(setting.spec)
         if not isinstance(evaluator, LaysOut):
             return ()
         winner, _ = best_of(setting.problem, every(rows, picks), share_of(setting.problem, predicted))
@@ -183,10 +180,7 @@ class Recipe:
         chosen = {WINNER: winner, **laid}
         for done, (name, row) in enumerate(chosen.items()):
             setting.on_progress("drawing", done, len(chosen))
-            made = evaluator.layout_folder(row.design)
-            copied(made, folder / LAYOUTS / name, PICTURES)
-            if name == WINNER:
-                copied(made / "rtl", folder / RTL, [path.name for path in sorted((made / "rtl").iterdir())])
+            keep_pictures(evaluator, row.design, setting.folder, name)
         setting.on_progress("drawing", len(chosen), len(chosen))
         return tuple(chosen)
 
@@ -238,13 +232,6 @@ def every(rows: Evaluations, picks: Evaluations | None) -> Evaluations:
 def pick_name(place: int) -> str:
     """Return what a pick is called."""
     return f"pick-{place + 1}"
-
-
-def copied(source: Path, target: Path, names: Sequence[str]) -> None:
-    """Copy files of one folder into another, which is made."""
-    target.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        shutil.copyfile(source / name, target / name)
 
 
 def _kept_prediction(setting: Setting) -> dict[str, Any] | None:
