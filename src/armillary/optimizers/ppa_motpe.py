@@ -94,7 +94,7 @@ class PpaMotpe(CodedOptimizer):
             return self._spread(n)
         known = Evaluations.from_list(self._rows)
         matrix = self.problem.matrix(known)
-        expected = Expected(self._models(known), self.problem, None, self._caution)
+        expected = Expected(self._models(known), self.problem, caution=self._caution)
         visited = motpe_on(
             expected,
             self.problem,
@@ -144,7 +144,7 @@ def _chosen(visited: Visited, expected: Expected, matrix: NDArray[np.float64], n
     chance = expected.chance(said, visited.codes)
     if not legal.any():
         return nearest_to_bounds(visited, problem)[:n]
-    positive = (matrix[legal] > 0).all(axis=0)
+    positive = np.asarray((matrix[legal] > 0).all(axis=0))
     mean, deviation = _scaled(visited, expected, said, positive)
     best = np.where(positive, np.log(np.where(positive, matrix[legal], 1.0)), matrix[legal])
     reference = _reference(best)

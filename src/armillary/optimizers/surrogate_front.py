@@ -12,7 +12,7 @@ Source: Esmaeilzadeh et al., "An Open-Source ML-Based Full-Stack Optimization Fr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,13 @@ class Expected:
     Attributes:
         surrogates: by metric, see `learned_metrics`.
         problem: whose laws tell the other metrics.
-        context: of the workload; None where the surrogates know one alone.
+        context: of the workload; empty where the surrogates know one alone.
         caution: standard deviations by which a metric is taken for worse than its mean.
     """
 
     surrogates: Mapping[str, Surrogate]
     problem: Problem
-    context: Context | None = None
+    context: Context = field(default_factory=Context)
     caution: float = 0.0
 
     def __post_init__(self) -> None:
@@ -186,6 +186,6 @@ def _together(parts: list[NDArray[np.int64]], found: list[Outcomes]) -> Visited:
 
 def _chance_within(bound: Bound, said: Prediction) -> NDArray[np.float64]:
     spread = np.maximum(said.std, _LEAST_SPREAD)
-    below = 1.0 if bound.at_most is None else ndtr((bound.at_most - said.mean) / spread)
-    above = 0.0 if bound.at_least is None else ndtr((bound.at_least - said.mean) / spread)
-    return np.maximum(np.asarray(below - above, dtype=float), 0.0)
+    below = np.ones(len(spread)) if bound.at_most is None else ndtr((bound.at_most - said.mean) / spread)
+    above = np.zeros(len(spread)) if bound.at_least is None else ndtr((bound.at_least - said.mean) / spread)
+    return np.asarray(np.maximum(below - above, 0.0))
