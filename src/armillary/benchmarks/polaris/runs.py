@@ -64,7 +64,7 @@ class Sizes:
 
 
 FULL = Sizes(hardware=8, software=6, judged=(128, 64), mapped=10_000, descent=(16, 150), most_macs=32_000_000)
-QUICK = Sizes(hardware=4, software=6, judged=(32, 16), mapped=1_000, descent=(8, 60), most_macs=4_000_000)
+QUICK = Sizes(hardware=3, software=4, judged=(16, 16), mapped=500, descent=(8, 60), most_macs=1_000_000)
 
 
 @dataclass(frozen=True)
