@@ -157,7 +157,10 @@ def test_what_a_dry_run_foresees(study, tmp_path):
 
 def test_bounds_that_no_layout_keeps_to_are_told(tmp_path):
     asked = replace(REQUEST, bounds=(Bound("area_mm2", at_most=1e-9),), budget=16)
-    with pytest.raises(ArmillaryError, match="no layout keeps to the bounds"):
+    with pytest.raises(
+        ArmillaryError,
+        match=r"none of 13 layouts, 1\d of them feasible, keeps to area_mm2 <= 1e-09; of these the least area_mm2 is",
+    ):
         run_layout_design(asked, TEMPLATE, WORKLOAD, StudyFolder(tmp_path), spec=SPEC, make=Counting(), command="")
     assert len(Log(tmp_path / "log").evaluations(SPACE.name)) == 13
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.metrics import derived
 from armillary.optimizers.surrogate_front import Visited
 from armillary.problems.pareto import front
 from armillary.problems.problem import Problem
@@ -25,17 +26,13 @@ def cost_of(problem: Problem, matrix: NDArray[np.float64], prefer: Mapping[str, 
 
     Args:
         problem: of the objectives.
-        matrix: what to minimise, shape [rows, objectives]; infinite rows do not count.
+        matrix: what to minimise, shape [rows, objectives]; infinite rows do not count, and one is finite.
         prefer: weights by metric; 1 for those that are not named.
 
     Raises:
-        ArmillaryError: if no row is finite, or a weight is of no objective.
+        ArmillaryError: if a weight is of no objective.
     """
     known = matrix[np.isfinite(matrix).all(axis=1)]
-    if not len(known):
-        raise ArmillaryError(
-            "no layout keeps to the bounds, and the surrogates expect none that would; loosen the bounds"
-        )
     return np.asarray(weights_of(problem, prefer) / np.maximum(np.abs(known).min(axis=0), np.finfo(float).tiny))
 
 
@@ -65,11 +62,7 @@ def best_of(problem: Problem, rows: Evaluations, share: NDArray[np.float64]) -> 
     """
     matrix = problem.matrix(rows)
     if not np.isfinite(matrix).any():
-        bounds = " and ".join(map(str, problem.bounds)) or "no bounds"
-        raise ArmillaryError(
-            f"none of {len(rows)} layouts, {int(rows.feasible.sum())} of them feasible, keeps to {bounds}; loosen the "
-            "bounds, or raise the budget in another folder"
-        )
+        raise ArmillaryError(nothing_legal(problem, rows))
     cost = np.where(np.isfinite(matrix).all(axis=1), matrix @ share, np.inf)
     best = rows.row(int(cost.argmin()))
     if len(problem.objectives) == 1:
@@ -78,3 +71,20 @@ def best_of(problem: Problem, rows: Evaluations, share: NDArray[np.float64]) -> 
     terms = " + ".join(f"{weight:.3g} {name}" for weight, name in zip(share, problem.metric_names, strict=True))
     on_front = problem.matrix(found.rows) @ share
     return best, replace(found, preferred=int(on_front.argmin()), rule=f"of least cost, {terms}")
+
+
+def nothing_legal(problem: Problem, rows: Evaluations) -> str:
+    """Return the message for layouts none of which keeps to the bounds: what the best of each bounded metric is."""
+    bounds = " and ".join(map(str, problem.bounds)) or "no bounds"
+    told = []
+    for bound in problem.bounds:
+        column = derived(rows.metrics, bound.metric, problem.metrics)
+        known = np.empty(0) if column is None else column[rows.feasible & np.isfinite(column)]
+        if len(known):
+            end, best = ("greatest", known.max()) if bound.at_most is None else ("least", known.min())
+            told.append(f"the {end} {bound.metric} is {best:.4g}")
+    found = f"; of these {' and '.join(told)}" if told else ""
+    return (
+        f"none of {len(rows)} layouts, {int(rows.feasible.sum())} of them feasible, keeps to {bounds}{found}. Loosen "
+        "the bounds, or give a larger --budget and another folder"
+    )

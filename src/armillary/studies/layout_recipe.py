@@ -33,10 +33,10 @@ from armillary.studies.fit import fit_surrogate, save_atomically
 from armillary.studies.fronts import write_front
 from armillary.studies.joint_recipe import contender_of
 from armillary.studies.laying_out import WINNER, keep_pictures
-from armillary.studies.layout_picks import best_of, cost_of, legal, picked
+from armillary.studies.layout_picks import best_of, cost_of, legal, nothing_legal, picked
 from armillary.studies.stages import Setting, Stage
 from armillary.surrogates import Savable
-from armillary.types import Candidate, Evaluation, Evaluations, Optimizer, options_text
+from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations, Optimizer, options_text
 from armillary.workloads.context import context_of
 
 SEARCHED, PREDICTED = "searched.json", "predicted.json"
@@ -137,6 +137,8 @@ class Recipe:
         visited = motpe_on(expected, problem, trials=request.trials, seed=request.seed, start=codes[front(matrix)])
         new = visited.select(~np.isin(keys(visited.codes), keys(codes)))
         seen = matrix if np.isfinite(matrix).any() else problem.matrix(visited.expected)
+        if not np.isfinite(seen).any():
+            raise ArmillaryError(nothing_legal(problem, rows))
         share = cost_of(problem, seen, request.prefer)
         picks = picked(new, problem, share, request.picks)
         content = {
