@@ -194,12 +194,7 @@ def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limi
         return proven(setting, Evaluations.concat([rows, verified]), proving, limits)
 
     def laid_out(setting: Setting, rows: Evaluations, verified: Evaluations, proof: Proof | None) -> bool:
-        every = Evaluations.concat([rows, verified])
-        winner = every.row(_won(setting.problem, every, proof))
-        executor = LocalExecutor(Log(setting.folder.path / LAID_OUT), limits=limits)
-        for spec in layouts:
-            lay_out_winner(setting, winner, proof, spec, executor)
-        return True
+        return _laid_out(setting, Evaluations.concat([rows, verified]), proof, layouts, limits)
 
     def explained(
         setting: Setting, rows: Evaluations, model: Savable, verified: Evaluations, proof: Proof | None
@@ -218,6 +213,17 @@ def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limi
         *([Stage("lay out", ("rows", "verified", "proof"), "laid out", laid_out)] if layouts else []),
         Stage("explain", ("rows", "model", "verified", "proof"), "compared", explained),
     ]
+
+
+def _laid_out(
+    setting: Setting, rows: Evaluations, proof: Proof | None, layouts: Sequence[EvaluatorSpec], limits: Limits | None
+) -> bool:
+    """Lay out the winner, and return that it was."""
+    winner = rows.row(_won(setting.problem, rows, proof))
+    executor = LocalExecutor(Log(setting.folder.path / LAID_OUT), limits=limits)
+    for spec in layouts:
+        lay_out_winner(setting, winner, proof, spec, executor)
+    return True
 
 
 def _kept_model(setting: Setting) -> Savable | None:
