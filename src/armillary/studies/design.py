@@ -178,17 +178,7 @@ def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limi
         return surrogates.read(setting.folder.model, setting.template.space)
 
     def proposed(setting: Setting, rows: Evaluations, model: Savable) -> dict[str, Any]:
-        setting.on_progress("optimising the surrogate", 0, 1)
-        context = context_of(setting.workload)
-        found = propose(model, setting.problem, context, top=request.top, seed=request.seed, known=rows)
-        content = {
-            "codes": found.codes.tolist(),
-            "predicted": found.predicted.tolist(),
-            "p_feasible": found.p_feasible.tolist(),
-        }
-        setting.folder.write(PROPOSALS, content)
-        setting.on_progress("optimising the surrogate", 1, 1)
-        return content
+        return _proposed(request, setting, rows, model)
 
     def proved(setting: Setting, rows: Evaluations, verified: Evaluations) -> Proof | None:
         return proven(setting, Evaluations.concat([rows, verified]), proving, limits)
@@ -213,6 +203,20 @@ def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limi
         *([Stage("lay out", ("rows", "verified", "proof"), "laid out", laid_out)] if layouts else []),
         Stage("explain", ("rows", "model", "verified", "proof"), "compared", explained),
     ]
+
+
+def _proposed(request: DesignRequest, setting: Setting, rows: Evaluations, model: Savable) -> dict[str, Any]:
+    setting.on_progress("optimising the surrogate", 0, 1)
+    context = context_of(setting.workload)
+    found = propose(model, setting.problem, context, top=request.top, seed=request.seed, known=rows)
+    content = {
+        "codes": found.codes.tolist(),
+        "predicted": found.predicted.tolist(),
+        "p_feasible": found.p_feasible.tolist(),
+    }
+    setting.folder.write(PROPOSALS, content)
+    setting.on_progress("optimising the surrogate", 1, 1)
+    return content
 
 
 def _laid_out(
