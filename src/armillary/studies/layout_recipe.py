@@ -102,8 +102,10 @@ class Recipe:
         parts: list[Evaluations] = []
         asked = np.empty((0, len(setting.template.space.parameters)), dtype=np.int64)
         while len(asked) < wanted:
+            rest = wanted - len(asked)
             amount = optimizer.asks_after(len(asked)) if isinstance(optimizer, PacesItself) else 1
-            candidates = optimizer.ask(min(amount, wanted - len(asked)))
+            # models are not fitted anew for one or two last designs
+            candidates = optimizer.ask(rest if rest - amount < amount / 2 else amount)
             codes = setting.template.space.encode([candidate.design for candidate in candidates])
             parts.append(laid_out(setting, codes, (len(asked), wanted)))
             setting.problem.matrix(parts[-1])  # which misses metrics that no row has: soon, not after the whole budget
