@@ -141,9 +141,10 @@ def _show(study: StudyResults, folder: StudyFolder) -> None:
     print(f"{len(study.log)} layouts for {study.workload}, {feasible} of them feasible")
     if study.front is not None:
         show_front(study.front)
+    goals = [o.metric for o in study.front.objectives] if study.front is not None else [study.problem.metric]
     rows = []
     for one in study.layouts:
-        names = list(one.predicted) or [name for name in study.problem.metric_names if name in one.measured]
+        names = list(one.predicted) or [name for name in goals if name in one.measured]
         for name in names:
             error, measured = one.error(name), one.measured.get(name)
             rows.append(

@@ -34,6 +34,7 @@ from armillary.studies.fronts import write_front
 from armillary.studies.joint_recipe import contender_of
 from armillary.studies.laying_out import WINNER, keep_pictures
 from armillary.studies.layout_picks import best_of, cost_of, legal, nothing_legal, picked
+from armillary.studies.results import Contender
 from armillary.studies.stages import Setting, Stage
 from armillary.surrogates import Savable
 from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations, Optimizer, options_text
@@ -42,6 +43,7 @@ from armillary.workloads.context import context_of
 SEARCHED, PREDICTED = "searched.json", "predicted.json"
 OPTIMIZER, SURROGATE = "ppa-motpe", "ppa"
 BUDGET, PICKS = 40, 3
+_FIGURES = ("runtime_s", "delay_cycles", "power_mw", "area_mm2", "effective_mhz", "core_mm2", "cells", "wire_mm")
 CAUTIOUS = 1.645
 """Standard deviations by which a cautious study takes metrics for worse: one end of the 90% interval."""
 
@@ -200,8 +202,8 @@ class Recipe:
         is_pick = any(row.design == best.design for row in _listed(picks))
         note = "picked from the front of the surrogates" if is_pick else "found on the way"
         found = Compared(
-            winner=contender_of("Winner", f"{note}, laid out", best, setting),
-            best_of_log=contender_of("Best before the picks", f"best of {len(rows):,} layouts", before, setting),
+            winner=_shown("Winner", f"{note}, laid out", best, setting),
+            best_of_log=_shown("Best before the picks", f"best of {len(rows):,} layouts", before, setting),
         )
         spec = setting.spec
         evaluator = {"evaluator": spec.name, "version": spec.version, "options": options_text(spec.options)}
@@ -236,6 +238,13 @@ def every(rows: Evaluations, picks: Evaluations | None) -> Evaluations:
 def pick_name(place: int) -> str:
     """Return what a pick is called."""
     return f"pick-{place + 1}"
+
+
+def _shown(name: str, note: str, row: Evaluation, setting: Setting) -> Contender:
+    """Return a layout to compare, without what its steps tell of themselves; the log has all."""
+    found = contender_of(name, note, row, setting)
+    asked = (*setting.problem.metric_names, *(bound.metric for bound in setting.problem.bounds), *_FIGURES)
+    return replace(found, metrics={name: found.metrics[name] for name in dict.fromkeys(asked) if name in found.metrics})
 
 
 def _kept_prediction(setting: Setting) -> dict[str, Any] | None:
