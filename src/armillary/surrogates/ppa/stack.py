@@ -119,10 +119,15 @@ class Stack:
         return content, tensors
 
     @staticmethod
-    def read(encoding: Encoding, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Stack:
-        """Return the ensemble that `parts` described."""
+    def read(
+        encoding: Encoding,
+        content: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        kinds: Sequence[type[Member]] = MEMBERS,
+    ) -> Stack:
+        """Return the ensemble of these kinds of members that `parts` described."""
         members = []
-        for kind in MEMBERS:
+        for kind in kinds:
             if kind.name in content["members"]:
                 own = {name.split("/", 1)[1]: t for name, t in tensors.items() if name.startswith(f"{kind.name}/")}
                 members.append(kind.of(encoding, content["members"][kind.name], own))

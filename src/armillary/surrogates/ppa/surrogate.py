@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,10 @@ from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import examples_of
 from armillary.surrogates.auto.feasibility import Feasibility
 from armillary.surrogates.auto.learned import Learned, OfExamples, under
+from armillary.surrogates.auto.member import Member
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.kind import SurrogateKind
-from armillary.surrogates.ppa.stack import Stack
+from armillary.surrogates.ppa.stack import MEMBERS, Stack
 from armillary.surrogates.rows import Scale, features_of
 from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
@@ -54,7 +55,8 @@ class Ppa(OfExamples[_Fitted]):
             off the ensemble is, and which member counts, is then measured on architectures left out whole.
     """
 
-    kind = "ppa"
+    kind: ClassVar[str] = "ppa"
+    members: ClassVar[tuple[type[Member], ...]] = MEMBERS
 
     def __init__(
         self,
@@ -71,7 +73,7 @@ class Ppa(OfExamples[_Fitted]):
             raise ArmillaryError(f"apart={unknown[0]!r} is no parameter of {space.name}; it has {list(space.names)}")
         self.space, self._seed, self._on_progress, self._apart = space, seed, on_progress, apart
 
-    def fit(self, log: Log, problem: Problem) -> Ppa:
+    def fit(self, log: Log, problem: Problem) -> Self:
         """Learn a log.
 
         Raises:
@@ -83,7 +85,8 @@ class Ppa(OfExamples[_Fitted]):
         feasibility = Feasibility.learned(encoding, told.points, told.feasible, self._seed)
         step(1, 2)
         value = told.objective
-        stack = Stack.learned(encoding, value.lesson, self._seed, groups=self._groups(value.lesson.points))
+        groups = self._groups(value.lesson.points)
+        stack = Stack.learned(encoding, value.lesson, self._seed, groups=groups, kinds=self.members)
         step(2, 2)
         self._state = _Fitted(
             problem=problem,
@@ -150,7 +153,7 @@ class Ppa(OfExamples[_Fitted]):
         model_file.save(target, self.kind, self.space, self.problem, content, weights)
 
     @classmethod
-    def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> Ppa:
+    def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> Self:
         """Read a fitted model.
 
         Raises:
@@ -166,7 +169,7 @@ class Ppa(OfExamples[_Fitted]):
             contexts=np.array(content["contexts"], dtype=float).reshape(len(names), len(encoding.feature_names)),
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             encoding=encoding,
-            stack=Stack.read(encoding, content["stack"], under("stack", weights)),
+            stack=Stack.read(encoding, content["stack"], under("stack", weights), cls.members),
             feasibility=Feasibility.read(encoding, content["feasibility"], under("feasibility", weights)),
             least=content["least"],
             rows=content["rows"],
