@@ -35,9 +35,10 @@ class GraphPpa(Ppa):
         device: str = "cpu",
         on_progress: Callable[[int, int], None] | None = None,
         apart: tuple[str, ...] = (),
+        schedule: str = "brief",
     ) -> None:
         Architectures.of(space)  # which refuses others
-        super().__init__(space=space, seed=seed, device=device, on_progress=on_progress, apart=apart)
+        super().__init__(space=space, seed=seed, device=device, on_progress=on_progress, apart=apart, schedule=schedule)
 
 
-KIND = SurrogateKind(GraphPpa, read=GraphPpa.load)
+KIND = SurrogateKind(GraphPpa, read=GraphPpa.load, scheduled=True, schedule="brief")

@@ -30,6 +30,7 @@ from armillary.surrogates.auto.member import Member
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.ppa.stack import MEMBERS, Stack
+from armillary.surrogates.ppa.tuning import TRIALS
 from armillary.surrogates.rows import Scale, features_of
 from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
@@ -53,6 +54,10 @@ class Ppa(OfExamples[_Fitted]):
         on_progress: called during `fit` with steps done and in total.
         apart: parameters that tell architectures apart, where architectures that the log lacks will be asked: how far
             off the ensemble is, and which member counts, is then measured on architectures left out whole.
+        schedule: `brief`: members have their own settings; `quick` and `full`: 10 and 40 others of each are tried.
+
+    Raises:
+        ArmillaryError: if one of `apart` is no parameter, or the schedule is unknown.
     """
 
     kind: ClassVar[str] = "ppa"
@@ -66,12 +71,16 @@ class Ppa(OfExamples[_Fitted]):
         device: str = "cpu",
         on_progress: Callable[[int, int], None] | None = None,
         apart: tuple[str, ...] = (),
+        schedule: str = "brief",
     ) -> None:
         device_of(device)
+        if schedule not in TRIALS:
+            raise ArmillaryError(f"schedule={schedule!r} is not allowed; choose one of {list(TRIALS)}")
         unknown = [name for name in apart if name not in space.names]
         if unknown:
             raise ArmillaryError(f"apart={unknown[0]!r} is no parameter of {space.name}; it has {list(space.names)}")
         self.space, self._seed, self._on_progress, self._apart = space, seed, on_progress, apart
+        self._trials = TRIALS[schedule]
 
     def fit(self, log: Log, problem: Problem) -> Self:
         """Learn a log.
@@ -79,15 +88,19 @@ class Ppa(OfExamples[_Fitted]):
         Raises:
             ArmillaryError: if the log cannot be learned from; the message says why.
         """
-        told, step = examples_of(log, problem), self._on_progress or _silent
+        told = examples_of(log, problem)
         encoding = Encoding.of(self.space, told.feature_names, told.named, told.points)
-        step(0, 2)
         feasibility = Feasibility.learned(encoding, told.points, told.feasible, self._seed)
-        step(1, 2)
         value = told.objective
-        groups = self._groups(value.lesson.points)
-        stack = Stack.learned(encoding, value.lesson, self._seed, groups=groups, kinds=self.members)
-        step(2, 2)
+        stack = Stack.learned(
+            encoding,
+            value.lesson,
+            self._seed,
+            groups=self._groups(value.lesson.points),
+            kinds=self.members,
+            trials=self._trials,
+            on_progress=self._on_progress,
+        )
         self._state = _Fitted(
             problem=problem,
             workloads=told.workloads,
@@ -199,8 +212,4 @@ class Ppa(OfExamples[_Fitted]):
         return fitted.contexts[0] if features is None else features
 
 
-def _silent(_done: int, _total: int) -> None:
-    """Tell nobody."""
-
-
-KIND = SurrogateKind(Ppa, read=Ppa.load)
+KIND = SurrogateKind(Ppa, read=Ppa.load, scheduled=True, schedule="brief")
