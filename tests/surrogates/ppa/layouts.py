@@ -44,6 +44,17 @@ def power_mw(codes):
     return 1e-3 * bits / columns["clock_ns"] * (1 + 0.1 * columns["utilization"])
 
 
+def metrics_of(codes):
+    """Return all metrics that the benches predict, by name, shape [designs] each."""
+    power, clock = power_mw(codes), SPACE.columns(codes)["clock_ns"]
+    effective_mhz = 1000 / np.maximum(clock, 0.6 + 0.1 * SPACE.columns(codes)["cycles"])
+    runtime_s = 1e-3 / effective_mhz
+    return {
+        "power_mw": power, "effective_mhz": effective_mhz, "area_mm2": 1e-3 * power * clock, "runtime_s": runtime_s,
+        "energy_pj": power * runtime_s * 1e9,
+    }  # fmt: skip
+
+
 def rows_of(codes, seed=0):
     """Return the rows of designs; one in twelve failed."""
     count = len(codes)
@@ -60,7 +71,7 @@ def rows_of(codes, seed=0):
         evaluator=same("axiline/physical"),
         version=same("1"),
         fidelity=same("physical"),
-        metrics={"power_mw": np.where(good, power_mw(codes), np.nan)},
+        metrics={name: np.where(good, values, np.nan) for name, values in metrics_of(codes).items()},
         feasible=good,
         failure_kind=np.where(good, "", "infeasible").astype(object),
         failure_resource=np.where(good, "", "routing").astype(object),
