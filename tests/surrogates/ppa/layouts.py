@@ -10,8 +10,8 @@ from armillary.surrogates.ppa.graph import FEATURES, Architectures
 from armillary.types import Evaluations
 
 _VALUES = {
-    "algorithm": ("svm",), "mode": ("inference",), "dimension": (4, 6, 8, 10, 12), "input_width": (4, 8),
-    "internal_width": (8, 12, 16), "cycles": (1, 2, 4), "depth": (1,),
+    "algorithm": ("linear_regression", "svm"), "mode": ("inference",), "dimension": (4, 6, 8, 10, 12),
+    "input_width": (4, 8), "internal_width": (8, 12, 16), "cycles": (1, 2, 4), "depth": (1,),
 }  # fmt: skip
 CLOCKS = (0.5, 0.7, 1.0, 1.4, 2.0)
 SPACE = Space(

@@ -80,7 +80,7 @@ def chosen(table: LayoutTable, sampler: str, count: int, seed: int) -> Integers:
     space = Space("architectures", tuple(table.space.parameters[place] for place in own))
     first = np.unique(table.architecture, return_index=True)[1]
     most = np.maximum(1, np.array(space.cardinalities) - 1)
-    known = table.codes[np.ix_(first, own)] / most
+    known = table.codes[first][:, own] / most
     left = np.ones(len(known), dtype=bool)
     found = []
     for point in sample(space, count, sampler, seed) / most:

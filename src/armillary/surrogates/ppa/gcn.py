@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 from torch_geometric.nn import GCNConv, global_add_pool
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
@@ -92,7 +93,8 @@ class Network(nn.Module):
     def value(self, embedded: Tensor, inputs: Tensor) -> Tensor:
         """Return the value of designs, shape [designs], of what is known of their architectures and global inputs."""
         every = torch.cat([embedded, inputs], dim=1)
-        return (self.linear(every) + self.deep(every))[:, 0]
+        value: Tensor = self.linear(every) + self.deep(every)
+        return value[:, 0]
 
 
 class GraphNetwork:
@@ -157,9 +159,9 @@ class GraphNetwork:
 
     def _embedded(self, codes: NDArray[np.int64]) -> Tensor:
         """Return what each network knows of designs' architectures, shape [networks, designs, width]."""
-        own = self._architectures.own
+        own = list(self._architectures.own)
         rows, which = np.unique(codes[:, own], axis=0, return_index=True, return_inverse=True)[1:]
-        keys = [tuple(key) for key in codes[np.ix_(rows, own)].tolist()]
+        keys = [tuple(key) for key in codes[rows][:, own].tolist()]
         unknown = [place for place, key in enumerate(keys) if key not in self._known]
         if unknown:
             graphs, graph = self._architectures.graphs(codes[rows[unknown]])
@@ -200,8 +202,8 @@ def _trained(batch: GraphBatch, place: Tensor, inputs: Tensor, targets: Tensor, 
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, _STEPS)
     for _ in range(_STEPS):
         adam.zero_grad()
-        off = network.value(network.embedded(batch)[place], inputs) - targets
-        nn.functional.smooth_l1_loss(off, torch.zeros_like(off), beta=0.1).backward()
+        value = network.value(network.embedded(batch)[place], inputs)
+        torch.autograd.backward(functional.smooth_l1_loss(value, targets, beta=0.1))
         adam.step()
         falling.step()
     return network.eval()

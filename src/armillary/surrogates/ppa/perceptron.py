@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from optuna import Trial
 from torch import Tensor, nn
+from torch.nn import functional
 
 from armillary.cores import one_thread
 from armillary.surrogates.auto.encoding import Encoding, Points
@@ -89,7 +90,8 @@ class _Network(nn.Module):
         )
 
     def forward(self, columns: Tensor) -> Tensor:
-        return (self.linear(columns) + self.deep(columns))[:, 0]
+        value: Tensor = self.linear(columns) + self.deep(columns)
+        return value[:, 0]
 
 
 def _trained(columns: Tensor, targets: Tensor, setting: Mapping[str, Any], seed: int) -> _Network:
@@ -99,7 +101,7 @@ def _trained(columns: Tensor, targets: Tensor, setting: Mapping[str, Any], seed:
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, _STEPS)
     for _ in range(_STEPS):
         adam.zero_grad()
-        nn.functional.smooth_l1_loss(network(columns), targets, beta=0.1).backward()
+        torch.autograd.backward(functional.smooth_l1_loss(network(columns), targets, beta=0.1))
         adam.step()
         falling.step()
     return network.eval()
