@@ -82,6 +82,15 @@ def test_designs_that_differ_in_knobs_alone_have_one_graph():
     assert (lanes == np.ceil(dimension)).all()
 
 
+def test_designs_of_the_same_hardware_are_one_architecture():
+    codes = drawn(1, 3, seed=0)
+    columns = [SPACE.names.index(name) for name in ("dimension", "cycles", "clock_ns")]
+    six, ten, twelve, four = 1, 3, 4, 2  # in four cycles they take 2, 3 and 3 lanes
+    codes[:, columns] = [[six, four, 0], [ten, four, 1], [twelve, four, 2]]
+    found = Architectures.of(SPACE).hardware(codes)
+    assert found[1] == found[2] != found[0]
+
+
 def test_a_space_without_rtl_is_refused():
     with pytest.raises(ArmillaryError, match=r"none is written for space 'edge_tpu'.*--surrogate ppa"):
         Architectures.of(EDGE_TPU)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
-import armillary
 from armillary.benchmarks.parts import digest
+from armillary.log import shipped
 from armillary.log.store import Log
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.encoding import Encoding, Points
@@ -22,7 +23,6 @@ from armillary.surrogates.ppa.stack import MEMBERS, Stack
 from armillary.surrogates.rows import Scale
 from armillary.types import ArmillaryError, Evaluations
 
-SHIPPED = Path(armillary.__file__).parent / "data" / "layouts"
 METRICS = ("power_mw", "effective_mhz", "area_mm2", "energy_pj", "runtime_s")
 PUBLISHED_ERROR = 7.0
 """Percent: the most of the mean error of any metric and platform (arXiv 2308.12120, abstract)."""
@@ -57,12 +57,12 @@ class LayoutTable:
     def __len__(self) -> int:
         return len(self.codes)
 
-    @property
+    @cached_property
     def architecture(self) -> Integers:
-        """The number of each layout's architecture, shape [layouts]."""
-        return _numbered(self.codes[:, Architectures.of(self.space).own])
+        """The number of each layout's architecture, shape [layouts]; designs of the same hardware have the same one."""
+        return Architectures.of(self.space).hardware(self.codes)
 
-    @property
+    @cached_property
     def point(self) -> Integers:
         """The number of each layout's point of the back end, shape [layouts]."""
         return _numbered(self.codes[:, Architectures.of(self.space).knobs])
@@ -103,7 +103,7 @@ def tables_of(folder: Path | None, split: Split | None = None) -> list[LayoutTab
     Raises:
         ArmillaryError: if there is no such table.
     """
-    root = folder or SHIPPED
+    root = folder or shipped.FOLDER
     places = [root, *sorted(path for path in root.glob("*") if path.is_dir())] if root.is_dir() else []
     logs = [Log(place) for place in places if any(place.glob("*.parquet"))]
     found = [table for log in logs for space in log.spaces() for table in _tables(log.evaluations(space))]

@@ -150,6 +150,12 @@ class Architectures:
         own = {self.space.names[place]: values[self.space.names[place]] for place in self.own}
         return self.platform.sources(self.platform.accelerator(**own))
 
+    def hardware(self, codes: Integers) -> Integers:
+        """Return the number of each design's hardware, shape [designs]; other parameters may mean the same RTL."""
+        unique, which = np.unique(codes[:, self.own], axis=0, return_index=True, return_inverse=True)[1:]
+        texts = ["".join(self.sources(codes[row]).values()) for row in unique]
+        return np.asarray(np.unique(texts, return_inverse=True)[1][which.reshape(-1)], np.int64)
+
     def graphs(self, codes: Integers) -> tuple[list[HierarchyGraph], Integers]:
         """Return the graphs of all architectures among designs, and which each design has, shape [designs].
 
