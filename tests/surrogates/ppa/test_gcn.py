@@ -75,14 +75,20 @@ def test_knobs_count(learned):
     assert (np.diff(said) < 0).all()
 
 
-def test_a_model_file_needs_no_yosys_for_architectures_that_it_knows(learned, monkeypatch):
+def test_a_member_comes_back_from_its_parts(learned):
     encoding, network, _, lesson = learned
-    some = lesson.points[:9]
-    said = network.predict(some)
     again = GraphNetwork.of(encoding, *network.parts())
-    monkeypatch.setattr(Architectures, "graphs", None)
-    for one, other in zip(again.predict(some), said, strict=True):
+    for one, other in zip(again.predict(lesson.points[:9]), network.predict(lesson.points[:9]), strict=True):
         assert one == pytest.approx(other, rel=1e-5, abs=1e-6)
+
+
+def test_all_members_are_told_the_sums_of_the_graph():
+    codes = drawn(4, 2, seed=2)
+    space = GraphPpa.described(SPACE)
+    assert space == SPACE  # of which derived quantities are no part
+    assert space.derived is not None
+    graphs, which = Architectures.of(SPACE).graphs(codes)
+    assert (space.derived(codes, {}) == np.log2(1 + np.stack([graph.totals for graph in graphs]))[which]).all()
 
 
 def test_a_space_without_rtl_is_refused_before_anything_is_learned():

@@ -158,11 +158,11 @@ class Told:
 Model = Callable[[LayoutTable, str, Integers, Integers, Split, int], Told]
 
 
-def with_members(kinds: Sequence[type[Member]]) -> Model:
-    """Return the ensemble of these kinds of members as a model."""
+def with_members(kinds: Sequence[type[Member]], *, graph: bool = False) -> Model:
+    """Return the ensemble of these kinds of members as a model, told the sums of the hierarchy graph or not."""
 
     def model(table: LayoutTable, metric: str, train: Integers, asked: Integers, split: Split, seed: int) -> Told:
-        encoding, lesson, scale, points = lesson_of(table, metric, train)
+        encoding, lesson, scale, points = lesson_of(table, metric, train, graph=graph)
         groups = table.architecture if split == "architectures" else table.point
         stack = Stack.learned(encoding, lesson, seed, groups=groups[train], kinds=kinds)
         told = stack.expected(points[asked])
@@ -173,11 +173,11 @@ def with_members(kinds: Sequence[type[Member]]) -> Model:
     return model
 
 
-def alone(kind: type[Member]) -> Model:
-    """Return one kind of member as a model."""
+def alone(kind: type[Member], *, graph: bool = False) -> Model:
+    """Return one kind of member as a model, told the sums of the hierarchy graph or not."""
 
     def model(table: LayoutTable, metric: str, train: Integers, asked: Integers, _split: Split, seed: int) -> Told:
-        encoding, lesson, scale, points = lesson_of(table, metric, train)
+        encoding, lesson, scale, points = lesson_of(table, metric, train, graph=graph)
         return Told(scale.restore(kind.learned(encoding, lesson, seed).predict(points[asked])[0]))
 
     return model
@@ -189,13 +189,16 @@ def default_forest(table: LayoutTable, metric: str, train: Integers, asked: Inte
     return Told(forest.fit(table.codes[train], table.metrics[metric][train]).predict(table.codes[asked]))
 
 
-def lesson_of(table: LayoutTable, metric: str, train: Integers) -> tuple[Encoding, Lesson, Scale, Points]:
+def lesson_of(
+    table: LayoutTable, metric: str, train: Integers, *, graph: bool = False
+) -> tuple[Encoding, Lesson, Scale, Points]:
     """Return what members learn of some rows, and all points."""
     values = table.metrics[metric][train]
     scale = Scale.of(values, "log")
     points = Points(table.codes, np.empty((len(table), 0)))
     lesson = Lesson(points[train], scale.standardise(values), np.zeros(len(train)), points[:0])
-    return Encoding.of(table.space, (), False, points[train]), lesson, scale, points
+    space = Architectures.of(table.space).described() if graph else table.space
+    return Encoding.of(space, (), False, points[train]), lesson, scale, points
 
 
 def models() -> Mapping[str, Model]:
@@ -204,7 +207,7 @@ def models() -> Mapping[str, Model]:
 
     return {
         "ppa": with_members(MEMBERS),
-        "ppa-gcn": with_members((*MEMBERS, GraphNetwork)),
+        "ppa-gcn": with_members((*MEMBERS, GraphNetwork), graph=True),
         "random forest, default": default_forest,
     }
 

@@ -105,7 +105,6 @@ class GraphNetwork:
         networks: trained.
         location: of the features' logarithms, see `GraphBatch`.
         spread: likewise.
-        known: what each network knows of an architecture, shape [networks, width], by the codes of its parameters.
     """
 
     name: ClassVar[str] = "graph network"
@@ -116,12 +115,11 @@ class GraphNetwork:
         networks: Sequence[Network],
         location: NDArray[np.float64],
         spread: NDArray[np.float64],
-        known: Mapping[tuple[int, ...], Tensor],
     ) -> None:
         self._encoding, self._networks, self._location, self._spread = encoding, list(networks), location, spread
         self._architectures = Architectures.of(encoding.space)
         self._columns = _global_columns(encoding, self._architectures)
-        self._known = dict(known)
+        self._known: dict[tuple[int, ...], Tensor] = {}  # what each network knows, by the architecture's codes
 
     @classmethod
     def learned(cls, encoding: Encoding, lesson: Lesson, seed: int) -> GraphNetwork:
@@ -137,7 +135,7 @@ class GraphNetwork:
         targets = torch.from_numpy(lesson.targets).float()
         with one_thread(), torch.random.fork_rng(devices=[]):
             networks = [_trained(batch, place, inputs, targets, seed + k) for k in range(NETWORKS)]
-        return cls(encoding, networks, location, spread, {})
+        return cls(encoding, networks, location, spread)
 
     def again(self, lesson: Lesson, seed: int) -> GraphNetwork:
         """Return the same of another lesson, learned anew."""
@@ -171,18 +169,17 @@ class GraphNetwork:
         return torch.stack([self._known[key] for key in keys], dim=1)[:, torch.from_numpy(which.reshape(-1))]
 
     def parts(self) -> Parts:
-        """Return what `of` makes the member of again; what it knows of architectures goes along."""
+        """Return what `of` makes the member of again."""
         tensors = {
             f"{k}/{name}": tensor
             for k, network in enumerate(self._networks)
             for name, tensor in network.state_dict().items()
         }
         scale = torch.from_numpy(np.stack([self._location, self._spread]))
-        known = torch.stack(list(self._known.values())) if self._known else torch.empty(0)
-        return {"known": [list(key) for key in self._known]}, {**tensors, "scale": scale, "known": known}
+        return {}, {**tensors, "scale": scale}
 
     @classmethod
-    def of(cls, encoding: Encoding, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GraphNetwork:
+    def of(cls, encoding: Encoding, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> GraphNetwork:  # noqa: ARG003
         """Return the member that `parts` described."""
         inputs = len(_global_columns(encoding, Architectures.of(encoding.space)))
         networks = []
@@ -191,8 +188,7 @@ class GraphNetwork:
             network.load_state_dict(under(str(k), tensors))
             networks.append(network)
         location, spread = tensors["scale"].numpy()
-        known = {tuple(key): tensor for key, tensor in zip(content["known"], tensors["known"], strict=True)}
-        return cls(encoding, networks, location, spread, known)
+        return cls(encoding, networks, location, spread)
 
 
 def _trained(batch: GraphBatch, place: Tensor, inputs: Tensor, targets: Tensor, seed: int) -> Network:
@@ -215,6 +211,10 @@ def _inputs(encoding: Encoding, columns: Sequence[int], points: Points) -> Tenso
 
 
 def _global_columns(encoding: Encoding, architectures: Architectures) -> list[int]:
-    """Return which columns are global inputs: those of the knobs and of the features of the workload."""
+    """Return which columns are global inputs: those of the knobs and of the features of the workload.
+
+    What the space derives of a design is left out: the graph has it.
+    """
     own = {encoding.space.names[place] for place in architectures.own}
-    return [k for group in encoding.groups if group.name not in own for k in range(group.start, group.stop)]
+    others = [group for group in encoding.groups if group.name not in own and not group.name.startswith("derived ")]
+    return [k for group in others for k in range(group.start, group.stop)]

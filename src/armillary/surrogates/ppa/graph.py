@@ -15,7 +15,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -119,12 +119,14 @@ class Architectures:
         platform: whose accelerators they are.
         own: the parameters of a design that are the accelerator's, by place.
         knobs: the others, by place.
+        known: graphs that were asked for, by the codes of the accelerator's parameters.
     """
 
     space: Space
     platform: Platform[Any]
     own: tuple[int, ...]
     knobs: tuple[int, ...]
+    known: dict[tuple[int, ...], HierarchyGraph] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
     def of(space: Space) -> Architectures:
@@ -140,7 +142,7 @@ class Architectures:
                 f"spaces of {PLATFORMS.names()} have one, or choose --surrogate ppa"
             )
         platform = PLATFORMS.load(template, Platform)
-        known = {field.name for field in fields(platform.accelerator)}
+        known = {each.name for each in fields(platform.accelerator)}
         own = tuple(place for place, name in enumerate(space.names) if name in known)
         return Architectures(space, platform, own, tuple(set(range(len(space.names))) - set(own)))
 
@@ -165,9 +167,24 @@ class Architectures:
             ArmillaryError: if Yosys is missing and a graph was not kept.
             SynthesisError: if it refuses the RTL.
         """
-        unique, which = np.unique(codes[:, self.own], axis=0, return_index=True, return_inverse=True)[1:]
-        texts = [self.sources(codes[row]) for row in unique]
-        return graphs_of(texts, self.platform.top, cache_folder("hierarchies")), which.reshape(-1)
+        rows, which = np.unique(codes[:, self.own], axis=0, return_index=True, return_inverse=True)[1:]
+        keys = {tuple(key): row for key, row in zip(codes[rows][:, self.own].tolist(), rows, strict=True)}
+        missing = [key for key in keys if key not in self.known]
+        texts = [self.sources(codes[keys[key]]) for key in missing]
+        found = graphs_of(texts, self.platform.top, cache_folder("hierarchies"))
+        self.known.update(zip(missing, found, strict=True))
+        return [self.known[key] for key in keys], which.reshape(-1)
+
+    def described(self) -> Space:
+        """Return the space with the logarithms of the graphs' totals among what it derives of designs."""
+        own = self.space.derived
+
+        def derived(codes: Integers, features: Mapping[str, Floats]) -> Floats:
+            graphs, which = self.graphs(codes)
+            totals = np.array([np.log2(1 + graph.totals) for graph in graphs]).reshape(-1, len(FEATURES))[which]
+            return totals if own is None else np.concatenate([own(codes, features), totals], axis=1)
+
+        return replace(self.space, derived=derived)
 
 
 def graphs_of(designs: Sequence[Mapping[str, str]], top: str, cache: Path) -> list[HierarchyGraph]:

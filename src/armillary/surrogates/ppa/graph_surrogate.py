@@ -1,6 +1,7 @@
-"""`ppa-gcn`: the surrogate `ppa` with a network of the logical hierarchy graph as another member of the ensemble.
+"""`ppa-gcn`: the surrogate `ppa` with the logical hierarchy graph of designs.
 
-The weights say how much it counts; they follow from rows, or architectures, that were left out.
+All members are told the sums of the graph's features, and a network of the graph is one member more. The weights say
+how much each counts; they follow from rows, or architectures, that were left out.
 """
 
 from __future__ import annotations
@@ -39,6 +40,11 @@ class GraphPpa(Ppa):
     ) -> None:
         Architectures.of(space)  # which refuses others
         super().__init__(space=space, seed=seed, device=device, on_progress=on_progress, apart=apart, schedule=schedule)
+
+    @staticmethod
+    def described(space: Space) -> Space:
+        """Return a space with the sums of the graph's features among what it derives of designs."""
+        return Architectures.of(space).described()
 
 
 KIND = SurrogateKind(GraphPpa, read=GraphPpa.load, scheduled=True, schedule="brief")

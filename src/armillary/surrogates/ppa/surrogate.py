@@ -82,6 +82,11 @@ class Ppa(OfExamples[_Fitted]):
         self.space, self._seed, self._on_progress, self._apart = space, seed, on_progress, apart
         self._trials = TRIALS[schedule]
 
+    @staticmethod
+    def described(space: Space) -> Space:
+        """Return a space with what members are told of its designs beside their parameters: here no more."""
+        return space
+
     def fit(self, log: Log, problem: Problem) -> Self:
         """Learn a log.
 
@@ -89,7 +94,7 @@ class Ppa(OfExamples[_Fitted]):
             ArmillaryError: if the log cannot be learned from; the message says why.
         """
         told = examples_of(log, problem)
-        encoding = Encoding.of(self.space, told.feature_names, told.named, told.points)
+        encoding = Encoding.of(self.described(self.space), told.feature_names, told.named, told.points)
         feasibility = Feasibility.learned(encoding, told.points, told.feasible, self._seed)
         value = told.objective
         stack = Stack.learned(
@@ -173,7 +178,7 @@ class Ppa(OfExamples[_Fitted]):
             ArmillaryError: if the file is missing, of another kind of model, or of another space or version.
         """
         content, weights = model_file.read(Path(path), space, cls.kind)
-        encoding = Encoding.from_dict(space, content["encoding"])
+        encoding = Encoding.from_dict(cls.described(space), content["encoding"])
         names = content["workloads"]
         model = cls(space=space, device=device)
         model._state = _Fitted(
