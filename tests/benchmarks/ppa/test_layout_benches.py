@@ -7,7 +7,7 @@ from armillary.benchmarks.ppa import graphs, layouts, prediction, region, sampli
 from armillary.benchmarks.ppa.layouts import Told, errors, summed_up, tables_of
 from armillary.benchmarks.result import BenchOptions
 from armillary.log.store import Log
-from armillary.surrogates.ppa import gcn, perceptron
+from armillary.surrogates.ppa import forests, gcn, perceptron, stack
 from armillary.surrogates.ppa.forests import Forest
 from armillary.types import ArmillaryError
 from surrogates.ppa.layouts import SPACE, drawn, rows_of
@@ -32,6 +32,9 @@ def options(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(gcn, "_STEPS", 20)
     monkeypatch.setattr(gcn, "NETWORKS", 1)
     monkeypatch.setattr(perceptron, "_STEPS", 20)
+    monkeypatch.setattr(forests, "_TREES", 20)
+    monkeypatch.setattr(stack, "_MANY_FOLDS", 3)
+    monkeypatch.setattr(stack, "_FOLDS", 3)
     return BenchOptions(folder, True, 0, tmp_path / "out", lambda *_: None)
 
 
