@@ -130,7 +130,10 @@ def design(
     surrogate: SurrogateName = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help="How PRIME trains: {schedules}; default: quick.", autocompletion=completing("schedules")),
+        typer.Option(
+            help="How PRIME and ppa train: {schedules}; default: quick, of ppa brief.",
+            autocompletion=completing("schedules"),
+        ),
     ] = None,
     fidelity: FidelityName = "analytical",
     options: Options = None,

@@ -81,7 +81,10 @@ def fit(
     energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help="How PRIME trains: {schedules}; default: full.", autocompletion=completing("schedules")),
+        typer.Option(
+            help="How PRIME and ppa train: {schedules}; default: full, of ppa brief.",
+            autocompletion=completing("schedules"),
+        ),
     ] = None,
     by_evaluator: Annotated[
         bool, typer.Option("--by-evaluator", help="Learn from rows of several evaluators, which becomes a column.")
