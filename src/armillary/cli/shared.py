@@ -206,8 +206,8 @@ def dims_of(texts: Sequence[str] | None) -> dict[str, int]:
     """Return the dimensions of `--dim`; refuses malformed ones."""
     values: dict[str, int] = {}
     for text in texts or ():
-        key, _, value = text.partition("=")
-        if not key or not (value.isascii() and value.isdecimal()) or int(value) < 1:
+        key, _, value = text.rpartition("=")
+        if not key or not (value.isascii() and value.isdecimal()):
             raise ArmillaryError(f"--dim {text!r} is not allowed; write NAME=NUMBER, e.g. batch=1")
         if values.get(key, int(value)) != int(value):
             raise ArmillaryError(f"--dim {text!r} contradicts {key}={values[key]}; give each dimension once")

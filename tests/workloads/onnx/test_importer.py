@@ -133,8 +133,9 @@ def branch(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
     )
 
 
-def test_bodies_of_control_flow_are_listed_operator_by_operator(imported: Import) -> None:
-    condition = onnx.helper.make_tensor("c", TensorProto.BOOL, [], [True])
+@pytest.mark.parametrize("taken", [True, False])
+def test_the_branch_that_a_constant_takes_is_counted(taken: bool, imported: Import) -> None:
+    condition = onnx.helper.make_tensor("c", TensorProto.BOOL, [], [taken])
     then = branch("then", helper.make_node("MatMul", ["h", "w"], ["t"]))
     other = branch("else", helper.make_node("Relu", ["h"], ["e1"]), helper.make_node("Relu", ["e1"], ["e2"]))
     nodes = [
@@ -142,10 +143,15 @@ def test_bodies_of_control_flow_are_listed_operator_by_operator(imported: Import
         helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other),
     ]
     workload = imported(nodes, {"x": [2, 8]}, {"w": floats(8, 8), "c": condition})
-    assert workload.macs == 2 * 8 * 8
     listed = rows(workload)
-    assert {name: count for name, (count, _) in listed.items()} == {"If": 1, "If/MatMul": 1, "If/Relu": 2}
-    assert listed["If/Relu"][1] == 4 * 64
+    if taken:
+        assert workload.macs == 2 * 2 * 8 * 8
+        assert workload.parameters == 64
+        assert {name: count for name, (count, _) in listed.items()} == {"If": 1}
+    else:
+        assert workload.macs == 2 * 8 * 8
+        assert {name: count for name, (count, _) in listed.items()} == {"If": 1, "If/Relu": 2}
+        assert listed["If/Relu"][1] == 4 * 64
     assert all(row.unsized == 0 for row in workload.not_mapped)
 
 

@@ -17,7 +17,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto
 
-from armillary.workloads.onnx.shapes import Shape, Tensors, describe, operator, option
+from armillary.workloads.onnx.facts import MOST_HELD, Shape
+from armillary.workloads.onnx.nodes import describe, operator, option
+from armillary.workloads.onnx.shapes import Tensors
 
 _SAME = frozenset({"Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
 _FUNCTIONS = frozenset({"Sigmoid", "Sign"})
@@ -25,8 +27,6 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLO
 _MOST_TERMS = 64
 UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError)
 """What attributes and shapes of a damaged file bring about."""
-MOST_HELD = 4096
-"""Elements of a constant whose values are read; the reader of models drops those of larger ones."""
 
 
 class UnknownError(Exception):
