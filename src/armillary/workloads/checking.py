@@ -69,7 +69,7 @@ def cases_of(folder: Path) -> list[Case]:
         raise ArmillaryError(f"{path}: is no JSON: {fault}") from fault
     if not isinstance(content, dict):
         raise ArmillaryError(f'{path}: has to be an object, one entry a model: {{"NAME": {{"macs": 1, "dims": {{}}}}}}')
-    faults = [f"{name}: {fault}" for name, row in content.items() if (fault := _fault(name, row, folder))]
+    faults = [f"{name}: {wrong}" for name, row in content.items() if (wrong := _fault(name, row, folder))]
     if faults:
         raise ArmillaryError(f"{path}: {'; '.join(faults[:10])}")
     return [

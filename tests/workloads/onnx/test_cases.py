@@ -33,8 +33,9 @@ def test_cases_of_others_need_what_they_are_known_to(name: str) -> None:
         ("m_stride_len1", r"Conv node 'y' cannot be read: strides=\[2\] has 1 values for 2 axes"),
         (
             "v_unet_odd",
-            r"Concat node 'c': tensors 'a' \[1, 4, 15, 16\] and 'u' \[1, 4, 14, 16\] do not fit: axis 2 of the one asks "
-            r"for 15, axis 2 of the other for 14; .*--dim height=15 --dim width=16; it would fit with --dim height=16",
+            r"Concat node 'c': tensors 'a' \[1, 4, 15, 16\] and 'u' \[1, 4, 14, 16\] do not fit: axis 2 of the one "
+            r"asks for 15, axis 2 of the other for 14; .*--dim height=15 --dim width=16; it would fit with "
+            "--dim height=16",
         ),
         ("v_unet_one", "it would fit with --dim height=2 --dim width=2"),
     ],
@@ -56,7 +57,9 @@ def test_work_that_depends_on_the_data_is_said_and_can_be_set() -> None:
 
 def test_contradicting_recorded_shapes_are_named() -> None:
     (warning,) = import_onnx(CASES / "e_stale_batch.onnx").warnings
-    assert warning.startswith("6 recorded shapes contradict the inputs and are not used: 'c1' [1, 8, 16, 16], which is [8")
+    assert warning.startswith(
+        "6 recorded shapes contradict the inputs and are not used: 'c1' [1, 8, 16, 16], which is [8"
+    )
 
 
 def write(folder: Path, content: object) -> Path:

@@ -94,7 +94,10 @@ def test_a_state_that_grows_is_followed_run_by_run(imported: Import) -> None:
         [value("i", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("h")],
         [value("go_on", TensorProto.BOOL, []), value("h_out")],
     )
-    nodes = [helper.make_node("Loop", ["trips", "", "x"], ["y"], body=body), helper.make_node("MatMul", ["y", "u"], ["z"])]
+    nodes = [
+        helper.make_node("Loop", ["trips", "", "x"], ["y"], body=body),
+        helper.make_node("MatMul", ["y", "u"], ["z"]),
+    ]
     workload = imported(nodes, {"x": [2, 16]}, {"u": floats(16, 16), "trips": np.array(3)})
     assert workload.macs == (4 + 6 + 8 + 8) * 256
     assert workload.parameters == 256
@@ -150,7 +153,9 @@ def test_of_an_unknown_condition_the_dearer_branch_counts(imported: Import, mode
     workload = imported(made)
     assert (workload.macs, workload.parameters) == (2 * STEP, 512)
     (warning,) = workload.warnings
-    assert "If node 'if': its condition is unknown; the else branch counts, of 2,048 MACs; the other has 1,024" == warning
+    assert (
+        warning == "If node 'if': its condition is unknown; the else branch counts, of 2,048 MACs; the other has 1,024"
+    )
     assert imported(made, dims={"c": 1}).macs == STEP
     assert imported(made, dims={"c": 0}).macs == 2 * STEP
 

@@ -338,6 +338,98 @@ def test_weights_that_two_layers_share_are_learned_once(imported: Import) -> Non
     assert workload.count("conv") == 2
 
 
+def test_a_weight_with_two_biases_is_learned_once(imported: Import) -> None:
+    nodes = [helper.make_node("Gemm", ["x", "w", "a"], ["h"]), helper.make_node("Gemm", ["h", "w", "b"], ["y"])]
+    workload = imported(nodes, {"x": [1, 16]}, {"w": floats(16, 16), "a": floats(16), "b": floats(16)})
+    assert (workload.macs, workload.parameters) == (512, 256 + 32)
+
+
+@pytest.mark.parametrize("order", ["whole first", "parts first"])
+def test_a_weight_and_its_slices_are_learned_once(order: str, imported: Import) -> None:
+    parts = [
+        helper.make_node("Slice", ["w", f"s{i}", f"e{i}", "axis"], [f"w{i}"]) for i in range(2)
+    ] + [helper.make_node("MatMul", ["x", f"w{i}"], [f"y{i}"]) for i in range(2)]  # fmt: skip
+    whole = [helper.make_node("MatMul", ["x", "w"], ["z"])]
+    constants = {
+        "w": floats(8, 12), "s0": np.array([0]), "e0": np.array([4]), "s1": np.array([2]), "e1": np.array([12]),
+        "axis": np.array([1]),
+    }  # fmt: skip
+    nodes = [*whole, *parts] if order == "whole first" else [*parts, *whole]
+    workload = imported(nodes, {"x": [3, 8]}, constants, outputs=["y0", "y1", "z"])
+    assert workload.macs == 3 * 8 * (4 + 10 + 12)
+    assert workload.parameters == 96
+
+
+def test_equal_slices_by_different_nodes_are_one(imported: Import) -> None:
+    nodes = [helper.make_node("Gather", ["w", f"i{i}"], [f"w{i}"], axis=0) for i in range(3)]
+    nodes += [helper.make_node("MatMul", ["x", f"w{i}"], [f"y{i}"]) for i in range(3)]
+    constants = {"w": floats(5, 8, 4), "i0": np.array(1), "i1": np.array(1), "i2": np.array(3)}
+    assert imported(nodes, {"x": [3, 8]}, constants, outputs=["y0", "y1", "y2"]).parameters == 2 * 32
+
+
+def test_weights_on_the_left_have_their_bias_on_the_rows(imported: Import) -> None:
+    nodes = [helper.make_node("MatMul", ["w", "x"], ["m"]), helper.make_node("Add", ["b", "m"], ["y"])]
+    workload = imported(nodes, {"x": [32, 20]}, {"w": floats(16, 32), "b": floats(16, 1)})
+    assert (workload.macs, workload.parameters, workload.not_mapped) == (16 * 32 * 20, 16 * 32 + 16, ())
+    along = imported(nodes, {"x": [32, 16]}, {"w": floats(16, 32), "b": floats(16)})
+    assert (along.parameters, [row.op_type for row in along.not_mapped]) == (16 * 32, ["Add"])
+
+
+@pytest.mark.parametrize("axis", ["kept", "moved", "split"])
+def test_a_bias_behind_a_reshape_is_that_of_the_layer(axis: str, imported: Import) -> None:
+    shape = {"kept": [2, 2, 16], "moved": [2, 2, 16], "split": [4, 2, 8]}[axis]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Reshape", ["m", "to"], ["r"]),
+        *([helper.make_node("Transpose", ["r"], ["t"], perm=[2, 0, 1])] if axis == "moved" else []),
+        helper.make_node("Add", ["t" if axis == "moved" else "r", "b"], ["y"]),
+    ]
+    bias = {"kept": floats(16), "moved": floats(16, 1, 1), "split": floats(8)}[axis]
+    workload = imported(nodes, {"x": [4, 16]}, {"w": floats(16, 16), "to": np.array(shape), "b": bias})
+    assert workload.parameters == 256 + (16 if axis != "split" else 0)
+    assert ("Add" in [row.op_type for row in workload.not_mapped]) == (axis == "split")
+
+
+@pytest.mark.parametrize("op_type", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("outputs", [["y"], ["", "h"], ["y", "h"]])
+def test_recurrent_layers_may_leave_outputs_out(op_type: str, outputs: list[str], imported: Import) -> None:
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op_type] * 8
+    weights = {"w": floats(1, gates, 6), "r": floats(1, gates, 8)}
+    node = helper.make_node(op_type, ["x", "w", "r"], outputs, hidden_size=8)
+    workload = imported([node], {"x": [10, 1, 6]}, weights, outputs=[name for name in outputs if name])
+    assert (workload.macs, workload.parameters) == (10 * gates * 14, gates * 14)
+
+
+def test_convolutions_over_four_axes_are_folded(imported: Import) -> None:
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    workload = imported([node], {"x": [1, 2, 4, 4, 4, 4]}, {"w": floats(3, 2, 2, 2, 2, 2)})
+    assert (workload.macs, workload.parameters) == (81 * 96, 96)
+    layer = only(workload).layer
+    assert (layer.N, layer.C, layer.P, layer.Q) == (9, 8, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "options", "macs", "parameters"),
+    [
+        ("LinearRegressor", {"coefficients": [1.0] * 12, "intercepts": [0.0] * 3, "targets": 3}, 5 * 12, 15),
+        (
+            "SVMRegressor",
+            {"support_vectors": [1.0] * 8, "coefficients": [1.0] * 2, "kernel_type": "RBF", "n_supports": 2},
+            5 * (8 + 2),
+            10,
+        ),
+    ],
+)
+def test_classical_models_are_products(
+    op_type: str, options: dict[str, Any], macs: int, parameters: int, imported: Import, model: Model
+) -> None:
+    node = helper.make_node(op_type, ["x"], ["y"], domain="ai.onnx.ml", **options)
+    made = model([node, helper.make_node("Erf", ["y"], ["z"])], {"x": [5, 4]})
+    made.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    workload = imported(made)
+    assert (workload.macs, workload.parameters) == (macs, parameters)
+
+
 @pytest.mark.parametrize(
     ("node", "inputs", "message"),
     [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -114,54 +114,75 @@ def _implicit(axes: Sequence[Sequence[Index]], ellipsis: Sequence[Index]) -> tup
     return (*ellipsis, *sorted(index for index in set(every) if every.count(index) == 1))
 
 
-def products(equation: Equation) -> list[Product]:
+def products(equation: Equation, constants: Set[int] = frozenset()) -> list[Product]:
     """Return the products of two operands each that take the least multiplications, in order.
 
     Indices that only one operand has and the result has not are summed in it beforehand. Of up to six operands every
-    order is tried, of equal ones the first from left to right is taken; of more, the cheapest pair goes first.
+    order is tried, of equal ones the first from left to right is taken; of more, the cheapest pair goes first. Two
+    operands that are constants are multiplied with each other only where nothing else is left.
     """
     sizes = {index: size or 0 for index, size in equation.sizes.items()}
     given = [frozenset(term) for term in equation.terms]
     output = frozenset(equation.output)
     elsewhere = [output.union(*given[:number], *given[number + 1 :]) for number in range(len(given))]
     live = {number: term & elsewhere[number] for number, term in enumerate(given)}
+    search = _Search(output, sizes)
     if len(live) > _MOST_ORDERED:
-        return _greedy(live, output, sizes)
-    return _best(live, output, sizes, len(live))[1]
+        return search.greedy(live, frozenset(constants))
+    return search.best(live, frozenset(constants), len(live))[1]
 
 
-def _work(product: Product, sizes: Mapping[Index, int]) -> int:
-    return math.prod(sizes[index] for index in product.left_indices | product.right_indices)
+@dataclass(frozen=True)
+class _Search:
+    """A search for the order of products that takes the least work.
+
+    Attributes:
+        output: the indices of the result.
+        sizes: of each index.
+    """
+
+    output: frozenset[Index]
+    sizes: Mapping[Index, int]
+
+    def best(
+        self, live: Mapping[int, frozenset[Index]], constants: frozenset[int], number: int
+    ) -> tuple[int, list[Product]]:
+        """Return the least work of combining what is left, and the products; results are numbered from `number` on."""
+        best: tuple[int, list[Product]] | None = None
+        for product in self._pairs(live, constants):
+            rest = {key: term for key, term in live.items() if key not in (product.left, product.right)}
+            work, later = self.best({**rest, number: product.result}, _joined(constants, product, number), number + 1)
+            work += self._work(product)
+            if best is None or work < best[0]:
+                best = work, [product, *later]
+        return best or (0, [])
+
+    def greedy(self, live: dict[int, frozenset[Index]], constants: frozenset[int]) -> list[Product]:
+        """Return the products where the cheapest goes first."""
+        found = []
+        number = len(live)
+        while len(live) > 1:
+            product = min(self._pairs(live, constants), key=self._work)
+            found.append(product)
+            del live[product.left], live[product.right]
+            live[number] = product.result
+            constants = _joined(constants, product, number)
+            number += 1
+        return found
+
+    def _work(self, product: Product) -> int:
+        return math.prod(self.sizes[index] for index in product.left_indices | product.right_indices)
+
+    def _pairs(self, live: Mapping[int, frozenset[Index]], constants: frozenset[int]) -> list[Product]:
+        pairs = [self._pair(live, a, b) for a, b in combinations(live, 2)]
+        mixed = [pair for pair in pairs if not {pair.left, pair.right} <= constants]
+        return mixed or pairs
+
+    def _pair(self, live: Mapping[int, frozenset[Index]], a: int, b: int) -> Product:
+        others = self.output.union(*(term for number, term in live.items() if number not in (a, b)))
+        return Product(a, b, live[a], live[b], (live[a] | live[b]) & others)
 
 
-def _pair(live: Mapping[int, frozenset[Index]], output: frozenset[Index], a: int, b: int) -> Product:
-    others = output.union(*(term for number, term in live.items() if number not in (a, b)))
-    return Product(a, b, live[a], live[b], (live[a] | live[b]) & others)
-
-
-def _best(
-    live: Mapping[int, frozenset[Index]], output: frozenset[Index], sizes: Mapping[Index, int], number: int
-) -> tuple[int, list[Product]]:
-    """Return the least work of combining what is left, and the products; results are numbered from `number` on."""
-    best: tuple[int, list[Product]] | None = None
-    for a, b in combinations(live, 2):
-        product = _pair(live, output, a, b)
-        rest = {key: term for key, term in live.items() if key not in (a, b)} | {number: product.result}
-        work, later = _best(rest, output, sizes, number + 1)
-        work += _work(product, sizes)
-        if best is None or work < best[0]:
-            best = work, [product, *later]
-    return best or (0, [])
-
-
-def _greedy(live: dict[int, frozenset[Index]], output: frozenset[Index], sizes: Mapping[Index, int]) -> list[Product]:
-    found = []
-    number = len(live)
-    while len(live) > 1:
-        pairs = [_pair(live, output, a, b) for a, b in combinations(live, 2)]
-        product = min(pairs, key=lambda pair: _work(pair, sizes))
-        found.append(product)
-        del live[product.left], live[product.right]
-        live[number] = product.result
-        number += 1
-    return found
+def _joined(constants: frozenset[int], product: Product, number: int) -> frozenset[int]:
+    """Return the constants with the result of a product if that is one."""
+    return constants | {number} if {product.left, product.right} <= constants else constants

@@ -87,7 +87,7 @@ class Call:
         """Return the shape of an input."""
         return self.fact(position).shape
 
-    def ints(self, position: int, name: str = "") -> list[int] | None:
+    def values_of(self, position: int, name: str = "") -> list[int] | None:
         """Return whole numbers from an input, or from the attribute that it was in earlier operator sets.
 
         None if it is there and unknown; raises ValueError if it holds something else.
@@ -95,13 +95,13 @@ class Call:
         if self.has(position):
             value = self.fact(position).whole
             return None if value is None else [int(x) for x in value.reshape(-1)]
-        return self.list(name) if name else []
+        return self.integers(name) if name else []
 
     def given(self, position: int, name: str) -> bool:
         """Return whether an input is there or the attribute that it was in earlier operator sets."""
         return self.has(position) or any(a.name == name for a in self.node.attribute)
 
-    def int(self, name: str, default: int) -> int:
+    def integer(self, name: str, default: int) -> int:
         """Return an attribute."""
         return option(self.node, name, default)
 
@@ -109,7 +109,7 @@ class Call:
         """Return an attribute."""
         return option(self.node, name, default)
 
-    def list(self, name: str) -> list[int]:
+    def integers(self, name: str) -> list[int]:
         """Return an attribute, empty if it is left out."""
         return option(self.node, name, _NONE)
 
@@ -197,7 +197,7 @@ def united(facts: Sequence[Fact]) -> Fact:
     shapes = [fact.shape for fact in facts]
     if any(shape is None or len(shape) != len(shapes[0] or ()) for shape in shapes):
         return Fact(elem_type)
-    columns: Iterator[tuple[int | None, ...]] = zip(*shapes, strict=True)  # type: ignore[arg-type]
+    columns: Iterator[tuple[int | None, ...]] = zip(*shapes, strict=True)
     return Fact(elem_type, tuple(column[0] if len(set(column)) == 1 else None for column in columns))
 
 

@@ -21,7 +21,7 @@ def operator(node: NodeProto) -> str:
     return f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
 
 
-T = TypeVar("T", int, float, str, list[int])
+T = TypeVar("T", int, float, str, list[int], int | str)
 
 
 def option(node: NodeProto, name: str, default: T) -> T:

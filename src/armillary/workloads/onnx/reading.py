@@ -24,6 +24,7 @@ MOST_NODES = 1_000_000
 """Nodes of a model whose functions are inlined."""
 _GZIP, _TEXT = b"\x1f\x8b", (b"ir_version", b"graph", b"opset_import", b"producer_name", b"#")
 _BEGINNING = 4096
+_CHUNK = 2**24
 _Function = tuple[str, str]
 
 
@@ -81,12 +82,15 @@ def _content(path: Path) -> bytes:
         return content
     try:
         with gzip.open(path) as file:
-            content = file.read(MOST_BYTES + 1)
+            chunks, size = [], 0
+            while size <= MOST_BYTES and (chunk := file.read(_CHUNK)):
+                chunks.append(chunk)
+                size += len(chunk)
     except (OSError, EOFError, zlib.error) as fault:
         raise ArmillaryError(f"{path}: is compressed by gzip, but cannot be decompressed: {fault}") from fault
-    if len(content) > MOST_BYTES:
+    if size > MOST_BYTES:
         raise ArmillaryError(f"{path}: decompressed, has more than {MOST_BYTES:,} bytes, the most of a protobuf")
-    return content
+    return b"".join(chunks)
 
 
 def _parsed(content: bytes, path: Path) -> ModelProto:

@@ -45,7 +45,7 @@ def computed(call: Call, outputs: Sequence[Fact]) -> list[Array] | None:
 
 def _cast(call: Call, values: list[Any]) -> list[Array]:
     value = values[0]
-    kind = helper.tensor_dtype_to_np_dtype(call.int("to", 1))
+    kind = helper.tensor_dtype_to_np_dtype(call.integer("to", 1))
     if value.dtype == object:
         if kind.kind not in "iu":
             raise TypeError("unknown elements")
@@ -58,7 +58,7 @@ def _cast_like(_call: Call, values: list[Any]) -> list[Array]:
 
 
 def _axes(call: Call, position: int = 1) -> tuple[int, ...] | None:
-    axes = call.ints(position, "axes")
+    axes = call.values_of(position, "axes")
     return tuple(axes) if axes else None
 
 
@@ -89,7 +89,7 @@ def _div(_call: Call, values: list[Any]) -> list[Array]:
 def _mod(call: Call, values: list[Any]) -> list[Array]:
     if values[0].dtype.kind in "iu" and not np.all(values[1] != 0):
         raise ZeroDivisionError
-    return [np.fmod(*values) if call.int("fmod", 0) else np.mod(*values)]
+    return [np.fmod(*values) if call.integer("fmod", 0) else np.mod(*values)]
 
 
 def _power(_call: Call, values: list[Any]) -> list[Array]:
@@ -98,9 +98,9 @@ def _power(_call: Call, values: list[Any]) -> list[Array]:
 
 def _slice(call: Call, values: list[Any]) -> list[Array]:
     data = values[0]
-    starts, ends = call.ints(1, "starts") or [], call.ints(2, "ends") or []
-    axes = (call.ints(3, "axes") or []) if call.given(3, "axes") else list(range(len(starts)))
-    steps = (call.ints(4, "steps") or []) if call.given(4, "steps") else [1] * len(starts)
+    starts, ends = call.values_of(1, "starts") or [], call.values_of(2, "ends") or []
+    axes = (call.values_of(3, "axes") or []) if call.given(3, "axes") else list(range(len(starts)))
+    steps = (call.values_of(4, "steps") or []) if call.given(4, "steps") else [1] * len(starts)
     where = [slice(None)] * data.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         at = axis_of(axis, data.ndim)
@@ -109,11 +109,11 @@ def _slice(call: Call, values: list[Any]) -> list[Array]:
 
 
 def _gather(call: Call, values: list[Any]) -> list[Array]:
-    return [np.take(values[0], values[1], axis=call.int("axis", 0))]
+    return [np.take(values[0], values[1], axis=call.integer("axis", 0))]
 
 
 def _gather_elements(call: Call, values: list[Any]) -> list[Array]:
-    return [np.take_along_axis(values[0], values[1], axis=call.int("axis", 0))]
+    return [np.take_along_axis(values[0], values[1], axis=call.integer("axis", 0))]
 
 
 def _gather_nd(call: Call, values: list[Any]) -> list[Array]:
@@ -134,14 +134,14 @@ def _scatter_elements(call: Call, values: list[Any]) -> list[Array]:
     _needs_default(call, "reduction", "none")
     data, indices, updates = values
     result = data.copy()
-    np.put_along_axis(result, indices, updates, axis=call.int("axis", 0))
+    np.put_along_axis(result, indices, updates, axis=call.integer("axis", 0))
     return [result]
 
 
 def _split(call: Call, values: list[Any], outputs: int) -> list[Array]:
     data = values[0]
-    axis = axis_of(call.int("axis", 0), data.ndim)
-    lengths = call.ints(1, "split") if call.given(1, "split") else None
+    axis = axis_of(call.integer("axis", 0), data.ndim)
+    lengths = call.values_of(1, "split") if call.given(1, "split") else None
     if lengths:
         return np.split(data, np.cumsum(lengths)[:-1], axis)
     each = -(-data.shape[axis] // outputs)
@@ -157,14 +157,14 @@ def _squeeze(call: Call, values: list[Any]) -> list[Array]:
 
 
 def _reshape(call: Call, values: list[Any]) -> list[Array]:
-    wanted = list(call.list("shape")) if call.version < 5 else [int(x) for x in values[1].reshape(-1)]
-    if not call.int("allowzero", 0):
+    wanted = list(call.integers("shape")) if call.version < 5 else [int(x) for x in values[1].reshape(-1)]
+    if not call.integer("allowzero", 0):
         wanted = [values[0].shape[axis] if size == 0 else size for axis, size in enumerate(wanted)]
     return [values[0].reshape(wanted)]
 
 
 def _flatten(call: Call, values: list[Any]) -> list[Array]:
-    axis = call.int("axis", 1)
+    axis = call.integer("axis", 1)
     rows = int(np.prod(values[0].shape[:axis])) if axis else 1
     return [values[0].reshape(rows, -1)]
 
@@ -172,10 +172,12 @@ def _flatten(call: Call, values: list[Any]) -> list[Array]:
 def _reduced(function: Callable[..., Any]) -> Compute:
     def compute(call: Call, values: list[Any]) -> list[Array]:
         axes = _axes(call)
-        if axes is None and call.int("noop_with_empty_axes", 0):
+        if axes is None and call.integer("noop_with_empty_axes", 0):
             return [values[0]]
         return [
-            np.asarray(function(values[0], axis=axes, keepdims=bool(call.int("keepdims", 1)))).astype(values[0].dtype)
+            np.asarray(function(values[0], axis=axes, keepdims=bool(call.integer("keepdims", 1)))).astype(
+                values[0].dtype
+            )
         ]
 
     return compute
@@ -184,17 +186,17 @@ def _reduced(function: Callable[..., Any]) -> Compute:
 def _arg(function: Callable[..., Any]) -> Compute:
     def compute(call: Call, values: list[Any]) -> list[Array]:
         _needs_default(call, "select_last_index", 0)
-        axis, kept = call.int("axis", 0), bool(call.int("keepdims", 1))
+        axis, kept = call.integer("axis", 0), bool(call.integer("keepdims", 1))
         return [np.asarray(function(values[0], axis=axis, keepdims=kept)).astype(np.int64)]
 
     return compute
 
 
 def _top_k(call: Call, values: list[Any]) -> list[Array]:
-    axis, count = call.int("axis", -1), int(values[1].reshape(-1)[0]) if len(values) > 1 else call.int("k", 1)
+    axis, count = call.integer("axis", -1), int(values[1].reshape(-1)[0]) if len(values) > 1 else call.integer("k", 1)
     if values[0].dtype.kind == "u":
         raise NotImplementedError
-    order = np.argsort(-values[0] if call.int("largest", 1) else values[0], axis=axis, kind="stable")
+    order = np.argsort(-values[0] if call.integer("largest", 1) else values[0], axis=axis, kind="stable")
     chosen = np.take(order, range(count), axis=axis)
     return [np.take_along_axis(values[0], chosen, axis), chosen.astype(np.int64)]
 
@@ -244,7 +246,7 @@ def _padded(call: Call, values: list[Any]) -> list[Array]:
     _needs_default(call, "mode", "constant")
     if len(values) > 3 and values[3] is not None:
         raise NotImplementedError
-    pads = call.ints(1, "pads") or []
+    pads = call.values_of(1, "pads") or []
     fill = values[2].item() if len(values) > 2 and values[2] is not None else 0
     half = len(pads) // 2
     return [np.pad(values[0], list(zip(pads[:half], pads[half:], strict=True)), constant_values=fill)]
@@ -252,7 +254,7 @@ def _padded(call: Call, values: list[Any]) -> list[Array]:
 
 def _trilu(call: Call, values: list[Any]) -> list[Array]:
     k = int(values[1].reshape(-1)[0]) if len(values) > 1 and values[1] is not None else 0
-    return [np.triu(values[0], k) if call.int("upper", 1) else np.tril(values[0], k)]
+    return [np.triu(values[0], k) if call.integer("upper", 1) else np.tril(values[0], k)]
 
 
 def _shifted(call: Call, values: list[Any]) -> list[Array]:
@@ -282,7 +284,7 @@ _RULES: Mapping[str, Compute] = {
     "CastLike": _cast_like,
     "Ceil": _each(np.ceil),
     "Clip": _clip,
-    "Concat": lambda call, values: [np.concatenate(values, call.int("axis", 0))],
+    "Concat": lambda call, values: [np.concatenate(values, call.integer("axis", 0))],
     "Cos": _float(np.cos),
     "CumSum": _cumulated,
     "Div": _div,
@@ -340,7 +342,7 @@ _RULES: Mapping[str, Compute] = {
     "Tanh": _float(np.tanh),
     "Tile": lambda _call, values: [np.tile(values[0], [int(x) for x in values[1]])],
     "TopK": _top_k,
-    "Transpose": lambda call, values: [np.transpose(values[0], call.list("perm") or None)],
+    "Transpose": lambda call, values: [np.transpose(values[0], call.integers("perm") or None)],
     "Trilu": _trilu,
     "Unsqueeze": _unsqueeze,
     "Where": _each(np.where),

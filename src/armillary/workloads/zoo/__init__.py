@@ -1,4 +1,4 @@
-"""The networks of the papers, shape by shape and without weights."""
+"""The networks of the papers, and models of today, shape by shape and without weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from armillary.workloads.layer import Workload
 
 _BUILDERS = {
     "bert": "sequences:bert",
+    "diffusion_unet": "diffusion:diffusion_unet",
+    "gpt2": "language:gpt2",
+    "llama3_8b": "language:llama3_8b",
+    "llama3_8b_block": "language:llama3_8b_block",
     "m4_like": "detectors:m4_like",
     "m5_like": "detectors:m5_like",
     "m6_like": "detectors:m6_like",
+    "mixtral_block": "language:mixtral_block",
     "mnasnet": "classifiers:mnasnet",
     "mobilenet_edgetpu": "classifiers:mobilenet_edgetpu",
     "mobilenet_v2": "classifiers:mobilenet_v2",
@@ -22,11 +27,14 @@ _BUILDERS = {
     "resnet18": "classifiers:resnet18",
     "resnet50": "classifiers:resnet50",
     "retinanet": "detectors:retinanet",
+    "sam_vit_b": "vision:sam_vit_b",
     "t_rnn_dec": "sequences:t_rnn_dec",
     "t_rnn_enc": "sequences:t_rnn_enc",
     "transformer": "sequences:transformer",
     "unet": "segmentation:unet",
     "vgg16": "classifiers:vgg16",
+    "vit_b": "vision:vit_b",
+    "whisper_base": "language:whisper_base",
 }
 
 

@@ -69,8 +69,8 @@ def gemm(call: Call, left: int = 0, right: int = 1) -> Partial | None:
         ClashError: if they do not fit each other.
     """
     a, b = call.shape(left), call.shape(right)
-    rows, inner_a = (1, 0) if call.int("transA", 0) else (0, 1)
-    inner_b, columns = (1, 0) if call.int("transB", 0) else (0, 1)
+    rows, inner_a = (1, 0) if call.integer("transA", 0) else (0, 1)
+    inner_b, columns = (1, 0) if call.integer("transB", 0) else (0, 1)
     for shape in (a, b):
         if shape is not None and len(shape) != 2:
             raise ValueError(f"an operand of {len(shape)} axes; it has to be a matrix")
@@ -84,7 +84,7 @@ def _gemm(call: Call) -> list[Fact]:
 
 
 def _kernel(call: Call, weights: Partial | None, axes: int) -> list[int | None]:
-    given = call.list("kernel_shape")
+    given = call.integers("kernel_shape")
     if given and len(given) != axes:
         raise ValueError(f"kernel_shape={given} has {len(given)} values for {axes} axes")
     return list(given) if given else [None] * axes if weights is None else list(weights[2:])
@@ -104,7 +104,7 @@ def convolved(call: Call, data: int = 0, weights: int = 1) -> Partial | None:
         raise ValueError(f"input {list(shape)}, filter {list(filters or ())}")
     axes = len(shape) - 2
     if filters is not None and shape[1] is not None and filters[1] is not None:
-        channels = filters[1] * call.int("group", 1)
+        channels = filters[1] * call.integer("group", 1)
         if channels != shape[1]:
             raise ClashError(data, weights, (1, 1), (shape[1], channels))
     sizes = window(call, shape[2:], _kernel(call, filters, axes))
@@ -116,7 +116,7 @@ def window(call: Call, sizes: Partial, kernel: Sequence[int | None]) -> Partial:
     axes, node = len(sizes), call.node
     strides, dilations = per_axis(node, "strides", axes, 1), per_axis(node, "dilations", axes, 1)
     pads = per_axis(node, "pads", 2 * axes, 0)
-    mode, ceils = call.text("auto_pad", "NOTSET"), bool(call.int("ceil_mode", 0))
+    mode, ceils = call.text("auto_pad", "NOTSET"), bool(call.integer("ceil_mode", 0))
     result: list[int | None] = []
     for axis, (size, width) in enumerate(zip(sizes, kernel, strict=True)):
         stride = strides[axis]
@@ -163,7 +163,7 @@ def _conv_transpose(call: Call) -> list[Fact]:
     axes, node = len(shape) - 2, call.node
     strides, dilations = per_axis(node, "strides", axes, 1), per_axis(node, "dilations", axes, 1)
     pads, more = per_axis(node, "pads", 2 * axes, 0), per_axis(node, "output_padding", axes, 0)
-    wanted, kernel = call.list("output_shape"), _kernel(call, filters, axes)
+    wanted, kernel = call.integers("output_shape"), _kernel(call, filters, axes)
     mode = call.text("auto_pad", "NOTSET")
     sizes: list[int | None] = []
     for axis, size in enumerate(shape[2:]):
@@ -177,7 +177,7 @@ def _conv_transpose(call: Call) -> list[Fact]:
         else:
             whole = strides[axis] * (size - 1) + more[axis] + (width - 1) * dilations[axis] + 1
             sizes.append(max(whole - (0 if mode == "VALID" else pads[axis] + pads[axis + axes]), 0))
-    channels = None if filters[1] is None else filters[1] * call.int("group", 1)
+    channels = None if filters[1] is None else filters[1] * call.integer("group", 1)
     return [Fact(call.fact(0).elem_type, (shape[0], channels, *sizes))]
 
 
@@ -185,7 +185,7 @@ def _pool(call: Call) -> list[Fact]:
     shape = call.shape(0)
     if shape is None:
         return [Fact(call.fact(0).elem_type), Fact(INT64)]
-    kernel = call.list("kernel_shape")
+    kernel = call.integers("kernel_shape")
     if len(kernel) != len(shape) - 2:
         raise ValueError(f"kernel_shape={kernel} has {len(kernel)} values for {len(shape) - 2} axes")
     pooled = (*shape[:2], *window(call, shape[2:], kernel))
@@ -201,7 +201,7 @@ def _resize(call: Call) -> list[Fact]:
     shape, kind = call.shape(0), call.fact(0).elem_type
     if shape is None:
         return [Fact(kind)]
-    axes = [axis_of(axis, len(shape)) for axis in call.list("axes")] or list(range(len(shape)))
+    axes = [axis_of(axis, len(shape)) for axis in call.integers("axes")] or list(range(len(shape)))
     result: list[int | None] = list(shape)
     old = call.version < 11
     scales, sizes = call.fact(1 if old else 2), call.fact(3) if not old else UNKNOWN
@@ -273,7 +273,7 @@ def recurrent(call: Call, hidden: int | None) -> list[Fact]:
     if shape is not None and len(shape) != 3:
         raise ValueError(f"input {list(shape)} has not 3 axes")
     first, second = (None, None) if shape is None else (shape[0], shape[1])
-    if call.int("layout", 0):
+    if call.integer("layout", 0):
         last: Partial = (first, directions, hidden)
         whole: Partial = (first, second, directions, hidden)
     else:
@@ -283,7 +283,7 @@ def recurrent(call: Call, hidden: int | None) -> list[Fact]:
 
 def _recurrent(call: Call) -> list[Fact]:
     state = call.shape(2)
-    hidden = call.int("hidden_size", 0) or (None if state is None else state[2])
+    hidden = call.integer("hidden_size", 0) or (None if state is None else state[2])
     return recurrent(call, hidden)
 
 
@@ -292,7 +292,7 @@ def _attention(call: Call) -> list[Fact]:
     kind = call.fact(0).elem_type
     if query is None or key is None or value is None:
         return [Fact(kind)] * 4
-    heads, shared = call.int("q_num_heads", 0), call.int("kv_num_heads", 0)
+    heads, shared = call.integer("q_num_heads", 0), call.integer("kv_num_heads", 0)
     q, k, v = apart(query, heads), apart(key, shared), apart(value, shared)
     past = call.shape(4)
     length = k[2] if past is None else None if k[2] is None or past[2] is None else k[2] + past[2]
@@ -329,7 +329,7 @@ def _linear_attention(call: Call) -> list[Fact]:
     kind = call.fact(0).elem_type
     if query is None or key is None or value is None:
         return [Fact(kind)] * 2
-    heads, shared = call.int("q_num_heads", 0), call.int("kv_num_heads", 0)
+    heads, shared = call.integer("q_num_heads", 0), call.integer("kv_num_heads", 0)
     q, k, v = apart(query, heads), apart(key, shared), apart(value, shared)
     width = None if v[3] is None else v[3] * heads
     return [Fact(kind, (q[0], q[2], width)), Fact(kind, (k[0], k[1], k[3], v[3]))]
@@ -350,7 +350,7 @@ def _einsum(call: Call) -> list[Fact]:
 def _roi_align(call: Call) -> list[Fact]:
     shape, regions = call.shape(0), call.shape(1)
     channels = None if shape is None else shape[1]
-    rows, columns = call.int("output_height", 1), call.int("output_width", 1)
+    rows, columns = call.integer("output_height", 1), call.integer("output_width", 1)
     return [Fact(call.fact(0).elem_type, (None if regions is None else regions[0], channels, rows, columns))]
 
 
@@ -358,7 +358,9 @@ def _max_roi_pool(call: Call) -> list[Fact]:
     shape, regions = call.shape(0), call.shape(1)
     channels = None if shape is None else shape[1]
     return [
-        Fact(call.fact(0).elem_type, (None if regions is None else regions[0], channels, *call.list("pooled_shape")))
+        Fact(
+            call.fact(0).elem_type, (None if regions is None else regions[0], channels, *call.integers("pooled_shape"))
+        )
     ]
 
 
@@ -377,7 +379,7 @@ def _construct(call: Call) -> list[Fact]:
 
 def _insert(call: Call) -> list[Fact]:
     sequence, new = call.fact(0), call.fact(1)
-    at = call.ints(2)
+    at = call.values_of(2)
     if sequence.items is None or at is None:
         known = sequence.item is not None and sequence.item.shape is not None
         return [Fact(item=united([sequence.item, new] if known and sequence.item is not None else [new]))]
@@ -387,7 +389,7 @@ def _insert(call: Call) -> list[Fact]:
 
 
 def _erase(call: Call) -> list[Fact]:
-    sequence, at = call.fact(0), call.ints(1)
+    sequence, at = call.fact(0), call.values_of(1)
     if sequence.items is None or at is None:
         return [Fact(item=sequence.item)]
     items = list(sequence.items)
@@ -396,7 +398,7 @@ def _erase(call: Call) -> list[Fact]:
 
 
 def _at(call: Call) -> list[Fact]:
-    sequence, at = call.fact(0), call.ints(1)
+    sequence, at = call.fact(0), call.values_of(1)
     if sequence.items is None or not at:
         return [sequence.item or UNKNOWN]
     return [sequence.items[at[0]]]
@@ -413,20 +415,20 @@ def _concat_from_sequence(call: Call) -> list[Fact]:
         return [Fact((sequence.item or UNKNOWN).elem_type)]
     inner = Call(call.node, sequence.items, call.version)
     rank = len(inner.shape(0) or ())
-    if call.int("new_axis", 0):
-        axis = axis_of(call.int("axis", 0), rank + 1)
+    if call.integer("new_axis", 0):
+        axis = axis_of(call.integer("axis", 0), rank + 1)
         shape = united(sequence.items).shape or ()
         return [Fact(inner.fact(0).elem_type, (*shape[:axis], len(sequence.items), *shape[axis:]))]
-    return [Fact(inner.fact(0).elem_type, joined(inner, rank, axis_of(call.int("axis", 0), rank)))]
+    return [Fact(inner.fact(0).elem_type, joined(inner, rank, axis_of(call.integer("axis", 0), rank)))]
 
 
 def _split_to_sequence(call: Call) -> list[Fact]:
     shape, kind = call.shape(0), call.fact(0).elem_type
     if shape is None:
         return [Fact(item=Fact(kind))]
-    axis = axis_of(call.int("axis", 0), len(shape))
-    size, lengths = shape[axis], call.ints(1)
-    kept = call.int("keepdims", 1) or call.has(1)
+    axis = axis_of(call.integer("axis", 0), len(shape))
+    size, lengths = shape[axis], call.values_of(1)
+    kept = call.integer("keepdims", 1) or call.has(1)
     if lengths is not None and call.fact(1).shape == () and size is not None:
         each = lengths[0]
         if each < 1:
@@ -441,7 +443,7 @@ def _split_to_sequence(call: Call) -> list[Fact]:
 
 
 def _empty(call: Call) -> list[Fact]:
-    return [Fact(items=(), item=Fact(call.int("dtype", FLOAT)))]
+    return [Fact(items=(), item=Fact(call.integer("dtype", FLOAT)))]
 
 
 RULES: Mapping[str, Rule] = {

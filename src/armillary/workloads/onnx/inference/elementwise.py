@@ -54,7 +54,7 @@ def _together(call: Call) -> tuple[int | None, ...] | None:
 
 def _cast(call: Call) -> list[Fact]:
     if call.node.op_type != "CastLike":
-        return [Fact(call.int("to", FLOAT) if call.version >= 6 else FLOAT, call.shape(0))]
+        return [Fact(call.integer("to", FLOAT) if call.version >= 6 else FLOAT, call.shape(0))]
     return [Fact(call.fact(1).elem_type, call.shape(0))]
 
 
@@ -69,16 +69,16 @@ def _where(call: Call) -> list[Fact]:
 
 def _bitcast(call: Call) -> list[Fact]:
     """A BitCast keeps its shape where the sizes of both types agree, which it demands."""
-    return [Fact(call.int("to", 0), call.shape(0))]
+    return [Fact(call.integer("to", 0), call.shape(0))]
 
 
 def _quantize(call: Call) -> list[Fact]:
-    kind = call.fact(2).elem_type if call.has(2) else call.int("output_dtype", 0) or UINT8
+    kind = call.fact(2).elem_type if call.has(2) else call.integer("output_dtype", 0) or UINT8
     return [Fact(kind, call.shape(0))]
 
 
 def _dequantize(call: Call) -> list[Fact]:
-    return [Fact(call.int("output_dtype", 0) or call.fact(1).elem_type or FLOAT, call.shape(0))]
+    return [Fact(call.integer("output_dtype", 0) or call.fact(1).elem_type or FLOAT, call.shape(0))]
 
 
 def _dynamic_quantize(call: Call) -> list[Fact]:
@@ -97,18 +97,18 @@ def _layer_normalized(call: Call) -> list[Fact]:
     shape = first.shape
     if shape is None:
         return [first]
-    axis = call.int("axis", -1)
+    axis = call.integer("axis", -1)
     kept = shape[:axis] if axis < 0 else shape[: min(axis, len(shape))]
-    statistics = Fact(call.int("stash_type", FLOAT), (*kept, *[1] * (len(shape) - len(kept))))
+    statistics = Fact(call.integer("stash_type", FLOAT), (*kept, *[1] * (len(shape) - len(kept))))
     return [first, statistics, statistics]
 
 
 def _random_like(call: Call) -> list[Fact]:
-    return [Fact(call.int("dtype", 0) or call.fact(0).elem_type, call.shape(0))]
+    return [Fact(call.integer("dtype", 0) or call.fact(0).elem_type, call.shape(0))]
 
 
 def _random(call: Call) -> list[Fact]:
-    return [Fact(call.int("dtype", FLOAT), tuple(call.list("shape")))]
+    return [Fact(call.integer("dtype", FLOAT), tuple(call.integers("shape")))]
 
 
 def _swiglu(call: Call) -> list[Fact]:

@@ -39,7 +39,7 @@ def _shape(call: Call) -> list[Fact]:
     shape = call.shape(0)
     if shape is None:
         return [Fact(INT64, (None,))]
-    start, end = call.int("start", 0), call.int("end", len(shape))
+    start, end = call.integer("start", 0), call.integer("end", len(shape))
     part = shape[start:end]
     return [Fact(INT64, (len(part),), numbers(part))]
 
@@ -80,10 +80,11 @@ def _constant_of_shape(call: Call) -> list[Fact]:
     if wanted is None:
         return [Fact(kind)]
     shape = _sizes(wanted)
-    if None in shape or math.prod(shape) > MOST_HELD:  # type: ignore[arg-type]
+    size, fixed = size_of(shape), Fact(kind, shape).fixed
+    if fixed is None or size is None or size > MOST_HELD:
         return [Fact(kind, shape)]
     fill = np.zeros(1, np.float32) if tensor is None else onnx.numpy_helper.to_array(tensor)
-    return [Fact(kind, shape, np.full(shape, fill.reshape(-1)[0]))]
+    return [Fact(kind, shape, np.full(fixed, fill.reshape(-1)[0]))]
 
 
 def _sizes(wanted: Sequence[int | None]) -> Partial:
@@ -93,14 +94,14 @@ def _sizes(wanted: Sequence[int | None]) -> Partial:
 
 
 def _reshape(call: Call) -> list[Fact]:
-    wanted = _target(call, 1) if call.version >= 5 else list(call.list("shape"))
+    wanted = _target(call, 1) if call.version >= 5 else list(call.integers("shape"))
     if wanted is None:
         return _like(call, None)
     shape = call.shape(0)
     total = None if shape is None else size_of(shape)
     result: list[int | None] = list(wanted)
     for axis, size in enumerate(wanted):
-        if size == 0 and not call.int("allowzero", 0):
+        if size == 0 and not call.integer("allowzero", 0):
             result[axis] = None if shape is None else shape[axis]
         elif size is not None and size < -1:
             raise ValueError(f"a shape of {wanted}")
@@ -132,14 +133,14 @@ def _flatten(call: Call) -> list[Fact]:
     shape = call.shape(0)
     if shape is None:
         return _like(call, (None, None))
-    axis = call.int("axis", 1)
+    axis = call.integer("axis", 1)
     if not -len(shape) <= axis <= len(shape):
         raise ValueError(f"axis {axis} of {len(shape)} axes")
     return _like(call, (size_of(shape[:axis]), size_of(shape[axis:])) if axis else (1, size_of(shape)))
 
 
 def _squeeze(call: Call) -> list[Fact]:
-    shape, axes = call.shape(0), call.ints(1, "axes")
+    shape, axes = call.shape(0), call.values_of(1, "axes")
     if shape is None or axes is None:
         return _like(call, None)
     if not call.given(1, "axes"):
@@ -151,7 +152,7 @@ def _squeeze(call: Call) -> list[Fact]:
 
 
 def _unsqueeze(call: Call) -> list[Fact]:
-    shape, axes = call.shape(0), call.ints(1, "axes")
+    shape, axes = call.shape(0), call.values_of(1, "axes")
     if shape is None or axes is None:
         return _like(call, None)
     rank = len(shape) + len(axes)
@@ -166,7 +167,7 @@ def _transpose(call: Call) -> list[Fact]:
     shape = call.shape(0)
     if shape is None:
         return _like(call, None)
-    order = call.list("perm") or list(range(len(shape)))[::-1]
+    order = call.integers("perm") or list(range(len(shape)))[::-1]
     if sorted(order) != list(range(len(shape))):
         raise ValueError(f"perm={order} of {len(shape)} axes")
     return _like(call, tuple(shape[axis] for axis in order))
@@ -178,7 +179,7 @@ def _concat(call: Call) -> list[Fact]:
     if not known:
         return _like(call, None)
     rank = len(known[0])
-    axis = axis_of(call.int("axis", 1 if call.version < 4 else 0), rank)
+    axis = axis_of(call.integer("axis", 1 if call.version < 4 else 0), rank)
     return _like(call, joined(call, rank, axis))
 
 
@@ -216,16 +217,16 @@ def _split(call: Call) -> list[Fact]:
     parts = len(call.node.output)
     if shape is None:
         return _like(call, None) * parts
-    axis = axis_of(call.int("axis", 0), len(shape))
+    axis = axis_of(call.integer("axis", 0), len(shape))
     size = shape[axis]
     lengths: list[int | None] | None = None
     if call.given(1, "split"):
-        given = call.ints(1, "split")
+        given = call.values_of(1, "split")
         lengths = [None] * parts if given is None else list(given)
     elif size is None:
         lengths = [None] * parts
     else:
-        parts = call.int("num_outputs", parts)
+        parts = call.integer("num_outputs", parts)
         each = -(-size // max(parts, 1))
         lengths = [max(0, min(each, size - each * number)) for number in range(parts)]
     return [Fact(call.fact(0).elem_type, (*shape[:axis], length, *shape[axis + 1 :])) for length in lengths]
@@ -233,8 +234,8 @@ def _split(call: Call) -> list[Fact]:
 
 def _slice(call: Call) -> list[Fact]:
     shape = call.shape(0)
-    starts, ends = call.ints(1, "starts"), call.ints(2, "ends")
-    axes, steps = call.ints(3, "axes"), call.ints(4, "steps")
+    starts, ends = call.values_of(1, "starts"), call.values_of(2, "ends")
+    axes, steps = call.values_of(3, "axes"), call.values_of(4, "steps")
     if shape is None:
         return _like(call, None)
     result: list[int | None] = list(shape)
@@ -272,7 +273,7 @@ def _gather(call: Call) -> list[Fact]:
     shape, indices = call.shape(0), call.shape(1)
     if shape is None or indices is None:
         return _like(call, None)
-    axis = axis_of(call.int("axis", 0), len(shape))
+    axis = axis_of(call.integer("axis", 0), len(shape))
     return _like(call, (*shape[:axis], *indices, *shape[axis + 1 :]))
 
 
@@ -280,7 +281,7 @@ def _gather_nd(call: Call) -> list[Fact]:
     shape, indices = call.shape(0), call.shape(1)
     if shape is None or not indices or indices[-1] is None:
         return _like(call, None)
-    return _like(call, (*indices[:-1], *shape[call.int("batch_dims", 0) + indices[-1] :]))
+    return _like(call, (*indices[:-1], *shape[call.integer("batch_dims", 0) + indices[-1] :]))
 
 
 def _expand(call: Call) -> list[Fact]:
@@ -312,8 +313,8 @@ def _pad(call: Call) -> list[Fact]:
     shape = call.shape(0)
     if shape is None:
         return _like(call, None)
-    pads = call.ints(1, "pads" if call.version >= 2 else "paddings")
-    axes = call.ints(3) if call.has(3) else list(range(len(shape)))
+    pads = call.values_of(1, "pads" if call.version >= 2 else "paddings")
+    axes = call.values_of(3) if call.has(3) else list(range(len(shape)))
     if pads is None or axes is None:
         return _like(call, (None,) * len(shape))
     if len(pads) != 2 * len(axes):
@@ -327,7 +328,7 @@ def _pad(call: Call) -> list[Fact]:
 
 
 def _depth_to_space(call: Call) -> list[Fact]:
-    shape, block = call.shape(0), call.int("blocksize", 0)
+    shape, block = call.shape(0), call.integer("blocksize", 0)
     if shape is None:
         return _like(call, None)
     n, c, h, w = shape
@@ -338,7 +339,7 @@ def _depth_to_space(call: Call) -> list[Fact]:
 
 
 def _space_to_depth(call: Call) -> list[Fact]:
-    shape, block = call.shape(0), call.int("blocksize", 0)
+    shape, block = call.shape(0), call.integer("blocksize", 0)
     if shape is None:
         return _like(call, None)
     n, c, h, w = shape
@@ -371,10 +372,10 @@ def _unique(call: Call) -> list[Fact]:
 
 
 def _one_hot(call: Call) -> list[Fact]:
-    indices, depth = call.shape(0), call.ints(1)
+    indices, depth = call.shape(0), call.values_of(1)
     if indices is None:
         return [Fact(call.fact(2).elem_type)]
-    axis = axis_of(call.int("axis", -1), len(indices) + 1)
+    axis = axis_of(call.integer("axis", -1), len(indices) + 1)
     size = depth[0] if depth else None
     return [Fact(call.fact(2).elem_type, (*indices[:axis], size, *indices[axis:]))]
 
@@ -388,25 +389,25 @@ def _range(call: Call) -> list[Fact]:
 
 
 def _eye(call: Call) -> list[Fact]:
-    return [Fact(call.int("dtype", 0) or call.fact(0).elem_type, call.shape(0))]
+    return [Fact(call.integer("dtype", 0) or call.fact(0).elem_type, call.shape(0))]
 
 
 def _top_k(call: Call) -> list[Fact]:
     shape = call.shape(0)
-    count = call.ints(1) if call.version >= 10 else [call.int("k", 0)]
+    count = call.values_of(1) if call.version >= 10 else [call.integer("k", 0)]
     if shape is None:
         return [*_like(call, None), Fact(INT64)]
-    axis = axis_of(call.int("axis", -1), len(shape))
+    axis = axis_of(call.integer("axis", -1), len(shape))
     cut = (*shape[:axis], count[0] if count else None, *shape[axis + 1 :])
     return [*_like(call, cut), Fact(INT64, cut)]
 
 
 def _reduce(call: Call) -> list[Fact]:
-    shape, axes = call.shape(0), call.ints(1, "axes")
-    kept = bool(call.int("keepdims", 1))
+    shape, axes = call.shape(0), call.values_of(1, "axes")
+    kept = bool(call.integer("keepdims", 1))
     if shape is None or axes is None:
         return _like(call, None if shape is None or not kept else (None,) * len(shape))
-    if not axes and call.int("noop_with_empty_axes", 0):
+    if not axes and call.integer("noop_with_empty_axes", 0):
         return _like(call, shape)
     gone = {axis_of(axis, len(shape)) for axis in axes} or set(range(len(shape)))
     if kept:
@@ -418,8 +419,8 @@ def _arg(call: Call) -> list[Fact]:
     shape = call.shape(0)
     if shape is None:
         return [Fact(INT64)]
-    axis = axis_of(call.int("axis", 0), len(shape))
-    return [Fact(INT64, (*shape[:axis], *[1] * bool(call.int("keepdims", 1)), *shape[axis + 1 :]))]
+    axis = axis_of(call.integer("axis", 0), len(shape))
+    return [Fact(INT64, (*shape[:axis], *[1] * bool(call.integer("keepdims", 1)), *shape[axis + 1 :]))]
 
 
 REDUCED = (

@@ -59,7 +59,7 @@ def _quantized_concat(call: Call) -> list[Fact]:
 
 def _last(call: Call) -> bool:
     """Return whether channels are the last axis."""
-    return bool(call.int("channels_last", 0))
+    return bool(call.integer("channels_last", 0))
 
 
 def _turned(shape: Partial | None, last: bool) -> Partial | None:
@@ -75,7 +75,7 @@ def _quantized_pool(call: Call) -> list[Fact]:
     shape = _turned(call.shape(0), _last(call))
     if shape is None:
         return [Fact(call.fact(0).elem_type)]
-    kernel = call.list("kernel_shape")
+    kernel = call.integers("kernel_shape")
     if call.node.op_type == "QLinearGlobalAveragePool":
         pooled: Partial = (*shape[:2], *[1] * (len(shape) - 2))
     else:
@@ -93,7 +93,7 @@ def _quantized_conv(call: Call) -> list[Fact]:
 def _fused_matmul(call: Call) -> list[Fact]:
     inputs = []
     for position, letter in ((0, "A"), (1, "B")):
-        shape = flipped(call.shape(position), call.int(f"trans{letter}", 0), call.int(f"transBatch{letter}", 0))
+        shape = flipped(call.shape(position), call.integer(f"trans{letter}", 0), call.integer(f"transBatch{letter}", 0))
         inputs.append(Fact(call.fact(position).elem_type, shape))
     return [Fact(call.fact(0).elem_type, computing.matrix_product(Call(call.node, inputs, call.version)))]
 
@@ -113,7 +113,7 @@ def flipped(shape: Partial | None, last: int, batch: int) -> Partial | None:
 def _quantized_weights(call: Call) -> list[Fact]:
     """Return the shape of a product with weights that are packed: K and N are attributes."""
     shape = call.shape(0)
-    inner, outputs = call.int("K", 0), call.int("N", 0)
+    inner, outputs = call.integer("K", 0), call.integer("N", 0)
     if shape is not None and shape and shape[-1] not in (None, inner):
         raise ValueError(f"input {list(shape)} and K={inner}")
     return [Fact(call.fact(0).elem_type, None if shape is None else (*shape[:-1], outputs))]
@@ -141,9 +141,9 @@ def _attention(call: Call) -> list[Fact]:
     kind = FLOAT if call.node.op_type == "QAttention" else call.fact(0).elem_type
     if shape is None or weights is None or len(shape) != 3:
         return [Fact(kind), Fact(kind)]
-    sizes = call.list("qkv_hidden_sizes")
+    sizes = call.integers("qkv_hidden_sizes")
     width = sizes[2] if sizes else None if weights[1] is None else weights[1] // 3
-    heads = call.int("num_heads", 0)
+    heads = call.integer("num_heads", 0)
     if heads < 1:
         raise ValueError(f"num_heads={heads}")
     past = call.shape(8 if call.node.op_type == "QAttention" else 4)
@@ -154,7 +154,7 @@ def _attention(call: Call) -> list[Fact]:
 
 def _multi_head(call: Call) -> list[Fact]:
     query, key, value = (call.shape(position) for position in range(3))
-    kind, heads = call.fact(0).elem_type, call.int("num_heads", 0)
+    kind, heads = call.fact(0).elem_type, call.integer("num_heads", 0)
     if query is None or heads < 1:
         return [Fact(kind)] * 3
     past = call.shape(6 if call.node.op_type == "MultiHeadAttention" else 5)
@@ -179,7 +179,7 @@ def _multi_head(call: Call) -> list[Fact]:
 
 def _grouped_query(call: Call) -> list[Fact]:
     query, past = call.shape(0), call.shape(3)
-    kind, heads, shared = call.fact(0).elem_type, call.int("num_heads", 0), call.int("kv_num_heads", 0)
+    kind, heads, shared = call.fact(0).elem_type, call.integer("num_heads", 0), call.integer("kv_num_heads", 0)
     if query is None or heads < 1 or shared < 1:
         return [Fact(kind)] * 3
     batch, rows, features = query
@@ -192,7 +192,7 @@ def _grouped_query(call: Call) -> list[Fact]:
 
 
 def _quantized_lstm(call: Call) -> list[Fact]:
-    return computing.recurrent(call, call.int("hidden_size", 0) or None)
+    return computing.recurrent(call, call.integer("hidden_size", 0) or None)
 
 
 def _mixture(call: Call) -> list[Fact]:
@@ -204,8 +204,8 @@ def _gathered_blocks(call: Call) -> list[Fact]:
     kind = call.fact(2).elem_type
     if shape is None or indices is None:
         return [Fact(kind)]
-    packed = 8 // call.int("bits", 4) if call.fact(0).elem_type == elementwise.UINT8 else 1
-    axis = call.int("gather_axis", 0)
+    packed = 8 // call.integer("bits", 4) if call.fact(0).elem_type == elementwise.UINT8 else 1
+    axis = call.integer("gather_axis", 0)
     row: Partial = (*shape[:axis], *shape[axis + 1 :])
     row = (*row[:-1], None if row[-1] is None else row[-1] * packed) if row else row
     return [Fact(kind, (*indices, *row))]
@@ -214,11 +214,11 @@ def _gathered_blocks(call: Call) -> list[Fact]:
 def _im2col(call: Call) -> list[Fact]:
     """Return the shape of QONNX's Im2Col, whose image has its channels last."""
     shape = _turned(call.shape(0), last=True)
-    kernel = call.list("kernel_size")
+    kernel = call.integers("kernel_size")
     if shape is None:
         return [UNKNOWN]
     channels = shape[1]
-    stride, pads = call.list("stride"), call.list("pad_amount")
+    stride, pads = call.integers("stride"), call.integers("pad_amount")
     sizes = [
         None if size is None else (size + pads[axis] + pads[axis + 2] - kernel[axis]) // stride[axis] + 1
         for axis, size in enumerate(shape[2:])

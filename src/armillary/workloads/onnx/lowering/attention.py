@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from onnx import NodeProto
 
@@ -75,7 +76,7 @@ def _linear(node: NodeProto, tensors: Tensors) -> Lowered:
     if not key[1] or heads % key[1]:
         raise ValueError(f"query {query}, key {key}")
     name, groups = name_of(node), batch * key[1]
-    sizes = {"K": groups * value[3], "groups": groups, "count": steps, "dynamic": True}
+    sizes: dict[str, Any] = {"K": groups * value[3], "groups": groups, "count": steps, "dynamic": True}
     yield from operation(f"{name}.update", "gemm", C=groups, P=width, **sizes)
     if "delta" in option(node, "update_rule", "gated_delta"):
         yield from operation(f"{name}.recall", "gemm", C=groups * width, P=1, **sizes)
@@ -104,7 +105,9 @@ def _projected(node: NodeProto, tensors: Tensors) -> Lowered:
 def _multi_head(node: NodeProto, tensors: Tensors) -> Lowered:
     """Lower MultiHeadAttention; queries, keys and values may be packed in one input, keys and values in one."""
     heads = option(node, "num_heads", 0)
-    query = tensors.shape(node.input[0], node)
+    query: Shape = tensors.shape(node.input[0], node)
+    key: Shape
+    value: Shape
     past = 6 if node.op_type == "MultiHeadAttention" else 5
     earlier = tensors.shape(node.input[past], node)[2] if has_input(node, past) else 0
     if len(query) == 5:  # batch, rows, heads, 3, width

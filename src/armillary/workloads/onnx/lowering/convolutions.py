@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 
 from onnx import NodeProto
 
-from armillary.workloads.onnx.lowering.parts import Lowered, Remainder, Rule, held, is_dynamic, name_of, operation
+from armillary.workloads.onnx.lowering.parts import (
+    Lowered,
+    Operation,
+    Remainder,
+    Rule,
+    held,
+    is_dynamic,
+    name_of,
+    operation,
+)
 from armillary.workloads.onnx.nodes import has_input, option, per_axis
 from armillary.workloads.onnx.shapes import Tensors
 
@@ -52,9 +61,9 @@ def deformable(node: NodeProto, tensors: Tensors) -> Lowered:
     """Lower a deformable convolution: a convolution of inputs that are gathered between the pixels beside the array."""
     for part in conv(node, tensors, bias=3):
         yield part
-        yield Remainder(
-            "gather", 2 * part.layer.N * part.layer.P * part.layer.Q * part.layer.C * part.layer.R * part.layer.S
-        )  # type: ignore[union-attr]
+        if isinstance(part, Operation):
+            layer = part.layer
+            yield Remainder("gather", 2 * layer.N * layer.C * layer.P * layer.Q * layer.R * layer.S)
 
 
 def conv_transpose(node: NodeProto, tensors: Tensors) -> Lowered:

@@ -18,7 +18,7 @@ def _einsum(node: NodeProto, tensors: Tensors) -> Lowered:
     equation = read_equation(option(node, "equation", ""), [tensors.shape(name, node) for name in node.input])
     sizes = {index: size or 0 for index, size in equation.sizes.items()}
     operands: list[int | None] = list(range(len(node.input)))  # the inputs, then None for every result
-    planned = products(equation)
+    planned = products(equation, {n for n, name in enumerate(node.input) if name in tensors.constants})
     layers = 0
     for number, product in enumerate(planned):
         left, right = operands[product.left], operands[product.right]

@@ -126,7 +126,8 @@ def _packed(node: NodeProto, tensors: Tensors) -> Lowered:
 
 def _biased_matmul(bias: int) -> Rule:
     def rule(node: NodeProto, tensors: Tensors) -> Lowered:
-        for found in product(node, tensors, *(tensors.shape(node.input[n], node) for n in (0, 1)), 0, 1):
+        left, right = (tensors.shape(node.input[position], node) for position in (0, 1))
+        for found in product(node, tensors, left, right, 0, 1):
             origin = held(node, tensors, bias)
             shape = tensors.shape(node.input[bias], node) if origin is not None else ()
             rank = len(tensors.shape(node.output[0], node))
