@@ -103,6 +103,34 @@ def test_a_state_that_grows_is_followed_run_by_run(imported: Import) -> None:
     assert workload.parameters == 256
 
 
+def test_a_list_that_a_loop_fills_is_followed(imported: Import) -> None:
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["x", "u"], ["p"]),
+            helper.make_node("SequenceInsert", ["list", "p"], ["longer"]),
+            helper.make_node("Identity", ["go"], ["go_on"]),
+        ],
+        "body",
+        [
+            value("i", TensorProto.INT64, []),
+            value("go", TensorProto.BOOL, []),
+            helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, None),
+        ],
+        [
+            value("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_sequence_value_info("longer", TensorProto.FLOAT, None),
+        ],
+    )
+    nodes = [
+        helper.make_node("SequenceEmpty", [], ["empty"]),
+        helper.make_node("Loop", ["trips", "", "empty"], ["filled"], body=body),
+        helper.make_node("ConcatFromSequence", ["filled"], ["c"], axis=0),
+        helper.make_node("MatMul", ["c", "u"], ["y"]),
+    ]
+    workload = imported(nodes, {"x": [4, 16]}, {"u": floats(16, 16), "trips": np.array(3)})
+    assert (workload.macs, workload.parameters) == (6 * STEP, 256)
+
+
 def test_loops_in_loops_multiply(imported: Import) -> None:
     inner = loop_body([helper.make_node("Identity", ["go"], ["go_on"])])
     outer = helper.make_graph(

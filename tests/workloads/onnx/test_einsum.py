@@ -111,3 +111,9 @@ def test_an_equation_that_does_not_fit_is_refused(equation: str, message: str, i
     node = helper.make_node("Einsum", ["a", "b"], ["y"], equation=equation)
     with pytest.raises(ArmillaryError, match=message):
         imported([node], {"a": [3, 4], "b": [4, 5]})
+
+
+@pytest.mark.parametrize("operands", [10, 40, 300])
+def test_many_operands_end(operands: int, imported: Import) -> None:
+    node = helper.make_node("Einsum", ["a"] * operands, ["y"], equation=",".join(["ij"] * operands) + "->i")
+    assert imported([node], {"a": [3, 4]}).macs == 3 * 4

@@ -439,6 +439,26 @@ def test_classical_models_are_products(
             "Conv node 'c1'",
         ),
         (helper.make_node("MatMul", ["x", "w"], ["y"]), {"x": [2, 3], "w": [4, 5]}, "MatMul node 'y'"),
+        (
+            helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[5, 5]),
+            {"x": [1, 3, 8, 8], "w": [4, 3, 3, 3]},
+            r"Conv node 'y' cannot be read: kernel_shape=\[5, 5\] and a filter of \[3, 3\]",
+        ),
+        (
+            helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1]),
+            {"x": [1, 3, 8, 8], "w": [4, 3, 3, 3]},
+            r"pads=\[1, 1\] has 2 values for 4 axes",
+        ),
+        (
+            helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=8),
+            {"x": [5, 2, 6], "w": [2**40, 32, 6], "r": [2**40, 32, 8]},
+            "weights of 1099511627776 directions for direction='forward'",
+        ),
+        (
+            helper.make_node("Split", ["x"], ["y"], num_outputs=2**40),
+            {"x": [5, 2]},
+            "num_outputs=1099511627776 and 1 outputs",
+        ),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(

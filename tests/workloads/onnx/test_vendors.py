@@ -194,6 +194,16 @@ def test_official_operators_of_newer_sets(imported: Import) -> None:
     assert workload.parameters == 32 + 8 + 24
 
 
+def test_flex_attention_is_two_products(imported: Import, model: Model) -> None:
+    nodes = [
+        node("FlexAttention", ["q", "k", "k"], ["a"], domain="ai.onnx.preview"),
+        behind("a"),
+    ]
+    inputs = {"q": [2, 4, 5, 8], "k": [2, 2, 6, 8]}
+    workload = run(imported, model, nodes, inputs, SCALES, "ai.onnx.preview")
+    assert workload.macs == 2 * (2 * 4 * 5 * 6 * 8) + 2 * 4 * 5 * 24
+
+
 def test_an_unknown_operator_is_said_and_can_be_told(imported: Import, model: Model) -> None:
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["a"]),

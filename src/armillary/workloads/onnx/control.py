@@ -108,7 +108,8 @@ def _forgotten(fact: Fact) -> Fact:
 
 
 def _stable(before: Sequence[Fact], after: Sequence[Fact]) -> bool:
-    return all(a.shape == b.shape and (a.item is None) == (b.item is None) for a, b in zip(before, after, strict=False))
+    """Return whether states stay as they are; a sequence may grow, and is followed."""
+    return all(a.shape == b.shape and a.item is b.item is None for a, b in zip(before, after, strict=False))
 
 
 def _loop(walk: Walk, node: NodeProto, within: str) -> list[Entry]:

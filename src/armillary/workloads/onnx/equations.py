@@ -14,6 +14,8 @@ Index = str
 
 _MOST_ORDERED = 6
 """Operands of which every order of products is tried; of more, the cheapest pair goes first."""
+_MOST_COMPARED = 24
+"""Operands of which all pairs are compared; of more, those on the left go first."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,10 @@ class _Search:
         found = []
         number = len(live)
         while len(live) > 1:
-            product = min(self._pairs(live, constants), key=self._work)
+            if len(live) > _MOST_COMPARED:
+                product = self._pair(live, *list(live)[:2])
+            else:
+                product = min(self._pairs(live, constants), key=self._work)
             found.append(product)
             del live[product.left], live[product.right]
             live[number] = product.result

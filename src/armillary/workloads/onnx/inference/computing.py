@@ -87,6 +87,8 @@ def _kernel(call: Call, weights: Partial | None, axes: int) -> list[int | None]:
     given = call.integers("kernel_shape")
     if given and len(given) != axes:
         raise ValueError(f"kernel_shape={given} has {len(given)} values for {axes} axes")
+    if given and weights is not None and any(w not in (None, k) for k, w in zip(given, weights[2:], strict=True)):
+        raise ValueError(f"kernel_shape={given} and a filter of {list(weights[2:])}")
     return list(given) if given else [None] * axes if weights is None else list(weights[2:])
 
 
@@ -266,10 +268,9 @@ def recurrent(call: Call, hidden: int | None) -> list[Fact]:
     """Return the outputs of a recurrent layer: all states, the last one, and an LSTM's last cell."""
     shape, kind = call.shape(0), call.fact(0).elem_type
     weights = call.shape(1)
-    if call.text("direction", "forward") == "bidirectional":
-        directions = 2
-    else:
-        directions = 1 if weights is None or weights[0] is None else weights[0]
+    directions = 2 if call.text("direction", "forward") == "bidirectional" else 1
+    if weights is not None and weights[0] not in (None, directions):
+        raise ValueError(f"weights of {weights[0]} directions for direction={call.text('direction', 'forward')!r}")
     if shape is not None and len(shape) != 3:
         raise ValueError(f"input {list(shape)} has not 3 axes")
     first, second = (None, None) if shape is None else (shape[0], shape[1])

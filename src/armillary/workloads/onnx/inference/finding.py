@@ -21,7 +21,7 @@ _MICROSOFT = vendors.RULES["com.microsoft"]
 
 def rule_of(node: NodeProto, stands_for: Mapping[str, str]) -> Rule | None:
     """Return the rule of a node; an operator of others goes by what a user says that it stands for."""
-    if node.domain in ("", "ai.onnx"):
+    if node.domain in ("", "ai.onnx", "ai.onnx.preview"):
         return _OWN.get(node.op_type) or _MICROSOFT.get(node.op_type)
     if node.domain in vendors.RULES and node.op_type in vendors.RULES[node.domain]:
         return vendors.RULES[node.domain][node.op_type]

@@ -226,7 +226,8 @@ def _split(call: Call) -> list[Fact]:
     elif size is None:
         lengths = [None] * parts
     else:
-        parts = call.integer("num_outputs", parts)
+        if call.integer("num_outputs", parts) != parts:
+            raise ValueError(f"num_outputs={call.integer('num_outputs', parts)} and {parts} outputs")
         each = -(-size // max(parts, 1))
         lengths = [max(0, min(each, size - each * number)) for number in range(parts)]
     return [Fact(call.fact(0).elem_type, (*shape[:axis], length, *shape[axis + 1 :])) for length in lengths]

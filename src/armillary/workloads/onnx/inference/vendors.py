@@ -83,6 +83,20 @@ def _quantized_pool(call: Call) -> list[Fact]:
     return [Fact(call.fact(0).elem_type, _returned(pooled, _last(call)))]
 
 
+def _nhwc_conv(call: Call) -> list[Fact]:
+    data = Fact(call.fact(0).elem_type, _turned(call.shape(0), last=True))
+    turned = Call(call.node, [data, *call.inputs[1:]], call.version)
+    return [Fact(call.fact(0).elem_type, _returned(computing.convolved(turned), last=True))]
+
+
+def _nhwc_pool(call: Call) -> list[Fact]:
+    shape = _turned(call.shape(0), last=True)
+    if shape is None:
+        return [Fact(call.fact(0).elem_type)]
+    pooled = (*shape[:2], *computing.window(call, shape[2:], call.integers("kernel_shape")))
+    return [Fact(call.fact(0).elem_type, _returned(pooled, last=True))]
+
+
 def _quantized_conv(call: Call) -> list[Fact]:
     last = _last(call)
     data = Fact(call.fact(0).elem_type, _turned(call.shape(0), last))
@@ -264,6 +278,9 @@ _MICROSOFT: Mapping[str, Rule] = {
     "MatMulNBits": _quantized_weights,
     "MoE": _mixture,
     "MultiHeadAttention": _multi_head,
+    "NhwcConv": _nhwc_conv,
+    "NhwcFusedConv": _nhwc_conv,
+    "NhwcMaxPool": _nhwc_pool,
     "QAttention": _attention,
     "QGemm": _qgemm,
     "QLinearAdd": _quantized_pair,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from onnx import NodeProto
 
@@ -21,16 +22,16 @@ from armillary.workloads.onnx.nodes import has_input, option, per_axis
 from armillary.workloads.onnx.shapes import Tensors
 
 
-def conv(node: NodeProto, tensors: Tensors, weights: int = 1, bias: int = 2) -> Lowered:
+def conv(node: NodeProto, tensors: Tensors, weights: int = 1, bias: int = 2, *, last: bool = False) -> Lowered:
     """Lower a convolution over any number of axes.
 
     Of one axis the length is P. Axes before the last two are folded: each output along them is a run (N) whose input
-    channels are those of all filter values along them.
+    channels are those of all filter values along them. `last` says that channels are the last axis of the data.
     """
     filters = tensors.shape(node.input[weights], node)
     output = tensors.shape(node.output[0], node)
     inputs = tensors.shape(node.input[0], node)
-    if option(node, "channels_last", 0):
+    if last or option(node, "channels_last", 0):
         inputs, output = ((shape[0], shape[-1], *shape[1:-1]) for shape in (inputs, output))
     axes = len(filters) - 2
     if axes < 1 or len(output) != len(filters) or len(inputs) != len(filters):
@@ -112,9 +113,12 @@ RULES: Mapping[str, Rule] = {
     "DeformConv": deformable,
     "QLinearConv": lambda node, tensors: conv(node, tensors, weights=3, bias=8),
 }
+_NHWC = partial(conv, last=True)
 MICROSOFT: Mapping[str, Rule] = {
     "CausalConvWithState": causal_conv,
     "Conv": conv,
     "FusedConv": conv,
+    "NhwcConv": _NHWC,
+    "NhwcFusedConv": _NHWC,
     "QLinearConv": lambda node, tensors: conv(node, tensors, weights=3, bias=8),
 }
