@@ -87,6 +87,10 @@ class Space:
         """Length of the concatenated one-hot encoding."""
         return sum(self.cardinalities)
 
+    def parameter(self, name: str) -> Parameter:
+        """Return the parameter of a name, which there is."""
+        return self.parameters[self.names.index(name)]
+
     def _repr_html_(self) -> str:
         rows = [(p.name, p.kind, p.unit, _shown(p.values)) for p in self.parameters]
         return html_table(f"{self.name}: {self.size:,} designs", ("parameter", "kind", "unit", "values"), rows)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from armillary import evaluators, surrogates, workloads
+from armillary.evaluators.physical.space import joint, without_knobs
 from armillary.execution.single import Make
 from armillary.hardware import templates
 from armillary.hardware.template import Template
@@ -76,9 +77,13 @@ class Shipped:
     surrogate = surrogates.DEFAULT
 
     def template(self, networks: Sequence[Workload] = ()) -> Template:
-        """Return the template, for a workload where its parameters depend on one; see `Subject`."""
+        """Return the template, for a workload where its parameters depend on one; see `Subject`.
+
+        Where designs are laid out, knobs of the back end that no option names are parameters too; see `joint`.
+        """
         if not templates.depends_on_workload(self.name):
-            return templates.load(self.name)
+            template = templates.load(self.name)
+            return joint(template, networks, self.options) if self.fidelity is Fidelity.PHYSICAL else template
         if len(networks) > 1:
             raise ArmillaryError(f"template {self.name!r} has parameters for each layer of one workload; name one")
         return templates.load(self.name, networks[0] if networks else None)
@@ -92,7 +97,8 @@ class Shipped:
     def simulator(self, metrics: Sequence[str] = (), *, seed: int = 0) -> Simulator:
         """Return who evaluates; see `Subject`."""
         options = options_for(self.name, self.fidelity, metrics, self.options) if metrics else self.options
-        return Simulator(evaluators.spec_of(self.name, self.fidelity, options, seed=seed), evaluators.make)
+        spec = evaluators.spec_of(self.name, self.fidelity, options, seed=seed)
+        return Simulator(without_knobs(spec) if self.fidelity is Fidelity.PHYSICAL else spec, evaluators.make)
 
     def digest(self, network: Workload) -> str:
         """Return a short text; see `Subject`."""

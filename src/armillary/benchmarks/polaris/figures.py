@@ -50,7 +50,7 @@ class _Scale:
 
     @staticmethod
     def of(options: BenchOptions) -> _Scale:
-        return _Scale(NETWORKS[-1:], 1, QUICK) if options.quick else _Scale(NETWORKS, _TRIALS, FULL)
+        return _Scale(NETWORKS[-1:], _TRIALS, QUICK) if options.quick else _Scale(NETWORKS, _TRIALS, FULL)
 
 
 def fig62(options: BenchOptions) -> BenchResult:
@@ -121,7 +121,9 @@ def _scatter(
 
 
 def fig63(options: BenchOptions) -> BenchResult:
-    """Co-design four networks with every method, 48 simulations each, 3 trials; `--quick`: 12 of BERT, cut, once.
+    """Co-design four networks with every method, 48 simulations each, 3 trials; `--quick`: 12 of BERT.
+
+    Layers are cut to 32 million multiply-accumulates, with `--quick` to 1 million: whole ones would take 18 hours.
 
     A row is the median of the trials: the network's delay times energy by RTL, energy by the cost model, after the
     first and after all simulations, and how many times that of the product's default it is. Where the default's share
@@ -137,7 +139,7 @@ def fig63(options: BenchOptions) -> BenchResult:
 
 
 def fig64(options: BenchOptions) -> BenchResult:
-    """Map four networks onto the design that DOSA's descent found, 20 simulations each; `--quick`: 12 of BERT, cut.
+    """Map four networks onto the design that DOSA's descent found, 20 simulations each; `--quick`: 12 of BERT.
 
     The mapper of the product, `closed-form`, spends one simulation, and DOSA its own mappings.
     """
@@ -165,7 +167,7 @@ def fig66(options: BenchOptions) -> BenchResult:
 
 
 def acquisition(options: BenchOptions) -> BenchResult:
-    """Co-design with each acquisition function, 48 simulations, 3 trials; `--quick`: 12 of BERT, cut, once."""
+    """Co-design with each acquisition function, 48 simulations, 3 trials; `--quick`: 12 of BERT."""
     scale = _Scale.of(options)
     found = _all(by_acquisition(list(ACQUISITIONS)), scale, options)
     rows = [_row(network, method, found, scale.sizes) for network, method in found]
@@ -173,7 +175,7 @@ def acquisition(options: BenchOptions) -> BenchResult:
 
 
 def improvements(options: BenchOptions) -> BenchResult:
-    """Measure improvements of Polaris at 12, 24, 48 and 96 simulations, 3 trials; `--quick`: at 12 of BERT, cut, once.
+    """Measure improvements of Polaris at 12, 24, 48 and 96 simulations, 3 trials; `--quick`: 12 of BERT.
 
     A warm start learns first from as many random simulations of another network. Four together are chosen before
     the first of them is known. `polaris-paced` weighs designs judged by the closed form against a simulation.
