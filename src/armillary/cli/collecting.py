@@ -31,6 +31,7 @@ from armillary.cli.shared import (
     resumable,
     show_foreseen,
     subject_of,
+    warned,
 )
 from armillary.console import print_result, print_table, print_warning, progress_bars
 from armillary.types import ArmillaryError
@@ -156,7 +157,7 @@ def _collect_designs(
     from armillary.studies.collect import collect as run
     from armillary.studies.collect import foresee_collect
 
-    networks = subject.workloads(workload or [], dims_of(dim), place)
+    networks = warned(subject.workloads(workload or [], dims_of(dim), place))
     drawn: Any = {"samples": samples or _DESIGNS, "sampler": sampler, "seed": seed}
     if dry_run:
         stages = [foresee_collect(subject.template([n]), n, place, spec, make=make, **drawn) for n in networks]

@@ -44,6 +44,7 @@ from armillary.cli.shared import (
     show_foreseen,
     subject_of,
     verified_by,
+    warned,
     write_report,
 )
 from armillary.cli.simulating import design_by_simulation
@@ -144,7 +145,7 @@ def design(
     limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
     subject = subject_of(template, problem, fidelity, options)
     names = [*(models or ()), *(workload or ())]
-    networks = subject.workloads(names, dims_of(dim), None if log is None else Log(log))
+    networks = warned(subject.workloads(names, dims_of(dim), None if log is None else Log(log)))
     chosen = subject.template(networks)
     kind = surrogate or subject.surrogate
     folder = StudyFolder(out or Path(f"{subject.name if problem else Path(names[0]).stem}.study"))

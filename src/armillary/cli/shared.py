@@ -13,7 +13,7 @@ import typer
 
 import armillary
 from armillary.cli.choices import completing
-from armillary.console import note, set_voice
+from armillary.console import note, print_warning, set_voice
 from armillary.problems.criteria import Bound, Objective
 from armillary.types import ArmillaryError
 
@@ -200,7 +200,20 @@ def workload_of(name: str, dims: Sequence[str] | None) -> Any:
     """Return the workload of a name or file, with `--dim` values; refuses malformed ones."""
     from armillary import workloads as module
 
-    return module.load(name, dims_of(dims))
+    return warned([module.load(name, dims_of(dims))])[0]
+
+
+def warned(networks: Sequence[Any]) -> list[Any]:
+    """Return workloads; says what their numbers leave out, and what to know before trusting them."""
+    for network in networks:
+        if network.unknown_work:
+            print_warning(
+                f"{network.name}: the work of {len(network.unknown_work)} nodes is unknown and left out; "
+                f"`armillary workloads show` lists them, the first is: {network.unknown_work[0]}"
+            )
+        for warning in network.warnings:
+            print_warning(f"{network.name}: {warning}")
+    return list(networks)
 
 
 def dims_of(texts: Sequence[str] | None) -> dict[str, int]:

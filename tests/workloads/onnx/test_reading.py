@@ -46,6 +46,21 @@ def test_a_broken_gzip_is_refused(model: Model, tmp_path: Path) -> None:
         import_onnx(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "the pointer of a file in Git's large file"),
+        (b"PK\x03\x04" + bytes(40), "is a zip archive"),
+        (b"<!DOCTYPE html><html>", "is a page of the web"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_model_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ArmillaryError, match=message):
+        import_onnx(path)
+
+
 def test_a_broken_text_is_refused_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     path.write_text("ir_version: 8\ngraph { node { op_type: }\n")

@@ -89,7 +89,8 @@ def _set(inputs: Sequence[ValueInfoProto], name: str, axis: int, size: int) -> N
 
 def _still_open(tensor: str, axis: int, symbol: str, names: _Names) -> str:
     example = symbol if symbol and not names.is_ambiguous(symbol) else f"{tensor}[{axis}]"
-    quoted = f"'{example}=1'" if re.search(r"[^\w\[\]./:-]", example) else f"{example}=1"
+    size = names.likely(tensor, axis)
+    quoted = f"'{example}={size}'" if re.search(r"[^\w\[\]./:-]", example) else f"{example}={size}"
     return f"dimension {symbol or f'{tensor}[{axis}]'!r} of input {tensor!r} is open; set it, e.g. --dim {quoted}"
 
 
@@ -132,6 +133,10 @@ class _Names:
     def is_ambiguous(self, symbol: str) -> bool:
         """Return whether a symbol is a placeholder for any size."""
         return _PLACEHOLDERS.fullmatch(symbol) is not None
+
+    def likely(self, tensor: str, axis: int) -> int:
+        """Return a size that often fits: one image or sequence, of a common size."""
+        return 1 if axis == 0 else 224 if self._inputs[tensor] == 4 and axis > 1 else 128
 
     def sort(self, dims: Mapping[str, int]) -> tuple[Sizes, list[str]]:
         """Return what is given beyond open dimensions of inputs, and what is wrong with the rest.

@@ -24,6 +24,12 @@ MOST_NODES = 1_000_000
 """Nodes of a model whose functions are inlined."""
 _GZIP, _TEXT = b"\x1f\x8b", (b"ir_version", b"graph", b"opset_import", b"producer_name", b"#")
 _BEGINNING = 4096
+_OTHERS = {
+    b"version https://git-lfs": "the pointer of a file in Git's large file storage; fetch the file with `git lfs pull`",
+    b"PK\x03\x04": "a zip archive; unpack it, or export the model to ONNX",
+    b"<!DOCTYPE": "a page of the web; download the file itself",
+    b"<html": "a page of the web; download the file itself",
+}
 _CHUNK = 2**24
 _Function = tuple[str, str]
 
@@ -95,6 +101,9 @@ def _content(path: Path) -> bytes:
 
 def _parsed(content: bytes, path: Path) -> ModelProto:
     model = ModelProto()
+    for start, what in _OTHERS.items():
+        if content.startswith(start):
+            raise ArmillaryError(f"{path}: is {what}")
     if content.lstrip().startswith(_TEXT) and b"\0" not in content[:_BEGINNING]:
         try:
             text_format.Parse(content, model, allow_unknown_field=True)

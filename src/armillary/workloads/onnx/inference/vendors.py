@@ -261,6 +261,7 @@ _MICROSOFT: Mapping[str, Rule] = {
     "BitmaskBiasDropout": _dropout,
     "BitmaskDropout": _dropout,
     "DecoderMaskedMultiHeadAttention": _multi_head,
+    "DecoderMaskedSelfAttention": _attention,
     "DynamicQuantizeLSTM": _quantized_lstm,
     "DynamicQuantizeMatMul": _product_of(1),
     "EmbedLayerNormalization": _embedded,

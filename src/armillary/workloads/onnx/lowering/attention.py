@@ -162,6 +162,7 @@ RULES: Mapping[str, Rule] = {"Attention": _standard, "FlexAttention": _standard,
 MICROSOFT: Mapping[str, Rule] = {
     "Attention": _projected,
     "DecoderMaskedMultiHeadAttention": _multi_head,
+    "DecoderMaskedSelfAttention": _projected,
     "GroupQueryAttention": _grouped_query,
     "LinearAttention": _linear,
     "MoE": _mixture,
