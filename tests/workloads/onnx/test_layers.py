@@ -390,6 +390,48 @@ def test_a_bias_behind_a_reshape_is_that_of_the_layer(axis: str, imported: Impor
     assert ("Add" in [row.op_type for row in workload.not_mapped]) == (axis == "split")
 
 
+@pytest.mark.parametrize("form", ["dynamic", "qdq", "qop"])
+def test_a_bias_behind_the_scale_of_integers_is_that_of_the_layer(form: str, imported: Import, model: Model) -> None:
+    quantised = {"s": np.float32(1), "z": np.uint8(0), "w": np.ones((16, 8), np.uint8), "b": floats(8)}
+    nodes = {
+        "dynamic": [
+            helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "qs", "qz"]),
+            helper.make_node("MatMulInteger", ["q", "w", "qz", "z"], ["p"]),
+            helper.make_node("Cast", ["p"], ["f"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["qs", "s"], ["scale"]),
+            helper.make_node("Mul", ["f", "scale"], ["g"]),
+            helper.make_node("Add", ["b", "g"], ["y"]),
+        ],
+        "qdq": [
+            helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wf"]),
+            helper.make_node("MatMul", ["x", "wf"], ["p"]),
+            helper.make_node("QuantizeLinear", ["p", "s", "z"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["g"]),
+            helper.make_node("Add", ["g", "b"], ["y"]),
+        ],
+        "qop": [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+            helper.make_node("QuantizeLinear", ["b", "s", "z"], ["bq"]),
+            helper.make_node("QLinearMatMul", ["q", "s", "z", "w", "s", "z", "s", "z"], ["p"]),
+            helper.make_node("QLinearAdd", ["p", "s", "z", "bq", "s", "z", "s", "z"], ["y"], domain="com.microsoft"),
+        ],
+    }[form]
+    made = model(nodes, {"x": [4, 16]}, quantised)
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    workload = imported(made)
+    assert (workload.macs, workload.parameters) == (4 * 16 * 8, 16 * 8 + 8)
+
+
+def test_a_gate_is_no_scale(imported: Import) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Mul", ["m", "gate"], ["g"]),
+        helper.make_node("Add", ["g", "b"], ["y"]),
+    ]
+    workload = imported(nodes, {"x": [4, 16], "gate": [4, 8]}, {"w": floats(16, 8), "b": floats(8)})
+    assert workload.parameters == 128
+
+
 @pytest.mark.parametrize("op_type", ["LSTM", "GRU", "RNN"])
 @pytest.mark.parametrize("outputs", [["y"], ["", "h"], ["y", "h"]])
 def test_recurrent_layers_may_leave_outputs_out(op_type: str, outputs: list[str], imported: Import) -> None:

@@ -180,6 +180,22 @@ def test_convolutions_of_onnx_runtime(imported: Import, model: Model) -> None:
     assert workload.macs == 16 * 8 * 27 + 16 * 64 + 16 * 24
 
 
+def test_channels_in_blocks_are_cut_where_they_end(imported: Import, model: Model) -> None:
+    """What ONNX Runtime saves for a processor: 5 channels are 8, and 3 are read as they are."""
+    blocked = "com.microsoft.nchwc"
+    constants = SCALES | {"w": floats(8, 3, 3, 3), "v": floats(16, 8, 1, 1), "k": floats(6, 8)}
+    nodes = [
+        node("Conv", ["x", "w"], ["a"], domain=blocked, pads=[1, 1, 1, 1]),
+        node("Upsample", ["a"], ["u"], domain=blocked, scales=[1, 1, 2, 2]),
+        node("Conv", ["u", "v"], ["b"], domain=blocked),
+        node("ReorderOutput", ["b"], ["c"], domain=blocked, channels=6, channels_last=1),
+        helper.make_node("MatMul", ["c", "k"], ["h"]),
+        behind("h"),
+    ]
+    workload = run(imported, model, nodes, {"x": [1, 3, 4, 4]}, constants, blocked)
+    assert workload.macs == 16 * 8 * 27 + 64 * 16 * 8 + 64 * 6 * 8 + 64 * 24
+
+
 def test_official_operators_of_newer_sets(imported: Import) -> None:
     nodes = [
         helper.make_node("CausalConvWithState", ["x", "f", "b"], ["c", "state"]),

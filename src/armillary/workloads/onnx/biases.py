@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from onnx import NodeProto
 
@@ -16,10 +16,17 @@ from armillary.workloads.onnx.shapes import Tensors
 
 # Whose output a bias can be added to; the others have one of their own or several outputs per channel.
 _BIASED = frozenset(
-    {"Conv", "ConvTranspose", "FusedMatMul", "Gemm", "MatMul", "MatMulBnb4", "MatMulInteger", "MatMulNBits"}
-)
+    {
+        "Conv", "ConvInteger", "ConvTranspose", "DynamicQuantizeMatMul", "FusedMatMul", "Gemm", "MatMul", "MatMulBnb4",
+        "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits", "QLinearMatMul",
+    }
+)  # fmt: skip
 # What may stand between a layer and its bias: each keeps the channels of the one on an axis of their own.
-_BETWEEN = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+_BETWEEN = frozenset({"Reshape", "Squeeze", "Transpose", "Unsqueeze"})
+# What changes each element alone: types and scales of integers.
+_SCALES = frozenset({"Cast", "DequantizeLinear", "Div", "Identity", "Mul", "QuantizeLinear"})
+_ADDED: Mapping[str, tuple[int, int]] = {"Add": (0, 1), "com.microsoft.QLinearAdd": (0, 3)}
+"""Operators that add two tensors, and which inputs those are."""
 _NONE: list[int] = []
 
 Parts = list[Operation | Remainder] | None
@@ -48,7 +55,7 @@ def absorb_biases(steps: Sequence[Step], parts: list[Parts], outputs: Set[str], 
         at, axis = position, len(shape) + lowered[0].channel_axis
         while (following := _only_reader(steps, at, readers, outputs)) is not None:
             node = steps[following].node
-            if operator(node) == "Add":
+            if operator(node) in _ADDED:
                 biased = _with_bias(steps[at].node, lowered, node, axis, tensors)
                 if biased is not None:
                     parts[position] = biased
@@ -88,16 +95,27 @@ def _inner(node: NodeProto) -> list[str]:
 
 def _moved(node: NodeProto, axis: int, tensors: Tensors) -> int | None:
     """Return where an axis is behind a node that moves elements, None if it is no axis of its own there."""
-    if operator(node) not in _BETWEEN or not node.output[0]:
+    scaled = _is_scaled(node, tensors)
+    if (operator(node) not in _BETWEEN and not scaled) or not node.output[0]:
         return None
     before, after = tensors.known_shape(node.input[0]), tensors.known_shape(node.output[0])
     if before is None or after is None:
         return None
-    if node.op_type in ("Cast", "Identity"):
-        return axis
+    if scaled:
+        return axis if before == after else None
     if node.op_type == "Transpose":
         return (option(node, "perm", _NONE) or list(range(len(before)))[::-1]).index(axis)
     return _reshaped(before, after, axis)
+
+
+def _is_scaled(node: NodeProto, tensors: Tensors) -> bool:
+    """Return whether a node changes the type of its first input, or scales it by one number."""
+    if operator(node) not in _SCALES:
+        return False
+    if node.op_type not in ("Mul", "Div"):
+        return True
+    factor = tensors.known_shape(node.input[1]) if has_input(node, 1) else None
+    return factor is not None and math.prod(factor) == 1
 
 
 def _reshaped(before: Shape, after: Shape, axis: int) -> int | None:
@@ -113,8 +131,11 @@ def _with_bias(
     node: NodeProto, parts: list[Operation | Remainder], add: NodeProto, axis: int, tensors: Tensors
 ) -> list[Operation | Remainder] | None:
     """Return the parts with the constant that `add` adds as bias, None if it adds no bias of theirs."""
-    others = [name for name in add.input if name != node.output[0]]
-    if len(others) != 1 or others[0] not in tensors.constants or not has_input(add, 1):
+    positions = _ADDED[operator(add)]
+    if not has_input(add, positions[1]):
+        return None
+    others = [add.input[position] for position in positions if add.input[position] != node.output[0]]
+    if len(others) != 1 or others[0] not in tensors.constants:
         return None
     shape, output = tensors.known_shape(others[0]), tensors.known_shape(node.output[0])
     operation = parts[0]

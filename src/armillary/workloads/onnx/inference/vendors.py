@@ -13,8 +13,8 @@ QUANTIZERS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.genera
 
 _SAME = (
     "BiasAdd", "BiasGelu", "BiasSoftmax", "DequantizeWithOrder", "FastGelu", "Gelu", "GroupNorm", "Inverse",
-    "QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax", "QuantizeWithOrder", "QuickGelu", "ReorderInput",
-    "ReorderOutput", "RestorePadding", "RotaryEmbedding", "SkipGroupNorm", "Trilu",
+    "QLinearLeakyRelu", "QLinearSigmoid", "QLinearSoftmax", "QuantizeWithOrder", "QuickGelu",
+    "RestorePadding", "RotaryEmbedding", "SkipGroupNorm", "Trilu",
 )  # fmt: skip
 
 
@@ -81,6 +81,36 @@ def _quantized_pool(call: Call) -> list[Fact]:
     else:
         pooled = (*shape[:2], *computing.window(call, shape[2:], kernel))
     return [Fact(call.fact(0).elem_type, _returned(pooled, _last(call)))]
+
+
+def _blocked_conv(call: Call) -> list[Fact]:
+    """Return the shape of a convolution whose channels are padded to whole blocks, which its input may not say."""
+    shape, filters = call.shape(0), call.shape(1)
+    if shape is not None and filters is not None and len(shape) == len(filters) > 1 and filters[1] is not None:
+        shape = (shape[0], filters[1] * call.integer("group", 1), *shape[2:])
+    padded = Call(call.node, [Fact(call.fact(0).elem_type, shape), *call.inputs[1:]], call.version)
+    return [Fact(call.fact(0).elem_type, computing.convolved(padded))]
+
+
+def _unblocked(call: Call) -> list[Fact]:
+    shape, channels = call.shape(0), call.integer("channels", 0)
+    if shape is None or len(shape) < 2:
+        return same(call)
+    cut = (shape[0], channels or shape[1], *shape[2:])
+    return [Fact(call.fact(0).elem_type, _returned(cut, _last(call)))]
+
+
+def _blocks(call: Call) -> list[Fact]:
+    """Return the shape of a tensor whose channels, perhaps its last axis, come in blocks now."""
+    return [Fact(call.fact(0).elem_type, _turned(call.shape(0), _last(call)))]
+
+
+def _blocked_upsample(call: Call) -> list[Fact]:
+    shape, scales = call.shape(0), call.integers("scales")
+    if shape is None or len(scales) != len(shape):
+        return [Fact(call.fact(0).elem_type)]
+    grown = tuple(None if size is None else size * scale for size, scale in zip(shape, scales, strict=True))
+    return [Fact(call.fact(0).elem_type, grown)]
 
 
 def _nhwc_conv(call: Call) -> list[Fact]:
@@ -304,8 +334,17 @@ _QUANTIZERS: Mapping[str, Rule] = {
     "XnorPopcountMatMul": _product_of(1, FLOAT),
 }
 
+_BLOCKED: Mapping[str, Rule] = {
+    **_MICROSOFT,
+    "Conv": _blocked_conv,
+    "ReorderInput": _blocks,
+    "ReorderOutput": _unblocked,
+    "Upsample": _blocked_upsample,
+}
+
 RULES: Mapping[str, Mapping[str, Rule]] = {
     **dict.fromkeys(MICROSOFT, _MICROSOFT),
+    "com.microsoft.nchwc": _BLOCKED,
     **dict.fromkeys(QUANTIZERS, _QUANTIZERS),
 }
 """By domain and operator."""

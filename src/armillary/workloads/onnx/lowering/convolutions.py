@@ -42,6 +42,8 @@ def conv(node: NodeProto, tensors: Tensors, weights: int = 1, bias: int = 2, *, 
     stride_h, stride_w = plane(per_axis(node, "strides", axes, 1))
     dilation_h, dilation_w = plane(per_axis(node, "dilations", axes, 1))
     groups = option(node, "group", 1)
+    if node.domain == "com.microsoft.nchwc":  # whose channels come in whole blocks
+        inputs = (inputs[0], filters[1] * groups, *inputs[2:])
     if inputs[1] != filters[1] * groups:
         raise ValueError(f"input {inputs} and filter {filters} in {groups} groups")
     yield from operation(
