@@ -156,6 +156,20 @@ def test_sizes_that_clash_are_said_as_such(
         imported(nodes, inputs)
 
 
+def test_a_reshape_that_does_not_fit_blames_a_size(imported: Import) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "to"], ["r"], name="view"),
+        helper.make_node("MatMul", ["r", "w"], ["y"]),
+    ]
+    constants = {"to": np.array([-1, 64]), "w": floats(64, 4)}
+    message = (
+        r"Reshape node 'view' cannot be read: 60 elements of \[1, 4, 15\] to the shape \[-1, 64\]; export the model "
+        "again; the sizes come from --dim n=15; it would fit with --dim n=16"
+    )
+    with pytest.raises(ArmillaryError, match=message):
+        imported(nodes, {"x": [1, 4, "n"]}, constants, dims={"n": 15})
+
+
 @pytest.mark.parametrize("op_type", ["Round", "Exp", "Log", "Sign", "Clip", "Sqrt", "Ceil", "Abs", "Neg"])
 def test_shapes_are_computed_through_any_arithmetic(op_type: str, imported: Import) -> None:
     nodes = [

@@ -194,6 +194,7 @@ def test_channels_in_blocks_are_cut_where_they_end(imported: Import, model: Mode
     ]
     workload = run(imported, model, nodes, {"x": [1, 3, 4, 4]}, constants, blocked)
     assert workload.macs == 16 * 8 * 27 + 64 * 16 * 8 + 64 * 6 * 8 + 64 * 24
+    assert "channels are padded to whole blocks" in workload.warnings[0]
 
 
 def test_official_operators_of_newer_sets(imported: Import) -> None:

@@ -16,21 +16,18 @@ _MOST_NODES = 20_000
 _STEPS = (2, 4, 8, 16, 32, 64)
 
 
-def what_would_fit(path: Path, dims: Mapping[str, int], operators: Mapping[str, str]) -> str:
-    """Return what to say to somebody whose sizes clash: sizes that would fit, where some are found.
+def what_would_fit(path: Path, dims: Mapping[str, int], operators: Mapping[str, str]) -> str | None:
+    """Return what to say to somebody whose sizes do not fit: sizes that would, None where none are found.
 
     Tried are the next multiples of powers of two, since downsampling halves: of one size at first, then of all.
     """
-    if not dims:
-        return "no size is open, so that the model is invalid; export it again"
-    model = read(path)
-    if len(model.graph.node) > _MOST_NODES:
-        return f"the sizes come from {_shown(dims)}; try others"
+    model = read(path) if dims else ModelProto()
+    if not dims or len(model.graph.node) > _MOST_NODES:
+        return None
     for tried in _candidates(dims):
         if _fits(model, tried, operators, str(path)):
-            changed = {name: size for name, size in tried.items() if size != dims[name]}
-            return f"the sizes come from {_shown(dims)}; it would fit with {_shown(changed)}"
-    return f"the sizes come from {_shown(dims)}; no multiple of a power of two near them fits"
+            return f"it would fit with {shown({name: size for name, size in tried.items() if size != dims[name]})}"
+    return None
 
 
 def _candidates(dims: Mapping[str, int]) -> Iterator[dict[str, int]]:
@@ -57,5 +54,6 @@ def _fits(model: ModelProto, dims: Mapping[str, int], operators: Mapping[str, st
     return True
 
 
-def _shown(dims: Mapping[str, int]) -> str:
+def shown(dims: Mapping[str, int]) -> str:
+    """Return sizes as options of the command line."""
     return " ".join(f"--dim {name}={size}" for name, size in dims.items())

@@ -19,7 +19,7 @@ from armillary.workloads.onnx.beside import Beside
 from armillary.workloads.onnx.biases import Parts, absorb_biases
 from armillary.workloads.onnx.dataflow import dataflow_of
 from armillary.workloads.onnx.dimensions import set_dimensions
-from armillary.workloads.onnx.fitting import what_would_fit
+from armillary.workloads.onnx.fitting import shown, what_would_fit
 from armillary.workloads.onnx.inference.finding import ELEMENTWISE, names
 from armillary.workloads.onnx.layers import RULES, lower, rule_of
 from armillary.workloads.onnx.learned import Learned
@@ -28,7 +28,7 @@ from armillary.workloads.onnx.nodes import describe, operator, subgraphs
 from armillary.workloads.onnx.reading import read
 from armillary.workloads.onnx.schedule import Choice, Entry, Step, Unbounded, steps_of
 from armillary.workloads.onnx.shapes import Tensors, UnknownShapeError, tensors_of
-from armillary.workloads.onnx.walk import ClashingError, Walk
+from armillary.workloads.onnx.walk import ClashingError, UnreadableError, Walk
 
 _MOST_SMALL = 5000
 """Nodes of a graph that may be a small machine-learning algorithm or a dataflow graph of scalars."""
@@ -67,8 +67,14 @@ def import_onnx(
     walk = Walk(model, str(path), sizes, _checked(operators or {}))
     try:
         entries = walk.run()
-    except ClashingError as fault:
-        raise ArmillaryError(f"{fault}; {what_would_fit(path, dims or {}, operators or {})}") from fault
+    except UnreadableError as fault:
+        hint = what_would_fit(path, dims or {}, operators or {})
+        if hint is None and not isinstance(fault, ClashingError):
+            raise
+        if not dims:
+            raise ArmillaryError(f"{fault}; no size is open, so that the model is invalid; export it again") from fault
+        hint = hint or "no multiple of a power of two near them fits"
+        raise ArmillaryError(f"{fault}; the sizes come from {shown(dims)}; {hint}") from fault
     tensors = tensors_of(walk)
     return _Import(path, model, tensors, walk.strange, walk.warnings).workload(entries)
 

@@ -15,6 +15,7 @@ from armillary.workloads.onnx import control
 from armillary.workloads.onnx.dimensions import Sizes
 from armillary.workloads.onnx.facts import MOST_HELD, UNKNOWN, Call, ClashError, Fact, fact_of
 from armillary.workloads.onnx.inference.finding import by_schema, rule_of, schema
+from armillary.workloads.onnx.inference.vendors import BLOCKED
 from armillary.workloads.onnx.nodes import describe, free_inputs
 from armillary.workloads.onnx.origins import Origins
 from armillary.workloads.onnx.schedule import Entry, Step
@@ -25,8 +26,12 @@ MOST_VISITS = 3_000_000
 _NAMED_WARNINGS = 5
 
 
-class ClashingError(ArmillaryError):
-    """Sizes that have to be equal and are not: another size of an input may mend it."""
+class UnreadableError(ArmillaryError):
+    """A node that does not fit its operator: another size of an input may mend it."""
+
+
+class ClashingError(UnreadableError):
+    """Sizes that have to be equal and are not."""
 
 
 @dataclass
@@ -159,9 +164,9 @@ class Walk:
         self._bodies += 1
         return self._bodies
 
-    def unreadable(self, node: NodeProto, fault: Exception) -> ArmillaryError:
+    def unreadable(self, node: NodeProto, fault: Exception) -> UnreadableError:
         """Return what to say of a node that does not fit its operator."""
-        return ArmillaryError(f"{self.source}: {describe(node)} cannot be read: {fault}; export the model again")
+        return UnreadableError(f"{self.source}: {describe(node)} cannot be read: {fault}; export the model again")
 
     def _controlled(self, node: NodeProto, within: str) -> list[Entry]:
         try:
@@ -248,7 +253,12 @@ class Walk:
         )
 
     def _warn(self) -> None:
-        """Say which recorded shapes contradict the inputs."""
+        """Say which recorded shapes contradict the inputs, and what else makes the numbers differ from the network's."""
+        if any(node.domain == BLOCKED and node.op_type == "Conv" for node in self.model.graph.node):
+            self.warnings.append(
+                "the file is laid out for one processor: channels are padded to whole blocks, which count; save it with a "
+                "lower optimization level"
+            )
         if self._contradicted:
             shown = "; ".join(list(self._contradicted.values())[:_NAMED_WARNINGS])
             more = len(self._contradicted) - _NAMED_WARNINGS

@@ -8,7 +8,9 @@ from armillary.workloads.onnx.facts import UNKNOWN, Call, Fact, Partial, broadca
 from armillary.workloads.onnx.inference import computing, elementwise, moving
 from armillary.workloads.onnx.inference.elementwise import FLOAT, INT32, Rule, same
 
-MICROSOFT = ("com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc")
+BLOCKED = "com.microsoft.nchwc"
+"""The domain of operators whose channels come in whole blocks, as a processor wants them."""
+MICROSOFT = ("com.microsoft", BLOCKED, "com.ms.internal.nhwc")
 QUANTIZERS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
 _SAME = (
@@ -344,7 +346,7 @@ _BLOCKED: Mapping[str, Rule] = {
 
 RULES: Mapping[str, Mapping[str, Rule]] = {
     **dict.fromkeys(MICROSOFT, _MICROSOFT),
-    "com.microsoft.nchwc": _BLOCKED,
+    BLOCKED: _BLOCKED,
     **dict.fromkeys(QUANTIZERS, _QUANTIZERS),
 }
 """By domain and operator."""

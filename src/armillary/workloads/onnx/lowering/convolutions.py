@@ -8,6 +8,7 @@ from functools import partial
 
 from onnx import NodeProto
 
+from armillary.workloads.onnx.inference.vendors import BLOCKED
 from armillary.workloads.onnx.lowering.parts import (
     Lowered,
     Operation,
@@ -42,7 +43,7 @@ def conv(node: NodeProto, tensors: Tensors, weights: int = 1, bias: int = 2, *, 
     stride_h, stride_w = plane(per_axis(node, "strides", axes, 1))
     dilation_h, dilation_w = plane(per_axis(node, "dilations", axes, 1))
     groups = option(node, "group", 1)
-    if node.domain == "com.microsoft.nchwc":  # whose channels come in whole blocks
+    if node.domain == BLOCKED:  # whose channels come in whole blocks
         inputs = (inputs[0], filters[1] * groups, *inputs[2:])
     if inputs[1] != filters[1] * groups:
         raise ValueError(f"input {inputs} and filter {filters} in {groups} groups")
