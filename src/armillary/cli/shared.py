@@ -76,7 +76,7 @@ Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0, max=2*
 Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimension, e.g. batch=1. Repeatable.")]
 Device = Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")]
 DEFAULT_TEMPLATE = "edge_tpu"
-_JOINT = ".physical"
+JOINT = ".physical"
 TemplateName = Annotated[
     str, typer.Option("--template", help="One of {templates}.", autocompletion=completing("templates"))
 ]
@@ -237,7 +237,7 @@ def subject_of(
 
     if problem is None:
         named = template or DEFAULT_TEMPLATE
-        name = named.removesuffix(_JOINT)
+        name = named.removesuffix(JOINT)
         return Shipped(name, fidelity_of(fidelity if name == named else "physical"), options_of(options))
     if template is not None:
         raise ArmillaryError(f"--template {template!r} and --problem {str(problem)!r} exclude each other; give one")
@@ -250,7 +250,7 @@ def template_of(name: str, workloads: Sequence[str], dims: Sequence[str] | None 
     """Return a template by name, if need be that of the one workload."""
     from armillary.hardware import templates
 
-    if name.endswith(_JOINT):
+    if name.endswith(JOINT):
         return subject_of(name, None).template()
     if not templates.depends_on_workload(name):
         return templates.load(name)

@@ -89,7 +89,8 @@ class Template:
     def narrowed(self, choices: Choices, source: str) -> Template:
         """Return the template with these values of some parameters alone, in the order of the template.
 
-        What is known of designs holds as before; a baseline outside is none.
+        What is known of designs holds as before; a baseline outside is none. Codes are those of the narrower space,
+        which an evaluator of batches of codes does not know.
 
         Args:
             choices: values by parameter.
@@ -105,7 +106,7 @@ class Template:
         found = self.over(space, lambda codes: wide.encode_columns(space.columns(codes)))
         return replace(
             found,
-            candidates=None if self.candidates is None else _inside(self.candidates, wide, space),
+            candidates=None if self.candidates is None else _those_inside(self.candidates, wide, space),
             defaults={name: value for name, value in self.defaults.items() if value in space.parameter(name).values},
             baseline=self.baseline if self.baseline is not None and _holds(space, self.baseline) else None,
         )
@@ -183,8 +184,6 @@ def _holds(space: Space, design: Design) -> bool:
     return all(value in space.parameter(name).values for name, value in design.items)
 
 
-def _inside(codes: NDArray[np.int64], wide: Space, space: Space) -> NDArray[np.int64]:
+def _those_inside(codes: NDArray[np.int64], wide: Space, space: Space) -> NDArray[np.int64]:
     """Return the codes in a narrower space of those designs that it holds."""
-    columns = wide.columns(codes)
-    inside = np.all([np.isin(columns[p.name], p.values) for p in space.parameters], axis=0)
-    return space.encode_columns({name: column[inside] for name, column in columns.items()})
+    return space.encode_columns(wide.columns(codes[wide.inside(space, codes)]))

@@ -154,6 +154,11 @@ class Space:
             raise ArmillaryError(f"space {self.name}: column {missing[0]!r} is missing; expected {list(self.names)}")
         return np.stack([_codes(p, np.asarray(columns[p.name])) for p in self.parameters], axis=1)
 
+    def inside(self, narrower: Space, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which coded designs a space of the same parameters with fewer values holds, shape [designs]."""
+        columns = self.columns(codes)
+        return np.asarray(np.all([np.isin(columns[p.name], p.values) for p in narrower.parameters], axis=0))
+
     def index(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the position of each coded design in the enumeration of the space, shape [designs]."""
         return np.asarray(np.ravel_multi_index(tuple(codes.T), self.cardinalities), dtype=np.int64)

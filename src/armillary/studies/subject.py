@@ -48,8 +48,13 @@ class Subject(Protocol):
         """The surrogate that learns of it where a request names none."""
         ...
 
-    def template(self, networks: Sequence[Workload] = ()) -> Template:
-        """Return it as a template, for these workloads where its parameters depend on them."""
+    def template(self, networks: Sequence[Workload] = (), *, whole: bool = False) -> Template:
+        """Return it as a template, for these workloads where its parameters depend on them.
+
+        Args:
+            networks: the workloads.
+            whole: with all values of parameters, as models know them, not those alone that the workloads leave open.
+        """
         ...
 
     def workloads(self, names: Sequence[str], dims: Mapping[str, int], log: Log | None = None) -> list[Workload]:
@@ -76,14 +81,16 @@ class Shipped:
     problem_path = None
     surrogate = surrogates.DEFAULT
 
-    def template(self, networks: Sequence[Workload] = ()) -> Template:
+    def template(self, networks: Sequence[Workload] = (), *, whole: bool = False) -> Template:
         """Return the template, for a workload where its parameters depend on one; see `Subject`.
 
         Where designs are laid out, knobs of the back end that no option names are parameters too; see `joint`.
         """
         if not templates.depends_on_workload(self.name):
             template = templates.load(self.name)
-            return joint(template, networks, self.options) if self.fidelity is Fidelity.PHYSICAL else template
+            if self.fidelity is not Fidelity.PHYSICAL:
+                return template
+            return joint(template, () if whole else networks, self.options)
         if len(networks) > 1:
             raise ArmillaryError(f"template {self.name!r} has parameters for each layer of one workload; name one")
         return templates.load(self.name, networks[0] if networks else None)
@@ -132,7 +139,7 @@ class Users:
         """The problem file."""
         return str(self.own.file.path.resolve())
 
-    def template(self, networks: Sequence[Workload] = ()) -> Template:  # noqa: ARG002
+    def template(self, networks: Sequence[Workload] = (), *, whole: bool = False) -> Template:  # noqa: ARG002
         """Return the template, which is the same for every workload; see `Subject`."""
         return self.own.template
 

@@ -9,6 +9,7 @@ from armillary import evaluators
 from armillary.evaluators.physical.space import KNOBS, architecture, joint, parted, without_knobs
 from armillary.hardware import templates
 from armillary.hardware.rtl import PLATFORMS
+from armillary.studies.subject import Shipped
 from armillary.types import ArmillaryError, Fidelity
 from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.layer import Workload
@@ -57,6 +58,20 @@ def test_parameters_are_those_that_the_workloads_leave_open():
     assert both.baseline is None  # which trains
     training = replace(SVM.algorithm, mode="training", weights=None)
     assert joint(AXILINE, [replace(SVM, algorithm=training)]).baseline["dimension"] == 54
+
+
+def test_models_know_all_values_and_workloads_leave_some_open():
+    subject = Shipped("axiline", Fidelity.PHYSICAL, {"aim": "speed"})
+    whole, open_ = subject.template([SVM], whole=True), subject.template([SVM])
+    assert whole.space == subject.template().space
+    codes = np.random.default_rng(0).integers(0, whole.space.cardinalities, size=(2000, len(whole.space.names)))
+    inside = [
+        design["algorithm"] == "svm" and design["mode"] == "inference" and design["dimension"] >= 8
+        and design["depth"] == 1
+        for design in whole.space.designs(codes)
+    ]  # fmt: skip
+    assert 0 < sum(inside) < 2000
+    np.testing.assert_array_equal(whole.space.inside(open_.space, codes), inside)
 
 
 def test_what_exists_and_what_is_known_is_that_of_the_architecture():

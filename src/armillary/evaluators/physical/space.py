@@ -8,6 +8,8 @@ knobs are options of the evaluator, never mix with them.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -82,6 +84,13 @@ def parted(design: Design) -> tuple[Design, dict[str, Value]]:
     values = design.as_dict()
     knobs = {name: values.pop(name) for name in KNOBS}
     return Design(design.space.removesuffix(_SUFFIX), tuple(values.items())), knobs
+
+
+def hardware_of(template: str, design: Design) -> str:
+    """Return a text that is the same for designs, given without knobs, whose hardware is the same."""
+    platform = PLATFORMS.load(template, Platform)
+    sources = platform.sources(platform.accelerator(**design.as_dict()))
+    return hashlib.sha256(json.dumps(sources).encode()).hexdigest()
 
 
 def without_knobs(spec: EvaluatorSpec) -> EvaluatorSpec:
