@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Workload
-from armillary.workloads.onnx.shapes import element_bits
+from armillary.workloads.onnx.nodes import element_bits
 
 Import = Callable[..., Workload]
 Model = Callable[..., onnx.ModelProto]

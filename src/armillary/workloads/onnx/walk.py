@@ -253,11 +253,11 @@ class Walk:
         )
 
     def _warn(self) -> None:
-        """Say which recorded shapes contradict the inputs, and what else makes the numbers other than the network's."""
+        """Say which recorded shapes contradict the inputs, and what else the numbers differ by."""
         if any(node.domain == BLOCKED and node.op_type == "Conv" for node in self.model.graph.node):
             self.warnings.append(
-                "the file is laid out for one processor: channels are padded to whole blocks, which count; save it with "
-                "a lower optimization level"
+                "the file is laid out for one processor: channels are padded to whole blocks, which count; save it "
+                "with a lower optimization level"
             )
         if self._contradicted:
             shown = "; ".join(list(self._contradicted.values())[:_NAMED_WARNINGS])
