@@ -153,6 +153,48 @@ def test_a_loop_that_never_runs_has_no_work(imported: Import) -> None:
     assert imported(nodes, {"x": [4, 16]}, CONSTANTS | {"none": np.array(0)}).macs == STEP
 
 
+def test_weights_that_a_scan_takes_layer_by_layer_are_learned_whole(imported: Import) -> None:
+    body = helper.make_graph(
+        [helper.make_node("MatMul", ["h", "w"], ["m"]), helper.make_node("Add", ["m", "b"], ["h_out"])],
+        "body", [value("h"), value("w"), value("b")], [value("h_out")],
+    )  # fmt: skip
+    nodes = [helper.make_node("Scan", ["x", "ws", "bs"], ["y"], body=body, num_scan_inputs=2)]
+    workload = imported(nodes, {"x": [4, 16]}, {"ws": floats(6, 16, 16), "bs": floats(6, 16)})
+    assert (workload.macs, workload.parameters) == (6 * STEP, 6 * 256 + 6 * 16)
+
+
+@pytest.mark.parametrize("followed", [False, True])
+def test_weights_that_a_loop_takes_by_its_number_are_learned_whole(followed: bool, imported: Import) -> None:
+    pick = helper.make_node("Gather", ["ws", "i"], ["u"], axis=0)
+    body = loop_body([pick, *(COUNTED if followed else SAME)])
+    body.node.insert(0, body.node[1])
+    del body.node[2]
+    nodes = [helper.make_node("Loop", ["trips", "", "x"], ["y"], body=body)]
+    constants = CONSTANTS | {"ws": floats(9, 16, 16), "trips": np.array(7)}
+    del constants["u"]
+    workload = imported(nodes, {"x": [4, 16]}, constants)
+    assert (workload.macs, workload.parameters) == (7 * STEP, 7 * 256)
+
+
+def test_weights_inside_a_body_are_learned_once_however_often_it_is_walked(imported: Import) -> None:
+    body = loop_body(COUNTED)
+    body.initializer.append(onnx.numpy_helper.from_array(floats(16, 16), "u"))
+    constants = {name: array for name, array in CONSTANTS.items() if name != "u"}
+    workload = imported([helper.make_node("Loop", ["", "", "x"], ["y"], body=body)], {"x": [4, 16]}, constants)
+    assert (workload.macs, workload.parameters) == (7 * STEP, 256)
+
+
+def test_weights_of_one_name_in_two_branches_are_two(imported: Import, model: Model) -> None:
+    branches = {}
+    for name in ("then_branch", "else_branch"):
+        graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["t"])], name, [], [value("t")])
+        graph.initializer.append(onnx.numpy_helper.from_array(floats(16, 16), "w"))
+        branches[name] = graph
+    made = model([helper.make_node("If", ["c"], ["y"], **branches)], {"x": [4, 16], "c": []})
+    made.graph.input[1].type.tensor_type.elem_type = TensorProto.BOOL
+    assert imported(made).parameters == 512
+
+
 def test_slices_of_a_scan_stack_up_to_its_output(imported: Import) -> None:
     body = helper.make_graph(
         [helper.make_node("MatMul", ["h", "u"], ["p"]), helper.make_node("Add", ["p", "t"], ["h_out"]),

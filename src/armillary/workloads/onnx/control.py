@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto
+from onnx import NodeProto, TensorProto
 
 from armillary.workloads.onnx.facts import UNKNOWN, Fact, Partial, axis_of, united
 from armillary.workloads.onnx.nodes import body, describe, has_input, option, subgraphs
@@ -21,6 +21,7 @@ _ENDLESS = 2**31
 _MOST_FOLLOWED = 10_000
 """Nodes visited, in all, of loops whose end is found by following what they compute of shapes."""
 _NONE: list[int] = []
+_NOTHING: Mapping[int, str] = {}
 
 
 @dataclass(frozen=True)
@@ -32,21 +33,38 @@ class _Body:
     outputs: tuple[Fact, ...]
 
 
-def _walked(walk: Walk, graph: GraphProto, inputs: Sequence[Fact], within: str) -> _Body:
-    """Walk over a body whose inputs are known so far."""
-    number = walk.next_body()
+def _walked(
+    walk: Walk, node: NodeProto, name: str, inputs: Sequence[Fact], within: str, varying: Mapping[int, str] = _NOTHING
+) -> _Body:
+    """Walk over a body of a node whose inputs are known so far.
+
+    Args:
+        walk: what is known.
+        node: whose body it is.
+        name: of the body among the node's attributes.
+        inputs: what is known of the body's inputs.
+        within: the operators whose bodies it is in.
+        varying: inputs, by position, that are known before each run: slices of a constant, or numbers where it is empty.
+    """
+    graph, number = body(node, name), walk.next_body()
     defined = [value.name for value in graph.input]
     defined += [tensor.name for tensor in graph.initializer]
-    defined += [out for node in graph.node for out in node.output if out]
-    renamed = {name: f"{name}@{number}" for name in defined if name in walk.facts}
-    nodes = [_renamed(node, renamed) for node in graph.node] if renamed else list(graph.node)
+    defined += [out for inner in graph.node for out in inner.output if out]
+    renamed = {tensor: f"{tensor}@{number}" for tensor in defined if tensor in walk.facts}
+    nodes = [_renamed(inner, renamed) for inner in graph.node] if renamed else list(graph.node)
+    outer = walk.path
+    walk.path = f"{outer}/{next((out for out in node.output if out), '').partition('@')[0]}.{name}"
     walk.hold(graph, renamed)
     walk.record(graph, renamed)
-    for value, fact in zip(graph.input, inputs, strict=True):
-        walk.facts[renamed.get(value.name, value.name)] = fact
+    for position, (value, fact) in enumerate(zip(graph.input, inputs, strict=True)):
+        tensor = renamed.get(value.name, value.name)
+        walk.facts[tensor] = fact
+        if position in varying:
+            walk.origins.vary(tensor, varying[position])
     entries = tuple(_placed(entry, number) for entry in walk.block(nodes, within))
+    walk.path = outer
     names = tuple(renamed.get(value.name, value.name) for value in graph.output)
-    return _Body(entries, names, tuple(walk.fact(name) for name in names))
+    return _Body(entries, names, tuple(walk.fact(tensor) for tensor in names))
 
 
 def _placed(entry: Entry, number: int) -> Entry:
@@ -83,14 +101,14 @@ def _if(walk: Walk, node: NodeProto, within: str) -> list[Entry]:
     opened = Step(node, within, opened=True)
     inner = f"{within}If/"
     if condition is not None and condition.size == 1:
-        taken = body(node, "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch")
-        found = _walked(walk, taken, (), inner)
+        taken = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
+        found = _walked(walk, node, taken, (), inner)
         walk.note(node, found.outputs)
         for name, of in zip(node.output, found.names, strict=False):
             if name:
                 walk.origins.alias(name, of)
         return [opened, *found.entries]
-    branches = [_walked(walk, body(node, name), (), inner) for name in ("then_branch", "else_branch")]
+    branches = [_walked(walk, node, name, (), inner) for name in ("then_branch", "else_branch")]
     both = zip(*(branch.outputs for branch in branches), strict=False)
     walk.note(node, [_same_or_united(pair) for pair in both])
     return [opened, Choice(node, tuple(branch.entries for branch in branches))]
@@ -124,7 +142,7 @@ def _loop(walk: Walk, node: NodeProto, within: str) -> list[Entry]:
         walk.note(node, [*states, *[Fact(0, None)] * (len(graph.output) - 1 - len(states))])
         return [opened]
     go = Fact(TensorProto.BOOL, (), np.array(True))
-    once = _walked(walk, graph, [Fact(TensorProto.INT64, ()), go, *map(_forgotten, states)], inner)
+    once = _walked(walk, node, "body", [Fact(TensorProto.INT64, ()), go, *map(_forgotten, states)], inner, {0: ""})
     after = once.outputs[1 : 1 + len(states)]
     given = walk.sizes.runs.get(node.name)
     ends = once.outputs[0].whole
@@ -137,7 +155,7 @@ def _loop(walk: Walk, node: NodeProto, within: str) -> list[Entry]:
     runs = trips if given is None else given
     united_states = [_same_or_united(pair) for pair in zip(map(_forgotten, states), after, strict=True)]
     if not _stable(states, after):
-        once = _walked(walk, graph, [Fact(TensorProto.INT64, ()), go, *united_states], inner)
+        once = _walked(walk, node, "body", [Fact(TensorProto.INT64, ()), go, *united_states], inner, {0: ""})
     scans = [_stacked(fact, runs, 0) for fact in once.outputs[1 + len(states) :]]
     walk.note(node, [*united_states, *scans])
     if runs is None:
@@ -171,7 +189,8 @@ def _followed(walk: Walk, node: NodeProto, inner: str, trips: int | None, states
         if walk.followed > _MOST_FOLLOWED:
             return None
         number = Fact(TensorProto.INT64, (), np.array(run, dtype=np.int64))
-        found = _walked(walk, graph, [number, Fact(TensorProto.BOOL, (), np.array(True)), *states], inner)
+        go = Fact(TensorProto.BOOL, (), np.array(True))
+        found = _walked(walk, node, "body", [number, go, *states], inner, {0: ""})
         entries += found.entries
         states = found.outputs[1 : 1 + len(states)]
         scanned.append(list(found.outputs[1 + len(states) :]))
@@ -210,7 +229,8 @@ def _scan(walk: Walk, node: NodeProto, within: str) -> list[Entry]:
     runs = next((length for length in lengths if length is not None), None)
     if any(length not in (None, runs) for length in lengths):
         raise ValueError(f"its scanned inputs have lengths {lengths}")
-    found = _walked(walk, graph, [*map(_forgotten, states), *slices], inner)
+    known = {n: name for n, name in enumerate(names) if n >= len(states) and name in walk.origins.constants}
+    found = _walked(walk, node, "body", [*map(_forgotten, states), *slices], inner, known)
     batch = _batch(walk, names, batched)
     out_axes = option(node, "scan_output_axes", _NONE)
     outputs = list(found.outputs[: len(states)])
@@ -242,11 +262,11 @@ def _sliced(fact: Fact, axis: int) -> tuple[int | None, Fact]:
 
 def _sequence_map(walk: Walk, node: NodeProto, within: str) -> list[Entry]:
     """A body runs once for each tensor of a sequence."""
-    graph, inner = body(node, "body"), f"{within}SequenceMap/"
+    inner = f"{within}SequenceMap/"
     sequence = walk.fact(node.input[0])
     others = [walk.fact(name) for name in node.input[1:]]
     first = sequence.item or UNKNOWN
-    found = _walked(walk, graph, [first, *[fact.item or fact for fact in others]], inner)
+    found = _walked(walk, node, "body", [first, *[fact.item or fact for fact in others]], inner)
     walk.note(node, [Fact(item=fact) for fact in found.outputs])
     opened = Step(node, within, opened=True)
     if sequence.items is None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from armillary.workloads.layer import LayerUse
 from armillary.workloads.onnx.facts import UNKNOWN
 from armillary.workloads.onnx.lowering.parts import Operation
-from armillary.workloads.onnx.origins import Origin
+from armillary.workloads.onnx.origins import EACH, Origin
 from armillary.workloads.onnx.shapes import Tensors
 
 
@@ -32,22 +32,26 @@ class Learned:
         layer = operation.layer
         if operation.weights is None and layer.dynamic and not layer.bias:
             return LayerUse(layer, operation.count * runs)
-        new = self._learn(operation)
+        new = self._learn(operation, runs)
         if new == layer.parameters:
             return LayerUse(layer, operation.count * runs)
         if new > layer.parameters:
             return LayerUse(layer, operation.count * runs, extra_parameters=new - layer.parameters)
         return LayerUse(layer, operation.count * runs, shared_sets=1, extra_parameters=new)
 
-    def _learn(self, operation: Operation) -> int:
+    def _learn(self, operation: Operation, runs: int) -> int:
         layer = operation.layer
         bias = layer.K // layer.outputs_per_bias if layer.bias else 0
         weights = 0 if layer.dynamic else layer.weights if operation.learned is None else operation.learned
-        new = weights if operation.weights is None else self.meet(operation.weights, weights)
-        return new + (bias if operation.bias is None else self.meet(operation.bias, bias))
+        new = weights if operation.weights is None else self.meet(operation.weights, weights, runs)
+        return new + (bias if operation.bias is None else self.meet(operation.bias, bias, runs))
 
-    def meet(self, origin: Origin, values: int) -> int:
-        """Note the use of so many values of a tensor or of a part of it; return how many of them are new."""
+    def meet(self, origin: Origin, values: int, runs: int = 1) -> int:
+        """Note the use of so many values of a tensor or of a part of it; return how many of them are new.
+
+        A part that is another one in each run counts as often as it runs.
+        """
+        values *= runs if origin.part.endswith(EACH) else 1
         tensor = self._met.setdefault(origin.name, _Tensor())
         if "" in tensor.parts or origin.part in tensor.parts:
             return 0

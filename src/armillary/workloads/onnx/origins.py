@@ -33,6 +33,10 @@ _RANDOM = frozenset(
 )
 
 
+EACH = "*"
+"""Ends the name of a part that is another one in each run of a body."""
+
+
 class Origin(NamedTuple):
     """Where a constant comes from: a tensor, and which part of it; empty for the whole."""
 
@@ -46,9 +50,11 @@ class Origins:
 
     Attributes:
         constants: tensors that do not depend on the graph's inputs, given fixed shapes.
+        varying: those that differ from one run of a body to the next, as the number of the run does.
     """
 
     constants: set[str] = field(default_factory=set)
+    varying: set[str] = field(default_factory=set)
     _origins: dict[str, Origin] = field(default_factory=dict)
 
     def of(self, name: str) -> Origin:
@@ -62,6 +68,9 @@ class Origins:
         if not of_shapes and (not given or any(True for _ in subgraphs(node))):
             return
         self.constants.update(node.output)
+        varying = not self.varying.isdisjoint(node.input)
+        if varying:
+            self.varying.update(node.output)
         if not node.input or not node.input[0] or of_shapes:
             return
         if node.op_type in _RENAMES or (node.domain in QUANTIZERS and _as_large(call, outputs)):
@@ -69,7 +78,22 @@ class Origins:
         elif node.op_type in _PARTS and not node.domain:
             whole = self.of(node.input[0])
             for number, name in enumerate(node.output):
-                self._origins[name] = Origin(whole.name, whole.part + _part(node, call, number))
+                each = EACH if varying and not whole.part.endswith(EACH) else ""
+                self._origins[name] = Origin(whole.name, whole.part + _part(node, call, number) + each)
+
+    def hold(self, name: str, origin: str) -> None:
+        """Note the initial value of a body, which has the same origin whenever that is walked."""
+        self.constants.add(name)
+        if origin != name:
+            self._origins[name] = Origin(origin)
+
+    def vary(self, name: str, of: str = "") -> None:
+        """Note an input of a body that is known before each run: the number of the run, or a slice of a constant."""
+        self.constants.add(name)
+        self.varying.add(name)
+        if of:
+            whole = self.of(of)
+            self._origins[name] = Origin(whole.name, f"{whole.part}{EACH}")
 
     def alias(self, name: str, of: str) -> None:
         """Note that a tensor is another one under a new name."""

@@ -50,6 +50,7 @@ class Walk:
         strange: outputs of operators that nobody has described.
         visits: nodes that have been visited, each as often as it was.
         followed: those of loops that are followed run by run.
+        path: of the body that is being walked, the same each time.
     """
 
     model: ModelProto
@@ -63,6 +64,7 @@ class Walk:
     strange: set[str] = field(default_factory=set)
     visits: int = 0
     followed: int = 0
+    path: str = ""
 
     def __post_init__(self) -> None:
         self._versions = {
@@ -125,7 +127,7 @@ class Walk:
                     f"{self.source}: no valid ONNX model: tensor {name!r} has the shape {list(tensor.dims)}"
                 )
             self.facts[name] = Fact(tensor.data_type, tuple(tensor.dims), value)
-            self.origins.constants.add(name)
+            self.origins.hold(name, f"{self.path}/{tensor.name}" if self.path else name)
         for sparse in graph.sparse_initializer:
             self.facts[sparse.values.name] = Fact(sparse.values.data_type, tuple(sparse.dims))
             self.origins.constants.add(sparse.values.name)
