@@ -44,7 +44,7 @@ def _walked(
         name: of the body among the node's attributes.
         inputs: what is known of the body's inputs.
         within: the operators whose bodies it is in.
-        varying: inputs, by position, that are known before each run: slices of a constant, or numbers where it is empty.
+        varying: inputs, by position, that are known before each run: slices of a constant, or, without a name, numbers.
     """
     graph, number = body(node, name), walk.next_body()
     defined = [value.name for value in graph.input]
