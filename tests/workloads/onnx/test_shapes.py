@@ -114,13 +114,19 @@ NON_ZERO = [
 ]
 
 
-@pytest.mark.parametrize("key", ["nz[1]", "found:nz[1]", "found:output[1]", "which[0]", "rows[0]"])
+@pytest.mark.parametrize("key", ["nz[1]", "found:nz[1]", "found:output[1]", "which[0]", "rows[0]", "z[0]"])
 def test_a_size_that_depends_on_the_data_can_be_set(key: str, imported: Import) -> None:
     constants = {"w": floats(8, 4), "v": floats(4, 5)}
     open_ = imported(head(NON_ZERO), {"x": [6, 8]}, constants, opset=11)
     assert (open_.macs, open_.parameters, len(open_.unknown_work)) == (6 * 32, 52, 1)
     known = imported(head(NON_ZERO), {"x": [6, 8]}, constants, opset=11, dims={key: 3})
     assert (known.macs, known.parameters, known.unknown_work) == (6 * 32 + 3 * 20, 52, ())
+
+
+def test_a_name_that_the_file_records_of_a_result_can_be_set(imported: Import, model: Model) -> None:
+    made = model(head(NON_ZERO), {"x": [6, 8]}, {"w": floats(8, 4), "v": floats(4, 5)}, opset=11)
+    made.graph.output[0].CopyFrom(helper.make_tensor_value_info("z", TensorProto.FLOAT, ["found", 5]))
+    assert imported(made, dims={"found": 3}).macs == 6 * 32 + 3 * 20
 
 
 def test_a_size_that_follows_from_the_inputs_cannot_be_set(imported: Import) -> None:

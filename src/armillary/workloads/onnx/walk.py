@@ -192,6 +192,7 @@ class Walk:
         if rule is None and schema(node.op_type, call.version, node.domain) is None:
             self.strange.update(out for out in node.output if out)
         self.note(node, outputs)
+        self._tell_rows(node)
         known = [self.facts.get(name, UNKNOWN) for name in node.output]
         if any(fact is not None and fact.value is not None for fact in inputs):
             values = computed(call, known)
@@ -199,6 +200,21 @@ class Walk:
                 if name:
                     self.facts[name] = Fact(fact.elem_type, value.shape, value)
         self.origins.note(node, call, known)
+
+    def _tell_rows(self, node: NodeProto) -> None:
+        """Take sizes that a user or the file tells of a product's rows for those of its first operand, too."""
+        if node.op_type not in ("Gemm", "MatMul") or any(a.name == "transA" and a.i for a in node.attribute):
+            return
+        left, result = self.fact(node.input[0]), self.fact(node.output[0])
+        if (
+            left.shape is None
+            or result.shape is None
+            or None not in left.shape[:-1]
+            or len(left.shape) != len(result.shape)
+        ):
+            return
+        rows = tuple(b if a is None else a for a, b in zip(left.shape[:-1], result.shape[:-1], strict=True))
+        self.facts[node.input[0]] = replace_shape(left, (*rows, left.shape[-1]))
 
     def _completed(self, name: str, fact: Fact) -> Fact:
         """Return what is known of a tensor with what the user says of it, and else what the file records."""
