@@ -191,9 +191,9 @@ def test_five_thousand_nodes_import_in_seconds(model: Model, tmp_path: Path) -> 
     assert len(nodes) == 5000
     path = tmp_path / "deep.onnx"
     onnx.save(model(nodes, {"x0": ["batch", 12, 16]}, weights), str(path))
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone, whatever else the machine does
     workload = import_onnx(path, {"batch": 1})
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 2
     assert workload.macs == 500 * (3 * 12 * 16 * 16 + 2 * 12 * 12 * 16)
 
 
