@@ -154,6 +154,12 @@ def test_unknown_work_is_said_in_the_headline_and_strict_fails(odd_model):
     assert armillary("workloads", "show", odd_model, "--strict").stdout == told.stdout
 
 
+def test_every_command_says_what_a_network_leaves_out(odd_model, design_file):
+    done = armillary("evaluate", "--design", design_file, "--workload", odd_model)
+    assert done.returncode == 0
+    assert "warning: odd: the work of 1 node is unknown and left out; `armillary workloads show` lists" in done.stderr
+
+
 def test_checks_a_folder_of_models(odd_model):
     expected = odd_model.with_name("expected.json")
     expected.write_text(json.dumps({"odd": {"macs": 64, "parameters": 32}}))

@@ -207,8 +207,9 @@ def warned(networks: Sequence[Any]) -> list[Any]:
     """Return workloads; says what their numbers leave out, and what to know before trusting them."""
     for network in networks:
         if network.unknown_work:
+            count = len(network.unknown_work)
             print_warning(
-                f"{network.name}: the work of {len(network.unknown_work)} nodes is unknown and left out; "
+                f"{network.name}: the work of {count} node{'s' * (count > 1)} is unknown and left out; "
                 f"`armillary workloads show` lists them, the first is: {network.unknown_work[0]}"
             )
         for warning in network.warnings:
