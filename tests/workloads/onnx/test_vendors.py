@@ -63,6 +63,9 @@ SAME = [
     node("Quant", ["x", "s", "z", "s"], ["h"], domain="qonnx.custom_op.general", signed=1),
     node("BipolarQuant", ["x", "s"], ["h"], domain="qonnx.custom_op.general"),
     node("Quant", ["x", "s", "z", "s"], ["h"], domain="onnx.brevitas"),
+    node("FakeQuantize", ["x", "s", "s", "s", "s"], ["h"], domain="org.openvinotoolkit", levels=256),
+    node("TRT_FP8QuantizeLinear", ["x", "s"], ["h"], domain="trt"),
+    node("VitisQuantizeLinear", ["x", "s", "z"], ["h"], domain="com.vai.quantize"),
 ]
 
 

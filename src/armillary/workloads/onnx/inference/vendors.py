@@ -1,4 +1,4 @@
-"""Operators outside ONNX's own set: ONNX Runtime's (`com.microsoft`), and the quantisers of QONNX and Brevitas."""
+"""Operators outside ONNX's own set: ONNX Runtime's (`com.microsoft`), and the quantisers of other tools."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from armillary.workloads.onnx.inference.elementwise import FLOAT, INT32, Rule, s
 BLOCKED = "com.microsoft.nchwc"
 """The domain of operators whose channels come in whole blocks, as a processor wants them."""
 MICROSOFT = ("com.microsoft", BLOCKED, "com.ms.internal.nhwc")
-QUANTIZERS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
+QUANTIZERS = (
+    "qonnx.custom_op.general",
+    "onnx.brevitas",
+    "finn.custom_op.general",
+    "org.openvinotoolkit",
+    "trt",
+    "com.vai.quantize",
+    "com.amd.quark",
+)
+"""Domains whose operators quantise, most of them: QONNX, Brevitas, FINN, OpenVINO, TensorRT, and AMD's two."""
 
 _SAME = (
     "BiasAdd", "BiasGelu", "BiasSoftmax", "DequantizeWithOrder", "FastGelu", "Gelu", "GroupNorm", "Inverse",
@@ -330,8 +339,14 @@ _MICROSOFT: Mapping[str, Rule] = {
     "SkipSimplifiedLayerNormalization": _skip_normalized,
     "TransposeMatMul": _fused_matmul,
 }
+_QUANTIZING = (
+    "BFPQuantizeDequantize", "BipolarQuant", "ExtendedDequantizeLinear", "ExtendedQuantizeLinear", "FakeQuantize",
+    "FixNeuron", "FloatQuant", "IntQuant", "MXQuantizeDequantize", "MultiThreshold", "Quant", "TRT_FP8DequantizeLinear",
+    "TRT_FP8QuantizeLinear", "TRT_INT4DequantizeLinear", "TRT_INT4QuantizeLinear", "TRT_MXFP8DequantizeLinear",
+    "TRT_MXFP8DynamicQuantize", "Trunc", "VitisDequantizeLinear", "VitisQuantizeLinear",
+)  # fmt: skip
 _QUANTIZERS: Mapping[str, Rule] = {
-    **dict.fromkeys(("BipolarQuant", "FloatQuant", "IntQuant", "MultiThreshold", "Quant", "Trunc"), same),
+    **dict.fromkeys(_QUANTIZING, same),
     "Im2Col": _im2col,
     "XnorPopcountMatMul": _product_of(1, FLOAT),
 }
