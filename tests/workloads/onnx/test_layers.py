@@ -422,6 +422,11 @@ def test_a_bias_behind_the_scale_of_integers_is_that_of_the_layer(form: str, imp
     assert (workload.macs, workload.parameters) == (4 * 16 * 8, 16 * 8 + 8)
 
 
+def test_a_product_without_operands_is_refused(imported: Import) -> None:
+    with pytest.raises(ArmillaryError, match="MatMul node 'y' cannot be read"):
+        imported([helper.make_node("MatMul", [], ["y"])], {"x": [4, 16]})
+
+
 def test_a_gate_is_no_scale(imported: Import) -> None:
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["m"]),

@@ -203,7 +203,11 @@ class Walk:
 
     def _tell_rows(self, node: NodeProto) -> None:
         """Take sizes that a user or the file tells of a product's rows for those of its first operand, too."""
-        if node.op_type not in ("Gemm", "MatMul") or any(a.name == "transA" and a.i for a in node.attribute):
+        if (
+            node.op_type not in ("Gemm", "MatMul")
+            or not node.input
+            or any(a.name == "transA" and a.i for a in node.attribute)
+        ):
             return
         left, result = self.fact(node.input[0]), self.fact(node.output[0])
         if (
