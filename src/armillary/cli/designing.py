@@ -46,6 +46,7 @@ from armillary.cli.shared import (
     show_foreseen,
     subject_of,
     verified_by,
+    warned,
     write_report,
 )
 from armillary.cli.simulating import design_by_simulation
@@ -157,7 +158,7 @@ def design(
     if by_layouts:
         subject = subject_of_layouts(subject.name, truer, options_of(options))
     names = [*(models or ()), *(workload or ())]
-    networks = subject.workloads(names, dims_of(dim), None if log is None else Log(log))
+    networks = warned(subject.workloads(names, dims_of(dim), None if log is None else Log(log)))
     chosen = subject.template(networks)
     kind = surrogate or subject.surrogate
     folder = StudyFolder(out or Path(f"{subject.name if problem else Path(names[0]).stem}.study"))
