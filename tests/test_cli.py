@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import onnx
 import pytest
 import typer
@@ -108,7 +109,65 @@ def test_shows_a_workload():
     content = answer("workloads", "show", "mobilenet_v2")
     assert {"macs", "parameters", "layers", "context", "not_mapped"} <= set(content)
     assert content["macs"] == 300_774_272
-    assert "300,774,272 MACs" in armillary("workloads", "show", "mobilenet_v2").stdout
+    shown = armillary("workloads", "show", "mobilenet_v2").stdout
+    assert "\nMACs: 300,774,272\n" in shown
+    assert max(map(len, shown.split("\n\n")[1].splitlines())) <= 100
+    assert "beside the array" in shown
+
+
+def test_shows_the_phases_of_a_language_model(tmp_path):
+    decode = ("workloads", "show", "gpt2", "--phase", "decode", "--past", "1023")
+    assert answer(*decode)["macs"] == 12 * (12 * 768**2 + 2 * 1024 * 768) + 768 * 50257
+    assert answer(*decode, "--batch", "2", "--csv", tmp_path / "layers.csv")["macs"] == 2 * answer(*decode)["macs"]
+    lines = (tmp_path / "layers.csv").read_text().splitlines()
+    assert lines[0].startswith("name,kind,N,K,C,P,Q,R,S")
+    assert len(lines) == 1 + len(answer(*decode)["layers"])
+
+
+@pytest.fixture
+def odd_model(tmp_path):
+    """A product, and an operator of somebody else."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Foo", ["a"], ["b"], domain="com.acme", name="foo"),
+    ]
+    graph = helper.make_graph(
+        nodes, "odd", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 8])],
+        [helper.make_tensor_value_info("b", TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(np.ones((8, 4), np.float32), "w")],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.acme", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets), str(tmp_path / "odd.onnx"))
+    return tmp_path / "odd.onnx"
+
+
+def test_unknown_work_is_said_in_the_headline_and_strict_fails(odd_model):
+    shown = armillary("workloads", "show", odd_model)
+    assert "\nMACs: 64 + unknown work of 1 node\n" in shown.stdout
+    assert "com.acme.Foo node 'foo' is no operator that is known" in shown.stdout
+    strict = armillary("workloads", "show", odd_model, "--strict")
+    assert (strict.returncode, strict.stdout) == (1, shown.stdout)
+    told = armillary("workloads", "show", odd_model, "--strict", "--op", "com.acme.Foo=elementwise")
+    assert told.returncode == 0
+    assert "\nMACs: 64\n" in told.stdout
+    odd_model.with_name("odd.operators.yaml").write_text("com.acme.Foo: elementwise\n")
+    assert armillary("workloads", "show", odd_model, "--strict").stdout == told.stdout
+
+
+def test_every_command_says_what_a_network_leaves_out(odd_model, design_file):
+    done = armillary("evaluate", "--design", design_file, "--workload", odd_model)
+    assert done.returncode == 0
+    assert "warning: odd: the work of 1 node is unknown and left out; `armillary workloads show` lists" in done.stderr
+
+
+def test_checks_a_folder_of_models(odd_model):
+    expected = odd_model.with_name("expected.json")
+    expected.write_text(json.dumps({"odd": {"macs": 64, "parameters": 32}}))
+    assert answer("workloads", "check", odd_model.parent)["right"] == 1
+    expected.write_text(json.dumps({"odd": {"macs": 65}}))
+    wrong = armillary("workloads", "check", odd_model.parent)
+    assert wrong.returncode == 1
+    assert "0 of 1 as expected" in wrong.stdout
 
 
 def test_shows_an_onnx_file(model):
@@ -373,7 +432,9 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
         (("collect", "--workload", "unet", "--log", "l", "--samples", "0"), "--samples"),
         (("collect", "--workload", "unet", "--log", "l", "--samples", "2000000000"), "samples=2000000000"),
         (("bench", "speed", "--data", "nowhere"), "nowhere"),
-        (("workloads", "show", "unet", "--dim", "batch=0"), "write NAME=NUMBER"),
+        (("workloads", "show", "unet", "--dim", "batch=-1"), "write NAME=NUMBER"),
+        (("workloads", "show", "unet", "--op", "Foo"), "write DOMAIN.NAME=elementwise, or a YAML file"),
+        (("workloads", "show", "gpt2", "--phase", "decode"), "--phase decode needs --past"),
         (("workloads", "show", "unet", "--dim", "batch=²"), "write NAME=NUMBER"),
         (("workloads", "show", "unet", "--dim", "b=1", "--dim", "b=2"), "contradicts b=1"),
         (("workloads", "show", "unet", "--dim", "b=1"), "has no open dimension"),
@@ -423,7 +484,7 @@ def test_refuses_files_that_are_no_networks(model, tmp_path):
 
 
 def test_refuses_a_network_without_a_layer(tmp_path):
-    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 8]) for name in "xy")
+    x, y = (onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in "xy")
     graph = onnx.helper.make_graph([onnx.helper.make_node("Exp", ["x"], ["y"])], "exp", [x], [y])
     onnx.save(onnx.helper.make_model(graph), tmp_path / "exp.onnx")
     assert "no operator that can be mapped" in refusal("workloads", "show", tmp_path / "exp.onnx")

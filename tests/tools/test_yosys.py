@@ -1,7 +1,7 @@
 import pytest
 
 from armillary.tools import nangate45, packaged
-from armillary.tools.yosys import SynthesisError, synthesize
+from armillary.tools.yosys import SynthesisError, outlines, synthesize
 from armillary.types import ArmillaryError
 
 ADDER = """
@@ -160,3 +160,35 @@ def test_missing_tools_are_named_with_how_to_install_them(tmp_path, monkeypatch)
     finally:
         packaged.version_of.cache_clear()
         nangate45.liberty.cache_clear()
+
+
+PRODUCT = """
+module product (input logic clk, input logic [5:0] a, input logic [2:0] b, input logic pick, output logic [8:0] q);
+  always_ff @(posedge clk) q <= pick ? a * b : q + 9'd1;
+endmodule
+"""
+
+
+def test_an_outline_counts_what_modules_are_made_of_before_synthesis():
+    found = outlines({"one": {"p.sv": PRODUCT}, "other": {"p.sv": PRODUCT.replace("[5:0]", "[7:0]")}}, "product")
+    product = found["one"]["product"]
+    assert sorted(product.ports) == [("input", 1), ("input", 1), ("input", 3), ("input", 6), ("output", 9)]
+    assert product.registers == (1, 9)
+    assert product.operators["multiplication"][0] == product.operators["selection"][0] == 1
+    assert product.operators["arithmetic"][0] == 1
+    assert product.operators["selection"][1] == 9
+    assert found["other"]["product"].operators["multiplication"][1] > product.operators["multiplication"][1]
+
+
+def test_an_outline_names_instances_and_memories():
+    pair = outlines({"": SOURCES}, "pair")[""]
+    (adder,) = set(pair["pair"].instances.values())
+    assert list(pair["pair"].instances) == ["one", "other"]
+    assert pair[adder].registers == (1, 8)
+    user = outlines({"": {"memory.sv": MEMORY}}, "user")[""]
+    assert user[user["user"].instances["kept"]].memories == (16 * 7,)
+
+
+def test_an_outline_of_a_faulty_design_says_what_yosys_said():
+    with pytest.raises(SynthesisError, match="bad"):
+        outlines({"": module("missing part (.a);")}, "bad")

@@ -21,6 +21,7 @@ from armillary.cli import (
     rtl,  # isort: split  # noqa: F401
     rtl_run,  # isort: split  # noqa: F401
     studies,  # isort: split  # noqa: F401
+    workloads,  # isort: split  # noqa: F401
 )
 from armillary.cli.shared import app
 from armillary.console import note, stop_for, stop_interrupted

@@ -31,6 +31,7 @@ from armillary.cli.shared import (
     resumable,
     show_foreseen,
     subject_of,
+    warned,
 )
 from armillary.console import print_result, print_table, print_warning, progress_bars
 from armillary.types import ArmillaryError
@@ -170,7 +171,7 @@ def _collect_designs(
     from armillary.studies.collect import collect as run
     from armillary.studies.collect import foresee_collect
 
-    networks = subject.workloads(workload or [], dims_of(dim), place)
+    networks = warned(subject.workloads(workload or [], dims_of(dim), place))
     of_each = [(template := subject.template([n]), n, _knobs(knobs, template.space)) for n in networks]
     if dry_run:
         stages = [foresee_collect(t, n, place, spec, make=make, choices=c, **drawn) for t, n, c in of_each]

@@ -1,4 +1,4 @@
-"""Commands that show what goes in: networks and templates."""
+"""Commands that show what goes in: templates, surrogates, optimizers."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from armillary.cli.shared import (
     app,
     template_of,
     templates_app,
-    workload_of,
-    workloads_app,
 )
 from armillary.console import print_result, print_table, print_warning
 from armillary.registry import Registry
@@ -26,61 +24,6 @@ if TYPE_CHECKING:
     from armillary.evaluators.kind import EvaluatorKind
 
 _MOST_VALUES = 30
-
-
-@workloads_app.callback()
-def workloads(context: typer.Context, as_json: Json = False, seed: Seed = 0) -> None:  # noqa: ARG001
-    """List the zoo."""
-    if context.invoked_subcommand is not None:
-        return
-    from armillary.workloads import zoo
-    from armillary.workloads.context import context_of
-
-    built = [zoo.build(name) for name in zoo.names()]
-    rows = [
-        {
-            "name": w.name,
-            "macs": w.macs,
-            "parameters": w.parameters,
-            **{k.removesuffix("_ops"): int(v) for k, v in list(context_of(w).as_dict().items())[:3]},
-        }
-        for w in built
-    ]
-    print_result(rows, as_json, lambda: print_table(rows))
-
-
-@workloads_app.command("show")
-def workloads_show(
-    name: Annotated[str, typer.Argument(help="A name of the zoo or an ONNX file.")],
-    dim: Dim = None,
-    as_json: Json = False,
-    seed: Seed = 0,  # noqa: ARG001
-) -> None:
-    """Show a workload: layers, MACs, parameter bytes, context, operators not mapped."""
-    from armillary.workloads.describe import as_json as described
-
-    content = described(workload_of(name, dim))
-
-    def show() -> None:
-        print(
-            f"{content['name']}: {content['macs']:,} MACs, {content['parameters']:,} parameter bytes (8 bit), "
-            f"{sum(x['count'] for x in content['layers'])} layers, {len(content['layers'])} different\n"
-        )
-        shown = ("name", "kind", "count", "N", "K", "C", "P", "Q", "R", "S", "stride_h", "groups", "macs", "parameters")
-        print_table([{key: layer[key] for key in shown} for layer in content["layers"]])
-        if content["algorithm"]:
-            print("\nalgorithm")
-            print_table([content["algorithm"]])
-        if "dataflow" in content:
-            print("\ndataflow graph")
-            print_table([content["dataflow"]])
-        print("\ncontext")
-        print_table([content["context"]])
-        if content["not_mapped"]:
-            print("\nnot mapped")
-            print_table(content["not_mapped"])
-
-    print_result(content, as_json, show)
 
 
 @templates_app.callback()

@@ -13,7 +13,7 @@ import typer
 
 import armillary
 from armillary.cli.choices import completing
-from armillary.console import note, set_voice
+from armillary.console import note, print_warning, set_voice
 from armillary.problems.criteria import Bound, Objective
 from armillary.types import ArmillaryError
 
@@ -200,15 +200,29 @@ def workload_of(name: str, dims: Sequence[str] | None) -> Any:
     """Return the workload of a name or file, with `--dim` values; refuses malformed ones."""
     from armillary import workloads as module
 
-    return module.load(name, dims_of(dims))
+    return warned([module.load(name, dims_of(dims))])[0]
+
+
+def warned(networks: Sequence[Any]) -> list[Any]:
+    """Return workloads; says what their numbers leave out, and what to know before trusting them."""
+    for network in networks:
+        if network.unknown_work:
+            count = len(network.unknown_work)
+            print_warning(
+                f"{network.name}: the work of {count} node{'s' * (count > 1)} is unknown and left out; "
+                f"`armillary workloads show` lists them, the first is: {network.unknown_work[0]}"
+            )
+        for warning in network.warnings:
+            print_warning(f"{network.name}: {warning}")
+    return list(networks)
 
 
 def dims_of(texts: Sequence[str] | None) -> dict[str, int]:
     """Return the dimensions of `--dim`; refuses malformed ones."""
     values: dict[str, int] = {}
     for text in texts or ():
-        key, _, value = text.partition("=")
-        if not key or not (value.isascii() and value.isdecimal()) or int(value) < 1:
+        key, _, value = text.rpartition("=")
+        if not key or not (value.isascii() and value.isdecimal()):
             raise ArmillaryError(f"--dim {text!r} is not allowed; write NAME=NUMBER, e.g. batch=1")
         if values.get(key, int(value)) != int(value):
             raise ArmillaryError(f"--dim {text!r} contradicts {key}={values[key]}; give each dimension once")

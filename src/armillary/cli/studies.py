@@ -11,7 +11,8 @@ import typer
 
 from armillary.cli.choices import Choosing, completing
 from armillary.cli.collecting import fit_layers, refuse_given
-from armillary.cli.designing import front_rows, proof_of, show_front
+from armillary.cli.designing import proof_of
+from armillary.cli.fronts import front_rows, show_front
 from armillary.cli.shared import (
     Area,
     Bounds,
@@ -49,6 +50,7 @@ from armillary.cli.shared import (
     show_foreseen,
     subject_of,
     verified_by,
+    warned,
     write_report,
 )
 from armillary.console import print_result, print_table, print_warning, progress_bars
@@ -80,7 +82,10 @@ def fit(
     energy: Annotated[float | None, typer.Option(help="Learn from designs up to this energy, in pJ.")] = None,
     schedule: Annotated[
         str | None,
-        typer.Option(help="How PRIME trains: {schedules}; default: full.", autocompletion=completing("schedules")),
+        typer.Option(
+            help="How PRIME and ppa train: {schedules}; default: full, of ppa brief.",
+            autocompletion=completing("schedules"),
+        ),
     ] = None,
     by_evaluator: Annotated[
         bool, typer.Option("--by-evaluator", help="Learn from rows of several evaluators, which becomes a column.")
@@ -197,7 +202,7 @@ def propose(
     from armillary.workloads.context import context_of
 
     subject, place = subject_of(template, problem), None if log is None else Log(log)
-    networks = subject.workloads(workload or [], dims_of(dim), place)
+    networks = warned(subject.workloads(workload or [], dims_of(dim), place))
     chosen, open_ = subject.template(networks, whole=True), subject.template(networks)
     fitted = surrogates.read(model, chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
@@ -299,7 +304,7 @@ def search(
 
     limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
     subject = subject_of(template, problem, fidelity, options)
-    (network,) = subject.workloads([workload] if workload else [], dims_of(dim))
+    (network,) = warned(subject.workloads([workload] if workload else [], dims_of(dim)))
     chosen, folder = subject.template([network]), StudyFolder(study)
     objectives = asked_objectives(chosen, objectives_of(minimize, maximize))
     request = SearchRequest(

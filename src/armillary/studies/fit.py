@@ -46,8 +46,8 @@ def fit_surrogate(
         problem: what to predict, and the bounds. Rows beyond one that a law tells are learned from, but do not
             validate; rows beyond others count as infeasible.
         kind: as the registry names it.
-        schedule: of PRIME and its ablations: `brief`, `quick`, `full` or `paper`; `full`, if left out. The others have
-            none.
+        schedule: of PRIME and its ablations: `brief`, `quick`, `full` or `paper`; `full`, if left out. Of `ppa`:
+            `brief`, `quick` or `full`; `brief`, if left out. The others have none.
         seed: same seed, rows and machine, same model.
         device: of those that have a schedule: `cpu`, or `cuda` for a GPU.
         by_evaluator: learn from rows of several evaluators, with the evaluator as a column.
@@ -57,7 +57,8 @@ def fit_surrogate(
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
     check_kind(kind, device)
-    options = {"schedule": schedule or "full", "device": device} if surrogates.kind_of(kind).scheduled else {}
+    registered = surrogates.kind_of(kind)
+    options = {"schedule": schedule or registered.schedule or "full", "device": device} if registered.scheduled else {}
     stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
         space=problem.space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
@@ -106,7 +107,7 @@ def check_schedule(kind: str, schedule: str, space: Space) -> None:
 
 
 def schedule_of(kind: str, schedule: str | None, default: str) -> str:
-    """Return the schedule to train by: the one given, or the default.
+    """Return the schedule to train by: the one given, or the surrogate's own, or the default.
 
     Raises:
         ArmillaryError: if one is given to a surrogate that has none.
@@ -115,7 +116,7 @@ def schedule_of(kind: str, schedule: str | None, default: str) -> str:
         raise ArmillaryError(
             f"surrogate {kind!r} trains without a schedule; leave out --schedule, or choose --surrogate prime"
         )
-    return schedule or default
+    return schedule or surrogates.kind_of(kind).schedule or default
 
 
 def rows_of(log: Log, space: Space, workloads: list[str]) -> Evaluations:

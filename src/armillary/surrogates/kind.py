@@ -17,9 +17,11 @@ class SurrogateKind:
         make: the surrogate, of `space`, `seed`, `on_progress` and its own options.
         read: the fitted surrogate of a model file, of the path, `space` and `device`; None if it has no model file.
             The file's kind, see `model_file.save`, is the name under which `read` is registered.
-        scheduled: whether its training takes a `schedule`, one of PRIME's, and may run on a GPU (`device`).
+        scheduled: whether its training takes a `schedule`, and a `device`, which may be a GPU.
+        schedule: by which it trains where none is asked for; empty: by the default of whoever trains it.
     """
 
     make: Callable[..., Surrogate]
     read: Callable[..., Any] | None = None
     scheduled: bool = False
+    schedule: str = ""

@@ -113,6 +113,26 @@ class Synthesis:
     fresh: int
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a module with its parameters is made of before synthesis, without what it instantiates.
+
+    Attributes:
+        ports: direction and bits of each.
+        operators: how many of each kind (`multiplication`, `arithmetic`, `selection`, `logic`), and their bits: of a
+            multiplication its partial products, else those of its widest side.
+        registers: how many, and their bits together.
+        memories: bits of each.
+        instances: of other modules: the module's key by the instance's name.
+    """
+
+    ports: tuple[tuple[Literal["input", "output"], int], ...]
+    operators: Mapping[str, tuple[int, int]]
+    registers: tuple[int, int]
+    memories: tuple[int, ...]
+    instances: Mapping[str, str]
+
+
 def version() -> str:
     """Return the version of Yosys.
 
@@ -217,6 +237,45 @@ def netlist_for_layout(
         _run("netlist", job, folder, (Path(_DESIGN),))
         written: dict[str, Any] = json.loads((folder / "netlist.json").read_text(encoding="utf-8"))
         return written, boxes, tuple(_problems(folder))
+
+
+def outlines(designs: Mapping[str, Mapping[str, str]], top: str) -> dict[str, dict[str, Outline]]:
+    """Return of each design what its modules are made of, by key; the top module's key is its name.
+
+    Nothing is synthesised, so that a small design takes hundredths of a second, beside the start of Yosys.
+
+    Args:
+        designs: text of the SystemVerilog modules by file name, by a name for the design.
+        top: the top module.
+
+    Raises:
+        ArmillaryError: if Yosys is missing.
+        SynthesisError: if it refuses; names the folder in which its run is kept.
+        AccidentError: if it is killed.
+    """
+    with tempfile.TemporaryDirectory(prefix="armillary-outline-") as name:
+        folder = Path(name)
+        job: dict[str, Any] = {"top": top, "designs": {}}
+        for place, (design, sources) in enumerate(designs.items()):
+            (folder / str(place)).mkdir()
+            for file, text in sources.items():
+                (folder / str(place) / file).write_text(text, encoding="utf-8")
+            job["designs"][design] = [f"{place}/{file}" for file in sorted(sources)]
+        found = _run("outline", job, folder, tuple(Path(str(place)) for place in range(len(designs))))
+        return {
+            design: {key: _outline(each) for key, each in modules.items()}
+            for design, modules in found["modules"].items()
+        }
+
+
+def _outline(found: Mapping[str, Any]) -> Outline:
+    return Outline(
+        ports=tuple((direction, bits) for direction, bits in found["ports"]),
+        operators={kind: (count, bits) for kind, (count, bits) in found["operators"].items()},
+        registers=(found["registers"][0], found["registers"][1]),
+        memories=tuple(found["memories"]),
+        instances=found["instances"],
+    )
 
 
 def _elaborated(

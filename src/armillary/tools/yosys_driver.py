@@ -1,4 +1,4 @@
-"""What runs inside Yosys, as a program of its own: `python yosys_driver.py elaborate|map|netlist JOB.json`.
+"""What runs inside Yosys, as a program of its own: `python yosys_driver.py elaborate|map|netlist|outline JOB.json`.
 
 It works in the folder that it runs in and imports nothing of ours, so that a failed run can be repeated by hand.
 """
@@ -32,6 +32,9 @@ _ABC_OF = {
 }
 NETLIST = "netlist.json"
 _LEAST_GATED = 8  # registers that are worth a gate in their clock
+_MEMORY_PORTS = ("$memrd", "$memwr", "$meminit")
+_ARITHMETIC = ("$add", "$sub", "$neg", "$lt", "$le", "$gt", "$ge", "$div", "$mod", "$alu", "$macc")
+_SELECTION = ("$mux", "$pmux", "$bmux", "$shift", "$shiftx", "$shl", "$shr", "$sshl", "$sshr")
 
 
 def elaborate(job: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +134,53 @@ def netlist(job: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def outline(job: dict[str, Any]) -> dict[str, Any]:
+    """Read designs, each from a folder of its own, and write what the modules of each are made of before synthesis."""
+    found = {}
+    for name, files in job["designs"].items():
+        design = ys.Design()
+        ys.run_pass(f"read_verilog -sv {' '.join(files)}", design)
+        ys.run_pass(f"hierarchy -check -top {job['top']}", design)
+        ys.run_pass("proc -noopt", design)  # before which registers are statements
+        found[name] = {_name(module): _outline(module, design) for module in _modules(design)}
+    return found
+
+
+def _outline(module: Any, design: ys.Design) -> dict[str, Any]:
+    """Return what a module is made of: operators by kind, registers and memories, each with their bits."""
+    described = _description(module, design)
+    operators = {kind: [0, 0] for kind in ("multiplication", "arithmetic", "selection", "logic")}
+    registers = [0, 0]
+    for cell in module.cells_.values():
+        type_ = cell.type.str()
+        if not type_.startswith("$") or type_.startswith(("$paramod", *_MEMORY_PORTS, "$check", "$scopeinfo")):
+            continue
+        counted = registers if "dff" in type_ else operators[_kind_of(type_)]
+        counted[0] += 1
+        counted[1] += _bits(type_, {key.str()[1:]: value.as_int() for key, value in cell.parameters.items()})
+    return {
+        "instances": described["instances"],
+        "ports": list(described["ports"].values()),
+        "operators": operators,
+        "registers": registers,
+        "memories": [memory.size * memory.width for memory in module.memories.values()],
+    }
+
+
+def _kind_of(type_: str) -> str:
+    if type_ == "$mul":
+        return "multiplication"
+    return "arithmetic" if type_ in _ARITHMETIC else "selection" if type_ in _SELECTION else "logic"
+
+
+def _bits(type_: str, parameters: dict[str, int]) -> int:
+    """Return how large a cell is: of a multiplication its partial products, else the bits of its widest side."""
+    if type_ == "$mul":
+        return parameters["A_WIDTH"] * parameters["B_WIDTH"]
+    wide = max(value for name, value in parameters.items() if name.endswith("WIDTH") and name != "S_WIDTH")
+    return wide * parameters["S_WIDTH"] if type_ == "$pmux" else wide
+
+
 def _simplify(module: Any) -> None:
     """Leave out what timing tools do not read: signs, and assignments to several wires at once."""
     bits = []
@@ -206,5 +256,5 @@ def _cpu_s() -> float:
 
 if __name__ == "__main__":
     given = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
-    modules = {"elaborate": elaborate, "map": map_, "netlist": netlist}[sys.argv[1]](given)
+    modules = {"elaborate": elaborate, "map": map_, "netlist": netlist, "outline": outline}[sys.argv[1]](given)
     Path(FOUND).write_text(json.dumps({"modules": modules, "cpu_s": _cpu_s()}), encoding="utf-8")

@@ -10,24 +10,30 @@ from armillary.workloads import zoo
 from armillary.workloads.layer import Workload
 
 
-def load(name_or_path: str, dims: Mapping[str, int] | None = None) -> Workload:
+def load(
+    name_or_path: str, dims: Mapping[str, int] | None = None, operators: Mapping[str, str] | None = None
+) -> Workload:
     """Return a workload of the zoo by name, or that of an ONNX file by path.
+
+    Args:
+        name_or_path: a name of the zoo, or a file.
+        dims: values of open dimensions: of a language model of the zoo, or of a file.
+        operators: what operators of others are in a file; a file `MODEL.operators.yaml` beside it says so, too.
 
     Raises:
         ArmillaryError: if there is neither such a name nor such a file (offers the nearest names),
-            if a name of the zoo comes with dimensions, or if the file cannot be imported.
+            if a network of the zoo has no such dimension, or if the file cannot be imported.
     """
     if name_or_path in zoo.names():
-        if dims:
-            raise ArmillaryError(f"workload {name_or_path!r} has no open dimension, got {dict(dims)}")
-        return zoo.build(name_or_path)
+        return zoo.build(name_or_path, dims)
     if not name_or_path.strip():
         raise ArmillaryError("the workload's name is empty; give one of `armillary workloads`, or an ONNX file")
     path = Path(name_or_path)
     if path.exists():
         from armillary.workloads.onnx.importer import import_onnx
+        from armillary.workloads.operators_file import beside
 
-        return import_onnx(path, dims)
+        return import_onnx(path, dims, {**beside(path), **(operators or {})})
     if path.suffix or len(path.parts) > 1:
         raise ArmillaryError(f"{name_or_path}: no such file; {_nearest_files(path)}")
     raise ArmillaryError(f"{name_or_path!r} is neither a workload of the zoo nor a file; {zoo.nearest(name_or_path)}")

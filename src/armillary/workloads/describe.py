@@ -17,7 +17,8 @@ _SHAPE = ("N", "K", "C", "P", "Q", "R", "S", "stride_h", "stride_w", "dilation_h
 def as_json(workload: Workload) -> dict[str, Any]:
     """Return a workload as plain lists, dictionaries, numbers and text.
 
-    `macs` and `parameters` are totals, of the workload and, in `layers`, of all runs of a layer.
+    `macs` and `parameters` are totals, of the workload and, in `layers`, of all runs of a layer. Without a
+    dataflow graph, idle parameters, unknown work or warnings there is no such entry.
     """
     return {
         "name": workload.name,
@@ -28,6 +29,9 @@ def as_json(workload: Workload) -> dict[str, Any]:
         "not_mapped": [asdict(row) for row in workload.not_mapped],
         "algorithm": None if workload.algorithm is None else _algorithm(workload.algorithm),
         **({} if workload.dataflow is None else {"dataflow": _dataflow(workload.dataflow)}),
+        **({"idle_parameters": workload.idle_parameters} if workload.idle_parameters else {}),
+        **({"unknown_work": list(workload.unknown_work)} if workload.unknown_work else {}),
+        **({"warnings": list(workload.warnings)} if workload.warnings else {}),
     }
 
 

@@ -112,13 +112,15 @@ class LayerUse:
     A recurrent step runs once per time step with the same weights: count = steps, weight_sets = 1.
     `shared_sets` of the weight sets are held by an earlier operator of the workload already (a
     detection head that runs on several scales): they are fetched like the others but are learned
-    once.
+    once. `extra_parameters` are learned values beyond those of the sets that are not shared: a bias of its own
+    beside shared weights, the rest of a tensor of which an earlier operator used a slice, experts that do not run.
     """
 
     layer: Layer
     count: int = 1
     weight_sets: int = 1
     shared_sets: int = 0
+    extra_parameters: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.weight_sets <= self.count:
@@ -138,7 +140,7 @@ class LayerUse:
     @property
     def parameters(self) -> int:
         """Learned values, each counted where it is met first."""
-        return (self.weight_sets - self.shared_sets) * self.layer.parameters
+        return (self.weight_sets - self.shared_sets) * self.layer.parameters + self.extra_parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,9 @@ class Workload:
         no_algorithm: why it is none, where that was looked for.
         dataflow: its scalar operations, if its tensors are small and its operators simple; layers may be missing.
         no_dataflow: why there is none, where that was looked for.
+        unknown_work: operators whose multiply-accumulates nobody knows and which are in no layer: why, for each.
+        warnings: what to know before trusting the numbers.
+        idle_parameters: learned values of operators that do not count: of unknown work, of a branch not taken.
     """
 
     name: str
@@ -178,6 +183,9 @@ class Workload:
     no_algorithm: str = ""
     dataflow: Dataflow | None = field(default=None, repr=False)
     no_dataflow: str = ""
+    unknown_work: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    idle_parameters: int = 0
 
     def __post_init__(self) -> None:
         if not self.layers and self.numbers is None and self.algorithm is None and self.dataflow is None:
@@ -190,8 +198,8 @@ class Workload:
 
     @property
     def parameters(self) -> int:
-        """Learned values of the mapped layers."""
-        return sum(use.parameters for use in self.layers)
+        """Learned values of the layers, and of those whose work does not count."""
+        return sum(use.parameters for use in self.layers) + self.idle_parameters
 
     def count(self, kind: LayerKind) -> int:
         """Number of operators of a kind; the steps of a recurrent layer are one operator."""
@@ -211,6 +219,7 @@ def merge(uses: Sequence[LayerUse]) -> tuple[LayerUse, ...]:
                 count=known.count + use.count,
                 weight_sets=known.weight_sets + use.weight_sets,
                 shared_sets=known.shared_sets + use.shared_sets,
+                extra_parameters=known.extra_parameters + use.extra_parameters,
             )
         )
     return tuple(merged.values())

@@ -9,7 +9,7 @@ from armillary.surrogates.auto.member import Lesson
 from armillary.surrogates.auto.process import Process, WholeProcess
 from armillary.surrogates.auto.trees import Trees
 from armillary.surrogates.ppa.forests import Forest
-from armillary.surrogates.ppa.stack import Stack
+from armillary.surrogates.ppa.stack import Stack, _prior, _weights
 
 SPACE = Space(
     "layouts",
@@ -21,6 +21,7 @@ SPACE = Space(
     ),
 )
 FEW = (Forest, Trees, Process, WholeProcess)
+PERFECT, POOR = np.linspace(-1, 1, 40), np.zeros(40)
 
 
 def drawn(count, seed, noise=0.0):
@@ -91,3 +92,14 @@ def test_members_are_not_believed_far_beyond_what_was_learned():
     stack = Stack.learned(encoding, lesson_of(points, targets), 0, kinds=(Process,))
     said = stack.expected(drawn(200, 8)[0]).mean
     assert said.max() <= targets.max() + 0.25 * np.ptp(targets)
+
+
+def test_weights_go_to_who_was_right_and_before_that_to_the_forest():
+    kinds = (Process, Forest, Trees)
+    prior = _prior(kinds)
+    assert prior.tolist() == [0, 1, 0]
+    assert _prior((Process, Trees)).tolist() == [0.5, 0.5]
+    right = _weights(np.stack([PERFECT, POOR, POOR]), PERFECT, prior)
+    assert right[0] > 0.9
+    alike = _weights(np.stack([POOR, POOR, POOR]), PERFECT, prior)
+    assert alike[1] == pytest.approx(1, abs=1e-3)

@@ -133,8 +133,9 @@ def branch(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
     )
 
 
-def test_bodies_of_control_flow_are_listed_operator_by_operator(imported: Import) -> None:
-    condition = onnx.helper.make_tensor("c", TensorProto.BOOL, [], [True])
+@pytest.mark.parametrize("taken", [True, False])
+def test_the_branch_that_a_constant_takes_is_counted(taken: bool, imported: Import) -> None:
+    condition = onnx.helper.make_tensor("c", TensorProto.BOOL, [], [taken])
     then = branch("then", helper.make_node("MatMul", ["h", "w"], ["t"]))
     other = branch("else", helper.make_node("Relu", ["h"], ["e1"]), helper.make_node("Relu", ["e1"], ["e2"]))
     nodes = [
@@ -142,10 +143,15 @@ def test_bodies_of_control_flow_are_listed_operator_by_operator(imported: Import
         helper.make_node("If", ["c"], ["y"], then_branch=then, else_branch=other),
     ]
     workload = imported(nodes, {"x": [2, 8]}, {"w": floats(8, 8), "c": condition})
-    assert workload.macs == 2 * 8 * 8
     listed = rows(workload)
-    assert {name: count for name, (count, _) in listed.items()} == {"If": 1, "If/MatMul": 1, "If/Relu": 2}
-    assert listed["If/Relu"][1] == 4 * 64
+    if taken:
+        assert workload.macs == 2 * 2 * 8 * 8
+        assert workload.parameters == 64
+        assert {name: count for name, (count, _) in listed.items()} == {"If": 1}
+    else:
+        assert workload.macs == 2 * 8 * 8
+        assert {name: count for name, (count, _) in listed.items()} == {"If": 1, "If/Relu": 2}
+        assert listed["If/Relu"][1] == 4 * 64
     assert all(row.unsized == 0 for row in workload.not_mapped)
 
 
@@ -185,9 +191,9 @@ def test_five_thousand_nodes_import_in_seconds(model: Model, tmp_path: Path) -> 
     assert len(nodes) == 5000
     path = tmp_path / "deep.onnx"
     onnx.save(model(nodes, {"x0": ["batch", 12, 16]}, weights), str(path))
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone, whatever else the machine does
     workload = import_onnx(path, {"batch": 1})
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 2
     assert workload.macs == 500 * (3 * 12 * 16 * 16 + 2 * 12 * 12 * 16)
 
 

@@ -272,7 +272,7 @@ def test_einsum_over_common_indices_is_a_gemm(
     assert only(imported([node], {"a": left, "b": right})).layer == expected
 
 
-@pytest.mark.parametrize("equation", ["ij,ij->ij", "ii,ij->j", "ij,jk", "...j,jk->...k"])
+@pytest.mark.parametrize("equation", ["ij,ij->ij", "ii,ij->ij", "i...,...->i..."])
 def test_other_einsums_stay_beside(equation: str, imported: Import) -> None:
     nodes = [
         helper.make_node("Einsum", ["a", "b"], ["y"], equation=equation),
@@ -280,6 +280,7 @@ def test_other_einsums_stay_beside(equation: str, imported: Import) -> None:
     ]
     workload = imported(nodes, {"a": [3, 3], "b": [3, 3]}, outputs=["y", "z"])
     assert [row.op_type for row in workload.not_mapped] == ["Einsum"]
+    assert workload.macs == 27
 
 
 def test_a_constant_left_operand_is_the_weights_of_an_einsum(imported: Import) -> None:
@@ -337,6 +338,145 @@ def test_weights_that_two_layers_share_are_learned_once(imported: Import) -> Non
     assert workload.count("conv") == 2
 
 
+def test_a_weight_with_two_biases_is_learned_once(imported: Import) -> None:
+    nodes = [helper.make_node("Gemm", ["x", "w", "a"], ["h"]), helper.make_node("Gemm", ["h", "w", "b"], ["y"])]
+    workload = imported(nodes, {"x": [1, 16]}, {"w": floats(16, 16), "a": floats(16), "b": floats(16)})
+    assert (workload.macs, workload.parameters) == (512, 256 + 32)
+
+
+@pytest.mark.parametrize("order", ["whole first", "parts first"])
+def test_a_weight_and_its_slices_are_learned_once(order: str, imported: Import) -> None:
+    parts = [
+        helper.make_node("Slice", ["w", f"s{i}", f"e{i}", "axis"], [f"w{i}"]) for i in range(2)
+    ] + [helper.make_node("MatMul", ["x", f"w{i}"], [f"y{i}"]) for i in range(2)]  # fmt: skip
+    whole = [helper.make_node("MatMul", ["x", "w"], ["z"])]
+    constants = {
+        "w": floats(8, 12), "s0": np.array([0]), "e0": np.array([4]), "s1": np.array([2]), "e1": np.array([12]),
+        "axis": np.array([1]),
+    }  # fmt: skip
+    nodes = [*whole, *parts] if order == "whole first" else [*parts, *whole]
+    workload = imported(nodes, {"x": [3, 8]}, constants, outputs=["y0", "y1", "z"])
+    assert workload.macs == 3 * 8 * (4 + 10 + 12)
+    assert workload.parameters == 96
+
+
+def test_equal_slices_by_different_nodes_are_one(imported: Import) -> None:
+    nodes = [helper.make_node("Gather", ["w", f"i{i}"], [f"w{i}"], axis=0) for i in range(3)]
+    nodes += [helper.make_node("MatMul", ["x", f"w{i}"], [f"y{i}"]) for i in range(3)]
+    constants = {"w": floats(5, 8, 4), "i0": np.array(1), "i1": np.array(1), "i2": np.array(3)}
+    assert imported(nodes, {"x": [3, 8]}, constants, outputs=["y0", "y1", "y2"]).parameters == 2 * 32
+
+
+def test_weights_on_the_left_have_their_bias_on_the_rows(imported: Import) -> None:
+    nodes = [helper.make_node("MatMul", ["w", "x"], ["m"]), helper.make_node("Add", ["b", "m"], ["y"])]
+    workload = imported(nodes, {"x": [32, 20]}, {"w": floats(16, 32), "b": floats(16, 1)})
+    assert (workload.macs, workload.parameters, workload.not_mapped) == (16 * 32 * 20, 16 * 32 + 16, ())
+    along = imported(nodes, {"x": [32, 16]}, {"w": floats(16, 32), "b": floats(16)})
+    assert (along.parameters, [row.op_type for row in along.not_mapped]) == (16 * 32, ["Add"])
+
+
+@pytest.mark.parametrize("axis", ["kept", "moved", "split"])
+def test_a_bias_behind_a_reshape_is_that_of_the_layer(axis: str, imported: Import) -> None:
+    shape = {"kept": [2, 2, 16], "moved": [2, 2, 16], "split": [4, 2, 8]}[axis]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Reshape", ["m", "to"], ["r"]),
+        *([helper.make_node("Transpose", ["r"], ["t"], perm=[2, 0, 1])] if axis == "moved" else []),
+        helper.make_node("Add", ["t" if axis == "moved" else "r", "b"], ["y"]),
+    ]
+    bias = {"kept": floats(16), "moved": floats(16, 1, 1), "split": floats(8)}[axis]
+    workload = imported(nodes, {"x": [4, 16]}, {"w": floats(16, 16), "to": np.array(shape), "b": bias})
+    assert workload.parameters == 256 + (16 if axis != "split" else 0)
+    assert ("Add" in [row.op_type for row in workload.not_mapped]) == (axis == "split")
+
+
+@pytest.mark.parametrize("form", ["dynamic", "qdq", "qop"])
+def test_a_bias_behind_the_scale_of_integers_is_that_of_the_layer(form: str, imported: Import, model: Model) -> None:
+    quantised = {"s": np.float32(1), "z": np.uint8(0), "w": np.ones((16, 8), np.uint8), "b": floats(8)}
+    nodes = {
+        "dynamic": [
+            helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "qs", "qz"]),
+            helper.make_node("MatMulInteger", ["q", "w", "qz", "z"], ["p"]),
+            helper.make_node("Cast", ["p"], ["f"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", ["qs", "s"], ["scale"]),
+            helper.make_node("Mul", ["f", "scale"], ["g"]),
+            helper.make_node("Add", ["b", "g"], ["y"]),
+        ],
+        "qdq": [
+            helper.make_node("DequantizeLinear", ["w", "s", "z"], ["wf"]),
+            helper.make_node("MatMul", ["x", "wf"], ["p"]),
+            helper.make_node("QuantizeLinear", ["p", "s", "z"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["g"]),
+            helper.make_node("Add", ["g", "b"], ["y"]),
+        ],
+        "qop": [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+            helper.make_node("QuantizeLinear", ["b", "s", "z"], ["bq"]),
+            helper.make_node("QLinearMatMul", ["q", "s", "z", "w", "s", "z", "s", "z"], ["p"]),
+            helper.make_node("QLinearAdd", ["p", "s", "z", "bq", "s", "z", "s", "z"], ["y"], domain="com.microsoft"),
+        ],
+    }[form]
+    made = model(nodes, {"x": [4, 16]}, quantised)
+    made.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    workload = imported(made)
+    assert (workload.macs, workload.parameters) == (4 * 16 * 8, 16 * 8 + 8)
+
+
+def test_a_product_without_operands_is_refused(imported: Import) -> None:
+    with pytest.raises(ArmillaryError, match="MatMul node 'y' cannot be read"):
+        imported([helper.make_node("MatMul", [], ["y"])], {"x": [4, 16]})
+
+
+def test_a_gate_is_no_scale(imported: Import) -> None:
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["m"]),
+        helper.make_node("Mul", ["m", "gate"], ["g"]),
+        helper.make_node("Add", ["g", "b"], ["y"]),
+    ]
+    workload = imported(nodes, {"x": [4, 16], "gate": [4, 8]}, {"w": floats(16, 8), "b": floats(8)})
+    assert workload.parameters == 128
+
+
+@pytest.mark.parametrize("op_type", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("outputs", [["y"], ["", "h"], ["y", "h"]])
+def test_recurrent_layers_may_leave_outputs_out(op_type: str, outputs: list[str], imported: Import) -> None:
+    gates = {"LSTM": 4, "GRU": 3, "RNN": 1}[op_type] * 8
+    weights = {"w": floats(1, gates, 6), "r": floats(1, gates, 8)}
+    node = helper.make_node(op_type, ["x", "w", "r"], outputs, hidden_size=8)
+    workload = imported([node], {"x": [10, 1, 6]}, weights, outputs=[name for name in outputs if name])
+    assert (workload.macs, workload.parameters) == (10 * gates * 14, gates * 14)
+
+
+def test_convolutions_over_four_axes_are_folded(imported: Import) -> None:
+    node = helper.make_node("Conv", ["x", "w"], ["y"])
+    workload = imported([node], {"x": [1, 2, 4, 4, 4, 4]}, {"w": floats(3, 2, 2, 2, 2, 2)})
+    assert (workload.macs, workload.parameters) == (81 * 96, 96)
+    layer = only(workload).layer
+    assert (layer.N, layer.C, layer.P, layer.Q) == (9, 8, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("op_type", "options", "macs", "parameters"),
+    [
+        ("LinearRegressor", {"coefficients": [1.0] * 12, "intercepts": [0.0] * 3, "targets": 3}, 5 * 12, 15),
+        (
+            "SVMRegressor",
+            {"support_vectors": [1.0] * 8, "coefficients": [1.0] * 2, "kernel_type": "RBF", "n_supports": 2},
+            5 * (8 + 2),
+            10,
+        ),
+    ],
+)
+def test_classical_models_are_products(
+    op_type: str, options: dict[str, Any], macs: int, parameters: int, imported: Import, model: Model
+) -> None:
+    node = helper.make_node(op_type, ["x"], ["y"], domain="ai.onnx.ml", **options)
+    made = model([node, helper.make_node("Erf", ["y"], ["z"])], {"x": [5, 4]})
+    made.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
+    workload = imported(made)
+    assert (workload.macs, workload.parameters) == (macs, parameters)
+
+
 @pytest.mark.parametrize(
     ("node", "inputs", "message"),
     [
@@ -346,6 +486,26 @@ def test_weights_that_two_layers_share_are_learned_once(imported: Import) -> Non
             "Conv node 'c1'",
         ),
         (helper.make_node("MatMul", ["x", "w"], ["y"]), {"x": [2, 3], "w": [4, 5]}, "MatMul node 'y'"),
+        (
+            helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[5, 5]),
+            {"x": [1, 3, 8, 8], "w": [4, 3, 3, 3]},
+            r"Conv node 'y' cannot be read: kernel_shape=\[5, 5\] and a filter of \[3, 3\]",
+        ),
+        (
+            helper.make_node("Conv", ["x", "w"], ["y"], pads=[1, 1]),
+            {"x": [1, 3, 8, 8], "w": [4, 3, 3, 3]},
+            r"pads=\[1, 1\] has 2 values for 4 axes",
+        ),
+        (
+            helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=8),
+            {"x": [5, 2, 6], "w": [2**40, 32, 6], "r": [2**40, 32, 8]},
+            "weights of 1099511627776 directions for direction='forward'",
+        ),
+        (
+            helper.make_node("Split", ["x"], ["y"], num_outputs=2**40),
+            {"x": [5, 2]},
+            "num_outputs=1099511627776 and 1 outputs",
+        ),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import lightgbm
 import numpy as np
 from numpy.typing import NDArray
+from optuna import Trial
 from torch import Tensor
 
 from armillary.surrogates.auto.encoding import Encoding, Points
@@ -48,10 +49,21 @@ class Trees:
         self.encoding, self._boosters = encoding, boosters
 
     @classmethod
-    def learned(cls, encoding: Encoding, lesson: Lesson, seed: int) -> Trees:
-        """Return the trees of a lesson."""
+    def learned(cls, encoding: Encoding, lesson: Lesson, seed: int, setting: Mapping[str, Any] | None = None) -> Trees:
+        """Return the trees of a lesson; a setting may have its own of what LightGBM calls `num_leaves` and so on."""
         columns = encoding.columns(lesson.points)
-        return cls(encoding, [boosted(columns, lesson.targets, seed + k) for k in range(_FORESTS)])
+        return cls(encoding, [boosted(columns, lesson.targets, seed + k, setting=setting) for k in range(_FORESTS)])
+
+    @staticmethod
+    def suggested(trial: Trial) -> dict[str, Any]:
+        """Return another setting to try."""
+        return {
+            "num_leaves": trial.suggest_int("num_leaves", 4, 48, log=True),
+            "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 2, 16, log=True),
+            "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.2, log=True),
+            "feature_fraction": trial.suggest_float("feature_fraction", 0.4, 1.0),
+            "lambda_l2": trial.suggest_float("lambda_l2", 1e-3, 10.0, log=True),
+        }
 
     def again(self, lesson: Lesson, seed: int) -> Trees:
         """Return the same of another lesson, learned anew."""
@@ -87,12 +99,16 @@ class TrendAndTrees:
         self._trend, self._trees = trend, trees
 
     @classmethod
-    def learned(cls, encoding: Encoding, lesson: Lesson, seed: int) -> TrendAndTrees:
+    def learned(
+        cls, encoding: Encoding, lesson: Lesson, seed: int, setting: Mapping[str, Any] | None = None
+    ) -> TrendAndTrees:
         """Return the regression of a lesson, and the trees of what it leaves."""
         trend = Ridge.learned(encoding, lesson, seed)
         left = lesson.targets - trend.predict(lesson.points)[0]
         rest = Lesson(lesson.points, left, lesson.noise, lesson.infeasible)
-        return cls(trend, Trees.learned(encoding, rest, seed))
+        return cls(trend, Trees.learned(encoding, rest, seed, setting))
+
+    suggested = staticmethod(Trees.suggested)
 
     def again(self, lesson: Lesson, seed: int) -> TrendAndTrees:
         """Return the same of another lesson, learned anew."""
@@ -121,10 +137,11 @@ def boosted(
     *,
     objective: str = "regression",
     rounds: int = _ROUNDS,
+    setting: Mapping[str, Any] | None = None,
 ) -> lightgbm.Booster:
     """Return boosted trees of columns [rows, columns] that learned targets [rows]."""
-    setting = {**_SETTING, "objective": objective, "seed": seed}
-    return lightgbm.train(setting, lightgbm.Dataset(columns, targets), rounds)
+    whole = {**_SETTING, **(setting or {}), "objective": objective, "seed": seed}
+    return lightgbm.train(whole, lightgbm.Dataset(columns, targets), rounds)
 
 
 def told(booster: lightgbm.Booster, columns: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from optuna import Trial
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from torch import Tensor
 
@@ -38,9 +39,11 @@ class Forest:
         self._arrays = {name: tensor.numpy() for name, tensor in self._nodes.items()}
 
     @classmethod
-    def learned(cls, encoding: Encoding, lesson: Lesson, seed: int) -> Self:
-        """Return the forest of a lesson."""
-        forest = cls._make(_TREES, random_state=seed, n_jobs=1).fit(_columns(lesson.points), lesson.targets)
+    def learned(cls, encoding: Encoding, lesson: Lesson, seed: int, setting: Mapping[str, Any] | None = None) -> Self:
+        """Return the forest of a lesson; a setting has what scikit-learn calls `max_features` and so on."""
+        forest = cls._make(_TREES, random_state=seed, n_jobs=1, **(setting or {})).fit(
+            _columns(lesson.points), lesson.targets
+        )
         trees = [tree.tree_ for tree in forest.estimators_]
         roots = np.cumsum([0, *(tree.node_count for tree in trees)])[:-1]
         children = {
@@ -57,6 +60,15 @@ class Forest:
             "roots": roots,
         }
         return cls(encoding, {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in (children | rest).items()})
+
+    @staticmethod
+    def suggested(trial: Trial) -> dict[str, Any]:
+        """Return another setting to try."""
+        return {
+            "max_features": trial.suggest_float("max_features", 0.2, 1.0),
+            "min_samples_leaf": trial.suggest_int("min_samples_leaf", 1, 8, log=True),
+            "min_samples_split": trial.suggest_int("min_samples_split", 2, 16, log=True),
+        }
 
     def again(self, lesson: Lesson, seed: int) -> Self:
         """Return the same of another lesson, learned anew."""

@@ -7,7 +7,7 @@ the members are, are the distribution from which intervals come (Lei et al., JAS
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,15 @@ from armillary.surrogates.auto.process import Process, WholeProcess
 from armillary.surrogates.auto.trees import Trees, TrendAndTrees
 from armillary.surrogates.conformal import factor
 from armillary.surrogates.ppa.forests import Forest, RandomizedForest
+from armillary.surrogates.ppa.perceptron import Perceptron
+from armillary.surrogates.ppa.tuning import tuned
 
-MEMBERS: tuple[type[Member], ...] = (Forest, RandomizedForest, Trees, TrendAndTrees, Process, WholeProcess)
+MEMBERS: tuple[type[Member], ...] = (Forest, RandomizedForest, Trees, TrendAndTrees, Process, WholeProcess, Perceptron)
 _FOLDS, _MANY_FOLDS, _FEW_ROWS = 5, 10, 150
 """Where there are few rows, those that are left out should take few from those that are learned."""
-_TOWARDS_ALL = 1.0  # rows that speak for equal weights
+_PRIOR_ROWS = 1.0
+"""Rows that speak for the random forest, or for equal weights where it is no member. Of a hundred noisy rows the least
+error of left-out ones is partly chance, and the forest is the field's default because it is hardly ever far off."""
 _BEYOND = 0.25  # of the targets' range: what a member expects further out is cut off
 _LEAST_SPREAD = 0.01  # in standard units
 _LEAST_WEIGHT = 0.02
@@ -71,6 +75,8 @@ class Stack:
         *,
         groups: NDArray[np.int64] | None = None,
         kinds: Sequence[type[Member]] = MEMBERS,
+        trials: int = 0,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> Stack:
         """Return the ensemble of a lesson.
 
@@ -81,18 +87,28 @@ class Stack:
             groups: of each point, shape [points], where whole groups are to be left out together, such as all layouts
                 of an architecture; None where what will be asked is as near to the rows as they are to one another.
             kinds: of members.
+            trials: settings that are tried of each kind that has any, see `tuning.tuned`.
+            on_progress: called with steps done and in total: one for each kind, and one for the end.
         """
-        limits = _limits(lesson.targets)
+        limits, step = _limits(lesson.targets), on_progress or _silent
         left_out = np.empty((len(kinds), len(lesson.targets)))
         unsure = np.empty_like(left_out)
-        for train, test in _folds(len(lesson.targets), groups, seed):
-            for k, kind in enumerate(kinds):
-                told = kind.learned(encoding, lesson.part(train), seed).predict(lesson.points[test])
+        make: list[Callable[[Lesson], Member]] = []
+        rows = len(lesson.targets)
+        for k, kind in enumerate(kinds):
+            step(k, len(kinds) + 1)
+            # other folds than those below, which are to judge what was chosen
+            setting = tuned(kind, encoding, lesson, _folds(rows, groups, seed + 1), seed, trials)
+            make.append(_maker(kind, encoding, seed, setting))
+            for train, test in _folds(rows, groups, seed):
+                told = make[k](lesson.part(train)).predict(lesson.points[test])
                 left_out[k, test], unsure[k, test] = np.clip(told[0], *limits), told[1]
-        weights = _weights(left_out, lesson.targets)
+        step(len(kinds), len(kinds) + 1)
+        weights = _weights(left_out, lesson.targets, _prior(kinds))
         mean, spread = _blended(left_out, unsure, weights)
         scores = np.sort(np.abs(lesson.targets - mean) / spread)
-        members = [kind.learned(encoding, lesson, seed) for kind, w in zip(kinds, weights, strict=True) if w > 0]
+        members = [one(lesson) for one, weight in zip(make, weights, strict=True) if weight > 0]
+        step(len(kinds) + 1, len(kinds) + 1)
         named = {kind.name: float(weight) for kind, weight in zip(kinds, weights, strict=True)}
         return Stack(members, named, limits, scores)
 
@@ -119,15 +135,29 @@ class Stack:
         return content, tensors
 
     @staticmethod
-    def read(encoding: Encoding, content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Stack:
-        """Return the ensemble that `parts` described."""
+    def read(
+        encoding: Encoding,
+        content: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+        kinds: Sequence[type[Member]] = MEMBERS,
+    ) -> Stack:
+        """Return the ensemble of these kinds of members that `parts` described."""
         members = []
-        for kind in MEMBERS:
+        for kind in kinds:
             if kind.name in content["members"]:
                 own = {name.split("/", 1)[1]: t for name, t in tensors.items() if name.startswith(f"{kind.name}/")}
                 members.append(kind.of(encoding, content["members"][kind.name], own))
         low, high = content["limits"]
         return Stack(members, content["weights"], (low, high), np.array(content["scores"]))
+
+
+def _maker(kind: Any, encoding: Encoding, seed: int, setting: Mapping[str, Any]) -> Callable[[Lesson], Member]:
+    """Return what learns a lesson as a kind of member with a setting, where it was given one."""
+    return lambda lesson: kind.learned(encoding, lesson, seed, *([setting] if setting else []))
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Tell nobody."""
 
 
 def _limits(targets: Floats) -> tuple[float, float]:
@@ -138,24 +168,35 @@ def _limits(targets: Floats) -> tuple[float, float]:
 def _folds(rows: int, groups: NDArray[np.int64] | None, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Return training and left-out rows; each row is left out once."""
     if groups is not None and len(np.unique(groups)) >= 2:
-        return list(GroupKFold(min(_FOLDS, len(np.unique(groups)))).split(np.zeros(rows), groups=groups))
+        folds = GroupKFold(min(_FOLDS, len(np.unique(groups))), shuffle=True, random_state=seed)
+        return list(folds.split(np.zeros(rows), groups=groups))
     folds = _MANY_FOLDS if rows <= _FEW_ROWS else _FOLDS
     return list(KFold(folds, shuffle=True, random_state=seed).split(np.zeros(rows)))
 
 
-def _weights(left_out: Floats, targets: Floats) -> Floats:
-    """Return the weights of members by what they say of rows that were left out, shape [members, rows]."""
+def _prior(kinds: Sequence[type[Member]]) -> Floats:
+    """Return the weights of kinds of members before any row is seen, shape [kinds]."""
+    return np.eye(len(kinds))[kinds.index(Forest)] if Forest in kinds else np.full(len(kinds), 1 / len(kinds))
+
+
+def _weights(left_out: Floats, targets: Floats, prior: Floats) -> Floats:
+    """Return the weights of members by what they say of rows that were left out, shape [members, rows].
+
+    Args:
+        left_out: what each member says of each row, shape [members, rows].
+        targets: the truth, shape [rows].
+        prior: weights before any row is seen, shape [members].
+    """
     count, rows = left_out.shape
     unit = float(targets.std()) + 1e-12
-    even = np.full(count, 1 / count)
 
     def loss(weights: Floats) -> float:
         off = float(np.abs(weights @ left_out - targets).mean()) / unit
-        return float(off + _TOWARDS_ALL / rows * ((weights - even) ** 2).sum())
+        return float(off + _PRIOR_ROWS / rows * ((weights - prior) ** 2).sum())
 
     found = minimize(
         loss,
-        even,
+        prior,
         bounds=Bounds(0.0, 1.0),
         constraints=LinearConstraint(np.ones((1, count)), 1.0, 1.0),
         method="SLSQP",

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,11 @@ from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import examples_of
 from armillary.surrogates.auto.feasibility import Feasibility
 from armillary.surrogates.auto.learned import Learned, OfExamples, under
+from armillary.surrogates.auto.member import Member
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.kind import SurrogateKind
-from armillary.surrogates.ppa.stack import Stack
+from armillary.surrogates.ppa.stack import MEMBERS, Stack
+from armillary.surrogates.ppa.tuning import TRIALS
 from armillary.surrogates.rows import Scale, features_of
 from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
@@ -52,9 +54,14 @@ class Ppa(OfExamples[_Fitted]):
         on_progress: called during `fit` with steps done and in total.
         apart: parameters that tell architectures apart, where architectures that the log lacks will be asked: how far
             off the ensemble is, and which member counts, is then measured on architectures left out whole.
+        schedule: `brief`: members have their own settings; `quick` and `full`: 10 and 40 others of each are tried.
+
+    Raises:
+        ArmillaryError: if one of `apart` is no parameter, or the schedule is unknown.
     """
 
-    kind = "ppa"
+    kind: ClassVar[str] = "ppa"
+    members: ClassVar[tuple[type[Member], ...]] = MEMBERS
 
     def __init__(
         self,
@@ -64,27 +71,41 @@ class Ppa(OfExamples[_Fitted]):
         device: str = "cpu",
         on_progress: Callable[[int, int], None] | None = None,
         apart: tuple[str, ...] = (),
+        schedule: str = "brief",
     ) -> None:
         device_of(device)
+        if schedule not in TRIALS:
+            raise ArmillaryError(f"schedule={schedule!r} is not allowed; choose one of {list(TRIALS)}")
         unknown = [name for name in apart if name not in space.names]
         if unknown:
             raise ArmillaryError(f"apart={unknown[0]!r} is no parameter of {space.name}; it has {list(space.names)}")
         self.space, self._seed, self._on_progress, self._apart = space, seed, on_progress, apart
+        self._trials = TRIALS[schedule]
 
-    def fit(self, log: Log, problem: Problem) -> Ppa:
+    @staticmethod
+    def described(space: Space) -> Space:
+        """Return a space with what members are told of its designs beside their parameters: here no more."""
+        return space
+
+    def fit(self, log: Log, problem: Problem) -> Self:
         """Learn a log.
 
         Raises:
             ArmillaryError: if the log cannot be learned from; the message says why.
         """
-        told, step = examples_of(log, problem), self._on_progress or _silent
-        encoding = Encoding.of(self.space, told.feature_names, told.named, told.points)
-        step(0, 2)
+        told = examples_of(log, problem)
+        encoding = Encoding.of(self.described(self.space), told.feature_names, told.named, told.points)
         feasibility = Feasibility.learned(encoding, told.points, told.feasible, self._seed)
-        step(1, 2)
         value = told.objective
-        stack = Stack.learned(encoding, value.lesson, self._seed, groups=self._groups(value.lesson.points))
-        step(2, 2)
+        stack = Stack.learned(
+            encoding,
+            value.lesson,
+            self._seed,
+            groups=self._groups(value.lesson.points),
+            kinds=self.members,
+            trials=self._trials,
+            on_progress=self._on_progress,
+        )
         self._state = _Fitted(
             problem=problem,
             workloads=told.workloads,
@@ -150,14 +171,14 @@ class Ppa(OfExamples[_Fitted]):
         model_file.save(target, self.kind, self.space, self.problem, content, weights)
 
     @classmethod
-    def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> Ppa:
+    def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> Self:
         """Read a fitted model.
 
         Raises:
             ArmillaryError: if the file is missing, of another kind of model, or of another space or version.
         """
         content, weights = model_file.read(Path(path), space, cls.kind)
-        encoding = Encoding.from_dict(space, content["encoding"])
+        encoding = Encoding.from_dict(cls.described(space), content["encoding"])
         names = content["workloads"]
         model = cls(space=space, device=device)
         model._state = _Fitted(
@@ -166,7 +187,7 @@ class Ppa(OfExamples[_Fitted]):
             contexts=np.array(content["contexts"], dtype=float).reshape(len(names), len(encoding.feature_names)),
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             encoding=encoding,
-            stack=Stack.read(encoding, content["stack"], under("stack", weights)),
+            stack=Stack.read(encoding, content["stack"], under("stack", weights), cls.members),
             feasibility=Feasibility.read(encoding, content["feasibility"], under("feasibility", weights)),
             least=content["least"],
             rows=content["rows"],
@@ -196,8 +217,4 @@ class Ppa(OfExamples[_Fitted]):
         return fitted.contexts[0] if features is None else features
 
 
-def _silent(_done: int, _total: int) -> None:
-    """Tell nobody."""
-
-
-KIND = SurrogateKind(Ppa, read=Ppa.load)
+KIND = SurrogateKind(Ppa, read=Ppa.load, scheduled=True, schedule="brief")

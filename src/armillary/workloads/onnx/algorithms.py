@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from onnx import GraphProto
 
 from armillary.workloads.algorithm import Algorithm, AlgorithmName
+from armillary.workloads.onnx.nodes import describe, operator
 from armillary.workloads.onnx.polynomials import Atom, Graph, Polynomial, UnknownError, number, single
-from armillary.workloads.onnx.shapes import Tensors, describe, operator
+from armillary.workloads.onnx.shapes import Tensors
 from armillary.workloads.onnx.trees import TREES, tree_algorithm
 
 _OF_FUNCTION: dict[str, AlgorithmName] = {"Sigmoid": "logistic_regression", "Sign": "svm", "positive": "svm"}

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto
 
 from armillary.workloads.dataflow import Dataflow, Kind, Output, Tensor
+from armillary.workloads.onnx.nodes import describe, operator, option
 from armillary.workloads.onnx.polynomials import UNREADABLE, UnknownError
 from armillary.workloads.onnx.scalars import Scalars
-from armillary.workloads.onnx.shapes import Tensors, describe, operator, option
+from armillary.workloads.onnx.shapes import Tensors
 
 MOST_OPERATIONS = 16384
 MOST_ELEMENTS = 65536
@@ -93,8 +94,11 @@ class _Lowering:
             except UNREADABLE as fault:
                 raise UnknownError(f"{describe(node)} cannot be read: {fault}") from fault
             self._check(0, describe(node))
+            if self._found[node.output[0]].size > MOST_ELEMENTS:
+                raise UnknownError(f"{describe(node)} has more than {MOST_ELEMENTS:,} elements")
         known = [output.name for output in self._graph.output if output.name in self._found]
-        if not known:
+        computed = {name for node in self._graph.node for name in node.output}
+        if not computed.intersection(known):
             raise UnknownError("none of its outputs is computed")
         outputs = [Output(name, self._found[name].shape, tuple(map(int, self._found[name].ravel()))) for name in known]
         return self._scalars.graph(inputs, self._updating(inputs, outputs))
@@ -245,8 +249,7 @@ class _Lowering:
         return found
 
     def _cast(self, node: NodeProto) -> Numbers:
-        kind = self._tensors.types.get(node.input[0])
-        boolean = kind is not None and kind.tensor_type.elem_type == TensorProto.BOOL
+        boolean = self._tensors.elem_type(node.input[0]) == TensorProto.BOOL
         values = self._input(node, 0)
         constant = all(self._scalars.known(int(number)) is not None for number in values.ravel())
         if option(node, "to", 1) not in _FLOATS and not boolean and not constant:

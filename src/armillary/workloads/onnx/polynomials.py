@@ -17,16 +17,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto
 
-from armillary.workloads.onnx.shapes import Shape, Tensors, describe, operator, option
+from armillary.workloads.onnx.facts import MOST_HELD, Shape
+from armillary.workloads.onnx.nodes import describe, operator, option
+from armillary.workloads.onnx.shapes import Tensors
 
 _SAME = frozenset({"Identity", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"})
 _FUNCTIONS = frozenset({"Sigmoid", "Sign"})
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 _MOST_TERMS = 64
+_LONGEST_KEY = 100_000
 UNREADABLE = (ValueError, TypeError, KeyError, IndexError, ZeroDivisionError)
 """What attributes and shapes of a damaged file bring about."""
-MOST_HELD = 4096
-"""Elements of a constant whose values are read; the reader of models drops those of larger ones."""
 
 
 class UnknownError(Exception):
@@ -169,6 +170,8 @@ class Graph:
                 raise UnknownError(f"{describe(node)} cannot be read: {fault}") from fault
             if len(found.terms) > _MOST_TERMS:
                 raise UnknownError(f"{describe(node)} makes a sum of {len(found.terms)} products")
+            if len(found.key) > _LONGEST_KEY:  # functions of functions double it with every step
+                raise UnknownError(f"{describe(node)} nests functions too deeply")
 
     def size(self, name: str, node: NodeProto) -> int:
         """Return the elements of a tensor that a node reads or writes.
@@ -200,7 +203,8 @@ class Graph:
             return
         if values.dtype.kind not in "biuf":
             return
-        self.constants[name] = values.astype(float).ravel()
+        with np.errstate(all="ignore"):
+            self.constants[name] = values.astype(float).ravel()
         if values.size == 1:
             self.found[name] = number(float(values.ravel()[0]))
 

@@ -10,8 +10,9 @@ import onnx
 from onnx import GraphProto, NodeProto
 
 from armillary.workloads.algorithm import Algorithm, Tree
+from armillary.workloads.onnx.nodes import describe, operator
 from armillary.workloads.onnx.polynomials import UNREADABLE, UnknownError
-from armillary.workloads.onnx.shapes import Tensors, describe, operator
+from armillary.workloads.onnx.shapes import Tensors
 
 TREES = ("ai.onnx.ml.TreeEnsembleClassifier", "ai.onnx.ml.TreeEnsembleRegressor")
 MOST_LEVELS = 16

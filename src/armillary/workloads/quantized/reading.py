@@ -15,16 +15,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
 
 from armillary.types import ArmillaryError
-from armillary.workloads.onnx.shapes import (
-    Tensors,
-    describe,
-    free_inputs,
-    operator,
-    option,
-    read,
-    resolve,
-    set_dimensions,
-)
+from armillary.workloads.onnx.dimensions import set_dimensions
+from armillary.workloads.onnx.nodes import describe, free_inputs, operator, option
+from armillary.workloads.onnx.reading import read
+from armillary.workloads.onnx.shapes import Tensors, resolve
 from armillary.workloads.quantized.pointwise import OPERATORS, Function, function_of
 from armillary.workloads.quantized.step import POINT, Kind, Shape4, Window
 

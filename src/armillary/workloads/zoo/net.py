@@ -48,6 +48,39 @@ class Net:
         """Add a convolution with bias; `shared` if an earlier operator holds its weights already."""
         return self._filter("conv", outputs, kernel, stride, groups, shared)
 
+    def conv2d(self, outputs: int, kernel: int, stride: int = 1, *, batch: int, bias: bool = True) -> Net:
+        """Add a convolution on so many images."""
+        self.height, self.width = -(-self.height // stride), -(-self.width // stride)
+        layer = Layer(
+            "conv", "conv", N=batch, K=outputs, C=self.channels, P=self.height, Q=self.width, R=kernel, S=kernel,
+            stride_h=stride, stride_w=stride, bias=bias,
+        )  # fmt: skip
+        self._add(layer)
+        self.channels = outputs
+        return self
+
+    def conv1d(self, outputs: int, kernel: int, stride: int = 1, *, batch: int) -> Net:
+        """Add a convolution with bias along the height of so many sequences."""
+        self.height = -(-self.height // stride)
+        self._add(
+            Layer(
+                "conv", "conv", N=batch, K=outputs, C=self.channels, P=self.height, R=kernel, stride_h=stride, bias=True
+            )
+        )
+        self.channels = outputs
+        return self
+
+    def patches(self, outputs: int, size: int, *, batch: int) -> Net:
+        """Add a convolution with bias whose filters cover the images side by side."""
+        self.height, self.width = self.height // size, self.width // size
+        layer = Layer(
+            "patches", "conv", N=batch, K=outputs, C=self.channels, P=self.height, Q=self.width, R=size, S=size,
+            stride_h=size, stride_w=size, bias=True,
+        )  # fmt: skip
+        self._add(layer)
+        self.channels = outputs
+        return self
+
     def depthwise(self, kernel: int, stride: int = 1) -> Net:
         """Add a depthwise convolution with bias."""
         return self._filter("depthwise", self.channels, kernel, stride, self.channels, False)
@@ -62,6 +95,17 @@ class Net:
         """Add `batch` products of [rows, inner] by [inner, outputs], both computed at run time."""
         self._add(Layer("batched_gemm", "gemm", K=batch * outputs, C=batch * inner, P=rows, groups=batch, dynamic=True))
         return self.at((batch * outputs, rows, 1))
+
+    def shared_gemm(self, batch: int, rows: int, inner: int, outputs: int) -> Net:
+        """Add `batch` products of [rows, inner] by [inner, outputs], whose second operands are parts of one tensor.
+
+        A table of relative positions has 2 outputs - 1 rows of which each product takes some: it is learned once.
+        """
+        layer = Layer("shared_gemm", "gemm", K=batch * outputs, C=batch * inner, P=rows, groups=batch)
+        self._uses.append(
+            LayerUse(_named(layer, len(self._uses)), shared_sets=1, extra_parameters=(2 * outputs - 1) * inner)
+        )
+        return self
 
     def pool(self, stride: int, op_type: str = "MaxPool") -> Net:
         """Add a pooling that divides height and width by `stride`, rounding up."""

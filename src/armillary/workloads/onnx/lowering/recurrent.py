@@ -1,0 +1,60 @@
+"""Recurrent layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from onnx import NodeProto
+
+from armillary.workloads.onnx.facts import Shape
+from armillary.workloads.onnx.lowering.parts import Lowered, Remainder, Rule, held, is_dynamic, name_of, operation
+from armillary.workloads.onnx.nodes import has_input, option
+from armillary.workloads.onnx.origins import Origin
+from armillary.workloads.onnx.shapes import Tensors
+
+
+def recurrent(node: NodeProto, tensors: Tensors) -> Lowered:
+    """Lower LSTM, GRU or RNN: per direction one GEMM over all time steps, and one per step.
+
+    The first multiplies the inputs of all steps, the second the state; each has its half of the
+    bias. Gates, state updates and an LSTM's peepholes run beside the array.
+    """
+    directions, gates, features = tensors.shape(node.input[1], node)
+    hidden = tensors.shape(node.input[2], node)[2]
+    yield from _steps(node, tensors, (directions, gates, features), hidden)
+
+
+def _quantized(node: NodeProto, tensors: Tensors) -> Lowered:
+    """Lower DynamicQuantizeLSTM, whose weights are the other way round."""
+    directions, features, gates = tensors.shape(node.input[1], node)
+    hidden = tensors.shape(node.input[2], node)[1]
+    yield from _steps(node, tensors, (directions, gates, features), hidden)
+
+
+def _steps(node: NodeProto, tensors: Tensors, weights: Shape, hidden: int) -> Lowered:
+    inputs = tensors.shape(node.input[0], node)
+    directions, gates, features = weights
+    if len(inputs) != 3 or inputs[2] != features:
+        raise ValueError(f"input {inputs} and weights of {features} features")
+    batch, steps = (inputs[0], inputs[1]) if option(node, "layout", 0) else (inputs[1], inputs[0])
+    for direction in range(directions):
+        for part, position, rows, width, count in (
+            ("input", 1, steps * batch, features, 1), ("state", 2, batch, hidden, steps),
+        ):  # fmt: skip
+            yield from operation(
+                f"{name_of(node)}.{part}", "gemm", K=gates, C=width, P=rows, bias=has_input(node, 3),
+                dynamic=is_dynamic(node, tensors, position), count=count,
+                weights=_of(held(node, tensors, position), f"[{direction}]"),
+                bias_of=_of(held(node, tensors, 3), f"[{direction}].{part}"),
+            )  # fmt: skip
+    per_step = 2 * gates + (4 if "LSTM" in node.op_type else 2) * hidden
+    yield Remainder("gates", directions * steps * batch * per_step)
+
+
+def _of(origin: Origin | None, part: str) -> Origin | None:
+    """Return a direction's part of a constant."""
+    return None if origin is None else Origin(f"{origin.name}{part}", origin.part)
+
+
+RULES: Mapping[str, Rule] = {"GRU": recurrent, "LSTM": recurrent, "RNN": recurrent}
+MICROSOFT: Mapping[str, Rule] = {"DynamicQuantizeLSTM": _quantized}
