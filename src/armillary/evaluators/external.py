@@ -164,6 +164,7 @@ class ExternalEvaluator:
             environment=program.environment,
             time_limit_s=program.time_limit_s,
             folder=self._folder,
+            foreign=True,
         )
         ended = run(command, keep_failed=True, accident_of=shell_accident)
         if ended.hit_time_limit:
