@@ -91,9 +91,9 @@ def stop(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def stop_interrupted(status: int) -> NoReturn:
-    """End the process that Ctrl-C interrupted; says what was kept."""
-    stop(f"interrupted; {_voice.kept or 'nothing new was kept'}", status)
+def stop_interrupted(status: int, word: str) -> NoReturn:
+    """End the process that Ctrl-C or a signal interrupted; says so, and what was kept."""
+    stop(f"{word}; {_voice.kept or 'nothing new was kept'}", status)
 
 
 def stop_for(fault: Exception) -> NoReturn:
