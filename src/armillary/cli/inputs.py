@@ -18,7 +18,7 @@ from armillary.cli.shared import (
     workload_of,
     workloads_app,
 )
-from armillary.console import print_result, print_table, print_warning
+from armillary.console import print_result, print_table, print_warning, tell
 from armillary.registry import Registry
 from armillary.types import ArmillaryError
 
@@ -62,22 +62,22 @@ def workloads_show(
     content = described(workload_of(name, dim))
 
     def show() -> None:
-        print(
+        tell(
             f"{content['name']}: {content['macs']:,} MACs, {content['parameters']:,} parameter bytes (8 bit), "
             f"{sum(x['count'] for x in content['layers'])} layers, {len(content['layers'])} different\n"
         )
         shown = ("name", "kind", "count", "N", "K", "C", "P", "Q", "R", "S", "stride_h", "groups", "macs", "parameters")
         print_table([{key: layer[key] for key in shown} for layer in content["layers"]])
         if content["algorithm"]:
-            print("\nalgorithm")
+            tell("\nalgorithm")
             print_table([content["algorithm"]])
         if "dataflow" in content:
-            print("\ndataflow graph")
+            tell("\ndataflow graph")
             print_table([content["dataflow"]])
-        print("\ncontext")
+        tell("\ncontext")
         print_table([content["context"]])
         if content["not_mapped"]:
-            print("\nnot mapped")
+            tell("\nnot mapped")
             print_table(content["not_mapped"])
 
     print_result(content, as_json, show)
@@ -153,13 +153,13 @@ def templates_show(
 
     def show() -> None:
         most = "".join(f", {bound}" for bound in _bounds("at most", template.limits))
-        print(f"{template.name}: {template.space.size:,} designs{most}")
+        tell(f"{template.name}: {template.space.size:,} designs{most}")
         for bound in _bounds("unless bounded otherwise, at most", template.budgets):
-            print(bound)
-        print()
+            tell(bound)
+        tell()
         print_table([{**row, "values": _shortened(row["values"])} for row in rows])
         for kind in kinds:
-            print(f"\nevaluator {kind.name} {kind.version} (--fidelity {kind.fidelity}): {kind.cost} per design")
+            tell(f"\nevaluator {kind.name} {kind.version} (--fidelity {kind.fidelity}): {kind.cost} per design")
             if options := _options(kind):
                 print_table(options)
 

@@ -27,7 +27,7 @@ from armillary.cli.shared import (
     subject_of,
     template_of,
 )
-from armillary.console import print_result, print_table, progress_bars
+from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def log_query(
 
         write_csv(found, csv)
         told = {"rows": found.num_rows, "file": str(csv)}
-        print_result(told, as_json, lambda: print(f"{found.num_rows:,} rows in {csv}"))
+        print_result(told, as_json, lambda: tell(f"{found.num_rows:,} rows in {csv}"))
         return
     rows = found.to_pylist()
     print_result(rows, as_json, lambda: print_table(rows))
@@ -97,7 +97,7 @@ def log_export(
 
     assert csv is not None
     rows = export_csv(Log(log), csv, layer_runs=layer_runs)
-    print_result({"rows": rows, "file": str(csv)}, as_json, lambda: print(f"{rows:,} rows in {csv}"))
+    print_result({"rows": rows, "file": str(csv)}, as_json, lambda: tell(f"{rows:,} rows in {csv}"))
 
 
 def _export_to_optuna(
@@ -128,7 +128,7 @@ def _export_to_optuna(
 
     def show() -> None:
         for study in done:
-            print(f"{study.new:,} trials added to study {study.study!r} of {place}, which has {study.trials:,}")
+            tell(f"{study.new:,} trials added to study {study.study!r} of {place}, which has {study.trials:,}")
 
     print_result({"storage": place, "studies": [asdict(study) for study in done]}, as_json, show)
 
@@ -170,7 +170,7 @@ def log_import(
         chosen = template_of(template or DEFAULT_TEMPLATE, [workload] if workload else ())
         with progress_bars() as on_progress:
             rows = import_files(files or [], log, chosen, workload, on_progress=on_progress)
-        print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows appended to {log}"))
+        print_result({"rows": rows, "log": log}, as_json, lambda: tell(f"{rows:,} rows appended to {log}"))
         return
     if template is not None:
         raise ArmillaryError(f"--template {template!r} and --problem {str(problem)!r} exclude each other; give one")
@@ -189,15 +189,15 @@ def log_import(
 
 
 def _show_import(found: Imported, log: str) -> None:
-    print(f"{found.rows:,} rows appended to {log}, {found.feasible:,} of them feasible")
+    tell(f"{found.rows:,} rows appended to {log}, {found.feasible:,} of them feasible")
     if found.known:
-        print(f"{found.known:,} rows were there already, or repeat an earlier row of the file: left out")
+        tell(f"{found.known:,} rows were there already, or repeat an earlier row of the file: left out")
     if found.faulty:
-        print(f"{found.faulty:,} rows have faults: left out")
+        tell(f"{found.faulty:,} rows have faults: left out")
     for line in (*found.faults, *found.notes):
-        print(f"  {line}")
+        tell(f"  {line}")
     if found.reasons:
-        print("\nwhy rows failed")
+        tell("\nwhy rows failed")
         print_table([{"reason": reason, "rows": rows} for reason, rows in list(found.reasons.items())[:_REASONS]])
 
 
@@ -216,7 +216,7 @@ def log_remove(
     print_result(
         {**asdict(found), "log": log},
         as_json,
-        lambda: print(f"{found.removed:,} rows removed, {found.left:,} left; `armillary log restore` brings them back"),
+        lambda: tell(f"{found.removed:,} rows removed, {found.left:,} left; `armillary log restore` brings them back"),
     )
 
 
@@ -231,4 +231,4 @@ def log_restore(
     from armillary.log.store import Log
 
     rows = restore(Log(log))
-    print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows are back in {log}"))
+    print_result({"rows": rows, "log": log}, as_json, lambda: tell(f"{rows:,} rows are back in {log}"))
