@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
 from types import FrameType
 from typing import NoReturn
 
@@ -61,6 +62,8 @@ def main() -> NoReturn:
 
 def _end_on_signals() -> None:
     """Have the signals that end a process interrupt it, so that it ends what it began and says what it kept."""
+    if threading.current_thread() is not threading.main_thread():
+        return
     for number in _ENDING:
         if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` has SIGHUP ignored
             signal.signal(number, _ended)
