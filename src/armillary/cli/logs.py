@@ -201,6 +201,53 @@ def _show_import(found: Imported, log: str) -> None:
         print_table([{"reason": reason, "rows": rows} for reason, rows in list(found.reasons.items())[:_REASONS]])
 
 
+@log_app.command("check")
+def log_check(
+    log: LogPath,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Move files that are no whole fragments into the folder `quarantine`.")
+    ] = False,
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Read every fragment of a log whole and list what is damaged, odd or foreign; status 1 if anything is."""
+    from armillary.log.checking import check
+    from armillary.log.store import Log
+
+    found = check(Log(log), quarantine=quarantine)
+
+    def show() -> None:
+        for table in found:
+            tell(f"{table.table}: {table.rows:,} rows in {table.fragments:,} fragments")
+        odd = [{"file": file.path, "reason": file.reason} for table in found for file in table.skipped]
+        if odd:
+            tell(f"\n{len(odd):,} files are no fragments{' and lie in `quarantine` now' if quarantine else ''}")
+            print_table(odd)
+
+    print_result({"log": log, "tables": [asdict(table) for table in found]}, as_json, show)
+    if any(table.skipped for table in found) and not quarantine:
+        raise typer.Exit(1)
+
+
+@log_app.command("compact")
+def log_compact(
+    log: LogPath,
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Join the many small fragments of a log into few large ones; nothing is lost, however it ends."""
+    from armillary.log.compaction import compact
+    from armillary.log.store import Log
+
+    found = compact(Log(log))
+
+    def show() -> None:
+        for table in found:
+            tell(f"{table.table}: {table.before:,} fragments are {table.after:,} now, with {table.rows:,} rows")
+
+    print_result({"log": log, "tables": [asdict(table) for table in found]}, as_json, show)
+
+
 @log_app.command("remove")
 def log_remove(
     log: LogPath,

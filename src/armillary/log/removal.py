@@ -43,6 +43,11 @@ def remove(log: Log, where: str) -> Removal:
     Raises:
         ArmillaryError: if the log holds nothing, the condition is none, or a file cannot be written.
     """
+    with log.of_evaluations.folder.rewriting():
+        return _removed(log, where)
+
+
+def _removed(log: Log, where: str) -> Removal:
     fragments = log.of_evaluations.required()
     schema = schema_of(log.of_evaluations, fragments)
     chosen = [(fragment, table := _table(log, fragment), _matching(table, where, schema)) for fragment in fragments]
