@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -51,13 +54,28 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except _EndedError as ended:
-        stop_interrupted(128 + ended.number, f"ended by {ended}")
+        _leave(128 + ended.number, f"ended by {ended}")
     except Exception as fault:
         stop_for(fault)
     if status == INTERRUPTED:
-        stop_interrupted(INTERRUPTED, "interrupted")
+        _leave(INTERRUPTED, "interrupted")
     note(f"ends with status {status if isinstance(status, int) else 0}")
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _leave(status: int, word: str) -> NoReturn:
+    """Say that we were interrupted and end at once: taking the interpreter apart takes seconds on a busy machine.
+
+    All that was begun has been ended on the way here, and what was found is on the disk.
+    """
+    try:
+        stop_interrupted(status, word)
+    finally:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
 
 
 def _end_on_signals() -> None:
