@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import re
 import time
 from pathlib import Path
@@ -185,3 +186,12 @@ def test_commands_print_by_the_console_alone():
     for path in sorted((Path(console.__file__).parent / "cli").glob("*.py")):
         calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         assert "print" not in {call.id for call in calls if isinstance(call, ast.Name)}, path.name
+
+
+def test_files_that_a_log_skips_are_told_the_first_ones(capsys):
+    set_voice(quiet=False, verbose=False, log_file=None)
+    for number in range(9):
+        logging.getLogger("armillary.log").warning("skipped %s: %s", f"{number}\x1b", "odd")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "warning: skipped 0\\x1b: odd"
+    assert lines[5:] == ["warning: there are more such files; `armillary log check` lists all"]

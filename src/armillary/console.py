@@ -30,6 +30,7 @@ LINE_EVERY_S = 30.0
 
 _MOST_COLUMNS, _LEAST_WIDTH = 20, 16
 _MOST_LETTERS, _MOST_IN_CELL, _MOST_IN_NAME = 4000, 400, 60  # of a line, a cell, and a column's or a stage's name
+_MOST_WARNINGS = 5  # of other modules that are told one by one
 _SPREAD = {"W": 2, "F": 2}  # letters of East Asia
 _STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _log = logging.getLogger("armillary")
@@ -67,7 +68,7 @@ def set_voice(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
         handler.close()
     _log.propagate = False
     _log.setLevel(logging.INFO)
-    _log.addHandler(logging.NullHandler())
+    _log.addHandler(_OfOthers())
     if log_file is not None:
         try:
             to_file = logging.FileHandler(log_file, encoding="utf-8")
@@ -75,6 +76,23 @@ def set_voice(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
             raise ArmillaryError(f"--log-file {log_file}: cannot be written ({fault.strerror or fault})") from fault
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         _log.addHandler(to_file)
+
+
+class _OfOthers(logging.Handler):
+    """Tells standard error what other modules warn of, as of files that a log skips: the first ones one by one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a warning; our own messages print themselves."""
+        if record.name == _log.name or _voice.quiet or self._told > _MOST_WARNINGS:
+            return
+        self._told += 1
+        more = "there are more such files; `armillary log check` lists all"
+        message = record.getMessage() if self._told <= _MOST_WARNINGS else more
+        print(f"warning: {printable(message)}", file=sys.stderr)
 
 
 def note(message: str) -> None:

@@ -62,7 +62,7 @@ class Loader(yaml.SafeLoader):
     def fetch_flow_collection_start(self, TokenClass: Any) -> None:
         """Begin a list or table in brackets; the scanner is ahead of the nodes, and slow if there are many."""
         if self.flow_level >= MOST_DEPTH:
-            raise yaml.scanner.ScannerError(None, None, _TOO_DEEP, self.get_mark())  # type: ignore[no-untyped-call]
+            raise yaml.scanner.ScannerError(None, None, _TOO_DEEP, self.get_mark())
         super().fetch_flow_collection_start(TokenClass)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
@@ -74,7 +74,7 @@ class Loader(yaml.SafeLoader):
 
 
 def _refused(problem: str, event: yaml.Event) -> yaml.MarkedYAMLError:
-    return yaml.composer.ComposerError(None, None, problem, event.start_mark)
+    return yaml.composer.ComposerError(None, None, problem, event.start_mark)  # type: ignore[arg-type]
 
 
 def _children(node: yaml.Node) -> Iterator[yaml.Node]:

@@ -2,14 +2,17 @@
 
 import contextlib
 import dataclasses
+import json
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from armillary.log import compaction
 from armillary.log.compaction import compact
 from armillary.log.query import query
 from armillary.log.removal import remove
+from armillary.log.schema import METADATA_KEY, to_table
 from armillary.log.store import Log
 from armillary.types import ArmillaryError
 
@@ -106,3 +109,13 @@ def test_a_compacted_log_is_queried_and_rows_are_removed_from_it(tmp_path, evalu
 def test_one_process_at_a_time_rewrites_a_log(filled):
     with filled.of_evaluations.folder.rewriting(), pytest.raises(ArmillaryError, match="another process removes"):
         compact(Log(filled.path))
+
+
+def test_what_replaces_more_than_it_holds_is_skipped(tmp_path, evaluations):
+    log = Log(tmp_path)
+    names = [log.append(evaluations(10)), log.append(evaluations(10, seed=1))]
+    stored = to_table(evaluations(3, seed=2), log.of_evaluations.table)
+    header = json.loads(stored.schema.metadata[METADATA_KEY]) | {"replaces": names, "schema_version": 4}
+    pq.write_table(stored.replace_schema_metadata({METADATA_KEY: json.dumps(header)}), tmp_path / "z.parquet")
+    assert len(log.evaluations("edge_tpu")) == 20
+    assert "replaces fragments with more rows than it has" in log.skipped[0].reason

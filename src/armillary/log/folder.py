@@ -113,7 +113,7 @@ class Folder:
         Raises:
             ArmillaryError: if another process rewrites it now.
         """
-        if not self._local:
+        if not self._local or not os.path.isdir(self._root):
             yield
             return
         descriptor = os.open(self._root, os.O_RDONLY)

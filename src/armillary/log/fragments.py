@@ -102,10 +102,24 @@ class Fragments(Generic[Rows]):
     def _all(self) -> list[Fragment]:
         self.skipped = []
         there = {name: stamp for name, stamp in self.folder.listing().items() if name not in self._beside}
-        found = list(self._scan(there))
+        found = self._honest(list(self._scan(there)))
         self._index.keep(there)
         self._replaced = {name for fragment in found for name in fragment.header.replaces} & set(there)
         return self._agreeing([fragment for fragment in found if fragment.name not in self._replaced])
+
+    def _honest(self, fragments: Sequence[Fragment]) -> list[Fragment]:
+        """Return the fragments but for those that would replace what they cannot hold; skip these."""
+        by_name = {fragment.name: fragment for fragment in fragments}
+        honest = []
+        for fragment in fragments:
+            replaced = [by_name[name] for name in fragment.header.replaces if name in by_name]
+            if any(other.header.space != fragment.header.space for other in replaced) or (
+                sum(other.rows for other in replaced) > fragment.rows
+            ):
+                self._skip(fragment.name, "it replaces fragments with more rows than it has, or of another space")
+            else:
+                honest.append(fragment)
+        return honest
 
     def replaced(self) -> list[str]:
         """Return the names of fragments that a compaction has replaced and not removed.

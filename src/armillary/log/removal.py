@@ -44,6 +44,8 @@ def remove(log: Log, where: str) -> Removal:
         ArmillaryError: if the log holds nothing, the condition is none, or a file cannot be written.
     """
     with log.of_evaluations.folder.rewriting():
+        for name in log.of_evaluations.replaced():  # else they would be back where rows of their compaction are gone
+            log.of_evaluations.folder.remove(name)
         return _removed(log, where)
 
 

@@ -84,7 +84,7 @@ def _framed(path: Path, file: BinaryIO) -> Iterator[Record]:
 
 def masked_crc(data: bytes) -> int:
     """Return the CRC-32C of data in the form that TFRecord stores: rotated right by 15 bits, plus a constant."""
-    crc = google_crc32c.value(data)
+    crc: int = google_crc32c.value(data)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
