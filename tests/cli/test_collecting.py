@@ -2,11 +2,15 @@
 
 import csv
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from test_cli import armillary
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 COLLECT = ("collect", "--template", "gemmini", "--per-layer", "--workload", "bert", "--knob", "dim=16,32")
 
 
@@ -62,7 +66,12 @@ def test_from_samples_to_predictions_of_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--knob", "dim=16"), "--knob goes with --per-layer"),
+        (("--from", "rows.csv", "--knob", "dim=16"), "--knob goes with samples; leave it out with --from"),
+        (("--points", "3"), "--architectures and --points go together"),
+        (("--architectures", "2", "--points", "3", "--samples", "4"), "--samples 4 goes without --architectures"),
+        (("--architectures", "2", "--points", "3", "--workload", "bert"), "designs of gemmini have no knobs"),
+        (("--architectures", "2", "--points", "3", "--per-layer"), "--architectures goes with whole designs"),
+        (("--workload", "bert", "--knob", "dim=9..15"), "--knob dim='9..15' is not allowed; choose of [4, 8, 16, 32]"),
         (("--most-cycles", "5"), "--most-cycles goes with --per-layer"),
         (("--from", "rows.csv", "--samples", "5"), "--samples goes with samples; leave it out with --from"),
         (("--from", "rows.csv"), "rows.csv: no such file"),
@@ -74,6 +83,51 @@ def test_from_samples_to_predictions_of_a_file(tmp_path):
 )
 def test_what_does_not_go_together_is_refused(arguments, message, tmp_path):
     assert message in refused("collect", "--template", "gemmini", "--log", tmp_path / "log", *arguments)
+
+
+def test_samples_are_of_what_is_left_open(tmp_path):
+    log = tmp_path / "log"
+    collect = ("collect", "--workload", "mobilenet_v2", "--samples", 40, "--log", log)
+    assert done(*collect, "--knob", "lanes=8..40", "--knob", "dram_bandwidth_gbps=5")[0]["evaluated"] == 40
+    sql = "SELECT list(DISTINCT lanes) AS lanes, list(DISTINCT dram_bandwidth_gbps) AS width FROM log"
+    (found,) = done("log", "query", sql, "--log", log)
+    assert (sorted(found["lanes"]), found["width"]) == ([8, 16, 32], [5])
+
+
+def test_layouts_are_sampled_by_architecture_and_point(tmp_path):
+    step = tmp_path / "svm.onnx"
+    subprocess.run([sys.executable, EXAMPLES / "svm_to_onnx.py", step], check=True)
+    collect = (
+        "collect",
+        "--template",
+        "axiline",
+        "--fidelity",
+        "physical",
+        "--workload",
+        step,
+        "--log",
+        tmp_path / "l",
+    )
+    (foreseen,) = done(*collect, "--architectures", 3, "--points", 4, "--knob", "dimension=54..60", "--dry-run")
+    assert (foreseen["evaluator"].split()[0], foreseen["evaluations"]) == ("axiline/physical", 12)
+    assert "dimension='20' is not allowed" in refused(*collect, "--samples", 3, "--knob", "dimension=20")
+
+
+def test_a_design_may_bring_its_knobs(tmp_path):
+    design, step = tmp_path / "design.yaml", tmp_path / "svm.onnx"
+    subprocess.run([sys.executable, EXAMPLES / "svm_to_onnx.py", step], check=True)
+    evaluate = ("evaluate", "--workload", step, "--design", design)
+    design.write_text("template: axiline\ndesign: {dimension: 20, clock_ns: 1.3}\n")  # too small: nothing is laid out
+    found = done(*evaluate, "--template", "axiline.physical", "--log", tmp_path / "log")
+    assert (found["fidelity"], found["feasible"], found["design"]["clock_ns"]) == ("physical", False, 1.3)
+    assert "dimension elements" in found["failure"]
+    assert "clock_ns" not in found["options"]
+    (row,) = done("log", "query", "SELECT space, clock_ns, utilization FROM log", "--log", tmp_path / "log")
+    assert row == {"space": "axiline.physical", "clock_ns": 1.3, "utilization": 0.6}
+    assert "clock_ns=1.3 is not allowed; choose one of [1.2]" in refused(
+        *evaluate, "--template", "axiline.physical", "--set", "clock_ns=1.2"
+    )
+    assert "clock_ns is no parameter of axiline" in refused(*evaluate, "--fidelity", "physical")
 
 
 def test_options_of_the_two_kinds_of_models_are_told_apart(tmp_path):

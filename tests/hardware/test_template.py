@@ -32,6 +32,27 @@ def test_a_bound_beyond_a_limit_is_the_limit(asked, bound):
     assert problem.keep(np.array([[0], [1], [2]])).tolist() == [True, bound == 4.0, False]
 
 
+def test_a_narrowed_template_knows_of_its_designs_what_it_knew():
+    sizes = Space("sizes", SPACE.parameters, derived=lambda codes, _: 10.0 * codes)
+    template = Template(
+        "sizes", sizes, laws={"area_mm2": twice}, limits={"area_mm2": 4.0}, exists=lambda codes: codes[:, 0] != 1,
+        candidates=np.array([[0], [2]]), defaults={"size": 1}, baseline=SPACE.design([0]),
+    )  # fmt: skip
+    narrow = template.narrowed({"size": (3, 2)}, "test")
+    codes = np.array([[0], [1]])
+    assert narrow.space.parameters[0].values == (2, 3)
+    assert narrow.laws["area_mm2"](codes).tolist() == [4.0, 6.0]
+    assert narrow.exists(codes).tolist() == [False, True]
+    assert narrow.space.derived(codes, {}).tolist() == [[10.0], [20.0]]
+    assert narrow.candidates.tolist() == [[1]]
+    assert (narrow.defaults, narrow.baseline) == ({}, None)
+    assert template.narrowed({"size": (1, 3)}, "test").baseline == template.baseline
+    with pytest.raises(ArmillaryError, match=r"test: size can have none of \[7\]; choose of \[1, 2, 3\]"):
+        template.narrowed({"size": (7,)}, "test")
+    with pytest.raises(ArmillaryError, match="test: 'sise' is no parameter of sizes"):
+        template.narrowed({"sise": (1,)}, "test")
+
+
 def test_a_template_may_know_nothing_of_the_area():
     bare = Template("sizes", SPACE)
     assert bare.max_area_mm2 == math.inf

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from armillary.hardware.templates.edge_tpu import SPACE
-from armillary.spaces.samplers import SAMPLERS, sample
+from armillary.spaces.samplers import SAMPLERS, sample, sample_existing
+from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError
 
 
@@ -38,3 +39,19 @@ def test_refuses_an_unknown_sampler_and_no_sample():
 @pytest.mark.parametrize("sampler", ["random", "sobol", "halton"])
 def test_more_samples_extend_fewer(sampler):
     assert (sample(SPACE, 300, sampler, 1)[:77] == sample(SPACE, 77, sampler, 1)).all()
+
+
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
+def test_designs_that_exist_are_different_and_found_to_the_last(sampler):
+    space = Space("squares", (Parameter("a", (1, 2, 3, 4)), Parameter("b", (1, 2, 3, 4))))
+
+    def exists(codes):
+        return codes[:, 0] >= codes[:, 1]
+
+    every = sample_existing(space, 10, sampler, 1, exists)
+    assert exists(every).all()
+    assert len(np.unique(every, axis=0)) == 10
+    np.testing.assert_array_equal(every, sample_existing(space, 10, sampler, 1, exists))
+    with pytest.raises(ArmillaryError, match="are 10 of the 16 in squares that can be built; ask for fewer"):
+        sample_existing(space, 11, sampler, 1, exists)
+    assert len(np.unique(sample_existing(space, 16, sampler, 1, None), axis=0)) == 16

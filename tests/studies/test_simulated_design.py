@@ -91,7 +91,7 @@ def test_another_optimizer_chooses_where_it_is_named(model, smallest, tmp_path):
         (("--optimizer", "polaris"), "--optimizer says what chooses simulations"),
         (("--budget", "3", "--verify", "rtl", "--samples", "9"), "--samples goes with designs that a surrogate"),
         (("--budget", "3", "--verify", "rtl", "--minimize", "energy_pj", "--minimize", "area_mm2"), "one goal"),
-        (("--budget", "3", "--verify", "rtl", "--minimize", "dram_bytes"), "'dram_bytes' does not say which mapping"),
+        (("--budget", "3", "--verify", "rtl", "--minimize", "dram_bytes"), "'dram_bytes' is not allowed; Polaris"),
     ],
 )
 def test_requests_that_do_not_go_together_are_refused(model, arguments, fault, tmp_path):

@@ -38,7 +38,7 @@ from armillary.types import ArmillaryError
 if TYPE_CHECKING:
     from armillary.evaluators.sampling import SampledLayers
     from armillary.execution.local import LocalExecutor
-    from armillary.spaces.space import Space
+    from armillary.spaces.space import Parameter, Space
     from armillary.types import EvaluatorSpec, MappedLayer, Value
 
 _DESIGNS = 16_384
@@ -58,6 +58,17 @@ def collect(
             min=1,
         ),
     ] = None,
+    architectures: Annotated[
+        int | None,
+        typer.Option(
+            help="With --fidelity physical and --points instead of --samples: architectures, each laid out at every "
+            "point.",
+            min=1,
+        ),
+    ] = None,
+    points: Annotated[
+        int | None, typer.Option(help="With --architectures: values of the back end's knobs together.", min=1)
+    ] = None,
     sampler: SamplerName = "sobol",
     fidelity: FidelityName = "analytical",
     options: Options = None,
@@ -75,8 +86,8 @@ def collect(
     knob: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --per-layer: PARAMETER=VALUE or PARAMETER=VALUE,VALUE, what a parameter of the sampled designs "
-            "is. Repeatable."
+            help="PARAMETER=VALUE, PARAMETER=VALUE,VALUE or PARAMETER=LEAST..MOST: what a parameter of the sampled "
+            "designs can be. Repeatable."
         ),
     ] = None,
     remainders: Annotated[
@@ -108,17 +119,21 @@ def collect(
     from armillary.log.store import Log
 
     subject, place = subject_of(template, problem, fidelity, options), Log(log)
-    of_samples = {"--knob": knob, "--most-cycles": most_cycles, "--unfit-share": unfit_share,
-                  "--remainders": remainders or None}  # fmt: skip
+    of_samples = {"--most-cycles": most_cycles, "--unfit-share": unfit_share, "--remainders": remainders or None}
+    of_designs = {"--architectures": architectures, "--points": points}
     if rows is not None:
-        given = {"--workload": workload, "--samples": samples, "--per-layer": per_layer or None, **of_samples}
+        given = {"--workload": workload, "--samples": samples, "--per-layer": per_layer or None, "--knob": knob,
+                 **of_samples, **of_designs}  # fmt: skip
         refuse_given(given, "goes with samples; leave it out with --from, whose rows say what is evaluated")
     elif not per_layer:
         refuse_given(of_samples, "goes with --per-layer")
+    else:
+        refuse_given(of_designs, "goes with whole designs; leave out --per-layer")
     spec, make = evaluating(subject.simulator(seed=seed), subject)
     executor = LocalExecutor(place, limits=limits_of(time_limit, memory_limit), make=make)
     if rows is None and not per_layer:
-        _collect_designs(subject, executor, spec, make, place, workload, dim, samples, sampler, dry_run, seed, as_json)
+        drawn = {**_numbers(samples, architectures, points), "sampler": sampler, "seed": seed}
+        _collect_designs(subject, executor, spec, make, place, workload, dim, drawn, knob or (), dry_run, as_json)
         return
     if rows is not None:
         chosen = subject.template()
@@ -147,27 +162,35 @@ def _collect_designs(
     place: Any,
     workload: Sequence[str] | None,
     dim: Sequence[str] | None,
-    samples: int | None,
-    sampler: str,
+    drawn: Mapping[str, Any],
+    knobs: Sequence[str],
     dry_run: bool,
-    seed: int,
     as_json: bool,
 ) -> None:
     from armillary.studies.collect import collect as run
     from armillary.studies.collect import foresee_collect
 
     networks = subject.workloads(workload or [], dims_of(dim), place)
-    drawn: Any = {"samples": samples or _DESIGNS, "sampler": sampler, "seed": seed}
+    of_each = [(template := subject.template([n]), n, _knobs(knobs, template.space)) for n in networks]
     if dry_run:
-        stages = [foresee_collect(subject.template([n]), n, place, spec, make=make, **drawn) for n in networks]
+        stages = [foresee_collect(t, n, place, spec, make=make, choices=c, **drawn) for t, n, c in of_each]
         show_foreseen(stages, as_json)
         return
     with progress_bars(resumable(place.path)) as on_progress:
         found = [
-            asdict(run(subject.template([network]), network, executor, spec, on_progress=on_progress, **drawn))
-            for network in networks
+            asdict(run(template, network, executor, spec, choices=choices, on_progress=on_progress, **drawn))
+            for template, network, choices in of_each
         ]
     print_result(found, as_json, lambda: print_table(found))
+
+
+def _numbers(samples: int | None, architectures: int | None, points: int | None) -> dict[str, int | None]:
+    """Return how many designs to sample, or how many architectures at how many points."""
+    if (architectures is None) != (points is None):
+        raise ArmillaryError("--architectures and --points go together: each architecture is laid out at every point")
+    if architectures is not None and samples is not None:
+        raise ArmillaryError(f"--samples {samples} goes without --architectures and --points")
+    return {"samples": architectures or samples or _DESIGNS, "points": points}
 
 
 def _rows_of(
@@ -213,11 +236,24 @@ def _knobs(texts: Sequence[str], space: Space) -> dict[str, tuple[Value, ...]]:
             why = "name each once" if name in found else f"write PARAMETER=VALUE, a parameter of {list(space.names)}"
             raise ArmillaryError(f"--knob {text!r} is not allowed; {why}")
         known = {str(value): value for value in parameter.values}
+        values = _listed(values, parameter)
         wrong = [value for value in values.split(",") if value.strip() not in known]
         if wrong:
             raise ArmillaryError(f"--knob {name}={wrong[0]!r} is not allowed; choose of {list(parameter.values)}")
         found[name] = tuple(known[value.strip()] for value in values.split(","))
     return found
+
+
+def _listed(values: str, parameter: Parameter) -> str:
+    """Return the values of LEAST..MOST with commas between; others as they are."""
+    ends = values.split("..")
+    try:
+        least, most = map(float, ends)
+    except ValueError:
+        return values
+    if parameter.kind == "categorical":
+        return values
+    return ",".join(str(value) for value in parameter.values if least <= float(value) <= most) or values
 
 
 def _collect_layers(

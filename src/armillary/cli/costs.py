@@ -11,6 +11,7 @@ import typer
 from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import (
     DEFAULT_TEMPLATE,
+    JOINT,
     Dim,
     Json,
     MemoryLimit,
@@ -18,9 +19,9 @@ from armillary.cli.shared import (
     Seed,
     TimeLimit,
     app,
-    fidelity_of,
     limits_of,
     options_of,
+    subject_of,
     workload_of,
 )
 from armillary.console import print_result, print_table, progress_bars, tell
@@ -137,15 +138,18 @@ def evaluate(
         if bits:
             raise ArmillaryError("--bits goes with --hierarchy; the widths of a template's designs are its own")
         named = template_named(design_file)
-        if None not in (template, named) and template != named:
+        if template is not None and named not in (None, template, template.removesuffix(JOINT)):
             raise ArmillaryError(f"{design_file}: holds a design of template {named!r}, not {template!r}")
         network = workload_of(workload, dim)
-        chosen = registry.load(template or named or DEFAULT_TEMPLATE, network)
+        name = template or named or DEFAULT_TEMPLATE
+        subject = subject_of(name, None, fidelity, options)
+        joint = subject.name != name  # a design that brings its knobs
+        chosen = subject.template([network], whole=True) if joint else registry.load(name, network)
         evaluation = evaluate_one(
             chosen,
             read_design(design_file, chosen.space, chosen.defaults),
             network,
-            fidelity_of(fidelity),
+            subject.fidelity,
             options=options_of(options),
             mappings=None if mapping == SEARCH else read_mapping_texts(mapping, network),
             program=program,

@@ -99,8 +99,8 @@ def design(
     optimizer: Annotated[
         str | None,
         typer.Option(
-            help="With --budget, what chooses: one of {optimizers}. Default: closed-form, the best designs by a closed "
-            "form of the hardware, each simulated once.",
+            help="With --budget, what chooses: one of {optimizers}. Default: polaris, which learns from each "
+            "simulation what to simulate next.",
             autocompletion=completing("optimizers"),
         ),
     ] = None,

@@ -128,9 +128,9 @@ def templates_show(
         {"parameter": p.name, "unit": p.unit, "values": list(p.values), **{n: v[p.name] for n, v in named.items()}}
         for p in template.space.parameters
     ]
-    kinds = [kind_of(name, Fidelity(fidelity)) for fidelity in fidelities(name)]
+    kinds = [kind_of(template.name, Fidelity(fidelity)) for fidelity in fidelities(template.name)]
     content = {
-        "name": template.name,
+        "name": template.space.name,
         "designs": template.space.size,
         "one_hot_width": template.space.one_hot_width,
         "max_area_mm2": template.limits.get("area_mm2"),
@@ -153,7 +153,7 @@ def templates_show(
 
     def show() -> None:
         most = "".join(f", {bound}" for bound in _bounds("at most", template.limits))
-        tell(f"{template.name}: {template.space.size:,} designs{most}")
+        tell(f"{template.space.name}: {template.space.size:,} designs{most}")
         for bound in _bounds("unless bounded otherwise, at most", template.budgets):
             tell(bound)
         tell()

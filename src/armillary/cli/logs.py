@@ -279,3 +279,22 @@ def log_restore(
 
     rows = restore(Log(log))
     print_result({"rows": rows, "log": log}, as_json, lambda: tell(f"{rows:,} rows are back in {log}"))
+
+
+@log_app.command("shipped")
+def log_shipped(
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """List the logs that come with Armillary, of our own layouts; `--log shipped://NAME` reads one."""
+    from armillary.log import shipped
+
+    rows = [shipped.read(name).as_dict() for name in shipped.names()]
+
+    def show() -> None:
+        brief = ("log", "space", "rows", "feasible", "cpu_s", "workload")
+        print_table([{name: row[name] for name in brief} for row in rows])
+        for row in rows:
+            tell(f"\n{row['log']}, made by\n  {row['command']}")
+
+    print_result(rows, as_json, show)

@@ -76,6 +76,7 @@ Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0, max=2*
 Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimension, e.g. batch=1. Repeatable.")]
 Device = Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")]
 DEFAULT_TEMPLATE = "edge_tpu"
+JOINT = ".physical"
 TemplateName = Annotated[
     str, typer.Option("--template", help="One of {templates}.", autocompletion=completing("templates"))
 ]
@@ -218,11 +219,13 @@ def dims_of(texts: Sequence[str] | None) -> dict[str, int]:
 def subject_of(
     template: str | None, problem: Path | None, fidelity: str = "analytical", options: Sequence[str] | None = None
 ) -> Any:
-    """Return what `--template` or `--problem` names."""
+    """Return what `--template` or `--problem` names; the template `NAME.physical` is the joint space of NAME."""
     from armillary.studies.subject import Shipped, Users
 
     if problem is None:
-        return Shipped(template or DEFAULT_TEMPLATE, fidelity_of(fidelity), options_of(options))
+        named = template or DEFAULT_TEMPLATE
+        name = named.removesuffix(JOINT)
+        return Shipped(name, fidelity_of(fidelity if name == named else "physical"), options_of(options))
     if template is not None:
         raise ArmillaryError(f"--template {template!r} and --problem {str(problem)!r} exclude each other; give one")
     if options:
@@ -234,6 +237,8 @@ def template_of(name: str, workloads: Sequence[str], dims: Sequence[str] | None 
     """Return a template by name, if need be that of the one workload."""
     from armillary.hardware import templates
 
+    if name.endswith(JOINT):
+        return subject_of(name, None).template()
     if not templates.depends_on_workload(name):
         return templates.load(name)
     if len(workloads) > 1:

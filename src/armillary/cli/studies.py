@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -197,7 +198,7 @@ def propose(
 
     subject, place = subject_of(template, problem), None if log is None else Log(log)
     networks = subject.workloads(workload or [], dims_of(dim), place)
-    chosen = subject.template(networks)
+    chosen, open_ = subject.template(networks, whole=True), subject.template(networks)
     fitted = surrogates.read(model, chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
     contexts = [as_seen_by(context_of(network), evaluator, fitted.feature_names) for network in networks]
@@ -208,7 +209,8 @@ def propose(
     known = None if place is None else rows_of(place, chosen.space, [network.name for network in networks])
     with progress_bars() as on_progress:
         on_progress("optimising the surrogate", 0, 1)
-        found = run(fitted, asked, contexts, top=top, seed=seed, limits=limits, known=known)
+        keep = None if open_.space == chosen.space else partial(chosen.space.inside, open_.space)
+        found = run(fitted, asked, contexts, top=top, seed=seed, limits=limits, known=known, keep=keep)
         on_progress("optimising the surrogate", 1, 1)
     predicted = f"predicted_{fitted.problem.metric}"
     rows = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from armillary.problems.problem import Keep, Law, Problem
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError, Design, Metric, Value
 from armillary.workloads.layer import Workload
+
+Choices = Mapping[str, Sequence[Value]]
+"""Values by parameter."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Template:
         baseline: a design of the space to compare with; None if there is none.
         baseline_name: what reports call it.
         baseline_note: what it is, in a few words.
+        choices: which values of some parameters a design can have that is for a workload; others may have all.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Template:
     baseline: Design | None = None
     baseline_name: str = ""
     baseline_note: str = "published design"
+    choices: Callable[[Workload], Choices] | None = field(default=None, compare=False, repr=False)
 
     @property
     def area_mm2(self) -> Law:
@@ -68,6 +73,58 @@ class Template:
     def max_area_mm2(self) -> float:
         """The largest area that can be built; infinite if there is no such limit."""
         return self.limits.get("area_mm2", math.inf)
+
+    def for_workloads(self, workloads: Sequence[Workload]) -> Template:
+        """Return the template with those values alone that a design for all of the workloads can have.
+
+        Raises:
+            ArmillaryError: if a parameter has no value left.
+        """
+        narrowed = self
+        for workload in workloads:
+            if self.choices is not None:
+                narrowed = narrowed.narrowed(self.choices(workload), f"workload {workload.name}")
+        return narrowed
+
+    def narrowed(self, choices: Choices, source: str) -> Template:
+        """Return the template with these values of some parameters alone, in the order of the template.
+
+        What is known of designs holds as before; a baseline outside is none. Codes are those of the narrower space,
+        which an evaluator of batches of codes does not know.
+
+        Args:
+            choices: values by parameter.
+            source: who asks, for errors.
+
+        Raises:
+            ArmillaryError: if a parameter is unknown, or has no value left; names it.
+        """
+        unknown = [name for name in choices if name not in self.space.names]
+        if unknown:
+            raise ArmillaryError(f"{source}: {unknown[0]!r} is no parameter of {self.space.name}: {self.space.names}")
+        wide, space = self.space, _narrowed(self.space, choices, source)
+        found = self.over(space, lambda codes: wide.encode_columns(space.columns(codes)))
+        return replace(
+            found,
+            candidates=None if self.candidates is None else _those_inside(self.candidates, wide, space),
+            defaults={name: value for name, value in self.defaults.items() if value in space.parameter(name).values},
+            baseline=self.baseline if self.baseline is not None and _holds(space, self.baseline) else None,
+        )
+
+    def over(self, space: Space, own: Callable[[NDArray[np.int64]], NDArray[np.int64]]) -> Template:
+        """Return the template over another space, in which laws and what exists hold of what designs stand for.
+
+        Args:
+            space: the other one.
+            own: from its coded designs to those of this template, both of shape [designs, parameters].
+        """
+        exists, derived = self.exists, self.space.derived
+        return replace(
+            self,
+            space=replace(space, derived=derived and (lambda codes, features: derived(own(codes), features))),
+            laws={name: _after(own, law) for name, law in self.laws.items()},
+            exists=exists and (lambda codes: exists(own(codes))),
+        )
 
     def problem(
         self,
@@ -104,3 +161,29 @@ class Template:
             self.exists,
             self.candidates,
         )
+
+
+def _after(own: Callable[[NDArray[np.int64]], NDArray[np.int64]], law: Law) -> Law:
+    return lambda codes: law(own(codes))
+
+
+def _narrowed(space: Space, choices: Choices, source: str) -> Space:
+    parameters = []
+    for parameter in space.parameters:
+        wanted = choices.get(parameter.name, parameter.values)
+        left = tuple(value for value in parameter.values if value in wanted)
+        if not left:
+            raise ArmillaryError(
+                f"{source}: {parameter.name} can have none of {list(wanted)}; choose of {list(parameter.values)}"
+            )
+        parameters.append(replace(parameter, values=left))
+    return Space(space.name, tuple(parameters))
+
+
+def _holds(space: Space, design: Design) -> bool:
+    return all(value in space.parameter(name).values for name, value in design.items)
+
+
+def _those_inside(codes: NDArray[np.int64], wide: Space, space: Space) -> NDArray[np.int64]:
+    """Return the codes in a narrower space of those designs that it holds."""
+    return space.encode_columns(wide.columns(codes[wide.inside(space, codes)]))

@@ -16,6 +16,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from armillary.atomic_file import is_unfinished, refusals_reported, replaced, unfinished_name
+from armillary.log import shipped
 from armillary.types import ArmillaryError
 
 Writer = Callable[[Any], None]
@@ -36,18 +37,22 @@ class Folder:
     """A folder of files, local or remote.
 
     Args:
-        path: a local path or any fsspec URL, e.g. `memory://log` or `s3://bucket/log`.
+        path: a local path or any fsspec URL, e.g. `memory://log` or `s3://bucket/log`; `shipped://NAME` is a log that
+            comes with Armillary, which can only be read.
 
     Raises:
-        ArmillaryError: if the path is empty, or of a protocol that fsspec does not know or lacks a package for.
+        ArmillaryError: if the path is empty, or of a protocol that fsspec does not know or lacks a package for; or
+            there is no such log.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         if not self.path.strip():
             raise ArmillaryError("the path of a log is empty; name a folder")
+        self._kept = self.path.startswith(shipped.PREFIX)
+        place = str(shipped.read(self.path.removeprefix(shipped.PREFIX)).folder) if self._kept else self.path
         try:
-            self._fs, self._root = url_to_fs(self.path)
+            self._fs, self._root = url_to_fs(place)
         except (ValueError, ImportError) as fault:
             raise ArmillaryError(f"cannot open the log {self.path}: {fault}") from fault
         self._root = self._root.rstrip("/") or "/"
@@ -131,6 +136,7 @@ class Folder:
         Raises:
             LogWriteError: if the file system refuses, e.g. because the disk is full.
         """
+        self._check_own()
         try:
             if self._local:
                 with replaced(Path(self.full_path(name))) as unfinished, unfinished.open("xb") as file:
@@ -146,6 +152,7 @@ class Folder:
         Raises:
             LogWriteError: if the file system refuses.
         """
+        self._check_own()
         try:
             self._fs.rm(self.full_path(name))
         except OSError as fault:
@@ -157,12 +164,19 @@ class Folder:
         Raises:
             LogWriteError: if the file system refuses.
         """
+        self._check_own()
         target = self.inside(inner)
         try:
             self._fs.makedirs(target._root, exist_ok=True)
             self._fs.mv(self.full_path(name), target.full_path(name), recursive=True)
         except OSError as fault:
             raise LogWriteError(f"{self.path}/{name}: cannot be moved ({fault.strerror or fault})") from fault
+
+    def _check_own(self) -> None:
+        if self._kept:
+            raise LogWriteError(
+                f"log {self.path} comes with Armillary and can only be read; copy its folder {self._root}"
+            )
 
     def _write_remote(self, name: str, writer: Writer) -> None:
         unfinished = self.full_path(unfinished_name(name))

@@ -13,6 +13,8 @@ from armillary.spaces.space import Space
 from armillary.types import ArmillaryError
 
 MAX_SAMPLES = 2**30  # as long as scipy's Sobol sequence is
+MAX_DRAWN = 2**20  # for designs that exist
+_DRAWS = 16  # for each design of a small space, of which a sampler misses some for long
 
 
 def check_sampler(name: str) -> None:
@@ -45,6 +47,36 @@ def sample(space: Space, n: int, sampler: str, seed: int) -> NDArray[np.int64]:
     unit = SAMPLERS[sampler](n, len(space.parameters), seed)
     cardinalities = np.array(space.cardinalities)
     return np.asarray(np.minimum(unit * cardinalities, cardinalities - 1), dtype=np.int64)
+
+
+def sample_existing(
+    space: Space, n: int, sampler: str, seed: int, exists: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None
+) -> NDArray[np.int64]:
+    """Return the first n different designs of a sampler that exist, coded, shape [n, parameters].
+
+    Args:
+        space: the space to sample.
+        n: number of designs.
+        sampler: see `sample`.
+        seed: same seed, same designs.
+        exists: which coded designs there can be, shape [designs]; all, if not given.
+
+    Raises:
+        ArmillaryError: see `sample`; or if the sampler finds fewer.
+    """
+    asked = n
+    while True:
+        drawn = sample(space, asked, sampler, seed)
+        found = drawn[np.sort(np.unique(drawn, axis=0, return_index=True)[1])]
+        found = found if exists is None else found[exists(found)]
+        if len(found) >= n:
+            return found[:n]
+        if asked >= min(_DRAWS * max(n, space.size), MAX_DRAWN):
+            raise ArmillaryError(
+                f"{n} different designs are not to be had: among {asked:,} of {sampler!r} are {len(found)} of the "
+                f"{space.size:,} in {space.name} that can be built; ask for fewer, or leave more open"
+            )
+        asked *= 2
 
 
 def _random(n: int, dimensions: int, seed: int) -> NDArray[np.float64]:

@@ -87,6 +87,10 @@ class Space:
         """Length of the concatenated one-hot encoding."""
         return sum(self.cardinalities)
 
+    def parameter(self, name: str) -> Parameter:
+        """Return the parameter of a name, which there is."""
+        return self.parameters[self.names.index(name)]
+
     def _repr_html_(self) -> str:
         rows = [(p.name, p.kind, p.unit, _shown(p.values)) for p in self.parameters]
         return html_table(f"{self.name}: {self.size:,} designs", ("parameter", "kind", "unit", "values"), rows)
@@ -149,6 +153,11 @@ class Space:
         if missing:
             raise ArmillaryError(f"space {self.name}: column {missing[0]!r} is missing; expected {list(self.names)}")
         return np.stack([_codes(p, np.asarray(columns[p.name])) for p in self.parameters], axis=1)
+
+    def inside(self, narrower: Space, codes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which coded designs a space of the same parameters with fewer values holds, shape [designs]."""
+        columns = self.columns(codes)
+        return np.asarray(np.all([np.isin(columns[p.name], p.values) for p in narrower.parameters], axis=0))
 
     def index(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the position of each coded design in the enumeration of the space, shape [designs]."""

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from armillary import workloads
-from armillary.hardware import templates
 from armillary.hardware.template import Template
 from armillary.studies.design import load_design
 from armillary.studies.joint_design import load_joint_design
 from armillary.studies.results import StudyResults
 from armillary.studies.search import load_search
 from armillary.studies.study_folder import StudyFolder
-from armillary.studies.subject import Users
-from armillary.types import ArmillaryError
+from armillary.studies.subject import Shipped, Users
+from armillary.types import ArmillaryError, Fidelity
 from armillary.workloads.layer import Workload
 
 
@@ -38,8 +37,8 @@ def _asked_of(asked: dict[str, Any]) -> tuple[Template, list[Workload]]:
     if asked["problem"] is None:
         sources = asked["sources"] if several else [asked["source"]]
         networks = [workloads.load(source) for source in sources]
-        depends = templates.depends_on_workload(asked["template"])
-        return templates.load(asked["template"], networks[0] if depends else None), networks
+        subject = Shipped(asked["template"], Fidelity(asked["fidelity"]), asked["options"])
+        return subject.template(networks), networks
     path = Path(asked["problem"])
     if not path.exists():
         raise ArmillaryError(f"{path}: the problem file of the study is gone; put it back")

@@ -13,7 +13,7 @@ from armillary.studies.search import Found, SearchRequest, run_search
 from armillary.studies.study_folder import StudyFolder
 from armillary.workloads.layer import Workload
 
-OPTIMIZER = "closed-form"
+OPTIMIZER = "polaris"
 """What chooses by default: `armillary bench polaris-fig63` compares it with Polaris and the other methods."""
 _RTL = "rtl"
 

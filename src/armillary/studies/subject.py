@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from armillary import evaluators, surrogates, workloads
+from armillary.evaluators.physical.space import joint, without_knobs
 from armillary.execution.single import Make
 from armillary.hardware import templates
 from armillary.hardware.template import Template
@@ -47,8 +48,13 @@ class Subject(Protocol):
         """The surrogate that learns of it where a request names none."""
         ...
 
-    def template(self, networks: Sequence[Workload] = ()) -> Template:
-        """Return it as a template, for these workloads where its parameters depend on them."""
+    def template(self, networks: Sequence[Workload] = (), *, whole: bool = False) -> Template:
+        """Return it as a template, for these workloads where its parameters depend on them.
+
+        Args:
+            networks: the workloads.
+            whole: with all values of parameters, as models know them, not those alone that the workloads leave open.
+        """
         ...
 
     def workloads(self, names: Sequence[str], dims: Mapping[str, int], log: Log | None = None) -> list[Workload]:
@@ -75,10 +81,16 @@ class Shipped:
     problem_path = None
     surrogate = surrogates.DEFAULT
 
-    def template(self, networks: Sequence[Workload] = ()) -> Template:
-        """Return the template, for a workload where its parameters depend on one; see `Subject`."""
+    def template(self, networks: Sequence[Workload] = (), *, whole: bool = False) -> Template:
+        """Return the template, for a workload where its parameters depend on one; see `Subject`.
+
+        Where designs are laid out, knobs of the back end that no option names are parameters too; see `joint`.
+        """
         if not templates.depends_on_workload(self.name):
-            return templates.load(self.name)
+            template = templates.load(self.name)
+            if self.fidelity is not Fidelity.PHYSICAL:
+                return template
+            return joint(template, () if whole else networks, self.options)
         if len(networks) > 1:
             raise ArmillaryError(f"template {self.name!r} has parameters for each layer of one workload; name one")
         return templates.load(self.name, networks[0] if networks else None)
@@ -92,7 +104,8 @@ class Shipped:
     def simulator(self, metrics: Sequence[str] = (), *, seed: int = 0) -> Simulator:
         """Return who evaluates; see `Subject`."""
         options = options_for(self.name, self.fidelity, metrics, self.options) if metrics else self.options
-        return Simulator(evaluators.spec_of(self.name, self.fidelity, options, seed=seed), evaluators.make)
+        spec = evaluators.spec_of(self.name, self.fidelity, options, seed=seed)
+        return Simulator(without_knobs(spec) if self.fidelity is Fidelity.PHYSICAL else spec, evaluators.make)
 
     def digest(self, network: Workload) -> str:
         """Return a short text; see `Subject`."""
@@ -126,7 +139,7 @@ class Users:
         """The problem file."""
         return str(self.own.file.path.resolve())
 
-    def template(self, networks: Sequence[Workload] = ()) -> Template:  # noqa: ARG002
+    def template(self, networks: Sequence[Workload] = (), *, whole: bool = False) -> Template:  # noqa: ARG002
         """Return the template, which is the same for every workload; see `Subject`."""
         return self.own.template
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from armillary import evaluators
+from armillary.evaluators.physical.space import KNOBS
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
 from armillary.hardware.templates.axiline import SPACE, TEMPLATE
+from armillary.studies.subject import Shipped
 from armillary.types import ArmillaryError, Candidate, Fidelity
 from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.layer import Workload
@@ -81,6 +83,24 @@ def test_several_seeds_give_a_mean_and_how_they_scatter(tmp_path):
     assert not any("cpu_s_sd" in name for name in several.metrics)
     full = evaluated(tmp_path, seeds=2, utilization=0.999)
     assert full.failure.detail.startswith("seed 2: ")
+
+
+def test_knobs_of_a_design_count_in_place_of_options(row, tmp_path):
+    options = {"folder": str(tmp_path), "effort": 1, "sizing_rounds": 1}
+    subject = Shipped("axiline", Fidelity.PHYSICAL, options)
+    both, spec = subject.template([WORKLOAD]), subject.simulator(seed=1).spec
+    values = {**both.defaults, **DESIGN, "clock_ns": 2.06, "utilization": 0.6}
+    design = both.space.design_from(values, "test")
+    (found,) = evaluators.make(spec).evaluate([Candidate(design)], WORKLOAD)
+    alone = evaluated(tmp_path, clock_ns=2.06)
+    assert found.design == design
+    assert {name: value for name, value in found.metrics.items() if not name.endswith("cpu_s")} == {
+        name: value for name, value in alone.metrics.items() if not name.endswith("cpu_s")
+    }
+    assert found.metrics["power_mw"] != row.metrics["power_mw"]
+    assert dict(found.options) == {name: value for name, value in alone.options.items() if name not in KNOBS}
+    whole = evaluators.for_template("axiline", Fidelity.PHYSICAL, {**options, "clock_ns": 1.0}, seed=1)
+    assert dict(whole.evaluate([Candidate(design)], WORKLOAD)[0].options) == dict(found.options)
 
 
 @pytest.mark.parametrize("template", PLATFORMS.names())

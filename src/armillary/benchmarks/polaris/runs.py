@@ -63,7 +63,7 @@ class Sizes:
         return self.hardware * self.software
 
 
-FULL = Sizes(hardware=8, software=6, judged=(128, 64), mapped=10_000, descent=(16, 150))
+FULL = Sizes(hardware=8, software=6, judged=(128, 64), mapped=10_000, descent=(16, 150), most_macs=32_000_000)
 QUICK = Sizes(hardware=3, software=4, judged=(16, 16), mapped=500, descent=(8, 60), most_macs=1_000_000)
 
 
@@ -97,6 +97,7 @@ class Method:
 
 METHODS: Mapping[str, Method] = {
     "polaris": Method("polaris"),
+    "polaris-paced": Method("polaris-paced"),
     "closed-form": Method("closed-form"),
     "dosa": Method("dosa"),
     "dosa-corrected": Method("dosa-corrected"),
@@ -110,7 +111,7 @@ IMPROVED: Mapping[str, Method] = {
     "polaris": METHODS["polaris"],
     "polaris, warm": Method("polaris", warm=True),
     "polaris, 4 together": Method("polaris", {"together": 4}),
-    "polaris-paced": Method("polaris-paced"),
+    "polaris-paced": METHODS["polaris-paced"],
     "closed-form": METHODS["closed-form"],
 }
 

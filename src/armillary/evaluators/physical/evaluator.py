@@ -7,6 +7,7 @@ import json
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from armillary.evaluators import for_template
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.physical.flow import Layout, run
 from armillary.evaluators.physical.knobs import Knobs
+from armillary.evaluators.physical.space import parted, without_knobs
 from armillary.evaluators.recording import record
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
@@ -42,6 +44,8 @@ class PhysicalOptions(Knobs):
 class PhysicalEvaluator:
     """Designs laid out; `runtime_s` is cycles over the effective clock, `energy_pj` power over that time.
 
+    Designs of the joint space (see `space`) bring knobs, which count in place of the options of the same names.
+
     Args:
         spec: of the evaluator.
         options: the back end's choices.
@@ -65,33 +69,35 @@ class PhysicalEvaluator:
 
     def _evaluated(self, candidate: Candidate, workload: Workload) -> Evaluation:
         started = time.perf_counter()
-        (counted,) = self.counting.evaluate([candidate], workload)
+        design, own = parted(candidate.design)
+        spec, options = without_knobs(self.spec) if own else self.spec, self._options.model_copy(update=own)
+        (counted,) = self.counting.evaluate([replace(candidate, design=design)], workload)
         metrics: dict[str, float] = {}
         failure = counted.failure
         if failure is None:
             cycles = counted.metrics["delay_cycles"]
             rows = []
             for seed in self._seeds():
-                layout = self._laid_out(candidate.design, seed)
-                rows.append(metrics_of(layout, cycles, self._options.clock_ns))
+                layout = self._laid_out(design, options, seed)
+                rows.append(metrics_of(layout, cycles, options.clock_ns))
                 if layout.failure:
-                    where = f"seed {seed}: " if self._options.seeds > 1 else ""
+                    where = f"seed {seed}: " if options.seeds > 1 else ""
                     failure = Failure("infeasible", resource=layout.failed_step, detail=where + layout.failure)
                     break
             metrics = rows[-1] if failure else mean_of(rows)
-        return record(self.spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - started)
+        return record(spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - started)
 
     def _seeds(self) -> range:
         """Return seeds of placements; evaluators of different seeds share none."""
         count = self._options.seeds
         return range(count * self.spec.seed, count * (self.spec.seed + 1))
 
-    def _laid_out(self, design: Design, seed: int) -> Layout:
-        knobs = Knobs.model_validate(self._options.model_dump(include=set(Knobs.model_fields)))
+    def _laid_out(self, design: Design, options: PhysicalOptions, seed: int) -> Layout:
+        knobs = Knobs.model_validate(options.model_dump(include=set(Knobs.model_fields)))
         sources = self._platform.sources(self._platform.accelerator(**design.as_dict()))
         key = json.dumps([sources, knobs.model_dump(), seed])
         name = f"{self.spec.template}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
-        root = Path(self._options.folder) if self._options.folder else cache_folder("layouts")
+        root = Path(options.folder) if options.folder else cache_folder("layouts")
         with temporary_folder("rtl") as folder:
             paths = [folder / file for file in sources]
             for path, text in zip(paths, sources.values(), strict=True):

@@ -30,6 +30,8 @@ class Platform(Generic[A]):
         tables: what else comes with them, likewise.
         memories: ports of each module that is a memory, which a macro may replace: 1, or 2 for one that reads and one
             that writes.
+        clocks_ns: the least and the greatest period worth asking a layout in 45 nm for: the least is out of reach of
+            all but the smallest designs, the greatest is slack for all but the largest.
     """
 
     template: str
@@ -38,6 +40,7 @@ class Platform(Generic[A]):
     sources: Callable[[A], dict[str, str]]
     tables: Callable[[A], dict[str, str]] = lambda _: {}
     memories: Mapping[str, int] = field(default_factory=dict)
+    clocks_ns: tuple[float, float] = (0.8, 3.2)
 
     def files(self, accelerator: A) -> dict[str, str]:
         """Return the text of every file by name; the top module begins with the accelerator's parameters."""

@@ -22,11 +22,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.hardware.template import Template
+from armillary.hardware.template import Choices, Template
 from armillary.problems.criteria import Objective
 from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError, Design
 from armillary.workloads.algorithm import ALGORITHMS, MODES, AlgorithmName, Mode
+from armillary.workloads.layer import Workload
 
 Pipeline = Literal["inference", "training", "tree"]
 LEAST_INPUT, MOST_INPUT = 4, 16
@@ -161,6 +162,20 @@ def _exists(codes: NDArray[np.int64]) -> NDArray[np.bool_]:
     )
 
 
+def _choices(workload: Workload) -> Choices:
+    """Return the values of a design for an algorithm: it is made for it, and has its elements and levels at least."""
+    algorithm = workload.algorithm
+    if algorithm is None:  # the evaluator refuses it
+        return {}
+    deep = algorithm.name == "decision_tree"
+    return {
+        "algorithm": (algorithm.name,),
+        "mode": (algorithm.mode,),
+        "dimension": range(algorithm.dimension, MOST_DIMENSION + 1),
+        "depth": range(algorithm.depth, MOST_DEPTH + 1) if deep else (1,),
+    }
+
+
 SPACE = Space(
     "axiline",
     (
@@ -183,4 +198,5 @@ TEMPLATE = Template(
     baseline=SPACE.design_from(_DEFAULTS, "axiline"),
     baseline_name="Axiline",
     baseline_note="training of a support vector machine with 54 features in 9 cycles",
+    choices=_choices,
 )

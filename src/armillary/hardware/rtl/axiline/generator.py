@@ -41,4 +41,4 @@ def parameters(accelerator: Accelerator) -> dict[str, int]:
     return shape
 
 
-PLATFORM = Platform("axiline", Accelerator, TOP, sources)
+PLATFORM = Platform("axiline", Accelerator, TOP, sources, clocks_ns=(0.6, 2.4))
