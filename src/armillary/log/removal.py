@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from armillary.log.fragments import Fragment, write_parquet
+from armillary.log.fragments import write_parquet
+from armillary.log.index import Fragment
 from armillary.log.own_rows import fingerprints
 from armillary.log.query import LOG_VIEW, View, open_views, schema_of
 from armillary.log.schema import EVALUATIONS, FAILURE_COLUMN, from_table

@@ -210,9 +210,11 @@ class SavableContract(Fitting):
         content = torch.load(path, weights_only=True)
         changed = tmp_path / "model.pt"
         first = next(iter(content["weights"]))
-        others = ({}, {first: torch.zeros(3)}, {first: "text"}, [1], {**content["weights"], first: torch.zeros(2, 0)})
-        for weights in others:
-            torch.save({**content, "weights": weights}, changed)
+        weights = content["weights"]
+        longer = {**weights, first: torch.zeros(2, 0)}
+        others: tuple[Any, ...] = ({}, {first: torch.zeros(3)}, {first: "text"}, [1], longer)
+        for other in others:
+            torch.save({**content, "weights": other}, changed)
             with pytest.raises(ArmillaryError, match=r"model\.pt"):
                 surrogates.read_as(kind, changed, problem.space)
 
