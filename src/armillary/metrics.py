@@ -36,6 +36,7 @@ OURS: Mapping[str, Metric] = {
     "delay_cycles": Metric("cycles", over_layers=total, positive=True),
     "runtime_s": Metric("s", over_layers=total, positive=True),
     "energy_pj": Metric("pJ", over_layers=total, positive=True),
+    "energy_j": Metric("J", derive=lambda m: m["energy_pj"] * 1e-12, positive=True),
     "area_mm2": Metric("mm2", over_layers=largest, positive=True),
     "utilization": Metric("1"),
     "per_input_cycles": Metric("cycles", positive=True),

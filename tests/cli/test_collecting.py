@@ -110,6 +110,7 @@ def test_layouts_are_sampled_by_architecture_and_point(tmp_path):
     )
     (foreseen,) = done(*collect, "--architectures", 3, "--points", 4, "--knob", "dimension=54..60", "--dry-run")
     assert (foreseen["evaluator"].split()[0], foreseen["evaluations"]) == ("axiline/physical", 12)
+    assert "a layout takes seconds to minutes; give --samples, or --architectures and --points" in refused(*collect)
     assert "dimension='20' is not allowed" in refused(*collect, "--samples", 3, "--knob", "dimension=20")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from armillary import workloads
-from armillary.evaluators.physical.space import architecture, joint
+from armillary.evaluators.physical.space import architecture, hardware_of, joint, parted
 from armillary.hardware import templates
 from armillary.log import shipped
 from armillary.log.folder import LogWriteError
@@ -61,3 +61,13 @@ def test_a_shipped_log_can_only_be_read():
 def test_all_of_them_are_small():
     assert shipped.names()
     assert sum(path.stat().st_size for path in shipped.FOLDER.rglob("*") if path.is_file()) < MOST_BYTES
+
+
+@pytest.mark.parametrize("name", shipped.names())
+def test_no_two_architectures_are_the_same_hardware(name):
+    told = shipped.read(name)
+    rows = Log(told.address).evaluations(told.space)
+    space = joint(templates.load(told.space.removesuffix(".physical"))).space
+    alone = {str(design): design for design, _ in map(parted, space.designs(space.encode_columns(rows.design)))}
+    template = told.space.removesuffix(".physical")
+    assert len({hardware_of(template, design) for design in alone.values()}) == len(alone)

@@ -35,6 +35,7 @@ BENCHES = Registry(
         "rtl": "armillary.benchmarks.rtl.agreement:run",
         "rtl-area": "armillary.benchmarks.rtl.area:run",
         "rtl-area-fit": "armillary.benchmarks.rtl.area_sweep:run",
+        "ppa-dse": "armillary.benchmarks.ppa.exploration:run",
         "ppa-metrics4ml": "armillary.benchmarks.ppa.metrics4ml:run",
         "several-objectives": "armillary.benchmarks.several_objectives:run",
         **{f"spotlight-fig{n}": f"armillary.benchmarks.spotlight.figures:fig{n}" for n in range(42, 48)},

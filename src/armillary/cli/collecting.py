@@ -53,8 +53,8 @@ def collect(
     samples: Annotated[
         int | None,
         typer.Option(
-            help="Designs per workload, 16,384 by default; with --per-layer, samples in all: 65,536 by default, 4,096 "
-            "where an evaluation takes minutes.",
+            help="Designs per workload: 16,384 by default, but of layouts none; with --per-layer, samples in all: "
+            "65,536 by default, 4,096 where an evaluation takes minutes.",
             min=1,
         ),
     ] = None,
@@ -132,7 +132,7 @@ def collect(
     spec, make = evaluating(subject.simulator(seed=seed), subject)
     executor = LocalExecutor(place, limits=limits_of(time_limit, memory_limit), make=make)
     if rows is None and not per_layer:
-        drawn = {**_numbers(samples, architectures, points), "sampler": sampler, "seed": seed}
+        drawn = {**_numbers(spec, samples, architectures, points), "sampler": sampler, "seed": seed}
         _collect_designs(subject, executor, spec, make, place, workload, dim, drawn, knob or (), dry_run, as_json)
         return
     if rows is not None:
@@ -184,12 +184,16 @@ def _collect_designs(
     print_result(found, as_json, lambda: print_table(found))
 
 
-def _numbers(samples: int | None, architectures: int | None, points: int | None) -> dict[str, int | None]:
+def _numbers(
+    spec: EvaluatorSpec, samples: int | None, architectures: int | None, points: int | None
+) -> dict[str, int | None]:
     """Return how many designs to sample, or how many architectures at how many points."""
     if (architectures is None) != (points is None):
         raise ArmillaryError("--architectures and --points go together: each architecture is laid out at every point")
     if architectures is not None and samples is not None:
         raise ArmillaryError(f"--samples {samples} goes without --architectures and --points")
+    if architectures is None and samples is None and spec.fidelity == "physical":
+        raise ArmillaryError("a layout takes seconds to minutes; give --samples, or --architectures and --points")
     return {"samples": architectures or samples or _DESIGNS, "points": points}
 
 

@@ -11,6 +11,8 @@ import typer
 
 from armillary.cli.choices import Choosing, completing
 from armillary.cli.collecting import refuse_given
+from armillary.cli.fronts import front_rows, show_front
+from armillary.cli.laying_out import design_by_layouts, is_searched, one_network, request_of, subject_of_layouts
 from armillary.cli.shared import (
     Area,
     Bounds,
@@ -53,7 +55,6 @@ from armillary.types import ArmillaryError, Cost
 if TYPE_CHECKING:
     from armillary.hardware.template import Template
     from armillary.reports.wording import Scale
-    from armillary.studies.fronts import Front
     from armillary.studies.results import Contender, StudyResults
     from armillary.studies.search import SearchRequest
     from armillary.studies.study_folder import StudyFolder
@@ -91,8 +92,9 @@ def design(
     budget: Annotated[
         int | None,
         typer.Option(
-            help="With --verify rtl, simulations of the network. The study ends with design, mappings and "
-            "SystemVerilog of the best.",
+            help="With --verify rtl, simulations of the network: the study ends with design, mappings and "
+            "SystemVerilog of the best. With --verify physical, where only layouts tell the area (axiline, genesys, "
+            "tabla, vta), layouts; default: 40. The study then ends with pictures of layouts and SystemVerilog.",
             min=1,
         ),
     ] = None,
@@ -100,10 +102,14 @@ def design(
         str | None,
         typer.Option(
             help="With --budget, what chooses: one of {optimizers}. Default: polaris, which learns from each "
-            "simulation what to simulate next.",
+            "simulation what to simulate next; of layouts ppa-motpe, surrogates that MOTPE searches.",
             autocompletion=completing("optimizers"),
         ),
     ] = None,
+    conservative: Annotated[
+        bool,
+        typer.Option("--conservative", help="Of layouts, trust predictions by the worse end of their 90% interval."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the study; default: the model's name + .study")] = None,
     log: Annotated[str | None, typer.Option(help="A log to reuse and extend; default: one in the folder.")] = None,
     samples: Annotated[
@@ -143,6 +149,10 @@ def design(
 
     limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
     subject = subject_of(template, problem, fidelity, options)
+    truer = () if problem is not None else verified_by(verify, subject.name, fidelity)
+    by_layouts = bool(truer) and is_searched(truer, subject.name)
+    if by_layouts:
+        subject = subject_of_layouts(subject.name, truer, options_of(options))
     names = [*(models or ()), *(workload or ())]
     networks = subject.workloads(names, dims_of(dim), None if log is None else Log(log))
     chosen = subject.template(networks)
@@ -165,13 +175,24 @@ def design(
             "--weights and --worst are for one goal; of several goals the mean of the workloads counts"
         )
     preferences = preferences_of(prefer, asked["objectives"])
+    if by_layouts:
+        wide = {"--schedule": schedule, "--weights": weights, "--worst": worst or None}
+        refuse_given(wide, "is for studies without layouts; leave it out")
+        network = one_network(networks)
+        shared = {name: asked[name] for name in ("objectives", "bounds", "seed", "log")}
+        own = {"samples": samples, "picks": top, "optimizer": optimizer, "surrogate": surrogate}
+        wanted = {**shared, **own, "source": names[0], "prefer": preferences}
+        request = request_of(subject, network, wanted, budget, conservative=conservative)
+        design_by_layouts(request, subject, network, folder, limits, dry_run, as_json)
+        return
+    refuse_given({"--conservative": conservative or None}, "is for studies of layouts; leave it out")
     if budget is None:
         refuse_given({"--optimizer": optimizer}, "says what chooses simulations; give their number with --budget")
     else:
         given = {"--samples": samples, "--top": top, "--surrogate": surrogate, "--schedule": schedule, "--log": log}
         refuse_given(given, "goes with designs that a surrogate proposes; leave it out, or --budget")
-        request = _to_simulate(subject, networks, asked, names, budget, verify, fidelity)
-        simulated = request if optimizer is None else replace(request, optimizer=optimizer)
+        to_simulate = _to_simulate(subject, networks, asked, names, budget, verify, fidelity)
+        simulated = to_simulate if optimizer is None else replace(to_simulate, optimizer=optimizer)
         design_by_simulation(simulated, chosen, networks[0], folder, limits, dry_run, as_json)
         return
     if problem is None and len(networks) == 1 and not several:
@@ -375,35 +396,6 @@ def _show_proposals(study: StudyResults, folder: StudyFolder) -> None:
 
 
 _MOST_VALUES = 20  # that anybody would read in a line; the design's file has them all
-_FRONT_SHOWN = 12
-
-
-def front_rows(front: Front) -> list[dict[str, Any]]:
-    """Return the designs of a front: objectives, parameters, whether it is the preferred one."""
-    names = [objective.metric for objective in front.objectives]
-    return [
-        {**dict(zip(names, values, strict=True)), **row.design.as_dict(), "preferred": place == front.preferred}
-        for place, (values, row) in enumerate(zip(front.values.tolist(), front.rows.to_list(), strict=True))
-    ]
-
-
-def show_front(front: Front) -> None:
-    """Show the front, of a long one the ends and what lies between evenly, the preferred design always."""
-    import numpy as np
-
-    rows = front_rows(front)
-    places = np.unique(np.linspace(0, len(rows) - 1, min(_FRONT_SHOWN, len(rows))).round().astype(int))
-    tell(f"\n{len(rows)} designs on the front" + (f", {len(places)} shown" if len(places) < len(rows) else ""))
-    names = [objective.metric for objective in front.objectives]
-    shown = sorted({*places.tolist(), front.preferred})
-    print_table(
-        [
-            {**{name: f"{rows[k][name]:.4g}" for name in names}, "": "preferred" if rows[k]["preferred"] else ""}
-            for k in shown
-        ]
-    )
-
-
 _ALWAYS = ("runtime_s", "energy_pj", "area_mm2")
 """Metrics that a table of designs shows where they are known, whatever was asked for."""
 

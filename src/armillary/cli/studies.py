@@ -11,7 +11,8 @@ import typer
 
 from armillary.cli.choices import Choosing, completing
 from armillary.cli.collecting import fit_layers, refuse_given
-from armillary.cli.designing import front_rows, proof_of, show_front
+from armillary.cli.designing import proof_of
+from armillary.cli.fronts import front_rows, show_front
 from armillary.cli.shared import (
     Area,
     Bounds,

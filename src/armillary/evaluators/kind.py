@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from armillary.types import ArmillaryError, Cost, Evaluator, EvaluatorSpec, Fidelity
+from armillary.types import ArmillaryError, Cost, Design, Evaluator, EvaluatorSpec, Fidelity
 
 
 class Options(BaseModel):
@@ -58,6 +59,20 @@ class CountsElsewhere(Protocol):
     @property
     def counting(self) -> Evaluator:
         """The evaluator that counts."""
+        ...
+
+
+@runtime_checkable
+class LaysOut(Protocol):
+    """The capability of an evaluator to show the layout behind an evaluation."""
+
+    def layout_folder(self, design: Design) -> Path:
+        """Return the folder of a design's layout with its pictures, and its RTL in `rtl`; made once.
+
+        Raises:
+            ArmillaryError: if a tool is missing.
+            AccidentError: if a tool is killed.
+        """
         ...
 
 

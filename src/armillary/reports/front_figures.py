@@ -179,11 +179,11 @@ def _common(layer: _Layer) -> dict[str, Any]:
 
 def _preference(results: StudyResults, front: Front) -> str:
     if len(set(front.weights.tolist())) == 1:
-        return "The star is the design nearest to the best of every objective."
+        return f"The star is the design {front.rule}."
     weighed = listed(
         [f"{_lower(results, o.metric)} {w:g}" for o, w in zip(front.objectives, front.weights, strict=True)]
     )
-    return f"The star is the design nearest to the best of every objective, weighed {weighed}."
+    return f"The star is the design {front.rule}, weighed {weighed}."
 
 
 def _point(results: StudyResults, front: Front, values: NDArray[np.float64]) -> str:

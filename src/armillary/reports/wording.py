@@ -55,6 +55,7 @@ _LOOKS = {
     "runtime_s": Look("Runtime", "s", less="faster", more="slower"),
     "delay_cycles": Look("Delay", "cycles", less="faster", more="slower"),
     "energy_pj": Look("Energy", "J", 1e-12, less="less energy", more="more energy"),
+    "energy_j": Look("Energy", "J", less="less energy", more="more energy"),
     "area_mm2": Look("Area", "mm²", prefixed=False, less="smaller", more="larger"),
     "power_mw": Look("Mean power", "W", 1e-3),
     "throughput_per_s": Look("Throughput", "inferences/s", prefixed=False),

@@ -28,6 +28,7 @@ from armillary.studies.comparing import Compared, compared, header, read_results
 from armillary.studies.fit import check_kind, check_schedule, fit_surrogate, save_atomically
 from armillary.studies.foresee import Foreseen, foreseen
 from armillary.studies.importance import METHOD, importances
+from armillary.studies.laying_out import LAID_OUT, lay_out_winner, winner_laid_out
 from armillary.studies.progress import OnProgress, silent
 from armillary.studies.propose import propose
 from armillary.studies.proving import MOST_PROVEN, place_of_winner, proof_note, proven, read_proof, truer_specs
@@ -121,7 +122,12 @@ def foresee_design(
     return [
         foreseen("collect", spec, template.space, codes, workload, log=log),
         foreseen("verify", spec, template.space, codes, workload, evaluations=request.top),
-        *(foreseen("prove", one, template.space, codes, workload, evaluations=MOST_PROVEN) for one in truer),
+        *(
+            foreseen("lay out", one, template.space, codes, workload, evaluations=1)
+            if one.fidelity is Fidelity.PHYSICAL
+            else foreseen("prove", one, template.space, codes, workload, evaluations=MOST_PROVEN)
+            for one in truer
+        ),
     ]
 
 
@@ -144,7 +150,9 @@ def _checked(
 
 
 def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limits | None) -> list[Stage]:
-    """Return the recipe."""
+    """Return the recipe: what layouts tell is asked of the winner alone."""
+    layouts = [spec for spec in truer if spec.fidelity is Fidelity.PHYSICAL]
+    proving = [spec for spec in truer if spec not in layouts]
 
     def collected(setting: Setting) -> Evaluations:
         collect(
@@ -170,20 +178,13 @@ def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limi
         return surrogates.read(setting.folder.model, setting.template.space)
 
     def proposed(setting: Setting, rows: Evaluations, model: Savable) -> dict[str, Any]:
-        setting.on_progress("optimising the surrogate", 0, 1)
-        context = context_of(setting.workload)
-        found = propose(model, setting.problem, context, top=request.top, seed=request.seed, known=rows)
-        content = {
-            "codes": found.codes.tolist(),
-            "predicted": found.predicted.tolist(),
-            "p_feasible": found.p_feasible.tolist(),
-        }
-        setting.folder.write(PROPOSALS, content)
-        setting.on_progress("optimising the surrogate", 1, 1)
-        return content
+        return _proposed(request, setting, rows, model)
 
     def proved(setting: Setting, rows: Evaluations, verified: Evaluations) -> Proof | None:
-        return proven(setting, Evaluations.concat([rows, verified]), truer, limits)
+        return proven(setting, Evaluations.concat([rows, verified]), proving, limits)
+
+    def laid_out(setting: Setting, rows: Evaluations, verified: Evaluations, proof: Proof | None) -> bool:
+        return _laid_out(setting, Evaluations.concat([rows, verified]), proof, layouts, limits)
 
     def explained(
         setting: Setting, rows: Evaluations, model: Savable, verified: Evaluations, proof: Proof | None
@@ -199,8 +200,34 @@ def _stages(request: DesignRequest, truer: Sequence[EvaluatorSpec], limits: Limi
         Stage("propose", ("rows", "model"), "proposals", proposed, kept=_kept_proposals),
         Stage("verify", ("proposals",), "verified", _verified, kept=_kept_verified),
         Stage("prove", ("rows", "verified"), "proof", proved),
+        *([Stage("lay out", ("rows", "verified", "proof"), "laid out", laid_out)] if layouts else []),
         Stage("explain", ("rows", "model", "verified", "proof"), "compared", explained),
     ]
+
+
+def _proposed(request: DesignRequest, setting: Setting, rows: Evaluations, model: Savable) -> dict[str, Any]:
+    setting.on_progress("optimising the surrogate", 0, 1)
+    context = context_of(setting.workload)
+    found = propose(model, setting.problem, context, top=request.top, seed=request.seed, known=rows)
+    content = {
+        "codes": found.codes.tolist(),
+        "predicted": found.predicted.tolist(),
+        "p_feasible": found.p_feasible.tolist(),
+    }
+    setting.folder.write(PROPOSALS, content)
+    setting.on_progress("optimising the surrogate", 1, 1)
+    return content
+
+
+def _laid_out(
+    setting: Setting, rows: Evaluations, proof: Proof | None, layouts: Sequence[EvaluatorSpec], limits: Limits | None
+) -> bool:
+    """Lay out the winner, and return that it was."""
+    winner = rows.row(_won(setting.problem, rows, proof))
+    executor = LocalExecutor(Log(setting.folder.path / LAID_OUT), limits=limits)
+    for spec in layouts:
+        lay_out_winner(setting, winner, proof, spec, executor)
+    return True
 
 
 def _kept_model(setting: Setting) -> Savable | None:
@@ -275,6 +302,12 @@ def _commonest_failure(rows: Evaluations) -> str:
     return str(rows.failure(row))
 
 
+def _won(problem: Problem, rows: Evaluations, proof: Proof | None) -> int:
+    """Return which row is the winner: of those that were proven the best by the proof, else the best of all."""
+    order = np.argsort(problem.values(rows), kind="stable")  # equal ones: the log's first
+    return int(order[0 if proof is None else place_of_winner(proof, problem)])
+
+
 def _compared(
     request: DesignRequest,
     setting: Setting,
@@ -285,8 +318,7 @@ def _compared(
 ) -> Compared:
     """Compare the winner with the best of the log and the baseline, and write what the study found."""
     every = Evaluations.concat([rows, verified])
-    order = np.argsort(setting.problem.values(every), kind="stable")  # equal ones: the log's first
-    won = int(order[0 if proof is None else place_of_winner(proof, setting.problem)])
+    won = _won(setting.problem, every, proof)
     note = "best of the log" if won < len(rows) else f"proposed by {request.surrogate}, verified"
     of_log = int(setting.problem.values(rows).argmin())
     found = compared(
@@ -350,6 +382,7 @@ def load_design(folder: StudyFolder, template: Template, workload: Workload) -> 
         selection=read_selection(results),
         reliability=None if results["brier"] is None else Reliability(results["brier"], bins_of(results)),
         proof=read_proof(folder, space.name),
+        layouts=winner_laid_out(folder, space),
     )
 
 

@@ -40,6 +40,7 @@ class Front:
             logarithms of objectives that are positive.
         preferred: position of the one row that is nearest to the best of every objective, as weighted.
         weights: of the objectives, shape [objectives].
+        rule: by which the row is preferred, in words.
     """
 
     objectives: tuple[Objective, ...]
@@ -49,6 +50,7 @@ class Front:
     hypervolume: NDArray[np.float64]
     preferred: int
     weights: NDArray[np.float64]
+    rule: str = "nearest to the best of every objective"
 
     def __post_init__(self) -> None:
         shape = (len(self.rows), len(self.objectives))

@@ -13,6 +13,7 @@ GOALS: Mapping[str, Goal] = {
     "runtime_s": "delay",
     "delay_cycles": "delay",
     "energy_pj": "energy",
+    "energy_j": "energy",
     "edp_pj_cycles": "edp",
 }
 """By the metric that a study minimises."""

@@ -9,6 +9,7 @@ from armillary import workloads
 from armillary.hardware.template import Template
 from armillary.studies.design import load_design
 from armillary.studies.joint_design import load_joint_design
+from armillary.studies.layout_design import load_layout_design
 from armillary.studies.results import StudyResults
 from armillary.studies.search import load_search
 from armillary.studies.study_folder import StudyFolder
@@ -27,6 +28,8 @@ def load_study(folder: StudyFolder) -> StudyResults:
     template, networks = _asked_of(asked)
     if asked["kind"] == "joint":
         return load_joint_design(folder, template, networks)
+    if asked["kind"] == "layouts":
+        return load_layout_design(folder, template, networks[0])
     load = load_design if asked["kind"] == "design" else load_search
     return load(folder, template, networks[0])
 

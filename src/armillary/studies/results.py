@@ -109,6 +109,34 @@ class Proof:
 
 
 @dataclass(frozen=True)
+class LaidOut:
+    """A design that was laid out at the end of a study: what was predicted of it, and what became of it.
+
+    Attributes:
+        name: what the report calls it.
+        design: of it.
+        predicted: the mean of metrics before the layout.
+        spread: their standard deviations, where the prediction has any.
+        measured: the metrics of the layout; those that are known of one that failed.
+        failure: why there is no layout; None if there is one.
+        pictures: of it, PNG files by their titles.
+    """
+
+    name: str
+    design: Design
+    predicted: Mapping[str, float]
+    measured: Mapping[str, float]
+    spread: Mapping[str, float] = field(default_factory=dict)
+    failure: Failure | None = None
+    pictures: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def error(self, metric: str) -> float:
+        """Return by which share of the layout's a predicted metric is off; NaN where either is not known."""
+        said, true = self.predicted.get(metric, np.nan), self.measured.get(metric, np.nan)
+        return float("nan") if self.failure is not None else (said - true) / true
+
+
+@dataclass(frozen=True)
 class Candidates:
     """The designs that the surrogate proposed and the evaluator then measured, in that order.
 
@@ -180,9 +208,10 @@ class StudyResults:
     When no candidate is legal, or none beats the log, `winner` is `best_of_log`. `baseline` is a
     published design for comparison. What a study did not do (no surrogate, say) is None or empty and
     its section says so or is left out. `front` is what several objectives trade. `proof` holds designs that were
-    measured again on a truer evaluator. `command` runs the study again, `report_command` only writes the page
-    again. `proposals` are designs that nobody has evaluated yet. `combination` says how several workloads became
-    one, `facts` and `remarks` what there is to tell of the surrogate, `warnings` what to know of the proposals.
+    measured again on a truer evaluator, `layouts` those that were laid out at the end. `command` runs the study again,
+    `report_command` only writes the page again. `proposals` are designs that nobody has evaluated yet. `combination`
+    says how several workloads became one, `facts` and `remarks` what there is to tell of the surrogate, `warnings` what
+    to know of the proposals.
     """
 
     title: str
@@ -202,6 +231,7 @@ class StudyResults:
     selection: Selection | None = None
     reliability: Reliability | None = None
     proof: Proof | None = None
+    layouts: tuple[LaidOut, ...] = ()
     front: Front | None = None
     not_mapped: tuple[NotMapped, ...] = ()
     report_command: str = ""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from armillary import evaluators
+from armillary.evaluators.kind import LaysOut
 from armillary.evaluators.physical.space import KNOBS
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
@@ -49,6 +50,16 @@ def test_time_and_energy_are_those_of_the_effective_clock(row):
     assert found["power_mw"] == pytest.approx(dynamic + found["leakage_mw"])
     (layout,) = Path(row.options["folder"]).iterdir()
     assert (layout / "layout.def").exists()
+
+
+def test_the_layout_behind_an_evaluation_is_shown(row):
+    options = {"folder": row.options["folder"], "effort": 1, "sizing_rounds": 1, "clock_ns": 2.0}
+    evaluator = evaluators.for_template("axiline", Fidelity.PHYSICAL, options, seed=1)
+    assert isinstance(evaluator, LaysOut)
+    shown = evaluator.layout_folder(row.design)
+    assert [shown] == list(Path(row.options["folder"]).iterdir())
+    assert (shown / "layout.png").exists()
+    assert "module axiline" in (shown / "rtl" / "axiline.sv").read_text()
 
 
 def test_cycles_are_those_of_the_fidelity_that_is_named(row, tmp_path):

@@ -1,9 +1,13 @@
 """Steiner trees and routing: connected, no longer than they must be, and within capacity where there is room."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import dijkstra
 
 from armillary.evaluators.physical import kernel
 
@@ -61,7 +65,7 @@ def test_a_cross_takes_a_steiner_point():
 
 def routed(ends, wide, high, room, rounds=8):
     across, up = np.full((wide - 1, high), float(room)), np.full((wide, high - 1), float(room))
-    return kernel.routes(np.array(ends, np.int64), across, up, rounds, 10)
+    return kernel.routes(np.array(ends, np.int64), across, up, rounds, 10, rounds)
 
 
 @settings(max_examples=30, deadline=None)
@@ -80,6 +84,28 @@ def test_full_borders_are_gone_round():
     assert up.max() <= 1
     assert crossed[:, 0].tolist() == [5, 5, 5]
     assert crossed[:, 1].sum() >= 4  # two of three make a detour
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_a_detour_is_the_cheapest_there_is(seed):
+    wide, high, rng = 7, 6, np.random.default_rng(seed)
+    use = [rng.integers(0, 6, shape).astype(float) for shape in ((wide - 1, high), (wide, high - 1))]
+    room, past = ([np.full_like(each, value) for each in use] for value in (3.0, 0.0))
+    steps = {}
+    for x, y in np.ndindex(wide, high):
+        for side, (nx, ny) in enumerate(((x + 1, y), (x, y + 1))):
+            if nx < wide and ny < high:
+                steps[x * high + y, nx * high + ny] = kernel.crossing_cost(use[side][x, y], 3.0, 0.0)
+    size = wide * high
+    graph = csr_matrix((list(steps.values()), tuple(zip(*steps, strict=True))), shape=(size, size))
+    search, path = np.zeros((4, size + 1)), np.zeros((size, 2), np.int64)
+    for begin, goal in rng.integers(0, size, (4, 2)):  # one after another, as they share `search`
+        length = kernel.maze(*divmod(begin, high), *divmod(goal, high), wide, *use, *room, *past, path, search)
+        cells = [int(x * high + y) for x, y in path[:length]]
+        assert (cells[0], cells[-1]) == (goal, begin)
+        cost = sum(steps[min(pair), max(pair)] for pair in itertools.pairwise(cells))
+        assert cost == pytest.approx(dijkstra(graph, directed=False, indices=begin)[goal])
 
 
 def test_what_fits_nowhere_overflows():

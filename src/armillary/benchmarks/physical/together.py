@@ -31,27 +31,28 @@ def gain(lay_out: Callable[[Path, int], object], warm_up: Callable[[Path, int], 
     """
     shutil.rmtree(folder, ignore_errors=True)
     with apart(2) as processes:
-        warm = [processes.submit(_fresh, warm_up, folder / f"warm_{number}", 0) for number in range(2)]
+        warm = [processes.submit(fresh, warm_up, folder / f"warm_{number}", 0) for number in range(2)]
         _ = [each.result() for each in warm]  # both have loaded what they need
         begun = time.perf_counter()
         for number in range(2):
-            processes.submit(_fresh, lay_out, folder / f"alone_{number}", number).result()
+            processes.submit(fresh, lay_out, folder / f"alone_{number}", number).result()
         alone = time.perf_counter() - begun
         begun = time.perf_counter()
-        _ = [each.result() for each in [processes.submit(_fresh, lay_out, folder / f"both_{number}", number)
+        _ = [each.result() for each in [processes.submit(fresh, lay_out, folder / f"both_{number}", number)
                                         for number in range(2)]]  # fmt: skip
         return round(alone / (time.perf_counter() - begun), 2)
 
 
-def _fresh(lay_out: Callable[[Path, int], object], folder: Path, seed: int) -> None:
-    """Lay out with a cache that holds the cell library and no steps."""
+def fresh(lay_out: Callable[[Path, int], object], folder: Path, seed: int) -> None:
+    """Lay out with a cache that holds the cell library and no steps; what is in the folder is removed."""
     kept, before = cache_folder(_KIND), os.environ.get(_CACHE)
-    fresh = folder / "cache"
-    (fresh / _KIND).mkdir(parents=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    cache = folder / "cache"
+    (cache / _KIND).mkdir(parents=True)
     for path in kept.glob("*"):
         if path.is_file():
-            shutil.copy2(path, fresh / _KIND)
-    os.environ[_CACHE] = str(fresh)
+            shutil.copy2(path, cache / _KIND)
+    os.environ[_CACHE] = str(cache)
     try:
         lay_out(folder / "layout", seed)
     finally:

@@ -29,7 +29,7 @@ from armillary.evaluators.physical.routing import grid_of, trees_of
 
 _MOST_ROUNDS = 3
 _PART = 0.95  # of the tracks that may be taken before buffers, sizes and the clock's tree add wires
-_TRIES = 60  # rounds of routing again in which it should come out
+_TRIES, _PATIENCE = 60, 4  # rounds of routing again in which it should come out; and which may pass in vain
 _AIM = 0.8  # part of the tracks that a region should take where it gets more room
 _MOST_AT_ONCE, _MOST_ROOM = 2.0, 3.0  # times its width that a cell is given
 _MOST_FILLED = 0.92  # of the rows, by cells with the room they are given
@@ -69,11 +69,14 @@ def routable(netlist: Netlist, shapes: Shapes, plan: Floorplan, *, effort: int, 
 
     rooms: Mapping[str, float] = {}
     found, rounds = replace(first, ports=ports), 0
-    while rounds < _MOST_ROUNDS and overflow(netlist, shapes, plan, found):
+    over = overflow(netlist, shapes, plan, found)
+    while rounds < _MOST_ROUNDS and over:
         rooms = _roomier(netlist, shapes, plan, found, rooms)
         found, rounds = tried(rooms, min(effort, FIRST_EFFORT)), rounds + 1
-    found = tried(rooms, effort)
-    over = overflow(netlist, shapes, plan, found)
+        over = overflow(netlist, shapes, plan, found)
+    if not rounds or effort > FIRST_EFFORT:  # else it is this one already
+        found = tried(rooms, effort)
+        over = overflow(netlist, shapes, plan, found)
     if over:
         more = _roomier(netlist, shapes, plan, found, rooms)
         again = tried(more, effort)
@@ -86,7 +89,7 @@ def overflow(netlist: Netlist, shapes: Shapes, plan: Floorplan, placement: Place
     """Return how many wires would find no track, with some left for buffers and the clock's tree."""
     trees = trees_of(netlist, shapes, placement)
     grid = grid_of(shapes.library, plan, shapes.corners(netlist, plan))
-    return grid.use(trees, rounds=_TRIES, part=_PART)[2].overflow
+    return grid.use(trees, rounds=_TRIES, patience=_PATIENCE, part=_PART)[2].overflow
 
 
 def _roomier(

@@ -39,6 +39,8 @@ class Enablement:
         usable: part of each layer's tracks that signals may take; the rest is for power and for pins.
         usable_of: likewise of single layers.
         dont_use: cells that synthesis and sizing leave alone.
+        tap_sites: width of what ties wells, at both ends of each row; 0 if cells tie their own.
+        tap_um: distance of further ones within rows, in turns in every second row; 0 if there are none.
     """
 
     name: str
@@ -54,6 +56,8 @@ class Enablement:
     usable: float = 0.5
     usable_of: Mapping[str, float] = field(default_factory=dict)
     dont_use: tuple[str, ...] = ()
+    tap_sites: int = 0
+    tap_um: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.layers:
@@ -77,7 +81,8 @@ def nangate() -> Enablement:
     """Return NanGate45.
 
     The wires are those of OpenROAD-flow-scripts' `setRC.tcl` of the platform nangate45, which are fitted to extracted
-    layouts, so that neighbours are in them; the parts of tracks that signals may take are those of its `fastroute.tcl`.
+    layouts, so that neighbours are in them; the parts of tracks that signals may take are those of its `fastroute.tcl`,
+    and the taps of wells those of its `tapcell.tcl`.
 
     Raises:
         ArmillaryError: if it is not installed; says how to install it.
@@ -102,6 +107,8 @@ def nangate() -> Enablement:
         usable=0.75,
         usable_of={"metal2": 0.2, "metal3": 0.3},
         dont_use=("TAPCELL_X1", "FILLCELL_X1", "AOI211_X1", "OAI211_X1", "CLKBUF_X1", "CLKBUF_X2", "CLKBUF_X3"),
+        tap_sites=1,
+        tap_um=120.0,
     )
 
 
@@ -151,7 +158,7 @@ def _from_yaml(path: Path) -> Enablement:
     unknown = sorted(map(str, set(content) - set(known)))
     if unknown:
         raise ArmillaryError(f"{path}: {unknown[0]} is no field of an enablement; it has {list(known)}")
-    optional = {"wires", "usable", "usable_of", "dont_use"}
+    optional = {"wires", "usable", "usable_of", "dont_use", "tap_sites", "tap_um"}
     missing = [name for name in known if name not in content and name not in optional]
     if missing:
         raise ArmillaryError(f"{path}: lacks {missing}")
@@ -162,7 +169,7 @@ def _from_yaml(path: Path) -> Enablement:
             raise ArmillaryError(f"{path}: {name}: there is no file {values[name]}")
     for name in ("layers", "dont_use"):
         values[name] = tuple(map(str, content.get(name) or ()))
-    for name in ("usable", "volts"):
+    for name in ("usable", "volts", "tap_sites", "tap_um"):
         if name in content and not isinstance(content[name], int | float):
             raise ArmillaryError(f"{path}: {name}={content[name]!r} is no number")
     values["usable_of"] = dict(content.get("usable_of") or {})

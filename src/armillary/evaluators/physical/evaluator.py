@@ -87,6 +87,16 @@ class PhysicalEvaluator:
             metrics = rows[-1] if failure else mean_of(rows)
         return record(spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - started)
 
+    def layout_folder(self, design: Design) -> Path:
+        """Return the folder of a design's layout by the evaluator's first seed, its RTL in `rtl`; see `LaysOut`.
+
+        Raises:
+            ArmillaryError: if a tool is missing.
+            AccidentError: if a tool is killed.
+        """
+        architecture, own = parted(design)
+        return self._laid_out(architecture, self._options.model_copy(update=own), self._seeds()[0]).folder
+
     def _seeds(self) -> range:
         """Return seeds of placements; evaluators of different seeds share none."""
         count = self._options.seeds

@@ -32,6 +32,7 @@ class Floorplan:
         site: width of a site.
         row: height of a row.
         macros: lower left corner of each macro.
+        taps: of wells, at the ends of rows and in them; they are counted and have no places.
     """
 
     width: int
@@ -39,6 +40,7 @@ class Floorplan:
     site: int
     row: int
     macros: Mapping[str, tuple[int, int]]
+    taps: int = 0
 
     @property
     def core_mm2(self) -> float:
@@ -64,7 +66,13 @@ def units(length_um: float) -> int:
 
 
 def planned(
-    netlist: Netlist, library: Library, outlines: Mapping[str, Outline], *, utilization: float, aspect: float
+    netlist: Netlist,
+    library: Library,
+    outlines: Mapping[str, Outline],
+    *,
+    utilization: float,
+    aspect: float,
+    tap_um: float = 0.0,
 ) -> Floorplan:
     """Return a core in which the cells fill a part of what the macros leave.
 
@@ -74,6 +82,7 @@ def planned(
         outlines: of the macros, by module.
         utilization: that part.
         aspect: height over width.
+        tap_um: distance of wells' taps in rows; 0 if there are none in rows.
 
     Raises:
         FloorplanError: if the macros do not fit side by side into the core.
@@ -87,7 +96,39 @@ def planned(
     tallest = max((height for _, height in boxes.values()), default=0)
     rows = max(_FEWEST_ROWS, round(math.sqrt(area * aspect) / row), math.ceil(tallest / row))
     width = max(math.ceil(area / (rows * row) / site), math.ceil(widest / site)) * site
-    return Floorplan(width, rows * row, site, row, _macro_places(boxes, width, rows * row, site))
+    macros = _macro_places(boxes, width, rows * row, site)
+    taps = 0
+    if library.tap_um2:
+        sizes = {name: outlines[netlist.cells[name]] for name in instances}
+        corners = [(x, y, x + units(sizes[name].width_um), y + units(sizes[name].height_um))
+                   for name, (x, y) in macros.items()]  # fmt: skip
+        taps = tap_count(width, rows, row, corners, units(tap_um))
+    return Floorplan(width, rows * row, site, row, macros, taps)
+
+
+def tap_count(width: int, rows: int, row: int, macros: Sequence[tuple[int, int, int, int]], distance: int) -> int:
+    """Return how many taps of wells a core has: at both ends of each part of a row, and at distances within it.
+
+    Source: OpenROAD's `tapcell`: within rows they lie at twice the distance, every second row's moved by one.
+
+    Args:
+        width: of the core, in units.
+        rows: in it.
+        row: height of one.
+        macros: left, bottom, right and top of each.
+        distance: in units; 0 if there are none within rows.
+    """
+    found = 0
+    for number in range(rows):
+        low, high = number * row, (number + 1) * row
+        blocks = sorted((left, right) for left, bottom, right, top in macros if bottom < high and top > low)
+        begins = [0, *(right for _, right in blocks)]
+        ends = [*(left for left, _ in blocks), width]
+        first = distance * (1 + number % 2)
+        for begin, end in zip(begins, ends, strict=True):
+            if end > begin:
+                found += 2 + (len(range(first, end - begin, 2 * distance)) if distance else 0)
+    return found
 
 
 def _with_halo(outline: Outline, site: int, row: int) -> tuple[int, int]:
@@ -106,12 +147,13 @@ def _macro_places(
     for number, column in enumerate(columns):
         side = number % 2
         wide = max(boxes[name][0] for name in column)
-        left = taken[0] if side == 0 else width - taken[1] - wide + _HALO_SITES * site
-        taken[side] += wide
         up = 0
         for name in column:
+            # at the outer side, so that what is free beside narrower ones is on the side of their pins
+            left = taken[0] if side == 0 else width - taken[1] - boxes[name][0] + _HALO_SITES * site
             found[name] = (left, up)
             up += boxes[name][1]
+        taken[side] += wide
     if sum(taken) > width:
         raise FloorplanError(
             f"macros fill {sum(taken) / width:.2f} of the core's width; lower utilization or another aspect"

@@ -26,7 +26,7 @@ from armillary.evaluators.physical.macros import MacroCell, macro_cells
 from armillary.evaluators.physical.netlist import Netlist, from_yosys
 from armillary.evaluators.physical.optimize import Technology, optimized
 from armillary.evaluators.physical.parasitics import spef
-from armillary.evaluators.physical.placement import Placement, Shapes
+from armillary.evaluators.physical.placement import Placement, Shapes, half_perimeter
 from armillary.evaluators.physical.routing import Routed, grid_of, routed, trees_of
 from armillary.evaluators.physical.steps import JOB, Done, Step, carry_out, layout_folder, write_log
 from armillary.evaluators.physical.timing import (
@@ -214,10 +214,11 @@ def _steps(job: Job, technology: Enablement) -> list[Step]:
         Step("floorplan", (MAPPED, MACRO_TABLE), (PLAN,), given("utilization", "aspect_ratio"), dict,
              partial(_floorplan, job, technology)),
         Step("placement", (MAPPED, MACRO_TABLE, PLAN), (PLACED,),
-             given("effort", "timing_driven", *(clock if knobs.timing_driven else ()), seed=True), _with_placer,
-             partial(_placement, job, technology)),
+             given("effort", "timing_driven", *((*clock, "loads") if knobs.timing_driven else ()), seed=True),
+             _with_placer, partial(_placement, job, technology)),
         Step("optimization", (MAPPED, MACRO_TABLE, PLAN, PLACED), (OPTIMIZED,),
-             given(*clock, "effort", "sizing_rounds", seed=True), _with_both, partial(_optimization, job, technology)),
+             given(*clock, "effort", "sizing_rounds", "loads", seed=True), _with_both,
+             partial(_optimization, job, technology)),
         Step("routing", (*final, PLAN), (ROUTED, PARASITICS), given(), dict, partial(_routing, technology)),
         Step("analysis", (*final, PARASITICS, *([SAIF] if job.saif else [])),
              (ANALYSED, NETLIST, CONSTRAINTS, *([MACROS] if job.macros else [])),
@@ -292,9 +293,11 @@ def _floorplan(job: Job, technology: Enablement, folder: Path) -> dict[str, floa
     outlines = {key: Outline(macro.width_um, macro.height_um) for key, macro in macros.items()}
     netlist = Netlist.from_json(_read(folder / MAPPED))
     knobs = job.knobs
-    plan = planned(netlist, library, outlines, utilization=knobs.utilization, aspect=knobs.aspect_ratio)
+    plan = planned(
+        netlist, library, outlines, utilization=knobs.utilization, aspect=knobs.aspect_ratio, tap_um=technology.tap_um
+    )
     _write(folder / PLAN, vars(plan))
-    return {"core_mm2": plan.core_mm2, "macros": len(plan.macros)}
+    return {"core_mm2": plan.core_mm2, "macros": len(plan.macros), "taps": plan.taps}
 
 
 def _placement(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
@@ -307,22 +310,30 @@ def _placement(job: Job, technology: Enablement, folder: Path) -> dict[str, floa
         faster = hastened(netlist, found.placement, found.rooms, plan, whole, knobs, job.seed)
     placement = faster or found.placement
     _write(folder / PLACED, placement.as_json())
-    placed_mm = float(trees_of(netlist, shapes, placement).lengths().sum()) / units(1000)
-    return {"placed_mm": placed_mm, "spread_rounds": found.rounds, "timing_driven": int(faster is not None)}
+    lengths = _lengths_mm(netlist, shapes, placement)
+    return {**lengths, "spread_rounds": found.rounds, "timing_driven": int(faster is not None)}
+
+
+def _lengths_mm(netlist: Netlist, shapes: Shapes, placement: Placement) -> dict[str, float]:
+    trees = trees_of(netlist, shapes, placement).lengths().sum()
+    return {"placed_mm": float(trees) / units(1000),
+            "half_perimeter_mm": half_perimeter(netlist, shapes, placement) / units(1000)}  # fmt: skip
 
 
 def _optimization(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
     shapes = _shapes(technology, folder)
     netlist, placement = Netlist.from_json(_read(folder / MAPPED)), Placement.from_json(_read(folder / PLACED))
+    plan = _plan(folder)
     made, places, metrics = optimized(
-        netlist, placement, _plan(folder), Technology(technology, shapes.library, shapes), job.knobs, job.seed
+        netlist, placement, plan, Technology(technology, shapes.library, shapes), job.knobs, job.seed
     )
     _write(folder / OPTIMIZED, {"netlist": made.as_json(), "placement": places.as_json()})
     own = [shapes.library.cells[kind] for kind in made.cells.values() if kind in shapes.library.cells]
     macros = sum(shapes.macros[kind].area_um2 for kind in made.cells.values() if kind in shapes.macros)
     cells_mm2 = sum(cell.area_um2 for cell in own) * 1e-6
-    return {**metrics, "cells": len(own), "cells_mm2": cells_mm2, "macros_mm2": macros * 1e-6,
-            "area_mm2": cells_mm2 + macros * 1e-6}  # fmt: skip
+    taps_mm2 = plan.taps * shapes.library.tap_um2 * 1e-6
+    return {**metrics, "cells": len(own), "cells_mm2": cells_mm2, "macros_mm2": macros * 1e-6, "taps_mm2": taps_mm2,
+            "area_mm2": cells_mm2 + macros * 1e-6 + taps_mm2}  # fmt: skip
 
 
 def _routing(technology: Enablement, folder: Path) -> dict[str, float]:
@@ -346,7 +357,7 @@ def _placement_by_coriolis(job: Job, technology: Enablement, folder: Path) -> di
     shapes, netlist = _shapes(technology, folder), Netlist.from_json(_read(folder / MAPPED))
     placement = coriolis.placed(netlist, shapes, _plan(folder), technology, effort=job.knobs.effort)
     _write(folder / PLACED, placement.as_json())
-    return {"placed_mm": float(trees_of(netlist, shapes, placement).lengths().sum()) / units(1000)}
+    return _lengths_mm(netlist, shapes, placement)
 
 
 def _routing_by_coriolis(detailed: bool, technology: Enablement, folder: Path) -> dict[str, float]:

@@ -2,7 +2,8 @@
 
 Source: trees are minimal spanning trees (Prim 1957) in which corners are then joined at the median of a node and two
 of its neighbours, the largest gain first (edge-based improvement as in Borah, Owens, Irwin 1994, in its simplest
-form). Routing negotiates congestion (McMurchie, Ebeling 1995, PathFinder: cost of present use and of past overflow).
+form). Routing negotiates congestion (McMurchie, Ebeling 1995, PathFinder: cost of present use and of past overflow),
+along paths by A* (Hart, Nilsson, Raphael 1968).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _compiled, _ = compilers(Path(__file__))
 _MOST_IMPROVED = 80  # pins of a net beyond which a spanning tree is left as it is
 _PAST = 1.0  # what a crossing costs more for each time that it was full
 _STEEP = 8.0  # cost of a wire beyond the capacity, relative to its length
+_FEWER = 0.9  # part of the wires beyond the room that should be left after some rounds
 _SOFT = 0.8  # part of the capacity from which wires cost more
 
 
@@ -189,27 +191,31 @@ def pattern(x0, y0, x1, y1, across, up, across_room, up_room, across_past, up_pa
 
 
 @_compiled
-def maze(x0, y0, x1, y1, margin, across, up, across_room, up_room, across_past, up_past, path):
-    """Write the cheapest path within a box around its ends (Dijkstra); return its length in gcells."""
+def maze(x0, y0, x1, y1, margin, across, up, across_room, up_room, across_past, up_past, path, search):
+    """Write the cheapest path within a box around its ends (A*: every border costs 1 at least); return its length.
+
+    `search` is what the searches on a grid share, so that none clears all of it, shape [4, gcells + 1]: of each gcell,
+    `x * high + y`, the cost to it, where from, and the last searches that reached it and that were done with it. At its
+    end is the number of the last search.
+    """
     wide, high = up.shape[0], across.shape[1]
     left, right = max(0, min(x0, x1) - margin), min(wide - 1, max(x0, x1) + margin)
     low, top = max(0, min(y0, y1) - margin), min(high - 1, max(y0, y1) + margin)
-    columns = top - low + 1
-    size = (right - left + 1) * columns
-    cost = np.full(size, np.inf)
-    origin = np.full(size, -1, np.int64)
-    done = np.zeros(size, np.bool_)
-    heap = [(0.0, (x0 - left) * columns + (y0 - low))]
-    cost[heap[0][1]] = 0.0
-    goal = (x1 - left) * columns + (y1 - low)
+    cost, origin, reached, done = search[0], search[1], search[2], search[3]
+    search[0, -1] += 1
+    now = search[0, -1]
+    begin, goal = x0 * high + y0, x1 * high + y1
+    cost[begin], origin[begin], reached[begin] = 0.0, -1, now
+    far = 1.0 * (abs(x1 - x0) + abs(y1 - y0))
+    heap = [(far, far, begin)]
     while len(heap) > 0:
-        here, at = heappop(heap)
-        if done[at]:
+        _, _, at = heappop(heap)
+        if done[at] == now:
             continue
-        done[at] = True
+        done[at] = now
         if at == goal:
             break
-        x, y = left + at // columns, low + at % columns
+        x, y, here = at // high, at % high, cost[at]
         for side in range(4):
             nx, ny = x + (side == 0) - (side == 1), y + (side == 2) - (side == 3)
             if nx < left or nx > right or ny < low or ny > top:
@@ -220,16 +226,16 @@ def maze(x0, y0, x1, y1, margin, across, up, across_room, up_room, across_past, 
             else:
                 by = min(y, ny)
                 step = crossing_cost(up[x, by], up_room[x, by], up_past[x, by])
-            to = (nx - left) * columns + (ny - low)
-            if here + step < cost[to]:
-                cost[to] = here + step
-                origin[to] = at
-                heappush(heap, (here + step, to))
+            to = nx * high + ny
+            if reached[to] != now or here + step < cost[to]:
+                cost[to], origin[to], reached[to] = here + step, at, now
+                far = 1.0 * (abs(x1 - nx) + abs(y1 - ny))
+                heappush(heap, (here + step + far, far, to))
     length, at = 0, goal
     while at >= 0:  # backwards
-        path[length, 0], path[length, 1] = left + at // columns, low + at % columns
+        path[length, 0], path[length, 1] = at // high, at % high
         length += 1
-        at = origin[at]
+        at = np.int64(origin[at])
     return length
 
 
@@ -247,8 +253,8 @@ def is_full(path, length, across, up, across_room, up_room):
 
 
 @_compiled
-def routes(ends, across_room, up_room, rounds, margin):
-    """Route edges on the grid, then again those through full borders, up to a number of rounds.
+def routes(ends, across_room, up_room, rounds, margin, patience):
+    """Route edges on the grid, then again those through full borders, while that helps, up to a number of rounds.
 
     Args:
         ends: gcells of each edge's ends: x0, y0, x1, y1; shape [edges, 4].
@@ -256,6 +262,7 @@ def routes(ends, across_room, up_room, rounds, margin):
         up_room: likewise to the neighbour above, shape [wide, high - 1].
         rounds: of routing again.
         margin: gcells beyond the box of an edge's ends that a detour may take at first; one more each round.
+        patience: rounds after which the wires beyond the room should have become a tenth fewer; else it ends.
 
     Returns:
         The borders that each edge crosses horizontally, and vertically; the use of both kinds of borders.
@@ -273,7 +280,15 @@ def routes(ends, across_room, up_room, rounds, margin):
         kept[edge] = path[:length].copy()
         starts[edge] = length
         lay(path, length, across, up, 1.0)
+    search = np.zeros((4, wide * high + 1))
+    least, tried = np.inf, 0
     for number in range(rounds):
+        over = np.maximum(0, across - across_room).sum() + np.maximum(0, up - up_room).sum()
+        if over <= _FEWER * least:
+            least, tried = over, 0
+        elif tried == patience:
+            break
+        tried += 1
         across_past += _PAST * (across > across_room)
         up_past += _PAST * (up > up_room)
         again = 0
@@ -283,7 +298,7 @@ def routes(ends, across_room, up_room, rounds, margin):
             again += 1
             lay(kept[edge], starts[edge], across, up, -1.0)
             length = maze(ends[edge, 0], ends[edge, 1], ends[edge, 2], ends[edge, 3], margin + number, across, up,
-                          across_room, up_room, across_past, up_past, path)  # fmt: skip
+                          across_room, up_room, across_past, up_past, path, search)  # fmt: skip
             kept[edge] = path[:length].copy()
             starts[edge] = length
             lay(path, length, across, up, 1.0)

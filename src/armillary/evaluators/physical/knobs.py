@@ -34,6 +34,11 @@ class Knobs(Options):
         default=True, description="Placed again with late nets shorter, which is kept where the clock gains."
     )
     sizing_rounds: int = Field(default=10, ge=0, le=100, description="Timing analyses for the cells' sizes.")
+    loads: Literal["library", "steep"] = Field(
+        default="library",
+        description="The most that a sized cell drives: the library's, or what leaves edges as steep as those of a "
+        "buffer that drives ten times its input.",
+    )
     port_delay: float = Field(
         default=0.2,
         ge=0,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -12,12 +13,15 @@ import numpy as np
 
 from armillary.evaluators.physical.enablement import Enablement, Wire
 from armillary.evaluators.physical.lef import LefLayer, read_cells, read_layers, read_site
-from armillary.evaluators.physical.liberty import Group, LibertyCell, cells_of, read_liberty
+from armillary.evaluators.physical.liberty import Group, LibertyCell, Table, cells_of, read_liberty
 from armillary.temporary import temporary_folder
 from armillary.types import ArmillaryError
 from armillary.user_cache import cache_folder, is_stored, store
 
-_FORM = "2"  # of what is kept of a library
+_FORM = "3"  # of what is kept of a library
+STEEP = 10.0
+"""Times its own input that a buffer drives with the edges that `Cell.steep_ff` is about; so it is in OpenROAD."""
+_SLEWS, _STEPS = ("rise_transition", "fall_transition"), 200  # tables, and loads of each that are looked at
 _MIDDLE = 0.4  # of the slews of a table, from the lowest: where linear delays are taken
 
 
@@ -47,6 +51,8 @@ class Cell:
         family: the same for cells with the same function and pins, which replace each other.
         fixed_ns: of a linear delay, the part without load; the slowest output's mean over edges and arcs.
         kohm: of a linear delay, the slope in ns per pF.
+        steep_ff: load of the first output under which edges are as steep as those of a buffer with `STEEP` times its
+            input's capacitance to drive.
         pins: by name.
     """
 
@@ -59,6 +65,7 @@ class Cell:
     family: str
     fixed_ns: float
     kohm: float
+    steep_ff: float
     pins: Mapping[str, Pin]
 
     @cached_property
@@ -85,12 +92,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class Library:
-    """Cells, layers and the site of an enablement."""
+    """Cells, layers, the site and the area of a well's tap of an enablement."""
 
     cells: Mapping[str, Cell]
     layers: tuple[Layer, ...]
     site_um: float
     row_um: float
+    tap_um2: float
 
     @cached_property
     def sizes(self) -> dict[str, tuple[Cell, ...]]:
@@ -124,7 +132,7 @@ def read_library(enablement: Enablement) -> Library:
         for name, cell in content["cells"].items()
     }
     layers = tuple(Layer(**{**layer, "wire": Wire(**layer["wire"])}) for layer in content["layers"])
-    return Library(cells, layers, content["site_um"], content["row_um"])
+    return Library(cells, layers, content["site_um"], content["row_um"], content["tap_um2"])
 
 
 def _read(enablement: Enablement) -> Library:
@@ -133,6 +141,8 @@ def _read(enablement: Enablement) -> Library:
     bits = {group.arguments[0]: _bits(group) for group in library.all("cell")}
     shapes = read_cells(enablement.cell_lef)
     site_um, row_um = read_site(enablement.tech_lef)
+    families = {name: _family(cell, bits[name]) for name, cell in known.items()}
+    steep = _steep([cell for name, cell in known.items() if families[name] == families.get(enablement.buffer)])
     cells = {}
     for name, cell in known.items():
         shape = shapes.get(name)
@@ -142,13 +152,14 @@ def _read(enablement: Enablement) -> Library:
         fixed, kohm = max((_line(cell, pin) for pin in outputs), key=lambda line: line[1])
         pins = {pin: Pin(each.direction, each.cap_ff, each.max_cap_ff, each.clock, *shape.pins[pin])
                 for pin, each in cell.pins.items() if pin in shape.pins}  # fmt: skip
-        family = "" if name in enablement.dont_use else _family(cell, bits[name])
+        family = "" if name in enablement.dont_use else families[name]
         cells[name] = Cell(name, cell.area_um2, cell.leakage_nw, shape.width_um, shape.height_um, cell.sequential,
-                           family, fixed, kohm, pins)  # fmt: skip
+                           family, fixed, kohm, _steep_ff(cell, outputs[0], steep), pins)  # fmt: skip
     for item in ("buffer", "clock_buffer"):
         if getattr(enablement, item) not in cells:
             raise ArmillaryError(f"enablement {enablement.name}: {item}={getattr(enablement, item)!r} is no cell of it")
-    return Library(cells, tuple(_layers(enablement)), site_um, row_um)
+    tap_um2 = enablement.tap_sites * site_um * row_um
+    return Library(cells, tuple(_layers(enablement)), site_um, row_um, tap_um2)
 
 
 def _bits(cell: Group) -> str:
@@ -184,6 +195,39 @@ def _line(cell: LibertyCell, output: str) -> tuple[float, float]:
         if lines
         else (0.0, 0.0)
     )
+
+
+def _steep(buffers: Sequence[LibertyCell]) -> dict[str, float]:
+    """Return the slews in ns, by the name of their tables, of buffers that drive `STEEP` times their input.
+
+    Source: `findBufferTargetSlews` of OpenROAD's resizer: the mean over all buffers, and an input's slew that is the
+    output's under the same load.
+    """
+    found: dict[str, list[float]] = {name: [] for name in _SLEWS}
+    for cell in buffers:
+        load = STEEP * sum(pin.cap_ff for pin in cell.pins.values() if pin.direction == "input")
+        for name, table in _slew_tables(cell, [pin for pin, each in cell.pins.items() if each.direction == "output"]):
+            found[name].append(table.at(table.at(0.0, load), load))
+    return {name: float(np.mean(slews)) for name, slews in found.items() if slews}
+
+
+def _steep_ff(cell: LibertyCell, output: str, slews: Mapping[str, float]) -> float:
+    """Return the mean, over arcs and edges, of the loads at which an output's slew and its input's are such slews."""
+    loads = []
+    for name, table in _slew_tables(cell, [output]):
+        if name in slews and len(table.loads_ff) > 1:
+            steps = np.linspace(table.loads_ff[0], table.loads_ff[-1], _STEPS)
+            reached = [table.at(slews[name], float(load)) for load in steps]
+            loads.append(float(np.interp(slews[name], reached, steps)))
+    return float(np.mean(loads)) if loads else math.inf
+
+
+def _slew_tables(cell: LibertyCell, outputs: Sequence[str]) -> Iterator[tuple[str, Table]]:
+    for output in outputs:
+        for arc in cell.pins[output].timing:
+            for name in _SLEWS:
+                if name in arc.tables:
+                    yield name, arc.tables[name]
 
 
 def _layers(enablement: Enablement) -> list[Layer]:

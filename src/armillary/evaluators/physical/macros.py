@@ -14,6 +14,7 @@ from armillary.types import ArmillaryError
 
 CLOCK = "clk"
 OUTPUT_SLEW_NS = 0.05
+_PIN_UM = 0.28  # between pins: two tracks of metal3, else wires to wide memories of few words find none
 _INPUT_FF, _CLOCK_FF, _MOST_FF = 5.0, 25.0, 500.0  # of fakeram45's pins
 
 
@@ -39,13 +40,13 @@ class MacroCell:
 
     @property
     def width_um(self) -> float:
-        """Of a square."""
-        return math.sqrt(self.area_um2)
+        """Of a square, or of what is as high as its pins ask for."""
+        return self.area_um2 / self.height_um
 
     @property
     def height_um(self) -> float:
-        """Of a square."""
-        return math.sqrt(self.area_um2)
+        """Likewise."""
+        return max(math.sqrt(self.area_um2), _PIN_UM * len(self.pins))
 
     @cached_property
     def pins(self) -> dict[str, str]:

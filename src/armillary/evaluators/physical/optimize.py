@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from armillary.evaluators.physical import buffering, clock_tree, sizing
 from armillary.evaluators.physical.enablement import Enablement
-from armillary.evaluators.physical.floorplan import Floorplan
+from armillary.evaluators.physical.floorplan import UNITS_PER_UM, Floorplan
 from armillary.evaluators.physical.knobs import Knobs
 from armillary.evaluators.physical.library import Cell, Library
 from armillary.evaluators.physical.netlist import Netlist
 from armillary.evaluators.physical.parasitics import net_caps, spef
-from armillary.evaluators.physical.placement import Placement, Shapes, legalized
+from armillary.evaluators.physical.placement import Placement, Shapes, area_of, free_area, legalized, most_area
 from armillary.evaluators.physical.routing import trees_of, unrouted
 from armillary.evaluators.physical.static_timing import StaticTimer
 from armillary.evaluators.physical.timing import Clocking, timed, write_design
 from armillary.evaluators.physical.timing_tables import read_tables
 from armillary.temporary import temporary_folder
+from armillary.tools.coloquinte import PlacementError
 
 _BEFORE_ISOLATION = 0.6  # of the rounds
+_MOST_SIZED = 0.93  # of the rows, that growing cells may fill: in what is left all find legal places
 _FIRST_WIRE = 1  # layer, from the lowest, whose capacitance stands for wires that are not laid yet
 
 
@@ -68,12 +71,13 @@ def optimized(
         )
         again = with_sizes(apart, moved, plan, technology, knobs, knobs.sizing_rounds - first, seed, best.multipliers)
         again_ns = _judged(again.netlist, moved, plan, technology, knobs)
-        if sizing.is_better(again_ns, again.area_um2, slack_ns, best.area_um2, knobs.clock_ns):
+        if sizing.is_better(again, best, again_ns, slack_ns, knobs.clock_ns):
             best, placement, slack_ns = again, moved, again_ns
     added = {name: sum(key.startswith(name) for key in best.netlist.cells) for name in ("buffer_", "isolate_")}
     netlist, placement = clock_tree.with_clock_tree(
         best.netlist, placement, shapes, library, technology.enablement.clock_buffer
     )
+    _check_room(netlist, plan, shapes, knobs.utilization)
     placement = legalized(netlist, shapes, plan, placement, effort=knobs.effort, seed=seed)
     return netlist, placement, {
         "sized_slack_ns": slack_ns,
@@ -112,9 +116,35 @@ def with_sizes(
         _clocking(netlist, technology, knobs),
     )  # fmt: skip
     return sizing.sized(
-        netlist, library, net_caps(wires, library), timer.slacks, period_ns=knobs.clock_ns, rounds=rounds, seed=seed,
-        multipliers=multipliers,
+        netlist, library, net_caps(wires, library), timer.slacks, period_ns=knobs.clock_ns,
+        most_um2=_most_um2(netlist, placement, plan, technology), rounds=rounds, seed=seed,
+        steep=knobs.loads == "steep", multipliers=multipliers,
     )  # fmt: skip
+
+
+def _most_um2(netlist: Netlist, placement: Placement, plan: Floorplan, technology: Technology) -> float:
+    """Return the area that cells which have sizes may take, so that the others and the clock's tree find places.
+
+    What is fuller than that from the beginning stays as full.
+    """
+    library, shapes = technology.library, technology.shapes
+    whole, _ = clock_tree.with_clock_tree(netlist, placement, shapes, library, technology.enablement.clock_buffer)
+    has_sizes = {name for name, kind in netlist.cells.items() if kind in library.cells and library.cells[kind].family}
+    others = [kind for name, kind in whole.cells.items() if name not in has_sizes]
+    begun = min(area_of(whole.cells.values(), shapes), most_area(netlist, shapes, plan))
+    most = max(begun, _MOST_SIZED * free_area(netlist, shapes, plan))
+    return (most - area_of(others, shapes)) / UNITS_PER_UM**2
+
+
+def _check_room(netlist: Netlist, plan: Floorplan, shapes: Shapes, utilization: float) -> None:
+    """Raise PlacementError if the cells, sizes and clock tree included, have no room."""
+    filled = area_of(netlist.cells.values(), shapes) / most_area(netlist, shapes, plan)
+    if filled > 1:
+        enough = math.floor(100 * utilization / filled) / 100
+        raise PlacementError(
+            f"cells, with buffers and the clock's tree, take {filled:.2f} times the area that may be filled; "
+            f"lower the utilization from {utilization:g} to {enough:g} or less"
+        )
 
 
 def _judged(netlist: Netlist, placement: Placement, plan: Floorplan, technology: Technology, knobs: Knobs) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -16,7 +16,7 @@ from armillary.evaluators.physical.macros import MacroCell
 from armillary.evaluators.physical.netlist import PORT, Netlist, PinName
 from armillary.tools.coloquinte import Box, Placed, PlacementError, Wiring, place
 
-_DENSEST = 0.97
+_DENSEST = 0.97  # part of the rows that cells may fill at all
 _DENSER = 0.2  # part of the free room that packing closer than evenly takes away
 FIRST_EFFORT = 1
 """Of placements in haste."""
@@ -188,17 +188,41 @@ def _run(
         ]
         joined = [number[pin] if pin[0] == PORT else of[pin[0]] for pin in known]
         nets.append(Wiring(joined, [x for x, _ in offsets], [y for _, y in offsets], wish.weights.get(net, 1.0)))
-    cells = sum(box.width * box.height for box in boxes if not box.fixed)
-    free = plan.width * plan.height - sum(box.width * box.height for box in boxes if box.fixed)
-    if cells > _DENSEST * free:
-        raise PlacementError(f"cells fill {cells / free:.2f} of the rows; lower the utilization")
-    found = place(
-        boxes, nets, width=plan.width, height=plan.height, row=plan.row, effort=effort, seed=seed,
-        spread=_spread(cells / free), from_given=given is not None,
-    )  # fmt: skip
+    cells, free = area_of(netlist.cells.values(), shapes), free_area(netlist, shapes, plan)
+    if cells > most_area(netlist, shapes, plan):
+        raise PlacementError(f"cells fill {cells / free:.2f} of the rows, at most {_DENSEST}; lower the utilization")
+    try:
+        found = place(
+            boxes, nets, width=plan.width, height=plan.height, row=plan.row, effort=effort, seed=seed,
+            spread=_spread(cells / free), from_given=given is not None,
+        )  # fmt: skip
+    except PlacementError as fault:
+        raise PlacementError(f"cells fill {cells / free:.2f} of the rows; lower the utilization ({fault})") from fault
     placement = _on_sites(found, instances, boxes, plan, ports)
     check_legal(placement, instances, boxes, plan)
     return placement
+
+
+def area_of(kinds: Iterable[str], shapes: Shapes) -> int:
+    """Return the area of cells in rows, without that of macros among them, in square units."""
+    return sum(math.prod(shapes.size(kind)) for kind in kinds if kind not in shapes.macros)
+
+
+def free_area(netlist: Netlist, shapes: Shapes, plan: Floorplan) -> int:
+    """Return the area of the rows that macros leave, in square units."""
+    taken = sum(math.prod(_whole_sites(netlist.cells[name], shapes, plan)) for name in plan.macros)
+    return plan.width * plan.height - taken
+
+
+def most_area(netlist: Netlist, shapes: Shapes, plan: Floorplan) -> float:
+    """Return the area that cells may have, in square units; in short rows they find legal places for less alone."""
+    return _DENSEST * free_area(netlist, shapes, plan)
+
+
+def _whole_sites(macro: str, shapes: Shapes, plan: Floorplan) -> tuple[int, int]:
+    """Return the size of a macro in whole sites and rows: cells that are put on sites stay clear of it."""
+    width, height = shapes.size(macro)
+    return -(-width // plan.site) * plan.site, -(-height // plan.row) * plan.row
 
 
 def _turn(instance: str, box: Box, plan: Floorplan) -> str:
@@ -221,9 +245,7 @@ def _spread(density: float) -> float:
 def _box(instance: str, netlist: Netlist, shapes: Shapes, plan: Floorplan, wish: Wish, given: Placement | None) -> Box:
     width, height = shapes.size(netlist.cells[instance])
     if instance in plan.macros:
-        # whole sites and rows: cells that are then put on sites stay clear of it
-        wide, high = -(-width // plan.site) * plan.site, -(-height // plan.row) * plan.row
-        return Box(wide, high, *plan.macros[instance], fixed=True)
+        return Box(*_whole_sites(netlist.cells[instance], shapes, plan), *plan.macros[instance], fixed=True)
     x, y, _ = given.places[instance] if given else (plan.width // 2, plan.height // 2, "N")
     return Box(width, height, x, y, room=wish.rooms.get(instance, 1.0))
 
@@ -237,6 +259,15 @@ def _on_sites(
         x = found.x[k] if boxes[k].fixed else found.x[k] // plan.site * plan.site
         places[instance] = (x, found.y[k], _turn(instance, boxes[k], plan) or found.orientation[k])
     return Placement(places, dict(ports))
+
+
+def half_perimeter(netlist: Netlist, shapes: Shapes, placement: Placement) -> int:
+    """Return half the perimeters of the boxes around all nets' pins, the clock's included, in units."""
+    found = 0
+    for pins in netlist.nets.values():
+        x, y = zip(*(shapes.at(pin, netlist, placement) for pin in pins), strict=True)
+        found += max(x) - min(x) + max(y) - min(y)
+    return found
 
 
 def check_legal(placement: Placement, instances: list[str], boxes: list[Box], plan: Floorplan) -> None:

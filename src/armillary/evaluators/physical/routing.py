@@ -15,7 +15,7 @@ from armillary.evaluators.physical.netlist import Netlist, PinName
 from armillary.evaluators.physical.placement import Placement, Shapes
 
 GCELL_ROWS = 2  # of cells in a gcell, both ways
-_ROUNDS, _MARGIN = 150, 4
+_ROUNDS, _PATIENCE, _MARGIN = 150, 40, 4
 _FILLED = 0.7  # of a layer's usable tracks, before wires go to the next one up
 BLOCKED_BY_MACROS = 3  # layers, from the lowest, that macros use themselves
 
@@ -114,19 +114,22 @@ class Grid:
         wide, high = self.up_room.shape[0], self.across_room.shape[1]
         return np.clip(x // self.size, 0, wide - 1), np.clip(y // self.size, 0, high - 1)
 
-    def use(self, trees: Trees, *, rounds: int = _ROUNDS, part: float = 1.0) -> tuple[Ints, Ints, Use]:
+    def use(
+        self, trees: Trees, *, rounds: int = _ROUNDS, patience: int = _PATIENCE, part: float = 1.0
+    ) -> tuple[Ints, Ints, Use]:
         """Return the gcells of each edge's ends, the borders it crosses, and the use of all borders.
 
         Args:
             trees: to route.
             rounds: of routing again what crosses full borders.
+            patience: rounds that may pass without a tenth fewer wires beyond the room.
             part: of the room that wires may take.
         """
         first, second = trees.nodes_of_edges()
         gx, gy = self.at(trees.x, trees.y)
         ends = np.stack([gx[first], gy[first], gx[second], gy[second]], axis=1).astype(np.int64)
         across_room, up_room = part * self.across_room, part * self.up_room
-        crossed, across, up = kernel.routes(ends, across_room, up_room, rounds, _MARGIN)
+        crossed, across, up = kernel.routes(ends, across_room, up_room, rounds, _MARGIN, patience)
         over = float(np.maximum(0, across - across_room).sum() + np.maximum(0, up - up_room).sum())
         none = 1e-9
         return ends, crossed, Use(across / np.maximum(across_room, none), up / np.maximum(up_room, none), over)

@@ -1,0 +1,272 @@
+"""The stages of a study that searches architectures and knobs of the back end by layouts, and what it asks and leaves.
+
+Layouts of a few designs, surrogates of every metric, MOTPE on these, layouts of what they promise, until the budget is
+nearly spent. Then the surrogates' front is ranked by a weighted sum of the goals, and the first of it are laid out:
+what was predicted of these stands beside what became of them.
+
+Source: Esmaeilzadeh et al., "An Open-Source ML-Based Full-Stack Optimization Framework for Machine Learning
+    Accelerators" (arXiv 2308.12120): MOTPE minimises energy and area under bounds on power and runtime; alpha * energy
+    + beta * area ranks the front, and the first three are laid out. Layouts before that, in rounds, are ours.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary import optimizers, surrogates
+from armillary.evaluators.kind import LaysOut
+from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, expected_front, learned_metrics, motpe_on
+from armillary.optimizers.surrogate_search import keys
+from armillary.problems.criteria import Bound, Objective
+from armillary.problems.outcomes import Outcomes
+from armillary.problems.pareto import front
+from armillary.problems.problem import Problem
+from armillary.studies.ask_tell import PacesItself
+from armillary.studies.comparing import Compared, write_results
+from armillary.studies.fit import fit_surrogate, save_atomically
+from armillary.studies.fronts import write_front
+from armillary.studies.joint_recipe import contender_of
+from armillary.studies.laying_out import WINNER, keep_pictures
+from armillary.studies.layout_picks import best_of, cost_of, legal, nothing_legal, picked
+from armillary.studies.results import Contender
+from armillary.studies.stages import Setting, Stage
+from armillary.surrogates import Savable
+from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations, Optimizer, options_text
+from armillary.workloads.context import context_of
+
+SEARCHED, PREDICTED = "searched.json", "predicted.json"
+OPTIMIZER, SURROGATE = "ppa-motpe", "ppa"
+BUDGET, PICKS = 40, 3
+_FIGURES = ("runtime_s", "delay_cycles", "power_mw", "area_mm2", "effective_mhz", "core_mm2", "cells", "wire_mm")
+CAUTIOUS = 1.645
+"""Standard deviations by which a cautious study takes metrics for worse: one end of the 90% interval."""
+
+
+@dataclass(frozen=True)
+class LayoutRequest:
+    """What is asked for; see `DesignRequest` for source, digest, template, objectives, bounds and options.
+
+    `budget` counts layouts, `samples` are the first of them, before anything is learned, and `picks` the last.
+    `optimizer` asks for those between: the default learns by `surrogate`, others are told of layouts themselves.
+    `caution` are standard deviations by which predictions are taken for worse; `trials` are MOTPE's on surrogates;
+    `prefer` weighs the goals.
+    """
+
+    source: str
+    digest: str
+    template: str
+    objectives: tuple[Objective, ...]
+    bounds: tuple[Bound, ...] = ()
+    budget: int = BUDGET
+    samples: int = BUDGET // 2
+    picks: int = PICKS
+    optimizer: str = OPTIMIZER
+    surrogate: str = SURROGATE
+    caution: float = 0.0
+    trials: int = TRIALS
+    seed: int = 0
+    log: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    prefer: Mapping[str, float] = field(default_factory=dict)
+    fidelity: str = "physical"
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The stages."""
+
+    request: LayoutRequest
+
+    def stages(self) -> list[Stage]:
+        """Return the recipe."""
+        return [
+            Stage("search", (), "rows", self.searched),
+            Stage("predict", ("rows",), "predicted", self.predicted, kept=_kept_prediction),
+            Stage("lay out", ("predicted",), "picked", self.laid_out),
+            Stage("draw", ("rows", "picked", "predicted"), "files", self.drawn),
+            Stage("explain", ("rows", "picked", "predicted"), "compared", self.explained),
+        ]
+
+    def searched(self, setting: Setting) -> Evaluations:
+        """Return the layouts of all designs that the optimizer asked for, or of those of an earlier run."""
+        wanted = max(self.request.budget - self.request.picks, 1)
+        if setting.folder.has(SEARCHED):
+            codes = np.array(setting.folder.read(SEARCHED)["codes"], dtype=np.int64)
+            return laid_out(setting, codes, (0, wanted))
+        optimizer = self._optimizer(setting.problem)
+        parts: list[Evaluations] = []
+        asked = np.empty((0, len(setting.template.space.parameters)), dtype=np.int64)
+        while len(asked) < wanted:
+            rest = wanted - len(asked)
+            amount = optimizer.asks_after(len(asked)) if isinstance(optimizer, PacesItself) else 1
+            # models are not fitted anew for one or two last designs
+            candidates = optimizer.ask(rest if rest - amount < amount / 2 else amount)
+            codes = setting.template.space.encode([candidate.design for candidate in candidates])
+            parts.append(laid_out(setting, codes, (len(asked), wanted)))
+            setting.problem.matrix(parts[-1])  # which misses metrics that no row has: soon, not after the whole budget
+            optimizer.tell(candidates, Outcomes.of(parts[-1]))
+            asked = np.concatenate([asked, codes])
+        setting.folder.write(SEARCHED, {"codes": asked.tolist()})
+        return Evaluations.concat(parts)
+
+    def _optimizer(self, problem: Problem) -> Optimizer:
+        request = self.request
+        make = optimizers.load(request.optimizer)
+        known = inspect.signature(make).parameters
+        own = {
+            "initial": request.samples,
+            "surrogate": request.surrogate,
+            "caution": request.caution,
+            "trials": request.trials,
+        }
+        found: Optimizer = make(
+            problem, seed=request.seed, **{name: value for name, value in own.items() if name in known}
+        )
+        return found
+
+    def predicted(self, setting: Setting, rows: Evaluations) -> dict[str, Any]:
+        """Return the front that surrogates of all layouts expect, and which of it are to be laid out."""
+        problem, request = setting.problem, self.request
+        models = self._models(setting, rows)
+        expected = Expected(models, problem, context_of(setting.workload), request.caution)
+        setting.on_progress("searching the surrogates", 0, 1)
+        matrix, codes = problem.matrix(rows), setting.template.space.encode_columns(rows.design)
+        visited = motpe_on(expected, problem, trials=request.trials, seed=request.seed, start=codes[front(matrix)])
+        new = visited.select(~np.isin(keys(visited.codes), keys(codes)))
+        seen = matrix if np.isfinite(matrix).any() else problem.matrix(visited.expected)
+        if not np.isfinite(seen).any():
+            raise ArmillaryError(nothing_legal(problem, rows))
+        share = cost_of(problem, seen, request.prefer)
+        picks = picked(new, problem, share, request.picks)
+        content = {
+            "cost": dict(zip(problem.metric_names, share.tolist(), strict=True)),
+            "front": _expected_front(expected, visited),
+            "picks": _told(expected, picks.codes),
+            "facts": {f"{metric}: {name}": value for metric, m in models.items() for name, value in m.facts().items()},
+        }
+        setting.folder.write(PREDICTED, content)
+        setting.on_progress("searching the surrogates", 1, 1)
+        return content
+
+    def _models(self, setting: Setting, rows: Evaluations) -> dict[str, Savable]:
+        """Return a surrogate of each metric, those of an earlier run where they are there."""
+        models: dict[str, Savable] = {}
+        for metric, objective in learned_metrics(setting.problem).items():
+            path = setting.folder.path / f"model-{metric}.pt"
+            if not path.exists():
+                asked = replace(setting.problem, objectives=(objective,), bounds=())
+                model = fit_surrogate(
+                    rows, asked, kind=self.request.surrogate, seed=setting.seed, on_progress=setting.on_progress
+                )
+                save_atomically(model, path)
+            models[metric] = surrogates.read(path, setting.template.space)
+        return models
+
+    def laid_out(self, setting: Setting, predicted: Mapping[str, Any]) -> Evaluations | None:
+        """Return the layouts of what the surrogates promise most; None if they promise nothing."""
+        codes = np.array(predicted["picks"]["codes"], dtype=np.int64)
+        return laid_out(setting, codes, (0, len(codes)), "laying out the picks") if len(codes) else None
+
+    def drawn(
+        self, setting: Setting, rows: Evaluations, picks: Evaluations | None, predicted: Mapping[str, Any]
+    ) -> Any:
+        """Leave pictures of the winner and of the picks, and the winner's RTL, where the evaluator makes layouts."""
+        evaluator = setting.executor.evaluator(setting.spec)
+        if not isinstance(evaluator, LaysOut):
+            return ()
+        winner, _ = best_of(setting.problem, every(rows, picks), share_of(setting.problem, predicted))
+        laid = {pick_name(place): row for place, row in enumerate(_listed(picks)) if row.feasible}
+        chosen = {WINNER: winner, **laid}
+        for done, (name, row) in enumerate(chosen.items()):
+            setting.on_progress("drawing", done, len(chosen))
+            keep_pictures(evaluator, row.design, setting.folder, name)
+        setting.on_progress("drawing", len(chosen), len(chosen))
+        return tuple(chosen)
+
+    def explained(
+        self, setting: Setting, rows: Evaluations, picks: Evaluations | None, predicted: Mapping[str, Any]
+    ) -> Compared:
+        """Compare the best layout of all with the best before the picks, and write what the study found."""
+        problem, share = setting.problem, share_of(setting.problem, predicted)
+        best, front_found = best_of(problem, every(rows, picks), share)
+        before = best_of(problem, rows, share)[0] if legal(problem, rows) else best
+        if front_found is not None:
+            write_front(setting.folder.path, front_found)
+        is_pick = any(row.design == best.design for row in _listed(picks))
+        note = "picked from the front of the surrogates" if is_pick else "found on the way"
+        found = Compared(
+            winner=_shown("Winner", f"{note}, laid out", best, setting),
+            best_of_log=_shown("Best before the picks", f"best of {len(rows):,} layouts", before, setting),
+        )
+        spec = setting.spec
+        evaluator = {"evaluator": spec.name, "version": spec.version, "options": options_text(spec.options)}
+        write_results(setting, found, None, {"facts": predicted["facts"], "evaluator": evaluator})
+        return found
+
+
+def laid_out(
+    setting: Setting, codes: NDArray[np.int64], among: tuple[int, int], stage: str = "laying out"
+) -> Evaluations:
+    """Return the layouts of coded designs, shape [designs, parameters]; `among` is how many were done of how many."""
+    found: list[Evaluation] = []
+    done, total = among
+    setting.on_progress(stage, done, total)
+    candidates = [Candidate(design) for design in setting.template.space.designs(codes)]
+    for evaluation in setting.executor.run(setting.spec, candidates, setting.workload):
+        found.append(evaluation)
+        setting.on_progress(stage, done + len(found), total)
+    return Evaluations.from_list(found)
+
+
+def share_of(problem: Problem, predicted: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the weight of each objective in the cost, shape [objectives], as a study keeps it."""
+    return np.array([predicted["cost"][name] for name in problem.metric_names], dtype=float)
+
+
+def every(rows: Evaluations, picks: Evaluations | None) -> Evaluations:
+    """Return the layouts of the search and of the picks."""
+    return rows if picks is None else Evaluations.concat([rows, picks])
+
+
+def pick_name(place: int) -> str:
+    """Return what a pick is called."""
+    return f"pick-{place + 1}"
+
+
+def _shown(name: str, note: str, row: Evaluation, setting: Setting) -> Contender:
+    """Return a layout to compare, without what its steps tell of themselves; the log has all."""
+    found = contender_of(name, note, row, setting)
+    asked = (*setting.problem.metric_names, *(bound.metric for bound in setting.problem.bounds), *_FIGURES)
+    return replace(found, metrics={name: found.metrics[name] for name in dict.fromkeys(asked) if name in found.metrics})
+
+
+def _kept_prediction(setting: Setting) -> dict[str, Any] | None:
+    return setting.folder.read(PREDICTED) if setting.folder.has(PREDICTED) else None
+
+
+def _listed(picks: Evaluations | None) -> list[Evaluation]:
+    return [] if picks is None else picks.to_list()
+
+
+def _expected_front(expected: Expected, visited: Visited) -> dict[str, Any]:
+    """Return the designs that are expected on the front, and their metrics as they are expected."""
+    found = visited.select(expected_front(visited, expected.problem))
+    metrics = {name: column.tolist() for name, column in found.expected.metrics.items()}
+    return {"codes": found.codes.tolist(), "metrics": metrics}
+
+
+def _told(expected: Expected, codes: NDArray[np.int64]) -> dict[str, Any]:
+    """Return designs with the mean and the standard deviation of each metric that surrogates predict."""
+    said = expected.predictions(codes) if len(codes) else {}
+    return {
+        "codes": codes.tolist(),
+        "mean": {name: prediction.mean.tolist() for name, prediction in said.items()},
+        "std": {name: prediction.std.tolist() for name, prediction in said.items()},
+    }

@@ -1,0 +1,74 @@
+"""The bench on a stand-in for the flow: formulas of energy and area."""
+
+import numpy as np
+import pytest
+
+from armillary.benchmarks.ppa import exploration as bench
+from armillary.benchmarks.result import BenchOptions
+from armillary.evaluators.function import FunctionEvaluator
+from armillary.hardware.template import Template
+from armillary.log.store import Log
+from armillary.optimizers.ppa_motpe import PpaMotpe
+from armillary.spaces.space import Parameter, Space
+from armillary.surrogates.auto.process import Process
+from armillary.surrogates.ppa import stack
+from armillary.types import EvaluatorSpec, Fidelity
+from armillary.workloads.layer import Workload
+
+SPACE = Space("standin", (Parameter("cycles", tuple(range(1, 25))), Parameter("clock_ns", tuple(range(1, 9)))))
+WORKLOAD = Workload("product", (), numbers={})
+
+
+def flow(values):
+    lanes, period_ns = 24 / values["cycles"], max(values["clock_ns"], 2.0)
+    area_mm2 = 1e-4 * (2.0 + lanes * (1.0 + 1.0 / values["clock_ns"]))
+    runtime_s = 2e-8 * (values["cycles"] + 3) * period_ns
+    return {
+        "area_mm2": area_mm2,
+        "energy_pj": 5.0 + 5e6 * runtime_s * area_mm2,
+        "runtime_s": runtime_s,
+        "power_mw": 0.5,
+    }
+
+
+def task():
+    template = Template("standin", SPACE)
+    spec = EvaluatorSpec("standin", Fidelity.PHYSICAL, "standin", "1")
+    problem = template.asked(bench._OBJECTIVES, bench._BOUNDS, (WORKLOAD,))
+    return bench.Task(template, WORKLOAD, spec, lambda spec: FunctionEvaluator(flow, problem, spec))
+
+
+@pytest.fixture
+def found(tmp_path, monkeypatch):
+    monkeypatch.setitem(stack.Stack.learned.__kwdefaults__, "kinds", (Process,))
+    monkeypatch.setattr(stack, "_MANY_FOLDS", 2)
+    monkeypatch.setitem(PpaMotpe.__init__.__kwdefaults__, "trials", 32)
+    monkeypatch.setitem(bench.motpe_on.__kwdefaults__, "trials", 32)
+    monkeypatch.setattr(bench, "in_processes", lambda jobs, _done: [job() for job in jobs.values()])
+    monkeypatch.setattr(bench, "QUICK_METHODS", (bench.LOOP, bench.MOTPE))
+    return bench.compared(BenchOptions(None, True, 0, tmp_path, lambda *_: None), task), tmp_path
+
+
+def test_methods_stand_beside_random_layouts_and_layouts_are_shared(found):
+    result, folder = found
+    assert [row["method"] for row in result.rows] == [bench.LOOP, bench.MOTPE]
+    assert all(row["20"] > 0 for row in result.rows)
+    loop, motpe = result.rows
+    assert loop["plain_error"] < 0.05
+    assert np.isnan(motpe["plain_error"])
+    assert result.checks[0].name.startswith("hypervolume of the loop after 20 layouts over that of 40")
+    assert (folder / "hypervolume.html").exists()
+    rows = Log(folder / "layouts").evaluations(SPACE.name)
+    designs = list(zip(*(column.tolist() for column in rows.design.values()), strict=True))
+    assert len(designs) == len(set(designs))  # none was made twice
+    assert len(designs) < bench.QUICK_RANDOM + 2 * 20
+
+
+def test_the_real_task_is_a_small_machine_with_all_knobs():
+    made = bench.svm_task()
+    assert made.template.space.name == "axiline.physical"
+    cardinality = dict(zip(made.template.space.names, made.template.space.cardinalities, strict=True))
+    assert cardinality["dimension"] == cardinality["algorithm"] == 1
+    assert cardinality["clock_ns"] > 1
+    assert made.problem.metric_names == ("energy_j", "area_mm2")
+    assert set(made.spec.options) & {"clock_ns", "utilization"} == set()
