@@ -13,9 +13,9 @@ import armillary
 
 ROOT = Path(armillary.__file__).parent
 ORDER = (
-    "types", "registry", "yaml_file", "atomic_file", "user_cache", "cores", "compiled", "notebook", "metrics",
-    "workloads", "spaces", "problems", "hardware", "tools", "cost_model", "mapping", "evaluators", "log", "execution",
-    "surrogates", "optimizers",
+    "types", "registry", "yaml_file", "atomic_file", "temporary", "user_cache", "cores", "compiled", "notebook",
+    "metrics", "workloads", "spaces", "problems", "hardware", "tools", "cost_model", "mapping", "evaluators", "log",
+    "execution", "surrogates", "optimizers",
     "studies", "reports", "integrations", "benchmarks", "console", "cli", "testing",
 )  # fmt: skip
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -129,12 +129,13 @@ def test_only_tools_start_other_programs():
             calls = isinstance(node, ast.Attribute) and ast.unparse(node) in starting
             if "subprocess" in names or calls:
                 found.add(str(path.relative_to(ROOT)))
-    assert found == {"tools/process.py"}
+    assert found == {"tools/process.py", "tools/warden.py"}
 
 
-def test_tools_know_nothing_of_ours_but_types_and_the_cache():
+def test_tools_know_nothing_of_ours_but_types_and_where_files_go():
     foreign = {other for name in EDGES if name.startswith("armillary.tools.") for other in EDGES[name]}
     assert {other for other in foreign if not other.startswith("armillary.tools.")} == {
+        "armillary.temporary",
         "armillary.types",
         "armillary.user_cache",
     }

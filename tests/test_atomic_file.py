@@ -212,3 +212,14 @@ def test_unfinished_names_are_told_from_others():
 def test_a_refusal_without_words_has_its_type():
     with pytest.raises(ArmillaryError, match=r"x: cannot be written \(TimeoutError\)"), refusals_reported("x"):
         raise TimeoutError
+
+
+def test_what_killed_writers_left_goes_when_it_is_old(tmp_path):
+    old, young = (tmp_path / unfinished_name(name) for name in ("a.txt", "b.txt"))
+    other = tmp_path / "c.txt"
+    for path in (old, young, other):
+        path.write_text("half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    write(tmp_path / "new.txt", "whole")
+    assert names(tmp_path) == sorted([young.name, "c.txt", "new.txt"])

@@ -524,8 +524,8 @@ def _heed_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs inherit that it is ignored
 
 
-def interrupted(arguments, stage, script="", before_s=1.0, *, kept=True):
-    """Run a command, press Ctrl-C once a stage was announced, and return what it said."""
+def interrupted(arguments, stage, script="", before_s=1.0, *, kept=True, by=signal.SIGINT):
+    """Run a command, press Ctrl-C or send a signal once a stage was announced, and return what it said."""
     with subprocess.Popen(
         [sys.executable, "-c", script + "from armillary.cli import main\nmain()", *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -539,9 +539,10 @@ def interrupted(arguments, stage, script="", before_s=1.0, *, kept=True):
             assert line, f"the stage {stage} never came: {seen}"
             seen += line
         time.sleep(before_s)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(by)
         out, rest = process.communicate(timeout=60)
-    assert process.returncode == 130, seen + rest
+    assert process.returncode == 128 + by, seen + rest
+    assert rest.splitlines()[-1].startswith("interrupted; " if by == signal.SIGINT else f"ended by {by.name}; ")
     end = "run the same command again to resume" if kept else "nothing new was kept"
     assert rest.splitlines()[-1].endswith(end)
     assert "Traceback" not in rest
@@ -559,6 +560,14 @@ def test_ctrl_c_in_a_collection_loses_nothing_that_is_logged(tmp_path):
     assert not [path for path in (tmp_path / "log").iterdir() if is_unfinished(path.name)]
     # of a longer run, the first samples are those of a shorter one
     assert answer(*collect[:-2], "--samples", "32")[0]["already_logged"] == 32
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_a_collection_is_told_and_loses_nothing(by, tmp_path):
+    collect = ("collect", "--workload", "mobilenet_v2", "--log", tmp_path / "log", "--samples", "200000")
+    script = "from armillary.execution import local\nlocal.BATCH_ROWS = 50\n"
+    interrupted(collect, "evaluating", script, before_s=3.0, by=by)
+    assert not [path for path in (tmp_path / "log").iterdir() if is_unfinished(path.name)]
 
 
 @pytest.mark.slow

@@ -1,12 +1,24 @@
 from __future__ import annotations
 
+import ast
+import logging
 import re
 import time
+from pathlib import Path
 
 import pytest
 
 from armillary import console
-from armillary.console import note, print_table, print_warning, progress_bars, set_voice, stop_for, stop_interrupted
+from armillary.console import (
+    note,
+    print_table,
+    print_warning,
+    progress_bars,
+    set_voice,
+    stop_for,
+    stop_interrupted,
+    tell,
+)
 from armillary.types import ArmillaryError
 
 
@@ -60,7 +72,7 @@ def test_a_log_file_is_told_everything_with_times_even_if_quiet(tmp_path, monkey
         a_stage(steps=1, hold_s=0.12)
         print_warning("hot")
         with pytest.raises(SystemExit):
-            stop_interrupted(130)
+            stop_interrupted(130, "interrupted")
     lines = path.read_text().splitlines()
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (INFO|WARNING|ERROR) ", line) for line in lines)
     said = [line.split(" ", 3)[3] for line in lines]
@@ -89,7 +101,7 @@ def test_ctrl_c_says_what_was_kept(steps, told, capsys):
     with pytest.raises(KeyboardInterrupt):
         interrupted_work()
     with pytest.raises(SystemExit):
-        stop_interrupted(130)
+        stop_interrupted(130, "interrupted")
     assert capsys.readouterr().err.endswith(f"interrupted; {told}\n")
 
 
@@ -101,11 +113,11 @@ def table_of(rows, capsys, monkeypatch, width=None):
 
 
 def test_a_table_aligns_words_left_and_numbers_right(capsys, monkeypatch):
-    rows = [{"name": "a", "n": 7, "x": 0.123456}, {"name": "long\x1b[31m", "n": 12_345, "x": 2.0}]
+    rows = [{"name": "a", "n": 7, "x": 0.123456}, {"name": "long\x1b[31m\u202e", "n": 12_345, "x": 2.0}]
     assert table_of(rows, capsys, monkeypatch) == [
-        "name            n       x",
-        "a               7  0.1235",
-        "long [31m  12,345       2",
+        "name                     n       x",
+        "a                        7  0.1235",
+        "long\\x1b[31m\\u202e  12,345       2",
     ]
     assert table_of([], capsys, monkeypatch) == ["(no rows)"]
 
@@ -139,3 +151,47 @@ def test_a_bug_leaves_its_trace_in_the_log_file_too(tmp_path, capsys):
         stop_for(KeyError("lost"))
     assert "KeyError: 'lost'" in (tmp_path / "log.txt").read_text()
     assert capsys.readouterr().err.count("KeyError: 'lost'") == 1
+
+
+HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31m"
+
+
+def test_nothing_from_a_file_reaches_a_terminal_raw(capsys):
+    set_voice(quiet=False, verbose=True, log_file=None)
+    print_table([{HOSTILE: HOSTILE, "a\nb": "c\nd"}])
+    print_table([{f"{HOSTILE}{number}": HOSTILE for number in range(30)}])
+    tell(f"{HOSTILE}\ttab")
+    print_warning(HOSTILE)
+    with pytest.raises(SystemExit):
+        stop_for(ArmillaryError(HOSTILE))
+    with progress_bars() as on_progress:
+        on_progress(HOSTILE, 0, 1)
+    out, err = capsys.readouterr()
+    assert all(c.isprintable() or c == "\n" for c in out + err)
+    assert "\\x1b[2J\\x1b]0;title\\x07\\x9b31m    tab" in out
+    assert err.count("\\x1b[2J") >= 4
+
+
+def test_long_names_are_shortened(capsys):
+    print_table([{"n" * 3000: "c" * 3000, "x": 1}])
+    tell("l" * 100_000)
+    head, row, line = capsys.readouterr().out.splitlines()
+    assert "nnn...(3,000 letters)...nnn" in head
+    assert "ccc...(3,000 letters)...ccc" in row
+    assert len(row) < 500
+    assert len(line) < 4100
+
+
+def test_commands_print_by_the_console_alone():
+    for path in sorted((Path(console.__file__).parent / "cli").glob("*.py")):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        assert "print" not in {call.id for call in calls if isinstance(call, ast.Name)}, path.name
+
+
+def test_files_that_a_log_skips_are_told_the_first_ones(capsys):
+    set_voice(quiet=False, verbose=False, log_file=None)
+    for number in range(9):
+        logging.getLogger("armillary.log").warning("skipped %s: %s", f"{number}\x1b", "odd")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "warning: skipped 0\\x1b: odd"
+    assert lines[5:] == ["warning: there are more such files; `armillary log check` lists all"]

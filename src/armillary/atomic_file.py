@@ -2,14 +2,16 @@
 
 A file is written under another name beside its place, synced, and put in place at once. So a reader sees all of it or
 what was there before; a writer that fails leaves what was there, one that is killed at most a file that
-`is_unfinished`.
+`is_unfinished`, which later writers of the folder remove when it is a day old.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 from armillary.types import ArmillaryError
 
 _MARK = ".unfinished-"
+_ABANDONED_S = 86_400.0  # the clock of a file server may differ from ours by hours
 
 
 @contextmanager
@@ -89,10 +92,21 @@ def is_unfinished(name: str) -> bool:
     return name.startswith(".") and _MARK in name
 
 
+@functools.cache
+def sweep(folder: Path) -> None:
+    """Remove, once per process, what killed writers left in a folder a day ago or earlier."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if is_unfinished(entry.name) and time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED_S:
+                with suppress(OSError):
+                    os.unlink(entry.path)
+
+
 @contextmanager
 def _unfinished(path: Path) -> Iterator[Path]:
     """Provide an unused path beside another; what is still there when the block ends, or is left, is removed."""
     _make_folder(path.parent)
+    sweep(path.parent)
     unfinished = path.with_name(unfinished_name(path.name))
     try:
         yield unfinished

@@ -1,4 +1,8 @@
-"""What the command line shows: tables and JSON on standard output, progress and faults on standard error."""
+r"""What the command line shows: tables and JSON on standard output, progress and faults on standard error.
+
+Names and texts come from files, maybe of strangers. What a terminal would act on is shown as an escape such as `\x1b`,
+and what is too long is shortened in its middle: `tell`, tables and messages see to it, so nothing else prints.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,8 @@ LINE_EVERY_S = 30.0
 """How often a log file, and standard error where it is no terminal, are told how far a stage is."""
 
 _MOST_COLUMNS, _LEAST_WIDTH = 20, 16
+_MOST_LETTERS, _MOST_IN_CELL, _MOST_IN_NAME = 4000, 400, 60  # of a line, a cell, and a column's or a stage's name
+_MOST_WARNINGS = 5  # of other modules that are told one by one
 _SPREAD = {"W": 2, "F": 2}  # letters of East Asia
 _STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _log = logging.getLogger("armillary")
@@ -62,7 +68,7 @@ def set_voice(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
         handler.close()
     _log.propagate = False
     _log.setLevel(logging.INFO)
-    _log.addHandler(logging.NullHandler())
+    _log.addHandler(_OfOthers())
     if log_file is not None:
         try:
             to_file = logging.FileHandler(log_file, encoding="utf-8")
@@ -72,34 +78,74 @@ def set_voice(*, quiet: bool, verbose: bool, log_file: Path | None) -> None:
         _log.addHandler(to_file)
 
 
+class _OfOthers(logging.Handler):
+    """Tells standard error what other modules warn of, as of files that a log skips: the first ones one by one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a warning; our own messages print themselves."""
+        if record.name == _log.name or _voice.quiet or self._told > _MOST_WARNINGS:
+            return
+        self._told += 1
+        more = "there are more such files; `armillary log check` lists all"
+        message = record.getMessage() if self._told <= _MOST_WARNINGS else more
+        print(f"warning: {printable(message)}", file=sys.stderr)
+
+
 def note(message: str) -> None:
     """Tell the log file, if there is one, what happens."""
-    _log.info(message)
+    _log.info(printable(message))
+
+
+def tell(text: str = "") -> None:
+    """Print a text on standard output, as a terminal can show it."""
+    print(printable(text))
+
+
+def printable(text: str) -> str:
+    """Return a text of lines as a terminal can show it: control characters as escapes, long lines shortened."""
+    return "\n".join(one_line(line, _MOST_LETTERS) for line in text.split("\n"))
+
+
+def one_line(text: str, most: int) -> str:
+    """Return one line of text: what is not printable as an escape, and its middle left out if it is too long."""
+    if len(text) > most:
+        half = most // 2
+        text = f"{text[:half]}...({len(text):,} letters)...{text[-half:]}"
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(letter: str) -> str:
+    return "    " if letter == "\t" else letter.encode("unicode_escape").decode("ascii")
 
 
 def _say(message: str) -> None:
     """Tell standard error and the log file, unless all is to be quiet."""
-    _log.info(message)
+    note(message)
     if not _voice.quiet:
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
 
 
 def stop(message: str, status: int) -> NoReturn:
     """End the process with a message."""
-    _log.error(message)
-    print(message, file=sys.stderr)
+    _log.error(printable(message))
+    print(printable(message), file=sys.stderr)
     sys.exit(status)
 
 
-def stop_interrupted(status: int) -> NoReturn:
-    """End the process that Ctrl-C interrupted; says what was kept."""
-    stop(f"interrupted; {_voice.kept or 'nothing new was kept'}", status)
+def stop_interrupted(status: int, word: str) -> NoReturn:
+    """End the process that Ctrl-C or a signal interrupted; says so, and what was kept."""
+    stop(f"{word}; {_voice.kept or 'nothing new was kept'}", status)
 
 
 def stop_for(fault: Exception) -> NoReturn:
     """End the process for a fault: 2 if the request was wrong, 1 if the work failed, e.g. on a full disk."""
+    trace = printable("".join(traceback.format_exception(fault)))
     if _voice.verbose:
-        traceback.print_exception(fault)
+        print(trace, file=sys.stderr)
     if isinstance(fault, ArmillaryError):
         cause = fault.__cause__
         stop(f"error: {fault}", 1 if isinstance(cause, OSError) and cause.errno in _STORAGE_FAULTS else 2)
@@ -114,17 +160,17 @@ def stop_for(fault: Exception) -> NoReturn:
         stop(f"error: {where}{fault.strerror or fault}", 1)
     if isinstance(fault, MemoryError):
         stop(f"error: not enough memory; ask for less, e.g. fewer --samples ({fault})", 1)
-    _log.error("".join(traceback.format_exception(fault)))
+    _log.error(trace)
     if not _voice.verbose:
-        traceback.print_exception(fault)
+        print(trace, file=sys.stderr)
     stop("error: this is a bug of Armillary; please report it with the lines above", 1)
 
 
 def print_warning(message: str) -> None:
     """Tell something that the user should know before trusting the result."""
-    _log.warning(message)
+    _log.warning(printable(message))
     if not _voice.quiet:
-        print(f"warning: {message}", file=sys.stderr)
+        print(f"warning: {printable(message)}", file=sys.stderr)
 
 
 def print_result(content: Any, as_json: bool, show: Callable[[], None]) -> None:
@@ -163,13 +209,13 @@ def _finite(content: Any) -> Any:
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print rows of the same columns: as a table, or where that is too wide to read as a block of lines per row.
 
-    Cells are data: nothing in them is markup or moves the cursor. A terminal folds the widest column if that is enough;
-    a file or a pipe gets whole lines, so that they can be searched.
+    Cells and names are data: nothing in them is markup or moves the cursor, and what is long is shortened. A terminal
+    folds the widest column if that is enough; a file or a pipe gets whole lines, so that they can be searched.
     """
     if not rows:
         print("(no rows)")
         return
-    names = [str(name) for name in rows[0]]
+    names = [one_line(str(name), _MOST_IN_NAME) for name in rows[0]]
     if len(names) > _MOST_COLUMNS:
         _print_records(rows)
         return
@@ -212,10 +258,11 @@ def _folded(text: str, width: int) -> list[str]:
 
 def _print_records(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print a block of lines per row, `name value`."""
-    width = max(_width(str(name)) for name in rows[0])
+    names = [one_line(str(name), _MOST_IN_NAME) for name in rows[0]]
+    width = max(map(_width, names))
     for number, row in enumerate(rows, start=1):
         block = [f"row {number:,} of {len(rows):,}"]
-        block += [f"  {name!s:{width}}  {_cell(value)}".rstrip() for name, value in row.items()]
+        block += [f"  {name:{width}}  {_cell(value)}".rstrip() for name, value in zip(names, row.values(), strict=True)]
         print("\n".join(block))
 
 
@@ -235,8 +282,7 @@ def _cell(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.4g}"
-    text = str(value)
-    return text if text.isprintable() else "".join(c if c.isprintable() else " " for c in text)
+    return one_line(" ".join(str(value).splitlines()), _MOST_IN_CELL)
 
 
 @dataclass
@@ -318,7 +364,7 @@ def _bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
 
         def draw(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
+                tasks[stage] = bars.add_task(one_line(stage, _MOST_IN_NAME), total=total)
             bars.update(tasks[stage], completed=done, total=total)
 
         yield draw

@@ -6,12 +6,13 @@ import pytest
 import yaml
 
 from armillary.evaluators import make
-from armillary.evaluators.external import Program, spec_of
+from armillary.evaluators.external import OwnEvaluator, Program, spec_of
 from armillary.hardware.bits import Bits
 from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE
+from armillary.problems.problem_file import read_problem
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import EvaluatorContract
-from armillary.types import AccidentError, ArmillaryError, Candidate, Fidelity, MappingSearch
+from armillary.types import AccidentError, ArmillaryError, Candidate, Design, EvaluatorSpec, Fidelity, MappingSearch
 from armillary.workloads import zoo
 from armillary.workloads.layer import Layer, LayerUse, Workload
 
@@ -94,7 +95,16 @@ def test_the_program_sees_widths_of_a_layer_that_has_some(tmp_path):
         ('print(\'{"metrics": {"runtime_s": -1}}\')', r"runtime_s=-1\.0 is no positive number"),
         ('print(\'{"metrics": {"runtime_s": NaN}}\')', r"runtime_s=nan is no positive number"),
         ("print('{}')", r"feasible, but without metrics"),
-        ('print(\'{"feasible": false, "failure": {"why": 1}}\')', r"failure holds other fields than"),
+        ('print(\'{"feasible": false, "failure": {"why": 1}}\')', r"failure\.why: Extra inputs are not permitted"),
+        ("print('{\"metrics\": []}')", r"metrics: Input should be a valid dictionary, got \[\]"),
+        ('print(\'{"metrics": {"runtime_s": "1"}}\')', r"metrics\.runtime_s: Input should be a valid number, got '1'"),
+        ('print(\'{"metrics": {"runtime_s": 1}, "feasible": "false"}\')', r"feasible: .*valid boolean, got 'false'"),
+        ('print(\'{"feasible": false, "failure": {"needed": "x"}}\')', r"failure\.needed: .*valid number, got 'x'"),
+        ('print(\'{"metrics": {"runtime_s": 1}, "failure": {}}\')', r"holds a failure, but no .feasible.: false"),
+        ('print(\'{"feasible": true, "feasible": false}\')', r"'feasible' stands twice in one object"),
+        ('print(\'{"metrics": {"runtime_s": 1}, "extra": 1}\')', r"extra: Extra inputs are not permitted"),
+        ("print('[' * 100_000)", r"its answer is no result \(it is nested too deeply\)"),
+        ("print('{\"metrics\": {\"runtime_s\": ' + '9' * 5000 + '}}')", r"its answer is no result \(Exceeds the limit"),
         ("while True: print('x' * 1_000_000)", r"error: wrote more than 67,108,864 bytes"),
     ],
 )
@@ -159,6 +169,33 @@ def test_metrics_that_only_the_program_knows_are_taken(tmp_path):
     script = 'print(\'{"metrics": {"lut_count": 12}}\')'
     assert one(tmp_path, script, metrics={"lut_count": "1"}).metrics == {"lut_count": 12.0}
     assert "metric 'lut_count' is unknown" in str(one(tmp_path, script).failure)
+
+
+OWN = """
+name: own
+parameters: {size: [1, 2]}
+metrics: {latency: {unit: s, goal: minimize}}
+evaluator: {command: [python3, simulator.py], version: '1'}
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({"latency": 1.0, "feasible": "false"}, "feasible='false' is not allowed; it must be true or false"),
+        ({"latency": True}, "latency=True is no number"),
+        ({"latency": [1]}, r"latency=\[1\] is no number"),
+    ],
+)
+def test_a_row_of_wrong_types_is_no_result(answer, message, tmp_path):
+    (tmp_path / "problem.yaml").write_text(OWN)
+    (tmp_path / "simulator.py").write_text(f"import json\nprint(json.dumps({answer!r}))")
+    file = read_problem(tmp_path / "problem.yaml")
+    spec = EvaluatorSpec("own", Fidelity.EXTERNAL, "own", "1")
+    found = OwnEvaluator(file, spec).evaluate([Candidate(Design("own", (("size", 1),)))], zoo.build("unet"))[0]
+    assert not found.feasible
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(str(found.failure))
 
 
 @pytest.mark.parametrize(

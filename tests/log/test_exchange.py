@@ -3,6 +3,7 @@ import dataclasses
 import errno
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,20 @@ def test_an_exported_log_is_imported_without_loss(tmp_path, evaluations, assert_
     log.append(evaluations(300))
     assert export_csv(log, tmp_path / "out.csv") == 300
     assert_same(import_csv(tmp_path / "out.csv", SPACE), evaluations(300))
+
+
+FORMULAS = ("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\t=1", "'=1", "''=1", "'plain", "plain")
+
+
+def test_no_cell_of_an_exported_file_is_a_formula(tmp_path, evaluations, assert_same):
+    rows = replace(evaluations(9), failure_detail=np.array(FORMULAS, dtype=object))
+    log = Log(tmp_path / "log")
+    log.append(rows)
+    export_csv(log, tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(newline="") as file:
+        told = [row["failure_detail"] for row in csv.DictReader(file)]
+    assert told == ["'" + text if text.lstrip("'")[0] in "=+-@\t" else text for text in FORMULAS]
+    assert_same(import_csv(tmp_path / "out.csv", SPACE), rows)
 
 
 MIXED = Space(

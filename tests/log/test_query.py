@@ -133,7 +133,7 @@ def test_damage_that_a_scan_meets_is_an_error(filled, tmp_path):
     name = filled.fragments()[0].name
     path = tmp_path / "log" / name
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0xFF
+    data[len(data) // 4] ^= 0xFF
     path.write_bytes(data)
     with pytest.raises(ArmillaryError, match="CRC"):
         query(filled.path, "SELECT * FROM log")

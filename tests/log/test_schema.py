@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as npst
 import armillary
 from armillary.log.layer_runs import LayerRuns
 from armillary.log.schema import (
+    APPENDED_VERSION,
     EVALUATIONS,
     LAYER_RUNS,
     METADATA_KEY,
-    SCHEMA_VERSION,
     ForeignFileError,
     Header,
     NewerSchemaError,
@@ -95,7 +95,7 @@ def test_a_parquet_file_gives_back_what_went_in(drawn, assert_same):
 
 def test_a_table_describes_itself(evaluations):
     fields = json.loads(to_table(evaluations(), EVALUATIONS).schema.metadata[METADATA_KEY])
-    assert fields["schema_version"] == SCHEMA_VERSION
+    assert fields["schema_version"] == APPENDED_VERSION
     assert fields["armillary_version"] == armillary.__version__
     assert fields["table"] == "evaluations"
     assert fields["space"] == "edge_tpu"
@@ -107,7 +107,7 @@ def test_a_table_describes_itself(evaluations):
 def test_a_table_of_layer_runs_describes_itself(layer_runs):
     fields = json.loads(to_table(layer_runs(), LAYER_RUNS).schema.metadata[METADATA_KEY])
     assert fields["table"] == "layer_runs"
-    assert fields["schema_version"] == SCHEMA_VERSION
+    assert fields["schema_version"] == APPENDED_VERSION
     assert fields["parameters"][:2] == ["pes_x", "pes_y"]
     assert fields["context"] == []
     assert fields["metrics"] == ["delay_cycles", "energy_pj"]
@@ -190,7 +190,7 @@ def test_a_table_without_a_header_is_foreign(metadata):
 
 def test_a_later_schema_version_says_to_upgrade():
     metadata = {METADATA_KEY: b'{"schema_version": 99, "armillary_version": "7.0"}'}
-    with pytest.raises(NewerSchemaError, match=r"schema version is 99, written by Armillary 7\.0; .*up to 3: upgrade"):
+    with pytest.raises(NewerSchemaError, match=r"schema version is 99, written by Armillary 7\.0; .*up to 4: upgrade"):
         Header.read(metadata, EVALUATIONS)
 
 

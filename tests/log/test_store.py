@@ -110,9 +110,9 @@ def test_a_space_whose_parameters_changed_is_not_mixed(log, case):
 def test_a_later_schema_version_is_an_error_not_a_gap(tmp_path, case):
     log = Log(tmp_path)
     case.append(log, case.rows())
-    later = to_table(case.rows(), case.table).replace_schema_metadata({METADATA_KEY: b'{"schema_version": 4}'})
+    later = to_table(case.rows(), case.table).replace_schema_metadata({METADATA_KEY: b'{"schema_version": 5}'})
     pq.write_table(later, tmp_path / case.subfolder / "later.parquet")
-    with pytest.raises(NewerSchemaError, match=r"fragment later\.parquet: its schema version is 4.*upgrade"):
+    with pytest.raises(NewerSchemaError, match=r"fragment later\.parquet: its schema version is 5.*upgrade"):
         case.read(log, "edge_tpu")
 
 

@@ -6,7 +6,7 @@ import pytest
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.problems.criteria import Objective
 from armillary.spaces.samplers import sample
-from armillary.studies.propose import Limit, propose
+from armillary.studies.propose import Limit, propose, rounded
 from armillary.types import ArmillaryError, Prediction
 from armillary.workloads import zoo
 from armillary.workloads.context import context_of
@@ -167,3 +167,27 @@ def test_members_choose_in_turn_half_of_the_likely_designs():
         values = Bowl({FIRST: centre}).predict(pool, FIRST).mean
         first = pool[np.argsort(values, kind="stable")[0]]
         assert tuple(first) in {tuple(code) for code in found.codes}
+
+
+class Noisy:
+    """Predicts few different values, with a little noise, as the same network does on other processors."""
+
+    def __init__(self, seed):
+        self.seed = seed
+
+    def predict(self, codes, context):  # noqa: ARG002
+        noise = np.sin(codes @ np.arange(1.0, 11.0) * 12.9898 + self.seed)
+        value = (1.0 + (codes.sum(axis=1) // 8)) * (1 + 3e-4 * noise)
+        return Prediction(mean=value, std=np.zeros(len(codes)), p_feasible=0.5 + 1e-5 * noise)
+
+
+def test_what_differs_by_noise_alone_is_ranked_by_its_code():
+    one, other = (propose(Noisy(seed), WIDE, FIRST, top=40) for seed in (1, 2))
+    assert one.codes.tolist() == other.codes.tolist()
+    assert not np.array_equal(one.predicted, other.predicted)
+
+
+def test_predictions_are_rounded_to_three_digits():
+    given = np.array([0.0, 1.0004, -1.0004, 9.996, 1234.0, 1.2345e-7, np.inf, np.nan])
+    assert rounded(given) == pytest.approx([0.0, 1.0, -1.0, 10.0, 1230.0, 1.23e-7, np.inf, np.nan], nan_ok=True)
+    assert rounded(np.array([1.0004]))[0] == rounded(np.array([0.9996]))[0]

@@ -62,13 +62,17 @@ def cached(tmp_path_factory):
     own = tmp_path_factory.mktemp("cache")
     kept = cache_folder("rtl")
     build(SIMULATOR, cache=kept, compilers=2)
-    for path in kept.glob("lib-*.o"):
+    for path in kept.glob("lib-*.o*"):
         (own / path.name).symlink_to(path)
     return own
 
 
 def simulators(cache):
-    return {path for path in cache.iterdir() if not path.name.startswith("lib-")} if cache.exists() else set()
+    return (
+        {path for path in cache.iterdir() if path.name.startswith("sim-") and path.suffix == ""}
+        if cache.exists()
+        else set()
+    )
 
 
 def said(program):
@@ -302,3 +306,10 @@ def test_what_waves_need_is_named():
 
 def test_signals_and_limits_of_a_build_are_told_apart():
     assert compiler_accident(Ended(Command(("g++",)), b"", b"", None, signal.SIGKILL, 9.0, True, False)) == ""
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b""), lambda path: path.chmod(0o644)])
+def test_a_damaged_simulator_is_built_again(damage, cached):
+    program = build(SIMULATOR, cache=cached, compilers=2)
+    damage(program)
+    assert said(build(SIMULATOR, cache=cached, compilers=2)) == "5\n"

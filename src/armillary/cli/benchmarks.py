@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from armillary.cli.shared import Device, Json, Seed, app, command_line, resumable
-from armillary.console import print_result, print_table, progress_bars
+from armillary.console import print_result, print_table, progress_bars, tell
 
 if TYPE_CHECKING:
     from armillary.benchmarks.result import BenchResult
@@ -29,7 +29,7 @@ def bench(
     from armillary.benchmarks import BENCHES
 
     if name == "list":
-        print_result(BENCHES.names(), as_json, lambda: print("\n".join(BENCHES.names())))
+        print_result(BENCHES.names(), as_json, lambda: tell("\n".join(BENCHES.names())))
         return
     from armillary.benchmarks.result import BenchOptions, machine
     from armillary.studies.fit import check_device
@@ -53,8 +53,8 @@ def bench(
 
 def _show_bench(content: Mapping[str, Any]) -> None:
     print_table(content["rows"])
-    print()
+    tell()
     for note in content["notes"]:
-        print(note)
-    print(f"{content['machine']}; {content['command']}\n")
+        tell(note)
+    tell(f"{content['machine']}; {content['command']}\n")
     print_table([{**check, "ok": "yes" if check["ok"] else "NO"} for check in content["checks"]])

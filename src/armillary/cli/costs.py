@@ -24,7 +24,7 @@ from armillary.cli.shared import (
     subject_of,
     workload_of,
 )
-from armillary.console import print_result, print_table, progress_bars
+from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -178,12 +178,12 @@ def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> No
     }
 
     def show() -> None:
-        print(f"{evaluation.workload} on {template}: {'feasible' if evaluation.feasible else 'infeasible'}")
+        tell(f"{evaluation.workload} on {template}: {'feasible' if evaluation.feasible else 'infeasible'}")
         if evaluation.failure is not None:
-            print(str(evaluation.failure))
+            tell(str(evaluation.failure))
         print_table([{"metric": name, "value": f"{value:,.6g}"} for name, value in evaluation.metrics.items()])
         if evaluation.layers:
-            print()
+            tell()
             print_table([_run_row(run) for run in evaluation.layers])
 
     print_result(content, as_json, show)
@@ -271,17 +271,17 @@ def _show_mapped(content: Mapping[str, Any], title: str, saved: Path | None) -> 
     from armillary.studies.map_network import NOTATION
 
     metrics, rows = content["metrics"], content["layers"]
-    print(f"{title}\n")
+    tell(f"{title}\n")
     print_table([_layer_row(row) for row in rows])
-    print(
+    tell(
         f"\n{metrics['delay_cycles']:,.0f} cycles, {1e3 * metrics['runtime_s']:,.4g} ms, "
         f"{metrics['energy_pj'] / 1e6:,.4g} uJ, {metrics['area_mm2']:,.4g} mm2\n"
     )
     for row in rows:
-        print(f"{row['layer']}: {row['mapping'] or row['failure']}")
-    print(f"\n{NOTATION}")
+        tell(f"{row['layer']}: {row['mapping'] or row['failure']}")
+    tell(f"\n{NOTATION}")
     if saved is not None:
-        print(f"mappings {saved}")
+        tell(f"mappings {saved}")
 
 
 def _layer_content(layer: MappedLayer, chip: Hierarchy) -> dict[str, Any]:
@@ -362,17 +362,17 @@ def explain(
     }
 
     def show() -> None:
-        print(f"{found.layer.name}: {found.mapping}\n")
-        print(as_text(found))
-        print(
+        tell(f"{found.layer.name}: {found.mapping}\n")
+        tell(as_text(found))
+        tell(
             f"\n{found.delay_cycles:,.0f} cycles, bound by {found.bound}; {found.energy_pj / 1e6:,.4g} uJ, "
             f"{found.utilization:.1%} of the compute units at work"
         )
         if found.failure is not None:
-            print(f"infeasible: {found.failure}")
-        print(f"\n{NOTATION}")
+            tell(f"infeasible: {found.failure}")
+        tell(f"\n{NOTATION}")
         if svg is not None:
-            print(f"picture  {svg}")
+            tell(f"picture  {svg}")
 
     print_result(content, as_json, show)
 

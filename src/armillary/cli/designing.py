@@ -50,7 +50,7 @@ from armillary.cli.shared import (
     write_report,
 )
 from armillary.cli.simulating import design_by_simulation
-from armillary.console import print_result, print_table, print_warning, progress_bars
+from armillary.console import print_result, print_table, print_warning, progress_bars, tell
 from armillary.types import ArmillaryError, Cost
 
 if TYPE_CHECKING:
@@ -349,24 +349,22 @@ def _show_study(study: StudyResults, folder: StudyFolder) -> None:
     names = _shown(metric, [bound.metric for bound in study.problem.bounds], contenders)
     shown = {name: scale_of(name, contenders, study.problem.metrics) for name in names}
     if study.combination:
-        print(f"{study.workload}: {study.combination}\n")
+        tell(f"{study.workload}: {study.combination}\n")
     print_table([{"": c.name, **_headline(c, shown, study.problem.metrics)} for c in contenders])
     if study.front is not None:
         show_front(study.front)
     elif study.candidates is not None:
-        print("\n" + _verdict(study))
+        tell("\n" + _verdict(study))
     if split := split_sentence(study):
-        print(split)
+        tell(split)
     for fidelity, metrics in (proof_of(study) or {}).items():
-        print(
-            f"{fidelity}  {shown[metric].text(metrics[metric])}" if metric in metrics else f"{fidelity}  not feasible"
-        )
+        tell(f"{fidelity}  {shown[metric].text(metrics[metric])}" if metric in metrics else f"{fidelity}  not feasible")
     told = [", ".join(f"{name} {_told(value)}" for name, value in study.facts.items())] if study.facts else []
     if study.remarks or told:
-        print("\n" + "\n".join(study.remarks or told))
+        tell("\n" + "\n".join(study.remarks or told))
     if study.proposals is not None and study.candidates is None:
         _show_proposals(study, folder)
-    print(f"report  {folder.report}\ndesign  {folder.design}")
+    tell(f"report  {folder.report}\ndesign  {folder.design}")
 
 
 def _verdict(study: StudyResults) -> str:
@@ -390,11 +388,11 @@ _FIRST = 8
 
 def _show_proposals(study: StudyResults, folder: StudyFolder) -> None:
     rows = study.proposals.rows if study.proposals is not None else ()
-    print(
+    tell(
         f"\n{len(rows)} designs to evaluate next, the best first" + (f" ({_FIRST} shown)" if len(rows) > _FIRST else "")
     )
     print_table([{name: _told(value) for name, value in row.items()} for row in rows[:_FIRST]])
-    print(
+    tell(
         f"\nRun them on your simulator and bring the results back:\n"
         f"proposals  {folder.path / 'proposals.csv'}\n"
         f"next       armillary log import RESULTS.csv --problem ... --log ..., then this command again"

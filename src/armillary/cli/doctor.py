@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from armillary.cli.shared import Json, Seed, app
-from armillary.console import print_result, print_table
+from armillary.console import print_result, print_table, tell
 
 
 @app.command()
@@ -29,16 +29,16 @@ def doctor(as_json: Json = False, seed: Seed = 0) -> None:  # noqa: ARG001
     }
 
     def show() -> None:
-        print(f"armillary {content['armillary']}, Python {content['python']}, {content['cores']} cores")
-        print(f"{content['machine']}\n")
+        tell(f"armillary {content['armillary']}, Python {content['python']}, {content['cores']} cores")
+        tell(f"{content['machine']}\n")
         there = [{"part": p.name, "found": p.found, "for": p.use} for p in parts if p.found]
         missing = [{"missing": p.name, "for": p.use, "to get it": p.install} for p in parts if not p.found]
         print_table(there)
         if missing:
-            print()
+            tell()
             print_table(missing)
         if content["caches"]:
-            print()
+            tell()
             print_table(content["caches"])
 
     print_result(content, as_json, show)

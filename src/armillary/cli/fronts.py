@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from armillary.console import print_table
+from armillary.console import print_table, tell
 
 if TYPE_CHECKING:
     from armillary.studies.fronts import Front
@@ -27,7 +27,7 @@ def show_front(front: Front) -> None:
 
     rows = front_rows(front)
     places = np.unique(np.linspace(0, len(rows) - 1, min(_FRONT_SHOWN, len(rows))).round().astype(int))
-    print(f"\n{len(rows)} designs on the front" + (f", {len(places)} shown" if len(places) < len(rows) else ""))
+    tell(f"\n{len(rows)} designs on the front" + (f", {len(places)} shown" if len(places) < len(rows) else ""))
     names = [objective.metric for objective in front.objectives]
     shown = sorted({*places.tolist(), front.preferred})
     print_table(

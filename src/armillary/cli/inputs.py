@@ -16,7 +16,7 @@ from armillary.cli.shared import (
     template_of,
     templates_app,
 )
-from armillary.console import print_result, print_table, print_warning
+from armillary.console import print_result, print_table, print_warning, tell
 from armillary.registry import Registry
 from armillary.types import ArmillaryError
 
@@ -96,13 +96,13 @@ def templates_show(
 
     def show() -> None:
         most = "".join(f", {bound}" for bound in _bounds("at most", template.limits))
-        print(f"{template.space.name}: {template.space.size:,} designs{most}")
+        tell(f"{template.space.name}: {template.space.size:,} designs{most}")
         for bound in _bounds("unless bounded otherwise, at most", template.budgets):
-            print(bound)
-        print()
+            tell(bound)
+        tell()
         print_table([{**row, "values": _shortened(row["values"])} for row in rows])
         for kind in kinds:
-            print(f"\nevaluator {kind.name} {kind.version} (--fidelity {kind.fidelity}): {kind.cost} per design")
+            tell(f"\nevaluator {kind.name} {kind.version} (--fidelity {kind.fidelity}): {kind.cost} per design")
             if options := _options(kind):
                 print_table(options)
 

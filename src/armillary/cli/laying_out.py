@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from armillary.cli.fronts import front_rows, show_front
 from armillary.cli.shared import command_line, resumable, show_foreseen, write_report
-from armillary.console import print_result, print_table, progress_bars
+from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _places(folder: StudyFolder) -> dict[str, Path]:
 
 def _show(study: StudyResults, folder: StudyFolder) -> None:
     feasible = int(study.log.feasible.sum())
-    print(f"{len(study.log)} layouts for {study.workload}, {feasible} of them feasible")
+    tell(f"{len(study.log)} layouts for {study.workload}, {feasible} of them feasible")
     if study.front is not None:
         show_front(study.front)
     goals = [o.metric for o in study.front.objectives] if study.front is not None else [study.problem.metric]
@@ -156,10 +156,10 @@ def _show(study: StudyResults, folder: StudyFolder) -> None:
                     "error": f"{100 * error:+.1f}%" if not math.isnan(error) else "",
                 }
             )
-    print()
+    tell()
     print_table(rows)
-    print(f"\nthe winner, {study.winner.note}:")
-    print("  ".join(f"{name}={value}" for name, value in study.winner.design.as_dict().items()))
-    print(f"report    {folder.report}\ndesign    {folder.design}")
+    tell(f"\nthe winner, {study.winner.note}:")
+    tell("  ".join(f"{name}={value}" for name, value in study.winner.design.as_dict().items()))
+    tell(f"report    {folder.report}\ndesign    {folder.design}")
     for name, path in _places(folder).items():
-        print(f"{name:<9} {path}")
+        tell(f"{name:<9} {path}")

@@ -27,7 +27,7 @@ from armillary.cli.shared import (
     subject_of,
     template_of,
 )
-from armillary.console import print_result, print_table, progress_bars
+from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def log_query(
 
         write_csv(found, csv)
         told = {"rows": found.num_rows, "file": str(csv)}
-        print_result(told, as_json, lambda: print(f"{found.num_rows:,} rows in {csv}"))
+        print_result(told, as_json, lambda: tell(f"{found.num_rows:,} rows in {csv}"))
         return
     rows = found.to_pylist()
     print_result(rows, as_json, lambda: print_table(rows))
@@ -97,7 +97,7 @@ def log_export(
 
     assert csv is not None
     rows = export_csv(Log(log), csv, layer_runs=layer_runs)
-    print_result({"rows": rows, "file": str(csv)}, as_json, lambda: print(f"{rows:,} rows in {csv}"))
+    print_result({"rows": rows, "file": str(csv)}, as_json, lambda: tell(f"{rows:,} rows in {csv}"))
 
 
 def _export_to_optuna(
@@ -128,7 +128,7 @@ def _export_to_optuna(
 
     def show() -> None:
         for study in done:
-            print(f"{study.new:,} trials added to study {study.study!r} of {place}, which has {study.trials:,}")
+            tell(f"{study.new:,} trials added to study {study.study!r} of {place}, which has {study.trials:,}")
 
     print_result({"storage": place, "studies": [asdict(study) for study in done]}, as_json, show)
 
@@ -170,7 +170,7 @@ def log_import(
         chosen = template_of(template or DEFAULT_TEMPLATE, [workload] if workload else ())
         with progress_bars() as on_progress:
             rows = import_files(files or [], log, chosen, workload, on_progress=on_progress)
-        print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows appended to {log}"))
+        print_result({"rows": rows, "log": log}, as_json, lambda: tell(f"{rows:,} rows appended to {log}"))
         return
     if template is not None:
         raise ArmillaryError(f"--template {template!r} and --problem {str(problem)!r} exclude each other; give one")
@@ -189,16 +189,63 @@ def log_import(
 
 
 def _show_import(found: Imported, log: str) -> None:
-    print(f"{found.rows:,} rows appended to {log}, {found.feasible:,} of them feasible")
+    tell(f"{found.rows:,} rows appended to {log}, {found.feasible:,} of them feasible")
     if found.known:
-        print(f"{found.known:,} rows were there already, or repeat an earlier row of the file: left out")
+        tell(f"{found.known:,} rows were there already, or repeat an earlier row of the file: left out")
     if found.faulty:
-        print(f"{found.faulty:,} rows have faults: left out")
+        tell(f"{found.faulty:,} rows have faults: left out")
     for line in (*found.faults, *found.notes):
-        print(f"  {line}")
+        tell(f"  {line}")
     if found.reasons:
-        print("\nwhy rows failed")
+        tell("\nwhy rows failed")
         print_table([{"reason": reason, "rows": rows} for reason, rows in list(found.reasons.items())[:_REASONS]])
+
+
+@log_app.command("check")
+def log_check(
+    log: LogPath,
+    quarantine: Annotated[
+        bool, typer.Option("--quarantine", help="Move files that are no whole fragments into the folder `quarantine`.")
+    ] = False,
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Read every fragment of a log whole and list what is damaged, odd or foreign; status 1 if anything is."""
+    from armillary.log.checking import check
+    from armillary.log.store import Log
+
+    found = check(Log(log), quarantine=quarantine)
+
+    def show() -> None:
+        for table in found:
+            tell(f"{table.table}: {table.rows:,} rows in {table.fragments:,} fragments")
+        odd = [{"file": file.path, "reason": file.reason} for table in found for file in table.skipped]
+        if odd:
+            tell(f"\n{len(odd):,} files are no fragments{' and lie in `quarantine` now' if quarantine else ''}")
+            print_table(odd)
+
+    print_result({"log": log, "tables": [asdict(table) for table in found]}, as_json, show)
+    if any(table.skipped for table in found) and not quarantine:
+        raise typer.Exit(1)
+
+
+@log_app.command("compact")
+def log_compact(
+    log: LogPath,
+    as_json: Json = False,
+    seed: Seed = 0,  # noqa: ARG001
+) -> None:
+    """Join the many small fragments of a log into few large ones; nothing is lost, however it ends."""
+    from armillary.log.compaction import compact
+    from armillary.log.store import Log
+
+    found = compact(Log(log))
+
+    def show() -> None:
+        for table in found:
+            tell(f"{table.table}: {table.before:,} fragments are {table.after:,} now, with {table.rows:,} rows")
+
+    print_result({"log": log, "tables": [asdict(table) for table in found]}, as_json, show)
 
 
 @log_app.command("remove")
@@ -216,7 +263,7 @@ def log_remove(
     print_result(
         {**asdict(found), "log": log},
         as_json,
-        lambda: print(f"{found.removed:,} rows removed, {found.left:,} left; `armillary log restore` brings them back"),
+        lambda: tell(f"{found.removed:,} rows removed, {found.left:,} left; `armillary log restore` brings them back"),
     )
 
 
@@ -231,7 +278,7 @@ def log_restore(
     from armillary.log.store import Log
 
     rows = restore(Log(log))
-    print_result({"rows": rows, "log": log}, as_json, lambda: print(f"{rows:,} rows are back in {log}"))
+    print_result({"rows": rows, "log": log}, as_json, lambda: tell(f"{rows:,} rows are back in {log}"))
 
 
 @log_app.command("shipped")
@@ -248,6 +295,6 @@ def log_shipped(
         brief = ("log", "space", "rows", "feasible", "cpu_s", "workload")
         print_table([{name: row[name] for name in brief} for row in rows])
         for row in rows:
-            print(f"\n{row['log']}, made by\n  {row['command']}")
+            tell(f"\n{row['log']}, made by\n  {row['command']}")
 
     print_result(rows, as_json, show)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from armillary.cli.shared import Json, Seed, options_of, physical_app
-from armillary.console import note, print_result, print_table
+from armillary.console import note, print_result, print_table, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -110,5 +110,5 @@ def _print(content: Mapping[str, Any]) -> None:
         ]
     )
     if content["failure"]:
-        print(f"failed in step {content['failed_step']}: {content['failure']}")
-    print(f"written: {content['folder']}")
+        tell(f"failed in step {content['failed_step']}: {content['failure']}")
+    tell(f"written: {content['folder']}")

@@ -10,7 +10,7 @@ import typer
 
 from armillary.cli.choices import Choosing
 from armillary.cli.shared import Dim, Json, ProblemPath, Seed, TemplateOrProblem, app, dims_of, subject_of
-from armillary.console import print_result, print_table, print_warning, progress_bars
+from armillary.console import print_result, print_table, print_warning, progress_bars, tell
 
 
 @app.command(cls=Choosing)
@@ -49,12 +49,12 @@ def predict(
     if out is not None:
         with_predictions(rows, found, out)
         told = {"rows": len(found), "file": str(out)}
-        print_result(told, as_json, lambda: print(f"{len(found):,} rows in {out}"))
+        print_result(told, as_json, lambda: tell(f"{len(found):,} rows in {out}"))
         return
     content = {"model": str(model), "metric": found.metric, "interval": found.interval, "rows": found.to_list()}
     print_result(content, as_json, lambda: _show(content))
 
 
 def _show(content: Mapping[str, Any]) -> None:
-    print(f"{content['metric']}, with an interval of {content['interval']:.0%}\n")
+    tell(f"{content['metric']}, with an interval of {content['interval']:.0%}\n")
     print_table(content["rows"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from armillary.cli.shared import Json, Seed, StudyName, app, is_address
-from armillary.console import print_result, print_table
+from armillary.console import print_result, print_table, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def problem_init(
 
     def show() -> None:
         print_table(rows)
-        print(
+        tell(
             f"\n{out}: {len(problem.space.parameters)} parameters, {problem.space.size:,} designs, the goal is "
             f"{problem.objectives[0].metric}\nCheck it: the goal, bounds (at_most, at_least) and which designs can "
             f"exist (constraints) are yours to say. Then:\n"
@@ -110,14 +110,14 @@ def problem_show(
 
     def show() -> None:
         listed = "" if own.candidates is None else f", of which {len(own.candidates):,} exist"
-        print(f"{file.name}: {file.space.size:,} designs{listed}\n")
+        tell(f"{file.name}: {file.space.size:,} designs{listed}\n")
         print_table(rows)
-        print("\ngoal       " + ", ".join(f"{o.direction} {o.metric}" for o in file.objectives))
+        tell("\ngoal       " + ", ".join(f"{o.direction} {o.metric}" for o in file.objectives))
         for bound in file.bounds:
-            print(f"bound      {bound}")
+            tell(f"bound      {bound}")
         for rule in file.form.constraints:
-            print(f"rule       {rule}")
-        print(f"workloads  {', '.join(own.workload_names())}\nevaluator  {'yes' if own.has_evaluator else 'none'}")
+            tell(f"rule       {rule}")
+        tell(f"workloads  {', '.join(own.workload_names())}\nevaluator  {'yes' if own.has_evaluator else 'none'}")
 
     print_result(content, as_json, show)
 
@@ -130,4 +130,4 @@ def problem_schema(
     """Print the JSON Schema of problem files, for editors."""
     from armillary.problems.problem_form import schema
 
-    print(json.dumps(schema(), indent=2))
+    tell(json.dumps(schema(), indent=2))

@@ -11,7 +11,7 @@ import typer
 
 from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import Dim, Json, Seed, rtl_app, workload_of
-from armillary.console import print_result, print_table
+from armillary.console import print_result, print_table, tell
 from armillary.types import ArmillaryError
 
 DesignFile = Annotated[Path, typer.Option("--design", help="YAML file of a gemmini design; missing values by default.")]
@@ -41,9 +41,9 @@ def generate(
     content = {"out": str(out), "top": platform.top, "files": [path.name for path in paths], "lines": lines}
 
     def show() -> None:
-        print(f"{len(modules)} modules, {lines:,} lines in {out}; the top module is {platform.top}")
+        tell(f"{len(modules)} modules, {lines:,} lines in {out}; the top module is {platform.top}")
         for path in paths[len(modules) :]:
-            print(f"{path.name} lists the {path.stem}, for macros")
+            tell(f"{path.name} lists the {path.stem}, for macros")
 
     print_result(content, as_json, show)
 
@@ -99,12 +99,12 @@ def _show_synthesis(content: Mapping[str, Any]) -> None:
     names = ("block", "words", "bits", "ports", "count", "area_um2")
     print_table([{name: f"{memory[name]:,.0f}" if name == "area_um2" else str(memory[name]) for name in names}
                  for memory in content["memories"]])  # fmt: skip
-    print(f"cells {content['cells_um2']:,.0f} um2, memories {content['memories_um2']:,.0f} um2")
+    tell(f"cells {content['cells_um2']:,.0f} um2, memories {content['memories_um2']:,.0f} um2")
     if content["shares"]:
-        print("of the cells: " + ", ".join(f"{group} {share:.1%}" for group, share in content["shares"].items()))
+        tell("of the cells: " + ", ".join(f"{group} {share:.1%}" for group, share in content["shares"].items()))
     if content["fmax_mhz"]:
-        print(f"slowest path: {content['fmax_mhz']:,.0f} MHz, before layout, typical corner")
-    print(f"{content['cpu_s']:.0f} s of CPU for Yosys; {content['synthesized_modules']} modules were not in the cache")
+        tell(f"slowest path: {content['fmax_mhz']:,.0f} MHz, before layout, typical corner")
+    tell(f"{content['cpu_s']:.0f} s of CPU for Yosys; {content['synthesized_modules']} modules were not in the cache")
 
 
 @rtl_app.command("trace")
@@ -154,12 +154,12 @@ def trace(
     }
 
     def show() -> None:
-        print(f"{title}\n{result.cycles:,} cycles, outputs {'as' if found.matches else 'NOT as'} NumPy computes them")
+        tell(f"{title}\n{result.cycles:,} cycles, outputs {'as' if found.matches else 'NOT as'} NumPy computes them")
         cycles = {"busy": result.busy, **{f"waits: {cause}": n for cause, n in result.stalls.items()}}
         print_table(
             [{"what": what, "cycles": f"{n:,}", "share": f"{n / result.cycles:.1%}"} for what, n in cycles.items()]
         )
-        print("written: " + ", ".join(map(str, [out / "timeline.png", *traces.values()])))
+        tell("written: " + ", ".join(map(str, [out / "timeline.png", *traces.values()])))
 
     print_result(content, as_json, show)
     if not found.matches:

@@ -9,7 +9,7 @@ import typer
 
 from armillary.cli.rtl import DesignFile
 from armillary.cli.shared import Dim, Json, Seed, dims_of, rtl_app
-from armillary.console import print_result, print_table, stop
+from armillary.console import print_result, print_table, stop, tell
 
 if TYPE_CHECKING:
     from armillary.studies.network import NetworkRun
@@ -114,10 +114,10 @@ def _show(found: NetworkRun, written: list[Path]) -> None:
     )
     if found.random:
         named = ", ".join(found.random[:_NAMED_WEIGHTS]) + (", ..." if len(found.random) > _NAMED_WEIGHTS else "")
-        print(f"the file lacks {len(found.random)} weights, which are random: {named}")
+        tell(f"the file lacks {len(found.random)} weights, which are random: {named}")
     macs = sum(run.macs for run in found.steps)
-    print(f"{found.result.cycles:,} cycles for {macs:,} multiply-accumulates")
+    tell(f"{found.result.cycles:,} cycles for {macs:,} multiply-accumulates")
     equal = "all" if found.matches else "NOT all"
-    print(f"{len(found.steps)} tensors, {found.tensor_bytes:,} bytes, {equal} equal to ONNX Runtime")
+    tell(f"{len(found.steps)} tensors, {found.tensor_bytes:,} bytes, {equal} equal to ONNX Runtime")
     if written:
-        print("written: " + ", ".join(map(str, written)))
+        tell("written: " + ", ".join(map(str, written)))

@@ -13,7 +13,7 @@ import typer
 
 import armillary
 from armillary.cli.choices import completing
-from armillary.console import note, print_warning, set_voice
+from armillary.console import note, print_warning, set_voice, tell
 from armillary.problems.criteria import Bound, Objective
 from armillary.types import ArmillaryError
 
@@ -49,7 +49,7 @@ app.add_typer(physical_app, name="physical")
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        print(f"armillary {armillary.__version__}")
+        tell(f"armillary {armillary.__version__}")
         raise typer.Exit
 
 

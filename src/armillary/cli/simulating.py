@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from armillary.cli.shared import command_line, resumable, show_foreseen, write_report
-from armillary.console import print_result, print_table, progress_bars
+from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -66,11 +66,11 @@ def _show(simulations: int, study: StudyResults, folder: StudyFolder) -> None:
     from armillary.studies.search import MAPPINGS
     from armillary.studies.simulated_design import rtl_folder
 
-    print(f"{simulations} simulations of {study.workload}\n")
+    tell(f"{simulations} simulations of {study.workload}\n")
     contenders = [study.winner] if study.baseline is None else [study.winner, study.baseline]
     names = [name for name in _SHOWN if name in study.winner.metrics]
     print_table([{"": c.name, **{n: f"{c.metrics[n]:.4g}" for n in names if n in c.metrics}} for c in contenders])
-    print("  ".join(f"{name}={value}" for name, value in study.winner.design.as_dict().items()))
-    print("\nthe energy is the cost model's; the cycles are the hardware's, layer after layer")
-    print(f"design    {folder.design}\nmappings  {folder.path / MAPPINGS}")
-    print(f"hardware  {rtl_folder(folder)}\nreport    {folder.report}")
+    tell("  ".join(f"{name}={value}" for name, value in study.winner.design.as_dict().items()))
+    tell("\nthe energy is the cost model's; the cycles are the hardware's, layer after layer")
+    tell(f"design    {folder.design}\nmappings  {folder.path / MAPPINGS}")
+    tell(f"hardware  {rtl_folder(folder)}\nreport    {folder.report}")

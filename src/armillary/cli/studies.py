@@ -53,7 +53,7 @@ from armillary.cli.shared import (
     warned,
     write_report,
 )
-from armillary.console import print_result, print_table, print_warning, progress_bars
+from armillary.console import print_result, print_table, print_warning, progress_bars, tell
 from armillary.metrics import derived
 from armillary.types import ArmillaryError
 
@@ -166,8 +166,8 @@ def _show_fit(content: Mapping[str, Any], remarks: Sequence[str]) -> None:
         print_table([content])
         return
     for name, value in content.items():  # too many for a row
-        print(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
-    print("\n" + "\n".join(remarks))
+        tell(f"{name}: {value:.4g}" if isinstance(value, float) else f"{name}: {value}")
+    tell("\n" + "\n".join(remarks))
 
 
 @app.command(cls=Choosing)
@@ -356,15 +356,15 @@ def search(
     }
 
     def show() -> None:
-        print(f"{found.evaluated:,} evaluations, {found.feasible:,} of them feasible and within bounds")
+        tell(f"{found.evaluated:,} evaluations, {found.feasible:,} of them feasible and within bounds")
         if found.best is None:
-            print("no design was feasible and within bounds; raise --budget or the bounds")
+            tell("no design was feasible and within bounds; raise --budget or the bounds")
         else:
             if found.front is not None:
                 show_front(found.front)
-                print("\nthe preferred design")
+                tell("\nthe preferred design")
             _show_best(found.best, objectives[0].metric)
-            print("\n" + "\n".join(f"{path.stem:10} {path}" for path in (*found.files, folder.report)))
+            tell("\n" + "\n".join(f"{path.stem:10} {path}" for path in (*found.files, folder.report)))
 
     print_result(content, as_json, show)
 
@@ -375,7 +375,7 @@ def _show_best(best: Evaluation, metric: str) -> None:
     from armillary.reports.wording import Scale
 
     value: float = derived(best.metrics, metric)  # type: ignore[assignment]  # the best has what was minimised
-    print(f"{head_of(metric)} {Scale.of_metric(metric, [value]).text(value)}\n")
+    tell(f"{head_of(metric)} {Scale.of_metric(metric, [value]).text(value)}\n")
     print_table([{"parameter": name, "value": value} for name, value in best.design.as_dict().items()])
 
 
@@ -394,4 +394,4 @@ def report(
     folder = StudyFolder(study)
     with progress_bars() as on_progress:
         write_report(load_study(folder), folder, on_progress)
-    print_result({"report": str(folder.report)}, as_json, lambda: print(folder.report))
+    print_result({"report": str(folder.report)}, as_json, lambda: tell(str(folder.report)))

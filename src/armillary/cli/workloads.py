@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from armillary.cli.shared import Dim, Json, Seed, dims_of, workloads_app
-from armillary.console import print_result, print_table, progress_bars
+from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
 _WIDTH = 100
@@ -108,8 +108,8 @@ def workloads_check(
     def show() -> None:
         print_table([{key: value for key, value in row.items() if key != "note"} for row in rows])
         for row in wrong:
-            print(f"\n{row['name']}: {row['note'] or 'counted otherwise'}")
-        print(f"\n{content['right']} of {content['cases']} as expected")
+            tell(f"\n{row['name']}: {row['note'] or 'counted otherwise'}")
+        tell(f"\n{content['right']} of {content['cases']} as expected")
 
     print_result(content, as_json, show)
     if wrong:
@@ -136,22 +136,22 @@ def _show(content: Mapping[str, Any]) -> None:
     layers = content["layers"]
     unknown = content.get("unknown_work", [])
     more = f" + unknown work of {len(unknown)} node{'s' * (len(unknown) > 1)}" if unknown else ""
-    print(
+    tell(
         f"{content['name']}: {sum(x['count'] for x in layers)} layers, {len(layers)} different, "
         f"{content['parameters']:,} parameter bytes (8 bit)\nMACs: {content['macs']:,}{more}\n"
     )
     print_table(_narrow(layers))
     if content["not_mapped"]:
-        print("\nbeside the array")
+        tell("\nbeside the array")
         print_table(content["not_mapped"])
     for key, title in (("algorithm", "algorithm"), ("dataflow", "dataflow graph"), ("context", "context")):
         if content.get(key):
-            print(f"\n{title}")
+            tell(f"\n{title}")
             print_table([content[key]])
     for key, title in (("unknown_work", "unknown work"), ("warnings", "warnings")):
         if content.get(key):
-            print(f"\n{title}")
-            print("\n".join(f"- {line}" for line in content[key]))
+            tell(f"\n{title}")
+            tell("\n".join(f"- {line}" for line in content[key]))
 
 
 def _narrow(layers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

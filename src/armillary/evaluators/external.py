@@ -4,14 +4,16 @@ A YAML file describes the program. It is started once per design, reads one JSON
 standard input, `{"design": {...}, "workload": {"name": ..., "layers": [...]}, "seed": ...}`, and answers
 with one on its standard output, `{"metrics": {"runtime_s": ...}}`, or `{"feasible": false, "failure":
 {"resource": ..., "layer": ..., "needed": ..., "available": ..., "detail": ...}, "metrics": {}}` for a design
-that cannot work. An exit status, an answer that is none, and a time limit are evaluations with a failure; a program
-that a signal ended gave no answer at all. Of our environment it sees what `armillary.tools.command.INHERITED` lists.
+that cannot work. An answer is taken only if every field has its type. An exit status, an answer that is none, and a
+time limit are evaluations with a failure; a program that a signal ended gave no answer at all. Of our environment it
+sees what `armillary.tools.command.INHERITED` lists.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import reprlib
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -32,7 +34,31 @@ from armillary.workloads.layer import Layer, Workload
 from armillary.yaml_file import read_yaml
 
 _LAST_WORDS = 400
-_FAILURE_FIELDS = ("resource", "layer", "needed", "available", "detail")
+_MOST_FAULTS = 10  # that are named of one answer
+_MOST_DETAIL = 2000  # letters of a failure's detail that are kept
+_STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _WhyNot(BaseModel):
+    """Why a design cannot work, as a program tells it."""
+
+    model_config = _STRICT
+
+    resource: Annotated[str, Field(max_length=_LAST_WORDS)] = ""
+    layer: Annotated[str, Field(max_length=_LAST_WORDS)] = ""
+    needed: float = math.nan
+    available: float = math.nan
+    detail: str = ""
+
+
+class _Answer(BaseModel):
+    """What a program answers; `feasible` may be left out of an answer with metrics."""
+
+    model_config = _STRICT
+
+    metrics: dict[str, float] = {}
+    feasible: bool = True
+    failure: _WhyNot | None = None
 
 
 class Program(BaseModel):
@@ -71,8 +97,7 @@ class Program(BaseModel):
         try:
             return Program.model_validate(dict(content))
         except ValidationError as fault:
-            faults = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}, got {e['input']!r}" for e in fault.errors())
-            raise ArmillaryError(f"{path}: " + "; ".join(faults)) from None
+            raise ArmillaryError(f"{path}: {_told(fault)}") from None
 
 
 class ExternalOptions(Options):
@@ -139,6 +164,7 @@ class ExternalEvaluator:
             environment=program.environment,
             time_limit_s=program.time_limit_s,
             folder=self._folder,
+            foreign=True,
         )
         ended = run(command, keep_failed=True, accident_of=shell_accident)
         if ended.hit_time_limit:
@@ -147,31 +173,35 @@ class ExternalEvaluator:
             return {}, Failure("error", detail=ended.failure)
         out = ended.text
         try:
-            return self._answer(json.loads(out))
-        except (ValueError, TypeError, KeyError) as fault:
-            return {}, Failure("error", detail=f"its answer is no result ({fault}): {out.strip()[:_LAST_WORDS]!r}")
+            return self._answer(json.loads(out, object_pairs_hook=_without_repetition))
+        except RecursionError:
+            why = "it is nested too deeply"
+        except ValidationError as fault:
+            why = _told(fault)
+        except ValueError as fault:
+            why = str(fault)
+        return {}, Failure("error", detail=f"its answer is no result ({why}): {out.strip()[:_LAST_WORDS]!r}")
 
     def _answer(self, answer: Any) -> tuple[dict[str, float], Failure | None]:
         """Return metrics and failure of an answer.
 
         Raises:
-            ValueError: if the answer is not of the form that the module describes.
+            ValueError: if the answer is not of the form that the module describes; pydantic's where a field is not.
         """
-        if not isinstance(answer, Mapping):
+        if not isinstance(answer, dict):
             raise ValueError("not a JSON object")
-        metrics = {str(name): float(value) for name, value in answer.get("metrics", {}).items()}
-        unknown = sorted(set(metrics) - set(self._known))
+        given = _Answer.model_validate(answer)
+        unknown = sorted(set(given.metrics) - set(self._known))
         if unknown:
             raise ValueError(f"metric {unknown[0]!r} is unknown; known are {sorted(self._known)}")
-        self._check(metrics)
-        if answer.get("feasible", True):
-            if not metrics:
-                raise ValueError("feasible, but without metrics")
-            return metrics, None
-        given = answer.get("failure", {})
-        if not isinstance(given, Mapping) or set(given) - set(_FAILURE_FIELDS):
-            raise ValueError(f"failure holds other fields than {list(_FAILURE_FIELDS)}")
-        return metrics, Failure("infeasible", **given)
+        self._check(given.metrics)
+        if not given.feasible:
+            return given.metrics, _infeasible(given.failure or _WhyNot())
+        if given.failure is not None:
+            raise ValueError('it holds a failure, but no "feasible": false')
+        if not given.metrics:
+            raise ValueError("feasible, but without metrics")
+        return given.metrics, None
 
     def _check(self, metrics: Mapping[str, float]) -> None:
         """Raise ValueError if a metric cannot be."""
@@ -202,14 +232,14 @@ class OwnEvaluator(ExternalEvaluator):
         return {name: self._file.value(name, value) for name, value in design.items}
 
     def _answer(self, answer: Any) -> tuple[dict[str, float], Failure | None]:
-        if not isinstance(answer, Mapping) or "metrics" in answer or answer.get("failure"):
+        if not isinstance(answer, dict) or "metrics" in answer or answer.get("failure"):
             return super()._answer(answer)
         try:
             metrics, reason = self._file.outcome(answer)
         except ArmillaryError as fault:
             raise ValueError(str(fault)) from fault
         self._check(metrics)
-        return metrics, None if reason is None else Failure("infeasible", detail=reason)
+        return metrics, None if reason is None else Failure("infeasible", detail=reason[:_MOST_DETAIL])
 
     def _check(self, metrics: Mapping[str, float]) -> None:
         known = self._file.metrics
@@ -234,6 +264,34 @@ def _program_of(file: ProblemFile) -> Program:
         install=form.install,
         metrics={name: file.metrics[name].unit for name in file.own_metrics},
     )
+
+
+def _told(fault: ValidationError) -> str:
+    """Return every wrong field with what it holds, shortened."""
+    fields = (
+        f"{'.'.join(map(str, error['loc']))}: {error['msg']}, got {reprlib.repr(error['input'])}"
+        for error in fault.errors()[:_MOST_FAULTS]
+    )
+    more = fault.error_count() - _MOST_FAULTS
+    return "; ".join(fields) + (f"; and {more} more" if more > 0 else "")
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises:
+        ValueError: if a name stands twice in it, so that readers would differ about what it says.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice[:_LAST_WORDS]!r} stands twice in one object")
+    return found
+
+
+def _infeasible(why: _WhyNot) -> Failure:
+    return Failure("infeasible", why.resource, why.layer, why.needed, why.available, why.detail[:_MOST_DETAIL])
 
 
 def _described(layer: Layer) -> dict[str, Any]:

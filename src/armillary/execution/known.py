@@ -44,13 +44,12 @@ def logged(log: Log, space: str, workload: Workload, spec: EvaluatorSpec | None 
     """
     if not log.fragments():
         return None
-    rows = log.evaluations(space)
-    chosen = rows.workload == workload.name
+    where = {"workload": workload.name}
     if spec is not None:
-        chosen &= of_evaluator(rows, spec)
-    if not chosen.any():
+        where |= {"evaluator": spec.name, "version": spec.version, "options": options_text(spec.options)}
+    rows = log.evaluations_of(space, where)
+    if rows is None:
         return None
-    rows = rows.select(chosen)
     if workload.numbers is not None:  # a user may tell more of a workload than was known when its rows were logged
         return rows
     context = context_of(workload).as_dict()
@@ -88,6 +87,8 @@ def known_layers(log: Log, spec: EvaluatorSpec, space: str) -> list[KnownRun]:
     if not fragments:
         return []
     rows = log.of_layer_runs.rows_of(fragments)
+    if rows is None:
+        return []
     settled = (rows.workload == "") & (rows.feasible | (rows.failure_kind == "infeasible"))
     found = []
     for options, brought in ((spec.options, False), (given(spec.options), True)):

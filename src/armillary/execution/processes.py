@@ -156,7 +156,8 @@ def _begin(cores: int, memory_limit_bytes: int | None) -> None:
     import torch
 
     torch.set_num_threads(cores)
-    signal.signal(signal.SIGTERM, lambda *_: _end())
+    # The system's own way, which ends it within a long call of C, too; its warden then ends the programs that it runs.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
     if memory_limit_bytes is not None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_limit_bytes, memory_limit_bytes))

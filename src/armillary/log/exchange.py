@@ -1,6 +1,8 @@
 """Evaluations in and out of other people's files: CSV both ways, the PRIME dataset in.
 
-A CSV file has the columns of `armillary.log.schema`, by name and in any order, under one header row.
+A CSV file has the columns of `armillary.log.schema`, by name and in any order, under one header row. Spreadsheets take
+text that begins with `=`, `+`, `-` or `@` for a formula and carry it out; so it is written behind a `'`, which is taken
+off again when the file is read.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from armillary.log.columns import same_text
 from armillary.log.faults import Faults
 from armillary.log.prime_dataset import import_prime_tfrecords
 from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, LAYER_RUNS, SPACE_COLUMN, to_table
-from armillary.log.sheet import Sheet, read_header, read_sheet
+from armillary.log.sheet import Sheet, guarded, read_header, read_sheet
 from armillary.log.store import Log
 from armillary.metrics import METRICS
 from armillary.spaces.space import Space
@@ -73,9 +75,17 @@ def write_csv(table: pa.Table, path: Path) -> None:
     Raises:
         ArmillaryError: if it cannot be written; the file before is intact.
     """
-    plain = [f.with_type(pa.string()) if pa.types.is_dictionary(f.type) else f for f in table.schema]
+    names = [guarded(pa.array([name]))[0].as_py() for name in table.column_names]
+    columns = [_guarded_column(column) for column in table.columns]
     with replaced(path) as unfinished, unfinished.open("wb") as file:
-        pyarrow.csv.write_csv(table.cast(pa.schema(plain)), file)
+        pyarrow.csv.write_csv(pa.table(columns, names=names), file)
+
+
+def _guarded_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_dictionary(column.type):
+        chunks = [pa.DictionaryArray.from_arrays(each.indices, guarded(each.dictionary)) for each in column.chunks]
+        return pa.chunked_array(chunks, column.type).cast(pa.string())
+    return guarded(column) if pa.types.is_string(column.type) or pa.types.is_large_string(column.type) else column
 
 
 def import_csv(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from copy import copy
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from armillary.log import shipped
 from armillary.types import ArmillaryError
 
 Writer = Callable[[Any], None]
+Stamp = tuple[int, float]
+"""Size in bytes and time of the last change of a file, in seconds since 1970; 0 where the file system knows none."""
 
 
 class LogWriteError(ArmillaryError):
@@ -78,17 +82,53 @@ class Folder:
         Raises:
             ArmillaryError: if the path exists but cannot be listed.
         """
+        return list(self.listing())
+
+    def listing(self) -> dict[str, Stamp]:
+        """Return the same names, sorted, with what tells whether a file has changed.
+
+        Raises:
+            ArmillaryError: if the path exists but cannot be listed.
+        """
         self._fs.invalidate_cache(self._root)
         try:
-            paths = self._fs.ls(self._root, detail=False)
+            found = self._fs.ls(self._root, detail=True)
         except FileNotFoundError:
-            return []
+            return {}
         except OSError as fault:
             raise ArmillaryError(f"cannot read the log {self.path}: {fault.strerror or fault}") from fault
-        names = sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
-        if len(paths) == 1 and self._fs.isfile(self._root):
+        if len(found) == 1 and self._fs.isfile(self._root):
             raise ArmillaryError(f"cannot read the log {self.path}: it is a file, and a log is a folder")
-        return [name for name in names if not is_unfinished(name)]
+        named = {each["name"].rstrip("/").rsplit("/", 1)[-1]: _stamp(each) for each in found}
+        return {name: named[name] for name in sorted(named) if not is_unfinished(name)}
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file.
+
+        Raises:
+            OSError: if it cannot be read.
+        """
+        with self._fs.open(self.full_path(name), "rb") as file:
+            return bytes(file.read())
+
+    @contextmanager
+    def rewriting(self) -> Iterator[None]:
+        """Keep others from rewriting files of a local folder meanwhile; appending goes on.
+
+        Raises:
+            ArmillaryError: if another process rewrites it now.
+        """
+        if not self._local or not os.path.isdir(self._root):
+            yield
+            return
+        descriptor = os.open(self._root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError:
+            raise ArmillaryError(f"log {self.path}: another process removes, compacts or quarantines; wait") from None
+        finally:
+            os.close(descriptor)
 
     def write(self, name: str, writer: Writer) -> None:
         """Create the folder if need be, and in it a file with what `writer` puts into the open file.
@@ -118,6 +158,20 @@ class Folder:
         except OSError as fault:
             raise LogWriteError(f"{self.path}/{name}: cannot be removed ({fault.strerror or fault})") from fault
 
+    def move(self, name: str, inner: str) -> None:
+        """Move a file into a folder within this one, which is made if need be.
+
+        Raises:
+            LogWriteError: if the file system refuses.
+        """
+        self._check_own()
+        target = self.inside(inner)
+        try:
+            self._fs.makedirs(target._root, exist_ok=True)
+            self._fs.mv(self.full_path(name), target.full_path(name), recursive=True)
+        except OSError as fault:
+            raise LogWriteError(f"{self.path}/{name}: cannot be moved ({fault.strerror or fault})") from fault
+
     def _check_own(self) -> None:
         if self._kept:
             raise LogWriteError(
@@ -136,3 +190,8 @@ class Folder:
                 with suppress(OSError):
                     self._fs.rm(unfinished)
                 raise
+
+
+def _stamp(found: Mapping[str, Any]) -> Stamp:
+    changed = found.get("mtime") or found.get("LastModified") or found.get("created") or 0.0
+    return int(found.get("size") or 0), changed.timestamp() if isinstance(changed, datetime) else float(changed)

@@ -9,35 +9,33 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from armillary.log.folder import Folder
+from armillary.log.folder import Folder, Stamp
+from armillary.log.index import INDEX_NAME, LOOKED_UP, Fragment, Index, Known
 from armillary.log.schema import ForeignFileError, Header, NewerSchemaError, Rows, Table, from_table, to_table
+from armillary.log.validation import check_types, check_values, conflict, impossible, only_values, with_possible_metrics
 from armillary.types import ArmillaryError
 
 SUFFIX = ".parquet"
+Result = TypeVar("Result")
+_ATTEMPTS = 5
+QUARANTINE_FOLDER = "quarantine"
+"""Where `armillary log check --quarantine` puts files that are no fragments."""
 ROWS_PER_GROUP = 131_072  # small enough that the two cores of a laptop share the scan of a million rows
 
-# What Arrow raises on damaged files; a name in a damaged footer may not even be text.
-_UNREADABLE = (ForeignFileError, pa.ArrowException, OSError, UnicodeError)
+# What Arrow raises on damaged files, and what comes of their content; a name in a damaged footer may not even be text.
+_UNREADABLE = (ForeignFileError, pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError)
 _logger = logging.getLogger("armillary.log")
-
-
-@dataclass(frozen=True)
-class Fragment:
-    """A readable file of a log: its name in the folder, what it holds, and how many rows."""
-
-    name: str
-    header: Header
-    schema: pa.Schema
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,15 @@ class Skipped:
 
     path: str
     reason: str
+
+    @property
+    def name(self) -> str:
+        """Its name in the folder."""
+        return self.path.rsplit("/", 1)[-1]
+
+
+class GoneError(ArmillaryError):
+    """A fragment was removed after it was listed: read again."""
 
 
 class Fragments(Generic[Rows]):
@@ -66,7 +73,9 @@ class Fragments(Generic[Rows]):
         self.folder = folder
         self.table: Table[Rows] = table
         self.skipped: list[Skipped] = []
-        self._beside = beside
+        self._beside = {*beside, INDEX_NAME, QUARANTINE_FOLDER}
+        self._index = Index(folder, table)
+        self._replaced: set[str] = set()
         self._reported: set[Skipped] = set()
 
     def append(self, rows: Rows) -> str:
@@ -76,7 +85,7 @@ class Fragments(Generic[Rows]):
             LogWriteError: if the file system refuses, e.g. because the disk is full.
             ArmillaryError: if two columns share a name or a text column holds something else than text.
         """
-        stored = to_table(rows, self.table)
+        stored = to_table(with_possible_metrics(rows), self.table)
         name = _fragment_name()
         self.folder.write(name, lambda file: write_parquet(stored, file))
         return name
@@ -88,8 +97,50 @@ class Fragments(Generic[Rows]):
             ArmillaryError: if the folder cannot be listed.
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
+        return self._again(self._all)
+
+    def _all(self) -> list[Fragment]:
         self.skipped = []
-        return list(self._scan())
+        there = {name: stamp for name, stamp in self.folder.listing().items() if name not in self._beside}
+        found = self._honest(list(self._scan(there)))
+        self._index.keep(there)
+        self._replaced = {name for fragment in found for name in fragment.header.replaces} & set(there)
+        return self._agreeing([fragment for fragment in found if fragment.name not in self._replaced])
+
+    def _honest(self, fragments: Sequence[Fragment]) -> list[Fragment]:
+        """Return the fragments but for those that would replace what they cannot hold; skip these."""
+        by_name = {fragment.name: fragment for fragment in fragments}
+        honest = []
+        for fragment in fragments:
+            replaced = [by_name[name] for name in fragment.header.replaces if name in by_name]
+            if any(other.header.space != fragment.header.space for other in replaced) or (
+                sum(other.rows for other in replaced) > fragment.rows
+            ):
+                self._skip(fragment.name, "it replaces fragments with more rows than it has, or of another space")
+            else:
+                honest.append(fragment)
+        return honest
+
+    def replaced(self) -> list[str]:
+        """Return the names of fragments that a compaction has replaced and not removed.
+
+        Raises:
+            ArmillaryError: if the folder cannot be listed.
+            NewerSchemaError: if a fragment was written by a later Armillary.
+        """
+        self.all()
+        return sorted(self._replaced)
+
+    def examined(self) -> tuple[list[Fragment], list[Skipped]]:
+        """Return the readable fragments and what was skipped, each file read whole, whatever is known of it.
+
+        Raises:
+            ArmillaryError: if the folder cannot be listed.
+            NewerSchemaError: if a fragment was written by a later Armillary.
+        """
+        self._index = Index(self.folder, self.table, forgetful=True)
+        found = [fragment for fragment in self.all() if self._read(fragment, {}) is not None]
+        return found, list(self.skipped)
 
     def required(self, space: str | None = None) -> list[Fragment]:
         """Return the readable fragments (of one space).
@@ -127,54 +178,138 @@ class Fragments(Generic[Rows]):
             ArmillaryError: if there are none, or fragments of the space disagree about its parameters.
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
-        return self.rows_of(self.required(space))
+        rows = self._again(lambda: self.rows_of(self.required(space)))
+        if rows is None:
+            raise ArmillaryError(self.nothing())
+        return rows
 
-    def rows_of(self, fragments: Sequence[Fragment]) -> Rows:
-        """Return the rows of fragments of one space; damaged ones are skipped.
+    def matching(self, space: str, where: Mapping[str, str]) -> Rows | None:
+        """Return the rows of a space that hold these texts, in the order in which they were appended; None if none do.
+
+        Args:
+            space: of the rows.
+            where: text by column, of `LOOKED_UP`; fragments that hold none of it are not opened.
 
         Raises:
-            ArmillaryError: if none can be read, or they disagree about the parameters of the space.
+            ArmillaryError: if there are none of the space, or its fragments disagree about its parameters.
+            NewerSchemaError: if a fragment was written by a later Armillary.
         """
-        parts = [part for fragment in fragments if (part := self._read(fragment)) is not None]
+
+        def found() -> Rows | None:
+            fragments = self.required(space)
+            may = [f for f in fragments if all(f.only.get(name, text) == text for name, text in where.items())]
+            return self.rows_of(may, where)
+
+        return self._again(found)
+
+    def rows_of(self, fragments: Sequence[Fragment], where: Mapping[str, str] | None = None) -> Rows | None:
+        """Return the rows of fragments of one space, those that hold these texts; damaged fragments are skipped.
+
+        Returns:
+            The rows; None if there are none.
+
+        Raises:
+            ArmillaryError: if they disagree about the parameters of the space.
+            GoneError: if a fragment was removed since it was listed, as by a compaction.
+        """
+        parts = [part for fragment in fragments if (part := self._read(fragment, where or {})) is not None]
         if not parts:
-            raise ArmillaryError(self.nothing())
+            return None
         try:
             return parts[0] if len(parts) == 1 else self.table.rows.concat(parts)
         except ValueError as fault:
             raise ArmillaryError(f"log {self.log} mixes two versions of a space: {fault}") from fault
+
+    def _again(self, reading: Callable[[], Result]) -> Result:
+        """Read; once more if fragments were removed meanwhile, which others have replaced."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(GoneError):
+                return reading()
+        return reading()
 
     def nothing(self) -> str:
         """Return the message for a log that holds no rows of this table."""
         skipped = "".join(f"; skipped {file.path}: {file.reason}" for file in self.skipped)
         return f"log {self.log} holds no {self.table.noun}{skipped}"
 
-    def _scan(self) -> Iterator[Fragment]:
-        for name in self.folder.names():
-            if name in self._beside:
-                continue
-            try:
-                yield self._open(name)
-            except NewerSchemaError as fault:
-                raise NewerSchemaError(f"log {self.log} cannot be read: fragment {name}: {fault}") from None
-            except _UNREADABLE as fault:
-                self._skip(name, str(fault))
+    def _scan(self, there: Mapping[str, Stamp]) -> Iterator[Fragment]:
+        for name, stamp in there.items():
+            known = self._index.of(name, stamp)
+            if known is None:
+                known = self._opened(name)
+                self._index.add(name, stamp, known)
+            if isinstance(known, str):
+                self._skip(name, known)
+            else:
+                yield known
+
+    def _agreeing(self, fragments: Sequence[Fragment]) -> list[Fragment]:
+        """Return the fragments whose parameters hold what those of the first of their space hold; skip the others."""
+        first: dict[str, Fragment] = {}
+        agreeing = []
+        for fragment in fragments:
+            wrong = conflict(fragment.header, first.setdefault(fragment.header.space, fragment).schema, fragment.schema)
+            if wrong:
+                self._skip(fragment.name, wrong)
+            else:
+                agreeing.append(fragment)
+        return agreeing
+
+    def _opened(self, name: str) -> Known:
+        try:
+            return self._open(name)
+        except NewerSchemaError as fault:
+            raise NewerSchemaError(f"log {self.log} cannot be read: fragment {name}: {fault}") from None
+        except FileNotFoundError as fault:
+            raise GoneError(f"log {self.log}: fragment {name} was removed while the log was read") from fault
+        except _UNREADABLE as fault:
+            return str(fault).strip()
 
     def _open(self, name: str) -> Fragment:
         if not name.endswith(SUFFIX):
             raise ForeignFileError(f"not a fragment: its name does not end in {SUFFIX}")
         with pq.ParquetFile(self.folder.full_path(name), filesystem=self._arrow) as file:
             header = Header.read(file.metadata.metadata, self.table)
-            return Fragment(name, header, file.schema_arrow, file.metadata.num_rows)
+            schema = check_types(file.schema_arrow, header, self.table)
+            check_values(file, header, self.table)
+            return Fragment(name, header, schema, file.metadata.num_rows, only_values(file, LOOKED_UP))
 
-    def _read(self, fragment: Fragment) -> Rows | None:
+    def stored(self, fragment: Fragment) -> pa.Table | None:
+        """Return a fragment as it is stored, checksums verified; None, and it is skipped, if it is damaged."""
         path = self.folder.full_path(fragment.name)
         try:
             with pq.ParquetFile(path, filesystem=self._arrow, page_checksum_verification=True) as file:
-                rows: Rows = from_table(file.read(), self.table)
-                return rows
+                return file.read()
+        except FileNotFoundError as fault:
+            raise GoneError(f"log {self.log}: fragment {fragment.name} was removed while the log was read") from fault
         except _UNREADABLE as fault:
             self._skip(fragment.name, str(fault))
             return None
+
+    def _read(self, fragment: Fragment, where: Mapping[str, str]) -> Rows | None:
+        stored = self.stored(fragment)
+        if stored is None:
+            return None
+        try:
+            for name, text in where.items():
+                if name not in stored.column_names:  # of before the column was, which reads as ""
+                    stored = stored if not text else stored.slice(0, 0)
+                elif fragment.only.get(name) != text:
+                    stored = stored.filter(pc.equal(stored[name].cast(pa.string()), text))
+            if where and not stored.num_rows:
+                return None
+            rows: Rows = from_table(stored, self.table)
+            self._check(rows)
+            return rows
+        except _UNREADABLE as fault:
+            self._skip(fragment.name, str(fault))
+            return None
+
+    def _check(self, rows: Rows) -> None:
+        """Refuse what statistics did not tell, as those of a file that was made to deceive."""
+        for name, column in rows.metrics.items():
+            if (rows.feasible & impossible(name, column)).any():
+                raise ForeignFileError(f"a feasible row has an impossible metric {name}")
 
     @cached_property
     def _arrow(self) -> Any:

@@ -12,7 +12,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from armillary.log.fragments import Fragment, Fragments
+from armillary.log.fragments import Fragments
+from armillary.log.index import Fragment
 from armillary.log.schema import FAILURE_COLUMN
 from armillary.log.store import Log
 from armillary.types import ArmillaryError

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from armillary.log.fragments import Fragment, write_parquet
+from armillary.log.fragments import write_parquet
+from armillary.log.index import Fragment
 from armillary.log.own_rows import fingerprints
 from armillary.log.query import LOG_VIEW, View, open_views, schema_of
 from armillary.log.schema import EVALUATIONS, FAILURE_COLUMN, from_table
@@ -43,6 +44,13 @@ def remove(log: Log, where: str) -> Removal:
     Raises:
         ArmillaryError: if the log holds nothing, the condition is none, or a file cannot be written.
     """
+    with log.of_evaluations.folder.rewriting():
+        for name in log.of_evaluations.replaced():  # else they would be back where rows of their compaction are gone
+            log.of_evaluations.folder.remove(name)
+        return _removed(log, where)
+
+
+def _removed(log: Log, where: str) -> Removal:
     fragments = log.of_evaluations.required()
     schema = schema_of(log.of_evaluations, fragments)
     chosen = [(fragment, table := _table(log, fragment), _matching(table, where, schema)) for fragment in fragments]

@@ -9,6 +9,7 @@ A change that an older reader would misread raises `SCHEMA_VERSION`:
 1. evaluations
 2. evaluations with `options`, as a reader that knows none would mix rows of different options; layer runs
 3. layer runs with `network`
+4. compacted fragments, which name those that they replace; a reader that does not heed it would count rows twice
 """
 
 from __future__ import annotations
@@ -17,23 +18,30 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import armillary
 from armillary.log.columns import constant_text, objects, to_arrow, to_numpy
-from armillary.log.layer_runs import LayerRuns
+from armillary.log.layer_runs import LAYER_FIELDS, LayerRuns
 from armillary.types import ArmillaryError, Evaluations
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+APPENDED_VERSION = 3
+"""Of fragments that replace none; earlier readers understand them."""
+_MOST_FAULTS = 5  # that are told of one header
 METADATA_KEY = b"armillary_log"
 CONTEXT_PREFIX = "context_"
 SPACE_COLUMN = "space"
 FAILURE_COLUMN = "failure"  # derived in queries, so no stored column may take the name
 
 Rows = TypeVar("Rows", Evaluations, LayerRuns)
+
+
+Kind = Literal["text", "number", "integer", "truth", "time"]
 
 
 class ForeignFileError(ArmillaryError):
@@ -54,25 +62,69 @@ class Table(Generic[Rows]):
         noun: what its rows are called in messages.
         since: text columns that fragments of earlier schema versions lack, with the version that brought them; their
             rows read as "".
+        kinds: what the plain columns hold that do not hold text.
     """
 
     name: str
     rows: type[Rows]
     noun: str
     since: Mapping[str, int] = field(default_factory=dict)
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def plain_columns(self, version: int = SCHEMA_VERSION) -> list[str]:
         """Return the plain columns that a fragment of a schema version has."""
         return [name for name in self.rows.PLAIN_COLUMNS if self.since.get(name, 1) <= version]
 
 
-EVALUATIONS = Table("evaluations", Evaluations, "evaluations", {"options": 2})
-LAYER_RUNS = Table("layer_runs", LayerRuns, "layer runs", {"network": 3})
+_OF_BOTH: Mapping[str, Kind] = {
+    "feasible": "truth", "failure_needed": "number", "failure_available": "number", "seed": "integer", "time": "time",
+}  # fmt: skip
+_TEXT_OF_LAYERS = ("kind",)
+EVALUATIONS = Table("evaluations", Evaluations, "evaluations", {"options": 2}, {**_OF_BOTH, "seconds": "number"})
+LAYER_RUNS = Table(
+    "layer_runs",
+    LayerRuns,
+    "layer runs",
+    {"network": 3},
+    {
+        **_OF_BOTH,
+        **dict.fromkeys((name for name in LAYER_FIELDS if name not in _TEXT_OF_LAYERS), "integer"),
+        "position": "integer", "runs": "integer", "bias": "truth", "dynamic": "truth",
+    },
+)  # fmt: skip
+
+
+class _Version(BaseModel):
+    """The part of a header that every version has."""
+
+    model_config = ConfigDict(strict=True)
+
+    schema_version: Annotated[int, Field(ge=1)]
+
+
+_Names = tuple[Annotated[str, Field(min_length=1)], ...]
+
+
+class _Fields(_Version):
+    """A header of a version that we know; version 1 named no table."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    space: str
+    parameters: Annotated[_Names, Field(strict=False)]
+    context: Annotated[_Names, Field(strict=False)]
+    metrics: Annotated[_Names, Field(strict=False)]
+    table: str = ""
+    armillary_version: str
+    replaces: Annotated[_Names, Field(strict=False)] = ()
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a fragment says about itself. Names are those of its rows' columns, without the context prefix."""
+    """What a fragment says about itself. Names are those of its rows' columns, without the context prefix.
+
+    `replaces` names the fragments whose rows a compacted fragment holds: they do not count beside it.
+    """
 
     space: str
     parameters: tuple[str, ...]
@@ -80,7 +132,8 @@ class Header:
     metrics: tuple[str, ...]
     table: str = EVALUATIONS.name
     armillary_version: str = armillary.__version__
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = APPENDED_VERSION
+    replaces: tuple[str, ...] = ()
 
     @staticmethod
     def of(rows: Rows, table: Table[Rows]) -> Header:
@@ -105,10 +158,22 @@ class Header:
             ForeignFileError: if there is none, it is garbled, or it is that of another table.
             NewerSchemaError: if its schema version is later than ours.
         """
+        if not metadata or METADATA_KEY not in metadata:
+            raise ForeignFileError("not written by Armillary: its metadata has no log header")
+        return Header.of_json(metadata[METADATA_KEY], table)
+
+    @staticmethod
+    def of_json(text: str | bytes, table: Table[Any]) -> Header:
+        """Return the header that JSON tells.
+
+        Raises:
+            ForeignFileError: if it is garbled, or that of another table.
+            NewerSchemaError: if its schema version is later than ours.
+        """
         try:
-            fields = json.loads((metadata or {})[METADATA_KEY])
-            version = int(fields["schema_version"])
-        except (KeyError, ValueError, TypeError):
+            fields = json.loads(text)
+            version = _Version.model_validate(fields).schema_version
+        except (ValueError, RecursionError):
             raise ForeignFileError("not written by Armillary: its metadata has no log header") from None
         if version > SCHEMA_VERSION:
             raise NewerSchemaError(
@@ -116,9 +181,16 @@ class Header:
                 f"this Armillary {armillary.__version__} reads versions up to {SCHEMA_VERSION}: upgrade it"
             )
         try:
-            header = _header(fields, version)
-        except (KeyError, TypeError):
-            raise ForeignFileError(f"its log header is garbled: {fields}") from None
+            told = _Fields.model_validate(fields).model_dump()
+        except ValidationError as fault:
+            why = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors()[:_MOST_FAULTS])
+            raise ForeignFileError(f"its log header is garbled: {why}") from None
+        if not told["table"] and version > 1:
+            raise ForeignFileError("its log header is garbled: it names no table")
+        header = Header(**{**told, "table": told["table"] or EVALUATIONS.name})
+        names = list(header.column_names(table)) if header.table == table.name else []
+        if len(set(names)) < len(names):
+            raise ForeignFileError("its log header is garbled: it names a column twice")
         if header.table != table.name:
             raise ForeignFileError(f"it holds {header.table}, which do not belong here among {table.name}")
         return header
@@ -173,15 +245,3 @@ def from_table(stored: pa.Table, table: Table[Rows]) -> Rows:
     for group in table.rows.NAMED_COLUMNS:
         columns[group] = {name: to_numpy(stored[_PREFIXES[group] + name]) for name in header.names(group)}
     return table.rows(space=header.space, **columns)
-
-
-def _header(fields: Mapping[str, Any], version: int) -> Header:
-    return Header(
-        space=str(fields["space"]),
-        parameters=tuple(fields["parameters"]),
-        context=tuple(fields["context"]),
-        metrics=tuple(fields["metrics"]),
-        table=str(fields["table"]) if version > 1 else EVALUATIONS.name,
-        armillary_version=str(fields["armillary_version"]),
-        schema_version=version,
-    )

@@ -27,6 +27,22 @@ from armillary.types import ArmillaryError
 _CELL = pa.large_string()  # a column may have more than the 2 GiB of text that `string` holds
 
 
+_FORMULA = r"^('*[=+\-@\t\r])"  # what a spreadsheet carries out, and what was guarded before
+_GUARDED = r"^'('*[=+\-@\t\r])"
+
+
+def guarded(cells: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return text such that no spreadsheet takes it for a formula; `unguarded` gives it back."""
+    return pc.replace_substring_regex(cells, _FORMULA, r"'\1")
+
+
+def unguarded(cells: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Return text as it was before it was guarded."""
+    if not pc.any(pc.starts_with(cells, "'")).as_py():  # quickly found, and so it is mostly
+        return cells
+    return pc.replace_substring_regex(cells, _GUARDED, r"\1")
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of text cells: the distinct cells, and for each row the index of its cell among them."""
@@ -123,7 +139,8 @@ def read_header(path: Path) -> list[str]:
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            return [name.strip() for name in next(csv.reader(file), [])]
+            names = [name.strip() for name in next(csv.reader(file), [])]
+        return list(unguarded(pa.array(names, pa.string())).to_pylist())
     except (OSError, UnicodeError, csv.Error) as fault:
         raise ArmillaryError(f"cannot read {path} as CSV: {fault}") from fault
 
@@ -148,7 +165,7 @@ def read_sheet(path: Path, header: Sequence[str], faults: Faults) -> Sheet:
         )
     except (pa.ArrowException, OSError) as fault:
         raise ArmillaryError(f"cannot read {path} as CSV: {fault}") from fault
-    return Sheet(table, faults)
+    return Sheet(pa.table([unguarded(column) for column in table.columns], names=table.column_names), faults)
 
 
 def read_table(path: Path) -> Sheet:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from armillary.log.dataframe import to_dataframe
 from armillary.log.folder import Folder
-from armillary.log.fragments import Fragment, Fragments, Skipped, other_space
+from armillary.log.fragments import Fragments, Skipped, other_space
+from armillary.log.index import Fragment
 from armillary.log.layer_runs import LayerRuns, runs_of_each
 from armillary.log.schema import EVALUATIONS, LAYER_RUNS
 from armillary.notebook import html_table
@@ -90,6 +92,19 @@ class Log:
         """
         return self.of_evaluations.read(space)
 
+    def evaluations_of(self, space: str, where: Mapping[str, str]) -> Evaluations | None:
+        """Return the evaluations of a space that hold these texts, in the order of their appending; None if none do.
+
+        Args:
+            space: its name.
+            where: text by column: workload, evaluator, version and options. Fragments without it are not opened.
+
+        Raises:
+            ArmillaryError: if there are none of the space, or its fragments disagree about its parameters.
+            NewerSchemaError: if a fragment was written by a later Armillary.
+        """
+        return self.of_evaluations.matching(space, where)
+
     def to_dataframe(self, space: str | None = None) -> pd.DataFrame:
         """Return all evaluations of a space as a pandas data frame, a row each, in the order of their appending.
 
@@ -148,8 +163,11 @@ class Log:
         fragments = [f for f in self.of_layer_runs.all() if f.header.space == evaluations.space]
         if not fragments:
             return [()] * len(evaluations)
+        runs = self.of_layer_runs.rows_of(fragments)
+        if runs is None:
+            raise ArmillaryError(self.of_layer_runs.nothing())
         try:
-            return runs_of_each(evaluations, self.of_layer_runs.rows_of(fragments))
+            return runs_of_each(evaluations, runs)
         except ValueError as fault:
             raise ArmillaryError(f"log {self.path} mixes two versions of a space: {fault}") from fault
 

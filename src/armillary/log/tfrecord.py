@@ -1,28 +1,29 @@
 """Reading TFRecord files of `tf.train.Example` without TensorFlow.
 
-Source: TensorFlow's documents "TFRecord and tf.train.Example" and `tensorflow/core/example/*.proto`;
-CRC-32C is that of RFC 3720 (polynomial 0x1EDC6F41, reflected).
+Source: TensorFlow's documents "TFRecord and tf.train.Example" and `tensorflow/core/example/*.proto`.
 """
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
+import google_crc32c
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from numpy.typing import NDArray
 
 from armillary.types import ArmillaryError
 
-BATCH_RECORDS = 8192  # records whose checksums are computed together
+BATCH_RECORDS = 8192  # records that are passed on together
+MOST_RECORD_BYTES = 64 << 20
+"""The largest record that is read; one of PRIME's dataset has under a kilobyte."""
+
 _HEADER = struct.Struct("<QI")  # length in bytes, masked CRC of its eight bytes
 _FOOTER = struct.Struct("<I")  # masked CRC of the data
-_POLYNOMIAL = 0x82F63B78  # 0x1EDC6F41 with its bits reversed
 _MASK_DELTA = 0xA282EAD8
 
 
@@ -33,15 +34,14 @@ class Record:
     number: int
     offset: int
     data: bytes
-    masked_crc: int
 
 
 def read_records(path: Path) -> Iterator[list[Record]]:
     """Yield the records of a TFRecord file in batches, checksums verified.
 
     Raises:
-        ArmillaryError: if the file cannot be read, is cut short, or a checksum does not hold; names the
-            file, the record and the byte offset.
+        ArmillaryError: if the file cannot be read, is cut short, has a record of more than `MOST_RECORD_BYTES`, or a
+            checksum does not hold; names the file, the record and the byte offset.
     """
     try:
         with open(path, "rb") as file:
@@ -55,73 +55,37 @@ def _batches(path: Path, file: BinaryIO) -> Iterator[list[Record]]:
     for record in _framed(path, file):
         batch.append(record)
         if len(batch) == BATCH_RECORDS:
-            _verify(path, batch)
             yield batch
             batch = []
-    _verify(path, batch)
     yield batch
 
 
 def _framed(path: Path, file: BinaryIO) -> Iterator[Record]:
     number, offset = 1, 0
+    size = os.fstat(file.fileno()).st_size
     while header := file.read(_HEADER.size):
         place = f"{path}: record {number} at byte {offset}"
         if len(header) < _HEADER.size:
             raise ArmillaryError(f"{place} is cut short: its header has {len(header)} of {_HEADER.size} bytes")
         length, length_crc = _HEADER.unpack(header)
-        if _masked_length_crc(length) != length_crc:
+        if masked_crc(header[:8]) != length_crc:
             raise ArmillaryError(f"{place} has a wrong length checksum: the file is damaged or no TFRecord file")
-        needed = length + _FOOTER.size
-        body = file.read(needed)
-        if len(body) < needed:
-            raise ArmillaryError(f"{place} is cut short: its data and checksum have {len(body)} of {needed} bytes")
-        yield Record(number, offset, body[:length], _FOOTER.unpack_from(body, length)[0])
+        needed, left = length + _FOOTER.size, size - offset - _HEADER.size
+        if left < needed:  # asked before it is read: a length is only a claim
+            raise ArmillaryError(f"{place} is cut short: its data and checksum have {left} of {needed} bytes")
+        if length > MOST_RECORD_BYTES:
+            raise ArmillaryError(f"{place} has {length:,} bytes; at most {MOST_RECORD_BYTES:,} are read")
+        data = file.read(length)
+        if masked_crc(data) != _FOOTER.unpack(file.read(_FOOTER.size))[0]:
+            raise ArmillaryError(f"{place} has a wrong data checksum: the file is damaged")
+        yield Record(number, offset, data)
         number, offset = number + 1, offset + _HEADER.size + needed
 
 
-def _verify(path: Path, records: Sequence[Record]) -> None:
-    by_length: dict[int, list[Record]] = {}
-    for record in records:
-        by_length.setdefault(len(record.data), []).append(record)
-    for length, group in by_length.items():
-        data = np.frombuffer(b"".join(record.data for record in group), dtype=np.uint8).reshape(len(group), length)
-        stated = np.array([record.masked_crc for record in group], dtype=np.uint32)
-        wrong = np.flatnonzero(masked(crc32c(data)) != stated)
-        if wrong.size:
-            record = group[int(wrong[0])]
-            raise ArmillaryError(
-                f"{path}: record {record.number} at byte {record.offset} has a wrong data checksum: the file is damaged"
-            )
-
-
-def crc32c(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
-    """Return the CRC-32C of each row of `data`, shape [records, bytes]; one pass serves all rows."""
-    table = _crc_table()
-    crc = np.full(data.shape[0], 0xFFFFFFFF, dtype=np.uint32)
-    for column in np.ascontiguousarray(data.T):
-        crc = table[(crc ^ column) & 0xFF] ^ (crc >> 8)
-    inverted: NDArray[np.uint32] = ~crc
-    return inverted
-
-
-def masked(crc: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Return checksums in the form that TFRecord stores: rotated right by 15 bits, plus a constant."""
-    rotated: NDArray[np.uint32] = (crc >> np.uint32(15)) | (crc << np.uint32(17))
-    return rotated + np.uint32(_MASK_DELTA)
-
-
-@lru_cache(maxsize=1)
-def _crc_table() -> NDArray[np.uint32]:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1).astype(np.uint32)
-    return table
-
-
-@lru_cache(maxsize=4096)  # records of one writer have few lengths
-def _masked_length_crc(length: int) -> int:
-    data = np.frombuffer(struct.pack("<Q", length), dtype=np.uint8)[None]
-    return int(masked(crc32c(data))[0])
+def masked_crc(data: bytes) -> int:
+    """Return the CRC-32C of data in the form that TFRecord stores: rotated right by 15 bits, plus a constant."""
+    crc: int = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
 @lru_cache(maxsize=1)

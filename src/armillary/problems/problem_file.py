@@ -147,8 +147,11 @@ class ProblemFile:
     def _feasible(self, row: Mapping[str, Any], missing: Sequence[str]) -> bool:
         rule = self.form.log.feasible
         if rule is None:
-            return bool(row["feasible"]) if "feasible" in row else not missing
-        kinds: dict[str, Kind] = {name: _kind_of_value(row[name]) for name in names_in(rule) if name in row}
+            stated = row.get("feasible", not missing)
+            if not isinstance(stated, bool):
+                raise ArmillaryError(f"feasible={stated!r} is not allowed; it must be true or false")
+            return stated
+        kinds: dict[str, Kind] = {name: _kind_in_row(name, row[name]) for name in names_in(rule) if name in row}
         columns = {name: np.array([row[name]]) for name in kinds}
         if not columns:
             raise ArmillaryError(f"it has none of the columns of log.feasible={rule!r}; it holds {list(row)}")
@@ -462,9 +465,17 @@ class _Ruled:
 
 def _number(name: str, value: Any) -> float:
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise ArmillaryError(f"{name}={value!r} is no number") from None
+        if not isinstance(value, bool):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ArmillaryError(f"{name}={value!r} is no number")
+
+
+def _kind_in_row(name: str, value: Any) -> Kind:
+    if not isinstance(value, bool | int | float | str):
+        raise ArmillaryError(f"{name}={value!r} is not allowed; it must be a number, text, true or false")
+    return _kind_of_value(value)
 
 
 def _kind(parameter: Parameter) -> Kind:

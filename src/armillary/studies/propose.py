@@ -21,6 +21,7 @@ _BRED = 256  # designs that the search keeps and breeds at least: of few it ends
 _BOLD_SHARE = 3 / 16  # more find more where a log lacks the best, and fail more often
 _CHOICE = 8  # designs that members choose among, per design wanted
 _LAST = np.finfo(np.float64).max / 4
+_RANKED_DIGITS = 3  # of predictions and chances: what differs by less is ranked by its code
 _BRIEF = {"swarms": 8, "steps": 30, "generations": 20, "refine_rounds": 5, "bred": 128}
 """How thoroughly a blend of members is searched, which takes tenths of a millisecond per design: twenty seconds."""
 
@@ -178,16 +179,16 @@ class _Ranking:
     def likely(self, codes: NDArray[np.int64], gate: GatesProposals) -> NDArray[np.float64]:
         """Return the score of designs; those of too small a chance come after all others."""
         predictions = self._expected(codes)
-        return _behind(self._score(predictions), gate.least_chance - _chance(predictions))
+        return _behind(self._score(predictions), _short(gate.least_chance, predictions))
 
     def likely_to_each(self, codes: NDArray[np.int64], gate: GatesProposals) -> NDArray[np.float64]:
         """Return the same of each member, shape [members, designs]."""
-        return _behind(self.opinions(codes), gate.least_chance - _chance(self._expected(codes)))
+        return _behind(self.opinions(codes), _short(gate.least_chance, self._expected(codes)))
 
     def hoped_for(self, codes: NDArray[np.int64], hope: PredictsHopefully) -> NDArray[np.float64]:
         """Return the score of designs by hopeful predictions; those of too little hope come after all others."""
         predictions = [hope.hopeful(codes, context) for context in self.contexts]
-        return _behind(self._score(predictions), hope.least_hope - _chance(predictions))
+        return _behind(self._score(predictions), _short(hope.least_hope, predictions))
 
     def _expected(self, codes: NDArray[np.int64]) -> list[Prediction]:
         return predictions_of(self.surrogate, codes, self.contexts)
@@ -196,13 +197,30 @@ class _Ranking:
         return self._to_minimise(np.array([p.mean for p in predictions]))
 
     def _to_minimise(self, each: NDArray[np.float64]) -> NDArray[np.float64]:
-        value = self.combine(each)
+        value = rounded(self.combine(each))
         return np.asarray(value if self.problem.objective.direction == "minimize" else -value)
+
+
+def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return predictions as designs are ranked by them: to three significant digits, same shape.
+
+    Networks trained with other instructions of a processor predict otherwise in the last digits. What is equal after
+    rounding is ranked by its code, so that processors propose the same designs wherever these differ in truth.
+    """
+    finite = np.isfinite(values) & (values != 0)
+    size = np.floor(np.log10(np.abs(np.where(finite, values, 1.0))))
+    step = 10.0 ** (size - (_RANKED_DIGITS - 1))
+    return np.asarray(np.where(finite, np.round(values / step) * step, values))
 
 
 def _chance(predictions: Sequence[Prediction]) -> NDArray[np.float64]:
     """Return the chance of designs to be feasible on all workloads, shape [designs]."""
     return np.asarray(np.prod([p.p_feasible for p in predictions], axis=0))
+
+
+def _short(least: float, predictions: Sequence[Prediction]) -> NDArray[np.float64]:
+    """Return how much the chance of designs falls short of the least, both rounded, shape [designs]."""
+    return np.asarray(np.round(least, _RANKED_DIGITS) - np.round(_chance(predictions), _RANKED_DIGITS))
 
 
 def _behind(value: NDArray[np.float64], short: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -200,8 +200,48 @@ def read(path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
     from armillary.surrogates import model_file
 
     kind = model_file.read(Path(path), space)[0]["kind"]
-    reader = kind_of(kind).read if kind in names() else None
-    if reader is None:
+    registered = kind_of(kind) if kind in names() else None
+    if registered is None or registered.read is None:
         raise ArmillaryError(f"{path}: holds a model of kind {kind!r}, which this installation cannot read")
-    fitted: Savable = reader(path, space=space, device=device)
+    return read_as(registered, path, space, device=device)
+
+
+def read_as(kind: SurrogateKind, path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
+    """Return the fitted surrogate of a model file of a kind that has such, once it has predicted a design.
+
+    Raises:
+        ArmillaryError: if the file is missing, no model of ours, of another kind, space or version, or damaged.
+    """
+    from armillary.surrogates import model_file
+
+    assert kind.read is not None, "the kind has no model file"
+    with model_file.reading(Path(path)):
+        fitted: Savable = kind.read(path, space=space, device=device)
+        _try(fitted, model_file.read(Path(path), space)[0])
     return fitted
+
+
+def _try(fitted: Savable, content: Mapping[str, Any]) -> None:
+    """Ask of a model what others will ask: wrong types in its file are then found here.
+
+    Raises:
+        Exception: whatever breaks.
+    """
+    import numpy as np
+
+    from armillary.workloads.context import OwnContext
+
+    known = [[float(value) for value in row] for row in content.get("contexts", ())]
+    numbers = known[0] if known else [1.0] * len(fitted.feature_names)
+    workload = content["workloads"][0] if content.get("workloads") else ""
+    context = OwnContext(dict(zip(fitted.feature_names, numbers, strict=True)), workload)
+    prediction = fitted.predict(np.zeros((1, len(fitted.space.parameters)), dtype=np.int64), context)
+    for column in (prediction.mean, prediction.std, prediction.p_feasible):
+        if column.shape != (1,) or column.dtype.kind != "f":
+            raise TypeError("its prediction is no number")
+    fitted.unlike(context)
+    for bound in fitted.problem.bounds:
+        fitted.below_the_log(bound.metric, 1.0)
+    for name, value in fitted.facts().items():
+        if not isinstance(name, str) or not isinstance(value, int | float):
+            raise TypeError(f"{name!r} is no number")

@@ -50,6 +50,7 @@ from armillary.surrogates.rows import (
     scale_of,
     unlike,
 )
+from armillary.surrogates.selection import with_seconds
 from armillary.types import ArmillaryError, Evaluations, Log, Prediction
 from armillary.workloads.context import Context
 
@@ -376,7 +377,7 @@ class DeepEnsemble:
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training."""
         fitted = self._fitted
-        return {"members": self._setting.members, "brier": fitted.brier, "seconds": fitted.seconds}
+        return with_seconds({"members": self._setting.members, "brier": fitted.brier}, fitted.seconds)
 
     def parts(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return what `of` makes the model of again: a description as JSON can hold it, and the weights by name."""
@@ -391,7 +392,6 @@ class DeepEnsemble:
             "contexts": fitted.inputs.contexts.tolist(),
             "scales": [asdict(scale) for scale in fitted.scales],
             "calibration": [fitted.line, fitted.temperature, fitted.brier, fitted.reliability],
-            "seconds": fitted.seconds,
             "least": dict(fitted.least),
         }
         return content, fitted.networks.tensors()
@@ -423,7 +423,6 @@ class DeepEnsemble:
             temperature=temperature,
             brier=brier,
             reliability=tuple((mean, share, rows) for mean, share, rows in reliability),
-            seconds=content["seconds"],
             least=content["least"],
         )
         return model

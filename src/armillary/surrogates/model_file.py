@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import pickle
-import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from armillary.metrics import METRICS
@@ -20,6 +20,7 @@ from armillary.types import ArmillaryError, Metric
 
 FORMAT = "armillary model"
 VERSION = 6
+_MOST_FAULTS = 10  # that are told at once
 _READABLE = (5, VERSION)  # 5 kept upper bounds of a metric to minimise alone
 
 
@@ -70,10 +71,13 @@ def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, A
         ArmillaryError: if the file is missing, no model of ours, or of another space, version or kind.
     """
     metadata, weights = _content(path)
-    if metadata.get("version") not in _READABLE:
-        raise ArmillaryError(
-            f"{path}: model file version {metadata.get('version')!r} is not {VERSION}; fit the model anew"
-        )
+    try:
+        _Told.model_validate(metadata)
+    except ValidationError as fault:
+        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in fault.errors()[:_MOST_FAULTS])
+        raise ArmillaryError(f"{path} is no model file of ours: {told}") from None
+    if metadata["version"] not in _READABLE:
+        raise ArmillaryError(f"{path}: model file version {metadata['version']!r} is not {VERSION}; fit the model anew")
     if metadata["space"] != space.name:
         raise ArmillaryError(f"{path}: the model is of space {metadata['space']!r}, not of {space.name!r}")
     theirs, ours = metadata["parameters"], _parameters(space)
@@ -86,7 +90,8 @@ def read(path: Path, space: Space, kind: str | None = None) -> tuple[dict[str, A
         )
     if kind not in (None, metadata["kind"]):
         raise ArmillaryError(f"{path}: holds a model of kind {metadata['kind']!r}, not {kind!r}")
-    return {**metadata, "problem": _problem(metadata, space)}, weights
+    with reading(path):
+        return {**metadata, "problem": _problem(metadata, space)}, weights
 
 
 def kind_of(path: Path) -> str:
@@ -105,6 +110,38 @@ def space_of(path: Path) -> str:
         ArmillaryError: if the file is missing, or no model of ours.
     """
     return str(_content(path)[0]["space"])
+
+
+class _Told(BaseModel):
+    """What every model file tells, whatever its kind; the rest is its kind's, see `reading`."""
+
+    model_config = ConfigDict(strict=True)
+
+    version: int
+    kind: str
+    space: str
+    parameters: dict[str, list[bool | int | float | str]]
+    objective: dict[str, Any]
+    bounds: list[dict[str, Any]] = []
+    metrics: dict[str, str] = {}
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever breaks while a kind takes a file's content into an error that names the file.
+
+    Raises:
+        ArmillaryError: what the block raises, or that the content is damaged.
+    """
+    try:
+        yield
+    except ArmillaryError:
+        raise
+    except Exception as fault:  # of wrong types anywhere in what a stranger's file holds
+        why = (str(fault) or type(fault).__name__).splitlines()[0]
+        raise ArmillaryError(
+            f"{path}: the model file is damaged, or of another Armillary ({type(fault).__name__}: {why}); fit it anew"
+        ) from fault
 
 
 def _own(problem: Problem) -> list[str]:
@@ -129,22 +166,15 @@ def _parameters(space: Space) -> dict[str, list[Any]]:
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        metadata = json.loads(content["metadata"])
+        metadata, weights = json.loads(content["metadata"]), content["weights"]
         if metadata["format"] not in (FORMAT, "armillary prime"):  # the second was that of version 1
             raise ValueError(f"its format is {metadata['format']!r}")
-        return metadata, content["weights"]
+        if not all(isinstance(name, str) and isinstance(each, Tensor) for name, each in weights.items()):
+            raise ValueError("its weights are no tensors by name")
+        return metadata, weights
     except FileNotFoundError:
         raise ArmillaryError(f"{path}: there is no such model file") from None
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        LookupError,
-        TypeError,
-        EOFError,
-        struct.error,
-        pickle.UnpicklingError,
-    ) as fault:
+    except Exception as fault:  # torch.load has many ways to refuse a file
         raise ArmillaryError(
             f"{path} is no model file of ours: {(str(fault) or type(fault).__name__).splitlines()[0]}"
         ) from fault

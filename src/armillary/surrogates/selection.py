@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -60,16 +61,16 @@ class Selection:
     Attributes:
         candidates: every checkpoint that was scored, in the order of training.
         chosen: those that are kept, the best first.
-        seconds: time that training and selection took.
+        seconds: time that training and selection took; NaN of a model that was read from a file.
     """
 
     candidates: tuple[Candidate, ...]
     chosen: tuple[Candidate, ...]
-    seconds: float
+    seconds: float = float("nan")
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, JSON-ready."""
-        return asdict(self)
+        """Return the fields, JSON-ready, without the time, which is another each time."""
+        return {name: value for name, value in asdict(self).items() if name != "seconds"}
 
     @staticmethod
     def from_dict(fields: dict[str, Any]) -> Selection:
@@ -77,5 +78,9 @@ class Selection:
         return Selection(
             candidates=tuple(Candidate(**c) for c in fields["candidates"]),
             chosen=tuple(Candidate(**c) for c in fields["chosen"]),
-            seconds=fields["seconds"],
         )
+
+
+def with_seconds(facts: dict[str, float], seconds: float) -> dict[str, float]:
+    """Return facts and the time that the training took; a model file does not hold it, as it is another each time."""
+    return facts if math.isnan(seconds) else {**facts, "seconds": seconds}

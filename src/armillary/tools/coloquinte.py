@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from armillary.temporary import temporary_folder
 from armillary.tools.command import Command
 from armillary.tools.packaged import version_of
 from armillary.tools.process import run
@@ -104,8 +104,7 @@ def place(
         AccidentError: if it is killed.
     """
     version()
-    with tempfile.TemporaryDirectory(prefix="armillary-placement-") as name:
-        folder = Path(name)
+    with temporary_folder("placement") as folder:
         job = {
             "cells": [[b.width, b.height, b.x, b.y, int(b.fixed), int(b.obstructs), b.room] for b in boxes],
             "nets": [[list(net.boxes), list(net.right), list(net.up), net.weight] for net in nets],

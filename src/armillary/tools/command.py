@@ -38,6 +38,7 @@ class Command:
         environment: variables that it gets beside those inherited (`INHERITED`).
         time_limit_s: seconds after which it is stopped; None: never.
         output_limit_bytes: of standard output and standard error together, after which it is stopped.
+        foreign: it is somebody else's, and what it starts may leave its group: that is looked for when it has ended.
         memory_limit_bytes: of address space for each of its processes (RLIMIT_AS); None: what the machine has.
 
     Raises:
@@ -52,6 +53,7 @@ class Command:
     time_limit_s: float | None = None
     output_limit_bytes: int = OUTPUT_LIMIT_BYTES
     memory_limit_bytes: int | None = None
+    foreign: bool = False
 
     def __post_init__(self) -> None:
         if not self.arguments or not self.arguments[0]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from armillary.temporary import temporary_folder
 from armillary.tools.command import Command
 from armillary.tools.packaged import version_of
 from armillary.tools.process import run
@@ -208,8 +208,7 @@ def _job(core: Core, masters: Sequence[Master], instances: Sequence[Instance], n
 
 def _run(what: str, job: dict[str, Any]) -> dict[str, Any]:
     version()
-    with tempfile.TemporaryDirectory(prefix="armillary-coriolis-") as name:
-        folder = Path(name)
+    with temporary_folder("coriolis") as folder:
         (folder / _JOB).write_text(json.dumps(job), encoding="utf-8")
         arguments = (sys.executable, "-I", str(_DRIVER), what, _JOB, _FOUND)
         ended = run(Command(arguments, folder=folder, inputs=(Path(_JOB),)), keep_failed=True)

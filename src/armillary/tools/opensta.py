@@ -7,18 +7,18 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from armillary.temporary import temporary_folder
 from armillary.tools.command import Command
 from armillary.tools.kept import keep
 from armillary.tools.nangate45 import liberty, liberty_digest
 from armillary.tools.process import run
 from armillary.types import ArmillaryError
-from armillary.user_cache import put
+from armillary.user_cache import is_stored, store
 
 CLOCK = "clk"
 _NETLIST, _LIBRARY, _SCRIPT, _ENDS = "netlist.v", "macros.lib", "timing.tcl", "ends.txt"
@@ -77,14 +77,13 @@ def end_slacks(
     library = _liberty_of(macros)
     parts = (version(), liberty_digest(), netlist, top, library, _script(top, clock_ns, bool(macros)))
     kept = cache / f"timing-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.json"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory(prefix="armillary-timing-") as name:
-            folder = Path(name)
+    if not is_stored(kept):
+        with temporary_folder("timing") as folder:
             (folder / _NETLIST).write_text(netlist, encoding="utf-8")
             (folder / _LIBRARY).write_text(library, encoding="utf-8")
             (folder / _SCRIPT).write_text(_script(top, clock_ns, bool(macros)), encoding="utf-8")
             (folder / "found.json").write_text(json.dumps(_timed(folder)), encoding="utf-8")
-            put(folder / "found.json", kept)
+            store(folder / "found.json", kept)
     found: dict[str, float] = json.loads(kept.read_text(encoding="utf-8"))
     return found
 

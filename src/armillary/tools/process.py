@@ -1,6 +1,7 @@
 """Running a program: in a process group of its own, under limits, until all that it started is gone.
 
-This is the only module that starts processes of other programs. A program that fails by itself has an answer, which the
+This is the only module that starts processes of other programs. What ends us ends them: see `armillary.tools.warden`.
+A program that fails by itself has an answer, which the
 caller judges. One that the machine ended (the out-of-memory killer, a crash) has none: that raises `AccidentError`.
 """
 
@@ -24,6 +25,7 @@ from typing import IO
 
 from armillary.tools.command import Command
 from armillary.tools.kept import keep, kibibytes
+from armillary.tools.warden import MARK, Warden, kill_group, kill_marked
 from armillary.types import AccidentError, ArmillaryError
 
 _LAST_WORDS = 400
@@ -138,9 +140,8 @@ def run(command: Command, *, keep_failed: bool = False, accident_of: Callable[[E
 
 def end_all() -> None:
     """Kill every program that runs now, with its group: for a process that is about to be ended itself."""
-    for group in list(_running):
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(group, signal.SIGKILL)
+    for group in list(_warden.groups):
+        kill_group(group)
 
 
 def shell_accident(ended: Ended) -> str:
@@ -182,7 +183,7 @@ class _Stop:
 
 
 _of_thread = threading.local()
-_running: set[int] = set()  # the groups of all threads' programs
+_warden = Warden()
 
 
 def _enter(stop: _Stop) -> None:
@@ -191,19 +192,29 @@ def _enter(stop: _Stop) -> None:
 
 def _carried_out(command: Command) -> tuple[bytes, bytes, int, str]:
     """Return standard output and error, the return code as `subprocess` has it, and which limit was hit."""
-    with _started(command) as process:
-        _running.add(process.pid)
+    mark = _mark(command)
+    with _started(command, mark) as process:
+        _warden.add(process.pid)
         try:
             talk = _Talk(process, command)
             limit = talk.until_the_end()
         finally:
-            _kill_group(process)
-            _running.discard(process.pid)
+            kill_group(process.pid)  # which outlives its leader while another process is in it
+            if command.foreign:
+                kill_marked(mark)
+            _warden.discard(process.pid)
     return bytes(talk.heard[0]), bytes(talk.heard[1]), process.returncode, limit
 
 
-def _started(command: Command) -> subprocess.Popen[bytes]:
-    environment = command.whole_environment()
+def _mark(command: Command) -> str:
+    try:
+        return _warden.mark()
+    except OSError as fault:
+        raise AccidentError(f"{command.name}: its warden cannot be started ({fault.strerror})") from fault
+
+
+def _started(command: Command, mark: str) -> subprocess.Popen[bytes]:
+    environment = {**command.whole_environment(), MARK: mark}
     _check(command, environment.get("PATH"))
     arguments = list(command.arguments)
     if command.memory_limit_bytes is not None:
@@ -244,12 +255,6 @@ def _check(command: Command, path: str | None) -> None:
 def _memory_limit_kib(limit_bytes: int) -> int:
     _, most = resource.getrlimit(resource.RLIMIT_AS)  # a limit that we run under ourselves cannot be raised
     return kibibytes(limit_bytes if most == resource.RLIM_INFINITY else min(limit_bytes, most))
-
-
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    # The group outlives its leader while another process is in it.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -296,7 +301,7 @@ class _Talk:
                 # Asked before looking at the pipes: what an ended program wrote is then in them.
                 over = self._process.poll() is not None
                 if over:
-                    _kill_group(self._process)  # processes left behind would hold the pipes open
+                    kill_group(self._process.pid)  # processes left behind would hold the pipes open
                 elif left <= 0:
                     return "time"
                 if not self._exchanged(selector, 0.0 if over else min(left, _PULSE_S)) and over:

@@ -15,17 +15,17 @@ import os
 import platform
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import util
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from armillary.temporary import temporary_folder
 from armillary.tools.command import Command
 from armillary.tools.process import Ended, run, side_by_side
 from armillary.types import ArmillaryError
-from armillary.user_cache import put
+from armillary.user_cache import is_stored, store
 
 Trace = Literal["", "fst", "saif"]
 Unknown = Literal["fast", "unique"]
@@ -168,9 +168,9 @@ def build(simulator: Simulator, *, cache: Path, compilers: int) -> Path:
     levels = Levels(*map(_optimization, (simulator.optimization, "-O3", "-O1")))
     parts = (*sorted(simulator.sources.items()), simulator.harness, simulator.macros, simulator.options)
     kept = cache / f"sim-{_key([*map(repr, parts), *levels])}"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
-            put(_built(simulator, levels, Path(folder), cache, compilers), kept)
+    if not is_stored(kept):
+        with temporary_folder("rtl") as folder:
+            store(_built(simulator, levels, folder, cache, compilers), kept)
     return kept
 
 
@@ -256,11 +256,11 @@ def _of_library(name: str, trace: Trace, cache: Path) -> Path:
     """Return a compiled file of Verilator's library, which is the same for all simulators of a kind."""
     options = (*_includes(), *(["-DVM_TRACE=1", f"-DVM_TRACE_{trace.upper()}=1"] if trace else []))
     kept = cache / f"lib-{_key([name, *options])}.o"
-    if not kept.exists():
-        with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
+    if not is_stored(kept):
+        with temporary_folder("rtl") as folder:
             source = str(tools().root / "include" / name)
-            _run((tools().compiler, "-c", "-O2", *_COMPILE, *options, "-o", "made.o", source), Path(folder))
-            put(Path(folder) / "made.o", kept)
+            _run((tools().compiler, "-c", "-O2", *_COMPILE, *options, "-o", "made.o", source), folder)
+            store(folder / "made.o", kept)
     return kept
 
 

@@ -10,17 +10,17 @@ import hashlib
 import json
 import re
 import sys
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from armillary.temporary import temporary_folder
 from armillary.tools.command import Command
 from armillary.tools.nangate45 import liberty, liberty_digest
 from armillary.tools.packaged import version_of
 from armillary.tools.process import run
-from armillary.user_cache import put
+from armillary.user_cache import is_stored, store
 
 Fault = Literal["latch", "loop", "several drivers", "no driver"]
 _DRIVER = Path(__file__).with_name("yosys_driver.py")
@@ -166,14 +166,13 @@ def synthesize(
         SynthesisError: if Yosys refuses; names the folder in which its run is kept.
         AccidentError: if it is killed.
     """
-    with tempfile.TemporaryDirectory(prefix="armillary-synthesis-") as name:
-        folder = Path(name)
+    with temporary_folder("synthesis") as folder:
         found, cpu_s = _elaborated(folder, sources, top, sorted(macros), flat)
         boxes = {key: _macro(each) for key, each in found.items() if each["module"] in macros}
         own = {key: each for key, each in found.items() if key not in boxes}
         texts = _texts(folder / _DESIGN)
         kept = {key: cache / f"module-{_digest(key, found, texts, macros, clock_ns)}.json" for key in own}
-        missing = [key for key in own if not kept[key].exists()]
+        missing = [key for key in own if not is_stored(kept[key])]
         if missing:
             _map(folder, {key: own[key] for key in missing}, kept, list(boxes), clock_ns)
         modules = {key: Mapped(**json.loads(path.read_text(encoding="utf-8"))) for key, path in kept.items()}
@@ -226,8 +225,7 @@ def netlist_for_layout(
         SynthesisError: if it refuses; names the folder in which its run is kept.
         AccidentError: if it is killed.
     """
-    with tempfile.TemporaryDirectory(prefix="armillary-netlist-") as name:
-        folder = Path(name)
+    with temporary_folder("netlist") as folder:
         found, _ = _elaborated(folder, sources, top, sorted(macros), flat=True)
         boxes = {key: _macro(each) for key, each in found.items() if each["module"] in macros}
         job = {
@@ -253,8 +251,7 @@ def outlines(designs: Mapping[str, Mapping[str, str]], top: str) -> dict[str, di
         SynthesisError: if it refuses; names the folder in which its run is kept.
         AccidentError: if it is killed.
     """
-    with tempfile.TemporaryDirectory(prefix="armillary-outline-") as name:
-        folder = Path(name)
+    with temporary_folder("outline") as folder:
         job: dict[str, Any] = {"top": top, "designs": {}}
         for place, (design, sources) in enumerate(designs.items()):
             (folder / str(place)).mkdir()
@@ -305,7 +302,7 @@ def _map(
         mapped = Mapped(missing[key]["module"], missing[key]["parameters"], netlist=netlist, **counted)
         made = folder / f"{key}.kept"
         made.write_text(json.dumps(asdict(mapped)), encoding="utf-8")
-        put(made, kept[key])
+        store(made, kept[key])
 
 
 def _texts(design: Path) -> dict[str, str]:

@@ -275,9 +275,9 @@ def trained(
     What has a model file is kept: tables that reuse a model for another bound or other applications train none.
     """
     path = runs.model(method, train, area_mm2, seed, settings).path
-    if path.exists():
+    if path.exists() and _seconds_beside(path).exists():
         kept = surrogates.read(path, SPACE, device=runs.options.device)
-        return kept, kept.facts()["seconds"]
+        return kept, float(_seconds_beside(path).read_text(encoding="ascii"))
     started = time.perf_counter()
     logs = [offline_log(name, area_mm2, runs.scale, runs.options.seed) for name in train]
     problem = problem_at(area_mm2)
@@ -288,9 +288,16 @@ def trained(
         settings = {"schedule": runs.schedule, **settings}
     model: Any = kind.make(space=SPACE, seed=seed, **settings, **on_device(method, runs.options))
     model.fit(InMemoryLog(Evaluations.concat(logs)), problem)
+    spent_s = time.perf_counter() - started
     if kind.read is not None:
         save_atomically(model, path)
-    return model, time.perf_counter() - started
+        _seconds_beside(path).write_text(str(spent_s), encoding="ascii")
+    return model, spent_s
+
+
+def _seconds_beside(model: Path) -> Path:
+    """Return the file with the time that a kept model's training took."""
+    return model.with_suffix(".seconds")
 
 
 def on_device(method: str, options: BenchOptions) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from armillary.hardware.rtl.gemmini.commands import Words
 from armillary.hardware.rtl.gemmini.generator import ELABORATED, MEMORIES, STRAPS
 from armillary.hardware.templates.gemmini import Accelerator
 from armillary.metrics import STALLS
+from armillary.temporary import temporary_folder
 from armillary.tools.command import Command
 from armillary.tools.process import run, side_by_side
 from armillary.types import ArmillaryError
@@ -142,8 +142,8 @@ def simulate(simulator: Path, job: Job, *, trace: Path | None = None, seed: int 
         SimulationError: says what happened; if the simulator is of another accelerator, which parameter differs.
         AccidentError: if a signal ended the simulator.
     """
-    with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
-        path = Path(folder) / "job"
+    with temporary_folder("rtl") as folder:
+        path = folder / "job"
         _write(path, job)
         command = Command(
             (str(simulator.absolute()), path.name, *_random_start(seed)),

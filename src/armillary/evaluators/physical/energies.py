@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -17,8 +16,9 @@ import numpy as np
 
 from armillary.evaluators.physical.liberty import Arc, LibertyCell, cells_of, read_liberty
 from armillary.evaluators.physical.macros import MacroCell, liberty_of
+from armillary.temporary import temporary_folder
 from armillary.tools import opensta
-from armillary.user_cache import cache_folder, put
+from armillary.user_cache import cache_folder, is_stored, store
 
 _ENERGY = re.compile(r"\binternal_power\s*\(")
 _PIN = re.compile(r"\b(?:pin|bus)\s*\(")
@@ -43,13 +43,13 @@ def liberty_for_power(liberty: Path, digest: str) -> Path:
         ArmillaryError: if OpenSTA is missing or refuses.
     """
     kept = cache_folder("physical") / f"energies-2-{digest}-{opensta.version()}.lib"
-    if not kept.exists():
+    if not is_stored(kept):
         cells = cells_of(read_liberty(liberty))
         text = liberty.read_text(encoding="utf-8", errors="replace")
-        with tempfile.TemporaryDirectory(prefix="armillary-energies-") as name:
-            made = Path(name) / "scaled.lib"
+        with temporary_folder("energies") as folder:
+            made = folder / "scaled.lib"
             made.write_text("".join(scaled(text, times_counted(liberty, cells))), encoding="utf-8")
-            put(made, kept)
+            store(made, kept)
     return kept
 
 
@@ -79,8 +79,8 @@ def edge_times_counted() -> float:
     """
     ports = {"clk": ("input", 1), "in": ("input", 1), "out": ("output", 1)}
     memory = MacroCell("probe", ports, 100.0, 0.2, 0.05, _PROBE_FJ)  # type: ignore[arg-type]
-    with tempfile.TemporaryDirectory(prefix="armillary-probe-") as name:
-        path = Path(name) / "macros.lib"
+    with temporary_folder("probe") as folder:
+        path = folder / "macros.lib"
         path.write_text(liberty_of((memory,)), encoding="utf-8")
         return _measured(path, cells_of(read_liberty(path)))[memory.name] / _PROBE_FJ
 
@@ -99,8 +99,7 @@ def _measured(liberty: Path, cells: Mapping[str, LibertyCell]) -> dict[str, floa
         ports += [f"{name}_{pin}" for pin in inputs]
         clocks += [f"{name}_{pin}" for pin in inputs if cell.pins[pin].clock]
         lines.append(f"  {name} u_{name} ({', '.join(f'.{pin}({name}_{pin})' for pin in inputs)});")
-    with tempfile.TemporaryDirectory(prefix="armillary-probe-") as folder_name:
-        folder = Path(folder_name)
+    with temporary_folder("probe") as folder:
         netlist = [
             f"module top ({', '.join(ports)});",
             *(f"  input {port};" for port in ports),

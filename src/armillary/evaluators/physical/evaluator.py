@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +21,7 @@ from armillary.evaluators.physical.space import parted, without_knobs
 from armillary.evaluators.recording import record
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
+from armillary.temporary import temporary_folder
 from armillary.types import Candidate, Cost, Design, Evaluation, Evaluator, EvaluatorSpec, Failure, Fidelity
 from armillary.user_cache import cache_folder
 from armillary.workloads.layer import Workload
@@ -108,8 +108,8 @@ class PhysicalEvaluator:
         key = json.dumps([sources, knobs.model_dump(), seed])
         name = f"{self.spec.template}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
         root = Path(options.folder) if options.folder else cache_folder("layouts")
-        with tempfile.TemporaryDirectory(prefix="armillary-rtl-") as folder:
-            paths = [Path(folder) / file for file in sources]
+        with temporary_folder("rtl") as folder:
+            paths = [folder / file for file in sources]
             for path, text in zip(paths, sources.values(), strict=True):
                 path.write_text(text, encoding="utf-8")
             return run(paths, self._platform.top, knobs, root / name, macros=self._platform.memories, seed=seed)

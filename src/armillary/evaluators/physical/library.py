@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from armillary.evaluators.physical.enablement import Enablement, Wire
 from armillary.evaluators.physical.lef import LefLayer, read_cells, read_layers, read_site
 from armillary.evaluators.physical.liberty import Group, LibertyCell, Table, cells_of, read_liberty
+from armillary.temporary import temporary_folder
 from armillary.types import ArmillaryError
-from armillary.user_cache import cache_folder, put
+from armillary.user_cache import cache_folder, is_stored, store
 
 _FORM = "3"  # of what is kept of a library
 STEEP = 10.0
@@ -121,12 +120,12 @@ def read_library(enablement: Enablement) -> Library:
         ArmillaryError: if a file cannot be read, or a cell or layer that the enablement names is not there.
     """
     kept = cache_folder("physical") / f"library-{_FORM}-{enablement.digest()}.json"
-    if not kept.exists():
+    if not is_stored(kept):
         found = _read(enablement)
-        with tempfile.TemporaryDirectory(prefix="armillary-library-") as name:
-            made = Path(name) / "library.json"
+        with temporary_folder("library") as folder:
+            made = folder / "library.json"
             made.write_text(json.dumps(asdict(found)), encoding="utf-8")
-            put(made, kept)
+            store(made, kept)
     content = json.loads(kept.read_text(encoding="utf-8"))
     cells = {
         name: Cell(**{**cell, "pins": {pin: Pin(**values) for pin, values in cell["pins"].items()}})

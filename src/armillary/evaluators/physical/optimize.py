@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from armillary.evaluators.physical import buffering, clock_tree, sizing
 from armillary.evaluators.physical.enablement import Enablement
@@ -20,6 +18,7 @@ from armillary.evaluators.physical.routing import trees_of, unrouted
 from armillary.evaluators.physical.static_timing import StaticTimer
 from armillary.evaluators.physical.timing import Clocking, timed, write_design
 from armillary.evaluators.physical.timing_tables import read_tables
+from armillary.temporary import temporary_folder
 from armillary.tools.coloquinte import PlacementError
 
 _BEFORE_ISOLATION = 0.6  # of the rounds
@@ -151,8 +150,7 @@ def _check_room(netlist: Netlist, plan: Floorplan, shapes: Shapes, utilization: 
 def _judged(netlist: Netlist, placement: Placement, plan: Floorplan, technology: Technology, knobs: Knobs) -> float:
     """Return the worst slack by OpenSTA."""
     wires = unrouted(trees_of(netlist, technology.shapes, placement), technology.library, plan)
-    with tempfile.TemporaryDirectory(prefix="armillary-sizing-") as name:
-        folder = Path(name)
+    with temporary_folder("sizing") as folder:
         text = spef(netlist, wires, technology.library, technology.outputs())
         write_design(folder, netlist, text, _clocking(netlist, technology, knobs), technology.shapes.macros)
         return timed(folder, netlist, technology.library, technology.enablement, with_slacks=False).slack_ns

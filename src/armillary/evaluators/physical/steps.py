@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from armillary.temporary import temporary_folder
 from armillary.types import ArmillaryError
-from armillary.user_cache import cache_folder, put
+from armillary.user_cache import cache_folder, is_stored, put, store
 
 JOB, LOG = "job.json", "steps.json"
 _RECORD = "step.json"
@@ -100,7 +100,7 @@ def carry_out(step: Step, folder: Path) -> Done:
     reads = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()[:24] for name in step.reads}
     key = json.dumps([step.name, reads, step.writes, dict(step.given), tools, _code()], sort_keys=True)
     kept = cache_folder("physical") / f"{step.name}-{hashlib.sha256(key.encode()).hexdigest()[:24]}"
-    if (kept / _RECORD).exists():
+    if all(is_stored(kept / name) for name in (*step.writes, _RECORD)):
         for name in step.writes:
             put(kept / name, folder / name)
         record = json.loads((kept / _RECORD).read_text(encoding="utf-8"))
@@ -110,11 +110,11 @@ def carry_out(step: Step, folder: Path) -> Done:
     after = spent()
     done = Done(step.name, reads, step.writes, tools, metrics, after.cpu_s - before.cpu_s, after.memory_mib)
     for name in step.writes:
-        put(folder / name, kept / name)
-    with tempfile.TemporaryDirectory(prefix="armillary-step-") as name:  # last: it says that the others are there
-        record_file = Path(name) / _RECORD
+        store(folder / name, kept / name)
+    with temporary_folder("step") as aside:  # last: it says that the others are there
+        record_file = aside / _RECORD
         record_file.write_text(json.dumps({**asdict(done), "kept": False}), encoding="utf-8")
-        put(record_file, kept / _RECORD)
+        store(record_file, kept / _RECORD)
     return done
 
 

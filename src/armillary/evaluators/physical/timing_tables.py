@@ -7,11 +7,9 @@ as their conditions are not known.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +17,8 @@ from numpy.typing import NDArray
 from armillary.evaluators.physical.enablement import Enablement
 from armillary.evaluators.physical.liberty import Arc, LibertyCell, Table, cells_of, read_liberty
 from armillary.evaluators.physical.library import Library
-from armillary.user_cache import cache_folder, put
+from armillary.temporary import temporary_folder
+from armillary.user_cache import cache_folder, is_stored, store
 
 _FORM = "1"  # of what is kept
 RISE, FALL = 0, 1
@@ -67,13 +66,13 @@ def read_tables(enablement: Enablement, library: Library) -> TimingTables:
         ArmillaryError: if the file cannot be read.
     """
     kept = cache_folder("physical") / f"tables-{_FORM}-{enablement.digest()}.npz"
-    if not kept.exists():
+    if not is_stored(kept):
         known = cells_of(read_liberty(enablement.liberty))
         made_of = _arrays({name: cell for name, cell in known.items() if name in library.cells})
-        with tempfile.TemporaryDirectory(prefix="armillary-tables-") as name:
-            made = Path(name) / "tables.npz"
+        with temporary_folder("tables") as folder:
+            made = folder / "tables.npz"
             np.savez(made, allow_pickle=False, **made_of)
-            put(made, kept)
+            store(made, kept)
     with np.load(kept) as found:
         names = json.loads(str(found["names"]))
         values = {name: np.asarray(found[name], np.float64) for name in ("slews", "loads", "delay", "slew")}

@@ -9,13 +9,13 @@ from typing import Any, Literal
 import yaml
 
 from armillary.types import ArmillaryError
-from armillary.yaml_file import read_yaml
+from armillary.yaml_file import Loader, read_yaml
 
 Version = Literal["0.3", "0.4"]
 TAG = "!"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Loader):
     """Keeps the tags of version 0.4 (`!Container`, `!Component`, ...) under the key `TAG`."""
 
 

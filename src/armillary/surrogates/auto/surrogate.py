@@ -37,6 +37,7 @@ from armillary.surrogates.auto.within import Within
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.rows import Scale, features_of
+from armillary.surrogates.selection import with_seconds
 from armillary.types import ArmillaryError, Log, Prediction
 from armillary.workloads.context import Context
 
@@ -156,14 +157,14 @@ class Auto(OfExamples[_Fitted]):
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training: each member's weight and scores, the chance's, repeats."""
         fitted = self._fitted
-        told: dict[str, float] = {"designs": fitted.rows, "brier": self.brier, "seconds": fitted.seconds}
+        told: dict[str, float] = {"designs": fitted.rows, "brier": self.brier}
         for trial in fitted.blend.trials:
             told[f"weight of {trial.name}"] = trial.weight
             told[f"error of {trial.name}"] = trial.error
         if fitted.repeated:
             told |= {"repeated designs": fitted.repeated, "spread of repeats": fitted.repeat_spread}
         told |= {f"error of {within.bound.metric}": within.spread for within in fitted.within}
-        return told
+        return with_seconds(told, fitted.seconds)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -232,7 +233,7 @@ class Auto(OfExamples[_Fitted]):
             repeated=content["repeated"],
             repeat_spread=content["repeat_spread"],
             constant=tuple(content["constant"]),
-            seconds=content["seconds"],
+            seconds=float("nan"),
             contexts=np.array(content["contexts"], dtype=float).reshape(len(names), len(encoding.feature_names)),
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             encoding=encoding,
@@ -298,7 +299,7 @@ class Auto(OfExamples[_Fitted]):
         return scale.restore(sign * (value - _SURPRISE * np.log(chance)))
 
 
-_PLAIN = ("workloads", "least", "rows", "repeated", "repeat_spread", "constant", "seconds")
+_PLAIN = ("workloads", "least", "rows", "repeated", "repeat_spread", "constant")
 
 
 def _comparable(told: Examples, blend: Blend) -> NDArray[np.bool_]:

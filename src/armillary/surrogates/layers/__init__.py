@@ -189,11 +189,13 @@ def read(path: str | Path, space: Space) -> LayerSurrogate:
     """Return the fitted model of layers of a file.
 
     Raises:
-        ArmillaryError: if the file is missing, no model of layers, or of another space or version.
+        ArmillaryError: if the file is missing, no model of layers, of another space or version, or
+            damaged.
     """
     from armillary.surrogates import model_file
 
     kind: Any = model_file.read(Path(path), space)[0]["kind"]
     if kind not in names():
         raise ArmillaryError(f"{path}: holds a model of kind {kind!r}, which predicts no layers; those are {names()}")
-    return kind_of(kind).read(path, space=space)
+    with model_file.reading(Path(path)):
+        return kind_of(kind).read(path, space=space)

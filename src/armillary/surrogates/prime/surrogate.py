@@ -49,7 +49,7 @@ from armillary.surrogates.rows import (
     prepare,
     unlike,
 )
-from armillary.surrogates.selection import Selection
+from armillary.surrogates.selection import Selection, with_seconds
 from armillary.types import ArmillaryError, Log, Prediction
 
 if TYPE_CHECKING:
@@ -233,13 +233,8 @@ class Prime:
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training."""
         best = self.selection.chosen[0]
-        return {
-            "alpha": best.alpha,
-            "beta": best.beta,
-            "checkpoint": best.checkpoint,
-            "kendall": best.kendall,
-            "seconds": self.selection.seconds,
-        }
+        told = {"alpha": best.alpha, "beta": best.beta, "checkpoint": best.checkpoint, "kendall": best.kendall}
+        return with_seconds(told, self.selection.seconds)
 
     def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to one file."""
