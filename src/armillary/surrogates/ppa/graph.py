@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -25,9 +24,10 @@ from numpy.typing import NDArray
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
 from armillary.spaces.space import Space
+from armillary.temporary import temporary_folder
 from armillary.tools.yosys import Outline, outlines, version
 from armillary.types import ArmillaryError
-from armillary.user_cache import cache_folder, put
+from armillary.user_cache import cache_folder, is_stored, store
 
 FEATURES = (
     "inputs", "input bits", "outputs", "output bits",
@@ -190,7 +190,7 @@ class Architectures:
 def graphs_of(designs: Sequence[Mapping[str, str]], top: str, cache: Path) -> list[HierarchyGraph]:
     """Return the graphs of designs, each the text of its modules by file name; `cache` keeps what was read before."""
     kept = [cache / f"{_digest(sources, top)}.json" for sources in designs]
-    missing = {str(path): sources for path, sources in zip(kept, designs, strict=True) if not path.exists()}
+    missing = {str(path): sources for path, sources in zip(kept, designs, strict=True) if not is_stored(path)}
     if missing:
         for path, modules in outlines(missing, top).items():
             _keep(graph_of(modules, top), Path(path))
@@ -203,10 +203,10 @@ def _digest(sources: Mapping[str, str], top: str) -> str:
 
 
 def _keep(graph: HierarchyGraph, path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="armillary-hierarchy-") as folder:
-        made = Path(folder) / path.name
+    with temporary_folder("hierarchy") as folder:
+        made = folder / path.name
         made.write_text(json.dumps({name: array.tolist() for name, array in asdict(graph).items()}), encoding="utf-8")
-        put(made, path)
+        store(made, path)
 
 
 def _kept(path: Path) -> HierarchyGraph:
