@@ -8,6 +8,7 @@ copyright = "2026, the Armillary authors"
 release = armillary.__version__
 extensions = ["myst_parser", "sphinx_copybutton"]
 myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "Armillary"
 html_static_path = ["_static"]
