@@ -565,7 +565,9 @@ def test_ctrl_c_in_a_collection_loses_nothing_that_is_logged(tmp_path):
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_that_ends_a_collection_is_told_and_loses_nothing(by, tmp_path):
     collect = ("collect", "--workload", "mobilenet_v2", "--log", tmp_path / "log", "--samples", "200000")
-    script = "from armillary.execution import local\nlocal.BATCH_ROWS = 50\n"
+    # where the tests run under nohup, SIGHUP would be ignored
+    script = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+    script += "from armillary.execution import local\nlocal.BATCH_ROWS = 50\n"
     interrupted(collect, "evaluating", script, before_s=3.0, by=by)
     assert not [path for path in (tmp_path / "log").iterdir() if is_unfinished(path.name)]
 

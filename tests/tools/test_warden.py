@@ -23,6 +23,7 @@ import signal, sys
 from armillary.tools.command import Command
 from armillary.tools.process import run
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has ignored
 run(Command(("sh", "-c", sys.argv[2] + "; sleep 60", "sh", sys.argv[1])))
 """
 

@@ -229,12 +229,12 @@ def _try(fitted: Savable, content: Mapping[str, Any]) -> None:
     """
     import numpy as np
 
-    from armillary.workloads.context import OwnContext
+    from armillary.workloads.context import with_numbers
 
     known = [[float(value) for value in row] for row in content.get("contexts", ())]
-    numbers = known[0] if known else [1.0] * len(fitted.feature_names)
-    workload = content["workloads"][0] if content.get("workloads") else ""
-    context = OwnContext(dict(zip(fitted.feature_names, numbers, strict=True)), workload)
+    names = fitted.feature_names  # none of a model that tells workloads by name, whatever numbers its file has
+    numbers = dict.fromkeys(names, 1.0) | (dict(zip(names, known[0], strict=True)) if known and names else {})
+    context = with_numbers(numbers, content["workloads"][0] if content.get("workloads") else "")
     prediction = fitted.predict(np.zeros((1, len(fitted.space.parameters)), dtype=np.int64), context)
     for column in (prediction.mean, prediction.std, prediction.p_feasible):
         if column.shape != (1,) or column.dtype.kind != "f":

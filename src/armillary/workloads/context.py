@@ -74,6 +74,13 @@ def context_of(workload: Workload) -> Context:
     return layer_context(workload) if workload.numbers is None else OwnContext(workload.numbers, workload.name)
 
 
+def with_numbers(numbers: Mapping[str, float], name: str) -> Context:
+    """Return the context that has such numbers: one of layers if they are what layers tell, else a user's own."""
+    if set(numbers) == {field.name for field in fields(LayerContext)} - {"name"}:
+        return LayerContext(**numbers, name=name)
+    return OwnContext(numbers, name)
+
+
 def layer_context(workload: Workload) -> LayerContext:
     """Return what the layers of a workload tell.
 

@@ -106,7 +106,7 @@ def test_save_and_load_predict_the_same(fitted, tmp_path):
     loaded = Prime.load(tmp_path / "model.pt", space=SPACE)
     codes = sample(SPACE, 20, "random", 1)
     assert (loaded.predict(codes).mean == fitted.predict(codes).mean).all()
-    assert loaded.selection == fitted.selection
+    assert loaded.selection.as_dict() == fitted.selection.as_dict()  # which leaves out the seconds of the training
 
 
 def test_refuses_a_model_of_another_space(fitted, tmp_path):
