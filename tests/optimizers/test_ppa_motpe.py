@@ -10,7 +10,7 @@ from armillary.problems.problem import Problem
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack
-from armillary.surrogates.ppa.stack import Stack
+from armillary.surrogates.ppa.surrogate import Ppa
 from armillary.testing.optimizers import SeveralObjectivesContract, bowl
 from armillary.types import ArmillaryError, Candidate
 
@@ -21,7 +21,7 @@ TRADE = Problem(LINES, (Objective("runtime_s"), Objective("energy_pj")))
 @pytest.fixture(autouse=True)
 def one_member(monkeypatch):
     """Let the ensemble have one member and few folds: its weights are not what is tested here."""
-    monkeypatch.setitem(Stack.learned.__kwdefaults__, "kinds", (Process,))
+    monkeypatch.setattr(Ppa, "members", (Process,))
     monkeypatch.setattr(stack, "_MANY_FOLDS", 2)
 
 

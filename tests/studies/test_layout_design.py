@@ -15,7 +15,7 @@ from armillary.studies.layout_recipe import PREDICTED, SEARCHED, LayoutRequest
 from armillary.studies.study_folder import StudyFolder
 from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack
-from armillary.surrogates.ppa.stack import Stack
+from armillary.surrogates.ppa.surrogate import Ppa
 from armillary.types import ArmillaryError, EvaluatorSpec, Fidelity
 from armillary.workloads.layer import Workload
 
@@ -65,7 +65,7 @@ class Counting:
 
 def with_one_member(patch):
     """Let the ensemble have one member and few folds: its weights are not what is tested here."""
-    patch.setitem(Stack.learned.__kwdefaults__, "kinds", (Process,))
+    patch.setattr(Ppa, "members", (Process,))
     patch.setattr(stack, "_MANY_FOLDS", 2)
 
 

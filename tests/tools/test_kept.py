@@ -11,7 +11,7 @@ from armillary.tools.kept import MOST_FOLDERS, keep, kept_folder
 from armillary.tools.process import run
 from tools.programs import python
 
-# Tells all that a run depends on, changes its input, and fails. By the mark a run is found when we end; a repetition has none.
+# Tells all that a run depends on, changes its input, and fails. Its mark, by which it is found, no repetition has.
 WITNESS = """
 import os, resource, sys
 from pathlib import Path

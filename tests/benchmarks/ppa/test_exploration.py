@@ -12,11 +12,12 @@ from armillary.optimizers.ppa_motpe import PpaMotpe
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack
+from armillary.surrogates.ppa.surrogate import Ppa
 from armillary.types import EvaluatorSpec, Fidelity
 from armillary.workloads.layer import Workload
 
 SPACE = Space("standin", (Parameter("cycles", tuple(range(1, 25))), Parameter("clock_ns", tuple(range(1, 9)))))
-WORKLOAD = Workload("product", (), numbers={})
+WORKLOAD = Workload("product", (), numbers={"features": 6.0})
 
 
 def flow(values):
@@ -40,7 +41,7 @@ def task():
 
 @pytest.fixture
 def found(tmp_path, monkeypatch):
-    monkeypatch.setitem(stack.Stack.learned.__kwdefaults__, "kinds", (Process,))
+    monkeypatch.setattr(Ppa, "members", (Process,))
     monkeypatch.setattr(stack, "_MANY_FOLDS", 2)
     monkeypatch.setitem(PpaMotpe.__init__.__kwdefaults__, "trials", 32)
     monkeypatch.setitem(bench.motpe_on.__kwdefaults__, "trials", 32)

@@ -7,8 +7,8 @@ import pytest
 
 from armillary.benchmarks.ppa import metrics4ml
 from armillary.benchmarks.result import BenchOptions
-from armillary.surrogates.ppa import stack
 from armillary.surrogates.ppa.forests import Forest
+from armillary.surrogates.ppa.surrogate import Ppa
 from armillary.types import ArmillaryError
 
 
@@ -37,7 +37,7 @@ def test_reads_finished_layouts_and_their_knobs(tmp_path):
 
 
 def test_compares_all_models_on_all_figures_and_resumes(tmp_path, monkeypatch):
-    monkeypatch.setitem(stack.Stack.learned.__kwdefaults__, "kinds", (Forest,))
+    monkeypatch.setattr(Ppa, "members", (Forest,))
     monkeypatch.setattr(metrics4ml, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
     written(tmp_path)
     options = BenchOptions(tmp_path, True, 0, tmp_path / "out", lambda *_: None)

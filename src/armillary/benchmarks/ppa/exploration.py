@@ -47,6 +47,7 @@ from armillary.studies.layout_recipe import CAUTIOUS
 from armillary.studies.subject import Shipped
 from armillary.types import Candidate, Evaluations, EvaluatorSpec, Fidelity
 from armillary.workloads.algorithm import Algorithm
+from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload
 
 LOOP, CAUTIOUS_LOOP, ONCE, MOTPE, QNEHVI = "loop", "cautious loop", "one fit", "motpe", "qnehvi"
@@ -185,7 +186,7 @@ def _picks(folder: Path, task: Task, codes: NDArray[np.int64], most: int, seed: 
     """Return the new designs of least expected cost, the means that were predicted of them, and their layouts."""
     problem, rows = task.problem, task.laid_out(folder, codes)
     models = fitted_each(_known(rows, problem), problem, "ppa", seed)
-    expected, matrix = Expected(models, problem, caution=caution), problem.matrix(rows)
+    expected, matrix = Expected(models, problem, context_of(task.workload), caution), problem.matrix(rows)
     visited = motpe_on(expected, problem, seed=seed, start=codes[front(matrix)])
     new = visited.select(~np.isin(keys(visited.codes), keys(codes)))
     seen = matrix if np.isfinite(matrix).any() else problem.matrix(visited.expected)
