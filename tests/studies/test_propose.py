@@ -177,8 +177,8 @@ class Noisy:
 
     def predict(self, codes, context):  # noqa: ARG002
         noise = np.sin(codes @ np.arange(1.0, 11.0) * 12.9898 + self.seed)
-        value = (1.0 + (codes.sum(axis=1) // 8)) * (1 + 3e-4 * noise)
-        return Prediction(mean=value, std=np.zeros(len(codes)), p_feasible=0.5 + 1e-5 * noise)
+        value = (1.0 + (codes.sum(axis=1) // 8)) * (1 + 3e-5 * noise)
+        return Prediction(mean=value, std=np.zeros(len(codes)), p_feasible=0.5 + 1e-6 * noise)
 
 
 def test_what_differs_by_noise_alone_is_ranked_by_its_code():
@@ -187,7 +187,7 @@ def test_what_differs_by_noise_alone_is_ranked_by_its_code():
     assert not np.array_equal(one.predicted, other.predicted)
 
 
-def test_predictions_are_rounded_to_three_digits():
-    given = np.array([0.0, 1.0004, -1.0004, 9.996, 1234.0, 1.2345e-7, np.inf, np.nan])
-    assert rounded(given) == pytest.approx([0.0, 1.0, -1.0, 10.0, 1230.0, 1.23e-7, np.inf, np.nan], nan_ok=True)
-    assert rounded(np.array([1.0004]))[0] == rounded(np.array([0.9996]))[0]
+def test_predictions_are_rounded_to_four_digits():
+    given = np.array([0.0, 1.00004, -1.00004, 9.9996, 12340.4, 1.23456e-7, np.inf, np.nan])
+    assert rounded(given) == pytest.approx([0.0, 1.0, -1.0, 10.0, 12340.0, 1.235e-7, np.inf, np.nan], nan_ok=True)
+    assert rounded(np.array([1.00004]))[0] == rounded(np.array([0.99996]))[0]

@@ -21,7 +21,7 @@ _BRED = 256  # designs that the search keeps and breeds at least: of few it ends
 _BOLD_SHARE = 3 / 16  # more find more where a log lacks the best, and fail more often
 _CHOICE = 8  # designs that members choose among, per design wanted
 _LAST = np.finfo(np.float64).max / 4
-_RANKED_DIGITS = 3  # of predictions and chances: what differs by less is ranked by its code
+_RANKED_DIGITS = 4  # of predictions and chances: what differs by less is ranked by its code
 _BRIEF = {"swarms": 8, "steps": 30, "generations": 20, "refine_rounds": 5, "bred": 128}
 """How thoroughly a blend of members is searched, which takes tenths of a millisecond per design: twenty seconds."""
 
@@ -202,7 +202,7 @@ class _Ranking:
 
 
 def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return predictions as designs are ranked by them: to three significant digits, same shape.
+    """Return predictions as designs are ranked by them: to four significant digits, same shape.
 
     Networks trained with other instructions of a processor predict otherwise in the last digits. What is equal after
     rounding is ranked by its code, so that processors propose the same designs wherever these differ in truth.
