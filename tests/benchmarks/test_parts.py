@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 import armillary
 from armillary import surrogates
 from armillary.benchmarks import parts
-from armillary.benchmarks.parts import Part, modules
+from armillary.benchmarks.parts import Part, measured_each, modules
 from armillary.benchmarks.prime.runs import Runs
 from armillary.benchmarks.prime.scenarios import ENC, V2, Task
 from armillary.benchmarks.result import BenchOptions
@@ -160,3 +161,20 @@ def test_runs_that_differ_are_kept_apart(runs):
         replace(runs, scale=1).part("prime", task, 0, {}),
     ]
     assert len({path, *(other.path for other in others)}) == 1 + len(others)
+
+
+def _measured(folder, number):
+    (folder / f"run {number}").open("x").close()  # fails if it is measured again
+    return {"square": number**2}
+
+
+def test_parts_are_measured_once_and_returned_by_their_keys(tmp_path):
+    work = {
+        number: (replace(PART, folder=tmp_path, inputs={"number": number}), partial(_measured, tmp_path, number))
+        for number in (2, 3)
+    }
+    told = []
+    first = {2: work[2]}
+    assert measured_each(first, lambda *_: None) == {2: {"square": 4}}
+    assert measured_each(work, lambda done, total: told.append((done, total))) == {2: {"square": 4}, 3: {"square": 9}}
+    assert told == [(1, 2), (2, 2)]

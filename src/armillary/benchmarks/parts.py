@@ -12,17 +12,19 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from armillary.atomic_file import replaced
+from armillary.benchmarks.result import in_processes
 from armillary.evaluators import EVALUATORS
 from armillary.types import EvaluatorSpec
 
 _SHOWING = ("armillary.reports", "armillary.console", "armillary.cli", "armillary.benchmarks.figures")
 _DIGITS = 16
+Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,19 @@ class Part:
         if self.evaluator is not None:
             every.append(EVALUATORS.paths()[f"{self.evaluator.template}.{self.evaluator.fidelity}"])
         return frozenset(path.partition(":")[0] for path in every)
+
+
+def measured_each(
+    work: Mapping[Key, tuple[Part, Callable[[], dict[str, Any]]]], on_done: Callable[[int, int], None]
+) -> dict[Key, dict[str, Any]]:
+    """Return what each part measured, by key; those that were not measured before are now, on all cores.
+
+    Args:
+        work: a part and what measures it, picklable.
+        on_done: called with the parts done and in total.
+    """
+    in_processes({part.path: partial(part.measured, measure) for part, measure in work.values()}, on_done)
+    return {key: part.kept() for key, (part, _) in work.items()}
 
 
 @cache

@@ -57,6 +57,8 @@ def by_codes(
     evaluate: Callable[[NDArray[np.int64]], Outcomes | Evaluations],
     budget: Budget,
     values_of: Callable[[Outcomes], NDArray[np.float64]],
+    *,
+    told: int = 0,
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
     """Yield every batch that a search evaluates: coded designs, shape [n, parameters], and their values, shape [n].
 
@@ -65,11 +67,12 @@ def by_codes(
         evaluate: from coded designs to what became of them.
         budget: when to end.
         values_of: from outcomes to one number to minimise each.
+        told: results that the optimizer was told before, which the budget does not count.
     """
     spent = asked = 0
     best = np.inf
     while spent < budget.amount and asked < budget.most_asked and best > budget.enough:
-        codes = optimizer.ask_codes(min(_paced(optimizer, spent), budget.amount - spent))
+        codes = optimizer.ask_codes(min(_paced(optimizer, told + spent), budget.amount - spent))
         found = evaluate(codes)
         outcomes = found if isinstance(found, Outcomes) else Outcomes.of(found)
         optimizer.tell_codes(codes, outcomes)

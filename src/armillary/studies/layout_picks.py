@@ -6,13 +6,14 @@ Source: alpha * energy + beta * area, by which the full-stack framework (arXiv 2
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.metrics import derived
-from armillary.optimizers.surrogate_front import Visited
+from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, motpe_on
+from armillary.optimizers.surrogate_search import keys
 from armillary.problems.pareto import front
 from armillary.problems.problem import Problem
 from armillary.studies.fronts import Front, front_of, weights_of
@@ -34,6 +35,54 @@ def cost_of(problem: Problem, matrix: NDArray[np.float64], prefer: Mapping[str, 
     """
     known = matrix[np.isfinite(matrix).all(axis=1)]
     return np.asarray(weights_of(problem, prefer) / np.maximum(np.abs(known).min(axis=0), np.finfo(float).tiny))
+
+
+@dataclass(frozen=True)
+class Promised:
+    """What surrogates promise.
+
+    Attributes:
+        visited: designs that their search met.
+        share: weight of each objective in the cost, see `cost_of`.
+        picks: the new designs of least expected cost.
+    """
+
+    visited: Visited
+    share: NDArray[np.float64]
+    picks: Visited
+
+
+def promised(
+    expected: Expected,
+    rows: Evaluations,
+    *,
+    most: int,
+    seed: int,
+    trials: int = TRIALS,
+    prefer: Mapping[str, float] | None = None,
+) -> Promised:
+    """Search surrogates by MOTPE from the front of the layouts on, and pick designs that were not laid out.
+
+    Args:
+        expected: what the surrogates expect.
+        rows: the layouts that they learned.
+        most: designs to pick.
+        seed: of MOTPE.
+        trials: likewise.
+        prefer: weights of the goals by metric; 1 for those that are not named.
+
+    Raises:
+        ArmillaryError: if neither a layout nor an expected design keeps to the bounds, or a weight is of no objective.
+    """
+    problem = expected.problem
+    matrix, codes = problem.matrix(rows), problem.space.encode_columns(rows.design)
+    visited = motpe_on(expected, problem, trials=trials, seed=seed, start=codes[front(matrix)])
+    seen = matrix if np.isfinite(matrix).any() else problem.matrix(visited.expected)
+    if not np.isfinite(seen).any():
+        raise ArmillaryError(nothing_legal(problem, rows))
+    share = cost_of(problem, seen, prefer or {})
+    new = visited.select(~np.isin(keys(visited.codes), keys(codes)))
+    return Promised(visited, share, picked(new, problem, share, most))
 
 
 def picked(visited: Visited, problem: Problem, share: NDArray[np.float64], most: int) -> Visited:

@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 
 from armillary import optimizers, surrogates
 from armillary.evaluators.kind import LaysOut
-from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, expected_front, learned_metrics, motpe_on
-from armillary.optimizers.surrogate_search import keys
+from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, expected_front, learned_metrics
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
-from armillary.problems.pareto import front
 from armillary.problems.problem import Problem
 from armillary.studies.ask_tell import PacesItself
 from armillary.studies.comparing import Compared, write_results
@@ -33,11 +31,11 @@ from armillary.studies.fit import fit_surrogate, save_atomically
 from armillary.studies.fronts import write_front
 from armillary.studies.joint_recipe import contender_of
 from armillary.studies.laying_out import WINNER, keep_pictures
-from armillary.studies.layout_picks import best_of, cost_of, legal, nothing_legal, picked
+from armillary.studies.layout_picks import best_of, legal, promised
 from armillary.studies.results import Contender
 from armillary.studies.stages import Setting, Stage
 from armillary.surrogates import Savable
-from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations, Optimizer, options_text
+from armillary.types import Candidate, Evaluation, Evaluations, Optimizer, options_text
 from armillary.workloads.context import context_of
 
 SEARCHED, PREDICTED = "searched.json", "predicted.json"
@@ -137,18 +135,13 @@ class Recipe:
         models = self._models(setting, rows)
         expected = Expected(models, problem, context_of(setting.workload), request.caution)
         setting.on_progress("searching the surrogates", 0, 1)
-        matrix, codes = problem.matrix(rows), setting.template.space.encode_columns(rows.design)
-        visited = motpe_on(expected, problem, trials=request.trials, seed=request.seed, start=codes[front(matrix)])
-        new = visited.select(~np.isin(keys(visited.codes), keys(codes)))
-        seen = matrix if np.isfinite(matrix).any() else problem.matrix(visited.expected)
-        if not np.isfinite(seen).any():
-            raise ArmillaryError(nothing_legal(problem, rows))
-        share = cost_of(problem, seen, request.prefer)
-        picks = picked(new, problem, share, request.picks)
+        found = promised(
+            expected, rows, most=request.picks, seed=request.seed, trials=request.trials, prefer=request.prefer
+        )
         content = {
-            "cost": dict(zip(problem.metric_names, share.tolist(), strict=True)),
-            "front": _expected_front(expected, visited),
-            "picks": _told(expected, picks.codes),
+            "cost": dict(zip(problem.metric_names, found.share.tolist(), strict=True)),
+            "front": _expected_front(expected, found.visited),
+            "picks": _told(expected, found.picks.codes),
             "facts": {f"{metric}: {name}": value for metric, m in models.items() for name, value in m.facts().items()},
         }
         setting.folder.write(PREDICTED, content)

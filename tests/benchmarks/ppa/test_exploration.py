@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from armillary.benchmarks import parts
 from armillary.benchmarks.ppa import exploration as bench
 from armillary.benchmarks.result import BenchOptions
 from armillary.evaluators.function import FunctionEvaluator
@@ -10,6 +11,7 @@ from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.optimizers.ppa_motpe import PpaMotpe
 from armillary.spaces.space import Parameter, Space
+from armillary.studies.layout_picks import promised
 from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack
 from armillary.surrogates.ppa.surrogate import Ppa
@@ -44,8 +46,8 @@ def found(tmp_path, monkeypatch):
     monkeypatch.setattr(Ppa, "members", (Process,))
     monkeypatch.setattr(stack, "_MANY_FOLDS", 2)
     monkeypatch.setitem(PpaMotpe.__init__.__kwdefaults__, "trials", 32)
-    monkeypatch.setitem(bench.motpe_on.__kwdefaults__, "trials", 32)
-    monkeypatch.setattr(bench, "in_processes", lambda jobs, _done: [job() for job in jobs.values()])
+    monkeypatch.setitem(promised.__kwdefaults__, "trials", 32)
+    monkeypatch.setattr(parts, "in_processes", lambda jobs, _done: [job() for job in jobs.values()])
     monkeypatch.setattr(bench, "QUICK_METHODS", (bench.LOOP, bench.MOTPE))
     return bench.compared(BenchOptions(None, True, 0, tmp_path, lambda *_: None), task), tmp_path
 

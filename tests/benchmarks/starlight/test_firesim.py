@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from armillary.benchmarks import parts
 from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.rtl.firesim import read_rows
 from armillary.benchmarks.starlight import firesim, firesim_rows
@@ -50,8 +51,7 @@ def options(data, out, quick=False):
 @pytest.fixture(scope="module")
 def result(folder, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(firesim_rows, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
-        patch.setattr(firesim, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
+        patch.setattr(parts, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
         patch.setattr(firesim, "REPEATS", 1)
         patch.setattr(firesim, "LEAST_SHARE", 0.1)
         yield firesim.run(options(folder, tmp_path_factory.mktemp("out")))
@@ -93,7 +93,7 @@ def test_nothing_that_is_known_of_a_row_was_measured(folder):
 
 
 def test_rows_are_known_in_their_order_and_kept(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(firesim_rows, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
+    monkeypatch.setattr(parts, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
     monkeypatch.setattr(firesim_rows, "_TOGETHER", 5)
     rows = read_rows(folder / "train.csv")[:13]
     found = firesim_rows.known(rows, tmp_path, lambda *_: None)

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from armillary.benchmarks import parts
 from armillary.benchmarks.result import BenchOptions
 from armillary.benchmarks.starlight import splits
 from armillary.benchmarks.starlight.models import MODELS, alone, surrogate
@@ -93,7 +94,7 @@ def test_the_bench_keeps_what_it_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(splits, "low_of_samples", lambda _options, **_: None)
     monkeypatch.setattr(splits, "QUICK_TRAINING", (50,))
     monkeypatch.setattr(splits, "BESIDE_PAPER", ())
-    monkeypatch.setattr(splits, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
+    monkeypatch.setattr(parts, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
     options = BenchOptions(None, True, 0, tmp_path, lambda *_: None)
     result = splits.run(options)
     lines = {(row["split"], row["model"]): row for row in result.rows}

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from armillary import evaluators, optimizers
 from armillary.benchmarks.figures import write_lines
-from armillary.benchmarks.parts import Part
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, write_csv
+from armillary.benchmarks.parts import Part, measured_each
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.execution.local import LocalExecutor
 from armillary.execution.single import Make
 from armillary.hardware.template import Template
@@ -35,14 +35,14 @@ from armillary.log.store import Log
 from armillary.metrics import with_derived
 from armillary.optimizers.ppa_motpe import fitted_each
 from armillary.optimizers.random_search import RandomSearch
-from armillary.optimizers.surrogate_front import Expected, learned_metrics, motpe_on
-from armillary.optimizers.surrogate_search import keys
+from armillary.optimizers.surrogate_front import Expected, learned_metrics
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
-from armillary.problems.pareto import front, hypervolume_over, reference_point
+from armillary.problems.pareto import hypervolume_over, reference_point
 from armillary.problems.problem import Problem
+from armillary.studies.ask_tell import Budget, by_codes
 from armillary.studies.layout_design import tightened
-from armillary.studies.layout_picks import cost_of, picked
+from armillary.studies.layout_picks import promised
 from armillary.studies.layout_recipe import CAUTIOUS
 from armillary.studies.subject import Shipped
 from armillary.types import Candidate, Evaluations, EvaluatorSpec, Fidelity
@@ -121,22 +121,23 @@ def compared(options: BenchOptions, make_task: Any) -> BenchResult:
     methods = QUICK_METHODS if options.quick else tuple(METHODS)
     amount = QUICK_RANDOM if options.quick else RANDOM
     seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
-    folder, told = options.out, partial(options.on_progress, "random layouts")
-    chunks = [_part(folder, "table", {"chunk": k}) for k in range(amount // _CHUNK)]
-    drawn = {part.path: partial(part.measured, partial(_table, folder, make_task, k)) for k, part in enumerate(chunks)}
-    in_processes(drawn, told)
-    table = [row for part in chunks for row in part.kept()["codes"]]
-    jobs = {
-        (method, budget, seed): _part(folder, f"{method}-{budget}-{seed}".replace(" ", "-"),
-                                      {"method": method, "budget": budget, "seed": seed, "table": amount})
+    folder = options.out
+    chunks = {
+        k: (_part(folder, "table", {"chunk": k}), partial(_table, folder, make_task, k))
+        for k in range(amount // _CHUNK)
+    }
+    drawn = measured_each(chunks, partial(options.on_progress, "random layouts"))
+    table = [row for one in drawn.values() for row in one["codes"]]
+    work = {
+        (method, budget, seed): (
+            _part(folder, f"{method}-{budget}-{seed}".replace(" ", "-"),
+                  {"method": method, "budget": budget, "seed": seed, "table": amount}),
+            partial(_searched, folder, make_task, table, method, budget, seed),
+        )
         for method in methods for seed in seeds for budget in (budgets if method == ONCE else budgets[-1:])
     }  # fmt: skip
-    work = {part.path: partial(part.measured, partial(_searched, folder, make_task, table, *key))
-            for key, part in jobs.items()}  # fmt: skip
-    in_processes(work, partial(options.on_progress, "searches"))
-    task = make_task()
-    found = {key: part.kept() for key, part in jobs.items()}
-    return _result(options, task, np.array(table), found, (methods, budgets, seeds))
+    found = measured_each(work, partial(options.on_progress, "searches"))
+    return _result(options, make_task(), np.array(table), found, (methods, budgets, seeds))
 
 
 def _part(folder: Path, label: str, inputs: Mapping[str, Any]) -> Part:
@@ -168,15 +169,14 @@ def _searched(
             own = {"initial": START}
         optimizer = optimizers.load(how["optimizer"])(task.problem, seed=seed, **own)
         optimizer.tell_codes(codes, Outcomes.of(task.laid_out(folder, codes)))
-        while len(codes) < budget - picks:
-            asked = optimizer.ask_codes(min(optimizer.asks_after(len(codes)), budget - picks - len(codes)))
-            optimizer.tell_codes(asked, Outcomes.of(task.laid_out(folder, asked)))
-            codes = np.concatenate([codes, asked])
+        rest = Budget(budget - picks - START)
+        batches = by_codes(optimizer, partial(task.laid_out, folder), rest, task.problem.matrix, told=START)
+        codes = np.concatenate([codes, *(asked for asked, _ in batches)])
     if not picks:
         return {"codes": codes.tolist(), "picks": {}}
-    promised = {name: _picks(folder, task, codes, picks, seed, caution) for name, caution in _CAUTIONS.items()}
+    told = {name: _picks(folder, task, codes, picks, seed, caution) for name, caution in _CAUTIONS.items()}
     mine = "cautious" if how.get("caution") else "plain"
-    return {"codes": [*codes.tolist(), *promised[mine]["codes"]], "picks": promised, "mine": mine}
+    return {"codes": [*codes.tolist(), *told[mine]["codes"]], "picks": told, "mine": mine}
 
 
 _CAUTIONS = {"plain": 0.0, "cautious": CAUTIOUS}
@@ -186,11 +186,8 @@ def _picks(folder: Path, task: Task, codes: NDArray[np.int64], most: int, seed: 
     """Return the new designs of least expected cost, the means that were predicted of them, and their layouts."""
     problem, rows = task.problem, task.laid_out(folder, codes)
     models = fitted_each(_known(rows, problem), problem, "ppa", seed)
-    expected, matrix = Expected(models, problem, context_of(task.workload), caution), problem.matrix(rows)
-    visited = motpe_on(expected, problem, seed=seed, start=codes[front(matrix)])
-    new = visited.select(~np.isin(keys(visited.codes), keys(codes)))
-    seen = matrix if np.isfinite(matrix).any() else problem.matrix(visited.expected)
-    chosen = picked(new, problem, cost_of(problem, seen, {}), most).codes
+    expected = Expected(models, problem, context_of(task.workload), caution)
+    chosen = promised(expected, rows, most=most, seed=seed).picks.codes
     said = expected.predictions(chosen)
     laid = task.laid_out(folder, chosen)
     true = {name: [problem.with_derived(row.metrics).get(name) for row in laid.to_list()] for name in said}

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from armillary.benchmarks.parts import Part
+from armillary.benchmarks.parts import Part, measured_each
 from armillary.benchmarks.ppa.layouts import (
     FOLDS,
     METRICS,
@@ -27,7 +27,7 @@ from armillary.benchmarks.ppa.layouts import (
     summed_up,
     tables_of,
 )
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, write_csv
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.cores import one_thread
 from armillary.surrogates.auto.trees import Trees, TrendAndTrees
 from armillary.surrogates.ppa.forests import Forest, RandomizedForest
@@ -46,23 +46,22 @@ def run(options: BenchOptions) -> BenchResult:
     """Predict five metrics of unseen architectures after all others or half of them; `--quick`: two, in two folds."""
     tables = {table.name: table for table in tables_of(options.data, "architectures")}
     metrics, folds = (QUICK_METRICS, QUICK_FOLDS) if options.quick else (METRICS, FOLDS)
-    parts = {
-        (name, share, metric, fold): _part(table, share, metric, fold, options)
+    work = {
+        (name, share, metric, fold): (
+            _part(table, share, metric, fold, options),
+            partial(measured, table, share, metric, fold, options.seed),
+        )
         for name, table in tables.items()
         for share in SHARES
         for metric in metrics
         for fold in range(folds)
     }
-    jobs = {
-        part.path: partial(_measure, part, tables[name], share, metric, fold, options.seed)
-        for (name, share, metric, fold), part in parts.items()
-    }
-    in_processes(jobs, lambda done, total: options.on_progress("predictions", done, total))
+    kept = measured_each(work, partial(options.on_progress, "predictions"))
     rows = []
     for name in tables:
         for share in SHARES:
             for metric in metrics:
-                found = [parts[name, share, metric, fold].kept() for fold in range(folds)]
+                found = [kept[name, share, metric, fold] for fold in range(folds)]
                 rows += [
                     {"table": name, "learned": share, "metric": metric, "model": model,
                      **summed_up([one[model] for one in found])}
@@ -109,10 +108,6 @@ def _share(table: LayoutTable, train: Integers, share: float, seed: int) -> Inte
     own = np.random.default_rng(seed).permutation(np.unique(table.architecture[train]))
     kept = own[: max(2, round(share * len(own)))]
     return train[np.isin(table.architecture[train], kept)]
-
-
-def _measure(part: Part, table: LayoutTable, share: float, metric: str, fold: int, seed: int) -> None:
-    part.measured(lambda: measured(table, share, metric, fold, seed))
 
 
 def _part(table: LayoutTable, share: float, metric: str, fold: int, options: BenchOptions) -> Part:

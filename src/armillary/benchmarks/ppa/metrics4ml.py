@@ -18,8 +18,8 @@ from lightgbm import LGBMRegressor
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
-from armillary.benchmarks.parts import Part, digest
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, write_csv
+from armillary.benchmarks.parts import Part, digest, measured_each
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.member import Lesson
@@ -60,18 +60,20 @@ def run(options: BenchOptions) -> BenchResult:
     layouts = layouts_of((options.data or Path("../shared/data")) / _TABLE)
     repeats, most = (QUICK_REPEATS, QUICK_MOST) if options.quick else (REPEATS, max(TRAINING))
     counts = [count for count in TRAINING if count <= min(most, len(layouts) // 2)]
-    parts = {
-        (metric, count, repeat): _part(layouts, metric, count, repeat, options)
+    work = {
+        (metric, count, repeat): (
+            _part(layouts, metric, count, repeat, options),
+            partial(measured, layouts, metric, count, repeat, options.seed),
+        )
         for metric in METRICS
         for count in counts
         for repeat in range(repeats)
     }
-    jobs = {part.path: partial(_measure, part, layouts, *key, options.seed) for key, part in parts.items()}
-    in_processes(jobs, lambda done, total: options.on_progress("predictions", done, total))
+    kept = measured_each(work, partial(options.on_progress, "predictions"))
     table = []
     for metric in METRICS:
         for count in counts:
-            found = [parts[metric, count, repeat].kept() for repeat in range(repeats)]
+            found = [kept[metric, count, repeat] for repeat in range(repeats)]
             table += [
                 {"metric": metric, "training": count, "model": model, **_median(found, model)} for model in MODELS
             ]
@@ -183,10 +185,6 @@ def measured(layouts: Layouts, metric: str, count: int, repeat: int, seed: int) 
             "coverage": inside,
         }
     return found
-
-
-def _measure(part: Part, layouts: Layouts, metric: str, count: int, repeat: int, seed: int) -> None:
-    part.measured(lambda: measured(layouts, metric, count, repeat, seed))
 
 
 def _part(layouts: Layouts, metric: str, count: int, repeat: int, options: BenchOptions) -> Part:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from armillary.benchmarks.parts import Part
+from armillary.benchmarks.parts import Part, measured_each
 from armillary.benchmarks.ppa.layouts import (
     FOLDS,
     METRICS,
@@ -26,7 +26,7 @@ from armillary.benchmarks.ppa.layouts import (
     summed_up,
     tables_of,
 )
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, write_csv
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 
 GOALS: Mapping[Split, float] = {"points": 5.0, "architectures": 8.0}
 QUICK_FOLDS, QUICK_METRICS = 1, ("power_mw", "effective_mhz")
@@ -37,23 +37,22 @@ def run(options: BenchOptions) -> BenchResult:
     """Predict five metrics of each table in four folds of two kinds; `--quick`: power and clock in one fold of each."""
     tables = {table.name: table for table in tables_of(options.data)}
     metrics, folds = (QUICK_METRICS, QUICK_FOLDS) if options.quick else (METRICS, FOLDS)
-    parts = {
-        (name, split, metric, fold): _part(table, split, metric, fold, options)
+    work = {
+        (name, split, metric, fold): (
+            _part(table, split, metric, fold, options),
+            partial(measured, table, split, metric, fold, options.seed),
+        )
         for name, table in tables.items()
         for split in filter(table.asks, SPLITS)
         for metric in metrics
         for fold in range(folds)
     }
-    jobs = {
-        part.path: partial(_measure, part, tables[name], split, metric, fold, options.seed)
-        for (name, split, metric, fold), part in parts.items()
-    }
-    in_processes(jobs, lambda done, total: options.on_progress("predictions", done, total))
+    kept = measured_each(work, partial(options.on_progress, "predictions"))
     rows = []
     for name, table in tables.items():
         for split in filter(table.asks, SPLITS):
             for metric in metrics:
-                found = [parts[name, split, metric, fold].kept() for fold in range(folds)]
+                found = [kept[name, split, metric, fold] for fold in range(folds)]
                 rows += [
                     {
                         "table": name, "split": split, "metric": metric, "model": model,
@@ -71,10 +70,6 @@ def measured(table: LayoutTable, split: Split, metric: str, fold: int, seed: int
     train, asked = table.folds(split, seed)[fold]
     true = table.metrics[metric][asked]
     return {name: errors(model(table, metric, train, asked, split, seed), true) for name, model in models().items()}
-
-
-def _measure(part: Part, table: LayoutTable, split: Split, metric: str, fold: int, seed: int) -> None:
-    part.measured(lambda: measured(table, split, metric, fold, seed))
 
 
 def _part(table: LayoutTable, split: Split, metric: str, fold: int, options: BenchOptions) -> Part:

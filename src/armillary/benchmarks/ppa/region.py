@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score
 
-from armillary.benchmarks.parts import Part
+from armillary.benchmarks.parts import Part, measured_each
 from armillary.benchmarks.ppa.layouts import CLOCK, FOLDS, SPLITS, Integers, LayoutTable, Split, models, tables_of
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, write_csv
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.feasibility import Feasibility
 
@@ -33,30 +33,26 @@ def run(options: BenchOptions) -> BenchResult:
     """Tell of unseen points and architectures whether the clock is met, in four folds each; `--quick`: in one."""
     tables = {table.name: table for table in tables_of(options.data)}
     folds = QUICK_FOLDS if options.quick else FOLDS
-    parts = {
-        (name, split, fold): _part(table, split, fold, options)
+    work = {
+        (name, split, fold): (_part(table, split, fold, options), partial(measured, table, split, fold, options.seed))
         for name, table in tables.items()
         for split in filter(table.asks, SPLITS)
         for fold in range(folds)
     }
-    jobs = {
-        part.path: partial(_measure, part, tables[name], split, fold, options.seed)
-        for (name, split, fold), part in parts.items()
-    }
-    in_processes(jobs, lambda done, total: options.on_progress("predictions", done, total))
+    kept = measured_each(work, partial(options.on_progress, "predictions"))
     rows = [
         {
             "table": name,
             "split": split,
             "share": share,
             "model": model,
-            **_scores(parts, name, split, folds, key, model),
+            **_scores([kept[name, split, fold][key] for fold in range(folds)], model),
         }
         for name, table in tables.items()
         for split in filter(table.asks, SPLITS)
         for share in SHARES
         for key in [f"{share:g}"]
-        for model in parts[name, split, 0].kept()[key]["told"]
+        for model in kept[name, split, 0][key]["told"]
     ]
     write_csv(rows, options)
     return BenchResult(rows, _checks(rows), [table.note for table in tables.values()])
@@ -96,18 +92,13 @@ def _classified(table: LayoutTable, true: Inside, train: Integers, asked: Intege
     return np.asarray(chance(points[asked]) >= 0.5)
 
 
-def _scores(parts: Mapping[Any, Part], name: str, split: Split, folds: int, key: str, model: str) -> dict[str, float]:
-    kept = [parts[name, split, fold].kept()[key] for fold in range(folds)]
-    true = np.concatenate([one["true"] for one in kept])
-    told = np.concatenate([one["told"][model] for one in kept])
+def _scores(folds: Sequence[Mapping[str, Any]], model: str) -> dict[str, float]:
+    true = np.concatenate([one["true"] for one in folds])
+    told = np.concatenate([one["told"][model] for one in folds])
     return {
         "asked": len(true), "inside": float(true.mean()), "accuracy": float(accuracy_score(true, told)),
         "f1": float(f1_score(true, told, zero_division=0.0)),
     }  # fmt: skip
-
-
-def _measure(part: Part, table: LayoutTable, split: Split, fold: int, seed: int) -> None:
-    part.measured(lambda: measured(table, split, fold, seed))
 
 
 def _part(table: LayoutTable, split: Split, fold: int, options: BenchOptions) -> Part:

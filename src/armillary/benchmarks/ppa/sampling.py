@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from armillary.benchmarks.parts import Part
+from armillary.benchmarks.parts import Part, measured_each
 from armillary.benchmarks.ppa.layouts import (
     METRICS,
     Integers,
@@ -22,7 +22,7 @@ from armillary.benchmarks.ppa.layouts import (
     tables_of,
     with_members,
 )
-from armillary.benchmarks.result import BenchOptions, BenchResult, in_processes, write_csv
+from armillary.benchmarks.result import BenchOptions, BenchResult, write_csv
 from armillary.spaces.samplers import sample
 from armillary.spaces.space import Space
 from armillary.surrogates.ppa.graph import Architectures
@@ -39,23 +39,22 @@ def run(options: BenchOptions) -> BenchResult:
     """Predict five metrics after three draws of each sampler and number; `--quick`: power after one."""
     tables = {table.name: table for table in tables_of(options.data, "architectures")}
     metrics, draws = (QUICK_METRICS, QUICK_DRAWS) if options.quick else (METRICS, DRAWS)
-    parts = {
-        (name, sampler, count, metric, draw): _part(table, sampler, count, metric, draw, options)
+    work = {
+        (name, sampler, count, metric, draw): (
+            _part(table, sampler, count, metric, draw, options),
+            partial(measured, table, sampler, count, metric, draw, options.seed),
+        )
         for name, table in tables.items()
         for count in counts(table)
         for sampler in SAMPLERS
         for metric in metrics
         for draw in range(draws)
     }
-    jobs = {
-        part.path: partial(_measure, part, tables[name], sampler, count, metric, draw, options.seed)
-        for (name, sampler, count, metric, draw), part in parts.items()
-    }
-    in_processes(jobs, lambda done, total: options.on_progress("predictions", done, total))
+    kept = measured_each(work, partial(options.on_progress, "predictions"))
     rows: list[dict[str, Any]] = [
         {
             "table": name, "architectures": count, "sampler": sampler, "metric": metric,
-            **summed_up([parts[name, sampler, count, metric, draw].kept() for draw in range(draws)]),
+            **summed_up([kept[name, sampler, count, metric, draw] for draw in range(draws)]),
         }
         for name, table in tables.items()
         for count in counts(table)
@@ -96,10 +95,6 @@ def measured(table: LayoutTable, sampler: str, count: int, metric: str, draw: in
     train, asked = np.flatnonzero(learned), np.flatnonzero(~learned)
     told = with_members(MEMBERS)(table, metric, train, asked, "architectures", seed)
     return errors(told, table.metrics[metric][asked])
-
-
-def _measure(part: Part, table: LayoutTable, sampler: str, count: int, metric: str, draw: int, seed: int) -> None:
-    part.measured(lambda: dict(measured(table, sampler, count, metric, draw, seed)))
 
 
 def _part(table: LayoutTable, sampler: str, count: int, metric: str, draw: int, options: BenchOptions) -> Part:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from armillary.benchmarks.parts import Part, digest
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, write_csv
+from armillary.benchmarks.parts import Part, digest, measured_each
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.benchmarks.rtl.firesim import Row, files, read_rows
 from armillary.benchmarks.starlight.firesim_rows import Known, known, space_of
 from armillary.benchmarks.starlight.scores import Guess, Values, errors, rank
@@ -135,9 +135,9 @@ def _kept(
         )
         for key in jobs
     }
-    todo = {parts[key].path: partial(parts[key].measured, job) for key, job in jobs.items()}
-    in_processes(todo, partial(options.on_progress, "training"))
-    return {key: parts[key].measured(job) for key, job in jobs.items()}
+    return measured_each(
+        {key: (parts[key], job) for key, job in jobs.items()}, partial(options.on_progress, "training")
+    )
 
 
 def _lines(name: str, test: Known, found: Mapping[tuple[str, str, int], _Line]) -> list[_Line]:

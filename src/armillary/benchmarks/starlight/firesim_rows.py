@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.benchmarks.parts import Part, digest
-from armillary.benchmarks.result import in_processes
+from armillary.benchmarks.parts import Part, digest, measured_each
 from armillary.benchmarks.rtl.firesim import MOST_DIM, Row, accelerator_for, as_executed
 from armillary.cost_model import evaluate
 from armillary.evaluators.gemmini.soc import cycles_on_soc
@@ -86,22 +85,17 @@ def known(rows: Sequence[Row], folder: Path, on_done: _OnDone) -> Known:
     order = sorted(range(len(rows)), key=lambda number: -rows[number].cycles)
     count = -(-len(rows) // _TOGETHER)
     dealt = [order[first::count] for first in range(count)]
-    parts = {number: _part(folder, [rows[i] for i in own]) for number, own in enumerate(dealt)}
-    jobs = {part.path: partial(_keep, part, [rows[i] for i in dealt[number]]) for number, part in parts.items()}
-    in_processes(jobs, on_done)
+    some = [[rows[i] for i in own] for own in dealt]
+    work = {number: (_part(folder, own), partial(_said_of, own)) for number, own in enumerate(some)}
+    found = measured_each(work, on_done)
     said: dict[int, Metrics] = {}
     for number, own in enumerate(dealt):
-        found = parts[number].measured(partial(_said_of, [rows[i] for i in own]))["said"]
-        said.update(zip(own, found, strict=True))
+        said.update(zip(own, found[number]["said"], strict=True))
     return Known(tuple(rows), tuple(said[number] for number in range(len(rows))))
 
 
 def _part(folder: Path, rows: Sequence[Row]) -> Part:
     return Part(folder, f"{rows[0].file}-{len(rows)}", {"rows": digest(repr(rows))}, (__name__,))
-
-
-def _keep(part: Part, rows: Sequence[Row]) -> None:
-    part.measured(partial(_said_of, rows))
 
 
 def _said_of(rows: Sequence[Row]) -> dict[str, list[Metrics]]:

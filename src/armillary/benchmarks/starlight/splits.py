@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.benchmarks.parts import Part, digest
-from armillary.benchmarks.result import BenchOptions, BenchResult, Check, in_processes, write_csv
+from armillary.benchmarks.parts import Part, digest, measured_each
+from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.benchmarks.starlight.collection import KNOBS, Rows, collected
 from armillary.benchmarks.starlight.low import low_of_samples
 from armillary.benchmarks.starlight.models import ABLATIONS, MODELS, paper
@@ -83,21 +83,20 @@ def run(options: BenchOptions) -> BenchResult:
     rows = collected(options, others=True)
     epochs, repeats = (QUICK_EPOCHS, QUICK_REPEATS) if options.quick else (EPOCHS, REPEATS)
     low = low_of_samples(options, metric="delay_cycles")
-    parts = {
-        (split.name, count, repeat): (_part(rows, split, count, repeat, epochs, options), split)
+    work = {
+        (split.name, count, repeat): (
+            _part(rows, split, count, repeat, epochs, options),
+            partial(measured, rows, split, count, repeat, low, epochs),
+        )
         for repeat in range(repeats)
         for split in splits(rows, repeat, options.seed)
         for count in (QUICK_TRAINING if options.quick else TRAINING)
         if count <= len(split.pool)
     }
-    jobs = {
-        part.path: partial(_measure, part, rows, split, count, repeat, low, epochs)
-        for (_, count, repeat), (part, split) in parts.items()
-    }
-    in_processes(jobs, lambda done, total: options.on_progress("splits", done, total))
+    kept = measured_each(work, partial(options.on_progress, "splits"))
     found: dict[tuple[str, int, str], list[Row]] = {}
-    for (_, count, _repeat), (part, _split) in parts.items():
-        for name, lines in part.kept().items():
+    for (_, count, _repeat), part in kept.items():
+        for name, lines in part.items():
             for model, line in lines.items():
                 found.setdefault((name, count, model), []).append(line)
     table = [
@@ -127,10 +126,6 @@ def _part(rows: Rows, split: Split, count: int, repeat: int, epochs: int, option
     label = f"{split.name}-{count}-{repeat}".replace(" ", "_")
     registered = ("armillary.surrogates.layers.calibrated", "armillary.surrogates.starlight.surrogate")
     return Part(options.out / "splits", label, inputs, (__name__, *registered))
-
-
-def _measure(part: Part, rows: Rows, split: Split, count: int, repeat: int, low: StarlightLow, epochs: int) -> None:
-    part.measured(lambda: measured(rows, split, count, repeat, low, epochs))
 
 
 def measured(
