@@ -199,11 +199,12 @@ def read(path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
     """
     from armillary.surrogates import model_file
 
-    kind = model_file.read(Path(path), space)[0]["kind"]
+    content = model_file.read(Path(path), space)[0]
+    kind = content["kind"]
     registered = kind_of(kind) if kind in names() else None
     if registered is None or registered.read is None:
         raise ArmillaryError(f"{path}: holds a model of kind {kind!r}, which this installation cannot read")
-    return read_as(registered, path, space, device=device)
+    return _tried(registered, content, path, space, device)
 
 
 def read_as(kind: SurrogateKind, path: str | Path, space: Space, *, device: str = "cpu") -> Savable:
@@ -214,10 +215,16 @@ def read_as(kind: SurrogateKind, path: str | Path, space: Space, *, device: str 
     """
     from armillary.surrogates import model_file
 
+    return _tried(kind, model_file.read(Path(path), space)[0], path, space, device)
+
+
+def _tried(kind: SurrogateKind, content: Mapping[str, Any], path: str | Path, space: Space, device: str) -> Savable:
+    from armillary.surrogates import model_file
+
     assert kind.read is not None, "the kind has no model file"
     with model_file.reading(Path(path)):
         fitted: Savable = kind.read(path, space=space, device=device)
-        _try(fitted, model_file.read(Path(path), space)[0])
+        _try(fitted, content)
     return fitted
 
 

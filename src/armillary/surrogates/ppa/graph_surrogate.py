@@ -6,7 +6,6 @@ how much each counts; they follow from rows, or architectures, that were left ou
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from armillary.spaces.space import Space
@@ -28,22 +27,9 @@ class GraphPpa(Ppa):
     kind: ClassVar[str] = "ppa-gcn"
     members: ClassVar[tuple[type[Member], ...]] = (*MEMBERS, GraphNetwork)
 
-    def __init__(
-        self,
-        *,
-        space: Space,
-        seed: int = 0,
-        device: str = "cpu",
-        on_progress: Callable[[int, int], None] | None = None,
-        apart: tuple[str, ...] = (),
-        schedule: str = "brief",
-    ) -> None:
-        Architectures.of(space)  # which refuses others
-        super().__init__(space=space, seed=seed, device=device, on_progress=on_progress, apart=apart, schedule=schedule)
-
     @staticmethod
     def described(space: Space) -> Space:
-        """Return a space with the sums of the graph's features among what it derives of designs."""
+        """Return a space with the sums of the graph's features among what it derives of designs; refuse others."""
         return Architectures.of(space).described()
 
 

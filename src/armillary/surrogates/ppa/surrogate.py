@@ -76,6 +76,7 @@ class Ppa(OfExamples[_Fitted]):
         device_of(device)
         if schedule not in TRIALS:
             raise ArmillaryError(f"schedule={schedule!r} is not allowed; choose one of {list(TRIALS)}")
+        self.described(space)  # which a kind may refuse
         unknown = [name for name in apart if name not in space.names]
         if unknown:
             raise ArmillaryError(f"apart={unknown[0]!r} is no parameter of {space.name}; it has {list(space.names)}")
