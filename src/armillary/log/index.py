@@ -74,9 +74,7 @@ class Index:
         """Return what is known of a file as it is now; None if nothing is."""
         if not self._read:
             self._read = True
-            with suppress(
-                OSError, ValueError, LookupError, TypeError, RecursionError, ArmillaryError, pa.ArrowException
-            ):
+            with suppress(*_UNREADABLE):
                 self._known = self._parsed(json.loads(self._folder.read(INDEX_NAME)))
         found = self._known.get(name)
         return found[1] if found is not None and found[0] == stamp else None
