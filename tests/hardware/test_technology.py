@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from armillary.hardware import technology
 from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import AccessEnergy, Compute, Hierarchy, Level
+from armillary.tools import nangate45
 
 DRAM = Level(name="DRAM", kind="dram")
 NODES = st.floats(7, 45)
@@ -132,3 +135,15 @@ def test_the_table_tells_published_from_interpolated():
     assert by_node[45.0]["source"].startswith("Horowitz")
     assert by_node[28.0]["source"] == "interpolated between 7 and 45 nm"
     assert by_node[45.0]["value"] > by_node[28.0]["value"] > by_node[7.0]["value"]
+
+
+def test_leakage_is_that_of_the_median_cell_of_the_open_library():
+    library = pytest.importorskip("adks") and nangate45.liberty().read_text()
+    groups = re.split(r"^\s*cell\s*\(", library, flags=re.MULTILINE)[1:]
+    found = [
+        [re.search(rf"^\s*{field}\s*:\s*([\d.]+)", group, re.MULTILINE) for group in groups]
+        for field in ("cell_leakage_power", "area")
+    ]
+    densities = [float(leakage[1]) / float(area[1]) for leakage, area in zip(*found, strict=True) if leakage and area]
+    assert len(densities) > 100  # fillers and the like state no leakage
+    assert pytest.approx(np.median(densities), rel=0.03) == technology.LEAKAGE_MW_PER_MM2

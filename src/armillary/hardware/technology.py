@@ -87,6 +87,12 @@ _SRAM_POINTS = ((8 << 10, "sram_8_kib_64_bit"), (32 << 10, "sram_32_kib_64_bit")
 # Jouppi et al. 2021 give 1.3 nJ for DDR3 and DDR4 beside both nodes.
 DRAM_PJ_PER_BIT = 1300.0 / 64
 
+LEAKAGE_MW_PER_MM2 = 25.0
+"""Leakage of cells over their area: the median cell of the open 45 nm library NanGate45 (typical corner, 1.1 V, 25 C).
+
+That other nodes leak as much per area is our assumption: smaller transistors leak less, and there are more of them.
+"""
+
 # Chen et al. (Eyeriss), ISCA 2016, figure 9: a word of a 0.5 KiB register file costs as much as one
 # multiply-accumulate of 16 bits.
 _REGFILE_BYTES, _REGFILE_BITS = 512, 16

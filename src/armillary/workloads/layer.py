@@ -173,6 +173,7 @@ class Workload:
         unknown_work: operators whose multiply-accumulates nobody knows and which are in no layer: why, for each.
         warnings: what to know before trusting the numbers.
         idle_parameters: learned values of operators that do not count: of unknown work, of a branch not taken.
+        program_bytes: of its Edge TPU program where that is published; None where it has to be estimated.
     """
 
     name: str
@@ -186,6 +187,7 @@ class Workload:
     unknown_work: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     idle_parameters: int = 0
+    program_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if not self.layers and self.numbers is None and self.algorithm is None and self.dataflow is None:

@@ -13,9 +13,9 @@ CODES = sample(SPACE, 50, "random", 3)
 CHIPS = EdgeTpuChips.of(CODES)
 
 
-def parts(*, macs=0, dram=0.0, onchip=0.0):
-    """Return the energy by component of so many multiply-accumulates and bytes on each of 50 chips."""
-    return energy_parts_pj(CHIPS, Traffic(macs, np.full(len(CODES), dram), np.full(len(CODES), onchip)))
+def parts(*, macs=0, dram=0.0, onchip=0.0, seconds=0.0):
+    """Return the energy by component of so many multiply-accumulates, bytes and seconds on each of 50 chips."""
+    return energy_parts_pj(CHIPS, Traffic(macs, *(np.full(len(CODES), x) for x in (dram, onchip, seconds))))
 
 
 def byte_pj(kind, capacity_bytes=None):
@@ -50,3 +50,9 @@ def test_what_is_not_used_costs_nothing():
     assert {name for name, pj in parts(macs=1).items() if (pj > 0).any()} == {"MAC", "core memory", "PE memory"}
     assert {name for name, pj in parts(onchip=1.0).items() if (pj > 0).any()} == {"PE memory", "array buses"}
     assert {name for name, pj in parts(dram=1.0).items() if (pj > 0).any()} == {"DRAM"}
+    assert {name for name, pj in parts(seconds=1.0).items() if (pj > 0).any()} == {"leakage"}
+
+
+def test_a_chip_leaks_by_its_area_as_long_as_it_runs():
+    watts = 25e-3 * CHIPS.area_mm2()
+    assert parts(seconds=2e-3)["leakage"] == pytest.approx(watts * 2e-3 * 1e12)

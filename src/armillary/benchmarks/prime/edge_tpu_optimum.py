@@ -29,8 +29,8 @@ _QUICK = tuple(Scenario((name,), AREA_MM2) for name in (V2, M6, ENC))
 def run(options: BenchOptions) -> BenchResult:
     """Evaluate all designs for every scenario of PRIME's tables; `--quick` for MobileNetV2, M6 and t-RNN Enc alone.
 
-    The space is cut into a hundred parts; each is saved when it is done, with the 1,000 best designs
-    and a histogram, so that a run that was stopped goes on. The best designs found are evaluated
+    The space is cut into a hundred parts; each is saved when it is done, with the 1,000 best designs,
+    so that a run that was stopped goes on. The best designs found are evaluated
     again by the evaluator itself.
     """
     wanted = _QUICK if options.quick else tuple(scenarios())
@@ -75,7 +75,6 @@ def _part(space: Enumeration, number: int, folder: Path) -> tuple[list[Optimum],
                 codes=saved[f"{i}-codes"],
                 runtime_s=saved[f"{i}-runtime_s"],
                 legal=int(saved[f"{i}-legal"]),
-                histogram=saved[f"{i}-histogram"],
             )
             for i in range(len(space.scenarios))
         ]

@@ -1,4 +1,4 @@
-"""Dynamic energy of the Edge TPU template."""
+"""Energy of the Edge TPU template: what its work costs, and leakage."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.hardware.technology import DRAM_PJ_PER_BIT, mac_pj, sram_pj_per_bit
+from armillary.hardware.technology import DRAM_PJ_PER_BIT, LEAKAGE_MW_PER_MM2, mac_pj, sram_pj_per_bit
 from armillary.hardware.templates.edge_tpu import NODE_NM, EdgeTpuChips
 
 _BYTE_BITS = 8  # every operand is a byte
 # A byte on the array's buses costs what reading a 64 KiB memory costs: an assumption, for the wires
 # of both cross a similar distance.
 _BUS_EQUIVALENT_BYTES = np.array([64.0 * 1024])
+_PJ_PER_MJ = 1e9
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Work and traffic of a layer or an inference: one number of MACs, bytes of shape [designs]."""
+    """Work, traffic and time of a layer or an inference: one number of MACs, the others of shape [designs]."""
 
     macs: int
     dram_bytes: NDArray[np.float64]
     onchip_bytes: NDArray[np.float64]
+    runtime_s: NDArray[np.float64]
 
 
 def energy_parts_pj(chip: EdgeTpuChips, traffic: Traffic) -> dict[str, NDArray[np.float64]]:
-    """Return the dynamic energy by component, shape [designs], in pJ; leakage is not modelled.
+    """Return the energy by component, shape [designs], in pJ.
 
     A lane reads one weight per multiply-accumulate from its core memory; the lanes of a core share
-    each input, read from the PE memory. Every byte on the buses is read or written once in a PE memory.
+    each input, read from the PE memory. Every byte on the buses is read or written once in a PE memory. The whole
+    chip leaks as long as the work takes; nothing is switched off.
 
     Source: `armillary.hardware.technology` at the template's node, by which hierarchies are charged, too.
     """
@@ -43,4 +46,5 @@ def energy_parts_pj(chip: EdgeTpuChips, traffic: Traffic) -> dict[str, NDArray[n
         "PE memory": (traffic.macs / chip.columns["lanes"] + traffic.onchip_bytes) * pe_byte,
         "array buses": traffic.onchip_bytes * bus_byte,
         "DRAM": traffic.dram_bytes * _BYTE_BITS * DRAM_PJ_PER_BIT,
+        "leakage": LEAKAGE_MW_PER_MM2 * chip.area_mm2() * traffic.runtime_s * _PJ_PER_MJ,
     }

@@ -1,9 +1,11 @@
 """All 452,760,000 designs of the Edge TPU template: the true optimum of an application, or of several together.
 
-Three quarters of the work are saved, and nothing of the exactness: a design above the area bound is
-known before it is evaluated, and the instruction memory only adds cycles for the program that it
-does not hold, so its four values share one evaluation of the others. What is left runs through the
-compiler's own tensor function, fused into one kernel.
+Most of the work is saved, and nothing of the exactness. A design above the area bound is known
+before it is evaluated. The instruction memory only adds cycles for the program that it does not
+hold, so its four values share one evaluation of the others. And the DRAM bandwidth has no area,
+takes no part in legality, and more of it is never slower: of its six values the largest is
+evaluated and the others are counted. What is left runs through the compiler's own tensor function,
+fused into one kernel.
 """
 
 from __future__ import annotations
@@ -24,17 +26,16 @@ from armillary.evaluators.edge_tpu.compiler import (
     ChipTensors,
     LayerTensors,
     compile_workload,
+    issue_cycles,
 )
 from armillary.hardware.templates.edge_tpu import CLOCK_HZ, SPACE, EdgeTpuChips, area_mm2
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Workload
 
 KEPT = 1000
-EDGES_S = np.geomspace(1e-4, 1e3, 281)
-"""Edges of the histogram of runtimes: 40 per decade."""
 _AT_ONCE = {True: 1 << 17, False: 1 << 11}  # designs; a fused kernel needs no room for what lies between
 _INSTRUCTION = SPACE.names.index("instruction_memory_entries")
-_OTHERS = [i for i in range(len(SPACE.names)) if i != _INSTRUCTION]
+_BANDWIDTH = SPACE.names.index("dram_bandwidth_gbps")
 _PARTS_OVER = 2  # parameters whose values number the parts
 
 
@@ -51,36 +52,27 @@ class Optimum:
     """The best designs of a scenario.
 
     Attributes:
-        codes: the best designs, the best first, shape [kept, parameters].
+        codes: the best designs of the largest DRAM bandwidth, the best first, shape [kept, parameters].
         runtime_s: their mean runtimes, shape [kept].
-        legal: how many designs meet the bound and run every workload.
-        histogram: of the runtimes of all legal designs between `EDGES_S`, shape [bins].
+        legal: how many designs, of any bandwidth, meet the bound and run every workload.
     """
 
     codes: NDArray[np.int64]
     runtime_s: NDArray[np.float64]
     legal: int
-    histogram: NDArray[np.int64]
 
     @staticmethod
     def nothing() -> Optimum:
         """Return that of no designs."""
         width = len(SPACE.names)
-        return Optimum(np.empty((0, width), dtype=np.int64), np.empty(0), 0, np.zeros(len(EDGES_S) - 1, dtype=np.int64))
+        return Optimum(np.empty((0, width), dtype=np.int64), np.empty(0), 0)
 
     def joined(self, other: Optimum) -> Optimum:
         """Return that of the designs of both; of equal runtimes the lower code stands first."""
         codes = np.concatenate([self.codes, other.codes])
         runtime = np.concatenate([self.runtime_s, other.runtime_s])
         order = np.lexsort((*codes.T[::-1], runtime))[:KEPT]
-        return Optimum(
-            codes[order], runtime[order], self.legal + other.legal, np.asarray(self.histogram + other.histogram)
-        )
-
-    def rank(self, runtime_s: float) -> float:
-        """Return the share of legal designs in bins better than that of a runtime."""
-        bin_of = int(np.searchsorted(EDGES_S, runtime_s, side="right")) - 1
-        return float(self.histogram[: max(bin_of, 0)].sum() / max(self.legal, 1))
+        return Optimum(codes[order], runtime[order], self.legal + other.legal)
 
 
 class Enumeration:
@@ -125,7 +117,7 @@ class Enumeration:
         return found
 
     def _within(self, number: int) -> Iterator[NDArray[np.int64]]:
-        """Yield designs with the smallest instruction memory whose area may be within a bound, in batches."""
+        """Yield designs whose area may be within a bound, in batches: see `_tail` for what stands for others."""
         fixed = np.array(np.unravel_index(number, SPACE.cardinalities[:_PARTS_OVER]))
         codes = _tail().copy()
         codes[:, :_PARTS_OVER] = fixed
@@ -149,7 +141,6 @@ class Enumeration:
         mean = np.where(area <= scenario.area_mm2, mean, np.inf)
         memory, design = np.nonzero(np.isfinite(mean))
         values = mean[memory, design]
-        histogram = np.histogram(values, EDGES_S)[0].astype(np.int64)
         if len(values) > KEPT:
             chosen = np.argpartition(values, KEPT)[:KEPT]
             chosen = np.flatnonzero(values <= values[chosen].max())
@@ -157,16 +148,19 @@ class Enumeration:
             chosen = np.arange(len(values))
         best = codes[design[chosen]]
         best[:, _INSTRUCTION] = memory[chosen]
-        return Optimum.nothing().joined(Optimum(best, values[chosen], len(values), histogram))
+        return Optimum.nothing().joined(Optimum(best, values[chosen], len(values) * SPACE.cardinalities[_BANDWIDTH]))
 
 
 def _tail() -> NDArray[np.int64]:
-    """Return every combination of the parameters within a part, the instruction memory at its smallest."""
-    inside = [range(SPACE.cardinalities[i]) for i in _OTHERS if i >= _PARTS_OVER]
-    values = np.array(list(product(*inside)), dtype=np.int64)
-    codes = np.zeros((len(values), len(SPACE.names)), dtype=np.int64)
-    codes[:, [i for i in _OTHERS if i >= _PARTS_OVER]] = values
-    return codes
+    """Return every combination of the parameters within a part: the smallest instruction memory, the largest bandwidth.
+
+    The other instruction memories are evaluated with it, the other bandwidths are never faster.
+    """
+    choices = [range(n) for n in SPACE.cardinalities]
+    choices[:_PARTS_OVER] = [range(1)] * _PARTS_OVER
+    choices[_INSTRUCTION] = range(1)
+    choices[_BANDWIDTH] = range(SPACE.cardinalities[_BANDWIDTH] - 1, SPACE.cardinalities[_BANDWIDTH])
+    return np.array(list(product(*choices)), dtype=np.int64)
 
 
 def _areas(codes: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -197,6 +191,7 @@ class _Kernel:
 
     def __init__(self, workload: Workload, compiled: bool) -> None:
         self._layers = LayerTensors.of(workload, torch.device("cpu"))
+        self._fixed_cycles = issue_cycles(self._layers) + INVOCATION_S * CLOCK_HZ
         self._cycles = _fused() if compiled else _cycles
 
     def __call__(self, chips: ChipTensors) -> NDArray[np.float64]:
@@ -204,7 +199,7 @@ class _Kernel:
             cycles, legal = self._cycles(_tensors(chips), _tensors(self._layers))
             per_byte = chips.dram_cycles_per_byte(INSTRUCTION_LINE_BYTES).reshape(1, -1)
             missing = (self._layers.program_bytes - self._instruction_bytes).clamp(min=0).reshape(-1, 1)
-            total = torch.ceil(cycles + missing * per_byte + INVOCATION_S * CLOCK_HZ)
+            total = torch.ceil(cycles + (missing * per_byte + self._fixed_cycles))
             return torch.where(legal, total / CLOCK_HZ, torch.inf).numpy()
 
     @cached_property

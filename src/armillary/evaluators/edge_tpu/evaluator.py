@@ -16,6 +16,7 @@ from armillary.evaluators.edge_tpu.compiler import (
     Compiled,
     LayerTensors,
     compile_workload,
+    issue_cycles,
 )
 from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
 from armillary.evaluators.edge_tpu.explain import explain, layer_runs
@@ -79,7 +80,7 @@ class EdgeTpuEvaluator:
         """Evaluate coded designs, shape [designs, 10].
 
         Metrics: `runtime_s` of one inference in a stream of them, `delay_cycles` (the same at
-        800 MHz), `energy_pj` (dynamic; no leakage), `area_mm2` (known for infeasible designs
+        800 MHz), `energy_pj` (leakage included), `area_mm2` (known for infeasible designs
         too), `utilization` (share of the peak multiply-accumulates over the whole inference),
         `dram_bytes`, `onchip_bytes` (moved on the array's buses).
         """
@@ -129,16 +130,17 @@ def _metrics(
         layers.count.reshape(1, -1),
     )
     total = {name: values.cpu().numpy() for name, values in sums.items()}
-    starting = compiled.instruction_cycles.cpu().numpy() + INVOCATION_S * CLOCK_HZ
+    starting = (compiled.instruction_cycles + issue_cycles(layers)).cpu().numpy() + INVOCATION_S * CLOCK_HZ
     cycles = np.ceil(total["delay_cycles"] + starting)
     traffic = Traffic(
         macs=workload.macs,
         dram_bytes=total["dram_bytes"] + compiled.instruction_bytes.cpu().numpy(),
         onchip_bytes=total["onchip_bytes"],
+        runtime_s=cycles / CLOCK_HZ,
     )
     return {
         "delay_cycles": cycles,
-        "runtime_s": cycles / CLOCK_HZ,
+        "runtime_s": traffic.runtime_s,
         "energy_pj": np.sum(list(energy_parts_pj(chip, traffic).values()), axis=0),
         "utilization": workload.macs / (cycles * chip.macs_per_cycle),
         "dram_bytes": traffic.dram_bytes,
@@ -185,7 +187,7 @@ class _Results:
             ("activation_memory_bytes", compiled.legality.activation_needed, chips.activation_memory_bytes),
             ("parameter_memory_bytes", compiled.legality.parameter_needed, chips.parameter_memory_bytes),
             ("core_memory_bytes", compiled.legality.core_needed, chips.core_memory_bytes),
-            ("pe_memory_half_bytes", compiled.legality.pe_needed, chips.pe_half_bytes),
+            ("pe_memory_activation_bytes", compiled.legality.pe_needed, chips.activation_share_bytes),
         ):
             need = needed.cpu().numpy()[failed][picked]
             have = available.reshape(-1).cpu().numpy()[failed]
@@ -210,13 +212,13 @@ class _Results:
         )
 
 
-DELAY_VERSION = "1"
+DELAY_VERSION = "2"
 """The version of delay, area and legality alone, which energies leave as they are."""
 KIND = EvaluatorKind(
     template="edge_tpu",
     fidelity=Fidelity.ANALYTICAL,
     name="edge_tpu",
-    version="2",
+    version="3",
     cost=Cost.BATCH,
     make=lambda spec, _: EdgeTpuEvaluator(spec),
 )

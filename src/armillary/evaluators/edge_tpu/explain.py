@@ -15,6 +15,7 @@ from armillary.evaluators.edge_tpu.compiler import (
     Compiled,
     LayerTensors,
     compile_workload,
+    issue_cycles,
     weights_stay,
 )
 from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
@@ -24,6 +25,7 @@ from armillary.types import ArmillaryError, Design, Evaluation, LayerRun
 from armillary.workloads.layer import LayerUse, Workload
 
 _START = "start of the runtime"
+_ISSUE = "instruction issue"
 _METRICS = {
     "delay_cycles": "cycles",
     "compute_cycles": "compute_cycles",
@@ -71,12 +73,13 @@ def explain(evaluation: Evaluation, workload: Workload) -> Explanation:
             dram_bytes_per_s=float(chip.dram_bytes_per_s[0]),
         ),
         area_parts_mm2=_first(chip.area_parts_mm2()),
-        energy_parts_pj=_first(energy_parts_pj(chip, _traffic(runs, workload.macs, program))),
+        energy_parts_pj=_first(energy_parts_pj(chip, _traffic(evaluation, runs, workload.macs, program))),
         overhead_s={
             _START: INVOCATION_S,
+            _ISSUE: float(issue_cycles(LayerTensors.of(workload, torch.device("cpu")))) / CLOCK_HZ,
             "instruction fetch": float(compiled.instruction_cycles[0]) / CLOCK_HZ,
         },
-        fixed=(_START,),
+        fixed=(_START, _ISSUE),
         remarks={"dram_bytes": _where_weights_are(design, workload)},
     )
 
@@ -102,11 +105,12 @@ def _compiled(design: Design, workload: Workload) -> tuple[EdgeTpuChips, Compile
     return chip, compiled
 
 
-def _traffic(runs: Sequence[LayerRun], macs: int, program_bytes: float) -> Traffic:
+def _traffic(evaluation: Evaluation, runs: Sequence[LayerRun], macs: int, program_bytes: float) -> Traffic:
     return Traffic(
         macs=macs,
         dram_bytes=np.array([sum(run.runs * run.metrics["dram_bytes"] for run in runs) + program_bytes]),
         onchip_bytes=np.array([sum(run.runs * run.metrics["onchip_bytes"] for run in runs)]),
+        runtime_s=np.array([evaluation.metrics["runtime_s"]]),
     )
 
 
@@ -119,6 +123,7 @@ def _layer_run(design: Design, use: LayerUse, chip: EdgeTpuChips, mapping: int, 
         macs=use.layer.macs,
         dram_bytes=np.array([chosen["dram_bytes"]]),
         onchip_bytes=np.array([chosen["onchip_bytes"]]),
+        runtime_s=np.array([chosen["delay_cycles"] / CLOCK_HZ]),
     )
     metrics = {
         **chosen,

@@ -68,7 +68,7 @@ def mobilenet_v2() -> Workload:
     ):  # fmt: skip
         for i in range(repeats):
             inverted_residual(net, outputs, widen * net.channels, 3, stride if i == 0 else 1)
-    return net.conv(1280, 1).global_pool().dense(1000).workload("mobilenet_v2")
+    return net.conv(1280, 1).global_pool().dense(1000).workload("mobilenet_v2", program_bytes=416_032)
 
 
 def mobilenet_v3_large() -> Workload:
@@ -91,7 +91,7 @@ def mobilenet_v3_large() -> Workload:
     ):  # fmt: skip
         inverted_residual(net, outputs, expanded, kernel, stride, squeeze=squeeze)
     net.conv(960, 1).global_pool().conv(1280, 1)
-    return net.dense(TENSORFLOW_CLASSES).workload("mobilenet_v3_large")
+    return net.dense(TENSORFLOW_CLASSES).workload("mobilenet_v3_large", program_bytes=1_331_360)
 
 
 def mobilenet_edgetpu() -> Workload:
@@ -111,7 +111,9 @@ def mobilenet_edgetpu() -> Workload:
     for kernel, outputs, repeats, stride in ((3, 96, 4, 2), (3, 96, 4, 1), (5, 160, 4, 2), (3, 192, 1, 1)):
         for i in range(repeats):
             inverted_residual(net, outputs, (8 if i == 0 else 4) * net.channels, kernel, stride if i == 0 else 1)
-    return net.conv(1280, 1).global_pool().dense(TENSORFLOW_CLASSES).workload("mobilenet_edgetpu")
+    return (
+        net.conv(1280, 1).global_pool().dense(TENSORFLOW_CLASSES).workload("mobilenet_edgetpu", program_bytes=476_736)
+    )
 
 
 def mnasnet() -> Workload:

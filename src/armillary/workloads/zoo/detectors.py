@@ -37,7 +37,7 @@ def m4_like() -> Workload:
     for scale in scales:
         for values in _box_values(anchors=3, classes=21):
             net.at(scale).conv(values, 3)
-    return net.workload("m4_like")
+    return net.workload("m4_like", program_bytes=317_600)
 
 
 def m5_like() -> Workload:
@@ -53,7 +53,7 @@ def m5_like() -> Workload:
     scales = _mobilenet_v2_scales(net, width=0.75, unwidened=1, last=1280)[-2:]
     scales += _separable_extras(net, (256, 128))
     _separable_predictors(net, scales, anchors=4, classes=91)
-    return net.workload("m5_like")
+    return net.workload("m5_like", program_bytes=328_672)
 
 
 def m6_like() -> Workload:
@@ -70,7 +70,7 @@ def m6_like() -> Workload:
     squeeze_excite(net, rounded(net.channels / 4))
     scales += _separable_extras(net, (256, 128, 128, 64))
     _separable_predictors(net, scales, anchors=6, classes=21)
-    return net.workload("m6_like")
+    return net.workload("m6_like", program_bytes=369_952)
 
 
 def retinanet() -> Workload:

@@ -138,10 +138,10 @@ class Net:
         self._bytes[op_type] += bytes_moved
         return self
 
-    def workload(self, name: str) -> Workload:
-        """Return what was drawn, equal layers merged."""
+    def workload(self, name: str, program_bytes: int | None = None) -> Workload:
+        """Return what was drawn, equal layers merged; `program_bytes` where it is published."""
         beside = tuple(NotMapped(op_type, n, self._bytes[op_type]) for op_type, n in self._beside.items())
-        return Workload(name, merge(self._uses), beside)
+        return Workload(name, merge(self._uses), beside, program_bytes=program_bytes)
 
     def _filter(self, kind: LayerKind, outputs: int, kernel: int, stride: int, groups: int, shared: bool) -> Net:
         self.height, self.width = -(-self.height // stride), -(-self.width // stride)

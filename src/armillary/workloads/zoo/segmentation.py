@@ -27,7 +27,7 @@ def unet() -> Workload:
     for skip in reversed(skips):
         net.upsample().concat(skip[0])
         _block(net, skip[0])
-    return net.conv(1, 1).workload("unet")
+    return net.conv(1, 1).workload("unet", program_bytes=224_992)
 
 
 def _block(net: Net, outputs: int) -> None:

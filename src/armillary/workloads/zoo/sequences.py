@@ -19,7 +19,7 @@ def t_rnn_enc() -> Workload:
     net = Net(512, 1)
     for _ in range(2):
         _projected_lstm_step(net)
-    return net.workload("t_rnn_enc")
+    return net.workload("t_rnn_enc", program_bytes=909_696)
 
 
 def t_rnn_dec() -> Workload:
@@ -32,7 +32,7 @@ def t_rnn_dec() -> Workload:
     net = Net(128, 1).beside("Gather", 2 * 128)
     for _ in range(2):
         _projected_lstm_step(net)
-    return net.dense(1024).workload("t_rnn_dec")
+    return net.dense(1024).workload("t_rnn_dec", program_bytes=915_008)
 
 
 def transformer() -> Workload:
