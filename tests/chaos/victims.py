@@ -60,9 +60,8 @@ def fragments(log: Path) -> Mapping[str, int]:
 
 
 def _of_study(folder: Path) -> Any:
-    winner = yaml.safe_load(
-        (folder / "study" / "design.yaml").read_text(encoding="utf-8")
-    )  # its comments name the folder
+    winner = yaml.safe_load((folder / "study" / "design.yaml").read_text(encoding="utf-8"))
+    del winner["command"]  # it names the folder
     return winner, rows(folder / "study" / "log")
 
 
