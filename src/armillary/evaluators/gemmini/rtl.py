@@ -185,7 +185,7 @@ def _kind(template: str) -> EvaluatorKind:
         template=template,
         fidelity=Fidelity.RTL,
         name=f"{template}/rtl",
-        version="4",
+        version="5",
         cost=Cost.MINUTES,
         make=RtlEvaluator,
         options=RtlOptions,
