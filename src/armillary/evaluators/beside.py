@@ -1,9 +1,9 @@
 """What operators beside the array cost on a vector unit, and how that adds to what the layers cost.
 
-Operators run one after the other, between the layers, as the layers do: nothing overlaps but an operator's own
-computing and transfers, the slowest of which sets its delay. What the hardware does behind a layer costs no time but
-that of the values it reads besides, such as the other half of a residual sum. The model is ours, the constants are the
-template's.
+Operators run one after the other, between the layers, as the layers do: nothing overlaps but, where the hardware
+can, an operator's own computing and transfers, the slowest of which sets its delay. What the hardware does behind a layer
+costs no time but that of the values it reads besides, such as the other half of a residual sum. The model is ours, the
+constants are the template's.
 """
 
 from __future__ import annotations
@@ -58,8 +58,10 @@ def cost_of(unit: VectorUnit, work: VectorWork) -> VectorCost:
     reads, writes = np.where(streams, work.reads, 0.0), np.where(streams, work.writes, 0.0)
     on_chip = PASSES.get(work.kind, 1) * values
     rate = unit.move_values if work.kind in ("move", "stride") else unit.buffer_values
-    slowest = _largest(sum(unit.operations(work)) / unit.lanes, on_chip / rate, _dram_cycles(unit, reads, writes))
-    return _cost(unit, work, unit.setup_cycles + slowest, reads + writes, on_chip)
+    computing = _largest(sum(unit.operations(work)) / unit.lanes, on_chip / rate)
+    moving = _dram_cycles(unit, reads, writes)
+    spent = _largest(computing, moving) if unit.overlaps else computing + moving
+    return _cost(unit, work, unit.setup_cycles + spent, reads + writes, on_chip)
 
 
 def _behind(unit: VectorUnit, work: VectorWork) -> VectorCost:
@@ -113,7 +115,11 @@ def with_beside(sums: Mapping[str, Number], unit: VectorUnit, uses: Sequence[Vec
 
 def scalars(metrics: Mapping[str, Number]) -> dict[str, float]:
     """Return the metrics of one design as plain numbers."""
-    return {name: float(value) for name, value in metrics.items()}
+    return {name: _plain(value) for name, value in metrics.items()}
+
+
+def _plain(value: Number) -> float:
+    return float(np.asarray(value).item())
 
 
 @dataclass(frozen=True)
@@ -150,5 +156,5 @@ class Beside:
 def _kind_cost(unit: VectorUnit, kind: str, uses: Sequence[VectorUse]) -> BesideCost:
     cost = total(unit, uses)
     count = sum(use.count for use in uses)
-    energy = None if cost.energy_pj is None else float(cost.energy_pj)
-    return BesideCost(kind, count, float(cost.cycles), energy, float(cost.dram_bytes))
+    energy = None if cost.energy_pj is None else _plain(cost.energy_pj)
+    return BesideCost(kind, count, _plain(cost.cycles), energy, _plain(cost.dram_bytes))

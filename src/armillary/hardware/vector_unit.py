@@ -52,6 +52,7 @@ class VectorUnit:
         setup_cycles: before an operator that is not done behind a layer.
         value_bytes: of a value in DRAM.
         energy: None where a template has no energies.
+        overlaps: whether an operator computes while its values come and go; if not, computing waits for both.
     """
 
     lanes: Number
@@ -67,6 +68,7 @@ class VectorUnit:
     setup_cycles: Number
     value_bytes: float
     energy: VectorEnergy | None = None
+    overlaps: bool = True
 
     def does_behind(self, work: VectorWork) -> bool:
         """Return whether work is done behind a layer: the layer alone feeds it, and the hardware can."""

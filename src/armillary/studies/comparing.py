@@ -100,6 +100,8 @@ def write_results(setting: Setting, found: Compared, proof: Proof | None, more: 
             **found.as_dict(),
             **more,
             "not_mapped": [asdict(row) for row in setting.workload.not_mapped],
+            "unknown_work": list(setting.workload.unknown_work),
+            "import_warnings": list(setting.workload.warnings),
         },
     )
 
@@ -131,6 +133,8 @@ def header(folder: StudyFolder, content: Mapping[str, Any], space: Space) -> dic
         "best_of_log": found.best_of_log,
         "baseline": found.baseline,
         "not_mapped": tuple(NotMapped(**row) for row in content["not_mapped"]),
+        "unknown_work": tuple(content["unknown_work"]),
+        "import_warnings": tuple(content["import_warnings"]),
         "report_command": f"armillary report {folder.path}",
     }
 

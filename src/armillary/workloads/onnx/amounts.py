@@ -196,7 +196,8 @@ class _Node:
         """Values of the inputs, of constants those that are as large as the output; smaller ones stay on the chip."""
         names = dict.fromkeys(name for name in self.node.input if name)
         held = {name for name in names if name in self.tensors.constants}
-        return sum(size for name in names if (size := self.size(name)) and (name not in held or size >= self.written))
+        least = max(self.written, 2)
+        return sum(size for name in names if (size := self.size(name)) and (name not in held or size >= least))
 
     def work(self, kind: WorkKind, per: Per, values: int, *, reads: int | None = None, **more: int) -> VectorWork:
         """Return work of so many values, with `more` operations on top."""
@@ -299,7 +300,7 @@ def _reduced(node: _Node) -> VectorWork:
     values, results = node.size(node.node.input[0]), node.written
     kind: WorkKind = "pool" if "Pool" in node.op_type else "reduce"
     return node.work(
-        kind, read, values, adds=left.adds * results, multiplies=left.multiplies * results,
+        kind, read, values, reads=values, adds=left.adds * results, multiplies=left.multiplies * results,
         functions=left.functions * results,
     )  # fmt: skip
 
