@@ -282,7 +282,7 @@ def test_gemmini_by_hand():
 
 
 def test_genesys_is_near_what_its_programs_take():
-    """The exact schedule of each program of the vector unit: blocks of rows one after the other, every step by itself."""
+    """The schedule of each program of the vector unit is exact: every step of a block waits for the one before."""
     accelerator, latency = genesys.Accelerator(), 20
     unit, lanes = accelerator.vector_unit(latency), accelerator.array
     values, rows = 8 * 128 * lanes, 8 * lanes
@@ -295,7 +295,7 @@ def test_genesys_is_near_what_its_programs_take():
     for program, work, least in (
         (vector_programs.softmax(accelerator, 8, 128, 0.05), softmax, 0.75),
         (vector_programs.layer_norm(accelerator, 8, vector_programs.Norm(128, 16.0)), norm, 0.65),
-        (vector_programs.elementwise(accelerator, 256, Op.ADD, 0.5), sums, 0.9),
+        (vector_programs.elementwise(accelerator, 256, Op.ADD, 0.5), sums, 0.7),  # scaled in a pass of its own
         (vector_programs.pool(accelerator, 8, vector_programs.Pool("max", 14, 14, 2, 2)), pooled, 0.9),
     ):
         exact = scheduled(program.program, accelerator, latency).cycles

@@ -130,8 +130,8 @@ class Accelerator:
 
         A lane does an operation a cycle, be it a function by its table of lines, on words of which it reads two and
         writes one. Behind layers it scales, bounds, and takes functions, whose time is part of the layers' programs.
-        Inputs come from DRAM by one port and results go there by another. Every operator is loaded and stored, and, as in
-        `rtl/genesys/vector_programs`, does not compute while it is loaded.
+        Inputs come from DRAM by one port and results go there by another. Every operator is loaded and stored, and does
+        not compute while it is loaded, as in `rtl/genesys/vector_programs`.
 
         Args:
             latency: cycles from a request to DRAM to its answer.
