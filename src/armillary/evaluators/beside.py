@@ -2,8 +2,8 @@
 
 Operators run one after the other, between the layers, as the layers do: nothing overlaps but, where the hardware
 can, an operator's own computing and transfers, the slowest of which sets its delay. What the hardware does behind a
-layer costs no time but that of the values it reads besides, such as the other half of a residual sum. The model is ours,
-the constants are the template's.
+layer costs no time but that of the values it reads besides, such as the other half of a residual sum. The model is
+ours, the constants are the template's.
 """
 
 from __future__ import annotations
