@@ -311,8 +311,6 @@ def test_searches_and_reports(tmp_path):
 
 def test_an_evaluation_tells_what_operators_beside_the_array_take(design_file, tmp_path):
     """Of a model with a pool behind its layer; a network of layers alone has no such line."""
-    from onnx import TensorProto, helper, numpy_helper, save
-
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"]),
         helper.make_node("MaxPool", ["c"], ["y"], kernel_shape=[2, 2]),
