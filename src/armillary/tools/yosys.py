@@ -220,7 +220,8 @@ def netlist_for_layout(
         load_ff: of the outputs.
         clock_ns: the period that gates are sized for.
         macros: modules that stay black boxes.
-        least_words: of a macro by its parameter WORDS; one of fewer is flattened like any other module.
+        least_words: of a macro by its parameter WORDS; one of fewer is flattened like any other module, if it has a
+            body.
 
     Raises:
         ArmillaryError: if Yosys is missing.

@@ -75,9 +75,10 @@ def _flattened_but_macros(design: ys.Design, job: dict[str, Any]) -> ys.Design:
 
 
 def _is_macro(module: Any, job: dict[str, Any]) -> bool:
-    """Return whether a module is a memory of enough words to be one block; smaller ones are registers."""
+    """Return whether a module is a memory that stays one block: of enough words, or all that is known of it."""
     words = _parameters(module).get("WORDS", job["least_words"])
-    return _origin(module) in job["macros"] and words >= job["least_words"]
+    large = words >= job["least_words"] or not module.cells_
+    return _origin(module) in job["macros"] and large
 
 
 def map_(job: dict[str, Any]) -> dict[str, Any]:
