@@ -41,6 +41,7 @@ OURS: Mapping[str, Metric] = {
     "utilization": Metric("1"),
     "per_input_cycles": Metric("cycles", positive=True),
     "latency_cycles": Metric("cycles", positive=True),
+    "stream_cycles": Metric("cycles", positive=True),
     "throughput_mhz": Metric("MHz", positive=True),
     "command_bytes": Metric("bytes", over_layers=total),
     "dram_energy_pj": Metric("pJ", over_layers=total),
