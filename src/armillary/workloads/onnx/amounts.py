@@ -226,7 +226,7 @@ def work_of(node: NodeProto, tensors: Tensors) -> VectorWork | None:
         return None
     try:
         found = _found(seen)
-    except (_UnsizedError, ValueError):
+    except (_UnsizedError, ValueError, IndexError):  # of a damaged node, as of one whose shapes nobody knows
         found = None
     return VectorWork(operator(node), "unknown") if found is None else found
 
