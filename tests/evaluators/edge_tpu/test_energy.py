@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
+from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj, leakage_pj
 from armillary.hardware.hierarchy import Compute, Hierarchy, Level
 from armillary.hardware.technology import access_energy, mac_energy_pj
 from armillary.hardware.templates.edge_tpu import NODE_NM, SPACE, EdgeTpuChips
@@ -13,9 +13,9 @@ CODES = sample(SPACE, 50, "random", 3)
 CHIPS = EdgeTpuChips.of(CODES)
 
 
-def parts(*, macs=0, dram=0.0, onchip=0.0, seconds=0.0):
-    """Return the energy by component of so many multiply-accumulates, bytes and seconds on each of 50 chips."""
-    return energy_parts_pj(CHIPS, Traffic(macs, *(np.full(len(CODES), x) for x in (dram, onchip, seconds))))
+def parts(*, macs=0, dram=0.0, onchip=0.0):
+    """Return the energy by component of so many multiply-accumulates and bytes on each of 50 chips."""
+    return energy_parts_pj(CHIPS, Traffic(macs, np.full(len(CODES), dram), np.full(len(CODES), onchip)))
 
 
 def byte_pj(kind, capacity_bytes=None):
@@ -50,9 +50,8 @@ def test_what_is_not_used_costs_nothing():
     assert {name for name, pj in parts(macs=1).items() if (pj > 0).any()} == {"MAC", "core memory", "PE memory"}
     assert {name for name, pj in parts(onchip=1.0).items() if (pj > 0).any()} == {"PE memory", "array buses"}
     assert {name for name, pj in parts(dram=1.0).items() if (pj > 0).any()} == {"DRAM"}
-    assert {name for name, pj in parts(seconds=1.0).items() if (pj > 0).any()} == {"leakage"}
 
 
 def test_a_chip_leaks_by_its_area_as_long_as_it_runs():
     watts = 25e-3 * CHIPS.area_mm2()
-    assert parts(seconds=2e-3)["leakage"] == pytest.approx(watts * 2e-3 * 1e12)
+    assert leakage_pj(CHIPS, np.full(len(CODES), 2e-3)) == pytest.approx(watts * 2e-3 * 1e12)

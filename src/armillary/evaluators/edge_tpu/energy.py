@@ -19,20 +19,18 @@ _PJ_PER_MJ = 1e9
 
 @dataclass(frozen=True)
 class Traffic:
-    """Work, traffic and time of a layer or an inference: one number of MACs, the others of shape [designs]."""
+    """Work and traffic of a layer or an inference: one number of MACs, bytes of shape [designs]."""
 
     macs: int
     dram_bytes: NDArray[np.float64]
     onchip_bytes: NDArray[np.float64]
-    runtime_s: NDArray[np.float64]
 
 
 def energy_parts_pj(chip: EdgeTpuChips, traffic: Traffic) -> dict[str, NDArray[np.float64]]:
-    """Return the energy by component, shape [designs], in pJ.
+    """Return the dynamic energy by component, shape [designs], in pJ.
 
     A lane reads one weight per multiply-accumulate from its core memory; the lanes of a core share
-    each input, read from the PE memory. Every byte on the buses is read or written once in a PE memory. The whole
-    chip leaks as long as the work takes; nothing is switched off.
+    each input, read from the PE memory. Every byte on the buses is read or written once in a PE memory.
 
     Source: `armillary.hardware.technology` at the template's node, by which hierarchies are charged, too.
     """
@@ -46,5 +44,9 @@ def energy_parts_pj(chip: EdgeTpuChips, traffic: Traffic) -> dict[str, NDArray[n
         "PE memory": (traffic.macs / chip.columns["lanes"] + traffic.onchip_bytes) * pe_byte,
         "array buses": traffic.onchip_bytes * bus_byte,
         "DRAM": traffic.dram_bytes * _BYTE_BITS * DRAM_PJ_PER_BIT,
-        "leakage": LEAKAGE_MW_PER_MM2 * chip.area_mm2() * traffic.runtime_s * _PJ_PER_MJ,
     }
+
+
+def leakage_pj(chip: EdgeTpuChips, runtime_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what whole chips leak in a time, nothing switched off, each of shape [designs], in pJ."""
+    return LEAKAGE_MW_PER_MM2 * chip.area_mm2() * runtime_s * _PJ_PER_MJ

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from armillary.evaluators.beside import Beside
 from armillary.evaluators.edge_tpu.compiler import (
     INVOCATION_S,
     MAPPINGS,
@@ -18,7 +19,8 @@ from armillary.evaluators.edge_tpu.compiler import (
     issue_cycles,
     weights_stay,
 )
-from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
+from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj, leakage_pj
+from armillary.evaluators.edge_tpu.vector_unit import vector_unit
 from armillary.evaluators.explanation import ChipRates, Explanation, LayerCost
 from armillary.hardware.templates.edge_tpu import CLOCK_HZ, MAX_AREA_MM2, SPACE, EdgeTpuChips
 from armillary.types import ArmillaryError, Design, Evaluation, LayerRun
@@ -65,6 +67,7 @@ def explain(evaluation: Evaluation, workload: Workload) -> Explanation:
     chip, compiled = _compiled(design, workload)
     runs = evaluation.layers or layer_runs(design, workload)
     program = float(compiled.instruction_bytes[0])
+    beside = Beside.of(vector_unit(chip), workload.beside, CLOCK_HZ)
     return Explanation(
         layers=tuple(LayerCost.of(run, run.layer.macs) for run in runs),
         rates=ChipRates(
@@ -73,14 +76,20 @@ def explain(evaluation: Evaluation, workload: Workload) -> Explanation:
             dram_bytes_per_s=float(chip.dram_bytes_per_s[0]),
         ),
         area_parts_mm2=_first(chip.area_parts_mm2()),
-        energy_parts_pj=_first(energy_parts_pj(chip, _traffic(evaluation, runs, workload.macs, program))),
+        energy_parts_pj={
+            **_first(energy_parts_pj(chip, _traffic(runs, workload.macs, program))),
+            "leakage": float(leakage_pj(chip, np.array([evaluation.metrics["runtime_s"]]))[0]),
+            **beside.energy_parts_pj,
+        },
         overhead_s={
             _START: INVOCATION_S,
             _ISSUE: float(issue_cycles(LayerTensors.of(workload, torch.device("cpu")))) / CLOCK_HZ,
             "instruction fetch": float(compiled.instruction_cycles[0]) / CLOCK_HZ,
+            **beside.overhead_s,
         },
         fixed=(_START, _ISSUE),
         remarks={"dram_bytes": _where_weights_are(design, workload)},
+        beside=beside.costs,
     )
 
 
@@ -105,12 +114,11 @@ def _compiled(design: Design, workload: Workload) -> tuple[EdgeTpuChips, Compile
     return chip, compiled
 
 
-def _traffic(evaluation: Evaluation, runs: Sequence[LayerRun], macs: int, program_bytes: float) -> Traffic:
+def _traffic(runs: Sequence[LayerRun], macs: int, program_bytes: float) -> Traffic:
     return Traffic(
         macs=macs,
         dram_bytes=np.array([sum(run.runs * run.metrics["dram_bytes"] for run in runs) + program_bytes]),
         onchip_bytes=np.array([sum(run.runs * run.metrics["onchip_bytes"] for run in runs)]),
-        runtime_s=np.array([evaluation.metrics["runtime_s"]]),
     )
 
 
@@ -123,11 +131,11 @@ def _layer_run(design: Design, use: LayerUse, chip: EdgeTpuChips, mapping: int, 
         macs=use.layer.macs,
         dram_bytes=np.array([chosen["dram_bytes"]]),
         onchip_bytes=np.array([chosen["onchip_bytes"]]),
-        runtime_s=np.array([chosen["delay_cycles"] / CLOCK_HZ]),
     )
+    leaked = leakage_pj(chip, np.array([chosen["delay_cycles"] / CLOCK_HZ]))
     metrics = {
         **chosen,
-        "energy_pj": sum(_first(energy_parts_pj(chip, traffic)).values()),
+        "energy_pj": sum(_first(energy_parts_pj(chip, traffic)).values()) + float(leaked[0]),
         "utilization": use.layer.macs / (chosen["delay_cycles"] * float(chip.macs_per_cycle[0])),
     }
     return LayerRun(design, use.layer, _mapping_text(mapping), metrics, runs=use.count)
