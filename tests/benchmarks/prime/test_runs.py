@@ -191,3 +191,8 @@ def test_bayesian_optimisation_ends_at_the_optimum_as_if_the_rest_were_legal(run
 def test_fewer_designs_can_be_verified(runs):
     found = runs.one("deep-ensemble", ALONE, 0, steps=50, members=2, top=40)
     assert found["evaluations"] == 40
+
+
+def test_applications_have_logs_of_their_own():
+    one, other = (SPACE.encode_columns(offline_log(name, 29.0, 40, 0).design) for name in (M6, ENC))
+    assert len(set(map(tuple, one.tolist())) & set(map(tuple, other.tolist()))) == 0

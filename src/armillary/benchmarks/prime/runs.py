@@ -207,9 +207,13 @@ def log_best(task: Task, scale: int, seed: int = 0, trained_at_mm2: float | None
 
 @lru_cache(maxsize=16)
 def offline_log(name: str, area_mm2: float, scale: int, seed: int) -> Evaluations:
-    """Return an application's log: the worst legal designs of a random pool, and some illegal ones."""
+    """Return an application's log: the worst legal designs of a random pool, and some illegal ones.
+
+    Every application has a pool of its own: in the paper, too, most designs stand in one log only (Section 4).
+    """
     rows = legal_rows(name, scale), INFEASIBLE_ROWS // scale
-    return worst_of_pool(problem_at(area_mm2), lambda codes: evaluations(codes, name, seed), *rows, seed)
+    pool_seed = seed * len(_LOG_ROWS) + list(_LOG_ROWS).index(name)
+    return worst_of_pool(problem_at(area_mm2), lambda codes: evaluations(codes, name, seed), *rows, pool_seed)
 
 
 def legal_rows(name: str, scale: int) -> int:
