@@ -15,12 +15,15 @@ from armillary.mapping.goals import GOALS, METHODS, Goal, Method
 from armillary.mapping.gradient import descend
 from armillary.mapping.judge import Delays, Fits, Found, Judge, NoLegalMappingError, OnProgress, Rows
 from armillary.mapping.mapspace import MapSpace
+from armillary.mapping.proven.proof import PROVEN, prove
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 __all__ = ["Found", "NoLegalMappingError", "search"]
 
 BUDGET = 50_000
+PROOF_BUDGET = 2_000_000
+"""Nodes and mappings that a proof looks at: some ten seconds."""
 _AT_ONCE = 16_384
 
 
@@ -68,9 +71,11 @@ def search(
         raise ArmillaryError(f"budget={budget} is not allowed; it must be at least 1")
     space = GeneSpace(hierarchy, layer, perfect=perfect or method == "gradient")
     if method != "annealing" and budget is None:
-        budget = BUDGET
+        budget = PROOF_BUDGET if method == "proven" else BUDGET
     if method == "exhaustive":
         budget = None
+    if method == "proven":
+        return _proven(Judge(space, goal, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress), budget, seed)
     judge = Judge(space, goal, budget=budget, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress)
     with judge.working():
         stopped = _run(method, judge, seed)
@@ -78,6 +83,15 @@ def search(
 
 
 ALL = "every mapping seen"
+
+
+def _proven(judge: Judge, budget: int, seed: int) -> Found:
+    """Anneal, and then prove how good the best mapping is, or find a better one."""
+    with judge.working():
+        stopped = _run("annealing", judge, seed)
+        bound = prove(judge, budget)
+    proven = judge.best is not None and bound >= judge.value
+    return judge.found(optimal=proven, stopped=ALL if stopped == ALL else PROVEN if proven else "budget", bound=bound)
 
 
 def _run(method: Method, judge: Judge, seed: int) -> str:
