@@ -1,4 +1,4 @@
-"""Search for the best mapping of a layer onto a hierarchy: annealing, genetic, by gradient, random, exhaustive."""
+"""Search for the best mapping of a layer onto a hierarchy, and proofs of how good it is."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def search(
         layer: of what.
         method: `annealing` (populations of random walks that cool), `genetic` (crossover of splits and orders),
             `gradient` (descent on relaxed factors, all of which divide), `random` or `sobol` (all over the map-space),
-            or `exhaustive`, which proves optimality and ignores the budget.
+            or `exhaustive`, which proves optimality and ignores the budget. `proven` anneals, and then finds a better
+            mapping or proves how near to the optimum the best is; its budget counts nodes of the proof, too.
         goal: what to minimise.
         budget: mappings to evaluate. Without one, `annealing` ends when it no longer improves, the others after 50,000;
             `gradient` finishes the round that crosses it.
@@ -70,12 +71,13 @@ def search(
     if budget is not None and budget < 1:
         raise ArmillaryError(f"budget={budget} is not allowed; it must be at least 1")
     space = GeneSpace(hierarchy, layer, perfect=perfect or method == "gradient")
+    if method == "proven":
+        judge = Judge(space, goal, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress)
+        return _proven(judge, budget or PROOF_BUDGET, seed)
     if method != "annealing" and budget is None:
-        budget = PROOF_BUDGET if method == "proven" else BUDGET
+        budget = BUDGET
     if method == "exhaustive":
         budget = None
-    if method == "proven":
-        return _proven(Judge(space, goal, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress), budget, seed)
     judge = Judge(space, goal, budget=budget, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress)
     with judge.working():
         stopped = _run(method, judge, seed)
@@ -89,9 +91,11 @@ def _proven(judge: Judge, budget: int, seed: int) -> Found:
     """Anneal, and then prove how good the best mapping is, or find a better one."""
     with judge.working():
         stopped = _run("annealing", judge, seed)
-        bound = prove(judge, budget)
-    proven = judge.best is not None and bound >= judge.value
-    return judge.found(optimal=proven, stopped=ALL if stopped == ALL else PROVEN if proven else "budget", bound=bound)
+        bound = judge.value if stopped == ALL else prove(judge, budget)
+    optimal = bound >= judge.value
+    if stopped != ALL:
+        stopped = PROVEN if optimal else "budget"
+    return judge.found(optimal=optimal, stopped=stopped, bound=bound)
 
 
 def _run(method: Method, judge: Judge, seed: int) -> str:

@@ -176,9 +176,9 @@ def _may_be_one(inside, outside, factor):
 def count(p, s, k, boundary, source, rested, tensor):
     """Return the least rounds of a dimension that bring a tensor anew over a boundary.
 
-    Those of temporal loops at levels that `rested` marks do not count, nor do spatial ones at levels up to `source` where
-    one read serves all. Loops that count and stand together make the rounds that are known; across one that does not
-    count, the last round may be short only if that loop's own last round has one iteration.
+    Those of temporal loops at levels that `rested` marks do not count, nor do spatial ones at levels up to `source`
+    where one read serves all. Loops that count and stand together make the rounds that are known; across one that does
+    not count, the last round may be short only if that loop's own last round has one iteration.
     """
     levels = len(p.fanout)
     total = 1.0
@@ -252,7 +252,7 @@ def _spread_outside(p, s, level):
 
 @_compiled
 def _rows(p, s, axis, boundary, moving, level):
-    """Return the input rows or columns of all windows; a loop at a level over `moving` (0 outputs, 1 taps) slides them."""
+    """Return the input rows or columns of all windows, which a loop over `moving` (0 outputs, 1 taps) slides."""
     out, tap, stride, dilation = p.window[axis, 0], p.window[axis, 1], p.window[axis, 2], p.window[axis, 3]
     tiles_out = tiles_tap = 1.0
     at = p.place[axis]
@@ -298,7 +298,7 @@ def _inputs(p, s, boundary):
         least = min(least, _one_window(p, s, 0, boundary, first) * columns)
         return min(least, rows * _one_window(p, s, 1, boundary, first))
     resting = s.pattern[first]
-    if resting == WEIGHTS or resting == OUTPUTS:
+    if resting in (WEIGHTS, OUTPUTS):
         moving = 0 if resting == WEIGHTS else 1
         for axis in range(2):
             at = p.place[axis + 2 * moving]
@@ -527,7 +527,9 @@ def bound_at(p, s, level, j):
     if p.goal != DELAY:
         energy += _open(p, s, level, j, p.energy, False)
     if p.goal != ENERGY and p.ports.shape[2] > 0:
-        delay = max(delay, np.ceil((s.ports[level + 1] + _open(p, s, level, j, p.ports, True) - p.final_cycles) * (1 - 1e-12)))
+        delay = max(
+            delay, np.ceil((s.ports[level + 1] + _open(p, s, level, j, p.ports, True) - p.final_cycles) * (1 - 1e-12))
+        )
     return _value(p, energy, delay)
 
 

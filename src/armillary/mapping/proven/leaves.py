@@ -138,7 +138,7 @@ class Leaves:
         return list(found.values())
 
     def _signature(self, way: tuple[int, ...]) -> tuple[frozenset[int], tuple[int, ...]]:
-        """Return what of an order the costs depend on: the loops at which a tensor rests, and those that slide inputs."""
+        """Return what of an order costs depend on: the loops at which a tensor rests, and those that slide inputs."""
         resting = []
         for d in way:
             if self._group[d] == ALL or self._group[d] != self._group[way[0]]:
@@ -153,4 +153,3 @@ class Leaves:
                     break
             sliding.append(d)
         return frozenset(resting), tuple(sliding)
-

@@ -121,13 +121,13 @@ def _least(judge: Judge, parts: Sequence[Part]) -> float:
 
 
 def _parts(judge: Judge) -> Iterator[Part]:
-    """Yield the parts of a map-space; where windows overlap, perfect mappings have one of their own, as they move apart."""
+    """Yield the parts of a map-space; where windows overlap, perfect mappings are one, as they move by other rules."""
     space = judge.space
-    apart = windows_overlap(space.layer)
-    for extrapolated in (False, True) if apart else (False,):
-        one = space if extrapolated == space.perfect else GeneSpace(space.hierarchy, space.layer, perfect=extrapolated)
-        if space.perfect:
-            one = space
+    kinds = [(space, False)]
+    if windows_overlap(space.layer):
+        perfect = GeneSpace(space.hierarchy, space.layer, perfect=True)
+        kinds = [(perfect, True)] if space.perfect else [(space, False), (perfect, True)]
+    for one, extrapolated in kinds:
         rounds = rounds_of(one)
         for keeps in _keeps(space):
             yield Part(judge, one, rounds, keeps, extrapolated=extrapolated)
@@ -169,8 +169,8 @@ def _problem(judge: Judge, rounds: Rounds, terms: Terms, keeps: NDArray[np.bool_
         fill_pj=terms.fill_pj, reads=terms.reads, writes=terms.writes, updates=terms.updates,
         final_words=final_words, final_cycles=float(final_words[-1] * weights[1]), shares=terms.shares,
         fanout=terms.fanout, spread=terms.spread, rates=terms.rates, window=terms.window, place=terms.place,
-        port_weights=weights, energy=tables.energy, ports=tables.ports, fits=tables.fits, through=tables.through, crosses=tables.crosses, outside=tables.outside,
-        least_inputs=tables.least_inputs,
+        port_weights=weights, energy=tables.energy, ports=tables.ports, fits=tables.fits, through=tables.through,
+        crosses=tables.crosses, outside=tables.outside, least_inputs=tables.least_inputs,
         least_pj=terms.mac_pj - float(terms.final_pj[keepers].sum() * terms.words[OUTPUTS]),
         room=_room(terms), futures=futures, ways=ways, goal=goal, extrapolated=extrapolated,
     )  # fmt: skip
@@ -233,5 +233,3 @@ def _largest(ways: NDArray[np.float64]) -> NDArray[np.float64]:
         if not any((other >= row).all() for other in kept):
             kept.append(row)
     return np.array(kept)
-
-

@@ -11,20 +11,18 @@ both. An option is a choice of the last two and of the spatial factors for one d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.compiled import compilers
 from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.mapping.genes import GeneSpace
+from armillary.mapping.proven.listing import count_or_list
 from armillary.mapping.walk import ON_X, ON_Y, TEMPORAL
 
 Ints = NDArray[np.int64]
 _D = len(DIMENSIONS)
-_compiled, _ = compilers(Path(__file__))
 
 
 class Options(NamedTuple):
@@ -101,7 +99,7 @@ def rounds_of(space: GeneSpace) -> Rounds:
     for k, row in enumerate(values):
         padded[k, : len(row)] = row
     options = Options(first, *joined) if joined else Options(first, *(np.zeros(0, np.int64),) * 5)
-    options = _only_complete(options, padded, np.array(list(map(len, values)), dtype=np.int64))
+    options = _only_complete(options, np.array(list(map(len, values)), dtype=np.int64))
     return Rounds(
         np.array(dims, dtype=np.int64), np.array(bounds, dtype=np.int64), np.array(list(map(len, values))), padded,
         options,
@@ -122,86 +120,33 @@ def _of_level(space: GeneSpace, level: int, d: int, bound: int, values: Ints) ->
     turns = TEMPORAL in slots
     fixed = int(rules.fixed[slots[TEMPORAL]]) if turns else 0
     reach = min(
-        [space.levels[n].rules.max_tile.get(DIMENSIONS[d], bound) for n in range(level, len(space.levels))], default=bound
+        [space.levels[n].rules.max_tile.get(DIMENSIONS[d], bound) for n in range(level, len(space.levels))],
+        default=bound,
     )
     most = [int(rules.most[slots[kind]]) if kind in slots else 1 for kind in (ON_X, ON_Y)]
     return _listed(values, bound, turns, fixed, reach, most[0], most[1], space.perfect, level == 0)
 
 
-@_compiled
-def _leads(inside, outside, perfect):
-    """Return whether some factor makes so many rounds of the others."""
-    factor = (inside + outside - 1) // outside
-    if perfect and inside % outside:
-        return False
-    return (inside + factor - 1) // factor == outside
-
-
-@_compiled
-def _count_or_list(values, bound, turns, fixed, reach, most_x, most_y, perfect, innermost, columns, ends, put):
-    """List the options, or only count them."""
-    count = 0
-    number = len(values)
-    for i in range(number):
-        ends[i] = count
-        outside = values[i]
-        if (bound + outside - 1) // outside > reach:
-            continue
-        for a in range(i if fixed <= 1 or not turns else 0, number):
-            between = values[a]
-            if not turns or fixed == 1:
-                if a > i:
-                    break
-            elif fixed:
-                if fixed > between or (between + fixed - 1) // fixed != outside or (perfect and between % fixed):
-                    continue
-            elif not _leads(between, outside, perfect):
-                continue
-            for z in range(a, number):
-                middle = values[z]
-                least_y = (middle + between - 1) // between
-                if least_y > most_y:
-                    break
-                for along_y in range(least_y, min(most_y, middle) + 1):
-                    if (middle + along_y - 1) // along_y != between:
-                        break
-                    if perfect and middle != along_y * between:
-                        continue
-                    for x in range(z, number):
-                        inside = values[x]
-                        least_x = (inside + middle - 1) // middle
-                        if least_x > most_x:
-                            break
-                        if innermost and inside != bound:
-                            continue
-                        for along_x in range(least_x, min(most_x, inside) + 1):
-                            if (inside + along_x - 1) // along_x != middle:
-                                break
-                            if perfect and inside != along_x * middle:
-                                continue
-                            if put:
-                                columns[0, count] = between
-                                columns[1, count] = middle
-                                columns[2, count] = x
-                                columns[3, count] = along_x
-                                columns[4, count] = along_y
-                            count += 1
-    ends[number] = count
-    return count
-
-
 def _listed(
-    values: Ints, bound: int, turns: bool, fixed: int, reach: int, most_x: int, most_y: int, perfect: bool, innermost: bool
+    values: Ints,
+    bound: int,
+    turns: bool,
+    fixed: int,
+    reach: int,
+    most_x: int,
+    most_y: int,
+    perfect: bool,
+    innermost: bool,
 ) -> tuple[list[Ints], Ints]:
     ends = np.zeros(len(values) + 1, dtype=np.int64)
     rules = (values, bound, turns, fixed, reach, most_x, most_y, perfect, innermost)
-    count = _count_or_list(*rules, np.zeros((5, 1), dtype=np.int64), ends, False)
+    count = count_or_list(*rules, np.zeros((5, 1), dtype=np.int64), ends, False)
     columns = np.zeros((5, max(1, count)), dtype=np.int64)
-    _count_or_list(*rules, columns, ends, True)
+    count_or_list(*rules, columns, ends, True)
     return list(columns[:, :count]), ends
 
 
-def _only_complete(options: Options, values: Ints, counts: Ints) -> Options:
+def _only_complete(options: Options, counts: Ints) -> Options:
     """Leave out options that no choice of the levels inside completes."""
     levels, dims, most = options.first.shape
     kept = np.ones(len(options.inside), dtype=bool)

@@ -57,7 +57,9 @@ class _States:
         def along(k: int, row: Array) -> Array:
             return row.reshape([-1 if i == k else 1 for i in range(count)])
 
-        self.of = {int(d): along(k, rounds.values[k, : rounds.counts[k]].astype(float)) for k, d in enumerate(rounds.dims)}
+        self.of = {
+            int(d): along(k, rounds.values[k, : rounds.counts[k]].astype(float)) for k, d in enumerate(rounds.dims)
+        }
         self.extent = {int(d): along(k, rounds.extents(k)) for k, d in enumerate(rounds.dims)}
         self.axis = {int(d): k for k, d in enumerate(rounds.dims)}
 
@@ -84,7 +86,9 @@ class _States:
         """Return the input rows (axis 0) or columns (1) of all windows together."""
         out, tap, stride, dilation = self.terms.window[axis]
         tiles_out, tiles_tap = self.of.get((P, Q)[axis], 1.0), self.of.get((R, S)[axis], 1.0)
-        return np.asarray(stride * out * tiles_tap + dilation * tap * tiles_out + (1 - stride - dilation) * tiles_out * tiles_tap)
+        return np.asarray(
+            stride * out * tiles_tap + dilation * tap * tiles_out + (1 - stride - dilation) * tiles_out * tiles_tap
+        )
 
     def window(self, axis: int) -> Array:
         """Return the rows or columns of one tile's window."""
@@ -232,4 +236,3 @@ def _cost(
             cost = read * terms.reads[u, t] * weights[0]
         total = total + words * cost
     return total
-

@@ -3,8 +3,8 @@
 A boundary is numbered by the level outside it: 0 lies between the innermost level and the compute units. A tensor
 crosses boundary b if level b - 1 keeps it (or b is 0), and then comes from the next level outside that keeps it. So
 delay and energy are sums over boundaries and tensors, and each summand grows with two counts: how often the words are
-read outside, and how often they arrive inside. Both are the product of how far the dimensions that index the tensor run,
-and of the rounds of those that do not: these repeat it.
+read outside, and how often they arrive inside. Both are the product of how far the dimensions that index the tensor
+run, and of the rounds of those that do not: these repeat it.
 
 Every dimension but G fails to index just one tensor: N, P and Q the weights, K the inputs, C, R and S the outputs. So
 of the orders of a level's loops only the innermost that turns matters: the tensor that it does not index rests, and
@@ -100,7 +100,8 @@ def terms_of(chip: Chip, work: Work, keeps: NDArray[np.bool_], rounds: Rounds, s
     ]
     out = [P, Q]
     window = np.array(
-        [[work.bounds[out[a]], work.bounds[out[a] + 2], work.stride[a], work.dilation[a]] for a in range(2)], dtype=float
+        [[work.bounds[out[a]], work.bounds[out[a] + 2], work.stride[a], work.dilation[a]] for a in range(2)],
+        dtype=float,
     )
     elements = [float(np.prod(work.bounds[INDEXES[t]])) for t in range(3)]
     elements[INPUTS] = float(work.bounds[N] * work.bounds[C] * work.bounds[G])
