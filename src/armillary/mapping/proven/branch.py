@@ -265,17 +265,15 @@ def _rows(p, s, axis, boundary, moving, level):
 
 
 @_compiled
-def _one_window(p, s, axis, boundary, level):
-    """Return the rows or columns of a tile's window, as often as loops outside a level bring it."""
-    stride, dilation = p.window[axis, 2], p.window[axis, 3]
-    found, times = 1.0, 1.0
+def _one_window(p, s, axis, boundary):
+    """Return the rows or columns of the least tile's window."""
+    found = 1.0
     for tap in range(2):
         at = p.place[axis + 2 * tap]
         if at >= 0:
             n, rounds = p.bounds[at], p.values[at, s.state[boundary, at]]
-            found += (float((n + rounds - 1) // rounds) - 1) * (dilation if tap else stride)
-            times *= float(_outer(p, s, level, at))
-    return found * times
+            found += (float((n + rounds - 1) // rounds) - 1) * p.window[axis, 2 + tap]
+    return found
 
 
 @_compiled
@@ -295,8 +293,8 @@ def _inputs(p, s, boundary):
     if first == levels:
         return least
     if p.extrapolated:
-        least = min(least, _one_window(p, s, 0, boundary, first) * columns)
-        return min(least, rows * _one_window(p, s, 1, boundary, first))
+        least = min(least, _one_window(p, s, 0, boundary) * columns)
+        return min(least, rows * _one_window(p, s, 1, boundary))
     resting = s.pattern[first]
     if resting in (WEIGHTS, OUTPUTS):
         moving = 0 if resting == WEIGHTS else 1
@@ -497,9 +495,14 @@ def _rest_cost(p, boundary, t, arriving, apart, of_ports):
 
 @_inlined
 def _open(p, s, level, j, table, of_ports):
-    """Return the least that a level whose dimensions up to the j-th are decided, and those inside, still add."""
+    """Return the least that a level whose dimensions up to the j-th are decided, and those inside, still add.
+
+    A tensor rests at a boundary inside either by loops inside the level, and then all rounds down to here bring it
+    anew; or by loops of the level and those inside it, if none of these indexes it and tiles still fit: then only the rounds
+    outside the level do, or those that let it rest there already if the level has no other loops.
+    """
     total = 0.0
-    state, rests = s.flat[level, j], s.pattern[level]
+    state, rests, dims = s.flat[level, j], s.pattern[level], len(p.bounds)
     for b in range(level, 0, -1):
         if not p.crosses[b]:
             continue
@@ -507,12 +510,11 @@ def _open(p, s, level, j, table, of_ports):
         for t in range(3):
             if b == level and rests != NOBODY and t != rests:
                 continue
-            through = p.through[b, t, state] and (t == rests or rests == NOBODY) and not s.mixed[level, j]
-            if through:
+            arriving, apart = s.moves[level + 1, t, 0], s.moves[level + 1, t, 1]
+            runs = t == rests or rests == NOBODY
+            if runs and not s.mixed[level, j] and p.through[b, t, state]:
                 arriving, apart = s.rest[level + 1, t, 0], s.rest[level + 1, t, 1]
-            elif b == level:
-                arriving, apart = s.moves[level + 1, t, 0], s.moves[level + 1, t, 1]
-            else:
+            elif b < level and (not runs or (j == dims and not p.through[b, t, state])):
                 arriving = s.product[level, j, t]
                 apart = max(1.0, arriving / p.room[b, t])
             least = min(least, table[b, t, state] + _rest_cost(p, b, t, arriving, apart, of_ports))
