@@ -497,8 +497,8 @@ def _rest_cost(p, boundary, t, arriving, apart, of_ports):
 def _open(p, s, level, j, table, of_ports):
     """Return the least that a level whose dimensions up to the j-th are decided, and those inside, still add.
 
-    A tensor rests at a boundary inside either by loops inside the level, and then all rounds down to here bring it
-    anew; or by loops of the level and those inside it, if none of these indexes it and tiles still fit: then only the rounds
+    A tensor rests at a boundary inside either by loops inside the level: then all rounds down to here bring it anew. Or
+    by loops of the level and those inside it, if none of these indexes it and tiles still fit: then only the rounds
     outside the level do, or those that let it rest there already if the level has no other loops.
     """
     total = 0.0
