@@ -24,6 +24,8 @@ __all__ = ["Found", "NoLegalMappingError", "search"]
 BUDGET = 50_000
 PROOF_BUDGET = 2_000_000
 """Nodes and mappings that a proof looks at: some ten seconds."""
+_ANNEALED = 4
+"""The share of them that annealing gets first."""
 _AT_ONCE = 16_384
 
 
@@ -72,8 +74,12 @@ def search(
         raise ArmillaryError(f"budget={budget} is not allowed; it must be at least 1")
     space = GeneSpace(hierarchy, layer, perfect=perfect or method == "gradient")
     if method == "proven":
-        judge = Judge(space, goal, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress)
-        return _proven(judge, budget or PROOF_BUDGET, seed)
+        budget = budget or PROOF_BUDGET
+        judge = Judge(
+            space, goal, budget=max(1, budget // _ANNEALED), seconds=seconds, fits=fits, delays=delays,
+            on_progress=on_progress,
+        )  # fmt: skip
+        return _proven(judge, budget - budget // _ANNEALED, seed)
     if method != "annealing" and budget is None:
         budget = BUDGET
     if method == "exhaustive":
