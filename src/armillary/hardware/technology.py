@@ -87,6 +87,10 @@ _SRAM_POINTS = ((8 << 10, "sram_8_kib_64_bit"), (32 << 10, "sram_32_kib_64_bit")
 # Jouppi et al. 2021 give 1.3 nJ for DDR3 and DDR4 beside both nodes.
 DRAM_PJ_PER_BIT = 1300.0 / 64
 
+# Of HBM2, the lower end of 250 to 450 pJ per 64 bits (Jouppi et al. 2021, table 2); O'Connor et al., MICRO 2017, count
+# 3.92 pJ per bit.
+HBM_PJ_PER_BIT = 250.0 / 64
+
 # Chen et al. (Eyeriss), ISCA 2016, figure 9: a word of a 0.5 KiB register file costs as much as one
 # multiply-accumulate of 16 bits.
 _REGFILE_BYTES, _REGFILE_BITS = 512, 16
