@@ -34,14 +34,19 @@ class Running:
     def load(self, name: str, operators: Mapping[str, str] | None = None) -> Workload:
         """Return a network of the zoo, or of an ONNX file, as it is run.
 
-        Its name then ends with phase and widths, because a log holds one workload under a name.
-
         Raises:
             ArmillaryError: see `armillary.workloads.load`; or if the network has no phases.
         """
-        found = load(name, dims_of_phase(name, self.phase, self.dims), operators)
-        layers = tuple(self._with_bits(use) for use in found.layers) if self.bits else found.layers
-        return replace(found, name=f"{found.name}{self._suffix()}", layers=layers, phase=self.phase)
+        return self.applied(load(name, dims_of_phase(name, self.phase, self.dims), operators))
+
+    def applied(self, network: Workload) -> Workload:
+        """Return a network whose dimensions have their sizes with the phase and the widths.
+
+        Its name then ends with them, because a log holds one workload under a name.
+        """
+        layers = tuple(map(self._with_bits, network.layers)) if self.bits else network.layers
+        phase = self.phase or network.phase
+        return replace(network, name=f"{network.name}{self._suffix()}", layers=layers, phase=phase)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it; empty if nothing is said."""

@@ -14,8 +14,8 @@ three memories, the lanes and the HBM interfaces. Memory controllers, links betw
 are left out, so that our TPUv4i has 75 mm2 where the die has less than 400. Leakage is left out, too.
 
 Sources: Jouppi et al., "Ten Lessons From Three Generations Shaped Google's TPUv4i", ISCA 2021: the chips in its table
-    1, the energies in its table 2. Zhang et al., "LLMCompass", ISCA 2024, whose released cost model has the area of an HBM
-    interface.
+    1, the energies in its table 2. Zhang et al., "LLMCompass", ISCA 2024, whose released cost model has the area of an
+    HBM interface.
 """
 
 from __future__ import annotations
