@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from armillary.cost_model import evaluate
 from armillary.cost_model.packed import mappings_of
-from armillary.hardware.hierarchy import DIMENSIONS, Hierarchy, Level
+from armillary.hardware.hierarchy import DIMENSIONS, Hierarchy, Level, LoopRules
 from armillary.mapping.genes import GeneSpace
 from armillary.mapping.judge import Judge
 from armillary.types import ArmillaryError
@@ -115,3 +115,17 @@ def test_columns_belong_to_dimensions_orders_and_bypasses():
     assert counts.sum() == space.width
     assert counts[len(DIMENSIONS) :].tolist() == [8] * 3 + [1] * 3
     assert prod(counts.shape) == 8 + 6
+
+
+def test_a_walk_keeps_every_loop_where_the_rules_fix_some():
+    """Two dimensions do not change places where one of them has a fixed place: a loop would be lost."""
+    rules = LoopRules(innermost="K")
+    chip = Hierarchy(
+        name="h", levels=(Level(name="DRAM", kind="dram"), Level(name="L0", capacity_words=64, rules=rules))
+    )
+    space = GeneSpace(chip, Layer("g", "gemm", K=4, C=4))
+    judge = Judge(space, "delay")
+    rows = judge.judge(np.repeat(space.outermost(), 64, axis=0))
+    judge.walk(rows, steps=200, heat=1.0, seed=3)
+    orders = rows.genes[:, space.slots : -2].reshape(-1, 8)
+    assert (np.sort(orders, axis=1) == np.arange(8)).all()

@@ -6,8 +6,8 @@ from typing import Literal
 
 Goal = Literal["edp", "delay", "energy"]
 GOALS: tuple[Goal, ...] = ("edp", "delay", "energy")
-Method = Literal["annealing", "genetic", "gradient", "random", "sobol", "exhaustive"]
-METHODS: tuple[Method, ...] = ("annealing", "genetic", "gradient", "random", "sobol", "exhaustive")
+Method = Literal["annealing", "proven", "genetic", "gradient", "random", "sobol", "exhaustive"]
+METHODS: tuple[Method, ...] = ("annealing", "proven", "genetic", "gradient", "random", "sobol", "exhaustive")
 
 
 def value_of(goal: Goal, delay_cycles: float, energy_pj: float) -> float:

@@ -47,6 +47,7 @@ class Found:
         evaluated: mappings looked at.
         legal: how many of them fit.
         optimal: whether every mapping of the space was looked at or cannot be better.
+        bound: what no mapping's value falls below, where a search proves one; else None.
         stopped: why the search ended.
         seconds: what the search took.
         curve: (evaluated, best value so far) whenever the best improved.
@@ -62,6 +63,14 @@ class Found:
     stopped: str
     seconds: float
     curve: tuple[tuple[int, float], ...]
+    bound: float | None = None
+
+    @property
+    def gap(self) -> float | None:
+        """By how much a better mapping could undercut this one at most, as a share of its value; None if unknown."""
+        if self.bound is None:
+            return 0.0 if self.optimal else None
+        return max(0.0, 1 - self.bound / self.value)
 
 
 @dataclass
@@ -120,6 +129,7 @@ class Judge:
         chips = HierarchyBatch.of([space.hierarchy])
         layers = LayerBatch.of([space.layer])
         chip, work = first_chip(chips_of(chips, layers)), first_work(works_of(layers))
+        self.chip, self.work = chip, work
         self._given = (space.rules, bounds_of(space.layer), chip, work, GOALS.index(goal))
         self._perfect = (space.rules._replace(perfect=True), *self._given[1:])
         self._rooms = [(room(chip), blank(len(space.levels))) for _ in range(available())]
@@ -228,12 +238,17 @@ class Judge:
             self.best = Rows(rows.genes[some].copy(), rows.scores[some].copy(), rows.costs[some].copy())
             self._curve.append((self.evaluated, self._value(self.best)))
 
+    @property
+    def value(self) -> float:
+        """The best value so far, infinite without a mapping that fits."""
+        return np.inf if self.best is None else self._value(self.best)
+
     def _value(self, best: Rows) -> float:
         delay, energy = best.costs[0].tolist()
         return value_of(self.goal, delay, energy)
 
-    def found(self, *, optimal: bool, stopped: str) -> Found:
-        """Return the best.
+    def found(self, *, optimal: bool, stopped: str, bound: float | None = None) -> Found:
+        """Return the best; `bound` is what no mapping's value falls below, if that is known.
 
         Raises:
             NoLegalMappingError: if there is none.
@@ -252,6 +267,7 @@ class Judge:
             stopped="time" if self.over_time else stopped,
             seconds=time.perf_counter() - self._start,
             curve=tuple(self._curve),
+            bound=bound,
         )
 
     def _nothing(self) -> str:

@@ -1,4 +1,4 @@
-"""Search for the best mapping of a layer onto a hierarchy: annealing, genetic, by gradient, random, exhaustive."""
+"""Search for the best mapping of a layer onto a hierarchy, and proofs of how good it is."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ from armillary.mapping.goals import GOALS, METHODS, Goal, Method
 from armillary.mapping.gradient import descend
 from armillary.mapping.judge import Delays, Fits, Found, Judge, NoLegalMappingError, OnProgress, Rows
 from armillary.mapping.mapspace import MapSpace
+from armillary.mapping.proven.proof import PROVEN, prove
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 __all__ = ["Found", "NoLegalMappingError", "search"]
 
 BUDGET = 50_000
+PROOF_BUDGET = 2_000_000
+"""Nodes and mappings that a proof looks at: some ten seconds."""
+_ANNEALED = 4
+"""The share of them that annealing gets first."""
 _AT_ONCE = 16_384
 
 
@@ -45,7 +50,8 @@ def search(
         layer: of what.
         method: `annealing` (populations of random walks that cool), `genetic` (crossover of splits and orders),
             `gradient` (descent on relaxed factors, all of which divide), `random` or `sobol` (all over the map-space),
-            or `exhaustive`, which proves optimality and ignores the budget.
+            or `exhaustive`, which proves optimality and ignores the budget. `proven` anneals, and then finds a better
+            mapping or proves how near to the optimum the best is; its budget counts nodes of the proof, too.
         goal: what to minimise.
         budget: mappings to evaluate. Without one, `annealing` ends when it no longer improves, the others after 50,000;
             `gradient` finishes the round that crosses it.
@@ -67,6 +73,13 @@ def search(
     if budget is not None and budget < 1:
         raise ArmillaryError(f"budget={budget} is not allowed; it must be at least 1")
     space = GeneSpace(hierarchy, layer, perfect=perfect or method == "gradient")
+    if method == "proven":
+        budget = budget or PROOF_BUDGET
+        judge = Judge(
+            space, goal, budget=max(1, budget // _ANNEALED), seconds=seconds, fits=fits, delays=delays,
+            on_progress=on_progress,
+        )  # fmt: skip
+        return _proven(judge, budget - budget // _ANNEALED, seed)
     if method != "annealing" and budget is None:
         budget = BUDGET
     if method == "exhaustive":
@@ -78,6 +91,17 @@ def search(
 
 
 ALL = "every mapping seen"
+
+
+def _proven(judge: Judge, budget: int, seed: int) -> Found:
+    """Anneal, and then prove how good the best mapping is, or find a better one."""
+    with judge.working():
+        stopped = _run("annealing", judge, seed)
+        bound = judge.value if stopped == ALL else prove(judge, budget)
+    optimal = bound >= judge.value
+    if stopped != ALL:
+        stopped = PROVEN if optimal else "budget"
+    return judge.found(optimal=optimal, stopped=stopped, bound=bound)
 
 
 def _run(method: Method, judge: Judge, seed: int) -> str:

@@ -261,6 +261,10 @@ def _swap_dimensions(gene, rules, bounds):
     for i in range(count):
         if rules.level[begin + i] != rules.level[other + i] or rules.kind[begin + i] != rules.kind[other + i]:
             return
+    for level in range(len(rules.held)):  # a loop whose place the rules fix stays there
+        for i in range(rules.held[level]):
+            if rules.order[level, i] == a or rules.order[level, i] == b:
+                return
     for i in range(count):
         gene[begin + i], gene[other + i] = gene[other + i], gene[begin + i]
     for level in range(len(rules.held)):

@@ -31,13 +31,17 @@ SEARCH = "search"
 
 @dataclass(frozen=True)
 class MappedLayer:
-    """A layer with its mapping and costs; both are None if the search met no legal mapping."""
+    """A layer with its mapping and costs; both are None if the search met no legal mapping.
+
+    `gap` is how much better another mapping can be at most, as a share of the goal; None if nobody knows.
+    """
 
     use: LayerUse
     mapping: Mapping | None
     costs: Costs | None
     failure: Failure | None
     optimal: bool = False
+    gap: float | None = None
 
     @property
     def delay_cycles(self) -> float:
@@ -101,7 +105,7 @@ def map_by_search(
 def _mapped(hierarchy: Hierarchy, use: LayerUse, best: Found | NoLegalMappingError) -> MappedLayer:
     if isinstance(best, NoLegalMappingError):
         return MappedLayer(use, None, None, Failure("infeasible", "mapping", use.layer.name, detail=str(best)))
-    return MappedLayer(use, best.mapping, evaluate(hierarchy, use.layer, best.mapping), None, best.optimal)
+    return MappedLayer(use, best.mapping, evaluate(hierarchy, use.layer, best.mapping), None, best.optimal, best.gap)
 
 
 def map_as_given(hierarchy: Hierarchy, workload: Workload, mappings: Table[str, Mapping]) -> list[MappedLayer]:

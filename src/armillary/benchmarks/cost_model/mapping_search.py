@@ -162,10 +162,14 @@ def _row(one: Measured, asked: Sequence[Peer]) -> dict[str, Any]:
         "bound": one.bound,
     }
     for peer in asked:
-        theirs = one.judged.get(peer.name)
-        cells = ("", "", "", "") if theirs is None else _cells(theirs, one.value)
-        row |= dict(zip(_columns(peer), cells, strict=True))
+        row |= peer_columns(peer, one.judged.get(peer.name), one.value)
     return row
+
+
+def peer_columns(peer: Peer, theirs: Judged | None, ours: float) -> dict[str, Any]:
+    """Return a peer's best beside ours, for a table; empty where it was not asked."""
+    cells = ("", "", "", "") if theirs is None else _cells(theirs, ours)
+    return dict(zip(_columns(peer), cells, strict=True))
 
 
 def _columns(peer: Peer) -> tuple[str, str, str, str]:

@@ -1,0 +1,235 @@
+"""The proof: narrower and narrower thresholds below the best mapping known, until none can be better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from armillary.cost_model.kernel.nest import Chip
+from armillary.hardware.hierarchy import DIMENSIONS
+from armillary.mapping.genes import GeneSpace
+from armillary.mapping.goals import GOALS
+from armillary.mapping.judge import Judge
+from armillary.mapping.proven.branch import Problem, explore, settle, stack_of
+from armillary.mapping.proven.leaves import Leaves
+from armillary.mapping.proven.rounds import Ints, Rounds, rounds_of
+from armillary.mapping.proven.tables import port_weights, tables_of
+from armillary.mapping.proven.terms import OUTPUTS, Terms, terms_of, windows_overlap
+
+GAPS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0)
+"""Shares of the best value known by which a mapping must be better to be looked for, one after the other."""
+_SAME = 1e-9
+PROVEN = "proven"
+_NODES = 500_000
+_FOUND = 4_096
+_MOST_FUTURES = 400
+
+
+class Part:
+    """A part of the map-space: what each level keeps, and how windows move.
+
+    Args:
+        judge: of the space.
+        keeps: what each level keeps, as bits, shape [L].
+        extrapolated: whether windows move as Timeloop extrapolates them.
+    """
+
+    def __init__(self, judge: Judge, space: GeneSpace, rounds: Rounds, keeps: Ints, *, extrapolated: bool) -> None:
+        self.judge, self._rounds = judge, rounds
+        kept = (keeps[:, None] >> np.arange(3)) & 1 > 0
+        chip, work = judge.chip, judge.work
+        terms = terms_of(chip, work, kept, rounds, _spatial(space))
+        self.leaves = Leaves(space, rounds, terms.group, keeps, windows=windows_overlap(space.layer))
+        self.problem = _problem(judge, rounds, terms, kept, extrapolated)
+        self.bound = self._root()
+        self.open = self.bound
+
+    def _root(self) -> float:
+        levels = len(self.problem.fanout)
+        stack = stack_of(levels, len(self._rounds.dims))
+        settle(self.problem, stack, levels, np.zeros((levels, 2)))
+        energy, delay = self.problem.least_pj + stack.innermost[levels], stack.delay[levels]
+        return float({"edp": energy * delay, "delay": delay, "energy": energy}[self.judge.goal])
+
+    def narrow(self, gap: float, effort: Effort) -> bool:
+        """Look for all mappings better than the best known by a share and return whether the search came to an end."""
+        if self.bound >= self.judge.value * (1 - max(gap, _SAME)):
+            return True
+        levels, dims = len(self.problem.fanout), len(self._rounds.dims)
+        stack = stack_of(levels, dims)
+        found = np.empty((_FOUND, levels, dims), dtype=np.int64)
+        patterns, values = np.empty((_FOUND, levels), dtype=np.int64), np.empty(_FOUND)
+        unsolved = np.inf
+        while stack.at[0] >= 0:
+            threshold = self.judge.value * (1 - max(gap, _SAME))
+            before = int(stack.at[1])
+            have = explore(self.problem, stack, threshold, min(_NODES, effort.left), found, patterns, values)
+            effort.spent += int(stack.at[1]) - before
+            for number in np.argsort(values[:have], kind="stable").tolist():
+                if values[number] >= self.judge.value * (1 - max(gap, _SAME)):
+                    break
+                rows = self.leaves.rows(found[number], patterns[number])
+                if rows is None:
+                    unsolved = min(unsolved, float(values[number]))
+                else:
+                    self.judge.judge(rows)
+            if stack.at[0] >= 0 and (effort.left <= 0 or self.judge.over_time):
+                return False
+        self.bound = max(self.bound, min(self.judge.value * (1 - gap), unsolved))
+        return True
+
+
+class Effort:
+    """Nodes and mappings that may be looked at, and how many have been."""
+
+    def __init__(self, judge: Judge, budget: int) -> None:
+        self._judge, self._budget, self._before = judge, budget, judge.evaluated
+        self.spent = 0
+
+    @property
+    def left(self) -> int:
+        """How many are left."""
+        return self._budget - self.spent - (self._judge.evaluated - self._before)
+
+
+def prove(judge: Judge, budget: int) -> float:
+    """Improve on the best mapping that a judge knows until none is better, or the budget or its time is over.
+
+    Args:
+        judge: which knows a mapping, and the goal.
+        budget: nodes and mappings to look at.
+
+    Returns:
+        what no mapping's value falls below; the best value itself if the best is proven.
+    """
+    effort = Effort(judge, budget)
+    parts = list(_parts(judge))
+    for gap in GAPS:
+        for part in sorted(parts, key=lambda part: part.bound):
+            if not part.narrow(gap, effort):
+                return _least(judge, parts)
+    return _least(judge, parts)
+
+
+def _least(judge: Judge, parts: Sequence[Part]) -> float:
+    """Return what no mapping falls below; a hair below the best counts as the best."""
+    bound = min(part.bound for part in parts)
+    return judge.value if bound >= judge.value * (1 - 2 * _SAME) else bound
+
+
+def _parts(judge: Judge) -> Iterator[Part]:
+    """Yield the parts of a map-space; where windows overlap, perfect mappings are one, as they move by other rules."""
+    space = judge.space
+    kinds = [(space, False)]
+    if windows_overlap(space.layer):
+        perfect = GeneSpace(space.hierarchy, space.layer, perfect=True)
+        kinds = [(perfect, True)] if space.perfect else [(space, False), (perfect, True)]
+    for one, extrapolated in kinds:
+        rounds = rounds_of(one)
+        for keeps in _keeps(space):
+            yield Part(judge, one, rounds, keeps, extrapolated=extrapolated)
+
+
+def _keeps(space: GeneSpace) -> Iterator[Ints]:
+    """Yield every choice of what the levels keep, as bits, shape [L]."""
+    ways = [
+        [able & ~passed for passed in range(8) if not passed & ~choice]
+        for able, choice in zip(space.rules.able.tolist(), space.rules.choice.tolist(), strict=True)
+    ]
+    for way in product(*ways):
+        yield np.array(way, dtype=np.int64)
+
+
+def _spatial(space: GeneSpace) -> NDArray[np.bool_]:
+    """Return where a level's rules let a dimension lie on X or Y, shape [L, 8, 2]."""
+    return np.array(
+        [[[d in level.rules.spatial_x, d in level.rules.spatial_y] for d in DIMENSIONS] for level in space.levels]
+    )
+
+
+def _problem(judge: Judge, rounds: Rounds, terms: Terms, keeps: NDArray[np.bool_], extrapolated: bool) -> Problem:
+    chip: Chip = judge.chip
+    goal = GOALS.index(judge.goal)
+    tables = tables_of(
+        rounds, terms, chip, keeps, extrapolated=extrapolated, energy=goal != 1,
+        ports=goal != 2 and bool(np.isfinite(terms.rates[-1]).any()),
+    )  # fmt: skip
+    keepers = keeps[:, OUTPUTS]
+    final_words = np.where(keepers, terms.final_words * terms.words[OUTPUTS], 0.0)
+    weights = np.array(port_weights(terms))
+    futures, ways = _futures(rounds, terms)
+    o = rounds.options
+    return Problem(
+        first=o.first, between=o.between, middle=o.middle, inside=o.inside, along_x=o.along_x, along_y=o.along_y,
+        values=rounds.values, bounds=rounds.bounds, counts=rounds.counts, strides=rounds.strides,
+        source=terms.source, words=terms.words, group=terms.group, read_pj=terms.read_pj, update_pj=terms.update_pj,
+        fill_pj=terms.fill_pj, reads=terms.reads, writes=terms.writes, updates=terms.updates,
+        final_words=final_words, final_cycles=float(final_words[-1] * weights[1]), shares=terms.shares,
+        fanout=terms.fanout, spread=terms.spread, rates=terms.rates, window=terms.window, place=terms.place,
+        port_weights=weights, energy=tables.energy, ports=tables.ports, fits=tables.fits, through=tables.through,
+        crosses=tables.crosses, outside=tables.outside, least_inputs=tables.least_inputs,
+        least_pj=terms.mac_pj - float(terms.final_pj[keepers].sum() * terms.words[OUTPUTS]),
+        room=_room(terms), futures=futures, ways=ways, goal=goal, extrapolated=extrapolated,
+    )  # fmt: skip
+
+
+def _room(terms: Terms) -> NDArray[np.float64]:
+    """Return how many of a tensor's readers one read can serve between each boundary's level and its source, [L, 3]."""
+    levels = len(terms.fanout)
+    found = np.ones((levels, 3))
+    for b, t in np.ndindex(levels, 3):
+        for level in range(b + 1, int(terms.source[b, t]) + 1):
+            if terms.shares[level, t] > 0:
+                alike = float(np.prod(terms.spread[level, terms.group == t]))
+                found[b, t] *= min(alike, float(terms.fanout[level].prod()))
+    return found
+
+
+def _futures(rounds: Rounds, terms: Terms) -> tuple[NDArray[np.float64], Ints]:
+    """Return how the levels inside each may spread the dimensions at most, and how many ways that are; none if many."""
+    levels, dims = len(terms.fanout), len(rounds.dims)
+    each = [np.ones((1, dims))]
+    for level in range(levels):
+        if not len(each[-1]):
+            each.append(each[-1])
+            continue
+        own = _ways_of(rounds, level, terms.fanout[level])
+        if own is None or len(own) * len(each[-1]) > 40 * _MOST_FUTURES:
+            each.append(np.ones((0, dims)))
+            continue
+        both = (each[-1][:, None] * own[None]).reshape(-1, dims)
+        kept = _largest(np.minimum(both, rounds.bounds))
+        each.append(kept if len(kept) <= _MOST_FUTURES else np.ones((0, dims)))
+    most = max(map(len, each))
+    padded = np.ones((levels + 1, max(1, most), dims))
+    for number, ways in enumerate(each):
+        padded[number, : len(ways)] = ways
+    return padded, np.array(list(map(len, each)), dtype=np.int64)
+
+
+def _ways_of(rounds: Rounds, level: int, fanout: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return the largest ways to spread the dimensions at one level, shape [ways, K]; None if there are too many."""
+    ways = np.ones((1, 2, len(rounds.dims)))
+    o = rounds.options
+    for k in range(len(rounds.dims)):
+        of_one = slice(o.first[level, k, 0], o.first[level, k, rounds.counts[k]])
+        pairs = np.unique(np.stack([o.along_x[of_one], o.along_y[of_one]], axis=1), axis=0)
+        longer = np.repeat(ways, len(pairs), axis=0)
+        longer[:, :, k] = np.tile(pairs, (len(ways), 1))
+        ways = longer[(longer.prod(axis=2) <= fanout).all(axis=1)]
+        if len(ways) > 100_000:
+            return None
+    return _largest(ways.prod(axis=1)) if len(ways) <= 50_000 else None
+
+
+def _largest(ways: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rows that no other row exceeds everywhere."""
+    ways = np.unique(ways, axis=0)
+    kept: list[NDArray[np.float64]] = []
+    for row in ways[np.argsort(-ways.prod(axis=1), kind="stable")]:
+        if not any((other >= row).all() for other in kept):
+            kept.append(row)
+    return np.array(kept)
