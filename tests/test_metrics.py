@@ -11,9 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from armillary.metrics import METRICS, STALLS, derived, folded, with_derived
+from armillary.metrics import METRICS, STALLS, derived, folded, of_tokens, with_derived
 from armillary.testing.optimizers import evaluation
 from armillary.types import Design, Evaluations, Metric
+from armillary.workloads.phases import Phase
 
 PJ = Metric("pJ", over_layers=lambda values, runs: (values * runs).sum(-1))
 
@@ -21,7 +22,8 @@ PJ = Metric("pJ", over_layers=lambda values, runs: (values * runs).sum(-1))
 @pytest.mark.parametrize("name", METRICS)
 def test_the_unit_ends_the_name(name):
     unit = METRICS[name].unit
-    assert unit == "1" or name.endswith("_" + unit.lower().replace("*", "_"))
+    spelt = unit.lower().replace("*", "_").replace("/", "_per_")
+    assert unit == "1" or f"_{name}".endswith(f"_{spelt}")
 
 
 @pytest.mark.parametrize("cause", STALLS)
@@ -119,3 +121,23 @@ def test_other_packages_add_metrics_and_replace_none(monkeypatch):
     assert len(found) == len(METRICS) + 1
     with pytest.raises(KeyError, match="tear"):
         found["tear"]
+
+
+def test_what_a_step_of_decode_comes_to_per_token():
+    step = Phase("decode", 1, 2048, 8)
+    found = of_tokens({"runtime_s": 0.5, "energy_pj": 16.0, "area_mm2": 1.0}, step)
+    assert found == {"tokens_per_s": 16.0, "energy_per_token_pj": 2.0}
+
+
+def test_the_first_token_follows_from_the_whole_prompt():
+    prompt = Phase("prefill", 100, 0, 2)
+    times = np.array([0.5, 2.0])
+    found = of_tokens({"runtime_s": times, "energy_pj": np.array([400.0, 800.0])}, prompt)
+    np.testing.assert_array_equal(found["time_to_first_token_s"], times)
+    np.testing.assert_array_equal(found["tokens_per_s"], [400.0, 100.0])
+    np.testing.assert_array_equal(found["energy_per_token_pj"], [2.0, 4.0])
+
+
+def test_a_phase_without_energy_has_none_per_token():
+    assert of_tokens({"runtime_s": 2.0}, Phase("decode", 1, 1, 1)) == {"tokens_per_s": 0.5}
+    assert of_tokens({}, Phase("prefill", 1, 0, 1)) == {}

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from armillary.registry import Registry
 from armillary.types import Evaluations, Metric
+
+if TYPE_CHECKING:
+    from armillary.workloads.phases import Phase
 
 STALLS = ("dram", "scratchpad_bank", "accumulator", "dependency", "command")
 """What the array of a simulated accelerator waits for in cycles in which nothing enters it.
@@ -57,6 +60,9 @@ OURS: Mapping[str, Metric] = {
     "beside_dram_bytes": Metric("bytes"),
     "edp_pj_cycles": Metric("pJ*cycles", derive=lambda m: m["energy_pj"] * m["delay_cycles"], positive=True),
     "power_mw": Metric("mW", derive=lambda m: m["energy_pj"] * 1e-9 / m["runtime_s"], positive=True),
+    "tokens_per_s": Metric("tokens/s", positive=True),
+    "energy_per_token_pj": Metric("pJ", positive=True),
+    "time_to_first_token_s": Metric("s", positive=True),
     "runtime_area_s_mm2": Metric("s*mm2", derive=lambda m: m["runtime_s"] * m["area_mm2"], positive=True),
 }
 
@@ -110,6 +116,31 @@ def folded(layers: Mapping[str, Any], runs: Any, metrics: Mapping[str, Metric] =
     """
     rules = ((name, values, metrics[name].over_layers if name in metrics else None) for name, values in layers.items())
     return {name: over_layers(values, runs) for name, values, over_layers in rules if over_layers is not None}
+
+
+def of_tokens(metrics: Mapping[str, Any], phase: Phase) -> dict[str, Any]:
+    """Return what a language model's metrics come to per token, as far as runtime and energy are known.
+
+    An inference of decode is one step: it makes one token of every sequence of the batch. An inference of prefill reads
+    all tokens of every prompt; the first new token follows from it.
+
+    Args:
+        metrics: of one inference; numbers, or arrays of shape [designs].
+        phase: with its tokens.
+
+    Returns:
+        `tokens_per_s`, the tokens of an inference over `runtime_s`: in prefill read, in decode made.
+        `energy_per_token_pj`, `energy_pj` over the same tokens. `time_to_first_token_s`, of prefill alone:
+        `runtime_s`, as the prompts of a batch are read together.
+    """
+    found = {}
+    if "runtime_s" in metrics:
+        found["tokens_per_s"] = phase.tokens / metrics["runtime_s"]
+        if phase.name == "prefill":
+            found["time_to_first_token_s"] = metrics["runtime_s"]
+    if "energy_pj" in metrics:
+        found["energy_per_token_pj"] = metrics["energy_pj"] / phase.tokens
+    return found
 
 
 def derived(values: Mapping[str, Any], name: str, metrics: Mapping[str, Metric] = METRICS) -> Any | None:

@@ -13,6 +13,7 @@ from armillary.studies.imports import import_own_files
 from armillary.studies.joint_design import load_joint_design, run_joint_design
 from armillary.studies.joint_recipe import JointRequest
 from armillary.studies.loading import load_study
+from armillary.studies.running import Running
 from armillary.studies.study_folder import StudyFolder
 from armillary.studies.subject import Users
 from armillary.surrogates.deep_ensemble import Setting
@@ -81,7 +82,7 @@ def request_of(subject, **changed):
 
 
 def run(subject, folder, request, names=("asr",)):
-    networks = subject.workloads(list(names), {})
+    networks = subject.workloads(list(names), Running())
     template = subject.template(networks)
     simulator = subject.simulator()
     return run_joint_design(request, template, networks, simulator, StudyFolder(folder), command="armillary design")
@@ -124,7 +125,7 @@ def test_a_study_that_is_run_again_evaluates_nothing(tmp_path):
 def without_simulator(tmp_path, rows=120):
     """A subject without a simulator, with a log of rows that one made elsewhere."""
     full = made(tmp_path)
-    networks = full.workloads(["asr"], {})
+    networks = full.workloads(["asr"], Running())
     evaluator = full.own.make(full.own.spec())
     codes = np.random.default_rng(0).integers(0, full.template().space.cardinalities, size=(rows, 5))
     lines = ["rows,cols,buffer_kib,flow,unroll,net,lat_us,area_mm2,status"]
@@ -268,7 +269,7 @@ def test_what_is_proposed_without_rules_is_said(tmp_path):
 def test_results_read_back_are_those_that_were_written(tmp_path):
     subject = made(tmp_path)
     study = run(subject, tmp_path / "s", request_of(subject))
-    networks = subject.workloads(["asr"], {})
+    networks = subject.workloads(["asr"], Running())
     again = load_joint_design(StudyFolder(tmp_path / "s"), subject.template(networks), networks)
     assert json.loads(json.dumps(dict(again.winner.metrics))) == dict(study.winner.metrics)
     assert again.warnings == study.warnings

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from armillary.types import ArmillaryError
 from armillary.workloads import load
-from armillary.workloads.phases import dims_of_phase
+from armillary.workloads.phases import Phase, dims_of_phase, phase_of
 
 Sizes = Sequence[str | int]
 
@@ -66,19 +66,19 @@ def test_exports_of_every_kind_know_their_phases(
     tmp_path: Path,
 ) -> None:
     path = decoder(tmp_path / "decoder.onnx", names, past)
-    dims = dims_of_phase(str(path), phase, {}, seq=seq, past=cache, batch=batch)
+    dims = dims_of_phase(str(path), phase_of(phase, seq=seq, past=cache, batch=batch), {})
     rows, length, sequences = seq or 1, (seq or 1) + (cache or 0), batch or 1
     assert load(str(path), dims).macs == sequences * (rows * 64 + rows * length * 8)
 
 
 def test_what_is_given_comes_before_a_phase(tmp_path: Path) -> None:
     path = decoder(tmp_path / "decoder.onnx", *EXPORTERS[0])
-    dims = dims_of_phase(str(path), "decode", {"input_ids[0]": 7}, seq=None, past=5, batch=2)
+    dims = dims_of_phase(str(path), Phase("decode", 1, 5, 2), {"input_ids[0]": 7})
     assert (dims["input_ids[0]"], dims["attention_mask[0]"], dims["attention_mask[1]"]) == (7, 2, 6)
 
 
 def test_models_of_the_zoo_have_phases() -> None:
-    assert dims_of_phase("gpt2", "decode", {}, seq=None, past=100, batch=8) == {"batch": 8, "seq": 1, "past": 100}
+    assert dims_of_phase("gpt2", Phase("decode", 1, 100, 8), {}) == {"batch": 8, "seq": 1, "past": 100}
     assert load("gpt2", {"seq": 4}).macs < load("gpt2", {"seq": 5}).macs
 
 
@@ -87,14 +87,23 @@ def test_models_of_the_zoo_have_phases() -> None:
     [
         ("gpt2", None, {"seq": 4}, "--seq says how large a phase is; give --phase prefill or decode, too"),
         ("gpt2", "train", {}, r"--phase 'train' is not allowed; choose one of \['prefill', 'decode'\]"),
-        ("gpt2", "prefill", {}, "--phase prefill needs --seq"),
-        ("gpt2", "decode", {"seq": 1}, "--phase decode needs --past"),
         ("bert", "prefill", {"seq": 4}, r"workload 'bert' has no phases; its open dimensions are \[\]"),
     ],
 )
 def test_a_phase_that_is_none_is_refused(name: str, phase: str | None, numbers: dict[str, int], message: str) -> None:
     with pytest.raises(ArmillaryError, match=message):
-        dims_of_phase(name, phase, {}, **{"seq": None, "past": None, "batch": None, **numbers})
+        dims_of_phase(name, phase_of(phase, **{"seq": None, "past": None, "batch": None, **numbers}), {})
+
+
+def test_a_phase_has_a_length_where_nobody_says_one() -> None:
+    assert phase_of("prefill", seq=None, past=None, batch=None) == Phase("prefill", 2048, 0, 1)
+    assert phase_of("decode", seq=None, past=None, batch=4) == Phase("decode", 1, 2048, 4)
+    assert phase_of("prefill", seq=3, past=None, batch=4).tokens == 12  # type: ignore[union-attr]
+
+
+def test_a_size_of_the_zoo_is_given_once() -> None:
+    with pytest.raises(ArmillaryError, match="--dim batch=2 sets what --phase sets; give --batch instead"):
+        dims_of_phase("gpt2", Phase("decode", 1, 5, 4), {"batch": 2})
 
 
 def test_a_dimension_that_the_zoo_has_not_is_refused() -> None:

@@ -15,6 +15,7 @@ BENCHES = Registry(
         "edge-tpu-sanity": "armillary.benchmarks.prime.edge_tpu_sanity:run",
         "firesim": "armillary.benchmarks.rtl.firesim:run",
         "first-light": "armillary.benchmarks.prime.first_light:run",
+        "llm": "armillary.benchmarks.llm:run",
         "maestro-agreement": "armillary.benchmarks.cost_model.maestro_agreement:run",
         "mapping": "armillary.benchmarks.cost_model.mapping_search:run",
         "mapping-proofs": "armillary.benchmarks.cost_model.mapping_proofs:run",

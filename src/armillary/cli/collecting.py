@@ -25,10 +25,10 @@ from armillary.cli.shared import (
     TimeLimit,
     WorkloadNames,
     app,
-    dims_of,
     evaluating,
     limits_of,
     resumable,
+    running_of,
     show_foreseen,
     subject_of,
     warned,
@@ -171,7 +171,7 @@ def _collect_designs(
     from armillary.studies.collect import collect as run
     from armillary.studies.collect import foresee_collect
 
-    networks = warned(subject.workloads(workload or [], dims_of(dim), place))
+    networks = warned(subject.workloads(workload or [], running_of(dim), place))
     of_each = [(template := subject.template([n]), n, _knobs(knobs, template.space)) for n in networks]
     if dry_run:
         stages = [foresee_collect(t, n, place, spec, make=make, choices=c, **drawn) for t, n, c in of_each]
@@ -223,7 +223,7 @@ def _sampled(
     from armillary.evaluators.sampling import LayerSampling
     from armillary.studies.layers import default_most_cycles, default_networks, default_samples, draw_layers
 
-    networks = subject.workloads(workload, dims_of(dim)) if workload else default_networks()
+    networks = subject.workloads(workload, running_of(dim)) if workload else default_networks()
     given = {name: value for name, value in asked.items() if value is not None}
     defaults = {"samples": default_samples(spec), "most_cycles": default_most_cycles(spec)}
     knobs = _knobs(given.pop("knobs", ()), subject.template(networks).space)

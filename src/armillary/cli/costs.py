@@ -12,17 +12,22 @@ from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import (
     DEFAULT_TEMPLATE,
     JOINT,
+    Batch,
     Dim,
     Json,
     MemoryLimit,
     Options,
+    Past,
+    PhaseName,
     Seed,
+    Seq,
     TimeLimit,
     app,
     limits_of,
     options_of,
+    running_of,
     subject_of,
-    workload_of,
+    warned,
 )
 from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
@@ -30,6 +35,7 @@ from armillary.types import ArmillaryError
 if TYPE_CHECKING:
     from armillary.hardware.hierarchy import Hierarchy
     from armillary.studies.map_network import MappedLayer
+    from armillary.studies.running import Running
     from armillary.types import Evaluation, LayerRun
     from armillary.workloads.layer import Workload
 
@@ -48,7 +54,7 @@ BitsOf = Annotated[
     typer.Option(
         "--bits",
         help="Widths of weights, inputs, partial sums and outputs: W=4,I=8,P=32,O=8, or int4, int8, fp8, fp16; "
-        "LAYER:WIDTHS is for one layer. Repeatable.",
+        "LAYER:WIDTHS is for one layer. Or of tensors: weights=4, kv=8 (keys and values), activations=16. Repeatable.",
     ),
 ]
 BudgetOf = Annotated[
@@ -112,10 +118,16 @@ def evaluate(
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
     dim: Dim = None,
+    phase: PhaseName = None,
+    seq: Seq = None,
+    past: Past = None,
+    batch: Batch = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Evaluate one design, or mappings onto one hierarchy, on one workload; an infeasible one is an answer too."""
+    tensors, widths = _split(bits or ())
+    running = running_of(dim, phase, seq, past, batch, tensors)
     if (design_file is None) == (hierarchy is None):
         raise ArmillaryError("name what to evaluate: either --design, of a template, or --hierarchy")
     if hierarchy is not None:
@@ -125,7 +137,7 @@ def evaluate(
             raise ArmillaryError("--template goes with --design; leave it out with --hierarchy")
         if log is not None:
             raise ArmillaryError("--log holds evaluations of a template's designs; leave it out with --hierarchy")
-        chip, network = with_bits(read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, dim), bits or ())
+        chip, network = with_bits(read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, running), widths)
         _evaluate_hierarchy(chip, network, mapping, method, goal, budget, remainders, save_mapping, seed, as_json)
     elif design_file is not None:
         from armillary.hardware import templates as registry
@@ -135,14 +147,16 @@ def evaluate(
 
         if save_mapping is not None:
             raise ArmillaryError("--save-mappings goes with --hierarchy; --json prints mappings of a design")
-        if bits:
-            raise ArmillaryError("--bits goes with --hierarchy; the widths of a template's designs are its own")
+        if widths:
+            raise ArmillaryError(
+                f"--bits {widths[0]!r} goes with --hierarchy; a design takes widths of tensors, such as weights=4"
+            )
         named = template_named(design_file)
         if template is not None and named not in (None, template, template.removesuffix(JOINT)):
             raise ArmillaryError(f"{design_file}: holds a design of template {named!r}, not {template!r}")
-        network = workload_of(workload, dim)
         name = template or named or DEFAULT_TEMPLATE
         subject = subject_of(name, None, fidelity, options)
+        (network,) = warned(subject.workloads([workload], running))
         joint = subject.name != name  # a design that brings its knobs
         chosen = subject.template([network], whole=True) if joint else registry.load(name, network)
         evaluation = evaluate_one(
@@ -367,7 +381,10 @@ def explain(
     from armillary.reports.nest_picture import nest_picture
     from armillary.studies.map_network import NOTATION, explain_layer, read_hierarchy, with_bits
 
-    chip, network = with_bits(read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, dim), bits or ())
+    tensors, widths = _split(bits or ())
+    chip, network = with_bits(
+        read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, running_of(dim, bits=tensors)), widths
+    )
     found = explain_layer(chip, network, layer, mapping, budget=budget, seed=seed, perfect=not remainders)
     if svg is not None:
         with replaced(svg) as unfinished:
@@ -397,7 +414,21 @@ def explain(
     print_result(content, as_json, show)
 
 
-def _network(workload: str, dim: Sequence[str] | None) -> Any:
+def _network(workload: str, running: Running) -> Any:
     from armillary.studies.map_network import read_problem
 
-    return read_problem(Path(workload)) if workload.endswith((".yaml", ".yml")) else workload_of(workload, dim)
+    if not workload.endswith((".yaml", ".yml")):
+        return warned([running.load(workload)])[0]
+    if running.phase is not None or running.bits:
+        raise ArmillaryError(f"{workload}: a Timeloop problem is one layer, without phases or tensors of a network")
+    return read_problem(Path(workload))
+
+
+def _split(bits: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the widths of tensors of a network, such as `weights=4`, and those of roles in layers."""
+    from armillary.studies.running import TENSORS
+
+    named = [text.partition("=")[0] in TENSORS for text in bits]
+    return [t for t, is_ in zip(bits, named, strict=True) if is_], [
+        t for t, is_ in zip(bits, named, strict=True) if not is_
+    ]

@@ -15,6 +15,7 @@ from armillary.cli.fronts import front_rows, show_front
 from armillary.cli.laying_out import design_by_layouts, is_searched, one_network, request_of, subject_of_layouts
 from armillary.cli.shared import (
     Area,
+    Batch,
     Bounds,
     Dim,
     DryRun,
@@ -24,25 +25,29 @@ from armillary.cli.shared import (
     MemoryLimit,
     Minimize,
     Options,
+    Past,
+    PhaseName,
     Power,
     Prefer,
     ProblemPath,
     SamplerName,
     Seed,
+    Seq,
     SurrogateName,
     TemplateOrProblem,
+    TensorBits,
     TimeLimit,
     Verify,
     app,
     bounds_of,
     command_line,
-    dims_of,
     fidelity_of,
     limits_of,
     objectives_of,
     options_of,
     preferences_of,
     resumable,
+    running_of,
     show_foreseen,
     subject_of,
     verified_by,
@@ -141,6 +146,11 @@ def design(
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
     dim: Dim = None,
+    phase: PhaseName = None,
+    seq: Seq = None,
+    past: Past = None,
+    batch: Batch = None,
+    bits: TensorBits = None,
     dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
@@ -158,7 +168,8 @@ def design(
     if by_layouts:
         subject = subject_of_layouts(subject.name, truer, options_of(options))
     names = [*(models or ()), *(workload or ())]
-    networks = warned(subject.workloads(names, dims_of(dim), None if log is None else Log(log)))
+    running = running_of(dim, phase, seq, past, batch, bits)
+    networks = warned(subject.workloads(names, running, None if log is None else Log(log)))
     chosen = subject.template(networks)
     kind = surrogate or subject.surrogate
     folder = StudyFolder(out or Path(f"{subject.name if problem else Path(names[0]).stem}.study"))
@@ -172,6 +183,7 @@ def design(
         "seed": seed,
         "log": log,
         "options": options_of(options),
+        "running": running.as_dict() or None,
     }
     several = len(asked["objectives"]) > 1
     if several and (weights is not None or worst):
@@ -180,7 +192,13 @@ def design(
         )
     preferences = preferences_of(prefer, asked["objectives"])
     if by_layouts:
-        wide = {"--schedule": schedule, "--weights": weights, "--worst": worst or None}
+        wide = {
+            "--schedule": schedule,
+            "--weights": weights,
+            "--worst": worst or None,
+            "--phase": phase,
+            "--bits": bits,
+        }
         refuse_given(wide, "is for studies without layouts; leave it out")
         network = one_network(networks)
         shared = {name: asked[name] for name in ("objectives", "bounds", "seed", "log")}
@@ -194,6 +212,7 @@ def design(
         refuse_given({"--optimizer": optimizer}, "says what chooses simulations; give their number with --budget")
     else:
         given = {"--samples": samples, "--top": top, "--surrogate": surrogate, "--schedule": schedule, "--log": log}
+        given |= {"--phase": phase, "--bits": bits}
         refuse_given(given, "goes with designs that a surrogate proposes; leave it out, or --budget")
         to_simulate = _to_simulate(subject, networks, asked, names, budget, verify, fidelity)
         simulated = to_simulate if optimizer is None else replace(to_simulate, optimizer=optimizer)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from armillary.studies.foresee import Foreseen
     from armillary.studies.progress import OnProgress
     from armillary.studies.results import StudyResults
+    from armillary.studies.running import Running
     from armillary.studies.study_folder import StudyFolder
     from armillary.studies.subject import Simulator, Subject
     from armillary.types import EvaluatorSpec
@@ -73,6 +74,27 @@ def everywhere(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result.", min=0, max=2**32 - 1)]
+PhaseName = Annotated[
+    str | None,
+    typer.Option(
+        "--phase", help="Of a language model: prefill, or decode, which adds one token to those of the cache."
+    ),
+]
+Seq = Annotated[
+    int | None, typer.Option(help="Tokens that are read of each sequence; default: 2048 in prefill.", min=1)
+]
+Past = Annotated[
+    int | None, typer.Option(help="Tokens that the cache holds of each sequence; default: 2048 in decode.", min=0)
+]
+Batch = Annotated[int | None, typer.Option(help="Sequences at once, with --phase; default: 1.", min=1)]
+TensorBits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bits",
+        help="Width of a tensor in bits: weights=4, kv=8 (keys and values), activations=16. Repeatable; for templates "
+        "whose evaluator takes widths.",
+    ),
+]
 Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimension, e.g. batch=1. Repeatable.")]
 Device = Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")]
 DEFAULT_TEMPLATE = "edge_tpu"
@@ -193,7 +215,22 @@ def networks_of(subject: Subject, names: Sequence[str]) -> list[Workload]:
 
     if subject.problem_path is not None or not templates.depends_on_workload(subject.name):
         return []
-    return subject.workloads(names, {}) if names else []
+    return subject.workloads(names, running_of(None)) if names else []
+
+
+def running_of(
+    dim: Sequence[str] | None,
+    phase: str | None = None,
+    seq: int | None = None,
+    past: int | None = None,
+    batch: int | None = None,
+    bits: Sequence[str] | None = None,
+) -> Running:
+    """Return how networks are run; refuses what is malformed."""
+    from armillary.studies.running import Running, tensor_bits
+    from armillary.workloads.phases import phase_of
+
+    return Running(dims_of(dim), phase_of(phase, seq=seq, past=past, batch=batch), tensor_bits(bits or ()))
 
 
 def workload_of(name: str, dims: Sequence[str] | None) -> Any:

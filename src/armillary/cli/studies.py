@@ -38,7 +38,6 @@ from armillary.cli.shared import (
     app,
     bounds_of,
     command_line,
-    dims_of,
     evaluating,
     fidelity_of,
     limits_of,
@@ -47,6 +46,7 @@ from armillary.cli.shared import (
     options_of,
     preferences_of,
     resumable,
+    running_of,
     show_foreseen,
     subject_of,
     verified_by,
@@ -202,7 +202,7 @@ def propose(
     from armillary.workloads.context import context_of
 
     subject, place = subject_of(template, problem), None if log is None else Log(log)
-    networks = warned(subject.workloads(workload or [], dims_of(dim), place))
+    networks = warned(subject.workloads(workload or [], running_of(dim), place))
     chosen, open_ = subject.template(networks, whole=True), subject.template(networks)
     fitted = surrogates.read(model, chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
@@ -304,7 +304,7 @@ def search(
 
     limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
     subject = subject_of(template, problem, fidelity, options)
-    (network,) = warned(subject.workloads([workload] if workload else [], dims_of(dim)))
+    (network,) = warned(subject.workloads([workload] if workload else [], running_of(dim)))
     chosen, folder = subject.template([network]), StudyFolder(study)
     objectives = asked_objectives(chosen, objectives_of(minimize, maximize))
     request = SearchRequest(

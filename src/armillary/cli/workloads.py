@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from armillary.cli.shared import Dim, Json, Seed, dims_of, workloads_app
+from armillary.cli.shared import Batch, Dim, Json, Past, PhaseName, Seed, Seq, dims_of, workloads_app
 from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
@@ -25,13 +25,6 @@ Operators = Annotated[
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="End with status 1 if there is work that nobody knows.")]
-Phase = Annotated[
-    str | None,
-    typer.Option(help="Of a language model: prefill, or decode, which adds one token to those of the cache."),
-]
-Seq = Annotated[int | None, typer.Option(help="Tokens that prefill reads.", min=1)]
-Past = Annotated[int | None, typer.Option(help="Tokens that the cache holds when decode begins.", min=0)]
-Batch = Annotated[int | None, typer.Option(help="Sequences at once, with --phase.", min=1)]
 Csv = Annotated[Path | None, typer.Option("--csv", help="Write the layers to this CSV file, too.", dir_okay=False)]
 
 
@@ -61,7 +54,7 @@ def workloads_show(
     name: Annotated[str, typer.Argument(help="A name of the zoo or an ONNX file.")],
     dim: Dim = None,
     op: Operators = None,
-    phase: Phase = None,
+    phase: PhaseName = None,
     seq: Seq = None,
     past: Past = None,
     batch: Batch = None,
@@ -73,9 +66,9 @@ def workloads_show(
     """Show a workload: MACs, parameters, layers, operators beside the array, context, warnings."""
     from armillary.workloads import load
     from armillary.workloads.describe import as_json as described
-    from armillary.workloads.phases import dims_of_phase
+    from armillary.workloads.phases import dims_of_phase, phase_of
 
-    dims = dims_of_phase(name, phase, dims_of(dim), seq=seq, past=past, batch=batch)
+    dims = dims_of_phase(name, phase_of(phase, seq=seq, past=past, batch=batch), dims_of(dim))
     workload = load(name, dims, operators_of(op))
     content = described(workload)
     if csv is not None:

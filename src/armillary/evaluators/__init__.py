@@ -34,6 +34,7 @@ EVALUATORS = Registry(
         "tabla.analytical": "armillary.evaluators.tabla.evaluator:ANALYTICAL",
         "tabla.rtl": "armillary.evaluators.tabla.evaluator:RTL",
         "tabla.physical": "armillary.evaluators.physical.evaluator:TABLA",
+        "tpu_like.analytical": "armillary.evaluators.tpu_like:KIND",
         "vta.analytical": "armillary.evaluators.vta.evaluator:ANALYTICAL",
         "vta.rtl": "armillary.evaluators.vta.evaluator:RTL",
         "vta.physical": "armillary.evaluators.physical.evaluator:VTA",

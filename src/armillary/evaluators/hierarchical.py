@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from armillary.cost_model.cost import evaluate
 from armillary.evaluators.explanation import ChipRates, Explanation, LayerCost
@@ -47,17 +47,24 @@ def rates_of(hierarchy: Hierarchy) -> ChipRates:
 def energy_parts(runs: Sequence[tuple[Hierarchy, LayerRun]]) -> dict[str, float]:
     """Return the energy of an inference by level, and of the multiply-accumulates, in pJ, by the cost model."""
     parts: defaultdict[str, float] = defaultdict(float)
+    for depth in sorted({len(hierarchy.levels) for hierarchy, _ in runs}):  # the cost model takes one depth at a time
+        for name, energy in _energy_parts([pair for pair in runs if len(pair[0].levels) == depth]):
+            parts[name] += energy
+    return {name: energy for name, energy in parts.items() if energy > 0}
+
+
+def _energy_parts(runs: Sequence[tuple[Hierarchy, LayerRun]]) -> Iterator[tuple[str, float]]:
+    """Yield shares of the energy on hierarchies of as many levels, by level or multiply-accumulate."""
     costs = evaluate(
         [hierarchy for hierarchy, _ in runs],
         [run.layer for _, run in runs],
         [Mapping.parse(run.mapping) for _, run in runs],
     )
     for number, (hierarchy, run) in enumerate(runs):
-        parts[_MAC] += run.runs * float(costs.mac_energy_pj[number])
+        yield _MAC, run.runs * float(costs.mac_energy_pj[number])
         energies = costs.access_energy_pj[:, :, number].sum(dim=1).tolist()
         for level, energy in zip(hierarchy.inner_first, energies, strict=True):
-            parts[level.name] += run.runs * energy
-    return {name: energy for name, energy in parts.items() if energy > 0}
+            yield level.name, run.runs * energy
 
 
 def _area_parts(hierarchy: Hierarchy, area_mm2: float) -> dict[str, float]:

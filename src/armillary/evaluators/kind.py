@@ -88,6 +88,7 @@ class EvaluatorKind:
         cost: what an evaluation takes.
         make: the evaluator, of its specification and its options.
         options: its options with their defaults.
+        takes_widths: whether widths of a layer's own count; if not, its hardware has widths of its own.
     """
 
     template: str
@@ -97,6 +98,7 @@ class EvaluatorKind:
     cost: Cost
     make: Callable[[EvaluatorSpec, Any], Evaluator]
     options: type[Options] = Options
+    takes_widths: bool = False
 
     def spec(self, options: Mapping[str, Any] | None = None, *, seed: int = 0) -> EvaluatorSpec:
         """Return the specification with these options, the others at their defaults.

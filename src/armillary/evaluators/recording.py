@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.metrics import folded
+from armillary.metrics import folded, of_tokens
 from armillary.spaces.space import Space
 from armillary.types import (
     ArmillaryError,
@@ -43,7 +44,7 @@ def record(
         evaluator=spec.name,
         version=spec.version,
         fidelity=spec.fidelity,
-        metrics=metrics,
+        metrics=_with_tokens(metrics, workload),
         feasible=failure is None,
         failure=failure,
         seconds=seconds,
@@ -101,7 +102,7 @@ def table(
         evaluator=text(spec.name),
         version=text(spec.version),
         fidelity=text(str(spec.fidelity)),
-        metrics=metrics,
+        metrics=_with_tokens(metrics, workload),
         feasible=feasible,
         failure_kind=np.where(feasible, "", "infeasible").astype(object),
         failure_resource=text("") if infeasible is None else infeasible.resource,
@@ -114,6 +115,14 @@ def table(
         time=np.full(rows, np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")),
         options=text(options_text(spec.options)),
     )
+
+
+Column = TypeVar("Column", float, NDArray[np.float64])
+
+
+def _with_tokens(metrics: Mapping[str, Column], workload: Workload) -> Mapping[str, Column]:
+    """Return metrics, those per token too where the workload is a phase of a language model."""
+    return metrics if workload.phase is None else {**metrics, **of_tokens(metrics, workload.phase)}
 
 
 def of_network(layers: Sequence[LayerRun]) -> dict[str, float]:

@@ -93,6 +93,10 @@ LEAKAGE_MW_PER_MM2 = 25.0
 That other nodes leak as much per area is our assumption: smaller transistors leak less, and there are more of them.
 """
 
+# Of HBM2, the lower end of 250 to 450 pJ per 64 bits (Jouppi et al. 2021, table 2); O'Connor et al., MICRO 2017, count
+# 3.92 pJ per bit.
+HBM_PJ_PER_BIT = 250.0 / 64
+
 # Chen et al. (Eyeriss), ISCA 2016, figure 9: a word of a 0.5 KiB register file costs as much as one
 # multiply-accumulate of 16 bits.
 _REGFILE_BYTES, _REGFILE_BITS = 512, 16

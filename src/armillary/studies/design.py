@@ -53,6 +53,7 @@ class DesignRequest:
     resumed with another network. `log` is an own log to use and extend; None keeps one in the
     study's folder. `objectives` and `bounds` are all that hold: see `asking`. `verify` names truer fidelities on which
     the best designs are measured again. `problem` is the path of a user's problem file, whose name `template` then is.
+    `running` is how the network is run, as `Running` writes it; None as it is.
     """
 
     source: str
@@ -71,6 +72,7 @@ class DesignRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     verify: tuple[str, ...] = ()
     problem: str | None = None
+    running: Mapping[str, Any] | None = None
 
 
 def run_design(

@@ -11,6 +11,9 @@ from armillary.types import ArmillaryError, Fidelity
 
 GOALS: Mapping[str, Goal] = {
     "runtime_s": "delay",
+    "tokens_per_s": "delay",
+    "time_to_first_token_s": "delay",
+    "energy_per_token_pj": "energy",
     "delay_cycles": "delay",
     "energy_pj": "energy",
     "energy_j": "energy",

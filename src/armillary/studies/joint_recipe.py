@@ -67,6 +67,7 @@ class JointRequest:
     fidelity: str = "external"
     options: Mapping[str, Any] = field(default_factory=dict)
     prefer: Mapping[str, float] = field(default_factory=dict)
+    running: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

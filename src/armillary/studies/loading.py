@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from armillary import workloads
 from armillary.hardware.template import Template
 from armillary.studies.design import load_design
 from armillary.studies.joint_design import load_joint_design
 from armillary.studies.layout_design import load_layout_design
 from armillary.studies.results import StudyResults
+from armillary.studies.running import Running
 from armillary.studies.search import load_search
 from armillary.studies.study_folder import StudyFolder
 from armillary.studies.subject import Shipped, Users
@@ -39,7 +39,8 @@ def _asked_of(asked: dict[str, Any]) -> tuple[Template, list[Workload]]:
     several = asked["kind"] == "joint"
     if asked["problem"] is None:
         sources = asked["sources"] if several else [asked["source"]]
-        networks = [workloads.load(source) for source in sources]
+        running = Running.from_dict(asked.get("running") or {})
+        networks = [running.load(source) for source in sources]
         subject = Shipped(asked["template"], Fidelity(asked["fidelity"]), asked["options"])
         return subject.template(networks), networks
     path = Path(asked["problem"])

@@ -21,6 +21,7 @@ from armillary.log.sheet import read_table
 from armillary.metrics import METRICS
 from armillary.studies.layers import predict_layers
 from armillary.studies.progress import OnProgress, silent
+from armillary.studies.running import Running
 from armillary.studies.subject import Subject
 from armillary.surrogates import Savable, layers, model_file
 from armillary.surrogates.layers import INTERVAL
@@ -141,7 +142,7 @@ def _of_designs(
     mean, std, chance = (np.full(len(read.codes), np.nan) for _ in range(3))
     warnings = list(_unused(rows, read.unused))
     for name in dict.fromkeys(read.workloads.tolist()):
-        (network,) = subject.workloads([name], dims)
+        (network,) = subject.workloads([name], Running(dims))
         context = as_seen_by(context_of(network), evaluator, model.feature_names)
         unlike = model.unlike(context)
         if unlike is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from armillary import evaluators, surrogates, workloads
+from armillary import evaluators, surrogates
 from armillary.evaluators.physical.space import joint, without_knobs
 from armillary.execution.single import Make
 from armillary.hardware import templates
@@ -17,6 +17,7 @@ from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.studies.goals import options_for
 from armillary.studies.own import OwnProblem
+from armillary.studies.running import Running
 from armillary.types import ArmillaryError, EvaluatorSpec, Fidelity
 from armillary.workloads.describe import as_json
 from armillary.workloads.layer import Workload
@@ -57,8 +58,12 @@ class Subject(Protocol):
         """
         ...
 
-    def workloads(self, names: Sequence[str], dims: Mapping[str, int], log: Log | None = None) -> list[Workload]:
-        """Return workloads by name or file; without a name the only one that there is, for a problem of one."""
+    def workloads(self, names: Sequence[str], running: Running, log: Log | None = None) -> list[Workload]:
+        """Return workloads by name or file, as they are run; without a name a problem's only one.
+
+        Raises:
+            ArmillaryError: if there is no such workload, or nothing of the subject knows phases or widths.
+        """
         ...
 
     def simulator(self, metrics: Sequence[str] = (), *, seed: int = 0) -> Simulator:
@@ -95,11 +100,16 @@ class Shipped:
             raise ArmillaryError(f"template {self.name!r} has parameters for each layer of one workload; name one")
         return templates.load(self.name, networks[0] if networks else None)
 
-    def workloads(self, names: Sequence[str], dims: Mapping[str, int], log: Log | None = None) -> list[Workload]:  # noqa: ARG002
+    def workloads(self, names: Sequence[str], running: Running, log: Log | None = None) -> list[Workload]:  # noqa: ARG002
         """Return workloads by name or file; see `Subject`."""
         if not names:
             raise ArmillaryError("no workload; name a network of the zoo or an ONNX file")
-        return [workloads.load(name, dims) for name in names]
+        if running.bits and not evaluators.kind_of(self.name, self.fidelity).takes_widths:
+            raise ArmillaryError(
+                f"--bits: the evaluator of template {self.name!r} at fidelity {str(self.fidelity)!r} has widths of its "
+                "own; leave it out, or choose --template tpu_like"
+            )
+        return [running.load(name) for name in names]
 
     def simulator(self, metrics: Sequence[str] = (), *, seed: int = 0) -> Simulator:
         """Return who evaluates; see `Subject`."""
@@ -143,9 +153,11 @@ class Users:
         """Return the template, which is the same for every workload; see `Subject`."""
         return self.own.template
 
-    def workloads(self, names: Sequence[str], dims: Mapping[str, int], log: Log | None = None) -> list[Workload]:
+    def workloads(self, names: Sequence[str], running: Running, log: Log | None = None) -> list[Workload]:
         """Return workloads by name or file; see `Subject`."""
-        return self.own.the_workloads(names, dims, log)
+        if running.phase is not None or running.bits:
+            raise ArmillaryError(f"--phase and --bits are for templates; {self.own.file.path} has workloads of its own")
+        return self.own.the_workloads(names, running.dims, log)
 
     def simulator(self, metrics: Sequence[str] = (), *, seed: int = 0) -> Simulator:  # noqa: ARG002
         """Return who evaluates; see `Subject`."""

@@ -19,8 +19,8 @@ def as_json(workload: Workload) -> dict[str, Any]:
     """Return a workload as plain lists, dictionaries, numbers and text.
 
     `macs` and `parameters` are totals, of the workload and, in `layers`, of all runs of a layer. Without a
-    dataflow graph, idle parameters, work of operators beside the array, unknown work or warnings there is no such
-    entry.
+    dataflow graph, idle parameters, work of operators beside the array, unknown work, warnings, a phase or widths of a
+    layer's own there is no such entry.
     """
     return {
         "name": workload.name,
@@ -35,6 +35,7 @@ def as_json(workload: Workload) -> dict[str, Any]:
         **({"idle_parameters": workload.idle_parameters} if workload.idle_parameters else {}),
         **({"unknown_work": list(workload.unknown_work)} if workload.unknown_work else {}),
         **({"warnings": list(workload.warnings)} if workload.warnings else {}),
+        **({} if workload.phase is None else {"phase": asdict(workload.phase)}),
     }
 
 
@@ -70,6 +71,7 @@ def _layer(use: LayerUse) -> dict[str, Any]:
         **{name: getattr(layer, name) for name in _SHAPE},
         "bias": layer.bias,
         "dynamic": layer.dynamic,
+        **({} if layer.bits is None else {"bits": str(layer.bits)}),
         "count": use.count,
         "weight_sets": use.weight_sets,
         "shared_sets": use.shared_sets,

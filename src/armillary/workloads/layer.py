@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from armillary.hardware.bits import Bits
     from armillary.workloads.algorithm import Algorithm
     from armillary.workloads.dataflow import Dataflow
+    from armillary.workloads.phases import Phase
     from armillary.workloads.vector_work import VectorUse
 
 LayerKind = Literal["conv", "depthwise", "gemm"]
@@ -177,6 +178,7 @@ class Workload:
         warnings: what to know before trusting the numbers.
         idle_parameters: learned values of operators that do not count: of unknown work, of a branch not taken.
         program_bytes: of its Edge TPU program where that is published; None where it has to be estimated.
+        phase: of a language model, the tokens that one inference works on; None where nobody said.
     """
 
     name: str
@@ -192,6 +194,7 @@ class Workload:
     warnings: tuple[str, ...] = ()
     idle_parameters: int = 0
     program_bytes: int | None = None
+    phase: Phase | None = None
 
     def __post_init__(self) -> None:
         if not self.layers and self.numbers is None and self.algorithm is None and self.dataflow is None:

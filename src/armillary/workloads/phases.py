@@ -5,62 +5,86 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from armillary.types import ArmillaryError
 from armillary.workloads import zoo
 
-PHASES = ("prefill", "decode")
+PhaseName = Literal["prefill", "decode"]
+PHASES: tuple[PhaseName, ...] = ("prefill", "decode")
+TOKENS = 2048
+"""The prompt of a prefill and the cache of a decode step where a request does not say; Llama 3's blocks are most often
+measured at this length."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """How many tokens a language model works on.
+    """How many tokens a language model works on in one inference.
 
     Attributes:
-        seq: tokens that it reads.
-        past: tokens that its cache holds.
+        name: `prefill` or `decode`.
+        seq: tokens that it reads of each sequence.
+        past: tokens that its cache holds of each sequence.
         batch: sequences at once.
     """
 
+    name: PhaseName
     seq: int
     past: int
     batch: int
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of one inference: in prefill those of all prompts, in decode the new ones, one a sequence."""
+        return self.batch * self.seq
 
-def dims_of_phase(
-    name: str, phase: str | None, dims: Mapping[str, int], *, seq: int | None, past: int | None, batch: int | None
-) -> dict[str, int]:
+    def __str__(self) -> str:
+        return f"{self.name}-seq{self.seq}-past{self.past}-batch{self.batch}"
+
+
+def phase_of(name: str | None, *, seq: int | None, past: int | None, batch: int | None) -> Phase | None:
+    """Return the phase that is asked for; None if none is.
+
+    Args:
+        name: `prefill` of `seq` tokens behind none, or `decode` of one behind `past`.
+        seq: tokens that are read; by default `TOKENS` in prefill, 1 in decode.
+        past: tokens in the cache; by default none in prefill, `TOKENS` in decode.
+        batch: sequences at once; 1 if it is not given.
+
+    Raises:
+        ArmillaryError: if there is no such phase, or numbers are given without one.
+    """
+    if name is None:
+        given = {"--seq": seq, "--past": past, "--batch": batch}
+        if extra := [option for option, value in given.items() if value is not None]:
+            raise ArmillaryError(f"{extra[0]} says how large a phase is; give --phase {' or '.join(PHASES)}, too")
+        return None
+    if name == "prefill":
+        return Phase("prefill", TOKENS if seq is None else seq, past or 0, batch or 1)
+    if name == "decode":
+        return Phase("decode", 1 if seq is None else seq, TOKENS if past is None else past, batch or 1)
+    raise ArmillaryError(f"--phase {name!r} is not allowed; choose one of {list(PHASES)}")
+
+
+def dims_of_phase(name: str, phase: Phase | None, dims: Mapping[str, int]) -> dict[str, int]:
     """Return the sizes of a workload's open dimensions in a phase; those that are given come first.
 
     Args:
         name: a name of the zoo, or an ONNX file.
-        phase: `prefill` of `seq` tokens behind none, or `decode` of one behind `past`; None for `dims` alone.
+        phase: which; None for `dims` alone.
         dims: sizes by name.
-        seq: tokens that are read; needed by prefill, 1 for decode.
-        past: tokens in the cache; needed by decode, 0 for prefill.
-        batch: sequences at once; 1 if it is not given.
 
     Raises:
-        ArmillaryError: if there is no such phase, one of the numbers is missing, or the workload has no phases.
+        ArmillaryError: if the workload has no phases, or a dimension that the phase sets in the zoo is given, too.
     """
-    if phase is None:
-        given = {"--seq": seq, "--past": past, "--batch": batch}
-        if extra := [option for option, value in given.items() if value is not None]:
-            raise ArmillaryError(f"{extra[0]} says how large a phase is; give --phase {' or '.join(PHASES)}, too")
-        return dict(dims)
-    if phase not in PHASES:
-        raise ArmillaryError(f"--phase {phase!r} is not allowed; choose one of {list(PHASES)}")
-    if phase == "prefill" and seq is None:
-        raise ArmillaryError("--phase prefill needs --seq, the tokens that it reads")
-    if phase == "decode" and past is None:
-        raise ArmillaryError("--phase decode needs --past, the tokens that the cache holds")
-    tokens = Phase(seq or 1, past or 0, batch or 1)
-    return {**_open(name, tokens), **dims}
+    return dict(dims) if phase is None else {**_open(name, phase, dims), **dims}
 
 
-def _open(name: str, phase: Phase) -> dict[str, int]:
+def _open(name: str, phase: Phase, dims: Mapping[str, int]) -> dict[str, int]:
     if name in zoo.names():
         wanted = {"seq": phase.seq, "past": phase.past, "batch": phase.batch}
+        if twice := sorted(wanted.keys() & dims.keys()):
+            raise ArmillaryError(f"--dim {twice[0]}={dims[twice[0]]} sets what --phase sets; give --{twice[0]} instead")
         there = zoo.dimensions(name)
         if "past" not in there:
             raise ArmillaryError(f"workload {name!r} has no phases; its open dimensions are {sorted(there)}")

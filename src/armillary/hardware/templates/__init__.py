@@ -26,6 +26,7 @@ TEMPLATES = Registry(
         "spotlight": "armillary.hardware.templates.spotlight:TEMPLATE",
         "spotlight_cloud": "armillary.hardware.templates.spotlight:CLOUD_TEMPLATE",
         "tabla": "armillary.hardware.templates.tabla:TEMPLATE",
+        "tpu_like": "armillary.hardware.templates.tpu_like:TEMPLATE",
         "vta": "armillary.hardware.templates.vta:TEMPLATE",
     },
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from armillary.workloads.experts import loads
 from armillary.workloads.layer import Workload
 from armillary.workloads.zoo.net import Net
 
@@ -67,7 +68,7 @@ def llama3_8b_block(batch: int = 1, seq: int = 2048, past: int = 0) -> Workload:
 def mixtral_block(batch: int = 1, seq: int = 2048, past: int = 0) -> Workload:
     """Return one of the 32 blocks of Mixtral 8x7B: each token takes two of eight experts.
 
-    Tokens are spread evenly over the experts: each that is used runs on as many rows as any other.
+    As many experts run as tokens that choose at random take in expectation; see `armillary.workloads.experts`.
 
     Source: Jiang et al. 2024, Table 1.
     """
@@ -143,13 +144,12 @@ def _feed_forward(net: Net, block: _Block, rows: int) -> None:
     """Draw the feed-forward network, or the experts that rows take and the router that chooses them."""
     stream = (block.width, rows, 1)
     net.beside("Normalization", 2 * net.size)
-    used = min(block.experts, rows * block.chosen)
-    each = -(-rows * block.chosen // used)
     if block.experts > 1:
         net.at(stream).dense(block.experts, rows=rows, bias=False).beside("TopK", 2 * net.size)
-    for _ in range(used):
-        for _ in range(2 if block.gated else 1):
-            net.at((block.width, each, 1)).dense(block.inner, rows=each, bias=block.bias)
-        net.beside("Gate" if block.gated else "Gelu", (3 if block.gated else 2) * net.size)
-        net.dense(block.width, rows=each, bias=block.bias)
+    for count, each in loads(rows, block.experts, block.chosen):
+        for _ in range(count):
+            for _ in range(2 if block.gated else 1):
+                net.at((block.width, each, 1)).dense(block.inner, rows=each, bias=block.bias)
+            net.beside("Gate" if block.gated else "Gelu", (3 if block.gated else 2) * net.size)
+            net.dense(block.width, rows=each, bias=block.bias)
     net.at(stream).residual()

@@ -8,6 +8,7 @@ from typing import Any
 
 from onnx import NodeProto
 
+from armillary.workloads.experts import loads
 from armillary.workloads.onnx.amounts import softmax_work
 from armillary.workloads.onnx.facts import Shape
 from armillary.workloads.onnx.lowering.parts import Lowered, Remainder, Rule, held, is_dynamic, name_of, operation
@@ -150,7 +151,7 @@ def _grouped_query(node: NodeProto, tensors: Tensors) -> Lowered:
 
 
 def _mixture(node: NodeProto, tensors: Tensors) -> Lowered:
-    """Lower MoE and QMoE: the products of as many experts per row as are chosen."""
+    """Lower MoE and QMoE: the products of as many experts as rows that choose at random take in expectation."""
     shape = tensors.shape(node.input[0], node)
     rows, chosen = math.prod(shape[:-1]), option(node, "k", 1)
     quantized = node.op_type == "QMoE"
@@ -160,11 +161,12 @@ def _mixture(node: NodeProto, tensors: Tensors) -> Lowered:
             experts, first, second = tensors.shape(node.input[position], node)
             inner = shape[-1] if shape[-1] in (first, second * packed) else second * packed
             outputs = first * second * packed // inner if inner else 0
-            yield from operation(
-                f"{name_of(node)}.fc{part}", "gemm", K=outputs, C=inner, P=rows, count=chosen,
-                dynamic=is_dynamic(node, tensors, position), weights=held(node, tensors, position),
-                learned=experts * outputs * inner,
-            )  # fmt: skip
+            for count, each in loads(rows, experts, chosen) if rows and experts else ():
+                yield from operation(
+                    f"{name_of(node)}.fc{part}", "gemm", K=outputs, C=inner, P=each, count=count,
+                    dynamic=is_dynamic(node, tensors, position), weights=held(node, tensors, position),
+                    learned=experts * outputs * inner,
+                )  # fmt: skip
 
 
 RULES: Mapping[str, Rule] = {"Attention": _standard, "FlexAttention": _standard, "LinearAttention": _linear}
