@@ -18,6 +18,7 @@ from armillary.cli.shared import (
     Bounds,
     Dim,
     DryRun,
+    ExecutorName,
     FidelityName,
     Json,
     Maximize,
@@ -27,6 +28,7 @@ from armillary.cli.shared import (
     Power,
     Prefer,
     ProblemPath,
+    RayAddress,
     SamplerName,
     Seed,
     SurrogateName,
@@ -140,6 +142,8 @@ def design(
     options: Options = None,
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
+    executor: ExecutorName = "local",
+    ray_address: RayAddress = None,
     dim: Dim = None,
     dry_run: DryRun = False,
     seed: Seed = 0,
@@ -151,7 +155,8 @@ def design(
     from armillary.studies.fit import schedule_of
     from armillary.studies.study_folder import StudyFolder
 
-    limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
+    limits = limits_of(time_limit, memory_limit, executor, ray_address)
+    bounds = bounds_of(bound, area_mm2=area, power_mw=power)
     subject = subject_of(template, problem, fidelity, options)
     truer = () if problem is not None else verified_by(verify, subject.name, fidelity)
     by_layouts = bool(truer) and is_searched(truer, subject.name)

@@ -78,17 +78,23 @@ class Fragments(Generic[Rows]):
         self._replaced: set[str] = set()
         self._reported: set[Skipped] = set()
 
-    def append(self, rows: Rows) -> str:
+    def append(self, rows: Rows, name: str | None = None) -> str:
         """Add the rows as one new fragment and return its file name.
 
+        Args:
+            rows: of one space.
+            name: of the fragment, from `fragment_name`; one of now, if not given. Whoever may append the same rows
+                twice does so under one name: they count once.
+
         Raises:
+            FileExistsError: if there is a fragment of the name already; it is as before.
             LogWriteError: if the file system refuses, e.g. because the disk is full.
             ArmillaryError: if two columns share a name or a text column holds something else than text.
         """
         stored = to_table(with_possible_metrics(rows), self.table)
-        name = _fragment_name()
-        self.folder.write(name, lambda file: write_parquet(stored, file))
-        return name
+        chosen = name or fragment_name()
+        self.folder.write(chosen, lambda file: write_parquet(stored, file), new=name is not None)
+        return chosen
 
     def all(self) -> list[Fragment]:
         """Return the readable fragments, oldest first, and set `skipped`.
@@ -130,6 +136,11 @@ class Fragments(Generic[Rows]):
         """
         self.all()
         return sorted(self._replaced)
+
+    def named(self, name: str) -> Rows | None:
+        """Return the rows of one fragment; None if there is none of the name, or it is damaged."""
+        fragment = self._opened(name) if self.folder.has(name) else ""
+        return None if isinstance(fragment, str) else self._read(fragment, {})
 
     def examined(self) -> tuple[list[Fragment], list[Skipped]]:
         """Return the readable fragments and what was skipped, each file read whole, whatever is known of it.
@@ -329,8 +340,11 @@ def other_space(log: str, held: list[str], wanted: str, noun: str) -> str:
     return f"{log} holds {noun} of space{plural} {', '.join(map(repr, held))}, not of {wanted!r}"
 
 
-def _fragment_name() -> str:
-    # Sorting by name sorts by time; process and random part keep writers apart.
+def fragment_name() -> str:
+    """Return a name for a fragment that is written, or whose rows are asked for, now; no other has it.
+
+    Sorting by name sorts by time; process and random part keep writers apart.
+    """
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return f"{now}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
 
