@@ -64,7 +64,7 @@ def test_workers_answer_as_this_process_does(workers, tmp_path, log, monkeypatch
     found = list(executor_on(workers, log).run(spec(tmp_path), candidates, WORKLOAD))
     here = list(LocalExecutor(make=make).run(spec(tmp_path), candidates, WORKLOAD))
     assert [told(e) for e in found] == [told(e) for e in here]
-    assert log.evaluations("fakes").failure_kind.tolist() == kinds(found)
+    assert sorted(log.evaluations("fakes").failure_kind) == sorted(kinds(found))
     again = executor_on(workers, log)
     assert kinds(again.run(spec(tmp_path), candidates[:2], WORKLOAD)) == ["", "infeasible"]
     assert again.evaluated == 0

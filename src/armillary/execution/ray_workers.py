@@ -25,6 +25,10 @@ from armillary.execution.processes import Cores
 from armillary.log.fragments import fragment_name
 from armillary.types import ArmillaryError, Cost
 
+# Ray tells of dead workers on standard output, which belongs to results; what became of their jobs is told by us.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
 try:
     import ray
     from ray.exceptions import NodeDiedError, OutOfMemoryError, RayError, RayTaskError, TaskUnschedulableError
@@ -99,8 +103,10 @@ class RayWorkers:
                     if parcel is None:
                         taken, ready = _taken(source, pace.together)
                         yield from ready
-                        if not taken:
+                        if not taken and not ready:
                             break
+                        if not taken:
+                            continue
                         parcel = _Parcel(tuple(taken))
                     flying[self._sent(parcel, limits, keep, died)] = parcel
                 if not flying and not again:
@@ -224,7 +230,6 @@ def _answer(reference: Any) -> _Answer | str:
 def _connect(address: str | None) -> None:
     if ray.is_initialized():
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     named = address or os.environ.get("RAY_ADDRESS")
     try:
