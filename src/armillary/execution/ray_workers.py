@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
@@ -38,6 +38,7 @@ except ImportError as fault:
 _KEPT_FROM_S = 1.0  # what takes longer is written by the worker
 _TOGETHER_S, _MOST_TOGETHER = 0.1, 64  # how much work travels at once, and how many jobs
 _LOOK_S = 1.0  # how often the cluster is looked after
+_STARTS = 3  # of a cluster of this machine
 _PATIENCE_S = 60.0  # how long a cluster may have no core at all, or no head
 T = TypeVar("T")
 _Numbered = tuple[int, Job[Any]]
@@ -237,7 +238,23 @@ def _connect(address: str | None) -> None:
     except (ConnectionError, OSError, ValueError, RuntimeError) as fault:
         if named:
             raise ArmillaryError(f"no Ray cluster answers at {named}: {str(fault).splitlines()[0]}") from fault
-        ray.init(num_cpus=available(), include_dashboard=False, **quiet)
+        _start(quiet)
+
+
+def _start(quiet: Mapping[str, Any]) -> None:
+    """Start a cluster of this machine's cores.
+
+    Raises:
+        ArmillaryError: if Ray cannot.
+    """
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(num_cpus=available(), include_dashboard=False, **quiet)
+            return
+        except Exception as fault:  # a plain one where a part of Ray is not there within its 30 s, on a busy machine
+            ray.shutdown()
+            if not left:
+                raise ArmillaryError(f"Ray cannot start a cluster on this machine: {fault}") from fault
 
 
 def _work(
