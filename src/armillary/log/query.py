@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from armillary.log.fragments import Fragments
+from armillary.log.fragments import ROWS_PER_GROUP, Fragments
 from armillary.log.index import Fragment
 from armillary.log.schema import FAILURE_COLUMN
 from armillary.log.store import Log
@@ -167,12 +167,19 @@ def schema_of(fragments_of: Fragments[Any], fragments: Sequence[Fragment]) -> pa
 
 
 def _dataset(fragments_of: Fragments[Any], fragments: Sequence[Fragment]) -> ds.Dataset:
-    paths = [fragments_of.folder.full_path(fragment.name) for fragment in fragments]
+    """Return fragments as a dataset whose pieces are row groups.
+
+    Arrow reads several pieces of a dataset ahead, and within a piece two million rows: of row groups that is little.
+    """
     checked = ds.ParquetFileFormat(
         default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     )
-    schema = schema_of(fragments_of, fragments)
-    return ds.dataset(paths, schema=schema, format=checked, filesystem=fragments_of.folder.arrow)
+    schema, files = schema_of(fragments_of, fragments), fragments_of.folder.arrow
+    pieces = []
+    for fragment in fragments:
+        whole = checked.make_fragment(fragments_of.folder.full_path(fragment.name), filesystem=files)
+        pieces += whole.split_by_row_group(schema=schema) if fragment.rows > ROWS_PER_GROUP else [whole]
+    return ds.FileSystemDataset(pieces, schema, checked, files)
 
 
 def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
