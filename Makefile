@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEMO_MODEL ?= out/demo/mobilenet_v2.onnx
 
-.PHONY: demo test test-all mutants lint types docs bench clean
+.PHONY: demo test test-all chaos fuzz mutants lint types docs bench lock dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/export_mobilenet_v2.py $(DEMO_MODEL)
@@ -15,8 +15,15 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler $(VENV)/.timing
 	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
 
-test-all: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler $(VENV)/.timing
+test-all: $(VENV)/.dev $(VENV)/.fuzz $(VENV)/.dist $(VENV)/.chromium $(VENV)/.compiler $(VENV)/.timing
 	$(BIN)/python -m pytest -q --timeout 3600
+
+# A hundred kills, full disks, odd programs, damaged fragments and writers at once; the disks are mounted in a namespace.
+chaos: $(VENV)/.dev $(VENV)/.compiler $(VENV)/.timing
+	PYTHONPATH=tests unshare --map-root-user --mount $(BIN)/python -m chaos
+
+fuzz: $(VENV)/.fuzz
+	PYTHONPATH=tests $(BIN)/python -m fuzzing --minutes $(or $(MINUTES),60)
 
 # Not for every change: a quarter of an hour. A mutant that lives is a line that no test of its module would miss.
 mutants: $(VENV)/.mutants
@@ -40,6 +47,14 @@ bench: $(VENV)/.installed
 	$(BIN)/armillary bench edge-tpu-sanity
 	$(BIN)/armillary bench speed
 	$(BIN)/armillary bench first-light
+
+lock: $(VENV)/.dist
+	$(BIN)/python release/lock.py
+
+# sdist, wheel, bill of materials and licences, the wheel tried in an environment of its own.
+dist: $(VENV)/.dist
+	rm -rf dist
+	$(BIN)/python release/distribute.py dist
 
 clean:
 	rm -rf $(VENV) mutants out build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
@@ -69,6 +84,14 @@ $(VENV)/.dev: $(VENV)/.installed
 
 $(VENV)/.docs: $(VENV)/.dev
 	$(PIP) --editable '.[docs]'
+	@touch $@
+
+$(VENV)/.fuzz: $(VENV)/.dev
+	$(PIP) --editable '.[fuzz]'
+	@touch $@
+
+$(VENV)/.dist: $(VENV)/.dev
+	$(PIP) --editable '.[dist]'
 	@touch $@
 
 $(VENV)/.mutants: $(VENV)/.dev

@@ -309,6 +309,29 @@ def test_searches_and_reports(tmp_path):
     assert Path(found["report"]).exists()
 
 
+def test_an_evaluation_tells_what_operators_beside_the_array_take(design_file, tmp_path):
+    """Of a model with a pool behind its layer; a network of layers alone has no such line."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("MaxPool", ["c"], ["y"], kernel_shape=[2, 2]),
+    ]
+    weights = onnx.numpy_helper.from_array(np.ones((8, 3, 1, 1), np.float32), "w")
+    inputs, outputs = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
+        for name, shape in (("x", [1, 3, 32, 32]), ("y", [1, 8, 31, 31]))
+    )
+    model = tmp_path / "pooled.onnx"
+    onnx.save(helper.make_model(helper.make_graph(nodes, "net", inputs, outputs, [weights])), str(model))
+    request = ("evaluate", "--design", design_file, "--workload")
+    metrics = answer(*request, model)["metrics"]
+    share = metrics["beside_cycles"] / metrics["delay_cycles"]
+    energy = metrics["beside_energy_pj"] / metrics["energy_pj"]
+    shown = armillary(*request, model)
+    assert f"operators beside the array: {share:.1%} of the delay, {energy:.1%} of the energy" in shown.stdout
+    assert "operators beside the array" not in armillary(*request, "unet").stdout
+    assert "what they compute and move" in armillary("workloads", "show", model).stdout
+
+
 def test_evaluates_with_options_and_given_mappings_and_shows_the_layers(tmp_path):
     design = tmp_path / "chip.yaml"
     design.write_text("\n".join(f"{k}: {v}" for k, v in spotlight.TEMPLATE.baseline.as_dict().items()))

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from armillary.log.own_rows import fingerprints, read_candidates, read_own_rows
+from armillary.log.sheet import read_table
 from armillary.problems.problem_file import read_problem
 from armillary.types import ArmillaryError, Evaluations
 
@@ -193,3 +194,11 @@ def test_fingerprints_tell_apart_what_differs_in_anything(problem, tmp_path):
     prints = fingerprints(read_own_rows(sheet(tmp_path, *rows), problem).evaluations)
     assert prints.tolist() == [0, 1, 2, 3, 4, 0]
     assert prints.dtype == np.int64
+
+
+def test_a_column_whose_name_is_no_text_is_refused_with_the_file(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"abcdef": [1.0]}), path)
+    path.write_bytes(path.read_bytes().replace(b"abcdef", b"ab\xff\xfeef"))
+    with pytest.raises(ArmillaryError, match=r"rows\.parquet: cannot be read as Parquet"):
+        read_table(path)

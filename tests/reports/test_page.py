@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from armillary.evaluators.explanation import BesideCost
 from armillary.hardware.templates.edge_tpu import TEMPLATE
 from armillary.problems.criteria import Bound
 from armillary.problems.problem import Problem
@@ -102,6 +103,38 @@ def test_the_summary_states_the_gain(results, outline):
 def test_operators_that_are_not_mapped_are_listed(outline):
     assert "Clip 35 13.4 MB" in outline.text
     assert "NonMaxSuppression 1 4.00 kB and 1 tensor of unknown size" in outline.text
+
+
+def test_operators_without_time_are_said_to_have_none(outline):
+    assert "their time and energy are not part of the numbers above" in outline.text
+
+
+def test_operators_beside_the_array_have_their_time_share_and_energy(results):
+    clock_hz, spent = results.winner.rates.clock_hz, results.winner.total_s
+    cycles = spent * clock_hz / 3  # so that they are a quarter of the whole
+    costs = (
+        BesideCost("sum", 4, cycles / 4, 2e6, 100.0),
+        BesideCost("softmax", 12, cycles * 3 / 4, 5e6, 1e3),
+        BesideCost("unknown", 1, 0.0, 0.0, 0.0),
+    )
+    overhead = {**results.winner.overhead_s, "operators beside the array": cycles / clock_hz}
+    winner = explained(results.winner, beside=costs, overhead_s=overhead)
+    text = Outline(render(replace(results, winner=winner))).text
+    assert "part of the numbers above: 25% of the winner's time" in text
+    assert f"softmax 12 {text_of(results, 'runtime_s', spent / 4)} 19% {quantity(5e-6, 'J')}" in text
+    assert "operators whose work is unknown 1 unknown unknown unknown" in text
+    assert "Operators that are not mapped" in text
+    assert "are not part of the numbers above" not in text
+
+
+def test_what_an_import_leaves_out_and_warns_of_is_shown(results, outline):
+    text = Outline(
+        render(
+            replace(results, unknown_work=("BeamSearch node 'b' is strange",), import_warnings=("blocks are padded",))
+        )
+    ).text
+    assert "Work that is left out: BeamSearch node 'b' is strange. blocks are padded" in text
+    assert "Work that is left out" not in outline.text
 
 
 def test_headings_descend_one_step_at_a_time(outline):

@@ -101,5 +101,5 @@ def test_every_guess_says_why(tmp_path):
 @pytest.mark.parametrize(("header", "row", "missing"), [("a,b", "{i},{j}", "metric"), ("latency", "{x}", "parameter")])
 def test_what_lacks_parameters_or_metrics_is_said(tmp_path, header, row, missing):
     path = runs(tmp_path, header, *(row.format(i=i % 3, j=i % 2, x=i * 1.37) for i in range(30)))
-    with pytest.raises(ArmillaryError, match=f"no column looks like a {missing}"):
+    with pytest.raises(ArmillaryError, match=f"{path}: no column looks like a {missing}"):
         guess(read_table(path))

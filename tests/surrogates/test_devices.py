@@ -23,7 +23,7 @@ def test_a_device_of_another_kind_is_refused(name):
 
 @pytest.mark.parametrize("name", surrogates.names())
 def test_every_surrogate_can_be_told_where_to_predict(name, monkeypatch):
-    space = AXILINE if name == "ppa-gcn" else SPACE  # it reads the RTL of designs
+    space = AXILINE if name in ("ppa-gcn", "ppa-rtl") else SPACE  # they read the RTL of designs
     surrogates.load(name)(space=space, seed=0, device="cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ArmillaryError, match="sees no GPU"):

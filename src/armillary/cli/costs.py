@@ -182,6 +182,8 @@ def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> No
         if evaluation.failure is not None:
             tell(str(evaluation.failure))
         print_table([{"metric": name, "value": f"{value:,.6g}"} for name, value in evaluation.metrics.items()])
+        if told := _beside(evaluation.metrics):
+            tell(told)
         if evaluation.layers:
             tell()
             print_table([_run_row(run) for run in evaluation.layers])
@@ -189,6 +191,13 @@ def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> No
     print_result(content, as_json, show)
     if evaluation.failure is not None and evaluation.failure.kind != "infeasible":
         raise typer.Exit(1)  # the evaluation broke, so nobody knows what the design is worth
+
+
+def _beside(metrics: Mapping[str, float]) -> str:
+    """Return which share of an inference the operators beside the array take; empty where they are not timed."""
+    named = (("delay_cycles", "beside_cycles", "delay"), ("energy_pj", "beside_energy_pj", "energy"))
+    shares = [f"{metrics[own] / metrics[total]:.1%} of the {what}" for total, own, what in named if own in metrics]
+    return f"operators beside the array: {', '.join(shares)}" if shares else ""
 
 
 def _run_row(run: LayerRun) -> dict[str, Any]:

@@ -144,6 +144,9 @@ def _show(content: Mapping[str, Any]) -> None:
     if content["not_mapped"]:
         tell("\nbeside the array")
         print_table(content["not_mapped"])
+    if content.get("beside"):
+        tell("\nwhat they compute and move, in values; passed: that come from a layer alone")
+        print_table([_work(row) for row in content["beside"]])
     for key, title in (("algorithm", "algorithm"), ("dataflow", "dataflow graph"), ("context", "context")):
         if content.get(key):
             tell(f"\n{title}")
@@ -152,6 +155,12 @@ def _show(content: Mapping[str, Any]) -> None:
         if content.get(key):
             tell(f"\n{title}")
             tell("\n".join(f"- {line}" for line in content[key]))
+
+
+def _work(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one row of the work beside the array, narrow enough for models of billions of values."""
+    amounts = {key: row[key] for key in ("functions", "reads", "writes", "passed")}
+    return {"kind": row["kind"], "runs": row["count"], "operations": row["adds"] + row["multiplies"], **amounts}
 
 
 def _narrow(layers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -115,12 +115,27 @@ class ChipRates:
 
 
 @dataclass(frozen=True)
+class BesideCost:
+    """The operators of one kind beside the array on one design, all their runs of an inference together.
+
+    Kinds are those of `armillary.workloads.vector_work`; the energy is None where the template has none.
+    """
+
+    kind: str
+    count: int
+    delay_cycles: float
+    energy_pj: float | None
+    dram_bytes: float
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A feasible design on a workload.
 
     The parts map a component to its share of the area and of the energy of an inference; `overhead_s` is what an
     inference takes beside its layers (starting it, say), by cause, and `fixed` names the causes that take the same time
-    on every design. `remarks` says of a metric, by name, what its number alone does not tell.
+    on every design. `remarks` says of a metric, by name, what its number alone does not tell. `beside` are the
+    operators beside the array, whose time is one of the causes in `overhead_s`.
     """
 
     layers: tuple[LayerCost, ...]
@@ -130,6 +145,7 @@ class Explanation:
     overhead_s: Mapping[str, float] = field(default_factory=dict)
     fixed: tuple[str, ...] = ()
     remarks: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[BesideCost, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [cause for cause in self.fixed if cause not in self.overhead_s]

@@ -150,6 +150,16 @@ def float_mac_pj(bits: float, node_nm: float, sum_bits: float | None = None) -> 
     return _power(bits, *points) + _power(sum_bits or 32, *ends)
 
 
+def add_pj(node_nm: float) -> float:
+    """Return the energy of an addition or comparison of integers of 32 bits."""
+    return TABLE["int32_add"].at(node_nm)
+
+
+def multiply_pj(node_nm: float) -> float:
+    """Return the energy of a multiplication of integers of 32 bits."""
+    return TABLE["int32_multiply"].at(node_nm)
+
+
 def sram_pj_per_bit(capacity_bytes: NDArray[np.float64], node_nm: float) -> NDArray[np.float64]:
     """Return the energy of one bit read from or written to SRAMs, shape [memories].
 

@@ -23,10 +23,14 @@ def near_to(name: str, there: Sequence[str]) -> str:
 
 
 class Faults:
-    """Collects what is wrong with a file; a file with a million faults shows the first ones and the count."""
+    """Collects what is wrong with a file; a file with a million faults shows the first ones and the count.
+
+    Attributes:
+        source: the file.
+    """
 
     def __init__(self, source: str) -> None:
-        self._source = source
+        self.source = source
         self._shown: list[str] = []
         self._count = 0
 
@@ -46,10 +50,10 @@ class Faults:
             return
         more = [f"and {self._count - len(self._shown)} more"] if self._count > len(self._shown) else []
         lines = [*self._shown, *more]
-        raise ArmillaryError(f"{self._source}: " + "; ".join(lines) if len(lines) == 1 else self._list(lines))
+        raise ArmillaryError(f"{self.source}: " + "; ".join(lines) if len(lines) == 1 else self._list(lines))
 
     def _list(self, lines: list[str]) -> str:
-        return f"{self._source}: {self._count} faults\n  " + "\n  ".join(lines)
+        return f"{self.source}: {self._count} faults\n  " + "\n  ".join(lines)
 
 
 @dataclass

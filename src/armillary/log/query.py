@@ -175,7 +175,7 @@ def _dataset(fragments_of: Fragments[Any], fragments: Sequence[Fragment]) -> ds.
         default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     )
     schema, files = schema_of(fragments_of, fragments), fragments_of.folder.arrow
-    pieces = []
+    pieces = list[ds.Fragment]()
     for fragment in fragments:
         whole = checked.make_fragment(fragments_of.folder.full_path(fragment.name), filesystem=files)
         pieces += whole.split_by_row_group(schema=schema) if fragment.rows > ROWS_PER_GROUP else [whole]

@@ -180,9 +180,10 @@ def read_table(path: Path) -> Sheet:
     if path.suffix == ".parquet":
         try:
             table = pq.read_table(path)
-        except (pa.ArrowException, OSError) as fault:
+            names = table.column_names
+        except (pa.ArrowException, OSError, UnicodeError) as fault:  # the last of a column's name
             raise ArmillaryError(f"{path}: cannot be read as Parquet: {fault}") from fault
-        columns = {name: _as_text(table[name], name, path) for name in table.column_names}
+        columns = {name: _as_text(table[name], name, path) for name in names}
         sheet = Sheet(pa.table(columns), faults)
     elif path.suffix == ".csv":
         header = read_header(path)

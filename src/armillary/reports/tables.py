@@ -291,10 +291,58 @@ def stage_rows(results: StudyResults) -> list[tuple[str, str, float]]:
     return [stage for stage in stages if stage[1] != duration(0.0)]
 
 
+def beside_rows(results: StudyResults) -> list[tuple[str, str, str, str, str]]:
+    """Return kind, count, time, its share of an inference and energy of the winner's operators beside the array."""
+    winner = results.winner
+    if winner.explanation is None or winner.rates is None:
+        return []
+    clock_hz, total = winner.rates.clock_hz, winner.total_s
+    return [
+        (
+            _WORK_NAMES[cost.kind],
+            f"{cost.count:,}",
+            "unknown" if cost.kind == "unknown" else text_of(results, "runtime_s", cost.delay_cycles / clock_hz),
+            "unknown" if cost.kind == "unknown" else percent(cost.delay_cycles / clock_hz / total),
+            "unknown" if cost.energy_pj is None or cost.kind == "unknown" else quantity(cost.energy_pj * 1e-12, "J"),
+        )
+        for cost in winner.explanation.beside
+    ]
+
+
+def beside_share(results: StudyResults) -> str:
+    """Return which share of the winner's inference its operators beside the array take; empty where they have none."""
+    winner = results.winner
+    if winner.explanation is None or winner.rates is None or not winner.explanation.beside:
+        return ""
+    cycles = sum(cost.delay_cycles for cost in winner.explanation.beside)
+    return percent(cycles / winner.rates.clock_hz / winner.total_s)
+
+
+def import_notes(results: StudyResults) -> list[str]:
+    """Return what the workload's numbers leave out, and what to know of them."""
+    return [*(f"Work that is left out: {why}." for why in results.unknown_work), *results.import_warnings]
+
+
 def not_mapped_rows(results: StudyResults) -> list[tuple[str, str, str]]:
     """Return operator, count and traffic of what does not run on the array, most traffic first."""
     ranked = sorted(results.not_mapped, key=lambda entry: -entry.bytes_moved)
     return [(entry.op_type, f"{entry.count:,}", _traffic(entry)) for entry in ranked]
+
+
+_WORK_NAMES = {
+    "clamp": "bounds, as of ReLU",
+    "scale": "scales and requantisation",
+    "function": "functions of a value",
+    "sum": "sums of two tensors",
+    "combine": "other operations on several tensors",
+    "softmax": "softmax",
+    "normalization": "normalisation",
+    "pool": "pooling",
+    "reduce": "sums and maxima over axes",
+    "stride": "reading in other steps",
+    "move": "moving values",
+    "unknown": "operators whose work is unknown",
+}
 
 
 def _traffic(entry: NotMapped) -> str:

@@ -14,7 +14,7 @@ import yaml
 import armillary
 from armillary import optimizers, surrogates
 from armillary.evaluators import EVALUATORS
-from armillary.evaluators.explanation import ChipRates, ExplainsDesigns, Explanation, LayerCost
+from armillary.evaluators.explanation import BesideCost, ChipRates, ExplainsDesigns, Explanation, LayerCost
 from armillary.execution.limits import Limits
 from armillary.execution.single import evaluated
 from armillary.hardware.templates import TEMPLATES
@@ -27,7 +27,7 @@ from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluator, Fa
 from armillary.workloads.layer import NotMapped
 
 RESULTS = "results.json"
-RESULTS_VERSION = 4
+RESULTS_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ def write_results(setting: Setting, found: Compared, proof: Proof | None, more: 
             **found.as_dict(),
             **more,
             "not_mapped": [asdict(row) for row in setting.workload.not_mapped],
+            "unknown_work": list(setting.workload.unknown_work),
+            "import_warnings": list(setting.workload.warnings),
         },
     )
 
@@ -131,6 +133,8 @@ def header(folder: StudyFolder, content: Mapping[str, Any], space: Space) -> dic
         "best_of_log": found.best_of_log,
         "baseline": found.baseline,
         "not_mapped": tuple(NotMapped(**row) for row in content["not_mapped"]),
+        "unknown_work": tuple(content["unknown_work"]),
+        "import_warnings": tuple(content["import_warnings"]),
         "report_command": f"armillary report {folder.path}",
     }
 
@@ -153,7 +157,8 @@ def _from_dict(fields: Mapping[str, Any], space: Space) -> Contender:
 
 def _explanation(fields: Mapping[str, Any]) -> Explanation:
     layers = tuple(LayerCost(**layer) for layer in fields["layers"])
-    named = {"layers": layers, "rates": ChipRates(**fields["rates"]), "fixed": tuple(fields["fixed"])}
+    beside = tuple(BesideCost(**cost) for cost in fields["beside"])
+    named = {"layers": layers, "rates": ChipRates(**fields["rates"]), "fixed": tuple(fields["fixed"]), "beside": beside}
     return Explanation(**{**fields, **named})
 
 

@@ -107,7 +107,7 @@ def guess(sheet: Sheet) -> tuple[Guess, ...]:
     """Return what the columns of a log seem to be.
 
     Raises:
-        ArmillaryError: if nothing looks like a parameter, or nothing like a metric.
+        ArmillaryError: if nothing looks like a parameter, or nothing like a metric; names the file.
     """
     columns = [_seen(sheet, name) for name in sheet.names]
     found: dict[str, Guess] = {}
@@ -123,7 +123,8 @@ def guess(sheet: Sheet) -> tuple[Guess, ...]:
     for role in ("parameter", "metric"):
         if role not in _roles(found):
             raise ArmillaryError(
-                f"no column looks like a {role}; write the problem file by hand, see `armillary problem schema`"
+                f"{sheet.faults.source}: no column looks like a {role}; write the problem file by hand, see "
+                "`armillary problem schema`"
             )
     return _with_goal(guesses)
 

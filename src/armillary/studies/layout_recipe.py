@@ -39,7 +39,7 @@ from armillary.types import Candidate, Evaluation, Evaluations, Optimizer, optio
 from armillary.workloads.context import context_of
 
 SEARCHED, PREDICTED = "searched.json", "predicted.json"
-OPTIMIZER, SURROGATE = "ppa-motpe", "ppa"
+OPTIMIZER = "ppa-motpe"
 BUDGET, PICKS = 40, 3
 _FIGURES = ("runtime_s", "delay_cycles", "power_mw", "area_mm2", "effective_mhz", "core_mm2", "cells", "wire_mm")
 CAUTIOUS = 1.645
@@ -51,7 +51,8 @@ class LayoutRequest:
     """What is asked for; see `DesignRequest` for source, digest, template, objectives, bounds and options.
 
     `budget` counts layouts, `samples` are the first of them, before anything is learned, and `picks` the last.
-    `optimizer` asks for those between: the default learns by `surrogate`, others are told of layouts themselves.
+    `optimizer` asks for those between: the default learns by `surrogate`, others are told of layouts themselves. Where
+    it is empty, it is `ppa-rtl`, or `ppa` of spaces whose designs have no RTL.
     `caution` are standard deviations by which predictions are taken for worse; `trials` are MOTPE's on surrogates;
     `prefer` weighs the goals.
     """
@@ -65,7 +66,7 @@ class LayoutRequest:
     samples: int = BUDGET // 2
     picks: int = PICKS
     optimizer: str = OPTIMIZER
-    surrogate: str = SURROGATE
+    surrogate: str = ""
     caution: float = 0.0
     trials: int = TRIALS
     seed: int = 0

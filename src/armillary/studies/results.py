@@ -211,7 +211,8 @@ class StudyResults:
     measured again on a truer evaluator, `layouts` those that were laid out at the end. `command` runs the study again,
     `report_command` only writes the page again. `proposals` are designs that nobody has evaluated yet. `combination`
     says how several workloads became one, `facts` and `remarks` what there is to tell of the surrogate, `warnings` what
-    to know of the proposals.
+    to know of the proposals. `unknown_work` and `import_warnings` are what the workload leaves out and what to know of
+    its numbers.
     """
 
     title: str
@@ -234,6 +235,8 @@ class StudyResults:
     layouts: tuple[LaidOut, ...] = ()
     front: Front | None = None
     not_mapped: tuple[NotMapped, ...] = ()
+    unknown_work: tuple[str, ...] = ()
+    import_warnings: tuple[str, ...] = ()
     report_command: str = ""
     proposals: Proposed | None = None
     combination: str = ""

@@ -33,6 +33,7 @@ REGISTRY = Registry(
         "hurdle": "armillary.surrogates.hurdle:KIND",
         "ppa": "armillary.surrogates.ppa.surrogate:KIND",
         "ppa-gcn": "armillary.surrogates.ppa.graph_surrogate:KIND",
+        "ppa-rtl": "armillary.surrogates.ppa.rtl_surrogate:KIND",
         "prime": "armillary.surrogates.prime.surrogate:KIND",
         "prime-without-infeasible": "armillary.surrogates.prime.surrogate:WITHOUT_INFEASIBLE",
         "prime-without-opt": "armillary.surrogates.prime.surrogate:WITHOUT_OPT",

@@ -206,6 +206,7 @@ def netlist_for_layout(
     load_ff: float,
     clock_ns: float,
     macros: Collection[str] = (),
+    least_words: int = 0,
 ) -> tuple[dict[str, Any], dict[str, Macro], tuple[Problem, ...]]:
     """Return a flattened design in cells of a library, as Yosys' JSON, with its macros by module, and its problems.
 
@@ -219,6 +220,8 @@ def netlist_for_layout(
         load_ff: of the outputs.
         clock_ns: the period that gates are sized for.
         macros: modules that stay black boxes.
+        least_words: of a macro by its parameter WORDS; one of fewer is flattened like any other module, if it has a
+            body.
 
     Raises:
         ArmillaryError: if Yosys is missing.
@@ -226,7 +229,7 @@ def netlist_for_layout(
         AccidentError: if it is killed.
     """
     with temporary_folder("netlist") as folder:
-        found, _ = _elaborated(folder, sources, top, sorted(macros), flat=True)
+        found, _ = _elaborated(folder, sources, top, sorted(macros), flat=True, least_words=least_words)
         boxes = {key: _macro(each) for key, each in found.items() if each["module"] in macros}
         job = {
             "top": top, "recipe": recipe.aim, "adder": recipe.adder, "booth": recipe.booth, "library": str(library),
@@ -276,12 +279,13 @@ def _outline(found: Mapping[str, Any]) -> Outline:
 
 
 def _elaborated(
-    folder: Path, sources: Mapping[str, str], top: str, macros: Sequence[str], flat: bool
+    folder: Path, sources: Mapping[str, str], top: str, macros: Sequence[str], flat: bool, least_words: int = 0
 ) -> tuple[dict[str, dict[str, Any]], float]:
     for name, text in sources.items():
         (folder / name).write_text(text, encoding="utf-8")
     names = sorted(sources)
-    job = {"files": [name for name in names if not name.endswith(_HEADERS)], "top": top, "macros": macros, "flat": flat}
+    files = [name for name in names if not name.endswith(_HEADERS)]
+    job = {"files": files, "top": top, "macros": macros, "flat": flat, "least_words": least_words}
     found = _run("elaborate", job, folder, tuple(map(Path, names)))
     return found["modules"], found["cpu_s"]
 

@@ -51,9 +51,9 @@ def elaborate(job: dict[str, Any]) -> dict[str, Any]:
     if not job["flat"]:
         ys.run_pass("design -load whole", design)
     else:
-        design = _flattened_but(job["macros"], design)
+        design = _flattened_but_macros(design, job)
     for module in _modules(design):
-        if _origin(module) in job["macros"]:
+        if _is_macro(module, job):
             ys.run_pass(f"blackbox {_name(module)}", design)
     # Constants and unused wires cross the boundaries of modules, a level each time.
     for step in ("opt_expr", "opt_clean", "opt_hier") * _LEVELS:
@@ -63,14 +63,22 @@ def elaborate(job: dict[str, Any]) -> dict[str, Any]:
     return {_name(module): _description(module, design) for module in _modules(design)}
 
 
-def _flattened_but(macros: list[str], design: ys.Design) -> ys.Design:
+def _flattened_but_macros(design: ys.Design, job: dict[str, Any]) -> ys.Design:
     """Flatten all but the macros, which are a matter of another tool."""
     ys.run_pass("design -load whole", design)
     for module in _modules(design):
-        if _origin(module) in macros:
+        if _is_macro(module, job):
             ys.run_pass(f"setattr -mod -set keep_hierarchy 1 {_name(module)}", design)
     ys.run_pass("flatten", design)
+    ys.run_pass(f"hierarchy -top {job['top']}", design)  # leaves out what was flattened
     return design
+
+
+def _is_macro(module: Any, job: dict[str, Any]) -> bool:
+    """Return whether a module is a memory that stays one block: of enough words, or all that is known of it."""
+    words = _parameters(module).get("WORDS", job["least_words"])
+    large = words >= job["least_words"] or not module.cells_
+    return _origin(module) in job["macros"] and large
 
 
 def map_(job: dict[str, Any]) -> dict[str, Any]:
@@ -236,18 +244,22 @@ def _instances(module: Any, design: ys.Design) -> dict[str, str]:
 
 
 def _description(module: Any, design: ys.Design) -> dict[str, Any]:
-    defaults = module.parameter_default_values
     wires = [wire for wire in module.wires_.values() if wire.port_id]
     return {
         "module": _origin(module),
         "file": module.get_src_attribute().partition(":")[0],
-        "parameters": {name.str().removeprefix("\\"): value.as_int() for name, value in defaults.items()},
+        "parameters": _parameters(module),
         "instances": _instances(module, design),
         "ports": {
             wire.name.str().removeprefix("\\"): ["input" if wire.port_input else "output", wire.width]
             for wire in sorted(wires, key=lambda wire: wire.port_id)
         },
     }
+
+
+def _parameters(module: Any) -> dict[str, int]:
+    values = module.parameter_default_values
+    return {name.str().removeprefix("\\"): value.as_int() for name, value in values.items()}
 
 
 def _cpu_s() -> float:

@@ -10,6 +10,7 @@ from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.context import context_of
 from armillary.workloads.dataflow import Dataflow
 from armillary.workloads.layer import LayerUse, Workload
+from armillary.workloads.vector_work import VectorUse
 
 _SHAPE = ("N", "K", "C", "P", "Q", "R", "S", "stride_h", "stride_w", "dilation_h", "dilation_w", "groups")
 
@@ -18,7 +19,8 @@ def as_json(workload: Workload) -> dict[str, Any]:
     """Return a workload as plain lists, dictionaries, numbers and text.
 
     `macs` and `parameters` are totals, of the workload and, in `layers`, of all runs of a layer. Without a
-    dataflow graph, idle parameters, unknown work or warnings there is no such entry.
+    dataflow graph, idle parameters, work of operators beside the array, unknown work or warnings there is no such
+    entry.
     """
     return {
         "name": workload.name,
@@ -27,6 +29,7 @@ def as_json(workload: Workload) -> dict[str, Any]:
         "layers": [_layer(use) for use in workload.layers],
         "context": context_of(workload).as_dict(),
         "not_mapped": [asdict(row) for row in workload.not_mapped],
+        **({} if not workload.beside else {"beside": [_beside(use) for use in workload.beside]}),
         "algorithm": None if workload.algorithm is None else _algorithm(workload.algorithm),
         **({} if workload.dataflow is None else {"dataflow": _dataflow(workload.dataflow)}),
         **({"idle_parameters": workload.idle_parameters} if workload.idle_parameters else {}),
@@ -53,6 +56,10 @@ def _dataflow(dataflow: Dataflow) -> dict[str, Any]:
         "scalar_operations": dataflow.scalar_operations,
         **dict(sorted(Counter(operation.kind for operation in dataflow.operations).items())),
     }
+
+
+def _beside(use: VectorUse) -> dict[str, Any]:
+    return {**asdict(use.work), "count": use.count}
 
 
 def _layer(use: LayerUse) -> dict[str, Any]:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from armillary.hardware.bits import Bits
     from armillary.workloads.algorithm import Algorithm
     from armillary.workloads.dataflow import Dataflow
+    from armillary.workloads.vector_work import VectorUse
 
 LayerKind = Literal["conv", "depthwise", "gemm"]
 _DIMENSIONS = (
@@ -164,7 +165,9 @@ class Workload:
     Attributes:
         name: of the network.
         layers: what is mapped.
-        not_mapped: operators beside the array.
+        not_mapped: operators beside the array, as they are listed.
+        beside: what they compute and move, where that is known: what evaluators with a vector unit charge for. Empty
+            for networks that are told by their layers alone, as those of the zoo are.
         numbers: what a user tells of a workload instead of its layers, which then may be missing.
         algorithm: what it computes as a whole, if that is a small machine-learning algorithm; layers may be missing.
         no_algorithm: why it is none, where that was looked for.
@@ -178,6 +181,7 @@ class Workload:
     name: str
     layers: tuple[LayerUse, ...]
     not_mapped: tuple[NotMapped, ...] = ()
+    beside: tuple[VectorUse, ...] = ()
     numbers: Mapping[str, float] | None = None
     algorithm: Algorithm | None = None
     no_algorithm: str = ""

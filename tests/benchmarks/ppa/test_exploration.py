@@ -25,10 +25,10 @@ WORKLOAD = Workload("product", (), numbers={"features": 6.0})
 def flow(values):
     lanes, period_ns = 24 / values["cycles"], max(values["clock_ns"], 2.0)
     area_mm2 = 1e-4 * (2.0 + lanes * (1.0 + 1.0 / values["clock_ns"]))
-    runtime_s = 2e-8 * (values["cycles"] + 3) * period_ns
+    runtime_s = 2e-11 * (values["cycles"] + 3) * period_ns
     return {
         "area_mm2": area_mm2,
-        "energy_pj": 5.0 + 5e6 * runtime_s * area_mm2,
+        "energy_pj": 5.0 + 5e9 * runtime_s * area_mm2,
         "runtime_s": runtime_s,
         "power_mw": 0.5,
     }

@@ -46,10 +46,10 @@ class TestAnalytical(EvaluatorContract):
 def test_metrics_are_the_closed_form_at_the_clock():
     metrics = evaluated(SVM, options={"inputs": 11, "clock_ns": 2.0}).metrics
     per_input, latency = 2 + 5, 2 * 2 + 4
-    delay = per_input * 10 + latency
+    stream = per_input * 10 + latency
     assert metrics == pytest.approx({
-        "per_input_cycles": per_input, "latency_cycles": latency, "delay_cycles": delay,
-        "runtime_s": delay * 2e-9, "throughput_mhz": 1e3 / (per_input * 2),
+        "per_input_cycles": per_input, "latency_cycles": latency, "stream_cycles": stream,
+        "delay_cycles": stream / 11, "runtime_s": stream / 11 * 2e-9, "throughput_mhz": 1e3 / (per_input * 2),
     })  # fmt: skip
 
 

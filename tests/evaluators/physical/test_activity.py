@@ -16,6 +16,18 @@ def test_counts_are_those_of_the_instance(tmp_path):
         toggles(tmp_path / "a.saif", "other")
 
 
+@pytest.mark.parametrize("count", ["-3", "many", "9" * 19, "1.5"])
+def test_a_count_that_is_none_is_refused_with_its_signal(tmp_path, count):
+    (tmp_path / "a.saif").write_text(SAIF.replace("(TC 20)", f"(TC {count})"))
+    with pytest.raises(ArmillaryError, match=rf"a\.saif: tb\.dut\.b: TC='{count}' is not allowed"):
+        toggles(tmp_path / "a.saif", "tb.dut")
+
+
+def test_a_saif_file_of_other_bytes_is_read_as_far_as_it_goes(tmp_path):
+    (tmp_path / "a.saif").write_bytes(SAIF.encode().replace(b"(clk", b"(\xff\xfe", 1))
+    assert toggles(tmp_path / "a.saif", "tb.dut")["b"] == 20
+
+
 @pytest.mark.parametrize(("text", "true"), [
     ("!(A B)", [(0, 0), (0, 1), (1, 0)]), ("A*B'", [(1, 0)]), ("A ^ B", [(0, 1), (1, 0)]),
     ("!A + B", [(0, 0), (0, 1), (1, 1)]), ("((A | B) & A)", [(1, 0), (1, 1)]),

@@ -104,6 +104,33 @@ def test_a_memory_is_a_macro_with_power_of_its_own(tmp_path):
     assert layout.metrics["macros_mw"] == pytest.approx(3.889e-3 * 16 * 8, rel=0.1)
 
 
+SMALL = """
+module few #(parameter WORDS = 4, parameter BITS = 6) (input clk, input write, input [3:0] address,
+  input [BITS-1:0] in, output reg [BITS-1:0] out);
+  reg [BITS-1:0] words [0:WORDS-1];
+  always @(posedge clk) if (write) words[address] <= in; else out <= words[address];
+endmodule
+module both (input clk, input write, input [3:0] address, input [5:0] in, output [5:0] small, output [5:0] large);
+  few #(.WORDS(15)) registers (.clk(clk), .write(write), .address(address), .in(in), .out(small));
+  few #(.WORDS(16)) block (.clk(clk), .write(write), .address(address), .in(in), .out(large));
+endmodule
+"""
+
+
+def test_a_memory_of_a_few_words_is_made_of_registers(tmp_path):
+    layout = lay_out(SMALL, "both", tmp_path / "both", macros={"few": 1}, utilization=0.4)
+    assert not layout.failure
+    assert layout.metrics["macros"] == 1
+    assert layout.metrics["registers"] == 15 * 6 + 6
+
+
+def test_a_small_memory_without_a_body_stays_a_block(tmp_path):
+    text = MEMORY.replace("WORDS(64)", "WORDS(8)")
+    layout = lay_out(text, "held", tmp_path / "held", macros={"sram": 1}, utilization=0.4)
+    assert not layout.failure
+    assert layout.metrics["macros"] == 1
+
+
 def test_what_has_no_room_fails_as_data_and_says_how_to_repeat_it(tmp_path):
     layout = lay_out(COUNTER, "counter", tmp_path / "full", utilization=0.999, sizing_rounds=0)
     assert "lower the utilization" in layout.failure

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from armillary.evaluators.physical.activity import functions_of
 from armillary.evaluators.physical.energies import scaled
 from armillary.evaluators.physical.liberty import cells_of, read_liberty
 from armillary.types import ArmillaryError
@@ -78,3 +79,45 @@ def test_nangate_drives_grow_by_their_names(library):
     assert np.array(strengths[:-1]) / np.array(strengths[1:]) == pytest.approx([2, 2], rel=0.05)
     assert library.cells["DFF_X1"].pins["CK"].clock
     assert (library.site_um, library.row_um) == (0.19, 1.4)
+
+
+NESTED = "library (a) {" + "x () {" * 3000
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("area : 2.5", "area : much", r"line 6: area='much' is not allowed; write one finite number"),
+        ("area : 2.5", "area : 1e999", "area='1e999' is not allowed"),
+        ("capacitance : 0.002", "capacitance : nan", "line 7: capacitance='nan'"),
+        ("(1,pf)", "(1x,pf)", "capacitive_load_unit='1x' is not allowed"),
+        ("(1,pf)", "(1,farad)", r"capacitive_load_unit='1,farad' is not allowed; write \(1, ff\)"),
+        ('"1ps"', '"1.2.3ps"', "time_unit='1.2.3ps' is not allowed"),
+        ("cell (GATE)", "cell ()", "line 6: the group `cell` has no name"),
+        ("lu_table_template (t)", "lu_table_template ()", "the group `lu_table_template` has no name"),
+        ('"4, 5, 6"', '"4, 5"', "line 9: cell_rise has 5 values, its axes 6"),
+        ('"10, 20, 30"', '"10, 20, 20"', "index_2='10, 20, 20' is not allowed; each must be above the last"),
+        ("input_net_transition", "total_output_net_capacitance", "cell_rise has two axes of loads"),
+        ("area : 2.5", "area ; 2.5", "line 6: 'area' is followed by ';'"),
+        ('pin ("Y")', 'pin ("Y} ; exec rm x ; {")', r"pin 'Y} ; exec rm x ; {' is not allowed; write letters"),
+        ("cell (GATE)", 'cell ("A B")', "cell 'A B' is not allowed"),
+        (TEXT, NESTED, "groups are nested deeper than 50"),
+    ],
+)
+def test_what_is_wrong_is_told_with_file_and_line(tmp_path, old, new, match):
+    path = tmp_path / "wrong.lib"
+    path.write_text(TEXT.replace(old, new, 1))
+    with pytest.raises(ArmillaryError, match=match) as told:
+        cells_of(read_liberty(path))
+    assert str(told.value).startswith(f"{path}: line ")
+
+
+@pytest.mark.parametrize("function", ["!(A B", "A )", "A +", "(" * 5000 + "A", "!", "A B C D E F G H I J K L M"])
+def test_a_function_that_cannot_be_evaluated_is_refused(tmp_path, function):
+    path = tmp_path / "wrong.lib"
+    path.write_text(TEXT.replace("!(A B)", function))
+    if function == "!":  # no input, as of a cell that drives a constant
+        assert functions_of(path)["GATE"]["Y"] == "!"
+        return
+    with pytest.raises(ArmillaryError, match=rf"{path}: cell GATE: pin Y: "):
+        functions_of(path)

@@ -3,7 +3,9 @@
 import pytest
 
 from armillary.evaluators.physical.floorplan import units
+from armillary.evaluators.physical.lef import read_cells, read_layers, read_site
 from armillary.evaluators.physical.pin_shapes import read_shapes, slabs
+from armillary.types import ArmillaryError
 from evaluators.physical.designs import needs_tools
 
 
@@ -63,3 +65,62 @@ def test_every_pin_of_a_library_has_an_area_inside_its_cell(nangate, library):
             for left, bottom, right, top in areas:
                 assert 0 <= left < right <= units(cell.width_um)
                 assert 0 <= bottom < top <= units(cell.height_um)
+
+
+LEF = """
+SITE core
+  CLASS CORE ; SIZE 0.2 BY 1.4 ;
+END core
+LAYER metal2
+  TYPE ROUTING ;
+  PITCH 0.19 ;
+  WIDTH 0.07 ;
+END metal2
+MACRO INV
+  SIZE 1 BY 2 ;
+  PIN A
+    LAYER metal1 ; RECT 0.1 0.2 0.3 0.4 ;
+  END A
+END INV
+"""
+EVERY = (read_cells, read_layers, read_site, lambda path: read_shapes(path, "metal1"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "match"),
+    [
+        ("RECT 0.1", "RECT left", "MACRO INV: PIN A: RECT or POLYGON: 'left' is not allowed"),
+        ("RECT 0.1", "RECT", "PIN A: RECT or POLYGON has 3 numbers; it needs an x and a y"),
+        ("RECT 0.1", "RECT 0 0 0.1", "PIN A: RECT has 3 points"),
+        ("RECT 0.1", "RECT 1e999", "'1e999' is not allowed; write a number from -1e"),
+        ("RECT", "POLYGON 0 0", "POLYGON has a slanted side"),
+        ("SIZE 1 BY", "SIZE wide BY", "MACRO INV: SIZE: 'wide' is not allowed"),
+        ("SIZE 1 BY", "SIZE 0 BY", "MACRO INV: SIZE 0 BY 2 is not allowed"),
+        ("SIZE 0.2", "SIZE nan", "SITE core: SIZE: 'nan' is not allowed"),
+        ("WIDTH 0.07", "WIDTH 0", "LAYER metal2: WIDTH=0 is not allowed"),
+        ("PITCH 0.19 ;", "", "LAYER metal2: PITCH=0 is not allowed"),
+        ("PITCH 0.19", "PITCH x", "LAYER metal2: PITCH: 'x' is not allowed"),
+        ("END INV", "", "MACRO INV has no END INV"),
+        ("END A", "", "MACRO INV: PIN A has no END A"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_place(tmp_path, old, new, match):
+    path = tmp_path / "wrong.lef"
+    path.write_text(LEF.replace(old, new))
+    with pytest.raises(ArmillaryError, match=match) as told:
+        [read(path) for read in EVERY]
+    assert str(told.value).startswith(f"{path}: ")
+
+
+def test_of_two_pitches_the_one_across_the_wires_counts(tmp_path):
+    path = tmp_path / "layers.lef"
+    for direction, pitch in (("VERTICAL", 0.19), ("HORIZONTAL", 0.14)):
+        path.write_text(LEF.replace("PITCH 0.19", f"DIRECTION {direction} ; \n PITCH 0.19 0.14"))
+        assert read_layers(path)[0].pitch_um == pitch
+
+
+def test_many_blocks_without_an_end_are_refused_at_once(tmp_path):
+    path = tmp_path / "wrong.lef"
+    path.write_text("LAYER a\n" * 200_000)
+    with pytest.raises(ArmillaryError, match="LAYER a has no END a"):
+        read_layers(path)

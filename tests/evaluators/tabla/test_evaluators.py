@@ -63,10 +63,11 @@ def test_metrics_are_those_of_the_schedule_at_the_clock():
     metrics = evaluated(WORKLOAD, options={"inputs": 11, "clock_ns": 2.0}, axi_width=1).metrics
     cycles = 3 * 2 + 4
     latency = 2 + 1 + cycles + 1
-    delay = latency + 10 * cycles
+    stream = latency + 10 * cycles
     assert metrics == pytest.approx({
-        "latency_cycles": latency, "delay_cycles": delay, "per_input_cycles": delay / 11, "runtime_s": delay * 2e-9,
-        "throughput_mhz": 11e3 / (2 * delay), "utilization": 4 * 11 / (2 * delay),
+        "latency_cycles": latency, "stream_cycles": stream, "delay_cycles": stream / 11,
+        "runtime_s": stream / 11 * 2e-9,
+        "throughput_mhz": 11e3 / (2 * stream), "utilization": 4 * 11 / (2 * stream),
     })  # fmt: skip
 
 
@@ -183,7 +184,7 @@ def test_more_elements_of_inputs_a_cycle_come_in_sooner(shared_data):
     workload = import_onnx(shared_data / "onnx" / "linear54.onnx")
     roomy = {**ROOMY, "num_pe": 64}
     one, eight = (evaluated(workload, axi_width=lanes, **roomy).metrics for lanes in (1, 8))
-    assert one["per_input_cycles"] > one["latency_cycles"] / 2 > eight["per_input_cycles"]
+    assert one["delay_cycles"] > one["latency_cycles"] / 2 > eight["delay_cycles"]
     assert eight["latency_cycles"] == one["latency_cycles"] - 55 + 8
 
 

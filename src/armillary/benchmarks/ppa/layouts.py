@@ -207,6 +207,7 @@ def models() -> Mapping[str, Model]:
 
     return {
         "ppa": with_members(MEMBERS),
+        "ppa-rtl": with_members(MEMBERS, graph=True),
         "ppa-gcn": with_members((*MEMBERS, GraphNetwork), graph=True),
         "random forest, default": default_forest,
     }

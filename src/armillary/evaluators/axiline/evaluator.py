@@ -29,7 +29,7 @@ Cycles = tuple[float, int, int]
 class StreamOptions(Options):
     """What runs, at which clock."""
 
-    inputs: int = Field(1000, ge=2, le=1_000_000, description="Inputs that follow each other; the delay is of all.")
+    inputs: int = Field(1000, ge=2, le=1_000_000, description="Inputs that follow each other; the delay is their mean.")
     clock_ns: ClockPeriod = 1.0
 
 
@@ -55,8 +55,9 @@ class AxilineEvaluator:
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Evaluate candidates one by one.
 
-        Metrics: `per_input_cycles`, `latency_cycles` (from an input's first elements to its results), `delay_cycles`
-        (of all inputs), `runtime_s` (the same at the stated clock) and `throughput_mhz` (inputs).
+        Metrics: `per_input_cycles` (between one input and the next), `latency_cycles` (from an input's first elements
+        to its results), `stream_cycles` (of all inputs), `delay_cycles` (their mean, in which the first one's latency
+        is shared by all), `runtime_s` (the mean at the stated clock) and `throughput_mhz` (inputs).
 
         Raises:
             ArmillaryError: if the workload is none of the algorithms (says why), or a design is of another space.
@@ -84,12 +85,13 @@ class AxilineEvaluator:
             metrics = {} if failure else self._metrics(*self._measure(accelerator, algorithm))
         return record(self.spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - start)
 
-    def _metrics(self, per_input: float, latency: int, delay: int) -> dict[str, float]:
-        second = self._options.clock_ns * 1e-9
+    def _metrics(self, per_input: float, latency: int, stream: int) -> dict[str, float]:
+        second, delay = self._options.clock_ns * 1e-9, stream / self._options.inputs
         return {
             "per_input_cycles": per_input,
             "latency_cycles": float(latency),
-            "delay_cycles": float(delay),
+            "stream_cycles": float(stream),
+            "delay_cycles": delay,
             "runtime_s": delay * second,
             "throughput_mhz": 1e-6 / (per_input * second),
         }
@@ -126,7 +128,7 @@ def _kind(
     fidelity: Fidelity, name: str, cost: Cost, make: Callable[[EvaluatorSpec, StreamOptions], AxilineEvaluator]
 ) -> EvaluatorKind:
     return EvaluatorKind(
-        template=SPACE.name, fidelity=fidelity, name=name, version="1", cost=cost, make=make, options=StreamOptions
+        template=SPACE.name, fidelity=fidelity, name=name, version="2", cost=cost, make=make, options=StreamOptions
     )
 
 

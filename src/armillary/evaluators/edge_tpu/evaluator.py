@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from armillary.evaluators.beside import with_beside
 from armillary.evaluators.edge_tpu.compiler import (
     INVOCATION_S,
     ChipTensors,
@@ -19,6 +20,7 @@ from armillary.evaluators.edge_tpu.compiler import (
 )
 from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
 from armillary.evaluators.edge_tpu.explain import explain, layer_runs
+from armillary.evaluators.edge_tpu.vector_unit import vector_unit
 from armillary.evaluators.explanation import Explanation
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.recording import Infeasible, table, without_mappings
@@ -81,7 +83,8 @@ class EdgeTpuEvaluator:
         Metrics: `runtime_s` of one inference in a stream of them, `delay_cycles` (the same at
         800 MHz), `energy_pj` (dynamic; no leakage), `area_mm2` (known for infeasible designs
         too), `utilization` (share of the peak multiply-accumulates over the whole inference),
-        `dram_bytes`, `onchip_bytes` (moved on the array's buses).
+        `dram_bytes`, `onchip_bytes` (moved on the array's buses by layers), and what operators beside the array take of
+        them, where the workload tells any: `beside_cycles`, `beside_energy_pj`, `beside_dram_bytes`.
         """
         start = time.perf_counter()
         area = EdgeTpuChips.of(codes).area_mm2()
@@ -130,18 +133,23 @@ def _metrics(
     )
     total = {name: values.cpu().numpy() for name, values in sums.items()}
     starting = compiled.instruction_cycles.cpu().numpy() + INVOCATION_S * CLOCK_HZ
-    cycles = np.ceil(total["delay_cycles"] + starting)
     traffic = Traffic(
         macs=workload.macs,
         dram_bytes=total["dram_bytes"] + compiled.instruction_bytes.cpu().numpy(),
         onchip_bytes=total["onchip_bytes"],
     )
+    of_layers = {
+        "delay_cycles": total["delay_cycles"] + starting,
+        "energy_pj": np.sum(list(energy_parts_pj(chip, traffic).values()), axis=0),
+        "dram_bytes": traffic.dram_bytes,
+    }
+    sums = with_beside(of_layers, vector_unit(chip), workload.beside)
+    cycles = np.ceil(sums["delay_cycles"])
     return {
+        **{name: np.broadcast_to(values, cycles.shape) for name, values in sums.items()},
         "delay_cycles": cycles,
         "runtime_s": cycles / CLOCK_HZ,
-        "energy_pj": np.sum(list(energy_parts_pj(chip, traffic).values()), axis=0),
         "utilization": workload.macs / (cycles * chip.macs_per_cycle),
-        "dram_bytes": traffic.dram_bytes,
         "onchip_bytes": traffic.onchip_bytes,
     }
 
@@ -216,7 +224,7 @@ KIND = EvaluatorKind(
     template="edge_tpu",
     fidelity=Fidelity.ANALYTICAL,
     name="edge_tpu",
-    version="2",
+    version="3",
     cost=Cost.BATCH,
     make=lambda spec, _: EdgeTpuEvaluator(spec),
 )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from armillary.evaluators.beside import Beside
 from armillary.evaluators.edge_tpu.compiler import (
     INVOCATION_S,
     MAPPINGS,
@@ -18,6 +19,7 @@ from armillary.evaluators.edge_tpu.compiler import (
     weights_stay,
 )
 from armillary.evaluators.edge_tpu.energy import Traffic, energy_parts_pj
+from armillary.evaluators.edge_tpu.vector_unit import vector_unit
 from armillary.evaluators.explanation import ChipRates, Explanation, LayerCost
 from armillary.hardware.templates.edge_tpu import CLOCK_HZ, MAX_AREA_MM2, SPACE, EdgeTpuChips
 from armillary.types import ArmillaryError, Design, Evaluation, LayerRun
@@ -63,6 +65,7 @@ def explain(evaluation: Evaluation, workload: Workload) -> Explanation:
     chip, compiled = _compiled(design, workload)
     runs = evaluation.layers or layer_runs(design, workload)
     program = float(compiled.instruction_bytes[0])
+    beside = Beside.of(vector_unit(chip), workload.beside, CLOCK_HZ)
     return Explanation(
         layers=tuple(LayerCost.of(run, run.layer.macs) for run in runs),
         rates=ChipRates(
@@ -71,13 +74,18 @@ def explain(evaluation: Evaluation, workload: Workload) -> Explanation:
             dram_bytes_per_s=float(chip.dram_bytes_per_s[0]),
         ),
         area_parts_mm2=_first(chip.area_parts_mm2()),
-        energy_parts_pj=_first(energy_parts_pj(chip, _traffic(runs, workload.macs, program))),
+        energy_parts_pj={
+            **_first(energy_parts_pj(chip, _traffic(runs, workload.macs, program))),
+            **beside.energy_parts_pj,
+        },
         overhead_s={
             _START: INVOCATION_S,
             "instruction fetch": float(compiled.instruction_cycles[0]) / CLOCK_HZ,
+            **beside.overhead_s,
         },
         fixed=(_START,),
         remarks={"dram_bytes": _where_weights_are(design, workload)},
+        beside=beside.costs,
     )
 
 

@@ -71,7 +71,7 @@ def _kind(template: str) -> EvaluatorKind:
         template=template,
         fidelity=Fidelity.ANALYTICAL,
         name=template,
-        version="4",
+        version="5",
         cost=Cost.SECONDS,
         make=GemminiEvaluator,
         options=AnalyticalOptions,

@@ -18,6 +18,7 @@ from pydantic import Field
 from armillary.cores import available
 from armillary.cost_model.cost import evaluate
 from armillary.cost_model.layer_metrics import layer_metrics
+from armillary.evaluators.beside import Beside, scalars, with_beside
 from armillary.evaluators.explanation import Explanation, LayerCost
 from armillary.evaluators.gemmini.sampling import fitting
 from armillary.evaluators.gemmini.timing.batch import physics_cycles
@@ -320,9 +321,10 @@ def _failed(candidate: Candidate, layer: Layer, failure: Failure) -> LayerRun:
     return LayerRun(candidate.design, layer, (candidate.mappings or {}).get(layer.name, ""), {}, failure)
 
 
-def _of_inference(sums: Table[str, float], accelerator: Accelerator, workload: Workload) -> dict[str, float]:
-    """Return a network's metrics with those that follow from its delay."""
+def _of_inference(layers: Table[str, float], accelerator: Accelerator, workload: Workload) -> dict[str, float]:
+    """Return a network's metrics from its layers' sums: operators beside the array, and what follows from the delay."""
     work = sum(use.count * use.layer.macs for use in workload.layers)
+    sums = scalars(with_beside(layers, accelerator.vector_unit(), workload.beside))
     return {
         **sums,
         "runtime_s": sums["delay_cycles"] / (accelerator.clock_ghz * 1e9),
@@ -336,11 +338,15 @@ def explained(evaluation: Evaluation, workload: Workload) -> Explanation:
     space, accelerator = SPACES[evaluation.design.space], accelerator_of(evaluation.design)
     parts = gemmini_area.parts_mm2(space.columns(space.encode([evaluation.design])))
     runs = [(accelerator.view(Mapping.parse(run.mapping)).hierarchy(), run) for run in evaluation.layers]
+    rates = rates_of(accelerator.views[0].hierarchy().model_copy(update={"clock_ghz": accelerator.clock_ghz}))
+    beside = Beside.of(accelerator.vector_unit(), workload.beside, rates.clock_hz)
     return Explanation(
         layers=tuple(LayerCost.of(run, work) for run, work in zip(evaluation.layers, macs, strict=True)),
-        rates=rates_of(accelerator.views[0].hierarchy().model_copy(update={"clock_ghz": accelerator.clock_ghz})),
+        rates=rates,
         area_parts_mm2={name: float(area[0]) for name, area in parts.items() if area[0] > 0},
-        energy_parts_pj=energy_parts(runs),
+        energy_parts_pj={**energy_parts(runs), **beside.energy_parts_pj},
+        overhead_s=beside.overhead_s,
+        beside=beside.costs,
     )
 
 

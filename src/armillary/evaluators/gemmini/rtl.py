@@ -58,7 +58,8 @@ class RtlEvaluator(EvaluatorOfGemmini):
     """Designs of the `gemmini` template as simulated hardware.
 
     The delay is the hardware's, layer after layer. The energy is the cost model's, as in the dissertation, whose
-    FireSim measured none either.
+    FireSim measured none either. Operators beside the array are not simulated: they take what the vector unit's rates
+    say, as at analytical fidelity, and `beside_cycles` tells how much of the delay that is.
 
     Args:
         spec: of `KIND`.
@@ -185,7 +186,7 @@ def _kind(template: str) -> EvaluatorKind:
         template=template,
         fidelity=Fidelity.RTL,
         name=f"{template}/rtl",
-        version="4",
+        version="5",
         cost=Cost.MINUTES,
         make=RtlEvaluator,
         options=RtlOptions,

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from armillary.cores import available
+from armillary.evaluators.beside import scalars, with_beside
 from armillary.evaluators.genesys.simulation import MOST_CYCLES, checked, random_tensors, simulator
 from armillary.evaluators.kind import ClockPeriod, EvaluatorKind, Options
 from armillary.evaluators.recording import of_network, record, without_mappings
@@ -65,7 +66,8 @@ class GenesysEvaluator:
 
         Metrics of a layer and of the network: `delay_cycles`, `utilization` (of the array's multipliers), `busy_cycles`
         (a word enters the array), `dram_bytes` (tensors, read and written), `command_bytes` (instructions); of the
-        network also `runtime_s` at the stated clock.
+        network also `runtime_s` at the stated clock, and what operators without layers take on the vector unit, where
+        the workload tells any, in both fidelities by the unit's rates: `beside_cycles`, `beside_dram_bytes`.
 
         Raises:
             ArmillaryError: if a candidate brings mappings or a design is of another space.
@@ -96,7 +98,8 @@ class GenesysEvaluator:
         failure, runs = (found, []) if isinstance(found, Failure) else (None, found)
         metrics: dict[str, float] = {}
         if failure is None:
-            metrics = of_network(runs)
+            unit = accelerator_of(candidate.design).vector_unit(self._options.latency)
+            metrics = scalars(with_beside(of_network(runs), unit, workload.beside))
             peak = metrics["delay_cycles"] * int(candidate.design["array"]) ** 2
             metrics |= {
                 "runtime_s": metrics["delay_cycles"] * self._options.clock_ns * 1e-9,
@@ -175,7 +178,7 @@ ANALYTICAL = EvaluatorKind(
     template=SPACE.name,
     fidelity=Fidelity.ANALYTICAL,
     name="genesys",
-    version="1",
+    version="2",
     cost=Cost.SECONDS,
     make=_planned,
     options=GenesysOptions,
@@ -184,7 +187,7 @@ RTL = EvaluatorKind(
     template=SPACE.name,
     fidelity=Fidelity.RTL,
     name="genesys/rtl",
-    version="1",
+    version="2",
     cost=Cost.MINUTES,
     make=_simulated,
     options=SimulationOptions,

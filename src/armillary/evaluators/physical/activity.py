@@ -22,6 +22,8 @@ from armillary.types import ArmillaryError
 _TOKEN = re.compile(r'"[^"]*"|[()]|[^\s()"]+')
 _WORD = re.compile(r"[A-Za-z_]\w*|[!'&*|+^()]")
 _PER_PERIOD = 2.0  # changes of a clock
+_MOST_DIGITS = 18  # of a toggle count
+_MOST_INPUTS = 12  # of a cell: its function is looked at for every setting of them
 
 
 def toggles(path: Path, scope: str) -> dict[str, int]:
@@ -35,7 +37,7 @@ def toggles(path: Path, scope: str) -> dict[str, int]:
         ArmillaryError: if the file cannot be read, is no SAIF file or has no such instance.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as fault:
         raise ArmillaryError(f"{path}: cannot be read ({fault.strerror})") from fault
     found: dict[str, int] = {}
@@ -55,12 +57,21 @@ def toggles(path: Path, scope: str) -> dict[str, int]:
             open_[-1] = (open_[-1][0], token.replace("\\", ""))
             if open_[-1][0] == "TC" and len(open_) > 1:
                 instances = [name for word, name in open_ if word == "INSTANCE"]
-                found[".".join([*instances, open_[-2][0].replace("\\", "")])] = int(token)
+                name = ".".join([*instances, open_[-2][0].replace("\\", "")])
+                found[name] = _count(token, f"{path}: {name}")
     prefix = f"{scope}." if scope else ""
     inside = {name.removeprefix(prefix): count for name, count in found.items() if name.startswith(prefix)}
     if not inside:
         raise ArmillaryError(f"{path}: has no signals in instance {scope!r}; it has {sorted(_scopes(found))[:5]}")
     return inside
+
+
+def _count(token: str, place: str) -> int:
+    if not re.fullmatch(rf"[0-9]{{1,{_MOST_DIGITS}}}", token):
+        raise ArmillaryError(
+            f"{place}: TC={token[:40]!r} is not allowed; write a whole number from 0 of up to {_MOST_DIGITS} digits"
+        )
+    return int(token)
 
 
 def _scopes(found: Mapping[str, int]) -> set[str]:
@@ -138,17 +149,43 @@ def _decisive(function: str) -> Mapping[str, float]:
 
 
 @cache
-def _functions_of(path: Path) -> Mapping[str, Mapping[str, str]]:
-    return {name: {pin: each.function for pin, each in cell.pins.items() if each.direction == "output"}
-            for name, cell in cells_of(read_liberty(path)).items() if not cell.sequential}  # fmt: skip
+def functions_of(path: Path) -> Mapping[str, Mapping[str, str]]:
+    """Return the function of each output of each cell that holds no bit.
+
+    Raises:
+        ArmillaryError: if the liberty file cannot be read, or a function is none; names file, cell and pin.
+    """
+    found = {name: {pin: each.function for pin, each in cell.pins.items() if each.direction == "output"}
+             for name, cell in cells_of(read_liberty(path)).items() if not cell.sequential}  # fmt: skip
+    for name, functions in found.items():
+        for pin, function in functions.items():
+            _check(function, f"{path}: cell {name}: pin {pin}")
+    return found
+
+
+def _check(function: str, place: str) -> None:
+    """Refuse a function that cannot be evaluated; an output may have none."""
+    names = set(re.findall(r"[A-Za-z_]\w*", function))
+    if len(names) > _MOST_INPUTS:
+        raise ArmillaryError(f"{place}: a function of {len(names)} inputs; {_MOST_INPUTS} are the most")
+    try:
+        if names:
+            evaluator(function)(dict.fromkeys(names, False))
+    except (IndexError, KeyError, RecursionError):
+        raise ArmillaryError(
+            f"{place}: function={function[:80]!r} is not allowed; write such as `!(A B) + C`"
+        ) from None
 
 
 def _functions(technology: Enablement) -> Mapping[str, Mapping[str, str]]:
-    return _functions_of(technology.liberty)
+    return functions_of(technology.liberty)
 
 
 def evaluator(function: str) -> Callable[[Mapping[str, bool]], bool]:
-    """Return what evaluates a liberty function: `!`, `'`, `*`, `&`, a blank, `+`, `|`, `^` and brackets."""
+    """Return what evaluates a liberty function: `!`, `'`, `*`, `&`, a blank, `+`, `|`, `^` and brackets.
+
+    It raises IndexError for what is no function, and KeyError for a name that it is given no value of.
+    """
     tokens = _WORD.findall(function)
 
     def value(of: Mapping[str, bool]) -> bool:
@@ -192,6 +229,9 @@ def evaluator(function: str) -> Callable[[Mapping[str, bool]], bool]:
                 found = not found
             return found
 
-        return either()
+        found = either()
+        if rest:
+            raise IndexError(f"{rest[0]} closes nothing")
+        return found
 
     return value

@@ -26,7 +26,7 @@ from armillary.types import Candidate, Cost, Design, Evaluation, Evaluator, Eval
 from armillary.user_cache import cache_folder
 from armillary.workloads.layer import Workload
 
-VERSION = "3"
+VERSION = "4"
 
 
 class PhysicalOptions(Knobs):

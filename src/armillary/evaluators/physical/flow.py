@@ -22,7 +22,7 @@ from armillary.evaluators.physical.floorplan import Floorplan, FloorplanError, O
 from armillary.evaluators.physical.knobs import Knobs
 from armillary.evaluators.physical.lef import site_name
 from armillary.evaluators.physical.library import read_library
-from armillary.evaluators.physical.macros import MacroCell, macro_cells
+from armillary.evaluators.physical.macros import LEAST_WORDS, MacroCell, macro_cells
 from armillary.evaluators.physical.netlist import Netlist, from_yosys
 from armillary.evaluators.physical.optimize import Technology, optimized
 from armillary.evaluators.physical.parasitics import spef
@@ -266,7 +266,7 @@ def _synthesis(job: Job, technology: Enablement, folder: Path) -> dict[str, floa
     recipe = yosys.Recipe(knobs.aim, knobs.adder, knobs.booth)
     content, boxes, problems = yosys.netlist_for_layout(
         sources, job.top, recipe, library=technology.liberty, dont_use=technology.dont_use, driver=technology.buffer,
-        load_ff=_OUTPUT_FF, clock_ns=knobs.clock_ns, macros=job.macros,
+        load_ff=_OUTPUT_FF, clock_ns=knobs.clock_ns, macros=job.macros, least_words=LEAST_WORDS,
     )  # fmt: skip
     wrong = [problem for problem in problems if problem.fault != "latch"]
     if wrong:

@@ -5,7 +5,9 @@ Source: LEF/DEF language reference 5.8. Only what placement and routing need is 
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,11 +15,9 @@ from typing import Literal
 from armillary.types import ArmillaryError
 
 Direction = Literal["horizontal", "vertical"]
-_LAYER = re.compile(r"^LAYER\s+(\S+)\s*\n(.*?)^END\s+\1", re.MULTILINE | re.DOTALL)
-_MACRO = re.compile(r"^MACRO\s+(\S+)(.*?)^END\s+\1", re.MULTILINE | re.DOTALL)
-_SITE = re.compile(r"^SITE\s+(\S+)\s*\n(.*?)^END\s+\1", re.MULTILINE | re.DOTALL)
-_PIN = re.compile(r"^\s*PIN\s+(\S+)(.*?)^\s*END\s+\1", re.MULTILINE | re.DOTALL)
 _SHAPE = re.compile(r"\b(?:RECT|POLYGON)\s+([^;]*);")
+_LARGEST = 1e6  # number of a file; as a length, a metre
+_MOST_CORNERS = 1000  # of a pin's polygon
 
 
 @dataclass(frozen=True)
@@ -56,18 +56,25 @@ def read_layers(path: Path) -> tuple[LefLayer, ...]:
     """Return the routing layers of a file, the lowest first.
 
     Raises:
-        ArmillaryError: if the file cannot be read.
+        ArmillaryError: if the file cannot be read, or a layer has no width or pitch; names file, layer and statement.
     """
     found = []
-    for name, body in _LAYER.findall(_text(path)):
+    for name, body in _blocks(path, "LAYER", whole_line=True):
         if not re.search(r"TYPE\s+ROUTING", body):
             continue
-        width = _number(body, "WIDTH")
-        to_plane = _number(body, r"CAPACITANCE\s+CPERSQDIST") * width * 1000
-        to_sides = 2 * _number(body, "EDGECAPACITANCE") * 1000
+        place = f"{path}: LAYER {name}"
+        width = _number(body, "WIDTH", place)
         direction: Direction = "vertical" if re.search(r"DIRECTION\s+VERTICAL", body) else "horizontal"
-        resistance = _number(body, r"RESISTANCE\s+RPERSQ") / width
-        pitch, offset = _number(body, "PITCH"), _offset(body, direction)
+        pitch = _across(body, "PITCH", direction, place)
+        for statement, value in (("WIDTH", width), ("PITCH", pitch)):
+            if value <= 0:
+                raise ArmillaryError(
+                    f"{place}: {statement}={value:g} is not allowed; a routing layer needs one above 0"
+                )
+        to_plane = _number(body, r"CAPACITANCE\s+CPERSQDIST", place) * width * 1000
+        to_sides = 2 * _number(body, "EDGECAPACITANCE", place) * 1000
+        resistance = _number(body, r"RESISTANCE\s+RPERSQ", place) / width
+        offset = _across(body, "OFFSET", direction, place)
         found.append(LefLayer(name, direction, pitch, offset, width, resistance, to_plane + to_sides))
     return tuple(found)
 
@@ -91,10 +98,10 @@ def read_site(path: Path) -> tuple[float, float]:
 
 
 def _core_site(path: Path) -> tuple[str, float, float]:
-    for name, body in _SITE.findall(_text(path)):
-        size = re.search(r"SIZE\s+(\S+)\s+BY\s+([^\s;]+)", body)
+    for name, body in _blocks(path, "SITE", whole_line=True):
+        size = _size(body, f"{path}: SITE {name}")
         if size is not None and re.search(r"CLASS\s+CORE", body, re.IGNORECASE):
-            return name, float(size[1]), float(size[2])
+            return name, *size
     raise ArmillaryError(f"{path}: has no SITE of CLASS CORE with its SIZE")
 
 
@@ -102,13 +109,13 @@ def read_cells(path: Path) -> dict[str, LefCell]:
     """Return the cells of a file by name.
 
     Raises:
-        ArmillaryError: if the file cannot be read.
+        ArmillaryError: if the file cannot be read, or a size or a pin's shape is none; names file, cell and pin.
     """
     found = {}
-    for name, body in _MACRO.findall(_text(path)):
-        size = re.search(r"SIZE\s+(\S+)\s+BY\s+(\S+)", body)
+    for name, body in _blocks(path, "MACRO"):
+        size = _size(body, f"{path}: MACRO {name}")
         if size is not None:
-            found[name] = LefCell(float(size[1]), float(size[2]), _pins(body))
+            found[name] = LefCell(*size, _pins(body, f"{path}: MACRO {name}"))
     return found
 
 
@@ -118,39 +125,115 @@ def read_pins(path: Path) -> dict[str, dict[str, str]]:
     Raises:
         ArmillaryError: if the file cannot be read.
     """
-    return {name: _signals(body) for name, body in _MACRO.findall(_text(path))}
+    return {name: _signals(body, f"{path}: MACRO {name}") for name, body in _blocks(path, "MACRO")}
 
 
-def _signals(body: str) -> dict[str, str]:
-    found = dict(_PIN.findall(body))
+def corners(words: str, place: str) -> list[tuple[float, float]]:
+    """Return the points in um of a RECT or a POLYGON.
+
+    Args:
+        words: its numbers, as the file has them.
+        place: where it stands, for messages.
+
+    Raises:
+        ArmillaryError: if a word is no number, or they are no pairs, or too many.
+    """
+    numbers = [_checked(word, f"{place}: RECT or POLYGON") for word in words.split()]
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
+    if not 2 <= len(pairs) <= _MOST_CORNERS or len(numbers) % 2:
+        raise ArmillaryError(
+            f"{place}: RECT or POLYGON has {len(numbers)} numbers; it needs an x and a y of 2 to {_MOST_CORNERS} points"
+        )
+    return pairs
+
+
+def _signals(body: str, place: str) -> dict[str, str]:
+    found = dict(_blocks_of(body, "PIN", place, indented=True))
     return {name: inner for name, inner in found.items() if not re.search(r"USE\s+(?:power|ground)", inner, re.I)}
 
 
-def _pins(body: str) -> dict[str, tuple[float, float]]:
+def _pins(body: str, place: str) -> dict[str, tuple[float, float]]:
     pins = {}
-    for name, inner in _signals(body).items():
-        numbers = [[float(word) for word in shape.split()] for shape in _SHAPE.findall(inner)]
-        across = [x for shape in numbers for x in shape[::2]]
-        up = [y for shape in numbers for y in shape[1::2]]
-        if across:
+    for name, inner in _signals(body, place).items():
+        points = [point for shape in _SHAPE.findall(inner) for point in corners(shape, f"{place}: PIN {name}")]
+        if points:
+            across, up = zip(*points, strict=True)
             pins[name] = ((min(across) + max(across)) / 2, (min(up) + max(up)) / 2)
     return pins
 
 
-def _offset(body: str, direction: Direction) -> float:
-    """Return where the first track lies: OFFSET has one number for both ways, or one for x and one for y."""
-    match = re.search(r"^\s*OFFSET\s+([^;]*);", body, re.MULTILINE)
-    numbers = [float(word) for word in match[1].split()] if match else [0.0]
+def _size(body: str, place: str) -> tuple[float, float] | None:
+    size = re.search(r"SIZE\s+(\S+)\s+BY\s+([^\s;]+)", body)
+    if size is None:
+        return None
+    width, height = _checked(size[1], f"{place}: SIZE"), _checked(size[2], f"{place}: SIZE")
+    if width <= 0 or height <= 0:
+        raise ArmillaryError(f"{place}: SIZE {width:g} BY {height:g} is not allowed; both must be above 0")
+    return width, height
+
+
+def _across(body: str, name: str, direction: Direction, place: str) -> float:
+    """Return a distance across the wires, 0 without one; one number is for both ways, two are for x and y."""
+    match = re.search(rf"^\s*{name}\s+([^;]*);", body, re.MULTILINE)
+    numbers = [_checked(word, f"{place}: {name}") for word in match[1].split()] if match else []
+    if not numbers:
+        return 0.0
     return numbers[0] if direction == "vertical" else numbers[-1]
 
 
-def _number(body: str, name: str) -> float:
+def _number(body: str, name: str, place: str) -> float:
     match = re.search(rf"^\s*{name}\s+([-+0-9.eE]+)\s*;", body, re.MULTILINE)  # a table of spacings has widths, too
-    return float(match[1]) if match else 0.0
+    return _checked(match[1], f"{place}: {name}") if match else 0.0
 
 
-def _text(path: Path) -> str:
+def _checked(word: str, place: str) -> float:
+    """Return a word as a number.
+
+    Raises:
+        ArmillaryError: if it is none, or none that a chip can have.
+    """
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        number = float(word)
+    except ValueError:
+        number = math.nan
+    if not abs(number) <= _LARGEST:
+        raise ArmillaryError(
+            f"{place}: {word[:40]!r} is not allowed; write a number from -{_LARGEST:g} to {_LARGEST:g}"
+        )
+    return number
+
+
+def _blocks(path: Path, keyword: str, *, whole_line: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield name and content of each block of a file that begins with a keyword."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as fault:
         raise ArmillaryError(f"{path}: cannot be read ({fault.strerror})") from fault
+    yield from _blocks_of(text, keyword, str(path), whole_line=whole_line)
+
+
+def _blocks_of(
+    text: str, keyword: str, place: str, *, whole_line: bool = False, indented: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield name and content of each block, from `KEYWORD name` to `END name`, in one pass over the text.
+
+    Args:
+        text: where they stand, each beginning a line.
+        keyword: that begins a block.
+        place: of the text, for messages.
+        whole_line: nothing stands behind the name; where the keyword is also that of a statement.
+        indented: blanks may stand before the keyword.
+
+    Raises:
+        ArmillaryError: if a block does not end.
+    """
+    blanks, end = r"[ \t]*" if indented else "", r"[ \t\r]*$" if whole_line else ""
+    name, start = "", 0
+    for match in re.finditer(rf"^{blanks}(?:{keyword}[ \t]+(\S+){end}|END[ \t]+(\S+))", text, re.MULTILINE):
+        if not name and match[1]:
+            name, start = match[1], match.end()
+        elif name and match[2] == name:
+            yield name, text[start : match.start()]
+            name = ""
+    if name:
+        raise ArmillaryError(f"{place}: {keyword} {name} has no END {name}")

@@ -138,7 +138,7 @@ def read_library(enablement: Enablement) -> Library:
 def _read(enablement: Enablement) -> Library:
     library = read_liberty(enablement.liberty)
     known = cells_of(library)
-    bits = {group.arguments[0]: _bits(group) for group in library.all("cell")}
+    bits = {group.name: _bits(group) for group in library.all("cell")}
     shapes = read_cells(enablement.cell_lef)
     site_um, row_um = read_site(enablement.tech_lef)
     families = {name: _family(cell, bits[name]) for name, cell in known.items()}

@@ -14,6 +14,8 @@ from armillary.types import ArmillaryError
 
 CLOCK = "clk"
 OUTPUT_SLEW_NS = 0.05
+LEAST_WORDS = 16
+"""Memory compilers begin at about so many words; what is smaller is built of registers, as a designer would."""
 _PIN_UM = 0.28  # between pins: two tracks of metal3, else wires to wide memories of few words find none
 _INPUT_FF, _CLOCK_FF, _MOST_FF = 5.0, 25.0, 500.0  # of fakeram45's pins
 

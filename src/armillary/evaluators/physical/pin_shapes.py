@@ -11,7 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from armillary.evaluators.physical.floorplan import units
-from armillary.evaluators.physical.lef import read_pins
+from armillary.evaluators.physical.lef import corners, read_pins
+from armillary.types import ArmillaryError
 
 Rectangle = tuple[int, int, int, int]
 """Left, bottom, right and top in units, from the cell's lower left corner."""
@@ -22,12 +23,15 @@ def read_shapes(path: Path, layer: str) -> dict[str, dict[str, list[Rectangle]]]
     """Return the areas of each signal pin of each cell on a layer; of pins that have none there, those on others.
 
     Raises:
-        ArmillaryError: if the file cannot be read.
+        ArmillaryError: if the file cannot be read, or a shape is none; names file, cell and pin.
     """
-    return {cell: {pin: _areas(text, layer) for pin, text in pins.items()} for cell, pins in read_pins(path).items()}
+    return {
+        cell: {pin: _areas(text, layer, f"{path}: MACRO {cell}: PIN {pin}") for pin, text in pins.items()}
+        for cell, pins in read_pins(path).items()
+    }
 
 
-def _areas(text: str, layer: str) -> list[Rectangle]:
+def _areas(text: str, layer: str, place: str) -> list[Rectangle]:
     here: list[Rectangle] = []
     elsewhere: list[Rectangle] = []
     found = here
@@ -35,20 +39,23 @@ def _areas(text: str, layer: str) -> list[Rectangle]:
         if name:
             found = here if name == layer else elsewhere
             continue
-        lengths = [units(float(word)) for word in numbers.split()]
-        corners = list(zip(lengths[::2], lengths[1::2], strict=True))
+        points = [(units(x), units(y)) for x, y in corners(numbers, place)]
         if kind == "RECT":
-            (left, bottom), (right, top) = corners
+            if len(points) != 2:
+                raise ArmillaryError(f"{place}: RECT has {len(points)} points; write two opposite ones")
+            (left, bottom), (right, top) = points
             found.append((left, bottom, right, top))
         else:
-            found += slabs(corners)
+            if any(x != to and y != up for (x, y), (to, up) in pairwise([*points, points[0]])):
+                raise ArmillaryError(f"{place}: POLYGON has a slanted side; only level and upright ones are read")
+            found += slabs(points)
     return here or elsewhere
 
 
-def slabs(corners: list[tuple[int, int]]) -> Iterator[Rectangle]:
+def slabs(points: list[tuple[int, int]]) -> Iterator[Rectangle]:
     """Return a polygon with level and upright sides as rectangles, one for each pair of neighbouring abscissae."""
-    sides = list(pairwise([*corners, corners[0]]))
-    for left, right in pairwise(sorted({x for x, _ in corners})):
+    sides = list(pairwise([*points, points[0]]))
+    for left, right in pairwise(sorted({x for x, _ in points})):
         crossed = sorted(y for (x, y), (to, _) in sides if min(x, to) <= left and right <= max(x, to))
         for bottom, top in zip(crossed[::2], crossed[1::2], strict=True):
             yield left, bottom, right, top

@@ -32,7 +32,7 @@ Cycles = tuple[int, int]
 class StepOptions(Options):
     """What runs, at which clock."""
 
-    inputs: int = Field(1000, ge=1, le=1_000_000, description="Steps that follow each other; the delay is of all.")
+    inputs: int = Field(1000, ge=1, le=1_000_000, description="Steps that follow each other; the delay is their mean.")
     clock_ns: ClockPeriod = 1.0
 
 
@@ -56,9 +56,9 @@ class TablaEvaluator:
     def evaluate(self, candidates: Sequence[Candidate], workload: Workload) -> list[Evaluation]:
         """Evaluate candidates one by one.
 
-        Metrics: `latency_cycles` (of a step alone, from its first inputs to its last instruction), `delay_cycles` (of
-        all steps), `per_input_cycles` (their mean), `runtime_s` (of all steps at the stated clock), `throughput_mhz`
-        (steps) and `utilization` (operations of the graph in a step, of those that the elements could do).
+        Metrics: `latency_cycles` (of a step alone, from its first inputs to its last instruction), `stream_cycles` (of
+        all steps), `delay_cycles` (their mean), `runtime_s` (the mean at the stated clock), `throughput_mhz` (steps)
+        and `utilization` (operations of the graph in a step, of those that the elements could do).
 
         Raises:
             ArmillaryError: if the workload has no dataflow graph (says why), or a design is of another space.
@@ -89,16 +89,17 @@ class TablaEvaluator:
         return record(self.spec, candidate, workload, metrics, failure, seconds=time.perf_counter() - start)
 
     def _metrics(self, step: Compiled) -> dict[str, float]:
-        latency, delay = self._measure(step)
-        second, inputs = self._options.clock_ns * 1e-9, self._options.inputs
+        latency, stream = self._measure(step)
+        delay = stream / self._options.inputs
+        runtime_s = delay * self._options.clock_ns * 1e-9
         operations = len(step.mapped.operations)
         return {
-            "per_input_cycles": delay / inputs,
             "latency_cycles": float(latency),
-            "delay_cycles": float(delay),
-            "runtime_s": delay * second,
-            "throughput_mhz": 1e-6 * inputs / (delay * second),
-            "utilization": operations * inputs / (step.accelerator.elements * delay),
+            "stream_cycles": float(stream),
+            "delay_cycles": delay,
+            "runtime_s": runtime_s,
+            "throughput_mhz": 1e-6 / runtime_s,
+            "utilization": operations / (step.accelerator.elements * delay),
         }
 
 
@@ -158,7 +159,7 @@ def _kind(
     fidelity: Fidelity, name: str, cost: Cost, make: Callable[[EvaluatorSpec, StepOptions], TablaEvaluator]
 ) -> EvaluatorKind:
     return EvaluatorKind(
-        template=SPACE.name, fidelity=fidelity, name=name, version="1", cost=cost, make=make, options=StepOptions
+        template=SPACE.name, fidelity=fidelity, name=name, version="2", cost=cost, make=make, options=StepOptions
     )
 
 

@@ -27,15 +27,20 @@ from numpy.typing import NDArray
 from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import Compute, Hierarchy, Level, LoopRules
 from armillary.hardware.mapping import Mapping
+from armillary.hardware.technology import DRAM_PJ_PER_BIT, access_energy, add_pj, multiply_pj
 from armillary.hardware.template import Template
 from armillary.hardware.templates import gemmini_area
+from armillary.hardware.vector_unit import VectorEnergy, VectorUnit
 from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError, Design
+from armillary.workloads.vector_work import WorkKind
 
 Dataflow = Literal["weight_stationary", "output_stationary", "both"]
 TECHNOLOGY_NM = 45.0
 MOST_ROWS = 1 << 17
 """Rows of a memory are fewer: a command numbers them in 18 bits, with a sign where they move."""
+SETUP_CYCLES = 60
+"""Cycles that the commands of a tile take before its data move."""
 _KIB = 1 << 10
 ALONE: tuple[Dataflow, ...] = ("weight_stationary", "output_stationary")
 """Dataflows of an array that has one."""
@@ -198,6 +203,42 @@ class Accelerator:
                 "dataflow='both' holds weights or sums; take one of `views`, or the `view` of a mapping"
             )
         return _STATIONARY[self.dataflow]
+
+    def vector_unit(self) -> VectorUnit:
+        """Return what takes sums from the accumulator to bytes, `dim` a cycle, as the unit of all operators beside.
+
+        It scales, keeps within bounds and adds a second tensor on the way out of a layer, and looks functions up where
+        there are tables; loads take rows in other steps, transposed too. Tensors of an operator of its own come from
+        DRAM and go there, as every layer's do, once through the accumulator for each pass.
+
+        Our hardware has no exp, square root or one over x. They are charged as the polynomials of integers that I-BERT
+        (Kim et al., ICML 2021, algorithms 1 and 3) computes on such a unit, 3 multiplications and 4 additions a value.
+        What they would add to the area is not in it. `SETUP_CYCLES` is what the commands of a tile take in the RTL.
+        """
+        accumulator, dram = (self.views[0].hierarchy().levels[i] for i in (2, 0))
+        assert dram.shared_bandwidth is not None
+        assert dram.read_bandwidth is not None
+        tables: tuple[WorkKind, ...] = ("function",) if self.activation_tables else ()
+        return VectorUnit(
+            lanes=float(self.dim),
+            function_adds=4,
+            function_multiplies=3,
+            behind=frozenset({"clamp", "scale", "sum", "stride", *tables}),
+            buffer_values=2.0 * self.dim,
+            move_values=2.0 * self.dim,
+            resident_values=0.0,
+            dram_reads=dram.read_bandwidth,
+            dram_writes=dram.shared_bandwidth,
+            dram_values=dram.shared_bandwidth,
+            setup_cycles=float(SETUP_CYCLES + self.dram_latency),
+            value_bytes=1.0,
+            energy=VectorEnergy(
+                add_pj=add_pj(TECHNOLOGY_NM),
+                multiply_pj=multiply_pj(TECHNOLOGY_NM),
+                buffer_pj=access_energy(self.views[0].hierarchy(), accumulator).read_pj,
+                dram_pj=8 * DRAM_PJ_PER_BIT,
+            ),
+        )
 
     def hierarchy(self) -> Hierarchy:
         """Return DRAM, scratchpad, an accumulator per column and a register per element, for the cost model.

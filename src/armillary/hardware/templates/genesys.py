@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.hardware.template import Template
+from armillary.hardware.vector_unit import VectorUnit
 from armillary.problems.criteria import Objective
 from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError, Design
@@ -29,6 +30,8 @@ SUM_BITS = 32
 WIDTHS = (4, 8)
 LEAST_ARRAY, MOST_ARRAY = 2, 128
 LEAST_PORT, MOST_PORT = 32, 512
+PIPELINE = 8
+"""Cycles of the vector unit from an operand to its result."""
 LEAST_WORDS = 16
 """Words that every memory has at least."""
 _KIB_BITS = 8 << 10
@@ -121,6 +124,34 @@ class Accelerator:
     def vmem_words(self) -> int:
         """Words of each memory of the vector unit."""
         return self.vmem_kib * _KIB_BITS // self.sum_bits
+
+    def vector_unit(self, latency: int) -> VectorUnit:
+        """Return the vector unit as it runs operators that have no layer.
+
+        A lane does an operation a cycle, be it a function by its table of lines, on words of which it reads two and
+        writes one. Behind layers it scales, bounds, and takes functions, whose time is part of the layers' programs.
+        Inputs come from DRAM by one port and results go there by another. Every operator is loaded and stored, and does
+        not compute while it is loaded, as in `rtl/genesys/vector_programs`.
+
+        Args:
+            latency: cycles from a request to DRAM to its answer.
+        """
+        rate = float(min(self.port_width // self.data_width, self.array))
+        return VectorUnit(
+            lanes=float(self.array),
+            function_adds=0,
+            function_multiplies=1,
+            behind=frozenset({"clamp", "scale", "function", "stride"}),
+            buffer_values=3.0 * self.array,
+            move_values=2.0 * self.array,
+            resident_values=0.0,
+            dram_reads=rate,
+            dram_writes=rate,
+            dram_values=2 * rate,
+            setup_cycles=float(latency + PIPELINE),
+            value_bytes=self.data_width / 8,
+            overlaps=False,
+        )
 
     def beats(self, bits: int) -> int:
         """Return the beats of a word: wide ones take several, narrow ones a part of one."""

@@ -129,19 +129,23 @@ class Architectures:
     known: dict[tuple[int, ...], HierarchyGraph] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
+    def written(space: Space) -> bool:
+        """Return whether a platform writes the RTL of a space's designs."""
+        return _template(space) in PLATFORMS.names()
+
+    @staticmethod
     def of(space: Space) -> Architectures:
         """Return the architectures of a space that is named after a template, with or without knobs of the back end.
 
         Raises:
             ArmillaryError: if no platform writes the RTL of that template.
         """
-        template = space.name.partition(".")[0]
-        if template not in PLATFORMS.names():
+        if not Architectures.written(space):
             raise ArmillaryError(
-                f"surrogate 'ppa-gcn' learns from the RTL of designs, and none is written for space {space.name!r}; "
+                f"surrogates 'ppa-rtl' and 'ppa-gcn' ask for the RTL of designs, which space {space.name!r} has not; "
                 f"spaces of {PLATFORMS.names()} have one, or choose --surrogate ppa"
             )
-        platform = PLATFORMS.load(template, Platform)
+        platform = PLATFORMS.load(_template(space), Platform)
         known = {each.name for each in fields(platform.accelerator)}
         own = tuple(place for place, name in enumerate(space.names) if name in known)
         return Architectures(space, platform, own, tuple(set(range(len(space.names))) - set(own)))
@@ -185,6 +189,10 @@ class Architectures:
             return totals if own is None else np.concatenate([own(codes, features), totals], axis=1)
 
         return replace(self.space, derived=derived)
+
+
+def _template(space: Space) -> str:
+    return space.name.partition(".")[0]
 
 
 def graphs_of(designs: Sequence[Mapping[str, str]], top: str, cache: Path) -> list[HierarchyGraph]:

@@ -44,7 +44,7 @@ def absorb_biases(steps: Sequence[Step], parts: list[Parts], outputs: Set[str], 
     Returns:
         The positions of the steps that have become a bias.
     """
-    readers = _readers(steps)
+    readers = readers_of(steps)
     absorbed = set()
     for position, (step, lowered) in enumerate(zip(steps, parts, strict=True)):
         if not lowered or step.node.op_type not in _BIASED or not isinstance(lowered[0], Operation):
@@ -77,7 +77,7 @@ def _only_reader(steps: Sequence[Step], at: int, readers: dict[str, list[int]], 
     return reading[0] if (steps[reading[0]].body, steps[reading[0]].runs) == (steps[at].body, steps[at].runs) else None
 
 
-def _readers(steps: Sequence[Step]) -> dict[str, list[int]]:
+def readers_of(steps: Sequence[Step]) -> dict[str, list[int]]:
     """Return the positions of the steps that read each tensor, be it in a body of theirs that is not a step."""
     readers: dict[str, list[int]] = {}
     for position, step in enumerate(steps):

@@ -20,6 +20,7 @@ from armillary.workloads.onnx.biases import Parts, absorb_biases
 from armillary.workloads.onnx.dataflow import dataflow_of
 from armillary.workloads.onnx.dimensions import set_dimensions
 from armillary.workloads.onnx.fitting import shown, what_would_fit
+from armillary.workloads.onnx.fusing import Fusing
 from armillary.workloads.onnx.inference.finding import ELEMENTWISE, names
 from armillary.workloads.onnx.layers import RULES, lower, rule_of
 from armillary.workloads.onnx.learned import Learned
@@ -29,6 +30,7 @@ from armillary.workloads.onnx.reading import read
 from armillary.workloads.onnx.schedule import Choice, Entry, Step, Unbounded, steps_of
 from armillary.workloads.onnx.shapes import Tensors, UnknownShapeError, tensors_of
 from armillary.workloads.onnx.walk import ClashingError, UnreadableError, Walk
+from armillary.workloads.vector_work import VectorUse, VectorWork, merge_work
 
 _MOST_SMALL = 5000
 """Nodes of a graph that may be a small machine-learning algorithm or a dataflow graph of scalars."""
@@ -105,6 +107,7 @@ class _Import:
         self._warnings = list(warnings)
         self._learned = Learned(tensors)
         self._beside = Beside(tensors)
+        self._work: list[VectorUse] = []
         self._uses: list[LayerUse] = []
         self._unknown: list[str] = []
         self._first_fault: UnknownShapeError | None = None
@@ -129,6 +132,7 @@ class _Import:
             self._path.stem,
             merge(uses),
             self._beside.listed(),
+            merge_work(self._work),
             algorithm=None if isinstance(algorithm, str) else algorithm,
             no_algorithm=algorithm if isinstance(algorithm, str) else "",
             dataflow=None if isinstance(dataflow, str) else dataflow,
@@ -168,6 +172,7 @@ class _Import:
         steps = list(steps_of(loop.entries))
         for step in steps:
             self._beside.add(replace(step, opened=True))
+            self._work.append(VectorUse(VectorWork(operator(step.node), "unknown")))
         multiplying = [step for step in steps if self._macs(step)]
         if multiplying:
             self._unknown.append(
@@ -220,6 +225,7 @@ class _Import:
                 outputs.update(output.name for body in subgraphs(step.node) for output in body.output)
         parts = [self._lowered_or_unknown(step) for step in steps]
         absorbed = absorb_biases(steps, parts, outputs, self._tensors)
+        self._work += Fusing(steps, parts, absorbed, outputs, self._tensors).uses()
         for position, (step, lowered) in enumerate(zip(steps, parts, strict=True)):
             if lowered is None and position not in absorbed:
                 self._beside.add(step)
@@ -228,6 +234,7 @@ class _Import:
                     self._uses.append(self._learned.use(part, step.runs))
                 else:
                     self._beside.add_remainder(step, part)
+                    self._work.append(VectorUse(part.work, step.runs * part.count))
 
     def _learned_by(self, step: Step) -> int:
         """Return the values that a step whose work does not count learns."""

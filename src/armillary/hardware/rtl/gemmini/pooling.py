@@ -13,12 +13,11 @@ from math import prod
 
 from armillary.hardware.rtl.gemmini.commands import MOST_MOVE_LOOPS, NestLoop, merged
 from armillary.hardware.rtl.gemmini.placement import Place
-from armillary.hardware.templates.gemmini import TooSmallError
+from armillary.hardware.templates.gemmini import SETUP_CYCLES, TooSmallError
 from armillary.workloads.quantized.step import ONCE, Multiplier, Step
 
 LONGEST_RUN = 1 << 17
 _LONG_RUN = 8  # rows, which hide a latency of DRAM behind those under way
-_COMMANDS = 60  # cycles that a tile's commands take
 
 
 @dataclass(frozen=True)
@@ -168,7 +167,7 @@ class _Pool:
         tiles = prod(-(-n // size) for n, size in zip(every, sizes, strict=True))
         whole = sizes[0] == self._source.blocks
         run = sizes[0] * (self._reach(sizes[2], 1) if whole else 1)
-        return tiles * (self._rows(*sizes) * max(1.0, _LONG_RUN / run) + _COMMANDS)
+        return tiles * (self._rows(*sizes) * max(1.0, _LONG_RUN / run) + SETUP_CYCLES)
 
     def _held(self, tile: _Tile) -> tuple[int, int]:
         return tile.base, tile.base + self._rows(tile.blocks, tile.lines, tile.pixels)

@@ -8,10 +8,12 @@ from typing import Any
 
 from onnx import NodeProto
 
+from armillary.workloads.onnx.amounts import softmax_work
 from armillary.workloads.onnx.facts import Shape
 from armillary.workloads.onnx.lowering.parts import Lowered, Remainder, Rule, held, is_dynamic, name_of, operation
 from armillary.workloads.onnx.nodes import has_input, option
 from armillary.workloads.onnx.shapes import Tensors
+from armillary.workloads.vector_work import VectorWork
 
 _NONE: list[int] = []
 
@@ -38,7 +40,8 @@ def attended(node: NodeProto, query: Shape, key: Shape, value: Shape, length: in
         f"{name}.scores", "gemm", K=groups * length, C=groups * width, P=rows, groups=groups, dynamic=True
     ):
         yield scores
-        yield Remainder("softmax", 2 * scores.layer.outputs)
+        values = scores.layer.outputs
+        yield Remainder("softmax", 2 * values, softmax_work(values, values // length))
     yield from operation(
         f"{name}.values", "gemm", K=groups * value[3], C=groups * length, P=rows, groups=groups, dynamic=True
     )
@@ -81,7 +84,9 @@ def _linear(node: NodeProto, tensors: Tensors) -> Lowered:
     if "delta" in option(node, "update_rule", "gated_delta"):
         yield from operation(f"{name}.recall", "gemm", C=groups * width, P=1, **sizes)
     yield from operation(f"{name}.read", "gemm", C=groups * width, P=heads // key[1], **sizes)
-    yield Remainder("decay", 2 * steps * groups * width * value[3])
+    state = groups * width * value[3]
+    decayed = VectorWork("decay", "combine", multiplies=state, reads=state, writes=state)
+    yield Remainder("decay", 2 * steps * state, decayed, steps)
 
 
 def _projected(node: NodeProto, tensors: Tensors) -> Lowered:
@@ -123,7 +128,9 @@ def _multi_head(node: NodeProto, tensors: Tensors) -> Lowered:
     yield from attended(node, query, key, value, earlier + key[2])
     if has_input(node, 3) and node.op_type == "MultiHeadAttention":
         sizes = [math.prod(shape) for shape in (query, key, value)]
-        yield Remainder("bias", 2 * sum(sizes) + math.prod(tensors.shape(node.input[3], node)))
+        total = sum(sizes)
+        work = VectorWork("bias", "scale", adds=total, reads=total, writes=total)
+        yield Remainder("bias", 2 * total + math.prod(tensors.shape(node.input[3], node)), work)
 
 
 def _grouped_query(node: NodeProto, tensors: Tensors) -> Lowered:
@@ -137,7 +144,9 @@ def _grouped_query(node: NodeProto, tensors: Tensors) -> Lowered:
     keys = (batch, shared, rows, width)
     yield from attended(node, (batch, heads, rows, width), keys, keys, past + rows)
     if option(node, "do_rotary", 0):
-        yield Remainder("rotary", 2 * batch * rows * width * (heads + shared))
+        turned = batch * rows * width * (heads + shared)
+        work = VectorWork("rotary", "combine", adds=turned, multiplies=2 * turned, reads=turned, writes=turned)
+        yield Remainder("rotary", 2 * turned, work)
 
 
 def _mixture(node: NodeProto, tensors: Tensors) -> Lowered:

@@ -9,6 +9,7 @@ from onnx import NodeProto
 from armillary.workloads.onnx.lowering.parts import Lowered, Remainder, Rule, name_of, operation
 from armillary.workloads.onnx.origins import Origin
 from armillary.workloads.onnx.shapes import Tensors
+from armillary.workloads.vector_work import VectorWork
 
 
 def _numbers(node: NodeProto, name: str) -> int:
@@ -41,7 +42,9 @@ def _support_vectors(node: NodeProto, tensors: Tensors) -> Lowered:
     yield from operation(
         f"{name_of(node)}.kernel", "gemm", K=vectors, C=features, P=rows, weights=Origin(f"{node.output[0]}.vectors")
     )
-    yield Remainder("kernel", 2 * rows * vectors)
+    values = rows * vectors
+    work = VectorWork("kernel", "function", functions=values, reads=values, writes=values, passed=values)
+    yield Remainder("kernel", 2 * values, work)
     yield from operation(
         f"{name_of(node)}.sum", "gemm", K=max(coefficients // vectors, 1), C=vectors, P=rows,
         weights=Origin(f"{node.output[0]}.coefficients"),

@@ -21,6 +21,7 @@ from armillary.workloads.onnx.lowering.parts import (
 )
 from armillary.workloads.onnx.nodes import has_input, option, per_axis
 from armillary.workloads.onnx.shapes import Tensors
+from armillary.workloads.vector_work import VectorWork
 
 
 def conv(node: NodeProto, tensors: Tensors, weights: int = 1, bias: int = 2, *, last: bool = False) -> Lowered:
@@ -67,7 +68,13 @@ def deformable(node: NodeProto, tensors: Tensors) -> Lowered:
         yield part
         if isinstance(part, Operation):
             layer = part.layer
-            yield Remainder("gather", 2 * layer.N * layer.C * layer.P * layer.Q * layer.R * layer.S)
+            yield _gathered(layer.N * layer.C * layer.P * layer.Q * layer.R * layer.S)
+
+
+def _gathered(values: int) -> Remainder:
+    """Return inputs between four pixels each, as bilinear interpolation takes them."""
+    work = VectorWork("gather", "move", adds=3 * values, multiplies=4 * values, reads=4 * values, writes=values)
+    return Remainder("gather", 2 * values, work)
 
 
 def conv_transpose(node: NodeProto, tensors: Tensors) -> Lowered:
@@ -91,7 +98,9 @@ def conv_transpose(node: NodeProto, tensors: Tensors) -> Lowered:
         weights=held(node, tensors, 1), bias_of=held(node, tensors, 2), channel_axis=1 - len(filters),
     ):  # fmt: skip
         yield part
-        yield Remainder("col2im", part.layer.outputs + math.prod(tensors.shape(node.output[0], node)))
+        taken, written = part.layer.outputs, math.prod(tensors.shape(node.output[0], node))
+        work = VectorWork("col2im", "reduce", adds=taken, reads=taken, writes=written, passed=taken)
+        yield Remainder("col2im", taken + written, work)
 
 
 def causal_conv(node: NodeProto, tensors: Tensors) -> Lowered:

@@ -11,6 +11,7 @@ from armillary.workloads.onnx.equations import Product, products, read_equation
 from armillary.workloads.onnx.lowering.parts import Lowered, Remainder, Rule, held, name_of, operation
 from armillary.workloads.onnx.nodes import option
 from armillary.workloads.onnx.shapes import Tensors
+from armillary.workloads.vector_work import VectorWork
 
 
 def _einsum(node: NodeProto, tensors: Tensors) -> Lowered:
@@ -23,7 +24,9 @@ def _einsum(node: NodeProto, tensors: Tensors) -> Lowered:
     for number, product in enumerate(planned):
         left, right = operands[product.left], operands[product.right]
         if product.left_indices & product.right_indices <= product.result:
-            yield Remainder("product", 3 * math.prod(sizes[index] for index in product.result))
+            values = math.prod(sizes[index] for index in product.result)
+            work = VectorWork("product", "combine", multiplies=values, reads=2 * values, writes=values)
+            yield Remainder("product", 3 * values, work)
         else:
             name = name_of(node) + (f".{number}" if len(planned) > 1 else "")
             yield from _product(node, tensors, name, product, left, right, sizes)

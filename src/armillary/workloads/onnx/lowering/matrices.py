@@ -24,6 +24,7 @@ from armillary.workloads.onnx.lowering.parts import (
 from armillary.workloads.onnx.nodes import has_input, option
 from armillary.workloads.onnx.origins import Origin
 from armillary.workloads.onnx.shapes import Tensors
+from armillary.workloads.vector_work import VectorWork, WorkKind
 
 
 def with_bias(operation: Operation, shape: Shape, bias: Origin, channel_axis: int, rank: int) -> Operation | None:
@@ -58,7 +59,10 @@ def _plus(node: NodeProto, tensors: Tensors, found: Operation, added: int) -> Lo
     biased = None if origin is None else with_bias(found, shape, origin, 2 + found.channel_axis, 2)
     yield biased or found
     if biased is None:
-        yield Remainder("add", math.prod(shape) + 2 * found.layer.outputs)
+        values, added = found.layer.outputs, math.prod(shape)
+        kind: WorkKind = "sum" if added == values else "combine"
+        work = VectorWork("add", kind, adds=values, reads=values + added, writes=values, passed=values)
+        yield Remainder("add", added + 2 * values, work)
 
 
 def matmul(node: NodeProto, tensors: Tensors, i: int = 0, j: int = 1) -> Lowered:

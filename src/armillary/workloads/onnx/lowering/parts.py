@@ -13,6 +13,7 @@ from armillary.workloads.onnx.facts import Shape
 from armillary.workloads.onnx.nodes import has_input
 from armillary.workloads.onnx.origins import Origin
 from armillary.workloads.onnx.shapes import Tensors
+from armillary.workloads.vector_work import VectorWork
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,19 @@ class Operation:
 
 @dataclass(frozen=True)
 class Remainder:
-    """What is left of a node beside its layers: a name for it and the elements it moves."""
+    """What is left of a node beside its layers.
+
+    Attributes:
+        part: a name for it.
+        elements: that it moves.
+        work: of one run.
+        count: how often the node runs it.
+    """
 
     part: str
     elements: int
+    work: VectorWork
+    count: int = 1
 
 
 Lowered = Iterator[Operation | Remainder]

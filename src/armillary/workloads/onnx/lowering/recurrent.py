@@ -11,6 +11,7 @@ from armillary.workloads.onnx.lowering.parts import Lowered, Remainder, Rule, he
 from armillary.workloads.onnx.nodes import has_input, option
 from armillary.workloads.onnx.origins import Origin
 from armillary.workloads.onnx.shapes import Tensors
+from armillary.workloads.vector_work import VectorWork
 
 
 def recurrent(node: NodeProto, tensors: Tensors) -> Lowered:
@@ -48,7 +49,25 @@ def _steps(node: NodeProto, tensors: Tensors, weights: Shape, hidden: int) -> Lo
                 bias_of=_of(held(node, tensors, 3), f"[{direction}].{part}"),
             )  # fmt: skip
     per_step = 2 * gates + (4 if "LSTM" in node.op_type else 2) * hidden
-    yield Remainder("gates", directions * steps * batch * per_step)
+    cell = _cell(gates // hidden if hidden else 0, batch * hidden)
+    yield Remainder("gates", directions * steps * batch * per_step, cell, directions * steps)
+
+
+def _cell(gates: int, values: int) -> VectorWork:
+    """Return what one step computes of its gates: 4 of an LSTM, 3 of a GRU, 1 of a plain recurrence.
+
+    Every gate adds what input and state give, and has a function. An LSTM's cell is f c + i g, its state o tanh(c); a
+    GRU's candidate adds r times what the state gives, and its state is (1 - z) n + z h. A peephole is left out.
+
+    Args:
+        gates: of the cell.
+        values: of its state, of all sequences.
+    """
+    adds, multiplies, functions, kept = {4: (5, 3, 5, 2), 3: (5, 3, 3, 1)}.get(gates, (gates, 0, gates, 1))
+    return VectorWork(
+        "gates", "combine", adds * values, multiplies * values, functions * values,
+        reads=(2 * gates + (kept if gates > 1 else 0) - (gates == 4)) * values, writes=kept * values,
+    )  # fmt: skip
 
 
 def _of(origin: Origin | None, part: str) -> Origin | None:
