@@ -27,7 +27,7 @@ def path(tmp_path_factory, evaluations):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("query", "SELECT * FROM log LIMIT 100000"),
+        ("query", "SELECT * FROM log LIMIT 20000"),
         ("query", "SELECT pes_x, runtime_s FROM log WHERE feasible ORDER BY runtime_s LIMIT 10"),
         ("query", "SELECT * FROM log", "--csv", "{folder}/rows.csv"),
         ("export", "--csv", "{folder}/all.csv"),

@@ -6,7 +6,7 @@ fragment, so that no page compresses better than those of real logs; one fragmen
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
 import tempfile
 import time
@@ -22,6 +22,8 @@ from armillary.log.columns import constant_text
 from armillary.log.fragments import ROWS_AT_ONCE, fragment_name, write_parquet
 from armillary.log.schema import EVALUATIONS, to_table
 from armillary.log.store import Log
+from armillary.tools import process
+from armillary.tools.command import Command
 from armillary.types import ArmillaryError, Evaluations
 
 WORKLOAD, STUDY = "mobilenet_v2", "another"
@@ -130,8 +132,8 @@ def most_bytes(arguments: Sequence[str]) -> int:
         ArmillaryError: if it fails.
     """
     with tempfile.NamedTemporaryFile("r") as told:
-        command = [sys.executable, "-c", _TELLING, told.name, *arguments]
-        ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
-        if ended.returncode:
-            raise ArmillaryError(f"armillary {' '.join(arguments)} failed: {ended.stderr.strip()[-400:]}")
+        paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}  # our modules, wherever they were found
+        ended = process.run(Command((sys.executable, "-c", _TELLING, told.name, *arguments), environment=paths))
+        if not ended.ok:
+            raise ArmillaryError(f"armillary {' '.join(arguments)}: {ended.failure}")
         return int(told.read()) * 1024
