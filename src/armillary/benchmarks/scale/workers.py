@@ -28,8 +28,8 @@ class Measured:
     Attributes:
         executor: its name.
         workers: how many.
-        efficiency: of the time of the workers, how much they evaluated, with evaluations of `TASK_S`; from the first
-            result on, as starting processes is not counted.
+        efficiency: of the time of the workers, how much they evaluated, with evaluations of `TASK_S`; a first
+            quarter, in which processes start, does not count.
         overhead_s: of an evaluation that takes no time, by a worker.
         driver_s: of the processor's time that the process that sends them spends on each, log included.
     """
@@ -55,19 +55,19 @@ def measured(executor: str, workers: int, evaluations: int, folder: Path) -> Mea
             import ray
 
             ray.shutdown()
-    rest = evaluations - workers
-    return Measured(executor, workers, TASK_S * rest / (workers * slept), workers * idle / rest, driver_s)
+    return Measured(executor, workers, TASK_S / (workers * slept), workers * idle, driver_s)
 
 
 def _timed(limits: Limits, sleep_s: float, evaluations: int, log: Path) -> tuple[float, float]:
-    """Return the seconds from the first result to the last, and of those of the processor per evaluation."""
+    """Return the seconds of an evaluation, and those of this process's processor; a first quarter does not count."""
     executor = LocalExecutor(Log(log), limits=limits, make=make)
     designs = SPACE.designs(np.arange(evaluations)[:, None])
     finished = executor.run_as_they_finish(spec_of(sleep_s), map(Candidate, designs), WORKLOAD)
-    next(finished)
+    for _ in range(evaluations // 4):  # in which processes start and import what they need
+        next(finished)
     start, busy = time.perf_counter(), time.process_time()
     count = sum(1 for _ in finished)
-    return time.perf_counter() - start, (time.process_time() - busy) / count
+    return (time.perf_counter() - start) / count, (time.process_time() - busy) / count
 
 
 @contextmanager
