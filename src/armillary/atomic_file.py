@@ -12,7 +12,7 @@ import functools
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -44,9 +44,18 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def created(path: Path, content: str) -> None:
-    """Write a text file that is not there yet.
+    """Write a text file that is not there yet; see `created_by`."""
+    created_by(path, lambda unfinished: unfinished.write_text(content, encoding="utf-8"))
+
+
+def created_by(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file that is not there yet.
 
     Of several that create the same file at once, one does. The folder is made if need be.
+
+    Args:
+        path: of the file.
+        write: is called with another path, and writes the file there.
 
     Raises:
         FileExistsError: if the file is there already; it is as before.
@@ -55,7 +64,7 @@ def created(path: Path, content: str) -> None:
     there = os.path.lexists(path)
     if not there:
         with refusals_reported(path), _unfinished(path) as unfinished:
-            unfinished.write_text(content, encoding="utf-8")
+            write(unfinished)
             _sync(unfinished)
             try:
                 os.link(unfinished, path)  # which, unlike a rename, never replaces

@@ -16,10 +16,11 @@ import threading
 import time
 import traceback
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,6 +30,7 @@ LINE_EVERY_S = 30.0
 """How often a log file, and standard error where it is no terminal, are told how far a stage is."""
 
 _MOST_COLUMNS, _LEAST_WIDTH = 20, 16
+_LAID_OUT = 1000  # rows that decide how wide columns are
 _MOST_LETTERS, _MOST_IN_CELL, _MOST_IN_NAME = 4000, 400, 60  # of a line, a cell, and a column's or a stage's name
 _MOST_WARNINGS = 5  # of other modules that are told one by one
 _SPREAD = {"W": 2, "F": 2}  # letters of East Asia
@@ -173,6 +175,26 @@ def print_warning(message: str) -> None:
         print(f"warning: {printable(message)}", file=sys.stderr)
 
 
+def print_rows(rows: Iterator[Mapping[str, Any]], as_json: bool) -> None:
+    """Print rows as they come, as a table or as one JSON list.
+
+    Raises:
+        ArmillaryError: see `print_result`.
+    """
+
+    def show() -> None:
+        if not as_json:
+            print_table(rows)
+            return
+        mark = "["
+        for row in rows:
+            sys.stdout.write(f"{mark}{json.dumps(_finite(row), default=str)}")
+            mark = ", "
+        print("[]" if mark == "[" else "]")
+
+    print_result(None, False, show)
+
+
 def print_result(content: Any, as_json: bool, show: Callable[[], None]) -> None:
     """Print the content as one JSON document, or show it.
 
@@ -206,33 +228,37 @@ def _finite(content: Any) -> Any:
     return content
 
 
-def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def print_table(rows: Iterable[Mapping[str, Any]]) -> None:
     """Print rows of the same columns: as a table, or where that is too wide to read as a block of lines per row.
 
     Cells and names are data: nothing in them is markup or moves the cursor, and what is long is shortened. A terminal
-    folds the widest column if that is enough; a file or a pipe gets whole lines, so that they can be searched.
+    folds the widest column if that is enough; a file or a pipe gets whole lines, so that they can be searched. The
+    first thousand rows decide how wide the columns are; so rows are printed as they come, however many.
     """
-    if not rows:
+    rest = iter(rows)
+    first = list(islice(rest, _LAID_OUT))
+    if not first:
         print("(no rows)")
         return
-    names = [one_line(str(name), _MOST_IN_NAME) for name in rows[0]]
+    names = [one_line(str(name), _MOST_IN_NAME) for name in first[0]]
     if len(names) > _MOST_COLUMNS:
-        _print_records(rows)
+        _print_records(names, first, rest)
         return
-    cells = [[_cell(value) for value in row.values()] for row in rows]
+    cells = [[_cell(value) for value in row.values()] for row in first]
     widths = [max(map(_width, column)) for column in zip(names, *cells, strict=True)]
     room = _terminal_width()
     if room is not None and sum(widths) + 2 * (len(widths) - 1) > room:
         widest = max(range(len(widths)), key=widths.__getitem__)
         widths[widest] += room - sum(widths) - 2 * (len(widths) - 1)
         if widths[widest] < _LEAST_WIDTH:
-            _print_records(rows)
+            _print_records(names, first, rest)
             return
-    left = [isinstance(value, str) for value in rows[0].values()]
+    left = [isinstance(value, str) for value in first[0].values()]
     for line in _lines_of(names, widths, left):
         print(line if room is None else f"\033[1m{line}\033[0m")
-    for row in cells:
-        print("\n".join(_lines_of(row, widths, left)))
+    for row in chain(cells, ([_cell(value) for value in row.values()] for row in rest)):
+        own = widths if room is not None else [max(w, _width(c)) for w, c in zip(widths, row, strict=True)]
+        print("\n".join(_lines_of(row, own, left)))
 
 
 def _lines_of(cells: Sequence[str], widths: Sequence[int], left: Sequence[bool]) -> list[str]:
@@ -256,12 +282,13 @@ def _folded(text: str, width: int) -> list[str]:
     return lines or [""]
 
 
-def _print_records(rows: Sequence[Mapping[str, Any]]) -> None:
+def _print_records(names: Sequence[str], first: Sequence[Mapping[str, Any]], rest: Iterator[Mapping[str, Any]]) -> None:
     """Print a block of lines per row, `name value`."""
-    names = [one_line(str(name), _MOST_IN_NAME) for name in rows[0]]
     width = max(map(_width, names))
-    for number, row in enumerate(rows, start=1):
-        block = [f"row {number:,} of {len(rows):,}"]
+    after = next(rest, None)
+    total = f" of {len(first):,}" if after is None else ""
+    for number, row in enumerate(chain(first, () if after is None else (after,), rest), start=1):
+        block = [f"row {number:,}{total}"]
         block += [f"  {name:{width}}  {_cell(value)}".rstrip() for name, value in zip(names, row.values(), strict=True)]
         print("\n".join(block))
 

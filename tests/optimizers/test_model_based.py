@@ -105,6 +105,9 @@ def test_a_batch_is_chosen_as_if_the_process_had_been_told_what_it_expects():
         score[expected] = -np.inf
         expected.append(int(score.argmax()))
     assert believed(mean, covariance, chance, 1.0, 6) == expected
+    order = [*expected[:2], *(k for k in range(len(mean)) if k not in expected[:2])]  # two that are being evaluated
+    after = believed(mean[order], covariance[np.ix_(order, order)], chance[order], 1.0, 4, taken=2)
+    assert [order[k] for k in after] == expected[2:]
     assert expected != np.argsort(-(log_expected_improvement(mean - 1.0) + chance))[:6].tolist()
 
 

@@ -63,6 +63,12 @@ def _goals() -> Sequence[str]:
     return GOALS
 
 
+def _executors() -> Sequence[str]:
+    from armillary import execution
+
+    return execution.names()
+
+
 CHOICES: Mapping[str, Callable[[], Sequence[str]]] = {
     "templates": _templates,
     "surrogates": _surrogates,
@@ -73,6 +79,7 @@ CHOICES: Mapping[str, Callable[[], Sequence[str]]] = {
     "methods": _methods,
     "goals": _goals,
     "platforms": _platforms,
+    "executors": _executors,
 }
 """By the word that stands in braces in an option's help."""
 

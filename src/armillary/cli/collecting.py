@@ -13,12 +13,14 @@ from armillary.cli.choices import Choosing
 from armillary.cli.shared import (
     Dim,
     DryRun,
+    ExecutorName,
     FidelityName,
     Json,
     LogPath,
     MemoryLimit,
     Options,
     ProblemPath,
+    RayAddress,
     SamplerName,
     Seed,
     TemplateOrProblem,
@@ -110,6 +112,8 @@ def collect(
     ] = None,
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
+    executor: ExecutorName = "local",
+    ray_address: RayAddress = None,
     dim: Dim = None,
     dry_run: DryRun = False,
     seed: Seed = 0,
@@ -131,21 +135,21 @@ def collect(
     else:
         refuse_given(of_designs, "goes with whole designs; leave out --per-layer")
     spec, make = evaluating(subject.simulator(seed=seed), subject)
-    executor = LocalExecutor(place, limits=limits_of(time_limit, memory_limit), make=make)
+    runs = LocalExecutor(place, limits=limits_of(time_limit, memory_limit, executor, ray_address), make=make)
     if rows is None and not per_layer:
         drawn = {**_numbers(spec, samples, architectures, points), "sampler": sampler, "seed": seed}
-        _collect_designs(subject, executor, spec, make, place, workload, dim, drawn, knob or (), dry_run, as_json)
+        _collect_designs(subject, runs, spec, make, place, workload, dim, drawn, knob or (), dry_run, as_json)
         return
     if rows is not None:
         chosen = subject.template()
-        wanted, sampled = _rows_of(rows, executor, spec, chosen.space, chosen.defaults), None
+        wanted, sampled = _rows_of(rows, runs, spec, chosen.space, chosen.defaults), None
     else:
-        sampled = _sampled(subject, executor, spec, workload, dim, {
+        sampled = _sampled(subject, runs, spec, workload, dim, {
             "samples": samples, "sampler": sampler, "seed": seed, "knobs": knob, "remainders": remainders,
             "most_cycles": most_cycles, "unfit_share": unfit_share,
         })  # fmt: skip
         wanted = sampled.rows
-    _collect_layers(executor, spec, place, wanted, sampled, dry_run, as_json)
+    _collect_layers(runs, spec, place, wanted, sampled, dry_run, as_json)
 
 
 def refuse_given(options: Mapping[str, Any], why: str) -> None:

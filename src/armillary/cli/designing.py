@@ -19,6 +19,7 @@ from armillary.cli.shared import (
     Bounds,
     Dim,
     DryRun,
+    ExecutorName,
     FidelityName,
     Json,
     Maximize,
@@ -30,6 +31,7 @@ from armillary.cli.shared import (
     Power,
     Prefer,
     ProblemPath,
+    RayAddress,
     SamplerName,
     Seed,
     Seq,
@@ -145,6 +147,8 @@ def design(
     options: Options = None,
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
+    executor: ExecutorName = "local",
+    ray_address: RayAddress = None,
     dim: Dim = None,
     phase: PhaseName = None,
     seq: Seq = None,
@@ -161,7 +165,8 @@ def design(
     from armillary.studies.fit import schedule_of
     from armillary.studies.study_folder import StudyFolder
 
-    limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
+    limits = limits_of(time_limit, memory_limit, executor, ray_address)
+    bounds = bounds_of(bound, area_mm2=area, power_mw=power)
     subject = subject_of(template, problem, fidelity, options)
     truer = () if problem is not None else verified_by(verify, subject.name, fidelity)
     by_layouts = bool(truer) and is_searched(truer, subject.name)
@@ -211,8 +216,8 @@ def design(
     if budget is None:
         refuse_given({"--optimizer": optimizer}, "says what chooses simulations; give their number with --budget")
     else:
-        given = {"--samples": samples, "--top": top, "--surrogate": surrogate, "--schedule": schedule, "--log": log}
-        given |= {"--phase": phase, "--bits": bits}
+        given: dict[str, Any] = {"--samples": samples, "--top": top, "--surrogate": surrogate, "--schedule": schedule}
+        given |= {"--log": log, "--phase": phase, "--bits": bits}
         refuse_given(given, "goes with designs that a surrogate proposes; leave it out, or --budget")
         to_simulate = _to_simulate(subject, networks, asked, names, budget, verify, fidelity)
         simulated = to_simulate if optimizer is None else replace(to_simulate, optimizer=optimizer)

@@ -27,7 +27,7 @@ from armillary.cli.shared import (
     subject_of,
     template_of,
 )
-from armillary.console import print_result, print_table, progress_bars, tell
+from armillary.console import print_result, print_rows, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -45,18 +45,16 @@ def log_query(
     seed: Seed = 0,  # noqa: ARG001
 ) -> None:
     """Query a log with SQL, e.g. "SELECT * FROM log WHERE feasible ORDER BY runtime_s LIMIT 10"."""
-    from armillary.log.query import query
+    from armillary.log.query import reading
 
-    found = query(log, sql)
-    if csv is not None:
+    with reading(log, sql) as answer:
+        if csv is None:
+            print_rows((row for batch in answer for row in batch.to_pylist()), as_json)
+            return
         from armillary.log.exchange import write_csv
 
-        write_csv(found, csv)
-        told = {"rows": found.num_rows, "file": str(csv)}
-        print_result(told, as_json, lambda: tell(f"{found.num_rows:,} rows in {csv}"))
-        return
-    rows = found.to_pylist()
-    print_result(rows, as_json, lambda: print_table(rows))
+        rows = write_csv(answer, answer.schema, csv)
+    print_result({"rows": rows, "file": str(csv)}, as_json, lambda: tell(f"{rows:,} rows in {csv}"))
 
 
 @log_app.command("export", cls=Choosing)

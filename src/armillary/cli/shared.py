@@ -147,6 +147,21 @@ TimeLimit = Annotated[
 MemoryLimit = Annotated[
     int | None, typer.Option("--memory-limit", help="MiB that an evaluation in a process of its own may take.")
 ]
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        help="Who evaluates: one of {executors}; ray is a cluster of many machines.",
+        autocompletion=completing("executors"),
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        help="With --executor ray: HOST:PORT of the cluster's head; default: $RAY_ADDRESS, else this machine's.",
+    ),
+]
 
 
 Minimize = Annotated[
@@ -370,11 +385,15 @@ def verified_by(text: str | None, template: str, fidelity: str) -> tuple[str, ..
     return tuple(name for name in there_are if name in wanted)
 
 
-def limits_of(time_limit_s: float | None, memory_limit_mib: int | None) -> Any:
-    """Return the limits of an evaluation."""
+def limits_of(
+    time_limit_s: float | None, memory_limit_mib: int | None, executor: str = "local", address: str | None = None
+) -> Any:
+    """Return the limits of an evaluation, and the workers that keep to them."""
+    from armillary.execution import workers_of
     from armillary.execution.limits import Limits
 
-    return Limits(time_limit_s, None if memory_limit_mib is None else memory_limit_mib * 2**20)
+    memory_limit_bytes = None if memory_limit_mib is None else memory_limit_mib * 2**20
+    return Limits(time_limit_s, memory_limit_bytes, workers=workers_of(executor, address))
 
 
 def objectives_of(minimize: Sequence[str] | None, maximize: Sequence[str] | None) -> tuple[Objective, ...]:

@@ -19,6 +19,7 @@ from armillary.cli.shared import (
     Device,
     Dim,
     DryRun,
+    ExecutorName,
     FidelityName,
     Json,
     LogPath,
@@ -29,6 +30,7 @@ from armillary.cli.shared import (
     Power,
     Prefer,
     ProblemPath,
+    RayAddress,
     Seed,
     SurrogateName,
     TemplateOrProblem,
@@ -291,6 +293,16 @@ def search(
     options: Options = None,
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
+    executor: ExecutorName = "local",
+    ray_address: RayAddress = None,
+    asynchronous: Annotated[
+        bool,
+        typer.Option(
+            "--asynchronous",
+            help="Ask for the next design as soon as a worker is free, instead of batch by batch; the same seed may "
+            "then find another design.",
+        ),
+    ] = False,
     dim: Dim = None,
     prefer: Prefer = None,
     dry_run: DryRun = False,
@@ -302,7 +314,8 @@ def search(
     from armillary.studies.search import SearchRequest, foresee_search, load_search, run_search
     from armillary.studies.study_folder import StudyFolder
 
-    limits, bounds = limits_of(time_limit, memory_limit), bounds_of(bound, area_mm2=area, power_mw=power)
+    limits = limits_of(time_limit, memory_limit, executor, ray_address)
+    bounds = bounds_of(bound, area_mm2=area, power_mw=power)
     subject = subject_of(template, problem, fidelity, options)
     (network,) = warned(subject.workloads([workload] if workload else [], running_of(dim)))
     chosen, folder = subject.template([network]), StudyFolder(study)
@@ -338,6 +351,7 @@ def search(
             command=command_line(),
             simulator=simulator,
             limits=limits,
+            asynchronous=asynchronous,
             on_progress=on_progress,
         )
         results = None if found.best is None else load_search(folder, chosen, network)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.log.index import Fragment
 from armillary.log.layer_runs import LayerRuns
 from armillary.log.store import Log
 from armillary.types import ArmillaryError, Evaluations, EvaluatorSpec, LayerRun, Value, options_text
@@ -50,8 +51,32 @@ def logged(log: Log, space: str, workload: Workload, spec: EvaluatorSpec | None 
     rows = log.evaluations_of(space, where)
     if rows is None:
         return None
+    _check_same(log, rows, workload)
+    return rows
+
+
+def check_workload(log: Log, fragments: Sequence[Fragment], where: Mapping[str, str], workload: Workload) -> None:
+    """Refuse a log whose rows are of another workload of the same name; the first row of each kind tells.
+
+    Args:
+        log: of the fragments.
+        fragments: that may hold rows of the workload.
+        where: texts of its rows.
+        workload: as it is now.
+
+    Raises:
+        ArmillaryError: if they are of another.
+    """
+    seen = set[str]()
+    for fragment in fragments:
+        if repr(fragment.only) not in seen and (rows := log.of_evaluations.group(fragment, 0, where)) is not None:
+            _check_same(log, rows, workload)
+            seen.add(repr(fragment.only))
+
+
+def _check_same(log: Log, rows: Evaluations, workload: Workload) -> None:
     if workload.numbers is not None:  # a user may tell more of a workload than was known when its rows were logged
-        return rows
+        return
     context = context_of(workload).as_dict()
     differs = difference(context, rows.context)
     if differs:
@@ -60,7 +85,6 @@ def logged(log: Log, space: str, workload: Workload, spec: EvaluatorSpec | None 
             f"{log.path}: holds another workload named {workload.name!r}: its {name} is {other:,.6g}, "
             f"that of this one {context[name]:,.6g}; rename the file or use another log"
         )
-    return rows
 
 
 @dataclass(frozen=True)

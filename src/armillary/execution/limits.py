@@ -1,10 +1,14 @@
-"""What an evaluation may take."""
+"""What an evaluation may take, and who runs it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from armillary.types import ArmillaryError
+
+if TYPE_CHECKING:
+    from armillary.execution.jobs import Workers
 
 
 @dataclass(frozen=True)
@@ -14,12 +18,14 @@ class Limits:
     Attributes:
         time_limit_s: after which it is ended and its row says so.
         memory_limit_bytes: of the process, and of each that it starts.
-        retries: of an evaluation whose tool was ended by a signal.
+        retries: of an evaluation whose tool, process or machine was ended from outside.
+        workers: who keeps to them; processes of this machine, if None.
     """
 
     time_limit_s: float | None = None
     memory_limit_bytes: int | None = None
     retries: int = 2
+    workers: Workers | None = None
 
     def __post_init__(self) -> None:
         for name in ("time_limit_s", "memory_limit_bytes"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,13 +19,17 @@ from numpy.typing import NDArray
 from armillary import evaluators
 from armillary.evaluators.kind import CountsElsewhere, EvaluatesAlgorithms, EvaluatesDataflow
 from armillary.evaluators.recording import record
+from armillary.execution.jobs import Done, Ended, Job, Ready, Workers
+from armillary.execution.keeping import KeepEvaluation, append, shared
 from armillary.execution.known import KnownRun, given
 from armillary.execution.limits import Limits
 from armillary.execution.memory import Memory
-from armillary.execution.processes import Ended, Job, in_processes
+from armillary.execution.processes import Cores
 from armillary.execution.single import (
     Make,
+    as_recorded,
     evaluated,
+    evaluated_batch,
     evaluated_elsewhere,
     failed_mapped,
     failed_run,
@@ -40,7 +45,6 @@ from armillary.types import (
     AddsUpLayers,
     ArmillaryError,
     Candidate,
-    Cost,
     EvaluatesBatches,
     EvaluatesLayers,
     EvaluatesMappedLayers,
@@ -55,6 +59,7 @@ from armillary.types import (
 from armillary.workloads.layer import Layer, Workload
 
 BATCH_ROWS = 2048
+LOOKED_UP_ROWS = 64 * BATCH_ROWS  # that the log is asked for at once
 _KEPT_BACK_S = 1.0
 
 Numbered = tuple[int, Evaluation]
@@ -81,6 +86,7 @@ class LocalExecutor:
     def __init__(self, log: Log | None = None, *, limits: Limits | None = None, make: Make = evaluators.make) -> None:
         self.evaluated = self.feasible = 0
         self._log, self._limits, self._make = log, limits or Limits(), make
+        self._workers: Workers = self._limits.workers or Cores()
         self._memory = Memory(log)
         self._made: dict[str, Evaluator] = {}
 
@@ -90,39 +96,80 @@ class LocalExecutor:
         Raises:
             ArmillaryError: if the request is wrong for every candidate, or the log cannot be written.
         """
+        with closing(self.run_as_they_finish(spec, candidates, workload)) as finished:
+            early: dict[int, Evaluation] = {}
+            turn = 0
+            for number, evaluation in finished:
+                early[number] = evaluation
+                while turn in early:
+                    yield early.pop(turn)
+                    turn += 1
+
+    def run_as_they_finish(
+        self, spec: EvaluatorSpec, candidates: Iterable[Candidate], workload: Workload
+    ) -> Generator[Numbered, None, None]:
+        """Yield the number of each candidate with its evaluation, as they finish.
+
+        A candidate is taken from the iterable when a worker is about to be free for it: a million of them never lie in
+        memory, and what is known by then may decide which is next.
+
+        Raises:
+            ArmillaryError: see `run`.
+        """
         self._check(spec, workload)
-        wanted = list(candidates)
-        known = self._memory.of(spec, wanted, workload)
-        done = {number: found for number, found in enumerate(known) if found is not None}
-        open_ = [number for number in range(len(wanted)) if number not in done]
-        missing = [wanted[number] for number in open_]
-        fresh = self._logging(self._evaluations(spec, missing, workload), spec, missing, workload)
-        try:
-            for number in range(len(wanted)):
-                while number not in done:
-                    place, evaluation = next(fresh)
-                    done[open_[place]] = evaluation
-                yield done.pop(number)
-        finally:
-            fresh.close()
+        under_way: dict[int, Candidate] = {}
+        known: set[int] = set()
+
+        def jobs() -> Iterator[Job[Evaluation] | Ready[Evaluation]]:
+            for number, candidate in enumerate(candidates):
+                (found,) = self._memory.of(spec, [candidate], workload)
+                if found is None:
+                    under_way[number] = candidate
+                    args = (self._make, spec, candidate, workload, self._limits.retries)
+                    yield Job(evaluated_elsewhere, args)
+                else:
+                    known.add(number)
+                    yield Ready(found)
+
+        with ExitStack() as stack:
+            done = self._done(spec, jobs(), stack)
+            yield from self._logging(done, spec, under_way, known, workload)
 
     def run_codes(
-        self, spec: EvaluatorSpec, space: Space, codes: NDArray[np.int64], workload: Workload
+        self,
+        spec: EvaluatorSpec,
+        space: Space,
+        codes: NDArray[np.int64],
+        workload: Workload,
+        *,
+        in_order: bool = True,
     ) -> Iterator[Evaluations]:
-        """Yield the evaluations of coded designs, shape [designs, parameters], in order and in batches of columns.
+        """Yield the evaluations of coded designs, shape [designs, parameters], in batches of columns.
 
         A slow evaluator's batches are what a second brings.
+
+        Args:
+            spec: who evaluates.
+            space: of the designs.
+            codes: the designs.
+            workload: what they are evaluated on.
+            in_order: yield them in the order of the codes; else as they finish.
 
         Raises:
             ArmillaryError: see `run`.
         """
         self._check(spec, workload)
         if isinstance(self.evaluator(spec), EvaluatesBatches):
-            for first in range(0, len(codes), BATCH_ROWS):
-                yield self._batch(spec, space, codes[first : first + BATCH_ROWS], workload)
+            yield from self._batches(spec, space, codes, workload)
             return
+        candidates = (Candidate(space.design(row)) for row in codes)
+        found = (
+            self.run(spec, candidates, workload)
+            if in_order
+            else (evaluation for _, evaluation in self.run_as_they_finish(spec, candidates, workload))
+        )
         held, since = list[Evaluation](), time.monotonic()
-        for evaluation in self.run(spec, map(Candidate, space.designs(codes)), workload):
+        for evaluation in found:
             held.append(evaluation)
             if time.monotonic() - since >= _KEPT_BACK_S:
                 yield Evaluations.from_list(held)
@@ -143,7 +190,7 @@ class LocalExecutor:
             raise ArmillaryError(f"evaluator {spec.name} runs no layers alone")
         found = self._memory.layers_of(spec, candidate, layers)
         open_ = [layer for layer in layers if layer.name not in found]
-        if open_ and spec.cost is Cost.MINUTES and self._limits.needs_process:
+        if open_ and self._sends_layers(spec):
             fresh = self._layers_elsewhere(spec, candidate, open_)
         else:
             fresh = layers_run(evaluator, candidate, open_, self._limits.retries) if open_ else []
@@ -247,28 +294,36 @@ class LocalExecutor:
                 f"template {spec.template!r} evaluates; choose a template that evaluates {kind}"
             )
 
-    def _evaluations(
-        self, spec: EvaluatorSpec, candidates: Sequence[Candidate], workload: Workload
-    ) -> Iterator[Numbered]:
-        retries = self._limits.retries
-        if spec.cost is not Cost.MINUTES or not (self._limits.needs_process or len(candidates) > 1):
-            for number, candidate in enumerate(candidates):
-                yield number, evaluated(self.evaluator(spec), candidate, workload, retries)
+    def _done(
+        self, spec: EvaluatorSpec, jobs: Iterator[Job[Evaluation] | Ready[Evaluation]], stack: ExitStack
+    ) -> Iterator[Done[Evaluation]]:
+        """Yield evaluations as they finish: by workers, if these take such, or here."""
+        if self._workers.takes(spec.cost):
+            keep = None
+            if self._workers.elsewhere and self._log is not None:
+                keep = KeepEvaluation(stack.enter_context(shared(self._log)))
+            yield from self._workers.do(jobs, self._limits, keep)
             return
-        jobs = [Job(evaluated_elsewhere, (self._make, spec, c, workload, retries)) for c in candidates]
-        for number, found in in_processes(jobs, self._limits):
-            if isinstance(found, Ended):
-                candidate = candidates[number]
-                yield number, record(spec, candidate, workload, {}, found.failure, seconds=found.seconds)
+        evaluator = self.evaluator(spec)
+        for number, job in enumerate(jobs):
+            if isinstance(job, Ready):
+                yield Done(number, job.found)
             else:
-                yield number, found
+                _, _, candidate, workload, retries = job.args
+                yield Done(number, as_recorded(evaluated(evaluator, candidate, workload, retries), candidate))
+
+    def _sends_layers(self, spec: EvaluatorSpec) -> bool:
+        """Return whether runs of layers alone go to workers one by one; most evaluators run several faster."""
+        return self._workers.takes(spec.cost) and (self._limits.needs_process or self._workers.elsewhere)
 
     def _layers_elsewhere(self, spec: EvaluatorSpec, candidate: Candidate, layers: Sequence[Layer]) -> list[LayerRun]:
         retries = self._limits.retries
         jobs = [Job(layer_run_elsewhere, (self._make, spec, candidate, layer, retries)) for layer in layers]
         runs = {
-            number: failed_run(candidate, layers[number], found.failure) if isinstance(found, Ended) else found
-            for number, found in in_processes(jobs, self._limits)
+            done.number: failed_run(candidate, layers[done.number], done.found.failure)
+            if isinstance(done.found, Ended)
+            else done.found
+            for done in self._workers.do(jobs, self._limits)
         }
         return [runs[number] for number in range(len(layers))]
 
@@ -278,41 +333,54 @@ class LocalExecutor:
         retries = self._limits.retries
         if not wanted:
             return
-        if not (spec.cost is Cost.MINUTES and self._limits.needs_process):
+        if not self._sends_layers(spec):
             yield from mapped_runs(evaluator, wanted, retries)
             return
-        jobs = [Job(mapped_run_elsewhere, (self._make, spec, one, retries)) for one in wanted]
-        for number, found in in_processes(jobs, self._limits):
-            yield number, failed_mapped(wanted[number], found.failure) if isinstance(found, Ended) else found
+        jobs = (Job(mapped_run_elsewhere, (self._make, spec, one, retries)) for one in wanted)
+        for done in self._workers.do(jobs, self._limits):
+            run = done.found
+            yield done.number, failed_mapped(wanted[done.number], run.failure) if isinstance(run, Ended) else run
 
     def _logging(
-        self, evaluations: Iterator[Numbered], spec: EvaluatorSpec, candidates: Sequence[Candidate], workload: Workload
+        self,
+        finished: Iterator[Done[Evaluation]],
+        spec: EvaluatorSpec,
+        under_way: dict[int, Candidate],
+        known: set[int],
+        workload: Workload,
     ) -> Generator[Numbered, None, None]:
-        """Pass evaluations on, and append them to the log before more than a second of work could be lost."""
+        """Pass evaluations on, and append those that no worker has kept before a second of work could be lost."""
         held: list[Evaluation] = []
         since, work_s = time.monotonic(), 0.0
         try:
-            for number, found in evaluations:
-                brought = candidates[number].mappings is not None
-                evaluation = replace(found, options=given(found.options)) if brought else found
-                held.append(evaluation)
+            for done in finished:
+                if done.number in known:
+                    known.remove(done.number)
+                    assert isinstance(done.found, Evaluation)
+                    yield done.number, done.found
+                    continue
+                candidate = under_way.pop(done.number)
+                evaluation = _evaluation_of(done.found, spec, candidate, workload)
                 self.evaluated += 1
                 self.feasible += evaluation.feasible
-                work_s += evaluation.seconds  # of several that finish together each may have taken minutes
+                if done.kept:
+                    self._remember([evaluation], spec, workload)
+                else:
+                    held.append(evaluation)
+                    work_s += evaluation.seconds  # of several that finish together each may have taken minutes
                 if max(work_s, time.monotonic() - since) >= _KEPT_BACK_S:
                     self._append(held, spec, workload)
                     held, since, work_s = [], time.monotonic(), 0.0
-                yield number, evaluation
+                yield done.number, evaluation
         finally:
             self._append(held, spec, workload)
 
     def _append(self, held: Sequence[Evaluation], spec: EvaluatorSpec, workload: Workload) -> None:
-        if self._log is None or not held:
-            return
-        told = [evaluation for evaluation in held if evaluation.layers]
-        if told:  # first, so that no row stands in the log without the layers that it was added up from
-            self._log.append_layers(LayerRuns.of_evaluations(told))
-        self._log.append(Evaluations.from_list(held))
+        if self._log is not None and held:
+            append(held, self._log)
+            self._remember(held, spec, workload)
+
+    def _remember(self, held: Sequence[Evaluation], spec: EvaluatorSpec, workload: Workload) -> None:
         mapped_by_us = [evaluation for evaluation in held if evaluation.options == spec.options]
         if mapped_by_us:
             layers = [evaluation.layers for evaluation in mapped_by_us]
@@ -334,31 +402,44 @@ class LocalExecutor:
                 self._log.append_layers(LayerRuns.of_runs(chosen, replace(spec, options=options), now))
         self._memory.add_layers(spec, known)
 
-    def _batch(self, spec: EvaluatorSpec, space: Space, codes: NDArray[np.int64], workload: Workload) -> Evaluations:
-        known, rows = self._memory.of_codes(spec, space.name, space.columns(codes), workload)
-        if known is not None and len(known) == len(codes):
-            return known
-        fresh = self._fresh(spec, space, codes[rows < 0], workload)
-        if self._log is not None:
-            self._log.append(fresh)
-            self._memory.add(spec, fresh, workload)
-        return fresh if known is None else _merged(known, rows, fresh)
-
-    def _fresh(self, spec: EvaluatorSpec, space: Space, codes: NDArray[np.int64], workload: Workload) -> Evaluations:
-        """Return a batch; if it breaks, its designs one by one, so that only those that break it fail."""
+    def _batches(
+        self, spec: EvaluatorSpec, space: Space, codes: NDArray[np.int64], workload: Workload
+    ) -> Iterator[Evaluations]:
+        """Yield batches in order, each with what is known of it; what is not is evaluated here or by workers."""
         evaluator = self.evaluator(spec)
-        assert isinstance(evaluator, EvaluatesBatches)
-        try:
-            rows = evaluator.evaluate_codes(codes, workload)
-        except ArmillaryError:
-            raise
-        except Exception:
-            designs = space.designs(codes)
-            one_by_one = [evaluated(evaluator, Candidate(d), workload, self._limits.retries) for d in designs]
-            rows = Evaluations.from_list(one_by_one)
+        for first in range(0, len(codes), LOOKED_UP_ROWS):
+            window = codes[first : first + LOOKED_UP_ROWS]
+            known, rows = self._memory.of_codes(spec, space.name, space.columns(window), workload)
+            for start in range(0, len(window), BATCH_ROWS):
+                part = slice(start, start + BATCH_ROWS)
+                missing = window[part][rows[part] < 0]
+                fresh = [self._fresh(spec, evaluator, space, missing, workload)] if len(missing) else []
+                yield _merged(known, rows[part], fresh)
+
+    def _fresh(
+        self,
+        spec: EvaluatorSpec,
+        evaluator: Evaluator,
+        space: Space,
+        codes: NDArray[np.int64],
+        workload: Workload,
+    ) -> Evaluations:
+        rows = evaluated_batch(evaluator, space, codes, workload, self._limits.retries)
         self.evaluated += len(rows)
         self.feasible += int(rows.feasible.sum())
+        if self._log is not None:
+            self._log.append(rows)
+            self._memory.add(spec, rows, workload)
         return rows
+
+
+def _evaluation_of(
+    found: Evaluation | Ended, spec: EvaluatorSpec, candidate: Candidate, workload: Workload
+) -> Evaluation:
+    if isinstance(found, Ended):
+        failed = record(spec, candidate, workload, {}, found.failure, seconds=found.seconds)
+        return as_recorded(failed, candidate)
+    return found
 
 
 def _mapped_layers(candidate: Candidate, workload: Workload) -> list[MappedLayer]:
@@ -380,8 +461,12 @@ def evaluated_codes(spec: EvaluatorSpec, space: Space, codes: NDArray[np.int64],
     return Evaluations.concat(list(LocalExecutor().run_codes(spec, space, codes, workload)))
 
 
-def _merged(known: Evaluations, rows: NDArray[np.int64], fresh: Evaluations) -> Evaluations:
+def _merged(known: Evaluations | None, rows: NDArray[np.int64], fresh: Sequence[Evaluations]) -> Evaluations:
     """Return known and fresh rows in the order of the request, whose `rows` are places in the known, -1 for fresh."""
-    order = rows.copy()
-    order[rows < 0] = len(known) + np.arange(len(fresh))
-    return Evaluations.concat([known, fresh]).select(order)
+    there = rows >= 0
+    if known is None or not there.any():
+        return Evaluations.concat(fresh)
+    order = np.empty(len(rows), dtype=np.int64)
+    order[there] = np.arange(there.sum())
+    order[~there] = there.sum() + np.arange((~there).sum())
+    return Evaluations.concat([known.select(rows[there]), *fresh]).select(order)

@@ -8,9 +8,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.execution.known import KnownRun, given, known_layers, logged
+from armillary.execution.known import KnownRun, check_workload, given, known_layers, logged
+from armillary.log.index import Fragment
+from armillary.log.keys import Keys, hashes_of
 from armillary.log.store import Log
-from armillary.types import Candidate, Design, Evaluation, Evaluations, EvaluatorSpec, LayerRun, MappedLayer, Value
+from armillary.types import (
+    Candidate,
+    Design,
+    Evaluation,
+    Evaluations,
+    EvaluatorSpec,
+    LayerRun,
+    MappedLayer,
+    Value,
+    options_text,
+)
 from armillary.workloads.layer import Layer, Workload
 
 Place = tuple[int, int]
@@ -19,31 +31,67 @@ Place = tuple[int, int]
 
 @dataclass
 class _Known:
-    """The settled rows of one evaluator on one workload, where each design stands in them, and its layers' runs."""
+    """The settled rows of one evaluator on one workload: keys of those in the log, and those at hand.
 
-    parts: list[Evaluations] = field(default_factory=list)
+    Attributes:
+        keys: of the log's rows that were not read yet, with the part that each is in.
+        unread: by number, the parts of the log that were not read yet.
+        rows: batches at hand.
+        places: where in them each design stands.
+        layers: runs of layers by place, where they are at hand.
+    """
+
+    log: Log | None
+    where: Mapping[str, str]
+    keys: Keys = field(default_factory=Keys)
+    unread: dict[int, tuple[Fragment, int]] = field(default_factory=dict)
+    rows: list[Evaluations] = field(default_factory=list)
     places: dict[tuple[Value, ...], Place] = field(default_factory=dict)
     layers: dict[Place, tuple[LayerRun, ...]] = field(default_factory=dict)
-    layers_are_read: bool = False
+    of_log: set[int] = field(default_factory=set)
+
+    def index(self, fragments: Sequence[Fragment]) -> None:
+        """Take the keys of the log's rows; reads their parameters alone, a row group at a time."""
+        assert self.log is not None
+        hashes, parts = list[NDArray[np.uint64]](), list[tuple[Fragment, int]]()
+        for fragment in fragments:
+            for number, design in self.log.of_evaluations.designs(fragment, self.where):
+                hashes.append(hashes_of(design))
+                parts.append((fragment, number))
+        first = self.keys.add(hashes)
+        self.unread |= {first + place: part for place, part in enumerate(parts)}
+
+    def read(self, design: Mapping[str, NDArray[np.generic]]) -> None:
+        """Have those rows of these designs at hand that the log holds, with all that lies beside them."""
+        if not self.unread or not design:
+            return
+        assert self.log is not None
+        for number in self.keys.parts_of(hashes_of(design)).tolist():
+            part = self.unread.pop(number, None)
+            rows = None if part is None else self.log.of_evaluations.group(*part, self.where)
+            if rows is not None:
+                self.of_log.add(len(self.rows))
+                self.add(rows)
 
     def add(self, rows: Evaluations, layers: Sequence[tuple[LayerRun, ...]] = ()) -> None:
         """Take rows; those whose evaluation broke or ran out of time are not known: they are evaluated again."""
         settled = np.flatnonzero(rows.settled())
-        part = len(self.parts)
-        self.parts.append(rows)
+        part = len(self.rows)
+        self.rows.append(rows)
         for row, values in zip(settled.tolist(), _values(rows.select(settled).design), strict=True):
             self.places[values] = part, row
             if layers and layers[row]:
                 self.layers[part, row] = layers[row]
 
-    def read_layers(self, log: Log) -> None:
-        """Read the runs of the layers of what the log held, which is the first part, at once and when first needed."""
-        if self.layers_are_read:
-            return
-        self.layers_are_read = True
-        if self.parts:
-            found = log.layers_of(self.parts[0])
-            self.layers = {(0, row): runs for row, runs in enumerate(found) if runs} | self.layers
+    def whole(self, place: Place) -> Evaluation:
+        """Return the evaluation at a place with the runs of its layers, which are read by batch when first needed."""
+        part, row = place
+        if part in self.of_log:
+            assert self.log is not None
+            self.of_log.remove(part)
+            found = self.log.layers_of(self.rows[part])
+            self.layers |= {(part, row): runs for row, runs in enumerate(found) if runs}
+        return replace(self.rows[part].row(row), layers=self.layers.get(place, ()))
 
 
 class Memory:
@@ -67,11 +115,12 @@ class Memory:
         if not candidates or self._log is None:
             return [None] * len(candidates)
         known = self._of(spec, candidates[0].design.space, workload)
+        known.read(_columns([candidate.design for candidate in candidates if candidate.mappings is None]))
         found: list[Evaluation | None] = []
         for candidate in candidates:
             values = tuple(candidate.design.as_dict().values())
             place = known.places.get(values) if candidate.mappings is None else None
-            found.append(None if place is None else self._whole(known, place))
+            found.append(None if place is None else known.whole(place))
         return found
 
     def of_codes(
@@ -81,13 +130,14 @@ class Memory:
         if self._log is None:
             return None, np.full(len(next(iter(design.values()))), -1, dtype=np.int64)
         known = self._of(spec, space, workload)
+        known.read(design)
         places = [known.places.get(values) for values in _values(design)]
         rows = np.full(len(places), -1, dtype=np.int64)
         found = [number for number, place in enumerate(places) if place is not None]
         if not found:
             return None, rows
         rows[found] = np.arange(len(found))
-        return _gathered(known.parts, [place for place in places if place is not None]), rows
+        return _gathered(known.rows, [place for place in places if place is not None]), rows
 
     def add(
         self,
@@ -143,12 +193,12 @@ class Memory:
     def _of(self, spec: EvaluatorSpec, space: str, workload: Workload) -> _Known:
         key = repr((spec, space, workload.name))
         if key not in self._known:
-            self._known[key] = _Known()
-            rows = None if self._log is None else logged(self._log, space, workload, spec)
-            if rows is not None:
-                self._known[key].add(rows)
-            else:
-                self._known[key].layers_are_read = True
+            of_spec = {"evaluator": spec.name, "version": spec.version, "options": options_text(spec.options)}
+            self._known[key] = known = _Known(self._log, {"workload": workload.name, **of_spec})
+            if self._log is not None and self._log.fragments():
+                fragments = self._log.of_evaluations.that_may_hold(space, known.where)
+                check_workload(self._log, fragments, known.where, workload)
+                known.index(fragments)
         return self._known[key]
 
     def _alone_of(self, spec: EvaluatorSpec, space: str) -> dict[Design, list[KnownRun]]:
@@ -159,15 +209,15 @@ class Memory:
                 self._alone[key].setdefault(known.run.design, []).append(known)
         return self._alone[key]
 
-    def _whole(self, known: _Known, place: Place) -> Evaluation:
-        assert self._log is not None
-        known.read_layers(self._log)
-        return replace(known.parts[place[0]].row(place[1]), layers=known.layers.get(place, ()))
-
 
 def _found_of(evaluation: Evaluation) -> tuple[object, ...]:
     """Return what is the same where the same design ran under mappings that cost the same."""
     return evaluation.design, evaluation.feasible, tuple(sorted(evaluation.metrics.items()))
+
+
+def _columns(designs: Sequence[Design]) -> dict[str, NDArray[np.generic]]:
+    rows = [design.as_dict() for design in designs]
+    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
 
 
 def _values(design: Mapping[str, NDArray[np.generic]]) -> Iterator[tuple[Value, ...]]:

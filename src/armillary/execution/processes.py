@@ -11,45 +11,26 @@ import resource
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, TimeoutError, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import get_context, parent_process
 from threading import Thread
-from typing import Any, Generic, TypeVar
+from typing import TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
 from armillary.cores import available, sharing
+from armillary.execution.jobs import Done, Ended, Job, Keep, Ready, accident
 from armillary.execution.limits import Limits
 from armillary.tools.process import end_all
-from armillary.types import Failure
+from armillary.types import ArmillaryError, Cost, Failure
 
 _LOOK_S = 1.0  # how often we look which jobs have begun
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Job(Generic[T]):
-    """A call in a process of its own.
-
-    Attributes:
-        call: a function that other processes can import.
-        args: what it is called with, and what it returns, can be pickled.
-    """
-
-    call: Callable[..., T]
-    args: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A job that was ended before it returned: why, and the seconds it took."""
-
-    failure: Failure
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -59,20 +40,47 @@ class _Accident:
     how: str
 
 
-def in_processes(jobs: Sequence[Job[T]], limits: Limits) -> Iterator[tuple[int, T | Ended]]:
-    """Yield the number of each job with what it returned, as they finish, as many at once as there are cores.
+class Cores:
+    """The cores of this machine, as workers; one job alone without limits that need a process is done in this one."""
 
-    Args:
-        jobs: what to do.
-        limits: of each. A job whose process died is done again, as often as the limits say.
+    elsewhere = False
+
+    def takes(self, cost: Cost) -> bool:
+        """Return whether evaluations of such a cost get processes of their own."""
+        return cost is Cost.MINUTES
+
+    def do(
+        self,
+        jobs: Iterable[Job[T] | Ready[T]],
+        limits: Limits,
+        keep: Keep[T] | None = None,  # noqa: ARG002 (this process writes the log as soon)
+    ) -> Iterator[Done[T]]:
+        """Yield the jobs as they finish, as many at once as there are cores; see `Workers.do`."""
+        source, first = enumerate(jobs), list[tuple[int, Job[T]]]()
+        for number, job in source:
+            if isinstance(job, Ready):
+                yield Done(number, job.found)
+                continue
+            first.append((number, job))
+            if len(first) == max(2, available()):
+                break
+        if len(first) == 1 and not limits.needs_process:
+            ((number, alone),) = first
+            yield Done(number, alone.call(*alone.args))
+        elif first:
+            with _pool(min(available(), len(first)), limits) as pool:
+                yield from _as_they_finish(pool, chain(first, source), len(first) + 1, limits)
+
+
+def own_cores(address: str | None) -> Cores:
+    """Return the cores of this machine.
 
     Raises:
-        Exception: what a job raised.
+        ArmillaryError: if the address of a cluster is given.
     """
-    if not jobs:
-        return
-    with _pool(min(available(), len(jobs)), limits) as pool:
-        yield from _as_they_finish(pool, jobs, limits)
+    if address is not None:
+        raise ArmillaryError(f"--ray-address {address!r} goes with --executor ray")
+    return Cores()
 
 
 class _Pool:
@@ -113,27 +121,37 @@ def _pool(workers: int, limits: Limits) -> Iterator[_Pool]:
             pool.stop()
 
 
-def _as_they_finish(pool: _Pool, jobs: Sequence[Job[T]], limits: Limits) -> Iterator[tuple[int, T | Ended]]:
+def _as_they_finish(
+    pool: _Pool, source: Iterator[tuple[int, Job[T] | Ready[T]]], most: int, limits: Limits
+) -> Iterator[Done[T]]:
+    """Yield jobs as they finish, with at most so many handed to the pool at once."""
     died: Counter[int] = Counter()
     begun: dict[Future[T], float] = {}
-    running = {pool.start(job): number for number, job in enumerate(jobs)}
-    while running:
+    running: dict[Future[T], tuple[int, Job[T]]] = {}
+    while True:
+        while len(running) < most and (pulled := next(source, None)) is not None:
+            number, job = pulled
+            if isinstance(job, Ready):
+                yield Done(number, job.found)
+            else:
+                running[pool.start(job)] = number, job
+        if not running:
+            return
         done = wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done
         now = time.perf_counter()
         for future in running:
             if future.running():
                 begun.setdefault(future, now)
         for future in done:
-            number = running.pop(future)
-            found = _outcome(future, limits)
+            number, job = running.pop(future)
+            since, found = begun.pop(future, now), _outcome(future, limits)
             if isinstance(found, _Accident):
                 died[number] += 1
                 if died[number] <= limits.retries:
-                    running[pool.start(jobs[number])] = number
+                    running[pool.start(job)] = number, job
                     continue
-                failure = Failure("error", detail=f"accident, {died[number]} times: its process {found.how}")
-                found = Ended(failure, now - begun.get(future, now))
-            yield number, found
+                found = Ended(accident(died[number], found.how), now - since)
+            yield Done(number, found)
 
 
 def _outcome(future: Future[T], limits: Limits) -> T | Ended | _Accident:

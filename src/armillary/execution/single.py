@@ -5,15 +5,23 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from armillary.evaluators.recording import record
+from armillary.execution.known import given
+from armillary.spaces.space import Space
 from armillary.types import (
     AccidentError,
     ArmillaryError,
     Candidate,
+    EvaluatesBatches,
     EvaluatesLayers,
     EvaluatesMappedLayers,
     Evaluation,
+    Evaluations,
     Evaluator,
     EvaluatorSpec,
     Failure,
@@ -47,6 +55,24 @@ def evaluated(evaluator: Evaluator, candidate: Candidate, workload: Workload, re
             if not isinstance(fault, AccidentError):
                 break
     return record(evaluator.spec, candidate, workload, {}, failure, seconds=time.perf_counter() - start)
+
+
+def evaluated_batch(
+    evaluator: Evaluator, space: Space, codes: NDArray[np.int64], workload: Workload, retries: int
+) -> Evaluations:
+    """Return a batch of coded designs, shape [designs, parameters]; if it breaks, its designs one by one.
+
+    Raises:
+        ArmillaryError: if the request is wrong.
+    """
+    assert isinstance(evaluator, EvaluatesBatches)
+    try:
+        return evaluator.evaluate_codes(codes, workload)
+    except ArmillaryError:
+        raise
+    except Exception:
+        designs = space.designs(codes)
+        return Evaluations.from_list([evaluated(evaluator, Candidate(d), workload, retries) for d in designs])
 
 
 def layers_run(
@@ -120,8 +146,13 @@ def failed_run(candidate: Candidate, layer: Layer, failure: Failure) -> LayerRun
 def evaluated_elsewhere(
     make: Make, spec: EvaluatorSpec, candidate: Candidate, workload: Workload, retries: int
 ) -> Evaluation:
-    """Return `evaluated` by an evaluator that this process makes itself, once."""
-    return evaluated(_made(make, spec), candidate, workload, retries)
+    """Return `evaluated` by an evaluator that this process makes itself, once, as the log records it."""
+    return as_recorded(evaluated(_made(make, spec), candidate, workload, retries), candidate)
+
+
+def as_recorded(evaluation: Evaluation, candidate: Candidate) -> Evaluation:
+    """Return an evaluation whose options say so if the candidate brought mappings."""
+    return evaluation if candidate.mappings is None else replace(evaluation, options=given(evaluation.options))
 
 
 def layer_run_elsewhere(make: Make, spec: EvaluatorSpec, candidate: Candidate, layer: Layer, retries: int) -> LayerRun:

@@ -14,12 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from armillary.log.fragments import ROWS_PER_GROUP, SUFFIX, Fragments, write_parquet
+from armillary.log.fragments import ROWS_AT_ONCE, SUFFIX, Fragments, write_parquet
 from armillary.log.index import Fragment
 from armillary.log.schema import SCHEMA_VERSION
 from armillary.log.store import Log
 
-MOST_ROWS = 8 * ROWS_PER_GROUP  # of a compacted fragment
+MOST_ROWS = ROWS_AT_ONCE  # of a compacted fragment
 
 
 @dataclass(frozen=True)

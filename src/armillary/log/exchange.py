@@ -10,10 +10,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,13 +26,14 @@ from numpy.typing import NDArray
 from armillary.atomic_file import replaced
 from armillary.log.columns import same_text
 from armillary.log.faults import Faults
+from armillary.log.fragments import Fragments
 from armillary.log.prime_dataset import import_prime_tfrecords
-from armillary.log.schema import CONTEXT_PREFIX, EVALUATIONS, LAYER_RUNS, SPACE_COLUMN, to_table
+from armillary.log.schema import CONTEXT_PREFIX, SPACE_COLUMN, to_table
 from armillary.log.sheet import Sheet, guarded, read_header, read_sheet
 from armillary.log.store import Log
 from armillary.metrics import METRICS
 from armillary.spaces.space import Space
-from armillary.types import Evaluations, Fidelity, options_text
+from armillary.types import ArmillaryError, Evaluations, Fidelity, options_text
 
 __all__ = ["export_csv", "import_csv", "import_prime_tfrecords"]
 
@@ -61,24 +65,51 @@ def export_csv(log: Log, path: str | os.PathLike[str], space: str | None = None,
         ArmillaryError: if the log holds nothing of the space, or several spaces and none is named; if the file cannot
             be written, and then the one before is intact.
     """
-    if layer_runs:
-        stored = to_table(log.layer_runs(space or log.of_layer_runs.only_space()), LAYER_RUNS)
-    else:
-        stored = to_table(log.evaluations(space or log.of_evaluations.only_space()), EVALUATIONS)
-    write_csv(stored, Path(path))
-    return int(stored.num_rows)
+    table: Fragments[Any] = log.of_layer_runs if layer_runs else log.of_evaluations
+    fragments = table.required(space or table.only_space())
+    metrics = list(dict.fromkeys(name for fragment in fragments for name in fragment.header.metrics))
+    context = list(dict.fromkeys(name for fragment in fragments for name in fragment.header.context))
+    parts = (_widened(rows, metrics, context) for rows in table.pieces(fragments))
+    stored = (to_table(rows, table.table) for rows in parts)
+    first = next(stored, None)
+    if first is None:
+        raise ArmillaryError(table.nothing())
+    batches = (batch for part in chain((first,), stored) for batch in part.select(first.column_names).to_batches())
+    return write_csv(batches, first.schema, Path(path))
 
 
-def write_csv(table: pa.Table, path: Path) -> None:
-    """Write a table to a CSV file.
+def _widened(rows: Any, metrics: Sequence[str], context: Sequence[str]) -> Any:
+    """Return rows with these metrics and features in this order, unknown where they have none."""
+    unknown = np.full(len(rows), np.nan)
+    wider = {"metrics": {name: rows.metrics.get(name, unknown) for name in metrics}}
+    if hasattr(rows, "context"):  # layer runs have none
+        wider["context"] = {name: rows.context.get(name, unknown) for name in context}
+    return replace(rows, **wider)
+
+
+def write_csv(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path) -> int:
+    """Write batches to a CSV file, one in memory at a time; return how many rows.
 
     Raises:
         ArmillaryError: if it cannot be written; the file before is intact.
     """
-    names = [guarded(pa.array([name]))[0].as_py() for name in table.column_names]
-    columns = [_guarded_column(column) for column in table.columns]
-    with replaced(path) as unfinished, unfinished.open("wb") as file:
-        pyarrow.csv.write_csv(pa.table(columns, names=names), file)
+    names = [guarded(pa.array([name]))[0].as_py() for name in schema.names]
+    plain = pa.schema([(name, _written_as(field.type)) for name, field in zip(names, schema, strict=True)])
+    rows = 0
+    with (
+        replaced(path) as unfinished,
+        unfinished.open("wb") as file,
+        pyarrow.csv.CSVWriter(file, plain) as writer,
+    ):
+        for batch in batches:
+            columns = [_guarded_column(pa.chunked_array([column])) for column in batch.columns]
+            writer.write_table(pa.table(columns, names=names).cast(plain))
+            rows += batch.num_rows
+    return rows
+
+
+def _written_as(held: pa.DataType) -> pa.DataType:
+    return held.value_type if pa.types.is_dictionary(held) else held
 
 
 def _guarded_column(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from copy import copy
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pyarrow.fs
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from armillary.atomic_file import is_unfinished, refusals_reported, replaced, unfinished_name
+from armillary.atomic_file import created_by, is_unfinished, refusals_reported, replaced, unfinished_name
 from armillary.log import shipped
 from armillary.types import ArmillaryError
 
@@ -130,21 +132,54 @@ class Folder:
         finally:
             os.close(descriptor)
 
-    def write(self, name: str, writer: Writer) -> None:
+    def write(self, name: str, writer: Writer, *, new: bool = False) -> None:
         """Create the folder if need be, and in it a file with what `writer` puts into the open file.
 
+        Args:
+            name: of the file.
+            writer: is called with the open file.
+            new: leave a file of that name as it is. Of several local writers of one name one writes; elsewhere two
+                that write in the same moment may both do, and the later file stays.
+
         Raises:
+            FileExistsError: if the file is to be new and is not.
             LogWriteError: if the file system refuses, e.g. because the disk is full.
         """
         self._check_own()
         try:
-            if self._local:
-                with replaced(Path(self.full_path(name))) as unfinished, unfinished.open("xb") as file:
-                    writer(file)
+            if self._local and new:
+                created_by(Path(self.full_path(name)), partial(_written, writer=writer))
+            elif self._local:
+                with replaced(Path(self.full_path(name))) as unfinished:
+                    _written(unfinished, writer)
             else:
-                self._write_remote(name, writer)
+                self._write_remote(name, writer, new)
         except ArmillaryError as fault:
             raise LogWriteError(f"{fault}; what was logged before is intact") from fault.__cause__
+
+    @property
+    def whole_path(self) -> str:
+        """The path such that it holds from every working directory."""
+        return absolute(self.path)
+
+    @contextmanager
+    def marked(self) -> Iterator[str]:
+        """Provide the name of a file that lies in the folder until the block ends, and is none of what it holds.
+
+        Raises:
+            LogWriteError: if the folder cannot be written.
+        """
+        name = unfinished_name("mark")
+        self.write(name, lambda file: file.write(b""))
+        try:
+            yield name
+        finally:
+            self.remove(name)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of that name, as others see it now."""
+        self._fs.invalidate_cache(self._root)
+        return bool(self._fs.exists(self.full_path(name)))
 
     def remove(self, name: str) -> None:
         """Remove a file.
@@ -178,7 +213,9 @@ class Folder:
                 f"log {self.path} comes with Armillary and can only be read; copy its folder {self._root}"
             )
 
-    def _write_remote(self, name: str, writer: Writer) -> None:
+    def _write_remote(self, name: str, writer: Writer, new: bool) -> None:
+        if new and self.has(name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.full_path(name))
         unfinished = self.full_path(unfinished_name(name))
         with refusals_reported(f"{self.path.rstrip('/')}/{name}"):
             self._fs.makedirs(self._root, exist_ok=True)
@@ -190,6 +227,11 @@ class Folder:
                 with suppress(OSError):
                     self._fs.rm(unfinished)
                 raise
+
+
+def _written(path: Path, writer: Writer) -> None:
+    with path.open("xb") as file:
+        writer(file)
 
 
 def _stamp(found: Mapping[str, Any]) -> Stamp:

@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +19,9 @@ from typing import Any, Generic, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from armillary.log.columns import to_numpy
 from armillary.log.folder import Folder, Stamp
 from armillary.log.index import INDEX_NAME, LOOKED_UP, Fragment, Index, Known
 from armillary.log.schema import ForeignFileError, Header, NewerSchemaError, Rows, Table, from_table, to_table
@@ -32,6 +34,7 @@ _ATTEMPTS = 5
 QUARANTINE_FOLDER = "quarantine"
 """Where `armillary log check --quarantine` puts files that are no fragments."""
 ROWS_PER_GROUP = 131_072  # small enough that the two cores of a laptop share the scan of a million rows
+ROWS_AT_ONCE = 8 * ROWS_PER_GROUP  # that are read together; longer fragments are read group by group
 
 # What Arrow raises on damaged files, and what comes of their content; a name in a damaged footer may not even be text.
 _UNREADABLE = (ForeignFileError, pa.ArrowException, OSError, ValueError, LookupError, TypeError, OverflowError)
@@ -78,17 +81,23 @@ class Fragments(Generic[Rows]):
         self._replaced: set[str] = set()
         self._reported: set[Skipped] = set()
 
-    def append(self, rows: Rows) -> str:
+    def append(self, rows: Rows, name: str | None = None) -> str:
         """Add the rows as one new fragment and return its file name.
 
+        Args:
+            rows: of one space.
+            name: of the fragment, from `fragment_name`; one of now, if not given. Whoever may append the same rows
+                twice does so under one name: they count once.
+
         Raises:
+            FileExistsError: if there is a fragment of the name already; it is as before.
             LogWriteError: if the file system refuses, e.g. because the disk is full.
             ArmillaryError: if two columns share a name or a text column holds something else than text.
         """
         stored = to_table(with_possible_metrics(rows), self.table)
-        name = _fragment_name()
-        self.folder.write(name, lambda file: write_parquet(stored, file))
-        return name
+        chosen = name or fragment_name()
+        self.folder.write(chosen, lambda file: write_parquet(stored, file), new=name is not None)
+        return chosen
 
     def all(self) -> list[Fragment]:
         """Return the readable fragments, oldest first, and set `skipped`.
@@ -131,6 +140,11 @@ class Fragments(Generic[Rows]):
         self.all()
         return sorted(self._replaced)
 
+    def named(self, name: str) -> Rows | None:
+        """Return the rows of one fragment; None if there is none of the name, or it is damaged."""
+        fragment = self._opened(name) if self.folder.has(name) else ""
+        return None if isinstance(fragment, str) else self.rows_of([fragment])
+
     def examined(self) -> tuple[list[Fragment], list[Skipped]]:
         """Return the readable fragments and what was skipped, each file read whole, whatever is known of it.
 
@@ -139,8 +153,15 @@ class Fragments(Generic[Rows]):
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
         self._index = Index(self.folder, self.table, forgetful=True)
-        found = [fragment for fragment in self.all() if self._read(fragment, {}) is not None]
+        found = [fragment for fragment in self.all() if self._whole(fragment)]
         return found, list(self.skipped)
+
+    def _whole(self, fragment: Fragment) -> bool:
+        """Return whether all of a fragment can be read; else it is skipped."""
+        before = len(self.skipped)
+        for _ in self.pieces([fragment]):
+            pass
+        return len(self.skipped) == before
 
     def required(self, space: str | None = None) -> list[Fragment]:
         """Return the readable fragments (of one space).
@@ -194,13 +215,17 @@ class Fragments(Generic[Rows]):
             ArmillaryError: if there are none of the space, or its fragments disagree about its parameters.
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
+        return self._again(lambda: self.rows_of(self.that_may_hold(space, where), where))
 
-        def found() -> Rows | None:
-            fragments = self.required(space)
-            may = [f for f in fragments if all(f.only.get(name, text) == text for name, text in where.items())]
-            return self.rows_of(may, where)
+    def that_may_hold(self, space: str, where: Mapping[str, str]) -> list[Fragment]:
+        """Return the fragments of a space but for those that are known to hold none of these texts.
 
-        return self._again(found)
+        Raises:
+            ArmillaryError: if there are no fragments of the space.
+            NewerSchemaError: if a fragment was written by a later Armillary.
+        """
+        fragments = self.required(space)
+        return [f for f in fragments if all(f.only.get(name, text) == text for name, text in where.items())]
 
     def rows_of(self, fragments: Sequence[Fragment], where: Mapping[str, str] | None = None) -> Rows | None:
         """Return the rows of fragments of one space, those that hold these texts; damaged fragments are skipped.
@@ -212,13 +237,122 @@ class Fragments(Generic[Rows]):
             ArmillaryError: if they disagree about the parameters of the space.
             GoneError: if a fragment was removed since it was listed, as by a compaction.
         """
-        parts = [part for fragment in fragments if (part := self._read(fragment, where or {})) is not None]
+        return self.joined(list(self.pieces(fragments, where)))
+
+    def joined(self, parts: Sequence[Rows]) -> Rows | None:
+        """Return the rows of several parts; None if there is none.
+
+        Raises:
+            ArmillaryError: if they disagree about the parameters of the space.
+        """
         if not parts:
             return None
         try:
             return parts[0] if len(parts) == 1 else self.table.rows.concat(parts)
         except ValueError as fault:
             raise ArmillaryError(f"log {self.log} mixes two versions of a space: {fault}") from fault
+
+    def pieces(self, fragments: Sequence[Fragment], where: Mapping[str, str] | None = None) -> Iterator[Rows]:
+        """Yield the rows of fragments that hold these texts, a row group at a time, so that few lie in memory.
+
+        Damaged fragments are skipped, each as a whole.
+
+        Raises:
+            GoneError: if a fragment was removed since it was listed, as by a compaction.
+        """
+        for fragment in fragments:
+            if fragment.rows <= ROWS_AT_ONCE:
+                yield from self._of_small(fragment, where or {})
+            else:
+                for number in range(self._sound_groups(fragment)):
+                    if (rows := self.group(fragment, number, where)) is not None:
+                        yield rows
+
+    def _of_small(self, fragment: Fragment, where: Mapping[str, str]) -> list[Rows]:
+        stored = self.stored(fragment)
+        if stored is None:
+            return []
+        try:
+            starts = range(0, max(1, stored.num_rows), ROWS_PER_GROUP)
+            parts = [self._rows(fragment, stored.slice(start, ROWS_PER_GROUP), where) for start in starts]
+            return [part for part in parts if part is not None]
+        except _UNREADABLE as fault:
+            self._skip(fragment.name, str(fault))
+            return []
+
+    def _sound_groups(self, fragment: Fragment) -> int:
+        """Return how many row groups a fragment has; 0, and it is skipped, if not all of it can be read."""
+        try:
+            with self._file(fragment) as file:
+                for _ in file.iter_batches(ROWS_PER_GROUP):
+                    pass
+                return int(file.num_row_groups)
+        except _UNREADABLE as fault:
+            self._skip(fragment.name, str(fault))
+            return 0
+
+    def group(self, fragment: Fragment, number: int, where: Mapping[str, str] | None = None) -> Rows | None:
+        """Return the rows of one of the row groups of a fragment that hold these texts.
+
+        Returns:
+            The rows; None if none do, or the fragment is damaged there and skipped.
+
+        Raises:
+            GoneError: if the fragment was removed since it was listed.
+        """
+        try:
+            with self._file(fragment) as file:
+                stored = file.read_row_group(number)
+            return self._rows(fragment, stored, where or {})
+        except _UNREADABLE as fault:
+            self._skip(fragment.name, str(fault))
+            return None
+
+    def _rows(self, fragment: Fragment, stored: pa.Table, where: Mapping[str, str]) -> Rows | None:
+        """Return stored rows that hold these texts, None if none do."""
+        chosen = self._holding(fragment, stored, where)
+        if where and not chosen.num_rows:
+            return None
+        rows: Rows = from_table(chosen, self.table)
+        self._check(rows)
+        return rows
+
+    def designs(self, fragment: Fragment, where: Mapping[str, str]) -> Iterator[tuple[int, Mapping[str, NDArray[Any]]]]:
+        """Yield the number of each row group with the designs of its rows that hold these texts, in columns.
+
+        Raises:
+            GoneError: if the fragment was removed since it was listed.
+        """
+        wanted = [*fragment.header.parameters, *(name for name in where if fragment.only.get(name) != where[name])]
+        columns = [name for name in dict.fromkeys(wanted) if name in fragment.schema.names]
+        try:
+            with self._file(fragment) as file:
+                for number in range(file.num_row_groups):
+                    stored = self._holding(fragment, file.read_row_group(number, columns=columns), where)
+                    if stored.num_rows:
+                        yield number, {name: to_numpy(stored[name]) for name in fragment.header.parameters}
+        except _UNREADABLE as fault:
+            self._skip(fragment.name, str(fault))
+
+    @contextmanager
+    def _file(self, fragment: Fragment) -> Iterator[pq.ParquetFile]:
+        """Provide a fragment's file, whose checksums are verified as it is read."""
+        path = self.folder.full_path(fragment.name)
+        try:
+            file = pq.ParquetFile(path, filesystem=self._arrow, page_checksum_verification=True)
+        except FileNotFoundError as fault:
+            raise GoneError(f"log {self.log}: fragment {fragment.name} was removed while the log was read") from fault
+        with file:
+            yield file
+
+    def _holding(self, fragment: Fragment, stored: pa.Table, where: Mapping[str, str]) -> pa.Table:
+        """Return the stored rows that hold these texts; a column that they lack is one of before it was, and empty."""
+        for name, text in where.items():
+            if name not in fragment.schema.names:
+                stored = stored if not text else stored.slice(0, 0)
+            elif fragment.only.get(name) != text:
+                stored = stored.filter(pc.equal(stored[name].cast(pa.string()), text))
+        return stored
 
     def _again(self, reading: Callable[[], Result]) -> Result:
         """Read; once more if fragments were removed meanwhile, which others have replaced."""
@@ -276,31 +410,9 @@ class Fragments(Generic[Rows]):
 
     def stored(self, fragment: Fragment) -> pa.Table | None:
         """Return a fragment as it is stored, checksums verified; None, and it is skipped, if it is damaged."""
-        path = self.folder.full_path(fragment.name)
         try:
-            with pq.ParquetFile(path, filesystem=self._arrow, page_checksum_verification=True) as file:
+            with self._file(fragment) as file:
                 return file.read()
-        except FileNotFoundError as fault:
-            raise GoneError(f"log {self.log}: fragment {fragment.name} was removed while the log was read") from fault
-        except _UNREADABLE as fault:
-            self._skip(fragment.name, str(fault))
-            return None
-
-    def _read(self, fragment: Fragment, where: Mapping[str, str]) -> Rows | None:
-        stored = self.stored(fragment)
-        if stored is None:
-            return None
-        try:
-            for name, text in where.items():
-                if name not in stored.column_names:  # of before the column was, which reads as ""
-                    stored = stored if not text else stored.slice(0, 0)
-                elif fragment.only.get(name) != text:
-                    stored = stored.filter(pc.equal(stored[name].cast(pa.string()), text))
-            if where and not stored.num_rows:
-                return None
-            rows: Rows = from_table(stored, self.table)
-            self._check(rows)
-            return rows
         except _UNREADABLE as fault:
             self._skip(fragment.name, str(fault))
             return None
@@ -329,8 +441,11 @@ def other_space(log: str, held: list[str], wanted: str, noun: str) -> str:
     return f"{log} holds {noun} of space{plural} {', '.join(map(repr, held))}, not of {wanted!r}"
 
 
-def _fragment_name() -> str:
-    # Sorting by name sorts by time; process and random part keep writers apart.
+def fragment_name() -> str:
+    """Return a name for a fragment that is written, or whose rows are asked for, now; no other has it.
+
+    Sorting by name sorts by time; process and random part keep writers apart.
+    """
     now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return f"{now}-{os.getpid()}-{secrets.token_hex(8)}{SUFFIX}"
 

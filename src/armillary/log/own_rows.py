@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -24,6 +24,9 @@ from armillary.problems.expressions import Kind, names_in, parse
 from armillary.problems.problem_file import ProblemFile
 from armillary.spaces.space import Parameter
 from armillary.types import ArmillaryError, Evaluations, Fidelity
+
+if TYPE_CHECKING:
+    from armillary.log.store import Log
 
 FEASIBLE = "feasible"
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
@@ -427,6 +430,23 @@ class _Reader:
         column = self._sheet.column(name)
         assert column is not None
         return column
+
+
+def held_in(log: Log, rows: Evaluations) -> NDArray[np.bool_]:
+    """Return which rows a log holds already, shape [rows]; a part of the log lies in memory at a time.
+
+    Raises:
+        ArmillaryError: if its fragments disagree about the parameters of the space.
+    """
+    held = np.zeros(len(rows), dtype=bool)
+    if rows.space not in log.spaces():
+        return held
+    for part in log.of_evaluations.pieces(log.of_evaluations.required(rows.space)):
+        together = log.of_evaluations.joined([part, rows])
+        assert together is not None
+        prints = fingerprints(together)
+        held |= np.isin(prints[len(part) :], prints[: len(part)])
+    return held
 
 
 def fingerprints(rows: Evaluations) -> NDArray[np.int64]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,17 @@ import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from armillary.log.fragments import Fragments
+from armillary.log.fragments import ROWS_PER_GROUP, Fragments
 from armillary.log.index import Fragment
 from armillary.log.schema import FAILURE_COLUMN
 from armillary.log.store import Log
+from armillary.temporary import temporary_folder
 from armillary.types import ArmillaryError
 
+MEMORY = "1GB"
+"""What a statement may take."""
+
+_BATCH_ROWS = 16_384
 LOG_VIEW = "log"
 LAYER_RUNS_VIEW = "layer_runs"
 
@@ -39,27 +45,65 @@ END
 
 
 def query(log_path: str | os.PathLike[str], sql: str) -> pa.Table:
-    """Return the rows of one SELECT over the views `log` and `layer_runs`.
+    """Return the rows of one SELECT over the views `log` and `layer_runs`; see `reading`, which holds few at a time.
+
+    Raises:
+        ArmillaryError: see `reading`.
+        NewerSchemaError: if a fragment was written by a later Armillary.
+    """
+    with reading(log_path, sql) as answer:
+        return pa.Table.from_batches(list(answer), answer.schema)
+
+
+class Answer:
+    """The rows of a statement as they come: record batches.
+
+    Attributes:
+        schema: their columns.
+    """
+
+    def __init__(self, reader: pa.RecordBatchReader, explain: Callable[[Exception], ArmillaryError]) -> None:
+        self._reader, self._explain = reader, explain
+        self.schema = reader.schema
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._reader
+        except (duckdb.Error, OSError) as fault:
+            raise self._explain(fault) from fault
+
+
+@contextmanager
+def reading(log_path: str | os.PathLike[str], sql: str) -> Iterator[Answer]:
+    """Provide the rows of one SELECT over the views `log` and `layer_runs`, batch by batch.
 
     `log` has one row per evaluation and `layer_runs` one per run of a layer, with the columns of
     `armillary.log.schema`; a column that a fragment lacks is NULL there. `failure` says in words why a row is
     infeasible. Truncated and foreign files are left out. Only files of the views that the statement names are opened,
-    and it cannot read or write anything else.
+    and it cannot read or write anything else. It takes `MEMORY` at most; what a sort needs beyond lies in a temporary
+    folder meanwhile.
 
     Raises:
         ArmillaryError: if the log holds nothing of a view that the statement reads, or the statement is not one valid
             SELECT; then with the message of DuckDB and the columns of the views.
         NewerSchemaError: if a fragment was written by a later Armillary.
     """
-    with duckdb.connect(":memory:") as connection:
+    with temporary_folder("query") as spilled, duckdb.connect(":memory:") as connection:
+        connection.execute(f"SET memory_limit = '{MEMORY}'")
+        connection.execute("SET temp_directory = $folder", {"folder": str(spilled)})
         views, absent = _views(Log(log_path), sql)
+
+        def explained(fault: Exception) -> ArmillaryError:
+            columns = [f"The columns of {view.name} are: {', '.join(view.columns)}" for view in views]
+            return ArmillaryError("\n".join([*absent, str(fault), *columns]))
+
         try:
             _check_select(connection, sql)
             open_views(connection, views)
-            return connection.sql(sql).to_arrow_table()
+            answer = Answer(connection.sql(sql).to_arrow_reader(_BATCH_ROWS), explained)
         except duckdb.Error as fault:
-            columns = [f"The columns of {view.name} are: {', '.join(view.columns)}" for view in views]
-            raise ArmillaryError("\n".join([*absent, str(fault), *columns])) from fault
+            raise explained(fault) from fault
+        yield answer
 
 
 @dataclass(frozen=True)
@@ -123,12 +167,19 @@ def schema_of(fragments_of: Fragments[Any], fragments: Sequence[Fragment]) -> pa
 
 
 def _dataset(fragments_of: Fragments[Any], fragments: Sequence[Fragment]) -> ds.Dataset:
-    paths = [fragments_of.folder.full_path(fragment.name) for fragment in fragments]
+    """Return fragments as a dataset whose pieces are row groups.
+
+    Arrow reads several pieces of a dataset ahead, and within a piece two million rows: of row groups that is little.
+    """
     checked = ds.ParquetFileFormat(
         default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
     )
-    schema = schema_of(fragments_of, fragments)
-    return ds.dataset(paths, schema=schema, format=checked, filesystem=fragments_of.folder.arrow)
+    schema, files = schema_of(fragments_of, fragments), fragments_of.folder.arrow
+    pieces = list[ds.Fragment]()
+    for fragment in fragments:
+        whole = checked.make_fragment(fragments_of.folder.full_path(fragment.name), filesystem=files)
+        pieces += whole.split_by_row_group(schema=schema) if fragment.rows > ROWS_PER_GROUP else [whole]
+    return ds.FileSystemDataset(pieces, schema, checked, files)
 
 
 def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from armillary.log.fragments import write_parquet
 from armillary.log.index import Fragment
-from armillary.log.own_rows import fingerprints
+from armillary.log.own_rows import held_in
 from armillary.log.query import LOG_VIEW, View, open_views, schema_of
 from armillary.log.schema import EVALUATIONS, FAILURE_COLUMN, from_table
 from armillary.log.store import REMOVED_FOLDER, Log
@@ -53,13 +53,14 @@ def remove(log: Log, where: str) -> Removal:
 def _removed(log: Log, where: str) -> Removal:
     fragments = log.of_evaluations.required()
     schema = schema_of(log.of_evaluations, fragments)
-    chosen = [(fragment, table := _table(log, fragment), _matching(table, where, schema)) for fragment in fragments]
+    # all conditions before the first removal, which a faulty one must not begin; masks alone are kept
+    chosen = [(fragment, _matching(_table(log, fragment), where, schema)) for fragment in fragments]
     removed = left = touched = 0
-    for fragment, table, rows in chosen:
+    for fragment, rows in chosen:
         removed, left = removed + int(rows.sum()), left + int((~rows).sum())
         if rows.any():
             touched += 1
-            _take_out(log, fragment, table, rows)
+            _take_out(log, fragment, _table(log, fragment), rows)
     return Removal(removed, left, touched)
 
 
@@ -88,9 +89,7 @@ def _missing(log: Log, rows: Evaluations) -> Evaluations:
     """Return the rows that the log does not hold."""
     if rows.space not in log.spaces():
         return rows
-    held = log.evaluations(rows.space)
-    prints = fingerprints(Evaluations.concat([held, rows]))
-    return rows.select(~np.isin(prints[len(held) :], prints[: len(held)]))
+    return rows.select(~held_in(log, rows))
 
 
 def _table(log: Log, fragment: Fragment) -> pa.Table:

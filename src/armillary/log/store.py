@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from armillary.log.dataframe import to_dataframe
@@ -14,7 +14,7 @@ from armillary.log.index import Fragment
 from armillary.log.layer_runs import LayerRuns, runs_of_each
 from armillary.log.schema import EVALUATIONS, LAYER_RUNS
 from armillary.notebook import html_table
-from armillary.types import ArmillaryError, Evaluations, LayerRun
+from armillary.types import ArmillaryError, Evaluation, Evaluations, LayerRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,28 +44,38 @@ class Log:
         """The truncated and foreign files that the last read of each table found and left out."""
         return [*self.of_evaluations.skipped, *self.of_layer_runs.skipped]
 
-    def append(self, evaluations: Evaluations) -> str:
+    def append(self, evaluations: Evaluations, name: str | None = None) -> str:
         """Add the evaluations as one new fragment and return its file name.
 
         When the call returns, the rows are on the disk. No rows make an empty fragment.
 
+        Args:
+            evaluations: of one space.
+            name: of the fragment; see `Fragments.append`.
+
         Raises:
+            FileExistsError: if there is a fragment of the name already; it is as before.
             LogWriteError: if the file system refuses, e.g. because the disk is full.
             ArmillaryError: if two columns share a name or a text column holds something else than text.
         """
-        return self.of_evaluations.append(evaluations)
+        return self.of_evaluations.append(evaluations, name)
 
-    def append_layers(self, layer_runs: LayerRuns) -> str:
+    def append_layers(self, layer_runs: LayerRuns, name: str | None = None) -> str:
         """Add the layer runs as one new fragment and return its file name.
 
         Append the runs of an evaluation before the evaluation itself: a writer that is killed in between then leaves
         runs that are written again, not an evaluation that lacks them.
 
+        Args:
+            layer_runs: of one space.
+            name: of the fragment; see `Fragments.append`.
+
         Raises:
+            FileExistsError: if there is a fragment of the name already; it is as before.
             LogWriteError: if the file system refuses, e.g. because the disk is full.
             ArmillaryError: if two columns share a name or a text column holds something else than text.
         """
-        return self.of_layer_runs.append(layer_runs)
+        return self.of_layer_runs.append(layer_runs, name)
 
     def fragments(self) -> list[Fragment]:
         """Return the readable fragments of evaluations, oldest first.
@@ -149,6 +159,11 @@ class Log:
             ArmillaryError: if there are none, or of several spaces.
         """
         return self.of_layer_runs.only_space()
+
+    def whole(self, evaluations: Evaluations) -> list[Evaluation]:
+        """Return evaluations of the log, each with the runs of its layers; see `layers_of`."""
+        runs = self.layers_of(evaluations)
+        return [replace(found, layers=of) for found, of in zip(evaluations.to_list(), runs, strict=True)]
 
     def layers_of(self, evaluations: Evaluations) -> list[tuple[LayerRun, ...]]:
         """Return, for each of the evaluations, the layer runs that it was added up from, in the order of its workload.

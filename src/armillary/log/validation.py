@@ -24,6 +24,7 @@ _WORDS: dict[Kind, str] = {
     "text": "text", "number": "numbers", "integer": "whole numbers", "truth": "true and false", "time": "times",
 }  # fmt: skip
 _MOST_TOLD = 5
+MOST_ROWS_IN_GROUP = 1 << 20  # ours have an eighth of it
 Checked = TypeVar("Checked", Evaluations, LayerRuns)
 
 
@@ -74,6 +75,11 @@ def check_values(file: pq.ParquetFile, header: Header, table: Table[Any]) -> Non
     whole = [name for name, kinds in _expected(header, table) if kinds not in (("number",), ("time",))]
     for group in range(file.metadata.num_row_groups):
         about = file.metadata.row_group(group)
+        if about.num_rows > MOST_ROWS_IN_GROUP:
+            raise ForeignFileError(
+                f"its row group {group} has {about.num_rows:,} rows, which are read at once; "
+                f"{MOST_ROWS_IN_GROUP:,} are allowed"
+            )
         for name in whole:
             told = about.column(columns[name]).statistics
             if told is None or not told.has_null_count:

@@ -9,6 +9,7 @@ Source: Shahriari et al., Proceedings of the IEEE 2016; constraints after Gelbar
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor
 
 from armillary.optimizers.model_based import ModelBased, log_expected_improvement
 from armillary.problems.problem import Problem
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Candidate
 
 _MOST_ROWS = 300  # a Gaussian process takes cubic time
 _STEPS = 50
@@ -59,6 +60,12 @@ class Bayesian(ModelBased):
         self._process: SingleTaskGP
         self._gain = -np.inf
         self._feasibility: SingleTaskGP | None = None
+        self._pending = np.empty((0, len(problem.space.parameters)), dtype=np.int64)
+
+    def heed(self, pending: Sequence[Candidate]) -> None:
+        """Choose as if these candidates, which are still being evaluated, came out as the process expects."""
+        designs = [candidate.design for candidate in pending]
+        self._pending = self.space.encode(designs) if designs else self._pending[:0]
 
     def _fit(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         legal = np.flatnonzero(np.isfinite(values))
@@ -98,10 +105,12 @@ class Bayesian(ModelBased):
     def _batch(self, n: int) -> NDArray[np.int64]:
         """Return n designs, each chosen as if those before it had come out as the process expects.
 
-        So a batch does not spend itself on one place: what was chosen leaves no doubt about its neighbours.
+        So a batch does not spend itself on one place: what was chosen leaves no doubt about its neighbours. What is
+        still being evaluated counts as chosen before.
         """
-        pool = self._promising(self._score)[: max(_CHOICE, 4 * n)]
-        chosen = believed(*self._joint(pool), self._log_chance(pool), self._gain, min(n, len(pool)))
+        unmet = self._promising(self._score)[: max(_CHOICE, 4 * n)]
+        pool, taken = np.concatenate([self._pending, unmet]), len(self._pending)
+        chosen = believed(*self._joint(pool), self._log_chance(pool), self._gain, min(n, len(unmet)), taken)
         return np.concatenate([pool[chosen], self._drawn(n - len(chosen))])
 
     @torch.no_grad()
@@ -121,6 +130,7 @@ def believed(
     log_chance: NDArray[np.float64],
     best: float,
     n: int,
+    taken: int = 0,
 ) -> list[int]:
     """Return n positions: each the most promising design, once those before it came out as expected.
 
@@ -130,19 +140,20 @@ def believed(
         log_chance: logarithm of the probability of feasibility, shape [designs].
         best: the greatest gain that is known.
         n: how many.
+        taken: so many first designs are taken for expected, and not returned.
     """
     nugget = _RELATIVE_NUGGET * covariance.diagonal().max(initial=0.0)
     chosen: list[int] = []
-    for _ in range(n):
+    for turn in range(taken + n):
         deviation = np.sqrt(np.maximum(covariance.diagonal(), nugget))
         score = log_expected_improvement((mean - best) / deviation) + np.log(deviation) + log_chance
         score[chosen] = -np.inf
-        k = int(score.argmax())
+        k = turn if turn < taken else int(score.argmax())
         chosen.append(k)
         best = max(best, float(mean[k]))
         column = covariance[:, k]
         covariance = covariance - np.outer(column, column) / (column[k] + nugget)
-    return chosen
+    return chosen[taken:]
 
 
 def gaussian_process(x: Tensor, y: Tensor) -> SingleTaskGP:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -95,6 +95,46 @@ def by_candidates(
         optimizer.tell(candidates, Outcomes.of_each(evaluations))
         done += len(candidates)
         yield evaluations
+
+
+@runtime_checkable
+class HeedsPending(Protocol):
+    """The capability of an optimizer to heed, when it is asked, what is still being evaluated."""
+
+    def heed(self, pending: Sequence[Candidate]) -> None:
+        """Hear all candidates that were asked and not yet told, before the next ask."""
+        ...
+
+
+def as_workers_are_free(
+    optimizer: Optimizer,
+    run: Callable[[Iterable[Candidate]], Iterator[tuple[int, Evaluation]]],
+    amount: int,
+) -> Iterator[Evaluation]:
+    """Yield evaluations as they finish, each told at once; a candidate is asked for when a worker is free for it.
+
+    So no worker waits for the slowest of a batch. What finishes first is told first: the same seed may find another
+    design with other workers.
+
+    Args:
+        optimizer: is asked for one candidate at a time. One that does not heed pending candidates asks none of them
+            twice, but may ask for their neighbours.
+        run: yields the number of each candidate with its evaluation as they finish, and takes candidates when it needs
+            them; see `LocalExecutor.run_as_they_finish`.
+        amount: candidates in all.
+    """
+    pending: dict[int, Candidate] = {}
+
+    def asked() -> Iterator[Candidate]:
+        for number in range(amount):
+            if isinstance(optimizer, HeedsPending):
+                optimizer.heed(list(pending.values()))
+            (pending[number],) = optimizer.ask(1)
+            yield pending[number]
+
+    for number, evaluation in run(asked()):
+        optimizer.tell([pending.pop(number)], Outcomes.of_each([evaluation]))
+        yield evaluation
 
 
 def evaluated_each(

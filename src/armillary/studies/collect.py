@@ -94,7 +94,7 @@ def collect(
     before, feasible = executor.evaluated, executor.feasible
     stage, done = f"evaluating {workload.name}", asked - len(codes)
     on_progress(stage, done, asked)
-    for rows in executor.run_codes(spec, template.space, codes, workload):
+    for rows in executor.run_codes(spec, template.space, codes, workload, in_order=False):
         if check is not None:
             check(rows)
         done += len(rows)

@@ -11,7 +11,7 @@ import numpy as np
 
 from armillary.hardware.template import Template
 from armillary.log.exchange import import_csv, import_prime_tfrecords
-from armillary.log.own_rows import OwnRows, fingerprints, read_own_rows
+from armillary.log.own_rows import OwnRows, fingerprints, held_in, read_own_rows
 from armillary.log.store import Log
 from armillary.studies.own import OwnProblem
 from armillary.studies.progress import OnProgress, silent
@@ -139,11 +139,9 @@ def import_own_rows(read: Sequence[tuple[str, OwnRows]], log: str, *, skip_fault
 
 def _unlogged(rows: Evaluations, log: Log) -> Evaluations:
     """Return the rows that a log does not hold, and of equal ones the first."""
-    held = log.evaluations(rows.space) if rows.space in log.spaces() else None
-    before = 0 if held is None else len(held)
-    prints = fingerprints(rows if held is None else Evaluations.concat([held, rows]))
-    first = np.unique(prints, return_index=True)[1]
-    return rows.select(np.sort(first[first >= before]) - before)
+    first = np.unique(fingerprints(rows), return_index=True)[1]
+    once = rows.select(np.sort(first))
+    return once.select(~held_in(log, once))
 
 
 def _check_faultless(source: str, found: OwnRows) -> None:

@@ -112,7 +112,7 @@ def with_predictions(rows: Path, found: PredictedRows, out: Path) -> None:
         if name in table.column_names:  # of an earlier prediction
             table = table.drop_columns([name])
         table = table.append_column(name, pa.array(column, from_pandas=True))
-    write_csv(table, out)
+    write_csv(table.to_batches(), table.schema, out)
 
 
 def _of_layers(template: Template, path: Path, rows: Path, on_progress: OnProgress) -> PredictedRows:

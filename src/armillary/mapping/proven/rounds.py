@@ -75,7 +75,7 @@ class Rounds:
 
     def extents(self, k: int) -> NDArray[np.float64]:
         """Return the fewest iterations of a tile that leave each number of rounds, shape [counts]."""
-        return np.ceil(self.bounds[k] / self.values[k, : self.counts[k]])
+        return np.asarray(np.ceil(self.bounds[k] / self.values[k, : self.counts[k]]))
 
 
 def rounds_of(space: GeneSpace) -> Rounds:
@@ -109,7 +109,7 @@ def rounds_of(space: GeneSpace) -> Rounds:
 def _values(bound: int, perfect: bool) -> Ints:
     factors = np.arange(1, bound + 1, dtype=np.int64)
     if perfect:
-        return factors[bound % factors == 0]
+        return np.asarray(factors[bound % factors == 0])
     return np.unique(-(-bound // factors))
 
 

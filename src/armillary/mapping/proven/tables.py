@@ -143,7 +143,7 @@ class _States:
             if t == INPUTS:
                 words = words * self.window(0) * self.window(1)
             held = held + words * width
-        return held <= chip.capacity[level]
+        return np.asarray(held <= chip.capacity[level])
 
 
 def tables_of(

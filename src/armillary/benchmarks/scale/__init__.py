@@ -1,0 +1,1 @@
+"""Many workers and large logs: what they cost, and where they break."""
