@@ -139,7 +139,8 @@ def test_what_a_log_exports_can_be_read(by, tmp_path):
     if by == "export":
         assert export_csv(log, path, layer_runs=True) == 2
     else:
-        write_csv(query(log.path, "SELECT * FROM layer_runs"), path)
+        answer = query(log.path, "SELECT * FROM layer_runs")
+        write_csv(answer, answer.schema, path)
     found = read_layer_rows(path, SPACE, {})
     assert found.rows == tuple(MappedLayer(run.design, run.layer, run.mapping, "net") for run in runs)
     assert [one.layer.name for one in found.rows] == ["a", "b"]
