@@ -55,11 +55,16 @@ def test_layers_are_read_from_the_log_once(tmp_path, log, monkeypatch):
     assert reads == [5]
 
 
+def told(order, name, function):
+    """Return a function that notes its name first."""
+    return lambda *given: order.append(name) or function(*given)
+
+
 def test_layers_are_appended_before_their_evaluations(tmp_path, log, monkeypatch):
     order = []
     for name in ("append", "append_layers"):
         before = getattr(Log, name)
-        monkeypatch.setattr(Log, name, lambda self, rows, n=name, b=before: order.append(n) or b(self, rows))
+        monkeypatch.setattr(Log, name, told(order, name, before))
     run(LocalExecutor(log, make=make), layers(tmp_path), GOOD)
     assert order == ["append_layers", "append"]
 

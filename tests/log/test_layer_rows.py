@@ -9,7 +9,7 @@ import pytest
 from armillary.log.exchange import export_csv, write_csv
 from armillary.log.layer_rows import BOUNDS, read_design_rows, read_layer_rows
 from armillary.log.layer_runs import LayerRuns
-from armillary.log.query import query
+from armillary.log.query import reading
 from armillary.log.store import Log
 from armillary.spaces.space import Parameter, Space
 from armillary.types import ArmillaryError, EvaluatorSpec, Failure, Fidelity, LayerRun, MappedLayer
@@ -139,7 +139,8 @@ def test_what_a_log_exports_can_be_read(by, tmp_path):
     if by == "export":
         assert export_csv(log, path, layer_runs=True) == 2
     else:
-        write_csv(query(log.path, "SELECT * FROM layer_runs"), path)
+        with reading(log.path, "SELECT * FROM layer_runs") as answer:
+            write_csv(answer, answer.schema, path)
     found = read_layer_rows(path, SPACE, {})
     assert found.rows == tuple(MappedLayer(run.design, run.layer, run.mapping, "net") for run in runs)
     assert [one.layer.name for one in found.rows] == ["a", "b"]

@@ -123,9 +123,10 @@ def _scatter(
 
 
 def fig63(options: BenchOptions) -> BenchResult:
-    """Co-design four networks with every method, 48 simulations each, 3 trials; `--quick`: 12 of BERT.
+    """Co-design four networks with every method, 24 simulations each, 3 trials; `--quick`: 12 of BERT.
 
-    Layers are cut to 32 million multiply-accumulates, with `--quick` to 1 million: whole ones would take 18 hours.
+    Layers are cut to a million multiply-accumulates: whole ones would take days, and the
+    dissertation's 48 simulations and five trials a day.
 
     A row is the median of the trials: the network's delay times energy by RTL, energy by the cost model, after the
     first and after all simulations, and how many times that of the product's default it is. Where the default's share
@@ -169,7 +170,7 @@ def fig66(options: BenchOptions) -> BenchResult:
 
 
 def acquisition(options: BenchOptions) -> BenchResult:
-    """Co-design with each acquisition function, 48 simulations, 3 trials; `--quick`: 12 of BERT."""
+    """Co-design with each acquisition function, 24 simulations, 3 trials; `--quick`: 12 of BERT."""
     scale = _Scale.of(options)
     found = _all(by_acquisition(list(ACQUISITIONS)), scale, options)
     rows = [_row(network, method, found, scale.sizes) for network, method in found]
@@ -183,7 +184,7 @@ def improvements(options: BenchOptions) -> BenchResult:
     the first of them is known. `polaris-paced` weighs designs judged by the closed form against a simulation.
     """
     scale = _Scale.of(options)
-    scale = replace(scale, sizes=replace(scale.sizes, hardware=scale.sizes.hardware * (1 if options.quick else 2)))
+    scale = replace(scale, sizes=replace(scale.sizes, hardware=scale.sizes.hardware * (1 if options.quick else 4)))
     found = _all(IMPROVED, scale, options)
     rows = [_row(network, method, found, scale.sizes) for network, method in found]
     checks = [

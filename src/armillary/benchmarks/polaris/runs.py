@@ -63,7 +63,7 @@ class Sizes:
         return self.hardware * self.software
 
 
-FULL = Sizes(hardware=8, software=6, judged=(128, 64), mapped=10_000, descent=(16, 150), most_macs=32_000_000)
+FULL = Sizes(hardware=4, software=6, judged=(64, 32), mapped=2_000, descent=(16, 150), most_macs=1_000_000)
 QUICK = Sizes(hardware=3, software=4, judged=(16, 16), mapped=500, descent=(8, 60), most_macs=1_000_000)
 
 
