@@ -43,5 +43,6 @@ def test_the_example_takes_what_is_printed(tmp_path):
     template = templates.load("tabla")
     design = read_design(ROOT / "examples" / "tabla.yaml", template.space, template.defaults)
     answer = evaluate_one(template, design, import_onnx(path), Fidelity.ANALYTICAL)
-    printed = re.search(r"delay_cycles +([\d,]+)", TEXT)[1]
-    assert f"{answer.metrics['delay_cycles']:,.0f}" == printed
+    for name in ("latency_cycles", "stream_cycles", "delay_cycles", "runtime_s"):
+        printed = re.search(rf"^    {name} +([\d,.e-]+)$", TEXT, re.MULTILINE)[1]
+        assert answer.metrics[name] == pytest.approx(float(printed.replace(",", ""))), name
