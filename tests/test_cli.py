@@ -271,7 +271,7 @@ def test_what_to_evaluate_must_be_clear(design_file, tmp_path):
 
 
 def test_widths_go_with_a_hierarchy(design_file):
-    assert "--bits goes with --hierarchy" in refusal(
+    assert "--bits 'int8' goes with --hierarchy" in refusal(
         "evaluate", "--design", design_file, "--workload", "unet", "--bits", "int8"
     )
 
@@ -719,7 +719,7 @@ def test_queries_sum_up_to_numbers_and_show_brackets(tmp_path, design_file):
 
 
 def test_a_bug_says_that_it_is_one(tmp_path):
-    script = "import armillary.log.query as q; q.query = lambda *a: 1 / 0\nfrom armillary.cli import main\nmain()"
+    script = "import armillary.log.query as q; q.reading = lambda *a: 1 / 0\nfrom armillary.cli import main\nmain()"
     done = subprocess.run(
         [sys.executable, "-c", script, "log", "query", "SELECT 1", "--log", str(tmp_path)],
         capture_output=True, text=True, check=False,
@@ -856,7 +856,7 @@ def test_the_head_of_many_rows_comes_soon_and_ends_the_command(tmp_path):
     command = f'{sys.executable} -c "{script}" log query "SELECT * FROM log" --log {log} | head -1'
     start = time.monotonic()
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout == "row 1 of 19,999\n"  # a sampler drew one twice
+    assert done.stdout == "row 1\n"
     assert done.stderr == ""
     assert time.monotonic() - start < 30
 

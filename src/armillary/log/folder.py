@@ -94,7 +94,8 @@ class Folder:
         """
         self._fs.invalidate_cache(self._root)
         try:
-            found = self._fs.ls(self._root, detail=True)
+            with _store_errors():
+                found = self._fs.ls(self._root, detail=True)
         except FileNotFoundError:
             return {}
         except OSError as fault:
@@ -217,7 +218,7 @@ class Folder:
         if new and self.has(name):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.full_path(name))
         unfinished = self.full_path(unfinished_name(name))
-        with refusals_reported(f"{self.path.rstrip('/')}/{name}"):
+        with refusals_reported(f"{self.path.rstrip('/')}/{name}"), _store_errors():
             self._fs.makedirs(self._root, exist_ok=True)
             try:
                 with self._fs.open(unfinished, "wb") as file:
@@ -227,6 +228,17 @@ class Folder:
                 with suppress(OSError):
                     self._fs.rm(unfinished)
                 raise
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """Let what an object store's client raises be what a file system does."""
+    try:
+        yield
+    except Exception as fault:
+        if type(fault).__module__.startswith("botocore."):
+            raise OSError(str(fault)) from fault
+        raise
 
 
 def _written(path: Path, writer: Writer) -> None:
