@@ -15,6 +15,7 @@ from armillary.workloads.context import context_of
 
 PROBLEM = TEMPLATE.problem("runtime_s", {"area_mm2": 98.0})
 CONTEXT = context_of(zoo.build("mobilenet_v2"))
+CHEAP, TRUE = (f"{name} {EdgeTpuEvaluator().spec.version}" for name in ("edge_tpu", "true"))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def rows():
 
 
 def test_rows_of_several_evaluators_are_refused_without_the_column(rows):
-    with pytest.raises(ArmillaryError, match=r"mixes results of 2 evaluators \(edge_tpu 2, true 2\).*--by-evaluator"):
+    with pytest.raises(ArmillaryError, match=rf"mixes results of 2 evaluators \({CHEAP}, {TRUE}\).*--by-evaluator"):
         DeepEnsemble(space=SPACE, steps=5, members=2).fit(InMemoryLog(rows), PROBLEM)
 
 
@@ -46,10 +47,10 @@ def test_rows_of_two_versions_or_options_do_not_mix(rows, column):
 
 def test_each_pair_of_workload_and_evaluator_is_a_workload(rows):
     told = with_evaluator_column(rows)
-    assert evaluators_of(rows) == ["edge_tpu 2", "true 2"]
-    assert set(told.workload) == {"mobilenet_v2 by edge_tpu 2", "mobilenet_v2 by true 2"}
-    assert told.context["evaluator is true 2"].sum() == 300
-    assert (told.context["evaluator is true 2"] + told.context["evaluator is edge_tpu 2"] == 1).all()
+    assert evaluators_of(rows) == [CHEAP, TRUE]
+    assert set(told.workload) == {f"mobilenet_v2 by {CHEAP}", f"mobilenet_v2 by {TRUE}"}
+    assert told.context[f"evaluator is {TRUE}"].sum() == 300
+    assert (told.context[f"evaluator is {TRUE}"] + told.context[f"evaluator is {CHEAP}"] == 1).all()
 
 
 def test_a_few_true_rows_and_many_cheap_ones_tell_more_than_the_few_alone(rows):
@@ -62,7 +63,7 @@ def test_a_few_true_rows_and_many_cheap_ones_tell_more_than_the_few_alone(rows):
         options = {"space": SPACE, "seed": seed, "steps": 300, "members": 3}
         few = DeepEnsemble(**options).fit(InMemoryLog(rows.select(rows.evaluator == "true")), PROBLEM)
         both = DeepEnsemble(**options).fit(InMemoryLog(with_evaluator_column(rows)), PROBLEM)
-        seen = as_seen_by(CONTEXT, "true 2", both.feature_names)
+        seen = as_seen_by(CONTEXT, TRUE, both.feature_names)
         for name, predicted in (("few", few.predict(codes)), ("both", both.predict(codes, seen))):
             errors[name].append(np.sqrt(np.mean(np.log(predicted.mean / truth) ** 2)))
     assert np.median(errors["both"]) < 0.8 * np.median(errors["few"])

@@ -92,5 +92,5 @@ def test_designs_of_the_same_hardware_are_one_architecture():
 
 
 def test_a_space_without_rtl_is_refused():
-    with pytest.raises(ArmillaryError, match=r"none is written for space 'edge_tpu'.*--surrogate ppa"):
+    with pytest.raises(ArmillaryError, match=r"ask for the RTL .* space 'edge_tpu' has not.*--surrogate ppa"):
         Architectures.of(EDGE_TPU)

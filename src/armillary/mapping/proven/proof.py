@@ -13,7 +13,8 @@ from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.mapping.genes import GeneSpace
 from armillary.mapping.goals import GOALS
 from armillary.mapping.judge import Judge
-from armillary.mapping.proven.branch import Problem, explore, settle, stack_of
+from armillary.mapping.proven.branch import explore
+from armillary.mapping.proven.decided import Problem, settle, stack_of
 from armillary.mapping.proven.leaves import Leaves
 from armillary.mapping.proven.rounds import Ints, Rounds, rounds_of
 from armillary.mapping.proven.tables import port_weights, tables_of
