@@ -155,7 +155,7 @@ class RayWorkers:
         now = time.monotonic()
         if now - self._seen >= _LOOK_S:
             self._look()
-            self._cores, self._seen = int(ray.cluster_resources().get("CPU", 0)), now  # type: ignore[no-untyped-call]
+            self._cores, self._seen = int(ray.cluster_resources().get("CPU", 0)), now
         if self._cores:
             self._without = now
         elif now - self._without > _PATIENCE_S:
