@@ -39,7 +39,7 @@ from armillary.studies.progress import OnProgress, silent
 from armillary.studies.results import Candidates, LaidOut, StudyResults
 from armillary.studies.stages import Setting, completed
 from armillary.studies.study_folder import StudyFolder
-from armillary.surrogates.ppa.rtl_surrogate import default_for
+from armillary.surrogates import default_of_layouts
 from armillary.types import ArmillaryError, Candidate, Evaluations, EvaluatorSpec, Fidelity
 from armillary.workloads.layer import Workload
 
@@ -138,7 +138,7 @@ def _checked(request: LayoutRequest, template: Template, workload: Workload) -> 
     """Return a request that can be met, its log named from the root, and its problem."""
     problem = template.asked(request.objectives, request.bounds, (workload,))
     check_bounds(problem)
-    surrogate = request.surrogate or default_for(template.space)
+    surrogate = request.surrogate or default_of_layouts(template.space)
     check_kind(surrogate)
     request = replace(request, surrogate=surrogate)
     optimizers.load(request.optimizer)

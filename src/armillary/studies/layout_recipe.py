@@ -51,8 +51,8 @@ class LayoutRequest:
     """What is asked for; see `DesignRequest` for source, digest, template, objectives, bounds and options.
 
     `budget` counts layouts, `samples` are the first of them, before anything is learned, and `picks` the last.
-    `optimizer` asks for those between: the default learns by `surrogate`, others are told of layouts themselves. Where
-    it is empty, it is `ppa-rtl`, or `ppa` of spaces whose designs have no RTL.
+    `optimizer` asks for those between: the default learns by `surrogate`, others are told of layouts themselves.
+    An empty `surrogate` is `ppa-rtl`, or `ppa` of spaces whose designs have no RTL.
     `caution` are standard deviations by which predictions are taken for worse; `trials` are MOTPE's on surrogates;
     `prefer` weighs the goals.
     """

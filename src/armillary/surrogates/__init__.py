@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from armillary.hardware.rtl import is_written
 from armillary.problems.problem import Problem
 from armillary.registry import Registry
 from armillary.types import ArmillaryError, Prediction, Surrogate
@@ -42,6 +43,11 @@ REGISTRY = Registry(
         "standard": "armillary.surrogates.prime.surrogate:STANDARD",
     },
 )
+
+
+def default_of_layouts(space: Space) -> str:
+    """Return which surrogate learns of layouts where none is named: `ppa-rtl`, or `ppa` of designs without RTL."""
+    return "ppa-rtl" if is_written(space.name) else "ppa"
 
 
 def names() -> list[str]:

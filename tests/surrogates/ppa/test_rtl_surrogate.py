@@ -5,8 +5,9 @@ import pytest
 from tests.surrogates.ppa.test_gcn import SPACE, drawn
 
 from armillary.hardware.templates.edge_tpu import SPACE as EDGE_TPU
+from armillary.surrogates import default_of_layouts
 from armillary.surrogates.ppa.graph import FEATURES
-from armillary.surrogates.ppa.rtl_surrogate import RtlPpa, default_for
+from armillary.surrogates.ppa.rtl_surrogate import RtlPpa
 from armillary.surrogates.ppa.surrogate import Ppa
 from armillary.types import ArmillaryError
 
@@ -22,7 +23,7 @@ def test_members_are_told_counts_that_parameters_do_not_hold():
 
 
 def test_it_is_the_default_where_a_platform_writes_the_rtl():
-    assert default_for(SPACE) == "ppa-rtl"
-    assert default_for(EDGE_TPU) == "ppa"
+    assert default_of_layouts(SPACE) == "ppa-rtl"
+    assert default_of_layouts(EDGE_TPU) == "ppa"
     with pytest.raises(ArmillaryError, match=r"'ppa-rtl' and 'ppa-gcn' ask for the RTL .* 'edge_tpu' has not"):
         RtlPpa(space=EDGE_TPU)

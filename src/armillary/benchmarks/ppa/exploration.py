@@ -45,7 +45,7 @@ from armillary.studies.layout_design import tightened
 from armillary.studies.layout_picks import promised
 from armillary.studies.layout_recipe import CAUTIOUS
 from armillary.studies.subject import Shipped
-from armillary.surrogates.ppa.rtl_surrogate import default_for
+from armillary.surrogates import default_of_layouts
 from armillary.types import Candidate, Evaluations, EvaluatorSpec, Fidelity
 from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.context import context_of
@@ -167,7 +167,7 @@ def _searched(
         codes = np.array(table)[order[:START]]
         own: dict[str, Any] = {} if how["optimizer"] == "motpe" else {"initial": START}
         if how["optimizer"] == "ppa-motpe":
-            own |= {"caution": how.get("caution", 0.0), "surrogate": default_for(task.template.space)}
+            own |= {"caution": how.get("caution", 0.0), "surrogate": default_of_layouts(task.template.space)}
         optimizer = optimizers.load(how["optimizer"])(task.problem, seed=seed, **own)
         optimizer.tell_codes(codes, Outcomes.of(task.laid_out(folder, codes)))
         rest = Budget(budget - picks - START)
@@ -186,7 +186,7 @@ _CAUTIONS = {"plain": 0.0, "cautious": CAUTIOUS}
 def _picks(folder: Path, task: Task, codes: NDArray[np.int64], most: int, seed: int, caution: float) -> dict[str, Any]:
     """Return the new designs of least expected cost, the means that were predicted of them, and their layouts."""
     problem, rows = task.problem, task.laid_out(folder, codes)
-    models = fitted_each(_known(rows, problem), problem, default_for(problem.space), seed)
+    models = fitted_each(_known(rows, problem), problem, default_of_layouts(problem.space), seed)
     expected = Expected(models, problem, context_of(task.workload), caution)
     chosen = promised(expected, rows, most=most, seed=seed).picks.codes
     said = expected.predictions(chosen)

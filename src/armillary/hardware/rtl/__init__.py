@@ -14,3 +14,13 @@ PLATFORMS = Registry(
     },
 )
 """By template."""
+
+
+def is_written(space: str) -> bool:
+    """Return whether a platform writes the RTL of a space's designs; a space is named after its template."""
+    return template_of(space) in PLATFORMS.names()
+
+
+def template_of(space: str) -> str:
+    """Return the template that a space is named after, with or without knobs of the back end."""
+    return space.partition(".")[0]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.hardware.rtl import PLATFORMS
+from armillary.hardware.rtl import PLATFORMS, is_written, template_of
 from armillary.hardware.rtl.platform import Platform
 from armillary.spaces.space import Space
 from armillary.temporary import temporary_folder
@@ -129,23 +129,18 @@ class Architectures:
     known: dict[tuple[int, ...], HierarchyGraph] = field(default_factory=dict, compare=False, repr=False)
 
     @staticmethod
-    def written(space: Space) -> bool:
-        """Return whether a platform writes the RTL of a space's designs."""
-        return _template(space) in PLATFORMS.names()
-
-    @staticmethod
     def of(space: Space) -> Architectures:
         """Return the architectures of a space that is named after a template, with or without knobs of the back end.
 
         Raises:
             ArmillaryError: if no platform writes the RTL of that template.
         """
-        if not Architectures.written(space):
+        if not is_written(space.name):
             raise ArmillaryError(
                 f"surrogates 'ppa-rtl' and 'ppa-gcn' ask for the RTL of designs, which space {space.name!r} has not; "
                 f"spaces of {PLATFORMS.names()} have one, or choose --surrogate ppa"
             )
-        platform = PLATFORMS.load(_template(space), Platform)
+        platform = PLATFORMS.load(template_of(space.name), Platform)
         known = {each.name for each in fields(platform.accelerator)}
         own = tuple(place for place, name in enumerate(space.names) if name in known)
         return Architectures(space, platform, own, tuple(set(range(len(space.names))) - set(own)))
@@ -189,10 +184,6 @@ class Architectures:
             return totals if own is None else np.concatenate([own(codes, features), totals], axis=1)
 
         return replace(self.space, derived=derived)
-
-
-def _template(space: Space) -> str:
-    return space.name.partition(".")[0]
 
 
 def graphs_of(designs: Sequence[Mapping[str, str]], top: str, cache: Path) -> list[HierarchyGraph]:

@@ -29,9 +29,4 @@ class RtlPpa(Ppa):
         return Architectures.of(space).described()
 
 
-def default_for(space: Space) -> str:
-    """Return which surrogate learns of layouts where none is named: `ppa-rtl`, or `ppa` of designs without RTL."""
-    return RtlPpa.kind if Architectures.written(space) else Ppa.kind
-
-
 KIND = SurrogateKind(RtlPpa, read=RtlPpa.load, scheduled=True, schedule="brief")
