@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +97,7 @@ def run(arguments: Sequence[str], folder: Path, kill: Kill = NEVER, **more: str)
         kill: when.
         more: variables of the environment.
     """
-    begun = time.monotonic()
+    begun, others = time.monotonic(), children()
     process = started(arguments, folder, kill, **more)
     struck = _struck(process, kill) if kill.by_time else False
     status = process.wait(LONGEST_S)
@@ -108,7 +108,7 @@ def run(arguments: Sequence[str], folder: Path, kill: Kill = NEVER, **more: str)
         said=said.read_text(errors="replace"),
         counts=json.loads(counts.read_text()) if counts.exists() else {},
         seconds=time.monotonic() - begun,
-        orphans=tuple(left_running()),
+        orphans=tuple(left_running(others)),
         struck=struck or status == -signal.SIGKILL,
     )
 
@@ -166,12 +166,16 @@ def _descendants(process: int) -> Iterator[int]:
                 yield from _descendants(child)
 
 
-def left_running() -> Iterator[str]:
-    """Wait for what a run left behind to end; yield the command lines of what does not, and end that."""
+def left_running(others: Set[int]) -> Iterator[str]:
+    """Wait for what a run left behind to end; yield the command lines of what does not, and end that.
+
+    Args:
+        others: children that we had before it, such as Python's own helpers, which stay.
+    """
     deadline = time.monotonic() + _PATIENCE_S
-    while _has_children():
+    while left := _running(children() - others):
         if time.monotonic() > deadline:
-            for child in _descendants(os.getpid()):
+            for child in left | {below for one in left for below in _descendants(one)}:
                 with suppress(OSError):
                     yield Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")[:200]
                 with suppress(ProcessLookupError):
@@ -180,11 +184,12 @@ def left_running() -> Iterator[str]:
         time.sleep(_LOOK_S)
 
 
-def _has_children() -> bool:
-    """Return whether there is a child that runs, after having taken notice of the end of the others."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        return False
-    return True
+def children() -> set[int]:
+    """Return our children, those that ended without our notice among them."""
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return {int(child) for task in tasks for child in task.read_text().split()}
+
+
+def _running(processes: Set[int]) -> set[int]:
+    """Return which children run, after having taken notice of the end of the others."""
+    return {child for child in processes if os.waitpid(child, os.WNOHANG)[0] == 0}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos import killing
 from chaos.chains import Tally, Undisturbed, chained
-from chaos.killing import Kill, run
+from chaos.killing import Kill, children, left_running, run
 from chaos.troubles import harm_unseen
 from chaos.victims import VICTIMS, rows
 
@@ -24,6 +25,17 @@ def test_a_run_kills_itself_at_a_rename(tmp_path, side):
     assert done.struck
     assert done.status == -9
     assert sum(rows(tmp_path / "log").values()) in (0, 500, 1000)
+
+
+def test_only_what_a_run_left_behind_is_ended(monkeypatch):
+    monkeypatch.setattr(killing, "_PATIENCE_S", 0.2)
+    with subprocess.Popen(["sleep", "60"]) as helper:
+        helpers = children()
+        with subprocess.Popen(["sleep", "61"]) as left:
+            assert [*left_running(helpers)] == ["sleep 61 "]
+            left.returncode = -9  # its end was taken notice of
+        assert helper.poll() is None
+        helper.kill()
 
 
 def test_another_result_is_noticed(tmp_path):

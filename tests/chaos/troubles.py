@@ -20,7 +20,7 @@ from armillary.log.checking import check
 from armillary.log.compaction import compact
 from armillary.log.store import Log
 from armillary.types import ArmillaryError
-from chaos.killing import left_running, run, started
+from chaos.killing import children, left_running, run, started
 from chaos.victims import faults_of, rows
 
 SAMPLES = 5000
@@ -237,6 +237,7 @@ def writers_at_once(folder: Path, rng: random.Random) -> Troubled:
     log, quiet, killed = (folder / name for name in ("log", "quiet", "killed"))
     quiet.mkdir()
     killed.mkdir()
+    helpers = children()
     other = started(_collect(log, 1), quiet)
     for _ in range(5):
         troubled.times += 1
@@ -247,7 +248,7 @@ def writers_at_once(folder: Path, rng: random.Random) -> Troubled:
         if log.exists():
             compact(Log(log))
     status = other.wait(), started(_collect(log, 0), killed).wait()
-    troubled.faults += (f"left running: {orphan}" for orphan in left_running())
+    troubled.faults += (f"left running: {orphan}" for orphan in left_running(helpers))
     if status != (0, 0):
         troubled.faults.append(f"exit status {status}: {(quiet / 'said.txt').read_text()[-800:]}")
     if rows(log) != expected or faults_of(log):
