@@ -8,6 +8,8 @@ from armillary.execution.limits import Limits
 from armillary.execution.local import BATCH_ROWS, LocalExecutor, evaluated_codes
 from armillary.hardware.templates.axiline import TEMPLATE as AXILINE
 from armillary.hardware.templates.edge_tpu import SPACE as EDGE_TPU
+from armillary.log.compaction import compact
+from armillary.log.store import Log
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import told
 from armillary.types import ArmillaryError, Candidate, Evaluations, Fidelity
@@ -145,6 +147,18 @@ def test_settled_rows_of_batches_are_known(tmp_path, log):
     (known,) = executor.run_codes(evaluator, SPACE, every[[0, 1]], WORKLOAD)
     assert known.time.tolist() == first.time[[0, 1]].tolist()
     assert asked(tmp_path) == []
+
+
+def test_rows_are_known_wherever_a_compaction_moves_them_meanwhile(tmp_path, log):
+    evaluator = spec(tmp_path, "batches")
+    every = codes(*["good"] * 6)
+    for code in every:
+        list(LocalExecutor(log, make=make).run_codes(evaluator, SPACE, code[None], WORKLOAD))
+    executor = LocalExecutor(log, make=make)
+    list(executor.run_codes(evaluator, SPACE, every[:1], WORKLOAD))  # which learns where the rows lie
+    compact(Log(log.path))
+    rows = Evaluations.concat(list(executor.run_codes(evaluator, SPACE, every, WORKLOAD)))
+    assert (executor.evaluated, len(rows), len(log)) == (0, 6, 6)
 
 
 @pytest.mark.parametrize("other", [{"version": "2"}, {"effort": 3}, {"kind": "layers"}], ids=str)
