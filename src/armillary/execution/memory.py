@@ -25,6 +25,8 @@ from armillary.types import (
 )
 from armillary.workloads.layer import Layer, Workload
 
+MOST_AT_HAND = 400_000
+"""Rows of a log at hand beyond which a part of it is not kept whole; a row takes a kilobyte or so."""
 Place = tuple[int, int]
 """A batch, and a row of it."""
 
@@ -90,11 +92,19 @@ class _Known:
         self.index(*self.indexed)
 
     def _read(self, design: Mapping[str, NDArray[np.generic]]) -> None:
+        """Read parts that may hold designs which are not at hand: whole while those are few, else the rows asked for."""
         assert self.log is not None
-        for number in self.keys.parts_of(hashes_of(design)).tolist():
-            part = self.unread.pop(number, None)
-            rows = None if part is None else self.log.of_evaluations.group(*part, self.where)
-            if rows is not None:
+        absent = np.array([values not in self.places for values in _values(design)])
+        hashes = hashes_of({name: column[absent] for name, column in design.items()})
+        for number in self.keys.parts_of(hashes).tolist() if absent.any() else ():
+            if number not in self.unread:
+                continue
+            rows = self.log.of_evaluations.group(*self.unread[number], self.where)
+            if rows is None or sum(map(len, self.rows)) + len(rows) <= MOST_AT_HAND:
+                del self.unread[number]
+            else:
+                rows = rows.select(np.isin(hashes_of(rows.design), hashes))
+            if rows:
                 self.of_log.add(len(self.rows))
                 self.add(rows)
 
