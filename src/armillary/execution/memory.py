@@ -92,7 +92,7 @@ class _Known:
         self.index(*self.indexed)
 
     def _read(self, design: Mapping[str, NDArray[np.generic]]) -> None:
-        """Read parts that may hold designs which are not at hand: whole while those are few, else the rows asked for."""
+        """Read parts that may hold designs that are not at hand: whole while those are few, else the rows asked for."""
         assert self.log is not None
         absent = np.array([values not in self.places for values in _values(design)])
         hashes = hashes_of({name: column[absent] for name, column in design.items()})
