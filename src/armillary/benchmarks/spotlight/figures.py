@@ -103,9 +103,7 @@ def fig44(options: BenchOptions) -> BenchResult:
             own = float(np.median(found[SINGLE]))
             rows += [_summary(model, goal, method, values, own) for method, values in found.items()]
     write_csv(rows, options)
-    _write_bars(
-        rows, options, f"EDP and delay over those of the chip for the network alone, {runs.trials} trials", "all"
-    )
+    _write_bars(rows, options, f"EDP and delay over those of the chip for the network alone, {_trials(runs)}", "all")
     return BenchResult(rows=rows, checks=[_shared_wins(rows, MULTI), _shared_wins(rows, GENERAL)], notes=_sizes(runs))
 
 
@@ -364,9 +362,14 @@ def _humble(runs: Runs, studies: Sequence[Study], measured: Mapping[tuple[Study,
         )
 
 
+def _trials(runs: Runs) -> str:
+    return "one trial" if runs.trials == 1 else f"{runs.trials} trials"
+
+
 def _sizes(runs: Runs) -> list[str]:
+    what = "One trial" if runs.trials == 1 else f"Medians of {runs.trials} trials"
     return [
-        f"Medians of {runs.trials} trials of {runs.hardware} chips, {runs.software} mappings per layer and chip. "
+        f"{what} of {runs.hardware} chips, {runs.software} mappings per layer and chip. "
         "Results of our own evaluator; equal area for all, hand-designed chips with the lanes and the bus that suit "
         "them best and, unless said otherwise, memories and a bus no larger than the space has."
     ]

@@ -102,8 +102,8 @@ class Runs:
 
     @staticmethod
     def of(options: BenchOptions) -> Runs:
-        """Return the chapter's sizes and ten trials; with `--quick` two trials of 25 chips and 50 mappings."""
-        return Runs(options, 2, 25, 50) if options.quick else Runs(options, 10, 100, 100)
+        """Return the chapter's sizes and ten trials; with `--quick` one trial of 25 chips and 50 mappings."""
+        return Runs(options, 1, 25, 50) if options.quick else Runs(options, 10, 100, 100)
 
     def prepare(self, pairs: Sequence[tuple[Study, str]]) -> None:
         """Run what was not run before of these studies and methods, every trial, on all cores."""
