@@ -10,6 +10,8 @@ from armillary.benchmarks.spotlight import runs as spotlight_runs
 from armillary.benchmarks.spotlight.runs import HAND, Runs, Study, chip_from
 from armillary.evaluators.spotlight import map_network
 from armillary.hardware.templates.spotlight import EDGE, chip_of, cloud
+from armillary.optimizers import peers
+from armillary.optimizers.genetic import children
 from armillary.workloads import zoo
 from armillary.workloads.layer import Workload
 
@@ -60,6 +62,13 @@ def test_hand_designed_chips_have_no_more_area_and_lanes(options, method):
     assert chip.scratchpad_kib <= largest.scratchpad_kib
     assert chip.register_file_kib <= largest.register_file_kib
     assert spotlight_runs.values_of([run]) == [run["value"]]
+
+
+def test_confuciux_breeds_for_half_of_its_chips_whatever_the_size_of_the_run(options, monkeypatch):
+    bred = []
+    monkeypatch.setattr(peers, "children", lambda *a, **k: bred.append(1) or children(*a, **k))
+    Runs(options, trials=1, hardware=6, software=5).trials_of("confuciux", Study(("resnet50",), "delay"))
+    assert len(bred) >= 3  # as many as chips, or more where some were too large
 
 
 def test_memories_beyond_the_space_fill_the_area(options):

@@ -153,7 +153,7 @@ class Runs:
     def _search(self, method: str, study: Study, seed: int) -> dict[str, Any]:
         template, workload = study.template, study.workload()
         problem = template.problem(_METRICS[study.goal], template.budgets, workloads=(workload,))
-        search: CoDesign = optimizers.load(method)(problem, seed=seed)
+        search: CoDesign = optimizers.load(method)(problem, seed=seed, **self.options_of(method))
         mapper = self.mapper_of(MAPPERS.load(search.mapper))
         options = {"goal": study.goal, "samples": mapper.samples}
         spec, executor = spec_of(template.name, Fidelity.ANALYTICAL, options, seed=seed), LocalExecutor()
@@ -201,6 +201,10 @@ class Runs:
         values = [network.value(study.goal) for _, network in found]
         seconds = [time.perf_counter() - started] * len(values)
         return {**self._told(best, costs, mapper, study, seed), "values": values, "seconds": seconds}
+
+    def options_of(self, method: str) -> dict[str, int]:
+        """Return a method's options that follow from the size of a run: ConfuciuX learns for half of its chips."""
+        return {"learned": self.hardware // 2} if method == "confuciux" else {}
 
     def mapper_of(self, mapper: Mapper) -> Mapper:
         """Return a search for mappings with this run's number of samples, where it has the chapter's."""
