@@ -55,9 +55,9 @@ def page() -> str:
             "## Checks that fail",
             "\n".join(_failure(one, check) for one, check in failed) or "None.",
             "## All checks",
-            table(("benchmark", "check", "goal", "value", "holds"), _check_rows(every)),
-            "## Commands",
-            table(("command", "time", "seed", "evaluators", "file"), map(_command_row, every.values())),
+            table(("command", "check", "goal", "value", "holds", "time"), _every_check(every.values())),
+            "## Files",
+            table(("file", "seed", "evaluators and their versions", "machine"), map(_file_row, every.values())),
             "## Records of earlier evaluators",
             "\n".join(stale) or "None: every record was made with the evaluators of this release.",
             "## Without a record",
@@ -102,7 +102,7 @@ def _written(kind: str, words: str) -> str:
     keys = dict(word.split("=", 1) for word in rest if "=" in word)
     options = {key: keys.pop(key) for key in _OPTIONS if key in keys}
     if kind == "checks":
-        body = table(("check", "goal", "value", "holds"), (row[1:] for row in _check_rows({name: record})))
+        body = table(("check", "goal", "value", "holds"), _check_rows(record))
     elif kind == "rows":
         body = _rows(record, keys, options)
     else:
@@ -168,19 +168,21 @@ def _rows(record: Record, keys: Mapping[str, str], options: Mapping[str, str]) -
     return table([first, *heads, *(["geometric mean"] if "mean" in options else [])], body)
 
 
-def _check_rows(every: Mapping[str, Record]) -> Iterator[Sequence[str]]:
-    for name, record in every.items():
-        for number, check in enumerate(record.checks):
-            yield (
-                "" if number else f"`{name}`", check.name, check.goal, _cell(check.value, ".4g"),
-                "yes" if check.ok else "**no**",
-            )  # fmt: skip
+def _check_rows(record: Record) -> list[Sequence[str]]:
+    """Return the checks of a record: name, goal, value and whether it holds."""
+    return [(c.name, c.goal, _cell(c.value, ".4g"), "yes" if c.ok else "**no**") for c in record.checks]
 
 
-def _command_row(record: Record) -> Sequence[str]:
+def _every_check(every: Iterable[Record]) -> Iterator[Sequence[str]]:
+    for record in every:
+        for number, cells in enumerate(_check_rows(record)):
+            yield ("", *cells, "") if number else (f"`{record.command}`", *cells, duration(record.cpu_seconds))
+
+
+def _file_row(record: Record) -> Sequence[str]:
     versions = ", ".join(f"`{name}` {version}" for name, version in record.evaluators.items())
     file = f"[{record.name}.json](results/{record.name}.json)"
-    return f"`{record.command}`", duration(record.cpu_seconds), str(record.seed), versions or "the cost model", file
+    return file, str(record.seed), versions or "the cost model", record.machine
 
 
 def _failure(record: Record, check: Check) -> str:
@@ -204,11 +206,13 @@ def _missing(every: Mapping[str, Record]) -> list[str]:
 
 
 def _cell(value: Any, spelt: str) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "not finite" if value is None else str(value)
-    if isinstance(value, int) and "%" not in spelt:
-        return f"{value:,}"
-    return format(value, spelt)
+    """Return a value as a table shows it: large numbers whole, with commas."""
+    if value is None:
+        return "not finite"
+    if isinstance(value, bool | str):
+        return str(value)
+    whole = isinstance(value, int) and "%" not in spelt
+    return f"{value:,.0f}" if whole or (spelt.endswith("g") and 1e3 <= abs(value) < 1e9) else format(value, spelt)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

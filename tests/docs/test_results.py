@@ -35,7 +35,7 @@ RECORD = Record(
     release="1",
     evaluators={"edge_tpu.analytical": "never"},
     rows=[
-        {"method": method, "model": model, "goal": goal, "ratio": ratio, "count": 1234}
+        {"method": method, "model": model, "goal": goal, "ratio": ratio, "count": 1234, "large": 16660.6}
         for method, model, goal, ratio in [
             ("a", "x", "edp", 1.0), ("a", "y", "edp", 4.0), ("b", "x", "edp", 2.0), ("b", "y", "edp", 8.0),
             ("a", "x", "delay", 9.0),
@@ -64,6 +64,7 @@ def one(recorded, monkeypatch):
         ("value speed-quick about=command", "`armillary bench speed --quick`"),
         ("value speed-quick about=cpu_seconds", "2 min"),
         ("value speed-quick about=seconds", "30 s"),
+        ("value speed-quick large method=a model=x goal=edp format=.3g", "16,661"),
     ],
 )
 def test_a_number_comes_from_the_record(one, citation, body):
