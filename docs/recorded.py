@@ -182,7 +182,7 @@ def _every_check(every: Iterable[Record]) -> Iterator[Sequence[str]]:
 def _file_row(record: Record) -> Sequence[str]:
     versions = ", ".join(f"`{name}` {version}" for name, version in record.evaluators.items())
     file = f"[{record.name}.json](results/{record.name}.json)"
-    return file, str(record.seed), versions or "the cost model", record.machine
+    return file, str(record.seed), versions or "none of the registry", record.machine
 
 
 def _failure(record: Record, check: Check) -> str:

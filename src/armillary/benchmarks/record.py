@@ -39,7 +39,8 @@ class Record:
         seconds: by the clock; None if parts of an earlier run may have been used.
         cpu_seconds: of all its processes; None as `seconds`.
         release: of Armillary.
-        evaluators: version of each evaluator that it asked, by `template.fidelity`; none where it asks the cost model.
+        evaluators: version of each registered evaluator that it asked, by `template.fidelity`; none where it asks the
+            cost model or a simulator directly.
         rows: of its table, each a mapping of column to value.
         checks: its claims.
         notes: its remarks.
