@@ -25,6 +25,8 @@ from armillary.types import (
 )
 from armillary.workloads.layer import Layer, Workload
 
+MOST_AT_HAND = 400_000
+"""Rows of a log at hand beyond which a part of it is not kept whole; a row takes a kilobyte or so."""
 Place = tuple[int, int]
 """A batch, and a row of it."""
 
@@ -39,6 +41,8 @@ class _Known:
         rows: batches at hand.
         places: where in them each design stands.
         layers: runs of layers by place, where they are at hand.
+        of_log: numbers of batches from the log, the runs of whose layers were not read yet.
+        indexed: of which space and workload the keys are.
     """
 
     log: Log | None
@@ -49,10 +53,24 @@ class _Known:
     places: dict[tuple[Value, ...], Place] = field(default_factory=dict)
     layers: dict[Place, tuple[LayerRun, ...]] = field(default_factory=dict)
     of_log: set[int] = field(default_factory=set)
+    indexed: tuple[str, Workload] | None = None
 
-    def index(self, fragments: Sequence[Fragment]) -> None:
-        """Take the keys of the log's rows; reads their parameters alone, a row group at a time."""
+    def index(self, space: str, workload: Workload) -> None:
+        """Take the keys of the log's rows of a space; reads their parameters alone, a row group at a time.
+
+        Raises:
+            ArmillaryError: if they are of another workload of the same name.
+        """
         assert self.log is not None
+        table = self.log.of_evaluations
+        if table.all():
+            table.again(lambda: self._index(table.that_may_hold(space, self.where), workload))
+        self.indexed = space, workload
+
+    def _index(self, fragments: Sequence[Fragment], workload: Workload) -> None:
+        assert self.log is not None
+        check_workload(self.log, fragments, self.where, workload)
+        self.keys, self.unread = Keys(), {}
         hashes, parts = list[NDArray[np.uint64]](), list[tuple[Fragment, int]]()
         for fragment in fragments:
             for number, design in self.log.of_evaluations.designs(fragment, self.where):
@@ -66,10 +84,27 @@ class _Known:
         if not self.unread or not design:
             return
         assert self.log is not None
-        for number in self.keys.parts_of(hashes_of(design)).tolist():
-            part = self.unread.pop(number, None)
-            rows = None if part is None else self.log.of_evaluations.group(*part, self.where)
-            if rows is not None:
+        self.log.of_evaluations.again(lambda: self._read(design), self._index_again)
+
+    def _index_again(self) -> None:
+        """Ask the log anew where its rows lie: a compaction moved them."""
+        assert self.indexed is not None
+        self.index(*self.indexed)
+
+    def _read(self, design: Mapping[str, NDArray[np.generic]]) -> None:
+        """Read parts that may hold designs that are not at hand: whole while those are few, else the rows asked for."""
+        assert self.log is not None
+        absent = np.array([values not in self.places for values in _values(design)])
+        hashes = hashes_of({name: column[absent] for name, column in design.items()})
+        for number in self.keys.parts_of(hashes).tolist() if absent.any() else ():
+            if number not in self.unread:
+                continue
+            rows = self.log.of_evaluations.group(*self.unread[number], self.where)
+            if rows is None or sum(map(len, self.rows)) + len(rows) <= MOST_AT_HAND:
+                del self.unread[number]
+            else:
+                rows = rows.select(np.isin(hashes_of(rows.design), hashes))
+            if rows:
                 self.of_log.add(len(self.rows))
                 self.add(rows)
 
@@ -195,10 +230,8 @@ class Memory:
         if key not in self._known:
             of_spec = {"evaluator": spec.name, "version": spec.version, "options": options_text(spec.options)}
             self._known[key] = known = _Known(self._log, {"workload": workload.name, **of_spec})
-            if self._log is not None and self._log.fragments():
-                fragments = self._log.of_evaluations.that_may_hold(space, known.where)
-                check_workload(self._log, fragments, known.where, workload)
-                known.index(fragments)
+            if self._log is not None:
+                known.index(space, workload)
         return self._known[key]
 
     def _alone_of(self, spec: EvaluatorSpec, space: str) -> dict[Design, list[KnownRun]]:
