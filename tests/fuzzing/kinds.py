@@ -336,9 +336,8 @@ def _models() -> dict[str, bytes]:
 def _model_readers() -> tuple[Reader, ...]:
     from armillary import surrogates
     from armillary.hardware.templates.edge_tpu import SPACE
-    from armillary.surrogates import model_file
 
-    return (lambda path: surrogates.read_as(surrogates.kind_of(model_file.kind_of(path)), path, SPACE),)
+    return (lambda path: surrogates.read(path, SPACE),)
 
 
 def _model_change(content: bytes, most: int, rng: random.Random, mutate: Mutate) -> bytes:

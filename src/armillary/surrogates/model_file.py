@@ -135,8 +135,10 @@ def reading(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except ArmillaryError:
-        raise
+    except ArmillaryError as fault:
+        if str(path) in str(fault):
+            raise
+        raise ArmillaryError(f"{path}: {fault}") from fault
     except Exception as fault:  # of wrong types anywhere in what a stranger's file holds
         why = (str(fault) or type(fault).__name__).splitlines()[0]
         raise ArmillaryError(
