@@ -10,6 +10,7 @@ from armillary.execution.local import BATCH_ROWS, LocalExecutor, evaluated_codes
 from armillary.hardware.templates.axiline import TEMPLATE as AXILINE
 from armillary.hardware.templates.edge_tpu import SPACE as EDGE_TPU
 from armillary.log.compaction import compact
+from armillary.log.fragments import Fragments
 from armillary.log.store import Log
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import told
@@ -162,6 +163,21 @@ def test_of_a_large_log_only_the_rows_that_are_asked_for_are_at_hand(tmp_path, l
     assert executor.evaluated == 1  # the tenth, once
     (known,) = executor._memory._known.values()
     assert sum(map(len, known.rows)) == 6
+
+
+def test_what_one_part_of_a_log_holds_is_not_looked_for_in_others(tmp_path, log, monkeypatch):
+    evaluator = spec(tmp_path, "batches")
+    every = codes(*["good"] * 8)
+    list(LocalExecutor(log, make=make).run_codes(evaluator, SPACE, every, WORKLOAD))
+    rows = log.evaluations("fakes")
+    for which in (slice(3, 4), slice(6, 7)):
+        log.append(rows.select(which))
+    read = []
+    group = Fragments.group
+    monkeypatch.setattr(Fragments, "group", lambda self, one, *more: read.append(one.rows) or group(self, one, *more))
+    executor = LocalExecutor(log, make=make)
+    list(executor.run_codes(evaluator, SPACE, every, WORKLOAD))
+    assert (executor.evaluated, set(read)) == (0, {8})
 
 
 def test_rows_are_known_wherever_a_compaction_moves_them_meanwhile(tmp_path, log):

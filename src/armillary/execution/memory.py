@@ -71,13 +71,13 @@ class _Known:
         assert self.log is not None
         check_workload(self.log, fragments, self.where, workload)
         self.keys, self.unread = Keys(), {}
-        hashes, parts = list[NDArray[np.uint64]](), list[tuple[Fragment, int]]()
         for fragment in fragments:
+            hashes, numbers = list[NDArray[np.uint64]](), list[int]()
             for number, design in self.log.of_evaluations.designs(fragment, self.where):
                 hashes.append(hashes_of(design))
-                parts.append((fragment, number))
-        first = self.keys.add(hashes)
-        self.unread |= {first + place: part for place, part in enumerate(parts)}
+                numbers.append(number)
+            first = self.keys.add(hashes)
+            self.unread |= {first + place: (fragment, number) for place, number in enumerate(numbers)}
 
     def read(self, design: Mapping[str, NDArray[np.generic]]) -> None:
         """Have those rows of these designs at hand that the log holds, with all that lies beside them."""
@@ -92,21 +92,26 @@ class _Known:
         self.index(*self.indexed)
 
     def _read(self, design: Mapping[str, NDArray[np.generic]]) -> None:
-        """Read parts that may hold designs that are not at hand: whole while those are few, else the rows asked for."""
+        """Read parts that may hold designs that are not at hand: whole while those are few, else the rows asked for.
+
+        The part that may hold most of them is first; once they are found, others need not be read.
+        """
         assert self.log is not None
-        absent = np.array([values not in self.places for values in _values(design)])
-        hashes = hashes_of({name: column[absent] for name, column in design.items()})
-        for number in self.keys.parts_of(hashes).tolist() if absent.any() else ():
-            if number not in self.unread:
+        asked = list(_values(design))
+        hashes = hashes_of(design)
+        absent = np.array([values not in self.places for values in asked])
+        for number, held in _most_first(*self.keys.found(hashes)):
+            if number not in self.unread or not absent[held].any():
                 continue
             rows = self.log.of_evaluations.group(*self.unread[number], self.where)
             if rows is None or sum(map(len, self.rows)) + len(rows) <= MOST_AT_HAND:
                 del self.unread[number]
             else:
-                rows = rows.select(np.isin(hashes_of(rows.design), hashes))
+                rows = rows.select(np.isin(hashes_of(rows.design), hashes[absent]))
             if rows:
                 self.of_log.add(len(self.rows))
                 self.add(rows)
+                absent[held] = [asked[place] not in self.places for place in held]
 
     def add(self, rows: Evaluations, layers: Sequence[tuple[LayerRun, ...]] = ()) -> None:
         """Take rows; those whose evaluation broke or ran out of time are not known: they are evaluated again."""
@@ -255,6 +260,15 @@ def _columns(designs: Sequence[Design]) -> dict[str, NDArray[np.generic]]:
 
 def _values(design: Mapping[str, NDArray[np.generic]]) -> Iterator[tuple[Value, ...]]:
     return zip(*(column.tolist() for column in design.values()), strict=True)
+
+
+def _most_first(places: NDArray[np.int64], parts: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each part with the places that it holds, the part with the most of them first, of equal ones the first."""
+    order = np.argsort(parts, kind="stable")
+    numbers, firsts = np.unique(parts[order], return_index=True)
+    held = np.split(places[order], firsts[1:])
+    for which in np.argsort([-len(each) for each in held[: len(numbers)]], kind="stable").tolist():
+        yield int(numbers[which]), held[which]
 
 
 def _gathered(parts: Sequence[Evaluations], places: Sequence[Place]) -> Evaluations:
