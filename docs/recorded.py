@@ -55,7 +55,7 @@ def page() -> str:
             "## Checks that fail",
             "\n".join(_failure(one, check) for one, check in failed) or "None.",
             "## All checks",
-            table(("command", "check", "goal", "value", "holds", "time"), _every_check(every.values())),
+            table(("command, and its checks", "goal", "value", "holds", "time"), _every_check(every.values())),
             "## Files",
             table(("file", "seed", "evaluators and their versions", "machine"), map(_file_row, every.values())),
             "## Records of earlier evaluators",
@@ -174,9 +174,11 @@ def _check_rows(record: Record) -> list[Sequence[str]]:
 
 
 def _every_check(every: Iterable[Record]) -> Iterator[Sequence[str]]:
+    """Yield a row for each record, with its command and time, and below it one for each of its checks."""
     for record in every:
-        for number, cells in enumerate(_check_rows(record)):
-            yield ("", *cells, "") if number else (f"`{record.command}`", *cells, duration(record.cpu_seconds))
+        held = sum(check.ok for check in record.checks)
+        yield f"`{record.command}`", "", "", f"{held} of {len(record.checks)}", duration(record.cpu_seconds)
+        yield from ((*cells, "") for cells in _check_rows(record))
 
 
 def _file_row(record: Record) -> Sequence[str]:

@@ -48,4 +48,4 @@ def test_no_more_processes_than_cores(tmp_path, monkeypatch):
     in_processes(jobs, lambda done, total: None)
     assert len({path.read_text() for path in jobs}) == 1
     assert os.environ["ARMILLARY_CORES"] == "1"
-    assert machine().startswith("1 cores, ")
+    assert machine().startswith("1 core, ")

@@ -18,7 +18,6 @@ from scipy.stats import spearmanr
 from armillary.benchmarks.figures import write
 from armillary.benchmarks.parts import Part, digest
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, write_csv
-from armillary.benchmarks.starlight.scores import within
 from armillary.cost_model.cost import evaluate
 from armillary.evaluators.gemmini.build import simulated_text, simulator
 from armillary.evaluators.gemmini.layers import best_mapping, mapped, packed
@@ -291,17 +290,18 @@ def _rank_rows(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return rank correlations with the RTL: over all samples, which differ in size, and within a layer."""
     ours, true, macs = (np.array([row[name] for row in samples]) for name in ("model_cycles", "rtl_cycles", "macs"))
     _, layers = np.unique([row["layer"] for row in samples], return_inverse=True)
-    inside = within(layers, ours, true, _SMALLEST_GROUP)
-    groups = int((np.bincount(layers) >= _SMALLEST_GROUP).sum())
+    groups = [np.flatnonzero(layers == layer) for layer in range(layers.max() + 1)]
+    ranked = [own for own in groups if len(own) >= _SMALLEST_GROUP and np.ptp(ours[own]) and np.ptp(true[own])]
+    inside = [float(spearmanr(ours[own], true[own]).statistic) for own in ranked]
     rows = [
         _row("rank correlation of the cost model", float(spearmanr(ours, true).statistic), "", "over all samples"),
         _row(
             "rank correlation of multiply-accumulates", float(spearmanr(macs, true).statistic), "", "over all samples"
         ),
     ]
-    if inside is not None:
-        detail = f"median of {groups} layers with at least {_SMALLEST_GROUP} samples"
-        rows.append(_row("rank correlation of the cost model within a layer", inside, "", detail))
+    if inside:
+        detail = f"median of {len(inside)} layers with at least {_SMALLEST_GROUP} samples"
+        rows.append(_row("rank correlation of the cost model within a layer", float(np.median(inside)), "", detail))
     return rows
 
 
