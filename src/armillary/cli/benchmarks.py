@@ -10,9 +10,12 @@ import typer
 
 from armillary.cli.shared import Device, Json, Seed, app, command_line, resumable
 from armillary.console import print_result, print_table, progress_bars, tell
+from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
     from armillary.benchmarks.result import BenchResult
+
+_PROOFS = {"mapping": "mapping-proofs"}
 
 
 @app.command()
@@ -20,6 +23,7 @@ def bench(
     name: Annotated[str, typer.Argument(help="A benchmark, or `list`.")],
     data: Annotated[Path | None, typer.Option(help="Folder of reference rows.", exists=True, file_okay=False)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smaller run, in minutes.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Of `mapping`: prove mappings; as `mapping-proofs`.")] = False,
     out: Annotated[Path, typer.Option(help="Where long benchmarks keep finished parts.")] = Path("out/bench"),
     seed: Seed = 0,
     device: Device = "cpu",
@@ -35,6 +39,8 @@ def bench(
     from armillary.studies.fit import check_device
 
     check_device(device)
+    if prove:
+        name = _proofs_of(name)
     run = BENCHES.load(name)
     with progress_bars(resumable(out / name)) as on_progress:
         result: BenchResult = run(BenchOptions(data, quick, seed, out / name, on_progress, device))
@@ -49,6 +55,12 @@ def bench(
     print_result(content, as_json, lambda: _show_bench(content))
     if not result.ok:
         raise typer.Exit(1)
+
+
+def _proofs_of(name: str) -> str:
+    if name not in _PROOFS:
+        raise ArmillaryError(f"--prove is not for {name!r}; choose one of {list(_PROOFS)}")
+    return _PROOFS[name]
 
 
 def _show_bench(content: Mapping[str, Any]) -> None:
