@@ -74,6 +74,8 @@ class Part:
                     unsolved = min(unsolved, float(values[number]))
                 else:
                     self.judge.judge(rows)
+                if effort.left <= 0 or self.judge.over_time:
+                    return False
             if stack.at[0] >= 0 and (effort.left <= 0 or self.judge.over_time):
                 return False
         self.bound = max(self.bound, min(self.judge.value * (1 - gap), unsolved))
