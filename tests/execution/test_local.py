@@ -162,7 +162,7 @@ def test_of_a_large_log_only_the_rows_that_are_asked_for_are_at_hand(tmp_path, l
         assert rows.metrics["runtime_s"].tolist() == [1.0 + size for size in asked_for]
     assert executor.evaluated == 1  # the tenth, once
     (known,) = executor._memory._known.values()
-    assert sum(map(len, known.rows)) == 6
+    assert sum(map(len, known.rows.values())) <= 6
 
 
 def test_what_one_part_of_a_log_holds_is_not_looked_for_in_others(tmp_path, log, monkeypatch):

@@ -25,8 +25,8 @@ from armillary.types import (
 )
 from armillary.workloads.layer import Layer, Workload
 
-MOST_AT_HAND = 400_000
-"""Rows of a log at hand beyond which a part of it is not kept whole; a row takes a kilobyte or so."""
+MOST_AT_HAND = 300_000
+"""Rows read from a log beyond which no part of it is kept whole, and what was read before is let go."""
 Place = tuple[int, int]
 """A batch, and a row of it."""
 
@@ -36,23 +36,29 @@ class _Known:
     """The settled rows of one evaluator on one workload: keys of those in the log, and those at hand.
 
     Attributes:
-        keys: of the log's rows that were not read yet, with the part that each is in.
-        unread: by number, the parts of the log that were not read yet.
-        rows: batches at hand.
+        keys: of the log's rows, with the part that each is in.
+        parts: of the log, by number.
+        read_whole: numbers of those of which all rows are at hand.
+        batches: how many there were.
+        rows: batches at hand, by number.
         places: where in them each design stands.
         layers: runs of layers by place, where they are at hand.
-        of_log: numbers of batches from the log, the runs of whose layers were not read yet.
+        of_log: numbers of batches at hand that were read from the log.
+        without_layers: of these, those the runs of whose layers were not read yet.
         indexed: of which space and workload the keys are.
     """
 
     log: Log | None
     where: Mapping[str, str]
     keys: Keys = field(default_factory=Keys)
-    unread: dict[int, tuple[Fragment, int]] = field(default_factory=dict)
-    rows: list[Evaluations] = field(default_factory=list)
+    parts: dict[int, tuple[Fragment, int]] = field(default_factory=dict)
+    read_whole: set[int] = field(default_factory=set)
+    batches: int = 0
+    rows: dict[int, Evaluations] = field(default_factory=dict)
     places: dict[tuple[Value, ...], Place] = field(default_factory=dict)
     layers: dict[Place, tuple[LayerRun, ...]] = field(default_factory=dict)
     of_log: set[int] = field(default_factory=set)
+    without_layers: set[int] = field(default_factory=set)
     indexed: tuple[str, Workload] | None = None
 
     def index(self, space: str, workload: Workload) -> None:
@@ -70,20 +76,22 @@ class _Known:
     def _index(self, fragments: Sequence[Fragment], workload: Workload) -> None:
         assert self.log is not None
         check_workload(self.log, fragments, self.where, workload)
-        self.keys, self.unread = Keys(), {}
+        self.keys, self.parts, self.read_whole = Keys(), {}, set()
         for fragment in fragments:
             hashes, numbers = list[NDArray[np.uint64]](), list[int]()
             for number, design in self.log.of_evaluations.designs(fragment, self.where):
                 hashes.append(hashes_of(design))
                 numbers.append(number)
             first = self.keys.add(hashes)
-            self.unread |= {first + place: (fragment, number) for place, number in enumerate(numbers)}
+            self.parts |= {first + place: (fragment, number) for place, number in enumerate(numbers)}
 
     def read(self, design: Mapping[str, NDArray[np.generic]]) -> None:
         """Have those rows of these designs at hand that the log holds, with all that lies beside them."""
-        if not self.unread or not design:
+        if not self.parts or not design:
             return
         assert self.log is not None
+        if self._rows_of_log() > MOST_AT_HAND:
+            self._forget()
         self.log.of_evaluations.again(lambda: self._read(design), self._index_again)
 
     def _index_again(self) -> None:
@@ -101,23 +109,34 @@ class _Known:
         hashes = hashes_of(design)
         absent = np.array([values not in self.places for values in asked])
         for number, held in _most_first(*self.keys.found(hashes)):
-            if number not in self.unread or not absent[held].any():
+            if number in self.read_whole or not absent[held].any():
                 continue
-            rows = self.log.of_evaluations.group(*self.unread[number], self.where)
-            if rows is None or sum(map(len, self.rows)) + len(rows) <= MOST_AT_HAND:
-                del self.unread[number]
+            rows = self.log.of_evaluations.group(*self.parts[number], self.where)
+            if rows is None or self._rows_of_log() + len(rows) <= MOST_AT_HAND:
+                self.read_whole.add(number)
             else:
                 rows = rows.select(np.isin(hashes_of(rows.design), hashes[absent]))
             if rows:
-                self.of_log.add(len(self.rows))
+                self.of_log.add(self.batches)
+                self.without_layers.add(self.batches)
                 self.add(rows)
                 absent[held] = [asked[place] not in self.places for place in held]
+
+    def _rows_of_log(self) -> int:
+        return sum(len(self.rows[batch]) for batch in self.of_log)
+
+    def _forget(self) -> None:
+        """Let go of what was read from the log, which is read again when it is asked for."""
+        self.rows = {batch: rows for batch, rows in self.rows.items() if batch not in self.of_log}
+        self.places = {values: place for values, place in self.places.items() if place[0] in self.rows}
+        self.layers = {place: runs for place, runs in self.layers.items() if place[0] in self.rows}
+        self.of_log, self.without_layers, self.read_whole = set(), set(), set()
 
     def add(self, rows: Evaluations, layers: Sequence[tuple[LayerRun, ...]] = ()) -> None:
         """Take rows; those whose evaluation broke or ran out of time are not known: they are evaluated again."""
         settled = np.flatnonzero(rows.settled())
-        part = len(self.rows)
-        self.rows.append(rows)
+        part, self.batches = self.batches, self.batches + 1
+        self.rows[part] = rows
         for row, values in zip(settled.tolist(), _values(rows.select(settled).design), strict=True):
             self.places[values] = part, row
             if layers and layers[row]:
@@ -126,9 +145,9 @@ class _Known:
     def whole(self, place: Place) -> Evaluation:
         """Return the evaluation at a place with the runs of its layers, which are read by batch when first needed."""
         part, row = place
-        if part in self.of_log:
+        if part in self.without_layers:
             assert self.log is not None
-            self.of_log.remove(part)
+            self.without_layers.remove(part)
             found = self.log.layers_of(self.rows[part])
             self.layers |= {(part, row): runs for row, runs in enumerate(found) if runs}
         return replace(self.rows[part].row(row), layers=self.layers.get(place, ()))
@@ -271,7 +290,7 @@ def _most_first(places: NDArray[np.int64], parts: NDArray[np.int64]) -> Iterator
         yield int(numbers[which]), held[which]
 
 
-def _gathered(parts: Sequence[Evaluations], places: Sequence[Place]) -> Evaluations:
+def _gathered(parts: Mapping[int, Evaluations], places: Sequence[Place]) -> Evaluations:
     """Return rows of several batches, in the order of their places."""
     which = np.array(places)
     used = np.unique(which[:, 0])
