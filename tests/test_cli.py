@@ -455,6 +455,7 @@ def test_a_benchmark_prints_rows_and_checks(tmp_path):
         (("collect", "--workload", "unet", "--log", "l", "--samples", "0"), "--samples"),
         (("collect", "--workload", "unet", "--log", "l", "--samples", "2000000000"), "samples=2000000000"),
         (("bench", "speed", "--data", "nowhere"), "nowhere"),
+        (("bench", "speed", "--prove"), "--prove is not for 'speed'; choose one of ['mapping']"),
         (("workloads", "show", "unet", "--dim", "batch=-1"), "write NAME=NUMBER"),
         (("workloads", "show", "unet", "--op", "Foo"), "write DOMAIN.NAME=elementwise, or a YAML file"),
         (("workloads", "show", "gpt2", "--phase", "decode", "--dim", "past=4"), "give --past instead"),

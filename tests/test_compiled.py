@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from armillary.compiled import compilers, folder_of
+from armillary.compiled import called, compilers, folder_of
 
 
 def test_a_change_in_any_source_is_compiled_anew(tmp_path, monkeypatch):
@@ -33,3 +33,21 @@ def test_machine_code_is_kept_in_the_users_cache_and_numbas_own_folder_is_left_a
     assert twice_and_one(3) == 7
     assert before == config.CACHE_DIR
     assert list(tmp_path.rglob("*.nbi"))
+
+
+def test_what_compiled_functions_alone_call_has_no_entry_from_python(tmp_path, monkeypatch):
+    monkeypatch.setenv("ARMILLARY_CACHE", str(tmp_path))
+    compiled, _ = compilers(Path(__file__))
+
+    @called(Path(__file__))
+    def doubled(x):
+        return 2 * x
+
+    @compiled
+    def twice_and_one(x):
+        return doubled(x) + 1
+
+    assert twice_and_one(3) == 7
+    assert len(list(tmp_path.rglob("*.nbi"))) == 2
+    codes = [code for one in (doubled, twice_and_one) for code in one.inspect_llvm().values()]
+    assert ["cpython" in code for code in codes] == [False, True]

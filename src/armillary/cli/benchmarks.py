@@ -10,6 +10,9 @@ import typer
 
 from armillary.cli.shared import Device, Json, Seed, app, command_line, resumable
 from armillary.console import print_result, print_table, progress_bars, tell
+from armillary.types import ArmillaryError
+
+_PROOFS = {"mapping": "mapping-proofs"}
 
 
 @app.command()
@@ -17,6 +20,7 @@ def bench(
     name: Annotated[str, typer.Argument(help="A benchmark, or `list`.")],
     data: Annotated[Path | None, typer.Option(help="Folder of reference rows.", exists=True, file_okay=False)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smaller run, in minutes.")] = False,
+    prove: Annotated[bool, typer.Option("--prove", help="Of `mapping`: prove mappings; as `mapping-proofs`.")] = False,
     out: Annotated[Path, typer.Option(help="Where long benchmarks keep finished parts.")] = Path("out/bench"),
     record: Annotated[
         Path | None, typer.Option(help="Folder that keeps the result as a JSON file.", file_okay=False)
@@ -36,6 +40,8 @@ def bench(
     from armillary.studies.fit import check_device
 
     check_device(device)
+    if prove:
+        name = _proofs_of(name)
     run = BENCHES.load(name)
     with progress_bars(resumable(out / name)) as on_progress:
         found = measured(name, run, BenchOptions(data, quick, seed, out / name, on_progress, device))
@@ -45,6 +51,12 @@ def bench(
     print_result(content, as_json, lambda: _show_bench(content))
     if not found.ok:
         raise typer.Exit(1)
+
+
+def _proofs_of(name: str) -> str:
+    if name not in _PROOFS:
+        raise ArmillaryError(f"--prove is not for {name!r}; choose one of {list(_PROOFS)}")
+    return _PROOFS[name]
 
 
 def _show_bench(content: Mapping[str, Any]) -> None:

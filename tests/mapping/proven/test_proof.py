@@ -126,6 +126,20 @@ def test_a_product_too_large_to_exhaust_is_proven_within_a_hundredth(goal):
     assert found.value <= search(CHIP, layer, goal=goal, budget=50_000).value * (1 + 1e-9)
 
 
+@pytest.mark.parametrize("goal", GOALS)
+def test_a_convolution_whose_windows_overlap_is_proven_within_a_hundredth(goal):
+    layer = Layer("c", "conv", K=16, C=16, P=14, Q=14, R=3, S=3)
+    found = search(CHIP, layer, method="proven", goal=goal, budget=800_000)
+    assert found.gap < 0.01
+    assert found.value <= search(CHIP, layer, goal=goal, budget=50_000).value * (1 + 1e-9)
+
+
+@FEW
+@given(hierarchies(), CONVS, st.sampled_from(GOALS))
+def test_exhaustion_of_perfect_convolutions_finds_nothing_better(hierarchy, layer, goal):
+    agrees(hierarchy, layer, goal, perfect=True)
+
+
 def test_a_short_budget_leaves_a_gap_and_says_so():
     found = search(CHIP, Layer("g", "gemm", K=64, C=64, P=50), method="proven", goal="energy", budget=400)
     assert not found.optimal

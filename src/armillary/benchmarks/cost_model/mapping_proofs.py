@@ -28,11 +28,20 @@ _QUICK = ("gemm_1024", "vit_qk", "resnet_1x1", "resnet_3x3")
 
 @dataclass(frozen=True)
 class Proof:
-    """A layer's mapping with its bound, the seconds that both took, and the best of each peer by its name."""
+    """A layer's mapping with its bound, and what peers find.
+
+    Attributes:
+        case: which layer.
+        found: the mapping.
+        seconds: that mapping and bound took.
+        processor_s: likewise of all cores together, which a busy machine does not lengthen.
+        judged: the best of each peer by its name.
+    """
 
     case: Case
     found: Found
     seconds: float
+    processor_s: float
     judged: dict[str, Judged]
 
     @property
@@ -73,11 +82,11 @@ def _cases(quick: bool) -> Iterator[Case]:
 
 
 def _proof(case: Case, asked: Sequence[Peer], options: BenchOptions) -> Proof:
-    start = time.perf_counter()
+    start, processor_start = time.perf_counter(), time.process_time()
     found = search(case.hierarchy, case.layer, method="proven", goal=case.goal, seed=options.seed)
-    seconds = time.perf_counter() - start
+    seconds, processor_s = time.perf_counter() - start, time.process_time() - processor_start
     answers = {peer.name: judged(peer, case.hierarchy, case.layer, case.goal, options.out) for peer in asked}
-    return Proof(case, found, seconds, answers)
+    return Proof(case, found, seconds, processor_s, answers)
 
 
 def _row(proof: Proof, asked: Sequence[Peer]) -> dict[str, Any]:
@@ -89,6 +98,7 @@ def _row(proof: Proof, asked: Sequence[Peer]) -> dict[str, Any]:
         "bound": proof.found.bound,
         "gap": f"{proof.gap:.3%}",
         "s": proof.seconds,
+        "processor s": proof.processor_s,
         "mappings": proof.found.evaluated,
         "stopped": proof.found.stopped,
     }

@@ -11,46 +11,39 @@ from pathlib import Path
 
 import numpy as np
 
-from armillary.compiled import compilers
-from armillary.mapping.proven.decided import (
-    ALL,
-    DELAY,
-    ENERGY,
-    INPUTS,
-    NOBODY,
-    OUTPUTS,
-    cross,
-    outer_rounds,
-    settle,
-    value_of,
-)
+from armillary.compiled import called, compilers
+from armillary.mapping.proven import decided
+from armillary.mapping.proven.decided import cross, settle
+from armillary.mapping.proven.state import ALL, DELAY, ENERGY, INPUTS, NOBODY, OUTPUTS, outer_rounds, spatial, value_of
+from armillary.mapping.proven.windows import note_shared
 
-_compiled, _inlined = compilers(Path(__file__), Path(__file__).with_name("decided.py"))
+_SOURCES = (Path(__file__), *decided.SOURCES)
+_compiled, _inlined = compilers(*_SOURCES)
+_called = called(*_SOURCES)
 
 
 @_inlined
-def _rest_cost(p, boundary, t, arriving, apart, of_ports):
+def _rest_cost(p, s, inward, boundary, t, arriving, apart, of_ports):
     """Return what a resting tensor costs at a boundary, repeated so often."""
-    u, m = p.source[boundary, t], boundary - 1
+    u, m = p.terms.source[boundary, t], boundary - 1
     if u < 0:
         return 0.0
-    words = p.words[t] * (p.least_inputs if t == INPUTS else 1.0)
+    words = p.terms.words[t] * (p.tables.least_inputs if t == INPUTS else 1.0)
     if t == INPUTS and p.extrapolated:
-        for level in range(boundary, u + 1):
-            if p.fanout[level, 0] * p.fanout[level, 1] > 1:
-                apart = 0.0
-    again = max(0.0, apart - p.outside[u]) if t == OUTPUTS else apart
+        apart = 0.0 if s.shared[inward, boundary, 0] else apart
+        arriving = 0.0 if s.shared[inward, boundary, 1] else arriving
+    again = max(0.0, apart - p.tables.outside[u]) if t == OUTPUTS else apart
     if of_ports:
-        if u != len(p.fanout) - 1:
+        if u != len(p.terms.fanout) - 1:
             return 0.0
-        cost = again * p.reads[u, t] * p.port_weights[0]
+        cost = again * p.terms.reads[u, t] * p.port_weights[0]
         if t == OUTPUTS:
-            cost += apart * p.updates[u] * p.port_weights[1]
+            cost += apart * p.terms.updates[u] * p.port_weights[1]
         return words * cost
-    came = max(0.0, arriving - p.outside[m]) if t == OUTPUTS else arriving
-    cost = again * p.read_pj[u, t] + came * p.fill_pj[m, t]
+    came = max(0.0, arriving - p.tables.outside[m]) if t == OUTPUTS else arriving
+    cost = again * p.terms.read_pj[u, t] + came * p.terms.fill_pj[m, t]
     if t == OUTPUTS:
-        cost += apart * p.update_pj[u]
+        cost += apart * p.terms.update_pj[u]
     return words * cost
 
 
@@ -63,9 +56,9 @@ def _open(p, s, level, j, table, of_ports):
     outside the level do, or those that let it rest there already if the level has no other loops.
     """
     total = 0.0
-    state, rests, dims = s.flat[level, j], s.pattern[level], len(p.bounds)
+    state, rests, dims = s.flat[level, j], s.loops.pattern[level], len(s.loops.bounds)
     for b in range(level, 0, -1):
-        if not p.crosses[b]:
+        if not p.tables.crosses[b]:
             continue
         least = np.inf
         for t in range(3):
@@ -73,95 +66,156 @@ def _open(p, s, level, j, table, of_ports):
                 continue
             arriving, apart = s.moves[level + 1, t, 0], s.moves[level + 1, t, 1]
             runs = t == rests or rests == NOBODY
-            if runs and not s.mixed[level, j] and p.through[b, t, state]:
+            if runs and not s.mixed[level, j] and p.tables.through[b, t, state]:
                 arriving, apart = s.rest[level + 1, t, 0], s.rest[level + 1, t, 1]
-            elif b < level and (not runs or (j == dims and not p.through[b, t, state])):
+            elif b < level and (not runs or (j == dims and not p.tables.through[b, t, state])):
                 arriving = s.product[level, j, t]
-                apart = max(1.0, arriving / p.room[b, t])
-            least = min(least, table[b, t, state] + _rest_cost(p, b, t, arriving, apart, of_ports))
+                apart = max(s.moves[level + 1, t, 1], arriving / p.room[b, t])
+            others = max(table[b, t, state], s.others[level + 1, b, t, 1 if of_ports else 0])
+            least = min(least, others + _rest_cost(p, s, level + 1, b, t, arriving, apart, of_ports))
         total += least
     return total
+
+
+@_called
+def _note_others(p, s, inward):
+    """Note what crosses each boundary further inside at least, but for the tensor that rests there.
+
+    Whatever does not rest comes anew with all rounds that are decided. Tables know no more of spatial loops than what
+    the rules allow; here those of the decided levels are known.
+    """
+    for b in range(1, inward):
+        if not p.tables.crosses[b]:
+            continue
+        for of_ports in range(2):
+            for rests in range(3):
+                s.others[inward, b, rests, of_ports] = 0.0
+            for t in range(3):
+                cost = _rest_cost(p, s, inward, b, t, s.moves[inward, t, 0], s.moves[inward, t, 1], of_ports == 1)
+                for rests in range(3):
+                    if rests != t:
+                        s.others[inward, b, rests, of_ports] += cost
+
+
+@_inlined
+def _steps(p, s, level, j):
+    """Return the least steps of the compute units once a level's dimensions up to the j-th are decided."""
+    loops = s.loops
+    exact = product = rest = 1.0
+    for k in range(len(loops.bounds)):
+        wide, most = s.wide[level + 1, k], loops.spread[level, k]
+        if k < j:
+            wide *= spatial(loops, level, k)
+            most = 1.0
+        exact *= np.ceil(loops.bounds[k] / (wide * most * p.spread_inside[level, k]))
+        product *= loops.bounds[k] / wide
+        rest *= most
+    room = loops.fanout[level, 0] // s.used[level, j, 0] * (loops.fanout[level, 1] // s.used[level, j, 1])
+    return max(exact, product / (min(rest, room) * p.fanout_inside[level]))
 
 
 @_inlined
 def bound_at(p, s, level, j):
     """Return the least value of all mappings below a node."""
     energy, delay = p.least_pj + s.energy[level + 1] + s.innermost[level + 1], s.delay[level + 1]
+    if p.goal != ENERGY:
+        delay = max(delay, np.ceil(_steps(p, s, level, j) * (1 - 1e-12)))
     if p.goal != DELAY:
-        energy += _open(p, s, level, j, p.energy, False)
-    if p.goal != ENERGY and p.ports.shape[2] > 0:
+        energy += _open(p, s, level, j, p.tables.energy, False)
+    if p.goal != ENERGY and p.tables.ports.shape[2] > 0:
         delay = max(
-            delay, np.ceil((s.ports[level + 1] + _open(p, s, level, j, p.ports, True) - p.final_cycles) * (1 - 1e-12))
+            delay,
+            np.ceil((s.ports[level + 1] + _open(p, s, level, j, p.tables.ports, True) - p.final_cycles) * (1 - 1e-12)),
         )
     return value_of(p, energy, delay)
 
 
-@_compiled
+@_called
 def _pattern_can(p, s, level, tensor):
     """Return whether some loop that a tensor does not need can turn at a level."""
-    for k in range(len(p.bounds)):
-        if p.group[k] == tensor:
-            outside = outer_rounds(p, s, level, k)
-            i = s.state[level + 1, k]
-            if p.first[level, k, i + 1] > p.first[level, k, i] and p.between[p.first[level, k, i + 1] - 1] > outside:
+    for k in range(len(s.loops.bounds)):
+        if p.terms.group[k] == tensor:
+            outside = outer_rounds(s.loops, level, k)
+            i = s.loops.state[level + 1, k]
+            if (
+                p.first[level, k, i + 1] > p.first[level, k, i]
+                and s.loops.between[p.first[level, k, i + 1] - 1] > outside
+            ):
                 return True
     return False
 
 
-@_compiled
+@_called
 def _enter(p, s, level):
     """Begin a level whose pattern is chosen."""
-    dims = len(p.bounds)
+    dims = len(s.loops.bounds)
     flat = 0
     s.product[level, 0, :] = 1.0
     s.used[level, 0, :] = 1.0
     s.mixed[level, 0] = False
     for k in range(dims):
-        flat += s.state[level + 1, k] * p.strides[k]
-        if p.group[k] < ALL:
-            s.product[level, 0, p.group[k]] *= outer_rounds(p, s, level, k)
+        flat += s.loops.state[level + 1, k] * p.strides[k]
+        if p.terms.group[k] < ALL:
+            s.product[level, 0, p.terms.group[k]] *= outer_rounds(s.loops, level, k)
     s.flat[level, 0] = flat
 
 
-@_compiled
+@_called
 def _choose(p, s, level, j, o):
     """Take an option for the j-th dimension of a level and return whether it fits."""
     k = j - 1
-    outside = outer_rounds(p, s, level, k)
-    if s.pattern[level] == NOBODY and p.group[k] != ALL and p.between[o] > outside:
+    outside = outer_rounds(s.loops, level, k)
+    if s.loops.pattern[level] == NOBODY and p.terms.group[k] != ALL and s.loops.between[o] > outside:
         return False
-    across = s.used[level, k, 0] * p.along_x[o]
-    down = s.used[level, k, 1] * p.along_y[o]
-    if across > p.fanout[level, 0] or down > p.fanout[level, 1]:
+    across = s.used[level, k, 0] * s.loops.along_x[o]
+    down = s.used[level, k, 1] * s.loops.along_y[o]
+    if across > p.terms.fanout[level, 0] or down > p.terms.fanout[level, 1]:
         return False
     s.used[level, j, 0], s.used[level, j, 1] = across, down
-    s.mixed[level, j] = s.mixed[level, k] or (p.between[o] > outside and p.group[k] != s.pattern[level])
-    s.chosen[level, k] = o
-    s.state[level, k] = p.inside[o]
-    s.flat[level, j] = s.flat[level, k] + (p.inside[o] - s.state[level + 1, k]) * p.strides[k]
+    s.mixed[level, j] = s.mixed[level, k] or (
+        s.loops.between[o] > outside and p.terms.group[k] != s.loops.pattern[level]
+    )
+    s.loops.chosen[level, k] = o
+    s.loops.state[level, k] = s.loops.inside[o]
+    s.flat[level, j] = s.flat[level, k] + (s.loops.inside[o] - s.loops.state[level + 1, k]) * p.strides[k]
     for t in range(3):
         s.product[level, j, t] = s.product[level, k, t]
-    if p.group[k] < ALL:
-        s.product[level, j, p.group[k]] *= p.values[k, p.inside[o]] / outside
+    if p.terms.group[k] < ALL:
+        s.product[level, j, p.terms.group[k]] *= s.loops.values[k, s.loops.inside[o]] / outside
+    return True
+
+
+@_called
+def _complete(p, s, level, rested, traffic):
+    """Add up what a decided level costs and return whether its pattern is the one that its loops show."""
+    rests = s.loops.pattern[level]
+    if not p.tables.fits[level, s.flat[level, len(s.loops.bounds)]]:
+        return False
+    if rests != NOBODY:
+        found = False
+        for k in range(len(s.loops.bounds)):
+            found = found or (
+                p.terms.group[k] == rests
+                and s.loops.between[s.loops.chosen[level, k]] > outer_rounds(s.loops, level, k)
+            )
+        if not found:
+            return False
+    for k in range(len(s.loops.bounds)):
+        s.wide[level, k] = s.wide[level + 1, k] * spatial(s.loops, level, k)
+    s.traffic[level] = s.traffic[level + 1]
+    cross(p, s, level, rested)
+    _note_others(p, s, level)
+    settle(p, s, level, traffic)
     return True
 
 
 @_compiled
-def _complete(p, s, level, rested, traffic):
-    """Add up what a decided level costs and return whether its pattern is the one that its loops show."""
-    rests = s.pattern[level]
-    if not p.fits[level, s.flat[level, len(p.bounds)]]:
-        return False
-    if rests != NOBODY:
-        found = False
-        for k in range(len(p.bounds)):
-            found = found or (p.group[k] == rests and p.between[s.chosen[level, k]] > outer_rounds(p, s, level, k))
-        if not found:
-            return False
-    s.traffic[level] = s.traffic[level + 1]
-    cross(p, s, level, rested)
-    settle(p, s, level, traffic)
-    return True
+def begin(p, s, traffic):
+    """Work out what follows from nothing decided and return the least value; `traffic` is room of shape [L, 2]."""
+    levels = len(p.terms.fanout)
+    note_shared(s.loops, p.slides, p.terms.source, s.shared, levels)
+    settle(p, s, levels, traffic)
+    return value_of(p, p.least_pj + s.innermost[levels], s.delay[levels])
 
 
 @_compiled
@@ -180,7 +234,7 @@ def explore(p, s, threshold, nodes, found, patterns, values):
     Returns:
         how many were found; the search is over if `s.at[0]` is -1.
     """
-    levels, dims = len(p.fanout), len(p.bounds)
+    levels, dims = len(p.terms.fanout), len(s.loops.bounds)
     rested = np.zeros(levels, np.bool_)
     traffic = np.zeros((levels, 2))
     have = looked = 0
@@ -195,10 +249,10 @@ def explore(p, s, threshold, nodes, found, patterns, values):
                 continue
             if rests < NOBODY and not _pattern_can(p, s, level, rests):
                 continue
-            s.pattern[level] = rests
+            s.loops.pattern[level] = rests
             _enter(p, s, level)
         else:
-            k, i = j - 1, s.state[level + 1, j - 1]
+            k, i = j - 1, s.loops.state[level + 1, j - 1]
             o = p.first[level, k, i] + s.tried[at]
             if o >= p.first[level, k, i + 1]:
                 s.at[0] -= 1
@@ -216,8 +270,8 @@ def explore(p, s, threshold, nodes, found, patterns, values):
                 continue
             if level == 0:
                 values[have] = value
-                found[have] = s.chosen
-                patterns[have] = s.pattern[:levels]
+                found[have] = s.loops.chosen
+                patterns[have] = s.loops.pattern[:levels]
                 have += 1
                 continue
         s.at[0] += 1

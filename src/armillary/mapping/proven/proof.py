@@ -13,14 +13,14 @@ from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.mapping.genes import GeneSpace
 from armillary.mapping.goals import GOALS
 from armillary.mapping.judge import Judge
-from armillary.mapping.proven.branch import explore
-from armillary.mapping.proven.decided import Problem, settle, stack_of
+from armillary.mapping.proven.branch import begin, explore
 from armillary.mapping.proven.leaves import Leaves
 from armillary.mapping.proven.rounds import Ints, Rounds, rounds_of
-from armillary.mapping.proven.tables import port_weights, tables_of
+from armillary.mapping.proven.state import Problem, Stack, stack_of
+from armillary.mapping.proven.tables import port_weights, slides_of, tables_of
 from armillary.mapping.proven.terms import OUTPUTS, Terms, terms_of, windows_overlap
 
-GAPS = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0)
+GAPS = (0.3, 0.1, 0.03, 0.009, 0.003, 0.001, 0.0)
 """Shares of the best value known by which a mapping must be better to be looked for, one after the other."""
 _SAME = 1e-9
 PROVEN = "proven"
@@ -45,22 +45,19 @@ class Part:
         terms = terms_of(chip, work, kept, rounds, _spatial(space))
         self.leaves = Leaves(space, rounds, terms.group, keeps, windows=windows_overlap(space.layer))
         self.problem = _problem(judge, rounds, terms, kept, extrapolated)
-        self.bound = self._root()
-        self.open = self.bound
+        _, self.bound = self._begun()
 
-    def _root(self) -> float:
-        levels = len(self.problem.fanout)
-        stack = stack_of(levels, len(self._rounds.dims))
-        settle(self.problem, stack, levels, np.zeros((levels, 2)))
-        energy, delay = self.problem.least_pj + stack.innermost[levels], stack.delay[levels]
-        return float({"edp": energy * delay, "delay": delay, "energy": energy}[self.judge.goal])
+    def _begun(self) -> tuple[Stack, float]:
+        """Return a stack on which nothing is decided, and the bound that holds then."""
+        stack = stack_of(self._rounds, self.problem.terms)
+        return stack, float(begin(self.problem, stack, np.zeros((len(self.problem.terms.fanout), 2))))
 
     def narrow(self, gap: float, effort: Effort) -> bool:
         """Look for all mappings better than the best known by a share and return whether the search came to an end."""
         if self.bound >= self.judge.value * (1 - max(gap, _SAME)):
             return True
-        levels, dims = len(self.problem.fanout), len(self._rounds.dims)
-        stack = stack_of(levels, dims)
+        stack, _ = self._begun()
+        levels, dims = stack.loops.chosen.shape
         found = np.empty((_FOUND, levels, dims), dtype=np.int64)
         patterns, values = np.empty((_FOUND, levels), dtype=np.int64), np.empty(_FOUND)
         unsolved = np.inf
@@ -77,6 +74,8 @@ class Part:
                     unsolved = min(unsolved, float(values[number]))
                 else:
                     self.judge.judge(rows)
+                if effort.left <= 0 or self.judge.over_time:
+                    return False
             if stack.at[0] >= 0 and (effort.left <= 0 or self.judge.over_time):
                 return False
         self.bound = max(self.bound, min(self.judge.value * (1 - gap), unsolved))
@@ -162,18 +161,13 @@ def _problem(judge: Judge, rounds: Rounds, terms: Terms, keeps: NDArray[np.bool_
     final_words = np.where(keepers, terms.final_words * terms.words[OUTPUTS], 0.0)
     weights = np.array(port_weights(terms))
     futures, ways = _futures(rounds, terms)
-    o = rounds.options
+    spread, fanout = terms.spread, terms.fanout.prod(axis=1)
     return Problem(
-        first=o.first, between=o.between, middle=o.middle, inside=o.inside, along_x=o.along_x, along_y=o.along_y,
-        values=rounds.values, bounds=rounds.bounds, counts=rounds.counts, strides=rounds.strides,
-        source=terms.source, words=terms.words, group=terms.group, read_pj=terms.read_pj, update_pj=terms.update_pj,
-        fill_pj=terms.fill_pj, reads=terms.reads, writes=terms.writes, updates=terms.updates,
-        final_words=final_words, final_cycles=float(final_words[-1] * weights[1]), shares=terms.shares,
-        fanout=terms.fanout, spread=terms.spread, rates=terms.rates, window=terms.window, place=terms.place,
-        port_weights=weights, energy=tables.energy, ports=tables.ports, fits=tables.fits, through=tables.through,
-        crosses=tables.crosses, outside=tables.outside, least_inputs=tables.least_inputs,
+        terms=terms, tables=tables, first=rounds.options.first, strides=rounds.strides, final_words=final_words,
+        final_cycles=float(final_words[-1] * weights[1]), port_weights=weights,
         least_pj=terms.mac_pj - float(terms.final_pj[keepers].sum() * terms.words[OUTPUTS]),
-        room=_room(terms), futures=futures, ways=ways, goal=goal, extrapolated=extrapolated,
+        room=_room(terms), futures=futures, ways=ways, spread_inside=np.cumprod(spread, axis=0) / spread,
+        fanout_inside=np.cumprod(fanout) / fanout, slides=slides_of(terms), goal=goal, extrapolated=extrapolated,
     )  # fmt: skip
 
 

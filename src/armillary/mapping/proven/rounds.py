@@ -80,7 +80,7 @@ class Rounds:
 
 def rounds_of(space: GeneSpace) -> Rounds:
     """Return the splits that a space's rules allow; capacities and the product over an axis are not looked at."""
-    dims = [d for d in range(_D) if space.bounds[DIMENSIONS[d]] > 1]
+    dims = sorted((d for d in range(_D) if space.bounds[DIMENSIONS[d]] > 1), key=lambda d: _by_axis(space, d))
     bounds = [space.bounds[DIMENSIONS[d]] for d in dims]
     values = [_values(bound, space.perfect) for bound in bounds]
     most, levels = max(map(len, values), default=1), len(space.levels)
@@ -104,6 +104,16 @@ def rounds_of(space: GeneSpace) -> Rounds:
         np.array(dims, dtype=np.int64), np.array(bounds, dtype=np.int64), np.array(list(map(len, values))), padded,
         options,
     )  # fmt: skip
+
+
+def _by_axis(space: GeneSpace, d: int) -> tuple[bool, bool]:
+    """Return a key that puts dimensions first which may lie on X, then those on Y.
+
+    How many instances an axis uses is decided with its last dimension, and bounds the delay of all that follow.
+    """
+    slots = slice(space.rules.first[d], space.rules.first[d + 1])
+    kinds, most = space.rules.kind[slots], space.rules.most[slots]
+    return tuple(not ((kinds == axis) & (most > 1)).any() for axis in (ON_X, ON_Y))  # type: ignore[return-value]
 
 
 def _values(bound: int, perfect: bool) -> Ints:

@@ -8,8 +8,8 @@ the levels inside must still cost, whatever they do, as long as their tiles fit.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,7 @@ _SAFE = 1 - 1e-6
 _INDEXED = ((K, C, R, S, G), (), (N, K, P, Q, G))
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(NamedTuple):
     """Least costs by boundary, resting tensor and state; the resting tensor's own cost is left out.
 
     Attributes:
@@ -105,13 +104,31 @@ class _States:
                 found = np.minimum.accumulate(found, axis=self.axis[d])
         return found
 
+    def returned(self, axis: int) -> Array:
+        """Return the least share of moves that bring words where loops over outputs and taps may lead back."""
+        both = (self.of.get((P, Q)[axis], 1.0) > 1) & (self.of.get((R, S)[axis], 1.0) > 1)
+        return np.where(both, 0.5, 1.0)
+
+    def extrapolated(self, axis: int, moving: int) -> Array:
+        """Return the fewest rows if a loop over outputs (0) or taps (1) slides the window and all factors divide.
+
+        The tile's window comes whole once, and then every move brings as many rows as it reaches.
+        """
+        bound, per_step = self.terms.window[axis, moving], self.terms.window[axis, 2 + moving]
+        pair = ((P, Q)[axis], (R, S)[axis])
+        own, other = self.of.get(pair[moving], 1.0), self.of.get(pair[1 - moving], 1.0)
+        whole = self.rows(axis) * self.returned(axis)
+        return np.where(own > 1, np.minimum(whole, per_step * bound * other), whole)
+
     def inputs(self, resting: int, extrapolated: bool) -> Array:
         """Return the least rows times columns where a tensor rests."""
         rows = [self.rows(axis) for axis in (0, 1)]
-        if extrapolated:
-            slid = [np.minimum(self.window(a), rows[a]) for a in (0, 1)]
-        elif resting == INPUTS:
+        if resting == INPUTS:
+            if extrapolated:
+                return rows[0] * rows[1] * np.minimum(self.returned(0), self.returned(1))
             return rows[0] * rows[1]
+        if extrapolated:
+            slid = [self.extrapolated(a, 0 if resting == WEIGHTS else 1) for a in (0, 1)]
         else:
             moving = ((P,), (Q,)) if resting == WEIGHTS else ((R,), (S,))
             slid = [self.slid(a, moving[a]) for a in (0, 1)]
@@ -199,6 +216,12 @@ def port_weights(terms: Terms) -> tuple[float, float]:
     return (1 / read, 0.0) if read <= write else (0.0, 1 / write)
 
 
+def slides_of(terms: Terms) -> NDArray[np.bool_]:
+    """Return whether each level's rules let instances below it share input windows, shape [L]."""
+    places = [k for k in terms.place.tolist() if k >= 0]
+    return np.asarray((terms.spread[:, places] > 1).any(axis=1) & (terms.shares[:, INPUTS] > 0))
+
+
 def _cost(
     states: _States,
     terms: Terms,
@@ -220,8 +243,12 @@ def _cost(
         if t == INPUTS:
             words = words * states.inputs(resting, extrapolated)
         arriving, read = states.repeats(t), states.served(t, b, u)
-        if t == INPUTS and extrapolated and any(terms.fanout[level].prod() > 1 for level in range(b, u + 1)):
-            read = read * 0.0
+        if t == INPUTS and extrapolated:
+            slides = slides_of(terms)
+            if slides[b : u + 1].any():
+                read = read * 0.0
+            if slides[b] and (terms.fanout[b + 1 :].prod(axis=1) > 1).any():
+                arriving = arriving * 0.0
         again = [np.maximum(0.0, read - outside[u]), np.maximum(0.0, arriving - outside[m])]
         if kind == 0:
             if t == OUTPUTS:

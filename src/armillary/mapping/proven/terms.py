@@ -89,7 +89,7 @@ def terms_of(chip: Chip, work: Work, keeps: NDArray[np.bool_], rounds: Rounds, s
         for inside, outside in zip([-1, *keepers], keepers, strict=False):
             source[inside + 1, t] = outside
     blocks, partial = chip.block[:, None], chip.words[:, ROLE_P]
-    widths = chip.words[:, [0, 1, ROLE_P]]
+    widths = np.ascontiguousarray(chip.words[:, [0, 1, ROLE_P]])
     saved = np.maximum(0, partial - chip.words[:, ROLE_O])
     spread = [
         [
@@ -119,7 +119,7 @@ def terms_of(chip: Chip, work: Work, keeps: NDArray[np.bool_], rounds: Rounds, s
         updates=partial,
         final_pj=saved / chip.block * chip.access_pj[:, 2],
         final_words=saved,
-        shares=chip.shares[:, [0, 0, 1]],
+        shares=np.ascontiguousarray(chip.shares[:, [0, 0, 1]]),
         fanout=chip.fanout,
         spread=np.array(spread, dtype=float).reshape(levels, -1),
         rates=chip.bandwidth,
