@@ -14,6 +14,12 @@ def test_lists_and_loads():
     assert COLOURS.load("sky") == pytest.approx(3.14159, abs=1e-4)
 
 
+def test_a_former_name_loads_and_is_not_listed():
+    renamed = Registry("colour", "armillary.none", {"sky": "math:pi"}, former={"heaven": "sky"})
+    assert renamed.load("heaven") == math.pi
+    assert renamed.names() == ["sky"]
+
+
 def test_offers_the_nearest_name():
     with pytest.raises(ArmillaryError, match="did you mean 'sky'"):
         COLOURS.load("skye")

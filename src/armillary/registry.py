@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module, metadata
 from typing import Any
 
@@ -20,11 +20,13 @@ class Registry:
         kind: what a member is, for messages, e.g. `surrogate`.
         group: entry-point group of other packages, e.g. `armillary.surrogates`.
         members: our own, name to import path `module:attribute`; they win over foreign names.
+        former: names that members once had, to those of today: they load, and are not listed.
     """
 
     kind: str
     group: str
     members: Mapping[str, str]
+    former: Mapping[str, str] = field(default_factory=dict)
 
     def packages(self, name: str) -> dict[str, str]:
         """Return which other packages bring a member of this name, with their versions; none if the member is ours."""
@@ -53,6 +55,7 @@ class Registry:
             ArmillaryError: if there is no such member, its package cannot be imported, or it is something else.
         """
         paths = self.paths()
+        name = name if name in paths else self.former.get(name, name)
         if name not in paths:
             close = difflib.get_close_matches(name, paths, n=1)
             hint = f"did you mean {close[0]!r}? " if close else ""

@@ -55,6 +55,17 @@ def test_a_file_holds_six_digits_and_reads_back(options, tmp_path):
     assert read.write(tmp_path / "again").read_text() == path.read_text()
 
 
+def test_what_comes_first_is_kept_and_seeds_are_part_of_the_command(options, tmp_path):
+    def told(options):
+        return replace(bench(options), preface=["Size: one row."])
+
+    path = measured("speed", told, replace(options, seeds=2)).write(tmp_path)
+    read = Record.read(path)
+    assert read.preface == ["Size: one row."]
+    assert read.command == "armillary bench speed --quick --seed 3 --seeds 2"
+    assert "preface" not in measured("speed", bench, options).write(tmp_path).read_text()
+
+
 def test_no_time_is_recorded_where_an_earlier_run_left_parts(options):
     options.out.mkdir(parents=True)
     (options.out.parent / "kept.json").write_text("{}")

@@ -19,7 +19,7 @@ LINE = Problem.minimising(Space("line", (Parameter("x", (1, 2, 3, 4, 5)),)), "ru
 # they search one template only; their own tests hold them to the same
 OF_ONE_TEMPLATE = ("closed-form", "confuciux", "dosa", "hasco", "polaris", "spotlight")
 FEW = Setting(members=2, hidden=32, steps=30, more_steps=10, batch=32)
-FEWER = {"mins": {"steps": 50, "hidden": 32}, "bayesian": {"refit": 1.0}, "prime-online": {"setting": FEW}}
+FEWER = {"mins": {"steps": 50, "hidden": 32}, "bayesian": {"refit": 1.0}, "portfolio": {"setting": FEW}}
 
 
 def line(*metrics):

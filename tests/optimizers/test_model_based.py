@@ -15,7 +15,7 @@ from armillary.optimizers.genetic import Genetic
 from armillary.optimizers.mbo import Mbo
 from armillary.optimizers.model_based import log_expected_improvement
 from armillary.optimizers.p3bo import P3bo
-from armillary.optimizers.prime_online import PrimeOnline
+from armillary.optimizers.portfolio import Portfolio
 from armillary.optimizers.random_search import RandomSearch
 from armillary.optimizers.surrogate_search import neighbours
 from armillary.problems.problem import Problem
@@ -67,9 +67,9 @@ class TestP3bo(OptimizerContract):
         (Genetic, 600),
         (partial(Mbo, initial=80, regressors=("ridge", "neighbours")), 320),
         (P3bo, 320),
-        (partial(PrimeOnline, setting=SMALL), 160),
+        (partial(Portfolio, setting=SMALL), 160),
     ],
-    ids=["bayesian", "genetic", "mbo", "p3bo", "prime-online"],
+    ids=["bayesian", "genetic", "mbo", "p3bo", "portfolio"],
 )
 def test_beats_random_search_on_a_smooth_function(kind, evaluations):
     found, chance = (
@@ -203,16 +203,16 @@ def test_bad_settings_are_refused(make, message):
         make()
 
 
-class TestPrimeOnline(OptimizerContract):
+class TestPortfolio(OptimizerContract):
     @pytest.fixture
     def make(self, problem):
-        return lambda seed: PrimeOnline(problem, seed=seed, initial=10, setting=SMALL)
+        return lambda seed: Portfolio(problem, seed=seed, initial=10, setting=SMALL)
 
 
-def test_prime_online_learns_on_from_a_log():
+def test_portfolio_learns_on_from_a_log():
     found = []
     for seed in range(3):
-        prime = PrimeOnline(PROBLEM, seed=seed, setting=SMALL)
+        prime = Portfolio(PROBLEM, seed=seed, setting=SMALL)
         known = RandomSearch(PROBLEM, seed=seed + 50).ask_codes(250)
         prime.tell_values(known, walled(known))
         told, asked = walled(known), walled(prime.ask_codes(60))
@@ -222,8 +222,8 @@ def test_prime_online_learns_on_from_a_log():
     assert better < 0.05
 
 
-def test_prime_online_asks_what_a_network_ranks_first_however_far_from_all_that_is_known():
-    prime = PrimeOnline(PROBLEM, seed=0, setting=SMALL)
+def test_portfolio_asks_what_a_network_ranks_first_however_far_from_all_that_is_known():
+    prime = Portfolio(PROBLEM, seed=0, setting=SMALL)
     known = RandomSearch(PROBLEM, seed=3).ask_codes(260)
     prime.tell_values(known, walled(known))
     prime.ask_codes(8)  # trains
@@ -236,14 +236,14 @@ def test_prime_online_asks_what_a_network_ranks_first_however_far_from_all_that_
     assert set(keys(better)) <= set(keys(first))
 
 
-def test_prime_online_needs_members_that_can_disagree():
+def test_portfolio_needs_members_that_can_disagree():
     with pytest.raises(ArmillaryError, match="members=1 must be at least 2"):
-        PrimeOnline(PROBLEM, setting=Setting(members=1))
+        Portfolio(PROBLEM, setting=Setting(members=1))
 
 
 def test_an_exhausted_space_is_not_searched_again(monkeypatch):
     tiny = Space("tiny", (Parameter("x", (1, 2, 3)), Parameter("y", (1, 2))))
-    search = PrimeOnline(Problem.minimising(tiny), seed=0, initial=10, setting=SMALL)
+    search = Portfolio(Problem.minimising(tiny), seed=0, initial=10, setting=SMALL)
     every = tiny.at(np.arange(tiny.size))
     search.tell_values(every, every.sum(axis=1) + 1.0)
     monkeypatch.setattr(search, "_propose", None)

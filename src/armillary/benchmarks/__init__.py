@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from armillary.registry import Registry
 
-_PRIME_TABLES = (3, 4, 5, 7, 8, 9, 10, 13, 14, 15, 16, 18, 21)
+_PRIME_TABLES = (3, 4, 5, 7, 8, 9, 10, 13, 15, 16, 18, 21)
 
 BENCHES = Registry(
     "benchmark",
@@ -28,12 +28,18 @@ BENCHES = Registry(
         **{f"polaris-fig{n}": f"armillary.benchmarks.polaris.figures:fig{n}" for n in range(62, 67)},
         "polaris-improvements": "armillary.benchmarks.polaris.figures:improvements",
         **{f"prime-table{n}": f"armillary.benchmarks.prime.tables:table{n}" for n in _PRIME_TABLES},
+        **{
+            f"prime-table3-{part}": f"armillary.benchmarks.prime.tables:table3_{part}"
+            for part in ("oversize", "searches")
+        },
         "prime-table6": "armillary.benchmarks.prime.table6:run",
         "prime-figures": "armillary.benchmarks.prime.figures:run",
-        "prime-online": "armillary.benchmarks.prime.online:run",
+        "prime-heldout": "armillary.benchmarks.prime.heldout:run",
+        "prime-searches": "armillary.benchmarks.prime.searches:run",
         "prime-schedules": "armillary.benchmarks.prime.schedules:run",
         "prime-surrogates": "armillary.benchmarks.prime.surrogates:run",
-        "prime-table11-12": "armillary.benchmarks.prime.tables:table11_12",
+        "prime-table11-12": "armillary.benchmarks.prime.design_tables:table11_12",
+        "prime-table14": "armillary.benchmarks.prime.design_tables:table14",
         "rtl": "armillary.benchmarks.rtl.agreement:run",
         "rtl-area": "armillary.benchmarks.rtl.area:run",
         "rtl-area-fit": "armillary.benchmarks.rtl.area_sweep:run",
@@ -55,4 +61,5 @@ BENCHES = Registry(
         "starlight-physics": "armillary.benchmarks.starlight.physics:run",
         "timeloop-parity": "armillary.benchmarks.cost_model.timeloop_parity:run",
     },
+    former={"prime-online": "prime-searches"},
 )

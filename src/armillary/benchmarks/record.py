@@ -12,7 +12,7 @@ import resource
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from armillary.evaluators.kind import versions_asked
 from armillary.types import ArmillaryError
 
 _DIGITS = 6
-_LISTS = ("rows", "checks", "notes")
+_LISTS = ("rows", "checks", "notes", "preface")
+_OPTIONAL = {"preface"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Record:
         rows: of its table, each a mapping of column to value.
         checks: its claims.
         notes: its remarks.
+        preface: what the reader should know first: how large it is, what its numbers rest on.
     """
 
     bench: str
@@ -58,6 +60,7 @@ class Record:
     rows: Sequence[Mapping[str, Any]]
     checks: Sequence[Check]
     notes: Sequence[str]
+    preface: Sequence[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -79,7 +82,7 @@ class Record:
         Raises:
             ArmillaryError: if the file system refuses.
         """
-        content = _plain(self.as_json())
+        content = {key: value for key, value in _plain(self.as_json()).items() if value or key not in _OPTIONAL}
         parts = [f"{json.dumps(key)}: {_text(content[key], lines=key in _LISTS)}" for key in content]
         with replaced(folder / f"{self.name}.json") as path:
             path.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
@@ -96,8 +99,8 @@ class Record:
             content = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as fault:
             raise ArmillaryError(f"{path}: is no JSON file that can be read ({fault})") from None
-        names = {field.name for field in fields(Record)}
-        if not isinstance(content, dict) or set(content) != names:
+        names = {one.name for one in fields(Record)}
+        if not isinstance(content, dict) or set(content) | _OPTIONAL != names:
             there = set(content) if isinstance(content, dict) else set()
             raise ArmillaryError(
                 f"{path}: a record has {sorted(names)}; missing: {sorted(names - there)}, "
@@ -132,6 +135,7 @@ def measured(name: str, run: Callable[[BenchOptions], BenchResult], options: Ben
         rows=list(result.rows),
         checks=list(result.checks),
         notes=list(result.notes),
+        preface=list(result.preface),
     )
 
 
@@ -141,6 +145,7 @@ def _command(name: str, options: BenchOptions) -> str:
     words += ["--data", str(options.data)] if options.data is not None else []
     words += ["--quick"] if options.quick else []
     words += ["--seed", str(options.seed)] if options.seed else []
+    words += ["--seeds", str(options.seeds)] if options.seeds is not None else []
     words += ["--device", options.device] if options.device != "cpu" else []
     return shlex.join(words)
 

@@ -33,11 +33,12 @@ class Check:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """The rows of a benchmark (each a mapping of column to value), its checks, and remarks."""
+    """The rows of a benchmark (each a mapping of column to value), its checks, and remarks below and above them."""
 
     rows: Sequence[Mapping[str, Any]]
     checks: Sequence[Check]
     notes: Sequence[str] = field(default_factory=tuple)
+    preface: Sequence[str] = field(default_factory=tuple)
 
     @property
     def ok(self) -> bool:
@@ -50,7 +51,8 @@ class BenchOptions:
     """What every benchmark may be told.
 
     `data` is the folder of reference rows, `out` where long benchmarks keep finished parts, `on_progress`
-    receives (what, done, total), `device` is where PRIME's networks train and where all surrogates predict.
+    receives (what, done, total), `device` is where PRIME's networks train and where all surrogates predict,
+    `seeds` how many seeds PRIME's benchmarks run, if others than their own.
     """
 
     data: Path | None
@@ -59,6 +61,11 @@ class BenchOptions:
     out: Path
     on_progress: Callable[[str, int, int], None]
     device: str = "cpu"
+    seeds: int | None = None
+
+    def counted(self, seeds: int) -> tuple[int, ...]:
+        """Return the seeds of the runs: as many as asked, else one with `quick`, else as many as given."""
+        return tuple(range(self.seed, self.seed + (self.seeds or (1 if self.quick else seeds))))
 
     def quiet(self) -> BenchOptions:
         """Return the same without progress, as other processes need them."""

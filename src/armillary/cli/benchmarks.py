@@ -27,6 +27,9 @@ def bench(
     ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="How many seeds PRIME's benchmarks run; default: their own.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print a published table beside our figures, and check the claims; exit 1 if one does not hold."""
@@ -44,7 +47,7 @@ def bench(
         name = _proofs_of(name)
     run = BENCHES.load(name)
     with progress_bars(resumable(out / name)) as on_progress:
-        found = measured(name, run, BenchOptions(data, quick, seed, out / name, on_progress, device))
+        found = measured(name, run, BenchOptions(data, quick, seed, out / name, on_progress, device, seeds))
     if record is not None:
         found.write(record)
     content = {**found.as_json(), "command": command_line()}
@@ -60,6 +63,8 @@ def _proofs_of(name: str) -> str:
 
 
 def _show_bench(content: Mapping[str, Any]) -> None:
+    for line in content["preface"]:
+        tell(line)
     print_table(content["rows"])
     tell()
     for note in content["notes"]:

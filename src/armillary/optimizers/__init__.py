@@ -30,7 +30,7 @@ REGISTRY = Registry(
         "polaris-random": "armillary.optimizers.polaris:PolarisRandom",
         "polaris-scratch": "armillary.optimizers.polaris:PolarisScratch",
         "polaris-spotlight": "armillary.optimizers.polaris_rivals:PolarisSpotlight",
-        "prime-online": "armillary.optimizers.prime_online:PrimeOnline",
+        "portfolio": "armillary.optimizers.portfolio:Portfolio",
         "ppa-motpe": "armillary.optimizers.ppa_motpe:PpaMotpe",
         "p3bo": "armillary.optimizers.p3bo:P3bo",
         "qnehvi": "armillary.optimizers.qnehvi:Qnehvi",
@@ -43,6 +43,7 @@ REGISTRY = Registry(
         "spotlight-r": "armillary.optimizers.spotlight:SpotlightRandom",
         "spotlight-v": "armillary.optimizers.spotlight:vanilla",
     },
+    former={"prime-online": "portfolio"},
 )
 
 

@@ -23,11 +23,12 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from numpy.typing import NDArray
 from torch import Tensor
 
-from armillary.optimizers.model_based import ModelBased, log_expected_improvement
+from armillary.optimizers.model_based import Features, ModelBased, log_expected_improvement
 from armillary.problems.problem import Problem
 from armillary.types import ArmillaryError, Candidate
 
-_MOST_ROWS = 300  # a Gaussian process takes cubic time
+MOST_ROWS = 300
+"""Rows that the process learns from unless told otherwise: it takes cubic time."""
 _STEPS = 50
 _CHOICE = 600  # designs among which a batch is chosen
 _RELATIVE_NUGGET = 1e-6
@@ -42,6 +43,7 @@ class Bayesian(ModelBased):
         initial: random designs before the first model.
         refit: growth of the number of rows after which the process is fitted anew; 0 does so after every batch.
         rows: rows that the Gaussian process sees at most: half the best, half drawn from the others.
+        derive: further features of designs, shape [designs, features], from 0 to 1.
     """
 
     def __init__(
@@ -51,9 +53,10 @@ class Bayesian(ModelBased):
         seed: int = 0,
         initial: int = 32,
         refit: float = 0.0,
-        rows: int = _MOST_ROWS,
+        rows: int = MOST_ROWS,
+        derive: Features | None = None,
     ) -> None:
-        super().__init__(problem, seed=seed, initial=initial, refit=refit)
+        super().__init__(problem, seed=seed, initial=initial, refit=refit, derive=derive)
         if rows < 2:
             raise ArmillaryError(f"rows={rows} must be at least 2")
         self._rows = rows

@@ -19,7 +19,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neighbors import KNeighborsRegressor
 
-from armillary.optimizers.model_based import ModelBased
+from armillary.optimizers.model_based import Features, ModelBased
 from armillary.problems.problem import Problem
 from armillary.types import ArmillaryError
 
@@ -43,6 +43,7 @@ class Mbo(ModelBased):
         regressors: which kinds may join the ensemble.
         initial: random designs before the first model.
         refit: growth of the number of rows after which the model is fitted anew.
+        derive: further features of designs, shape [designs, features], from 0 to 1.
     """
 
     def __init__(
@@ -53,8 +54,9 @@ class Mbo(ModelBased):
         regressors: tuple[str, ...] = tuple(REGRESSORS),
         initial: int = 200,
         refit: float = 0.1,
+        derive: Features | None = None,
     ) -> None:
-        super().__init__(problem, seed=seed, initial=initial, refit=refit)
+        super().__init__(problem, seed=seed, initial=initial, refit=refit, derive=derive)
         unknown = [name for name in regressors if name not in REGRESSORS]
         if unknown or not regressors:
             raise ArmillaryError(f"regressors={regressors} is not allowed; choose some of {list(REGRESSORS)}")

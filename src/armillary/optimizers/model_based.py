@@ -17,6 +17,8 @@ from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError
 
+Features = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""From coded designs, shape [designs, parameters], to features, shape [designs, features]."""
 _FEWEST_LEGAL = 10
 _GENERATIONS = 8
 _PER_GENERATION = 400
@@ -50,13 +52,22 @@ class ModelBased(CodedOptimizer):
         seed: same seed and results, same designs.
         initial: random designs before the first model.
         refit: growth of the number of rows after which the model is fitted anew.
+        derive: further features of designs, from 0 to 1, such as what an expert derives of a design and a workload.
     """
 
-    def __init__(self, problem: Problem, *, seed: int = 0, initial: int = 200, refit: float = 0.1) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        seed: int = 0,
+        initial: int = 200,
+        refit: float = 0.1,
+        derive: Features | None = None,
+    ) -> None:
         super().__init__(problem, seed=seed)
         if initial < 1 or not refit >= 0:
             raise ArmillaryError(f"initial={initial} must be at least 1 and refit={refit} at least 0")
-        self._initial, self._refit = initial, refit
+        self._initial, self._refit, self._derive = initial, refit, derive
         self._codes = np.empty((0, len(problem.space.parameters)), dtype=np.int64)
         self._values = np.empty(0)
         self._fitted_rows = 0
@@ -120,7 +131,8 @@ class ModelBased(CodedOptimizer):
         return np.asarray(ranked[self._unmet(ranked)])
 
     def _features(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        return ordered_features(self.space, codes)
+        own = ordered_features(self.space, codes)
+        return own if self._derive is None else np.concatenate([own, self._derive(codes)], axis=1)
 
 
 def ordered_features(space: Space, codes: NDArray[np.int64]) -> NDArray[np.float64]:

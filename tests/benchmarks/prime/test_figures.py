@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from armillary.benchmarks.prime import calibration as prime_calibration
 from armillary.benchmarks.prime import curves as prime_curves
 from armillary.benchmarks.prime import figures as prime_figures
 from armillary.benchmarks.prime.runs import Runs, joint_values
-from armillary.benchmarks.result import BenchOptions
+from armillary.benchmarks.result import BenchOptions, Check
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
 from armillary.hardware.templates.edge_tpu import SPACE
 from armillary.types import Prediction
@@ -58,6 +59,18 @@ def test_every_figure_has_its_page_and_data(name, options):
     assert pages == sorted(path.stem for path in options.out.glob("*.csv"))
     assert len(pages) == 1
     assert len(columns(options, pages[0])) > 5
+
+
+def test_quick_leaves_the_long_figures_out(options, monkeypatch):
+    steps = ("latencies", "cost_alone", "cost_of_seven", "plateaus", "map_of_joint_designs", "core_memory")
+    for step in (*steps, "map_of_designs", "overestimation", "conservatism", "conservatism_as_published"):
+        monkeypatch.setattr(prime_figures, step, lambda _: Check("drawn", 1.0, "", True))
+    monkeypatch.setattr(prime_figures, "_curves", lambda _: None)
+    drawn = [
+        {row["figure"] for row in prime_figures.run(replace(options, quick=quick)).rows} for quick in (True, False)
+    ]
+    assert drawn[1] - drawn[0] == {"figure6", "figure9", "figure14-published"}
+    assert len(drawn[0]) == 7
 
 
 class Optimist:

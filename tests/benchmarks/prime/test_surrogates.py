@@ -7,6 +7,7 @@ import pytest
 from armillary import surrogates
 from armillary.benchmarks.prime import designs as prime_designs
 from armillary.benchmarks.prime import scoring as prime_scoring
+from armillary.benchmarks.prime import surrogates as prime_surrogates
 from armillary.benchmarks.prime.designs import area_parts, positions_within, unmet
 from armillary.benchmarks.prime.scoring import scored_best
 from armillary.benchmarks.prime.surrogates import METHODS
@@ -55,6 +56,18 @@ def test_without_quick_every_design_within_the_area_is_scored(monkeypatch, tmp_p
     for write in area_parts(4.0, full).values():
         write()
     np.testing.assert_array_equal(positions_within(4.0, full), expected)
+
+
+def test_quick_compares_two_applications_without_coms(monkeypatch, tmp_path):
+    told = dict.fromkeys(("scored_s", "searched_s"), 2e-3) | dict.fromkeys(("scored_legal", "searched_legal"), 1.0)
+    told |= {"spearman": 0.9, "brier": 0.1, "training_seconds": 1.0, "designs": 10, "scoring_seconds": 1.0}
+    monkeypatch.setattr(prime_surrogates, "_one", lambda *_: told)
+    monkeypatch.setattr(prime_surrogates, "in_processes", lambda *_: None)
+    rows = prime_surrogates.run(replace(options(), out=tmp_path)).rows
+    assert {row["application"] for row in rows} == {"mobilenet_v2", "t_rnn_enc", "mean"}
+    assert {row["surrogate"] for row in rows} == set(METHODS) - {"coms"}
+    full = prime_surrogates.run(replace(options(quick=False), out=tmp_path)).rows
+    assert len(full) == (9 + 1) * len(METHODS)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,15 +1,13 @@
 import csv
-from dataclasses import replace
 
 import pytest
 
 from armillary.benchmarks import BENCHES
 from armillary.benchmarks.prime import tables as prime_tables
-from armillary.benchmarks.prime.runs import Runs, joint_values
+from armillary.benchmarks.prime.runs import LogFacts, Runs
 from armillary.benchmarks.prime.scenarios import ALL, TABLE_3, TABLE_4, TABLE_13
 from armillary.benchmarks.prime.tables import TABLES
 from armillary.benchmarks.result import BenchOptions, geometric_mean
-from armillary.hardware.templates.edge_tpu import EDGE_TPU, SPACE
 
 
 @pytest.fixture
@@ -23,18 +21,27 @@ def measured(monkeypatch):
             "runtime_s": median,
             "worst_seed_s": 2 * median,
             "evaluations": 10_000.0,
+            "evaluations_within": 40.0 if method == "hurdle" else float("inf"),
+            "log_rows": 32_000.0,
             "feasible_of_top": 0.5,
         }
         return {**found, "evaluations": float(settings.get("top", 256))} if method in ("prime", "hurdle") else found
 
     monkeypatch.setattr(Runs, "medians", medians)
     monkeypatch.setattr(Runs, "prepare", lambda *_: None)
-    monkeypatch.setattr(prime_tables, "log_best", lambda *_, **__: 4.0)
+    monkeypatch.setattr(prime_tables, "log_facts", lambda *_: LogFacts(4.0, 3.5, 1000, 100))
     return latencies
 
 
-def options(folder):
-    return BenchOptions(None, True, 0, folder, lambda *_: None)
+def options(folder, quick=False):
+    return BenchOptions(None, quick, 0, folder, lambda *_: None)
+
+
+def shown(method):
+    """The name that is printed for a method of PRIME's paper."""
+    if method == "bayesian":
+        return "bayesian, learning from 300 rows at most"
+    return method.replace("prime", "PRIME (ours, brief)", 1) if method.startswith("prime") else method
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))
@@ -45,7 +52,8 @@ def test_every_table_prints_ours_beside_the_published(name, measured, tmp_path):
     assert len(rows) == len(result.rows) == len(table.tasks) * (1 + len(table.methods))
     for task in table.tasks:
         for method in table.methods:
-            row = rows[task.label, method]
+            row = rows[task.label, shown(method)]
+            assert row["over_log"] == pytest.approx(4e3 / row["latency_ms"])
             assert row["over_prime"] > 0
             assert row["worst_seed"] == pytest.approx((1 if method == "best of log" else 2) * row["over_optimum"])
             published = task.published.get("log" if method == "best of log" else method)
@@ -54,8 +62,42 @@ def test_every_table_prints_ours_beside_the_published(name, measured, tmp_path):
     with (tmp_path / "table.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(rows)
     assert result.checks
-    worst = [row["worst_seed"] for row in result.rows if row["method"] == "prime"]
-    assert any("worst seeds: prime" in note and f"prime {geometric_mean(worst):.4f}" in note for note in result.notes)
+    worst = [row["worst_seed"] for row in result.rows if row["method"] == shown("prime")]
+    assert any("worst seeds: PRIME" in note and f"brief) {geometric_mean(worst):.4f}" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_quick_is_a_part_with_the_same_columns(name, measured, tmp_path):
+    table, result = TABLES[name], BENCHES.load(name)(options(tmp_path, quick=True))
+    tasks = {row["task"] for row in result.rows}
+    assert tasks == {task.label for task in table.few or table.tasks}
+    assert len(tasks) == len(table.few or table.tasks)
+    assert {row["method"] for row in result.rows} == {shown(m) for m in table.columns if m not in table.slow}
+    assert {"prime"}.isdisjoint(table.slow)
+    assert table.quick().expected_s(1) < 2 * 8 * 60  # of one core, so that two end within eight minutes
+
+
+def test_what_is_printed_first_says_how_large_the_run_is_and_what_the_logs_hold(measured, tmp_path):
+    size, logs, _ = prime_tables.table3(options(tmp_path, quick=True)).preface
+    assert size.startswith(
+        "Size: 3 rows, 1 seed; PRIME trains 1,400 steps over its grid of 30 and 1,000 per application"
+    )
+    assert "online methods evaluate 10,000 to 10,000. " in size
+    assert "Without `--quick`: 9 rows, 3 seeds" in size
+    assert "10% to 10% of their rows, and for 3 of 3 rows of this table one of them is faster" in logs
+
+
+def test_a_gain_grows_as_the_fixed_time_is_left_out(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(prime_tables, "fixed_s", lambda _: 0.5)
+    monkeypatch.setattr(prime_tables, "known_optima", dict)
+    notes = prime_tables.table3(options(tmp_path)).notes
+    assert any(f"  hurdle: {4 / 1.5:.2f} / {3.75 / 1.25:.2f} / {3.5 / 1.0:.2f} over the log" in note for note in notes)
+
+
+def test_evaluations_to_a_percent_stand_beside_the_rows_of_the_log(measured, tmp_path):
+    notes = prime_tables.table3(options(tmp_path)).notes
+    assert "  hurdle: 40 to 40 in 9 of 9 rows, after a log of 32,000 to 32,000." in notes
+    assert "  firefly: in none of 9 rows." in notes
 
 
 def test_the_claims_of_table_3_hold_or_not(measured, tmp_path):
@@ -90,34 +132,3 @@ def test_published_figures_agree_with_the_papers_own_means():
             over[name] *= (task.published[name] / task.published["prime"]) ** (1 / 7)
     assert over == pytest.approx({"firefly": 1.20, "mbo": 1.27}, abs=0.011)
     assert [task.target[0] for task in TABLE_13] == list(ALL)
-
-
-@pytest.fixture
-def one_design(monkeypatch):
-    """Every run finds the published Edge TPU, or a smaller one."""
-
-    def one(self, method, task, seed, **settings):
-        design = dict(EDGE_TPU.as_dict())
-        design["dram_bandwidth_gbps"] = 30 if method == "prime" else 25
-        codes = SPACE.encode([SPACE.design_from(design, "test")])
-        return {"runtime_s": float(joint_values(codes, replace(task, area_mm2=98.0))[0]), "codes": codes[0].tolist()}
-
-    monkeypatch.setattr(Runs, "one", one)
-    monkeypatch.setattr(Runs, "prepare", lambda *_: None)
-
-
-def test_two_designs_are_taken_apart(one_design, tmp_path):
-    result = prime_tables.table11_12(options(tmp_path))
-    rows = {row["what"]: row for row in result.rows}
-    assert rows["t_rnn_enc"]["firefly/PRIME"] > 1
-    assert (rows["dram_bandwidth_gbps"]["PRIME"], rows["dram_bandwidth_gbps"]["firefly"]) == (30, 25)
-    assert rows["area_mm2"]["firefly/PRIME"] == 1
-    assert result.ok
-    assert "t_rnn_enc" in (tmp_path / "figure.html").read_text()
-
-
-def test_a_design_is_held_against_the_edge_tpu(one_design, tmp_path):
-    result = prime_tables.table14(options(tmp_path))
-    assert [row["area, Edge TPU/PRIME"] for row in result.rows] == [1.0] * 9
-    assert result.rows[-1]["Edge TPU/PRIME"] > 1
-    assert "t_rnn_enc" in (tmp_path / "figure.html").read_text()

@@ -71,6 +71,17 @@ def test_two_of_eight_experts_of_mixtral_run(seq: int, past: int) -> None:
     assert workload.macs == seq * weights + 2 * seq * (past + seq) * width
 
 
+def test_conformer_from_its_shapes() -> None:
+    """10.3 million parameters in Table 1 of Gulati et al. are with the decoder, one LSTM of 320 and its matrices."""
+    tokens, width, distances = 250, 144, 499
+    front = 9 * width * 500 * 40 + 9 * width**2 * tokens * 20 + tokens * 20 * width**2
+    feed_forward = 2 * 2 * 4 * width**2 * tokens
+    attention = 4 * tokens * width**2 + distances * width**2 + tokens * width * (2 * tokens + distances)
+    convolution = tokens * (3 * width**2 + 32 * width)
+    assert zoo.build("conformer_s").macs == front + 16 * (feed_forward + attention + convolution)
+    assert 10.3e6 - 1.7e6 < zoo.build("conformer_s").parameters < 10.3e6 - 1.3e6
+
+
 def test_whisper_from_its_shapes() -> None:
     width, frames, tokens = 512, 1500, 4
     convolutions = 3000 * width * 80 * 3 + frames * width * width * 3

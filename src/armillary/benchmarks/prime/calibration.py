@@ -24,7 +24,7 @@ class Calibration:
     measured_s: NDArray[np.float64]
 
 
-def calibration(runs: Runs, method: str, task: Task, **settings: tuple[float, ...]) -> Calibration:
+def calibration(runs: Runs, method: str, task: Task, **settings: Any) -> Calibration:
     """Return what a surrogate of one application, trained with these settings, promises of its best 256 designs."""
     seed, (name,) = runs.options.seed, task.target
 

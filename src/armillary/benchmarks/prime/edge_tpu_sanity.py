@@ -89,7 +89,7 @@ def _row(published: PublishedApplication, samples: int, seed: int) -> dict[str, 
         "application": published.workload,
         "feasible": len(legal) / samples,
         "feasible published": published.feasible_share,
-        "fixed ms": 1e3 * _fixed_s(workload),
+        "fixed ms": 1e3 * fixed_s(workload),
         "min ms": 1e3 * float(legal.min()),
         "min published": low,
         "least published": best_ms,
@@ -99,7 +99,7 @@ def _row(published: PublishedApplication, samples: int, seed: int) -> dict[str, 
         "max published": high,
         "Edge TPU ms": 1e3 * edge_tpu,
         "Edge TPU published": published.edge_tpu_ms,
-        **_without_fixed(edge_tpu, float(legal.min()), _fixed_s(workload)),
+        **_without_fixed(edge_tpu, float(legal.min()), fixed_s(workload)),
         "within Table 14's area/min": float(legal[area[np.isfinite(runtime)] <= prime_area].min() / legal.min()),
         "within Table 14's area/min published": prime_ms / low,
         "evolutionary/PRIME": evolutionary / prime,
@@ -126,7 +126,7 @@ def _without_fixed(edge_tpu_s: float, least_s: float, fixed_s: float) -> dict[st
     }
 
 
-def _fixed_s(workload: Workload) -> float:
+def fixed_s(workload: Workload) -> float:
     """Return what an inference takes on any design."""
     return INVOCATION_S + issued_instruction_bytes(workload) / ENTRY_BYTES * ISSUE_CYCLES / CLOCK_HZ
 

@@ -33,10 +33,15 @@ _SEVEN = TABLE_4[4]
 _SAMPLES = 50_000
 _SHOWN = 1500  # points of a t-SNE map
 _CURVE_SEARCHES = ("firefly", "mbo", "bayesian")
+_SLOW_FIGURES = frozenset({"figure6", "figure9", "figure14-published"})
 
 
 def run(options: BenchOptions) -> BenchResult:
-    """Draw every figure; what took long is kept and read again."""
+    """Draw every figure; what took long is kept and read again.
+
+    `--quick` leaves out those of several applications (6 and 9) and the last, for which PRIME trains once more, and
+    shows no Bayesian search.
+    """
     steps: Mapping[str, Callable[[BenchOptions], Check]] = {
         "figure3": latencies,
         "figure5": cost_alone,
@@ -49,6 +54,8 @@ def run(options: BenchOptions) -> BenchResult:
         "figure14": conservatism,
         "figure14-published": conservatism_as_published,
     }
+    if options.quick:
+        steps = {name: step for name, step in steps.items() if name not in _SLOW_FIGURES}
     _curves(options)
     checks = []
     for done, step in enumerate(steps.values()):
@@ -59,7 +66,15 @@ def run(options: BenchOptions) -> BenchResult:
         {"figure": name, "page": str(options.out / f"{name}.html"), "data": str(options.out / f"{name}.csv")}
         for name in steps
     ]
-    return BenchResult(rows=rows, checks=checks, notes=["Latencies are of our own evaluator, searches of one seed."])
+    return BenchResult(
+        rows=rows,
+        checks=checks,
+        notes=["Latencies are of our own evaluator, searches of one seed."],
+        preface=[
+            f"Size: {len(steps)} figures, one seed; about 8 min of one core with `--quick`, an hour for all of them, "
+            "from an empty folder."
+        ],
+    )
 
 
 def latencies(options: BenchOptions) -> Check:
@@ -179,18 +194,23 @@ def _random_designs(options: BenchOptions) -> Any:
 
 def _curves(options: BenchOptions) -> None:
     """Run the searches that the figures show and that were not run before, on all cores."""
-    shown = [(method, task) for task in (_ALONE, _SEVEN) for method in _CURVE_SEARCHES]
+    tasks = (_ALONE,) if options.quick else (_ALONE, _SEVEN)
+    shown = [(method, task) for task in tasks for method in _searches(options)]
     shown += [("firefly", Task((name,), (name,), AREA_MM2)) for name in ALL]
     runs, quiet = Runs.of(options), Runs.of(options.quiet())
     jobs = {curve_part(runs, *job).path: partial(curve, quiet, *job) for job in shown}
     in_processes(jobs, partial(options.on_progress, "searches"))
 
 
+def _searches(options: BenchOptions) -> tuple[str, ...]:
+    return tuple(method for method in _CURVE_SEARCHES if not (options.quick and method == "bayesian"))
+
+
 def _cost(options: BenchOptions, task: Task, name: str, what: str, published: float) -> Check:
     runs = Runs.of(options)
     prime = runs.one("prime", task, options.seed)
     figure, columns = blank(), {}
-    for method in _CURVE_SEARCHES:
+    for method in _searches(options):
         columns[method] = 1e3 * curve(runs, method, task)
         _add_steps(figure, method, columns[method])
     point = {"x": [prime["evaluations"]], "y": [1e3 * prime["runtime_s"]]}

@@ -62,6 +62,15 @@ class Schedule:
 
 SCHEDULES = {
     "paper": Schedule(rungs=(Rung(30, 100_000),)),
+    "halving": Schedule(  # no warm-up: every pair of alpha and beta trains 500 steps of its own before any is dropped
+        rungs=(Rung(30, 500), Rung(8, 500), Rung(2, 1000)),
+        batch=64,
+        learning_rate=1e-3,
+        final_rate=0.05,
+        checkpoint=500,
+        mining_period=4,
+        refit=2000,
+    ),
     "full": Schedule(
         rungs=(Rung(30, 150), Rung(10, 300), Rung(4, 700)),
         warmup=800,

@@ -15,6 +15,7 @@ from armillary.workloads.layer import Workload
 
 _BUILDERS = {
     "bert": "sequences:bert",
+    "conformer_s": "sequences:conformer_s",
     "diffusion_unet": "diffusion:diffusion_unet",
     "gpt2": "language:gpt2",
     "llama3_8b": "language:llama3_8b",

@@ -85,6 +85,15 @@ class Net:
         """Add a depthwise convolution with bias."""
         return self._filter("depthwise", self.channels, kernel, stride, self.channels, False)
 
+    def depthwise1d(self, kernel: int, *, batch: int) -> Net:
+        """Add a depthwise convolution with bias along the height of so many sequences."""
+        layer = Layer(
+            "depthwise", "depthwise", N=batch, K=self.channels, C=self.channels, P=self.height, R=kernel,
+            groups=self.channels, bias=True,
+        )  # fmt: skip
+        self._add(layer)
+        return self
+
     def dense(self, outputs: int, *, rows: int = 1, bias: bool = True) -> Net:
         """Add a fully connected layer that reads the current tensor as `rows` vectors."""
         inputs = self.size // rows

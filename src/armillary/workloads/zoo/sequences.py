@@ -1,4 +1,4 @@
-"""Speech and language: the streaming recurrent transducer of PRIME, Transformer and BERT."""
+"""Speech and language: the streaming recurrent transducer of PRIME, Transformer, BERT and Conformer."""
 
 from __future__ import annotations
 
@@ -67,6 +67,62 @@ def bert() -> Workload:
         _attention(net, rows=128, heads=12)
         _feed_forward(net, rows=128, inner=3072)
     return net.at((768, 1, 1)).dense(768).workload("bert")
+
+
+def conformer_s(batch: int = 1) -> Workload:
+    """Return the encoder of Conformer S on 10 s of speech: 16 blocks of width 144 with 4 heads on 250 tokens.
+
+    Two convolutions of stride 2 read 1,000 frames of 80 mel bands. A block has half a feed-forward network of width
+    576, attention with relative positions, a gated depthwise convolution of 32 taps and another half of a feed-forward
+    network. The positions are those of 499 distances, projected by each block.
+
+    Source: Gulati et al. 2020, Table 1 (10.3 million parameters with the decoder, which is left out here).
+    """
+    width, heads, frames, bands = 144, 4, 1000, 80
+    net = Net(1, frames, bands)
+    for _ in range(2):
+        net.conv2d(width, 3, 2, batch=batch).beside("Relu", 2 * batch * net.size)
+    tokens = net.height
+    net.at((width * net.width, batch * tokens, 1)).dense(width, rows=batch * tokens)
+    for _ in range(16):
+        _half_feed_forward(net, batch * tokens)
+        _relative_attention(net, batch, tokens, heads)
+        _gated_convolution(net, batch, tokens, taps=32)
+        _half_feed_forward(net, batch * tokens)
+        net.beside("LayerNormalization", 2 * net.size)
+    return net.workload("conformer_s")
+
+
+def _half_feed_forward(net: Net, rows: int) -> None:
+    """Draw a feed-forward network of four times the width whose halved output is added."""
+    width = net.channels
+    net.beside("LayerNormalization", 2 * net.size).dense(4 * width, rows=rows).beside("Swish", 2 * net.size)
+    net.dense(width, rows=rows).residual()
+
+
+def _relative_attention(net: Net, batch: int, tokens: int, heads: int) -> None:
+    """Draw attention whose scores are the sum of products with the keys and with the projected relative positions.
+
+    Source: Dai et al. 2019 (Transformer-XL), Section 3.3.
+    """
+    width, rows, distances = net.channels, batch * tokens, 2 * tokens - 1
+    net.beside("LayerNormalization", 2 * net.size)
+    for _ in ("query", "key", "value"):
+        net.at((width, rows, 1)).dense(width, rows=rows)
+    net.at((width, distances, 1)).dense(width, rows=distances, bias=False)
+    net.batched_gemm(batch * heads, tokens, width // heads, distances)
+    net.batched_gemm(batch * heads, tokens, width // heads, tokens).beside("Add", 3 * net.size)
+    net.beside("Softmax", 2 * net.size)
+    net.batched_gemm(batch * heads, tokens, tokens, width // heads)
+    net.at((width, rows, 1)).dense(width, rows=rows).residual()
+
+
+def _gated_convolution(net: Net, batch: int, tokens: int, taps: int) -> None:
+    """Draw the convolution module: a gated linear unit, a depthwise convolution along time, and a projection."""
+    width, rows = net.channels, batch * tokens
+    net.beside("LayerNormalization", 2 * net.size).dense(2 * width, rows=rows).beside("Glu", 3 * net.size // 2)
+    net.at((width, tokens, 1)).depthwise1d(taps, batch=batch)
+    net.at((width, rows, 1)).beside("Swish", 2 * net.size).dense(width, rows=rows).residual()
 
 
 def _projected_lstm_step(net: Net) -> None:

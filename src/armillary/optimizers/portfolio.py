@@ -1,13 +1,13 @@
-"""PRIME in the inner loop: propose from learned surrogates, verify a small batch, learn on from it.
+"""A portfolio of searches that share their results: an ensemble of networks, a Gaussian process and a firefly swarm.
 
-The paper closes with this idea (Section 7). Every batch of results is appended to what is known, and
-networks continue from their last weights: values from feasible designs, feasibility from all, as
-`armillary.surrogates.deep_ensemble` has them. Being able to verify, it can afford what the offline
-method cannot. Of every eight designs of a batch, one is what a single network finds best (Thompson sampling), near
-the best that are known at first, anywhere later; six have the greatest expected improvement by a Gaussian process,
-which needs fewer results than networks do, and one is a move of a firefly swarm, so that no error of a model is
-final. While next to nothing is known, one of the six is the neighbour of the best designs that the networks find most
-promising. All of them hear all results.
+PRIME's paper closes with the idea of running its surrogate in the inner loop of a search (Section 7). This search grew
+from that idea; PRIME's own network and loss are not part of it. Every batch of results is appended to what is known,
+and networks continue from their last weights: values from feasible designs, feasibility from all, as
+`armillary.surrogates.deep_ensemble` has them. Of every eight designs of a batch, one is what a single network finds
+best (Thompson sampling), near the best that are known at first, anywhere later; six have the greatest expected
+improvement by a Gaussian process, which needs fewer results than networks do, and one is a move of a firefly swarm, so
+that no error of a model is final. While next to nothing is known, one of the six is the neighbour of the best designs
+that the networks find most promising. All of them learn from all results.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ _LEAST_SPREAD = 1e-3
 _FAR = 4.0  # standard units above the median; all that is worse is equally bad
 
 
-class PrimeOnline(ModelBased):
-    """PRIME with a surrogate that learns on.
+class Portfolio(ModelBased):
+    """Networks, a Gaussian process and a firefly swarm that each choose a part of every batch.
 
     Args:
         problem: with one objective.
