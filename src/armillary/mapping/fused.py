@@ -1,0 +1,363 @@
+"""The best way to run two layers whose intermediate stays on the chip: shared tiles, and each layer's mapping in one.
+
+All tilings of the intermediate by whole factors are judged first, with nothing but what crosses the outermost level,
+what has to stay on the chip, and how many compute units a tile can use at most. The best of them are then searched:
+each layer's part in one tile is a layer of its own, mapped by the search for single layers under the room that the
+other layer leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations, product
+from math import log, prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch, loop_places
+from armillary.cost_model.cost import Costs, batch_costs
+from armillary.cost_model.fused import (
+    FusedCosts,
+    FusedMapping,
+    Tiling,
+    evaluate_pair,
+    home_of,
+    stays,
+    without_outside,
+)
+from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, AccessEnergy, Hierarchy, Level
+from armillary.hardware.mapping import RELEVANT, Mapping, loop_bounds, tile_words
+from armillary.hardware.technology import access_energy
+from armillary.mapping.goals import Goal, value_of
+from armillary.mapping.search import NoLegalMappingError, search
+from armillary.workloads.layer import Layer
+from armillary.workloads.pairs import SharedLoop, shared_loops
+
+BUDGET = 20_000
+"""Mappings of each layer that are evaluated in each of the best tilings."""
+TILINGS = 4
+"""Tilings in which mappings are searched for."""
+_MOST_FACTORS = 16
+_ALIKE = 0.02  # estimates nearer to each other than this do not decide between tilings
+
+
+@dataclass(frozen=True)
+class FoundPair:
+    """The best fused mapping of a search.
+
+    Attributes:
+        mapping: the best.
+        costs: of it.
+        value: its goal: pJ*cycles, cycles or pJ.
+        tilings: how many fit, by what has to stay on the chip.
+    """
+
+    mapping: FusedMapping
+    costs: FusedCosts
+    value: float
+    tilings: int
+
+
+def search_pair(
+    hierarchy: Hierarchy,
+    producer: Layer,
+    consumer: Layer,
+    *,
+    goal: Goal = "edp",
+    budget: int = BUDGET,
+    seed: int = 0,
+) -> FoundPair:
+    """Return the best fused mapping found.
+
+    Args:
+        hierarchy: onto which.
+        producer: whose outputs the consumer alone reads.
+        consumer: of them.
+        goal: what to minimise, of both layers together.
+        budget: mappings of each layer to evaluate in each of the best tilings.
+        seed: same seed, same result.
+
+    Raises:
+        UnfusableError: if the second layer does not read what the first puts out.
+        NoLegalMappingError: if no level on the chip can keep the intermediate, or nothing that was met fits.
+    """
+    home = home_of(hierarchy)
+    name = f"{producer.name} and {consumer.name} on {hierarchy.name}"
+    if home is None:
+        raise NoLegalMappingError(f"{name}: no level on the chip keeps both inputs and outputs")
+    pair = _Pair(hierarchy, home, producer, consumer, goal, seed)
+    ranked = pair.ranked(list(_tilings(shared_loops(producer, consumer), producer)))
+    found = [one for tiling in ranked[:TILINGS] if (one := pair.searched(tiling, budget))]
+    if not found:
+        raise NoLegalMappingError(f"{name}: of {len(ranked):,} tilings whose tiles fit none was found to run")
+    return replace(min(found, key=lambda one: one.value), tilings=len(ranked))
+
+
+def _tilings(loops: Sequence[SharedLoop], producer: Layer) -> Iterator[Tiling]:
+    """Yield every tiling by factors that divide, in every order of loops that can matter."""
+    seen: set[Tiling] = set()
+    first = [loop for loop in loops if loop.producer == loop.consumer == "G"]  # every tensor has one tile per group
+    for order in permutations([loop for loop in loops if loop not in first]):
+        every = (*first, *order)
+        for counts in product(*(_factors(loop.bound) for loop in every)):
+            cut = tuple((loop, count) for loop, count in zip(every, counts, strict=True) if count > 1)
+            overlapping = [n for n, (loop, _) in enumerate(cut) if loop.overlap]
+            for again in (False, True) if overlapping else (False,):
+                tiling = Tiling(cut, again)
+                kept = again or overlapping in ([], [len(cut) - 1])
+                if kept and tiling not in seen and _divides(tiling, producer):
+                    seen.add(tiling)
+                    yield tiling
+
+
+def _divides(tiling: Tiling, producer: Layer) -> bool:
+    """Return whether the producer has as many equal tiles; rows that are computed again always have."""
+    bounds = loop_bounds(producer)
+    rows = "PQ" if tiling.again else ""
+    return all(d in rows or bounds[d] % count == 0 for d, count in tiling.counts(consumer=False).items())
+
+
+def _factors(bound: int) -> list[int]:
+    """Return the divisors of a bound; of very many, an even choice with both ends."""
+    found = [n for n in range(1, bound + 1) if bound % n == 0]
+    if len(found) <= _MOST_FACTORS:
+        return found
+    return [found[round(i * (len(found) - 1) / (_MOST_FACTORS - 1))] for i in range(_MOST_FACTORS)]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One layer of the pair as it is estimated and searched.
+
+    Attributes:
+        chip: the hierarchy as it sees it.
+        layer: all of it.
+        is_consumer: whether it reads the intermediate.
+    """
+
+    chip: Hierarchy
+    layer: Layer
+    is_consumer: bool
+
+    @property
+    def intermediate(self) -> int:
+        return TENSORS.index("I" if self.is_consumer else "O")
+
+    def tile(self, tiling: Tiling, pair: _Pair) -> Layer:
+        if self.is_consumer:
+            return tiling.consumer_tile(self.layer)
+        return tiling.producer_tile(self.layer, pair.consumer)
+
+    def run(self, tiling: Tiling, pair: _Pair) -> Layer:
+        return self.layer if self.is_consumer else tiling.producer_run(self.layer, pair.consumer)
+
+
+class _Pair:
+    """Two layers on a hierarchy, and how good a tiling is for them."""
+
+    def __init__(
+        self, hierarchy: Hierarchy, home: int, producer: Layer, consumer: Layer, goal: Goal, seed: int
+    ) -> None:
+        self.hierarchy, self.home, self.producer, self.consumer = hierarchy, home, producer, consumer
+        self.goal, self.seed = goal, seed
+        self.sides = (
+            _Side(without_outside(hierarchy, "O", home), producer, False),
+            _Side(without_outside(hierarchy, "I", home), consumer, True),
+        )
+
+    def ranked(self, tilings: Sequence[Tiling]) -> list[Tiling]:
+        """Return the tilings whose tiles fit as far as they have to stay, the best estimate first.
+
+        Of tilings that are estimated alike, those come first whose whole tiles fit, then those in which nothing has to
+        stay from tile to tile, then those with fewer tiles.
+        """
+        costs = [self._estimated(side, tilings) for side in self.sides]
+        fits, whole = (self._fits(tilings, costs, whole) for whole in (False, True))
+        units = [np.array([self._units(side.chip, side.tile(t, self)) for t in tilings]) for side in self.sides]
+        energy = sum((c.access_energy_pj[-1].sum(dim=0) + c.mac_energy_pj).numpy() for c in costs)
+        delay = sum(
+            np.maximum(c.macs.numpy() / used, c.bandwidth_cycles[-1].numpy())
+            for c, used in zip(costs, units, strict=True)
+        )
+        values = [value_of(self.goal, float(d), float(e)) for d, e in zip(delay, energy, strict=True)]
+        places = [n for n in range(len(tilings)) if fits[n]]
+
+        again = [
+            max(self._repeated(s, c, t, n) for s, c in zip(self.sides, costs, strict=True))
+            for n, t in enumerate(tilings)
+        ]
+
+        def merit(n: int) -> tuple[int, bool, float, int]:
+            return round(log(values[n]) / _ALIKE), not whole[n], round(again[n], 2), tilings[n].tiles
+
+        return [tilings[n] for n in sorted(places, key=merit)]
+
+    def _estimated(self, side: _Side, tilings: Sequence[Tiling]) -> Costs:
+        """Return the costs of one layer whose loops inside a tile are all at the intermediate's home."""
+        levels, n = len(side.chip.levels), len(tilings)
+        layers = [side.run(tiling, self) for tiling in tilings]
+        bounds = np.array([list(loop_bounds(layer).values()) for layer in layers], dtype=float).T
+        temporal = np.ones((levels, len(DIMENSIONS), n))
+        place = np.empty_like(temporal)
+        place[:] = np.arange(len(DIMENSIONS))[None, :, None]
+        for number, tiling in enumerate(tilings):
+            counts = tiling.counts(side.is_consumer)
+            place[-1, :, number] = loop_places(tuple(reversed(counts)))
+            for dimension, count in counts.items():
+                temporal[-1, DIMENSIONS.index(dimension), number] = count
+        temporal[self.home] = bounds / temporal[-1]
+        keeps = torch.tensor([[t in level.keeps for t in TENSORS] for level in side.chip.inner_first])
+        keeps = keeps[:, :, None].expand(-1, -1, n)
+        one = torch.ones((levels, len(DIMENSIONS), n), dtype=torch.float64)
+        order = torch.arange(float(len(DIMENSIONS)), dtype=torch.float64)[None, None, :, None].expand(levels, 2, -1, n)
+        mappings = MappingBatch(torch.from_numpy(temporal), one, one, torch.from_numpy(place), order, keeps)
+        chips = HierarchyBatch.of([side.chip])
+        batch = LayerBatch.of([side.layer])
+        return batch_costs(chips, replace(batch, bounds=torch.from_numpy(bounds)), mappings)
+
+    def _fits(self, tilings: Sequence[Tiling], costs: Sequence[Costs], whole: bool) -> NDArray[np.bool_]:
+        """Return which tilings leave room for the intermediate and what stays from tile to tile, or for whole tiles."""
+        found = np.ones(len(tilings), dtype=bool)
+        for number in range(self.home, len(self.hierarchy.levels) - 1):
+            room = self.hierarchy.inner_first[number].tile_words
+            own = [self._own(side, c, number) for side, c in zip(self.sides, costs, strict=True)]
+            for at, tiling in enumerate(tilings):
+                stays = [self._staying(s, tiling, c, number, at) for s, c in zip(self.sides, costs, strict=True)]
+                needed = max(own[0][at] + stays[1], own[1][at] + stays[0]) if whole else sum(stays)
+                found[at] &= needed + self._intermediate(costs, number, at) <= room
+        return found
+
+    @staticmethod
+    def _own(side: _Side, costs: Costs, level: int) -> NDArray[np.float64]:
+        """Return the words of all tiles of a layer at a level, the intermediate aside, shape [tilings]."""
+        words = costs.tile_words[level]
+        return np.asarray(words.sum(dim=0) - words[side.intermediate])
+
+    def _staying(self, side: _Side, tiling: Tiling, costs: Costs, level: int, at: int) -> float:
+        """Return the words of a layer's tiles that stay at a level, the intermediate aside."""
+        if not tiling.loops:
+            return 0.0
+        innermost = list(tiling.counts(side.is_consumer))[-1]
+        words = costs.tile_words[level, :, at]
+        places = {TENSORS.index(t) for t in stays(side.layer, innermost)} - {side.intermediate}
+        return sum(float(words[t]) for t in places)
+
+    def _intermediate(self, costs: Sequence[Costs], level: int, at: int) -> float:
+        sizes = (c.tile_words[level, s.intermediate, at] for c, s in zip(costs, self.sides, strict=True))
+        return max(map(float, sizes)) if level == self.home else 0.0
+
+    @staticmethod
+    def _units(chip: Hierarchy, tile: Layer) -> float:
+        """Return the compute units that a tile can use at most, by the rules of each mesh."""
+        bounds, used = loop_bounds(tile), 1
+        for level in chip.levels:
+            for fanout, allowed in zip(level.fanout, (level.rules.spatial_x, level.rules.spatial_y), strict=True):
+                used *= min(fanout, prod(bounds[d] for d in allowed))
+        return float(used)
+
+    def searched(self, tiling: Tiling, budget: int) -> FoundPair | None:
+        """Return the best mapping of both layers in a tiling; None if none was found that runs."""
+        costs = [self._estimated(side, [tiling]) for side in self.sides]
+        mappings: list[Mapping] = []
+        for number, side in enumerate(self.sides):
+            other = 1 - number
+            chip = self._beside(side, tiling, costs, self.sides[other], other)
+            if chip is None:
+                return None
+            tile = side.tile(tiling, self)
+            fits = _Leaves(side.chip, tile, tiling, side.is_consumer, self.home) if tiling.loops else None
+            try:
+                found = search(chip, tile, goal=self.goal, budget=budget, seed=self.seed, fits=fits)
+            except NoLegalMappingError:
+                return None
+            mappings.append(found.mapping)
+        mapping = FusedMapping.of_tiles(tiling, *mappings)
+        pair = evaluate_pair(self.hierarchy, self.producer, self.consumer, mapping)
+        if pair.failure is not None:
+            return None
+        return FoundPair(mapping, pair, value_of(self.goal, pair.delay_cycles, pair.energy_pj), 1)
+
+    def _beside(
+        self, side: _Side, tiling: Tiling, costs: Sequence[Costs], other: _Side, place: int
+    ) -> Hierarchy | None:
+        """Return the hierarchy that one tile of a layer has; None if nothing of a level is left for it.
+
+        Levels outside the home, and it, lack what of the other layer stays there. What a tile fetches again though it
+        stays is cheaper and faster in the same measure, so that the search does not save what costs nothing.
+        """
+        own = costs[1 - place]
+        levels = list(side.chip.levels)
+        for number in range(self.home, len(levels) - 1):
+            at = len(levels) - 1 - number
+            level = levels[at]
+            taken = self._staying(other, tiling, costs[place], number, 0)
+            extra = self._intermediate(costs, number, 0) - float(own.tile_words[number, side.intermediate, 0])
+            left = level.tile_words - taken - max(0.0, extra)
+            if left < 1:
+                return None
+            if level.capacity_words is not None:
+                levels[at] = level.model_copy(update={"capacity_words": int(left) * level.buffers})
+        levels[0] = _scaled(side.chip, self._repeated(side, own, tiling, 0))
+        return side.chip.model_copy(update={"levels": tuple(levels)})
+
+    def _repeated(self, side: _Side, costs: Costs, tiling: Tiling, at: int) -> float:
+        """Return how much more a layer would move at the outermost level if nothing stayed there from tile to tile."""
+        moved = float(costs.words_moved[-1, ..., at].sum())
+        tiles = costs.tile_words[self.home : -1, :, at].amax(dim=0)
+        fetched = tiling.tiles * float(tiles.sum() - tiles[side.intermediate])
+        return max(1.0, fetched / moved) if moved else 1.0
+
+
+def _scaled(chip: Hierarchy, times: float) -> Level:
+    """Return the outermost level with accesses that are cheaper and faster by a factor."""
+    level = chip.levels[0]
+    energy = access_energy(chip, level)
+    cheaper = AccessEnergy(
+        read_pj=energy.read_pj / times, fill_pj=energy.fill_pj / times, update_pj=energy.update_pj / times
+    )
+    rates = {
+        name: None if (rate := getattr(level, name)) is None else rate * times
+        for name in ("read_bandwidth", "write_bandwidth", "shared_bandwidth")
+    }
+    return level.model_copy(update={"energy": cheaper, **rates})
+
+
+class _Leaves:
+    """Whether mappings of a tile leave the inner levels to the other layer, as far as that needs them.
+
+    What would stay there from tile to tile, and half of the level with it, has to leave room for as much of the other.
+    """
+
+    def __init__(self, chip: Hierarchy, tile: Layer, tiling: Tiling, is_consumer: bool, home: int) -> None:
+        self._chip, self._tile, self._home = chip, tile, home
+        innermost = list(tiling.counts(is_consumer))[-1]
+        self._stays = stays(tile, innermost)
+
+    def __call__(self, mappings: MappingBatch) -> NDArray[np.bool_]:
+        found = np.ones(len(mappings), dtype=bool)
+        temporal = mappings.temporal.numpy()
+        keeps = mappings.keeps.numpy()
+        extents = np.cumprod(mappings.spatial.numpy() * temporal, axis=0)
+        for number, level in enumerate(self._chip.inner_first[: self._home]):
+            remains = np.zeros(len(mappings), dtype=bool)
+            for tensor in self._stays & set(level.keeps):
+                relevant = [DIMENSIONS.index(d) for d in RELEVANT[tensor]]
+                moved = (temporal[number + 1 :, relevant] > 1).any(axis=(0, 1))
+                remains |= keeps[number, TENSORS.index(tensor)] & ~moved
+            if remains.any():
+                found &= ~remains | (2 * self._words(number, extents[number], keeps[number]) <= level.tile_words)
+        return found
+
+    def _words(self, number: int, extents: NDArray[np.float64], keeps: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return the words of all tiles at a level, shape [n]."""
+        level = self._chip.inner_first[number]
+        bits = self._chip.widths(level, self._tile.bits)
+        wide = (bits[0], bits[1], max(bits[2:]))
+        bounds = loop_bounds(self._tile)
+        cut = {d: np.minimum(extents[n], bounds[d]).astype(np.int64) for n, d in enumerate(DIMENSIONS)}
+        words = tile_words(self._tile, cut)
+        parts = [kept * count * width / level.word_bits for kept, count, width in zip(keeps, words, wide, strict=True)]
+        return np.asarray(sum(parts))
