@@ -64,6 +64,15 @@ def without_outside(hierarchy: Hierarchy, tensor: str, home: int) -> Hierarchy:
     return hierarchy.model_copy(update={"levels": tuple(levels)})
 
 
+def as_mapped(hierarchy: Hierarchy, mapping: Mapping) -> Hierarchy:
+    """Return the hierarchy as a mapping sees it: fused, if its outermost level leaves inputs or outputs to a home."""
+    home = home_of(hierarchy)
+    for tensor in set("IO") - set(mapping.levels[0].keeps):
+        if home is not None:
+            hierarchy = without_outside(hierarchy, tensor, home)
+    return hierarchy
+
+
 @dataclass(frozen=True)
 class Tiling:
     """How the shared loops cut an intermediate.

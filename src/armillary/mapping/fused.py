@@ -1,16 +1,16 @@
 """The best way to run two layers whose intermediate stays on the chip: shared tiles, and each layer's mapping in one.
 
-All tilings of the intermediate by whole factors are judged first, with nothing but what crosses the outermost level,
-what has to stay on the chip, and how many compute units a tile can use at most. The best of them are then searched:
-each layer's part in one tile is a layer of its own, mapped by the search for single layers under the room that the
-other layer leaves it.
+All tilings of the intermediate by factors that divide are judged first, with nothing but what crosses the outermost
+level, what has to stay on the chip, and the least cycles that a tile takes. The best of them are then searched: each
+layer's part in one tile is a layer of its own, mapped by the search for single layers under the room that the other
+layer leaves it. Its factors divide where there is more than one tile, as the last rounds of all tiles are alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations, product
+from itertools import combinations, permutations, product
 from math import log, prod
 
 import numpy as np
@@ -53,12 +53,14 @@ class FoundPair:
         costs: of it.
         value: its goal: pJ*cycles, cycles or pJ.
         tilings: how many fit, by what has to stay on the chip.
+        hierarchy: onto which.
     """
 
     mapping: FusedMapping
     costs: FusedCosts
     value: float
     tilings: int
+    hierarchy: Hierarchy
 
 
 def search_pair(
@@ -143,8 +145,8 @@ class _Side:
     is_consumer: bool
 
     @property
-    def intermediate(self) -> int:
-        return TENSORS.index("I" if self.is_consumer else "O")
+    def intermediate(self) -> str:
+        return "I" if self.is_consumer else "O"
 
     def tile(self, tiling: Tiling, pair: _Pair) -> Layer:
         if self.is_consumer:
@@ -176,12 +178,9 @@ class _Pair:
         """
         costs = [self._estimated(side, tilings) for side in self.sides]
         fits, whole = (self._fits(tilings, costs, whole) for whole in (False, True))
-        units = [np.array([self._units(side.chip, side.tile(t, self)) for t in tilings]) for side in self.sides]
+        least = [self._cycles(s, c, tilings) for s, c in zip(self.sides, costs, strict=True)]
         energy = sum((c.access_energy_pj[-1].sum(dim=0) + c.mac_energy_pj).numpy() for c in costs)
-        delay = sum(
-            np.maximum(c.macs.numpy() / used, c.bandwidth_cycles[-1].numpy())
-            for c, used in zip(costs, units, strict=True)
-        )
+        delay = sum(np.maximum(cycles, c.bandwidth_cycles[-1].numpy()) for c, cycles in zip(costs, least, strict=True))
         values = [value_of(self.goal, float(d), float(e)) for d, e in zip(delay, energy, strict=True)]
         places = [n for n in range(len(tilings)) if fits[n]]
 
@@ -223,62 +222,80 @@ class _Pair:
         found = np.ones(len(tilings), dtype=bool)
         for number in range(self.home, len(self.hierarchy.levels) - 1):
             room = self.hierarchy.inner_first[number].tile_words
-            own = [self._own(side, c, number) for side, c in zip(self.sides, costs, strict=True)]
             for at, tiling in enumerate(tilings):
-                stays = [self._staying(s, tiling, c, number, at) for s, c in zip(self.sides, costs, strict=True)]
-                needed = max(own[0][at] + stays[1], own[1][at] + stays[0]) if whole else sum(stays)
-                found[at] &= needed + self._intermediate(costs, number, at) <= room
+                words = [self._words(s, tiling, c, number, at) for s, c in zip(self.sides, costs, strict=True)]
+                stay = [self._staying(s, tiling, w) for s, w in zip(self.sides, words, strict=True)]
+                own = [sum(w.values()) - w[s.intermediate] for s, w in zip(self.sides, words, strict=True)]
+                needed = max(own[0] + stay[1], own[1] + stay[0]) if whole else sum(stay)
+                found[at] &= needed + self._intermediate(words, number) <= room
         return found
 
-    @staticmethod
-    def _own(side: _Side, costs: Costs, level: int) -> NDArray[np.float64]:
-        """Return the words of all tiles of a layer at a level, the intermediate aside, shape [tilings]."""
-        words = costs.tile_words[level]
-        return np.asarray(words.sum(dim=0) - words[side.intermediate])
+    def _words(self, side: _Side, tiling: Tiling, costs: Costs, level: int, at: int) -> dict[str, float]:
+        """Return the words of a layer's whole tiles at a level; outputs are sums as long as their inputs are cut."""
+        weight, value, part, final = side.chip.widths(side.chip.inner_first[level], side.layer.bits)
+        cut = side.is_consumer and "C" in tiling.counts(consumer=True)
+        bits = (weight, value, part if cut else final)
+        elements = costs.tile_elements[level, :, at].tolist()
+        wide = side.chip.inner_first[level].word_bits
+        return {t: count * width / wide for t, count, width in zip(TENSORS, elements, bits, strict=True)}
 
-    def _staying(self, side: _Side, tiling: Tiling, costs: Costs, level: int, at: int) -> float:
-        """Return the words of a layer's tiles that stay at a level, the intermediate aside."""
+    @staticmethod
+    def _staying(side: _Side, tiling: Tiling, words: dict[str, float]) -> float:
+        """Return the words of a layer's tiles that stay, the intermediate aside."""
         if not tiling.loops:
             return 0.0
         innermost = list(tiling.counts(side.is_consumer))[-1]
-        words = costs.tile_words[level, :, at]
-        places = {TENSORS.index(t) for t in stays(side.layer, innermost)} - {side.intermediate}
-        return sum(float(words[t]) for t in places)
+        return sum(words[t] for t in stays(side.layer, innermost) - {side.intermediate})
 
-    def _intermediate(self, costs: Sequence[Costs], level: int, at: int) -> float:
-        sizes = (c.tile_words[level, s.intermediate, at] for c, s in zip(costs, self.sides, strict=True))
-        return max(map(float, sizes)) if level == self.home else 0.0
+    def _intermediate(self, words: Sequence[dict[str, float]], level: int) -> float:
+        """Return the words of a tile of the intermediate, the larger of what the one makes and the other reads."""
+        sizes = (w[side.intermediate] for w, side in zip(words, self.sides, strict=True))
+        return max(sizes) if level == self.home else 0.0
 
-    @staticmethod
-    def _units(chip: Hierarchy, tile: Layer) -> float:
-        """Return the compute units that a tile can use at most, by the rules of each mesh."""
-        bounds, used = loop_bounds(tile), 1
-        for level in chip.levels:
-            for fanout, allowed in zip(level.fanout, (level.rules.spatial_x, level.rules.spatial_y), strict=True):
-                used *= min(fanout, prod(bounds[d] for d in allowed))
-        return float(used)
+    def _cycles(self, side: _Side, costs: Costs, tilings: Sequence[Tiling]) -> NDArray[np.float64]:
+        """Return the least cycles of a layer: of its compute units, and of words that enter inner levels every tile."""
+        units = np.array([_units(side.chip, side.tile(tiling, self)) for tiling in tilings])
+        tiles = np.array([tiling.tiles for tiling in tilings])
+        words = costs.tile_elements[self.home : -1].amax(dim=0).numpy()  # of a tile, wherever it is whole
+        least = costs.macs.numpy() / units
+        instances = side.chip.instances()[::-1][1:]
+        for number, level in enumerate(side.chip.inner_first[: self.home]):
+            bits = side.chip.widths(level, side.layer.bits)
+            entering = sum(words[n] * bits[n] for n in (0, 1) if TENSORS[n] in level.keeps) / level.word_bits
+            if level.write_bandwidth is not None:
+                least = np.maximum(least, tiles * entering / instances[number] / level.write_bandwidth)
+        return least
 
     def searched(self, tiling: Tiling, budget: int) -> FoundPair | None:
         """Return the best mapping of both layers in a tiling; None if none was found that runs."""
         costs = [self._estimated(side, [tiling]) for side in self.sides]
-        mappings: list[Mapping] = []
-        for number, side in enumerate(self.sides):
-            other = 1 - number
-            chip = self._beside(side, tiling, costs, self.sides[other], other)
-            if chip is None:
-                return None
-            tile = side.tile(tiling, self)
-            fits = _Leaves(side.chip, tile, tiling, side.is_consumer, self.home) if tiling.loops else None
-            try:
-                found = search(chip, tile, goal=self.goal, budget=budget, seed=self.seed, fits=fits)
-            except NoLegalMappingError:
-                return None
-            mappings.append(found.mapping)
-        mapping = FusedMapping.of_tiles(tiling, *mappings)
+        mappings = [self._mapped(number, tiling, costs, budget) for number in range(len(self.sides))]
+        first, second = mappings
+        if first is None or second is None:
+            return None
+        mapping = FusedMapping.of_tiles(tiling, first, second)
         pair = evaluate_pair(self.hierarchy, self.producer, self.consumer, mapping)
         if pair.failure is not None:
             return None
-        return FoundPair(mapping, pair, value_of(self.goal, pair.delay_cycles, pair.energy_pj), 1)
+        value = value_of(self.goal, pair.delay_cycles, pair.energy_pj)
+        return FoundPair(mapping, pair, value, 1, self.hierarchy)
+
+    def _mapped(self, number: int, tiling: Tiling, costs: Sequence[Costs], budget: int) -> Mapping | None:
+        """Return the best mapping of one layer's part in a tile; None if none was found."""
+        side, tile = self.sides[number], self.sides[number].tile(tiling, self)
+        chip = self._beside(side, tiling, costs, self.sides[1 - number], 1 - number)
+        if chip is None:
+            return None
+        fits = _Leaves(side.chip, tile, tiling, side.is_consumer, self.home) if tiling.loops else None
+        for one in (chip,) if side.is_consumer else (_finished_inside(chip, self.home), chip):
+            try:
+                found = search(
+                    one, tile, goal=self.goal, budget=budget, seed=self.seed, fits=fits, perfect=bool(tiling.loops)
+                )
+            except NoLegalMappingError:
+                continue
+            return found.mapping
+        return None
 
     def _beside(
         self, side: _Side, tiling: Tiling, costs: Sequence[Costs], other: _Side, place: int
@@ -293,9 +310,12 @@ class _Pair:
         for number in range(self.home, len(levels) - 1):
             at = len(levels) - 1 - number
             level = levels[at]
-            taken = self._staying(other, tiling, costs[place], number, 0)
-            extra = self._intermediate(costs, number, 0) - float(own.tile_words[number, side.intermediate, 0])
-            left = level.tile_words - taken - max(0.0, extra)
+            mine, others = (
+                self._words(side, tiling, own, number, 0),
+                self._words(other, tiling, costs[place], number, 0),
+            )
+            extra = self._intermediate((mine, others), number) - mine[side.intermediate]
+            left = level.tile_words - self._staying(other, tiling, others) - max(0.0, extra)
             if left < 1:
                 return None
             if level.capacity_words is not None:
@@ -307,7 +327,7 @@ class _Pair:
         """Return how much more a layer would move at the outermost level if nothing stayed there from tile to tile."""
         moved = float(costs.words_moved[-1, ..., at].sum())
         tiles = costs.tile_words[self.home : -1, :, at].amax(dim=0)
-        fetched = tiling.tiles * float(tiles.sum() - tiles[side.intermediate])
+        fetched = tiling.tiles * float(tiles.sum() - tiles[TENSORS.index(side.intermediate)])
         return max(1.0, fetched / moved) if moved else 1.0
 
 
@@ -323,6 +343,40 @@ def _scaled(chip: Hierarchy, times: float) -> Level:
         for name in ("read_bandwidth", "write_bandwidth", "shared_bandwidth")
     }
     return level.model_copy(update={"energy": cheaper, **rates})
+
+
+def _finished_inside(chip: Hierarchy, home: int) -> Hierarchy:
+    """Return the hierarchy on which sums of the producer are finished before they come home, if a level can do that.
+
+    Sums are wider than what they come to, so that a tile which only just fits would else hardly ever be met.
+    """
+    if not any("O" in level.keeps for level in chip.inner_first[:home]):
+        return chip
+    levels = list(chip.levels)
+    for place, level in enumerate(levels[: len(levels) - home]):
+        temporal = "".join(d for d in level.rules.temporal if d not in "CRS")
+        levels[place] = level.model_copy(update={"rules": level.rules.model_copy(update={"temporal": temporal})})
+    return chip.model_copy(update={"levels": tuple(levels)})
+
+
+def _units(chip: Hierarchy, tile: Layer) -> float:
+    """Return the compute units that a tile can use at most.
+
+    Some meshes together use no more units than the dimensions have steps that any of them may be unrolled over.
+    """
+    bounds = loop_bounds(tile)
+    meshes = [
+        (size, set(allowed))
+        for level in chip.levels
+        for size, allowed in zip(level.fanout, (level.rules.spatial_x, level.rules.spatial_y), strict=True)
+        if size > 1
+    ]
+    return min(
+        prod(bounds[d] for d in set().union(*(allowed for _, allowed in some)))
+        * prod(size for mesh in meshes if mesh not in some for size in mesh[:1])
+        for count in range(len(meshes) + 1)
+        for some in combinations(meshes, count)
+    )
 
 
 class _Leaves:

@@ -6,11 +6,12 @@ before the next tile is begun. Which loops both layers can share follows from th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from armillary.workloads.layer import Layer
+    from armillary.workloads.layer import Layer, LayerUse
     from armillary.workloads.vector_work import VectorUse
 
 
@@ -93,3 +94,26 @@ def _channels(producer: Layer, consumer: Layer) -> list[SharedLoop]:
     if producer.groups == 1 and inputs == 1:
         return [SharedLoop("K", "G", consumer.groups)]
     return []
+
+
+def merged_pairs(
+    uses: Sequence[LayerUse], found: Iterable[LayerPair], merged: Sequence[LayerUse]
+) -> tuple[LayerPair, ...]:
+    """Return pairs by the places of merged layers, equal ones as one; those are left out that share no shape.
+
+    Args:
+        uses: layers as they follow each other.
+        found: pairs of them, by their places.
+        merged: the layers, equal ones as one.
+    """
+    places = {use.layer: place for place, use in enumerate(merged)}
+    counted: dict[LayerPair, int] = {}
+    for pair in found:
+        first, second = (uses[place].layer for place in (pair.producer, pair.consumer))
+        try:
+            shared_loops(first, second)
+        except UnfusableError:
+            continue
+        one = replace(pair, producer=places[first], consumer=places[second], count=1)
+        counted[one] = counted.get(one, 0) + pair.count
+    return tuple(replace(pair, count=count) for pair, count in counted.items())
