@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,20 +13,18 @@ from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import (
     DEFAULT_TEMPLATE,
     JOINT,
-    Batch,
     Dim,
+    HowRun,
     Json,
     MemoryLimit,
     Options,
-    Past,
-    PhaseName,
     Seed,
-    Seq,
     TimeLimit,
     app,
     limits_of,
     options_of,
     running_of,
+    runs_networks,
     subject_of,
     warned,
 )
@@ -75,6 +74,7 @@ Art = Annotated[Path | None, typer.Option(help="Accelergy's area table for the h
 
 
 @app.command(cls=Choosing)
+@runs_networks
 def evaluate(
     workload: Annotated[
         str, typer.Option(help="A name of the zoo or an ONNX file; with --hierarchy also a Timeloop problem.")
@@ -117,17 +117,16 @@ def evaluate(
     log: Annotated[str | None, typer.Option(help="Append the evaluation to this log.")] = None,
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
-    dim: Dim = None,
-    phase: PhaseName = None,
-    seq: Seq = None,
-    past: Past = None,
-    batch: Batch = None,
+    *,
+    running: HowRun,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Evaluate one design, or mappings onto one hierarchy, on one workload; an infeasible one is an answer too."""
+    from armillary.studies.running import tensor_bits
+
     tensors, widths = _split(bits or ())
-    running = running_of(dim, phase, seq, past, batch, tensors)
+    running = replace(running, bits=tensor_bits(tensors))
     if (design_file is None) == (hierarchy is None):
         raise ArmillaryError("name what to evaluate: either --design, of a template, or --hierarchy")
     if hierarchy is not None:
