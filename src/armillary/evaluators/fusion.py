@@ -19,6 +19,7 @@ from armillary.workloads.pairs import LayerPair
 from armillary.workloads.vector_work import VectorUse, VectorWork
 
 Search = Callable[[Layer, Layer], FoundPair | None]
+_WORTH = 0.01
 _AMOUNTS = ("delay_cycles", "energy_pj", "dram_bytes")
 
 
@@ -33,7 +34,6 @@ class FusedRuns:
         runs: of both layers, as they are fused.
         beside: what the operators between them cost, in one run of the pair.
         saved: delay_cycles, energy_pj and dram_bytes that one run of the pair saves.
-        gain: what the goal gains by one run of the pair.
     """
 
     pair: LayerPair
@@ -42,7 +42,6 @@ class FusedRuns:
     runs: tuple[LayerRun, LayerRun]
     beside: VectorCost
     saved: dict[str, float]
-    gain: float
 
     def cost(self) -> FusedCost:
         """Return what the fusion saves in an inference."""
@@ -91,7 +90,8 @@ def apart(workload: Workload, runs: Sequence[LayerRun]) -> Fusion:
 def fused(workload: Workload, runs: Sequence[LayerRun], unit: VectorUnit, goal: Goal, search: Search) -> Fusion:
     """Return a network whose pairs are fused where their goal is better than that of the two layers apart.
 
-    A layer that could be fused with both its neighbours goes with the one that saves more.
+    Pairs with more between them come first, so that a layer that could be fused with both its neighbours goes with the
+    one that has more to save. Pairs whose intermediate is next to nothing of their traffic stay apart.
 
     Args:
         workload: with its pairs.
@@ -100,14 +100,27 @@ def fused(workload: Workload, runs: Sequence[LayerRun], unit: VectorUnit, goal: 
         goal: that decides.
         search: the best fused mapping of two layers, None where there is none.
     """
-    found = [
-        one
-        for pair in workload.pairs
-        if runs[pair.producer].failure is None and runs[pair.consumer].failure is None
-        if (one := _better(pair, workload.layers, runs, unit, goal, search)) is not None
-    ]
-    taken = _taken(found, workload.layers)
+    left = [use.count for use in workload.layers]
+    taken = []
+    for pair in sorted(workload.pairs, key=lambda pair: -pair.count * workload.layers[pair.producer].layer.outputs):
+        first, second = pair.producer, pair.consumer
+        count = min(pair.count, left[first] // 2 if first == second else min(left[first], left[second]))
+        if not count or not _may_pay(workload.layers[first].layer, runs[first], runs[second]):
+            continue
+        one = _better(pair, workload.layers, runs, unit, goal, search)
+        if one is not None:
+            left[first] -= count
+            left[second] -= count
+            taken.append(replace(one, count=count))
     return Fusion(tuple(_ordered(workload.layers, runs, taken)), tuple(taken), _left(workload.beside, taken))
+
+
+def _may_pay(producer: Layer, first: LayerRun, second: LayerRun) -> bool:
+    """Return whether the intermediate, written and read once, is a share of what the two layers move that counts."""
+    if first.failure is not None or second.failure is not None:
+        return False
+    moved = first.metrics["dram_bytes"] + second.metrics["dram_bytes"]
+    return 2 * producer.outputs > _WORTH * moved  # at a byte each, the least of any width of use
 
 
 def _better(
@@ -128,9 +141,9 @@ def _better(
     apart = sum((cost_of(unit, use.work).times(use.count) for use in pair.between), VectorCost())
     before = _amounts((first, second), apart)
     after = _amounts(fused_runs, beside)
-    gain = _value(goal, before) - _value(goal, after)
     saved = {name: before[name] - after[name] for name in _AMOUNTS}
-    return FusedRuns(pair, pair.count, best, fused_runs, beside, saved, gain) if gain > 0 else None
+    pays = _value(goal, after) < _value(goal, before)
+    return FusedRuns(pair, pair.count, best, fused_runs, beside, saved) if pays else None
 
 
 def _run(apart: LayerRun, best: FoundPair, *, producer: bool) -> LayerRun:
@@ -169,20 +182,6 @@ def _between(
         work = VectorWork("rescale", "scale", multiplies=scaled, reads=scaled, writes=scaled)
         total = total + cost_on_chip(unit, work, scaled)
     return total
-
-
-def _taken(found: Sequence[FusedRuns], uses: Sequence[LayerUse]) -> list[FusedRuns]:
-    """Return the pairs that are fused: those that gain most first, each as often as its layers have runs left."""
-    left = [use.count for use in uses]
-    taken = []
-    for one in sorted(found, key=lambda one: one.count * one.gain, reverse=True):
-        first, second = one.pair.producer, one.pair.consumer
-        count = min(one.count, left[first] // 2 if first == second else min(left[first], left[second]))
-        if count:
-            left[first] -= count
-            left[second] -= count
-            taken.append(replace(one, count=count))
-    return taken
 
 
 def _ordered(uses: Sequence[LayerUse], runs: Sequence[LayerRun], taken: Sequence[FusedRuns]) -> list[LayerRun]:

@@ -3,7 +3,7 @@
 All tilings of the intermediate by factors that divide are judged first, with nothing but what crosses the outermost
 level, what has to stay on the chip, and the least cycles that a tile takes. The best of them are then searched: each
 layer's part in one tile is a layer of its own, mapped by the search for single layers under the room that the other
-layer leaves it. Its factors divide where there is more than one tile, as the last rounds of all tiles are alike.
+layer leaves it. Its factors divide where a dimension is cut, as the last rounds of all tiles are alike.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch, loop_places
+from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch, RemainderBatch, loop_places
 from armillary.cost_model.cost import Costs, batch_costs
 from armillary.cost_model.fused import (
     FusedCosts,
@@ -40,6 +40,8 @@ BUDGET = 20_000
 """Mappings of each layer that are evaluated in each of the best tilings."""
 TILINGS = 4
 """Tilings in which mappings are searched for."""
+_DEEPER = 4
+"""How often the budget goes once more to the tiling that turns out best, and to that of the best estimate."""
 _MOST_FACTORS = 16
 _ALIKE = 0.02  # estimates nearer to each other than this do not decide between tilings
 
@@ -79,7 +81,7 @@ def search_pair(
         producer: whose outputs the consumer alone reads.
         consumer: of them.
         goal: what to minimise, of both layers together.
-        budget: mappings of each layer to evaluate in each of the best tilings.
+        budget: mappings of each layer to evaluate in each of the best tilings; four times as many more in the two most promising.
         seed: same seed, same result.
 
     Raises:
@@ -95,7 +97,10 @@ def search_pair(
     found = [one for tiling in ranked[:TILINGS] if (one := pair.searched(tiling, budget))]
     if not found:
         raise NoLegalMappingError(f"{name}: of {len(ranked):,} tilings whose tiles fit none was found to run")
-    return replace(min(found, key=lambda one: one.value), tilings=len(ranked))
+    best = min(found, key=lambda one: one.value)
+    promising = dict.fromkeys((best.mapping.tiling, ranked[0]))
+    deeper = [one for tiling in promising if (one := pair.searched(tiling, _DEEPER * budget)) is not None]
+    return replace(min((best, *deeper), key=lambda one: one.value), tilings=len(ranked))
 
 
 def _tilings(loops: Sequence[SharedLoop], producer: Layer) -> Iterator[Tiling]:
@@ -157,6 +162,23 @@ class _Side:
         return self.layer if self.is_consumer else tiling.producer_run(self.layer, pair.consumer)
 
 
+_Words = dict[str, NDArray[np.float64]]
+"""Words by tensor, each of shape [tilings]."""
+
+
+def _staying(side: _Side, tilings: Sequence[Tiling]) -> dict[str, NDArray[np.bool_]]:
+    """Return of which tensors a tile stays from turn to turn, the intermediate aside, each of shape [tilings]."""
+    rows = [
+        stays(side.layer, list(tiling.counts(side.is_consumer))[-1]) - {side.intermediate} if tiling.loops else set()
+        for tiling in tilings
+    ]
+    return {t: np.array([t in row for row in rows]) for t in TENSORS}
+
+
+def _total(words: _Words, chosen: dict[str, NDArray[np.bool_]]) -> NDArray[np.float64]:
+    return np.asarray(sum(words[t] * chosen[t] for t in TENSORS))
+
+
 class _Pair:
     """Two layers on a hierarchy, and how good a tiling is for them."""
 
@@ -214,43 +236,39 @@ class _Pair:
         order = torch.arange(float(len(DIMENSIONS)), dtype=torch.float64)[None, None, :, None].expand(levels, 2, -1, n)
         mappings = MappingBatch(torch.from_numpy(temporal), one, one, torch.from_numpy(place), order, keeps)
         chips = HierarchyBatch.of([side.chip])
-        batch = LayerBatch.of([side.layer])
-        return batch_costs(chips, replace(batch, bounds=torch.from_numpy(bounds)), mappings)
+        own = LayerBatch.of([side.layer])
+        batch = replace(
+            own,
+            bounds=torch.from_numpy(bounds),
+            bits=own.bits.expand(-1, n),
+            floating=own.floating.expand(n),
+        )
+        return batch_costs(chips, batch, mappings)
 
     def _fits(self, tilings: Sequence[Tiling], costs: Sequence[Costs], whole: bool) -> NDArray[np.bool_]:
         """Return which tilings leave room for the intermediate and what stays from tile to tile, or for whole tiles."""
         found = np.ones(len(tilings), dtype=bool)
+        masks = [_staying(side, tilings) for side in self.sides]
         for number in range(self.home, len(self.hierarchy.levels) - 1):
-            room = self.hierarchy.inner_first[number].tile_words
-            for at, tiling in enumerate(tilings):
-                words = [self._words(s, tiling, c, number, at) for s, c in zip(self.sides, costs, strict=True)]
-                stay = [self._staying(s, tiling, w) for s, w in zip(self.sides, words, strict=True)]
-                own = [sum(w.values()) - w[s.intermediate] for s, w in zip(self.sides, words, strict=True)]
-                needed = max(own[0] + stay[1], own[1] + stay[0]) if whole else sum(stay)
-                found[at] &= needed + self._intermediate(words, number) <= room
+            words = [self._words(s, tilings, c, number) for s, c in zip(self.sides, costs, strict=True)]
+            stay = [_total(w, mask) for w, mask in zip(words, masks, strict=True)]
+            own = [sum(w.values()) - w[s.intermediate] for s, w in zip(self.sides, words, strict=True)]
+            needed = np.maximum(own[0] + stay[1], own[1] + stay[0]) if whole else stay[0] + stay[1]
+            found &= needed + self._intermediate(words, number) <= self.hierarchy.inner_first[number].tile_words
         return found
 
-    def _words(self, side: _Side, tiling: Tiling, costs: Costs, level: int, at: int) -> dict[str, float]:
-        """Return the words of a layer's whole tiles at a level; outputs are sums as long as their inputs are cut."""
+    def _words(self, side: _Side, tilings: Sequence[Tiling], costs: Costs, level: int) -> _Words:
+        """Return the words of whole tiles at a level; outputs are sums as long as the consumer's inputs are cut."""
         weight, value, part, final = side.chip.widths(side.chip.inner_first[level], side.layer.bits)
-        cut = side.is_consumer and "C" in tiling.counts(consumer=True)
-        bits = (weight, value, part if cut else final)
-        elements = costs.tile_elements[level, :, at].tolist()
-        wide = side.chip.inner_first[level].word_bits
-        return {t: count * width / wide for t, count, width in zip(TENSORS, elements, bits, strict=True)}
+        cut = np.array([side.is_consumer and "C" in tiling.counts(consumer=True) for tiling in tilings])
+        elements = costs.tile_elements[level].numpy() / side.chip.inner_first[level].word_bits
+        bits = (weight, value, np.where(cut, part, final))
+        return {t: count * width for t, count, width in zip(TENSORS, elements, bits, strict=True)}
 
-    @staticmethod
-    def _staying(side: _Side, tiling: Tiling, words: dict[str, float]) -> float:
-        """Return the words of a layer's tiles that stay, the intermediate aside."""
-        if not tiling.loops:
-            return 0.0
-        innermost = list(tiling.counts(side.is_consumer))[-1]
-        return sum(words[t] for t in stays(side.layer, innermost) - {side.intermediate})
-
-    def _intermediate(self, words: Sequence[dict[str, float]], level: int) -> float:
+    def _intermediate(self, words: Sequence[_Words], level: int) -> NDArray[np.float64]:
         """Return the words of a tile of the intermediate, the larger of what the one makes and the other reads."""
-        sizes = (w[side.intermediate] for w, side in zip(words, self.sides, strict=True))
-        return max(sizes) if level == self.home else 0.0
+        made, read = (w[side.intermediate] for w, side in zip(words, self.sides, strict=True))
+        return np.maximum(made, read) if level == self.home else np.zeros_like(made)
 
     def _cycles(self, side: _Side, costs: Costs, tilings: Sequence[Tiling]) -> NDArray[np.float64]:
         """Return the least cycles of a layer: of its compute units, and of words that enter inner levels every tile."""
@@ -286,15 +304,22 @@ class _Pair:
         chip = self._beside(side, tiling, costs, self.sides[1 - number], 1 - number)
         if chip is None:
             return None
-        fits = _Leaves(side.chip, tile, tiling, side.is_consumer, self.home) if tiling.loops else None
+        leaves = _Leaves(side.chip, tile, tiling, side.is_consumer, self.home) if tiling.loops else None
         for one in (chip,) if side.is_consumer else (_finished_inside(chip, self.home), chip):
+            found = self._best(one, tile, budget, leaves)
+            if found is not None:
+                return found
+        return None
+
+    def _best(self, chip: Hierarchy, tile: Layer, budget: int, leaves: _Leaves | None) -> Mapping | None:
+        """Return the best mapping of a tile; one that leaves no room is looked for again, with an eye to that."""
+        for fits in (None, leaves):
             try:
-                found = search(
-                    one, tile, goal=self.goal, budget=budget, seed=self.seed, fits=fits, perfect=bool(tiling.loops)
-                )
+                found = search(chip, tile, goal=self.goal, budget=budget, seed=self.seed, fits=fits)
             except NoLegalMappingError:
-                continue
-            return found.mapping
+                return None
+            if leaves is None or leaves(MappingBatch.of([found.mapping]))[0]:
+                return found.mapping
         return None
 
     def _beside(
@@ -310,12 +335,11 @@ class _Pair:
         for number in range(self.home, len(levels) - 1):
             at = len(levels) - 1 - number
             level = levels[at]
-            mine, others = (
-                self._words(side, tiling, own, number, 0),
-                self._words(other, tiling, costs[place], number, 0),
-            )
+            mine = self._words(side, [tiling], own, number)
+            others = self._words(other, [tiling], costs[place], number)
             extra = self._intermediate((mine, others), number) - mine[side.intermediate]
-            left = level.tile_words - self._staying(other, tiling, others) - max(0.0, extra)
+            taken = _total(others, _staying(other, [tiling])) + np.maximum(extra, 0.0)
+            left = level.tile_words - float(taken[0])
             if left < 1:
                 return None
             if level.capacity_words is not None:
@@ -380,18 +404,26 @@ def _units(chip: Hierarchy, tile: Layer) -> float:
 
 
 class _Leaves:
-    """Whether mappings of a tile leave the inner levels to the other layer, as far as that needs them.
+    """Whether mappings of a tile are alike in all tiles, and leave the inner levels to the other layer.
 
-    What would stay there from tile to tile, and half of the level with it, has to leave room for as much of the other.
+    A short last round over a dimension that is cut would be one of the last tile only. What would stay at an inner
+    level from tile to tile has to leave half of the level to the other layer.
     """
 
     def __init__(self, chip: Hierarchy, tile: Layer, tiling: Tiling, is_consumer: bool, home: int) -> None:
         self._chip, self._tile, self._home = chip, tile, home
+        self._cut = [DIMENSIONS.index(d) for d in tiling.counts(is_consumer)]
         innermost = list(tiling.counts(is_consumer))[-1]
         self._stays = stays(tile, innermost)
 
     def __call__(self, mappings: MappingBatch) -> NDArray[np.bool_]:
         found = np.ones(len(mappings), dtype=bool)
+        if isinstance(mappings, RemainderBatch):
+            for factors, lasts in (
+                (mappings.temporal, mappings.temporal_last),
+                (mappings.spatial, mappings.spatial_last),
+            ):
+                found &= (factors == lasts)[:, self._cut].all(dim=0).all(dim=0).numpy()
         temporal = mappings.temporal.numpy()
         keeps = mappings.keeps.numpy()
         extents = np.cumprod(mappings.spatial.numpy() * temporal, axis=0)
