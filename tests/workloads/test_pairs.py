@@ -33,7 +33,7 @@ def test_groups_that_cut_the_channels_differently_share_rows_only():
 @pytest.mark.parametrize(("rows", "fits"), [(13, False), (14, True), (15, True), (16, True), (17, True), (18, False)])
 def test_a_consumer_may_pad_the_intermediate_and_leave_its_last_rows(rows, fits):
     first = Layer("a", "conv", K=4, P=rows)
-    second = Layer("b", "conv", K=4, C=4, P=8, R=2, stride_h=2)  # reads 16 rows, one of which may be padding on each side
+    second = Layer("b", "conv", K=4, C=4, P=8, R=2, stride_h=2)  # reads 16 rows, padding included
     if fits:
         assert loops(first, second) == [("K", "C", 4, 0), ("P", "P", 8, 0)]
     else:

@@ -166,12 +166,12 @@ class Beside:
         own = {kind: [use for use in uses if use.work.kind == kind] for kind in WORK_KINDS}
         return Beside(tuple(_kind_cost(unit, kind, some) for kind, some in own.items() if some), clock_hz)
 
-    def with_fused(self, cost: VectorCost) -> Beside:
-        """Return them with those between fused layers, which have one row of their own."""
+    def with_fused(self, cost: VectorCost, count: int) -> Beside:
+        """Return them with what so many runs of operators between fused layers cost, in a row of its own."""
         if not np.any(cost.cycles):
             return self
         energy = None if cost.energy_pj is None else _plain(cost.energy_pj)
-        row = BesideCost("between fused layers", 1, _plain(cost.cycles), energy, _plain(cost.dram_bytes))
+        row = BesideCost("fused", count, _plain(cost.cycles), energy, _plain(cost.dram_bytes))
         return replace(self, costs=(*self.costs, row))
 
     @property

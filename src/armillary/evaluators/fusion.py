@@ -66,6 +66,11 @@ class Fusion:
     beside: tuple[VectorUse, ...] = ()
 
     @property
+    def runs_between(self) -> int:
+        """How often operators between fused layers run."""
+        return sum(one.count * use.count for one in self.pairs for use in one.pair.between)
+
+    @property
     def between(self) -> VectorCost:
         """What the operators between fused layers cost."""
         start = VectorCost(energy_pj=0.0)

@@ -112,7 +112,7 @@ class TpuLikeEvaluator:
         chip = chip_of(evaluation.design)
         placing = Placing.of(chip, workload.layers)
         plan = self._planned(Candidate(evaluation.design), workload)
-        beside = Beside.of(chip.vector_unit(), plan.beside, CLOCK_GHZ * 1e9).with_fused(plan.between)
+        beside = Beside.of(chip.vector_unit(), plan.beside, CLOCK_GHZ * 1e9).with_fused(plan.between, plan.runs_between)
         pairs = [
             (as_mapped(_hierarchy(chip, run.layer, placing), Mapping.parse(run.mapping)), run)
             for run in evaluation.layers

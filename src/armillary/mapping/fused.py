@@ -81,7 +81,8 @@ def search_pair(
         producer: whose outputs the consumer alone reads.
         consumer: of them.
         goal: what to minimise, of both layers together.
-        budget: mappings of each layer to evaluate in each of the best tilings; four times as many more in the two most promising.
+        budget: mappings of each layer to evaluate in each of the best tilings; four times as many more in the two that
+            promise most.
         seed: same seed, same result.
 
     Raises:

@@ -15,7 +15,7 @@ from armillary.workloads.layer import Layer
 
 _HEADS, _WIDTH, _TOKENS = 32, 128, 4096
 _CLOCK_GHZ = 1.05
-_BUDGET = 2000
+_BUDGET = 50_000
 
 
 @dataclass(frozen=True)
