@@ -13,7 +13,7 @@ demo: $(VENV)/.installed
 	$(BIN)/armillary design $(DEMO_MODEL) --template edge_tpu --area 29 --out out/demo/study
 
 test: $(VENV)/.dev $(VENV)/.chromium $(VENV)/.compiler $(VENV)/.timing
-	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --durations=30 --durations-min=10 -m "not slow"
 
 test-all: $(VENV)/.dev $(VENV)/.fuzz $(VENV)/.dist $(VENV)/.chromium $(VENV)/.compiler $(VENV)/.timing
 	$(BIN)/python -m pytest -q --timeout 3600

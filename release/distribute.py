@@ -15,8 +15,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 TORCH = "torch==2.13.0"
-ALLOWED = ("Apache", "BSD", "ISC", "MIT", "Mozilla", "MPL", "PSF", "Python Software Foundation", "Zlib", "Unlicense")
-"""What a licence's name has to hold; nothing that would bind those who link with a package, as the GPL does."""
+ALLOWED = (
+    "Apache", "BSD", "ISC", "MIT", "Mozilla", "MPL", "PSF", "Python Software Foundation", "Zlib", "Unlicense",
+    "Lesser General Public License",
+)  # fmt: skip
+"""What a licence's name has to hold. The GPL would bind those who import a package; the LGPL does not."""
 JUDGED: dict[str, str] = {}
 """Packages that state no licence by which to know it, and the licence that their files hold."""
 _SMOKE = """

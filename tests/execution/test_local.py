@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from armillary.evaluators import spec_of
+from armillary.execution import memory
 from armillary.execution.limits import Limits
 from armillary.execution.local import BATCH_ROWS, LocalExecutor, evaluated_codes
 from armillary.hardware.templates.axiline import TEMPLATE as AXILINE
 from armillary.hardware.templates.edge_tpu import SPACE as EDGE_TPU
+from armillary.log.compaction import compact
+from armillary.log.fragments import Fragments
+from armillary.log.store import Log
 from armillary.spaces.samplers import sample
 from armillary.testing.evaluators import told
 from armillary.types import ArmillaryError, Candidate, Evaluations, Fidelity
@@ -145,6 +149,47 @@ def test_settled_rows_of_batches_are_known(tmp_path, log):
     (known,) = executor.run_codes(evaluator, SPACE, every[[0, 1]], WORKLOAD)
     assert known.time.tolist() == first.time[[0, 1]].tolist()
     assert asked(tmp_path) == []
+
+
+def test_of_a_large_log_only_the_rows_that_are_asked_for_are_at_hand(tmp_path, log, monkeypatch):
+    evaluator = spec(tmp_path, "batches")
+    every = codes(*["good"] * 12)
+    list(LocalExecutor(log, make=make).run_codes(evaluator, SPACE, every[:8], WORKLOAD))
+    monkeypatch.setattr(memory, "MOST_AT_HAND", 4)
+    executor = LocalExecutor(log, make=make)
+    for asked_for in ([1, 2], [2, 5], [7, 9], [9, 0]):
+        rows = Evaluations.concat(list(executor.run_codes(evaluator, SPACE, every[asked_for], WORKLOAD)))
+        assert rows.metrics["runtime_s"].tolist() == [1.0 + size for size in asked_for]
+    assert executor.evaluated == 1  # the tenth, once
+    (known,) = executor._memory._known.values()
+    assert sum(map(len, known.rows)) == 6
+
+
+def test_what_one_part_of_a_log_holds_is_not_looked_for_in_others(tmp_path, log, monkeypatch):
+    evaluator = spec(tmp_path, "batches")
+    every = codes(*["good"] * 8)
+    list(LocalExecutor(log, make=make).run_codes(evaluator, SPACE, every, WORKLOAD))
+    rows = log.evaluations("fakes")
+    for which in (slice(3, 4), slice(6, 7)):
+        log.append(rows.select(which))
+    read = []
+    group = Fragments.group
+    monkeypatch.setattr(Fragments, "group", lambda self, one, *more: read.append(one.rows) or group(self, one, *more))
+    executor = LocalExecutor(log, make=make)
+    list(executor.run_codes(evaluator, SPACE, every, WORKLOAD))
+    assert (executor.evaluated, set(read)) == (0, {8})
+
+
+def test_rows_are_known_wherever_a_compaction_moves_them_meanwhile(tmp_path, log):
+    evaluator = spec(tmp_path, "batches")
+    every = codes(*["good"] * 6)
+    for code in every:
+        list(LocalExecutor(log, make=make).run_codes(evaluator, SPACE, code[None], WORKLOAD))
+    executor = LocalExecutor(log, make=make)
+    list(executor.run_codes(evaluator, SPACE, every[:1], WORKLOAD))  # which learns where the rows lie
+    compact(Log(log.path))
+    rows = Evaluations.concat(list(executor.run_codes(evaluator, SPACE, every, WORKLOAD)))
+    assert (executor.evaluated, len(rows), len(log)) == (0, 6, 6)
 
 
 @pytest.mark.parametrize("other", [{"version": "2"}, {"effort": 3}, {"kind": "layers"}], ids=str)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,16 @@ import pytest
 from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
 from armillary.log.store import Log
+from armillary.optimizers.firefly import Firefly
+from armillary.problems.criteria import Objective
+from armillary.problems.outcomes import Outcomes
+from armillary.problems.problem import Problem
+from armillary.spaces.space import Parameter
 from armillary.types import ArmillaryError, Candidate, Cost
-from execution.fakes import WORKLOAD, asked, design, make, spec
+from execution.fakes import SPACE, WORKLOAD, asked, design, make, spec
 from tools.programs import survivors
 
+SIZES = SPACE.parameters[1]
 TESTS = Path(__file__).parents[1]
 
 
@@ -50,6 +57,25 @@ def test_several_run_side_by_side_and_come_in_the_order_of_the_request(tmp_path,
     # the first took longest: the others were in the log before it
     assert log.evaluations("fakes").design["size"].tolist() == [1, 2, 15]
     assert sorted(asked(tmp_path)) == ["slow 1", "slow 15", "slow 2"]
+
+
+def test_a_study_finds_the_same_with_one_worker_and_with_two(tmp_path, monkeypatch):
+    space = replace(SPACE, parameters=(Parameter("does", ("slow", "infeasible", "good"), kind="categorical"), SIZES))
+    found = {}
+    for cores in ("1", "2"):
+        monkeypatch.setenv("ARMILLARY_CORES", cores)
+        (tmp_path / cores).mkdir()
+        executor = LocalExecutor(Log(tmp_path / cores / "log"), make=make)
+        optimizer = Firefly(Problem(space, (Objective("runtime_s"),)), seed=7)
+        for _ in range(3):
+            candidates = optimizer.ask(4)
+            evaluations = list(executor.run(minutes(tmp_path / cores), candidates, WORKLOAD))
+            optimizer.tell(candidates, Outcomes.of_each(evaluations))
+            found[cores] = found.get(cores, []) + [
+                (e.design, e.feasible, e.metrics.get("runtime_s")) for e in evaluations
+            ]
+    assert found["1"] == found["2"]
+    assert len(found["1"]) == 12
 
 
 def test_failures_are_rows_as_in_one_process(tmp_path, log):

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from armillary.log import compaction
+from armillary.log import compaction, store
 from armillary.log.compaction import compact
 from armillary.log.query import query
 from armillary.log.removal import remove
 from armillary.log.schema import METADATA_KEY, to_table
 from armillary.log.store import Log
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Evaluations
 
 
 @pytest.fixture
@@ -119,3 +119,42 @@ def test_what_replaces_more_than_it_holds_is_skipped(tmp_path, evaluations):
     pq.write_table(stored.replace_schema_metadata({METADATA_KEY: json.dumps(header)}), tmp_path / "z.parquet")
     assert len(log.evaluations("edge_tpu")) == 20
     assert "replaces fragments with more rows than it has" in log.skipped[0].reason
+
+
+def test_a_log_compacts_itself_as_it_is_appended_to(tmp_path, evaluations, monkeypatch, assert_same):
+    monkeypatch.setattr(compaction, "FRESH", 8)
+    monkeypatch.setattr(store, "FRESH", 8)
+    log = Log(tmp_path)
+    rows = [evaluations(3, seed=seed) for seed in range(50)]
+    most = 0
+    for each in rows:
+        log.append(each)
+        most = max(most, len(log.fragments()))
+    assert most <= 50 / 8 + 2 * 8  # what was joined is not joined again, and there are never many beside
+    assert_same(log.evaluations("edge_tpu"), Evaluations.concat(rows))
+    for _ in range(9):
+        Log(tmp_path).append(evaluations(1))  # of many short runs none appends often
+    assert len(log.fragments()) <= 50 / 8 + 8
+
+
+def test_a_log_that_workers_of_a_cluster_write_to_is_not_compacted(tmp_path, evaluations, monkeypatch):
+    monkeypatch.setattr(compaction, "FRESH", 2)
+    log = Log(tmp_path)
+    log.append(evaluations(3))
+    with log.of_evaluations.folder.marked() as mark:
+        with pytest.raises(ArmillaryError, match=f"workers of a cluster write to it; wait .* remove .*{mark}"):
+            compact(log)
+        for seed in range(3):
+            Log(tmp_path).append(evaluations(3, seed=seed))
+        assert len(log.fragments()) == 4
+    Log(tmp_path).append(evaluations(3, seed=4))
+    assert len(log.fragments()) == 1
+
+
+def test_an_append_leaves_to_others_what_they_rewrite(tmp_path, evaluations, monkeypatch):
+    monkeypatch.setattr(compaction, "FRESH", 2)
+    for seed in range(3):
+        log = Log(tmp_path)
+        with log.of_evaluations.folder.rewriting():
+            log.append(evaluations(3, seed=seed))
+    assert len(log.fragments()) == 3

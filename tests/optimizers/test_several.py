@@ -18,7 +18,7 @@ from armillary.problems.pareto import hypervolume
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Parameter, Space
 from armillary.testing.optimizers import SeveralObjectivesContract, dominated_volume
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Candidate
 
 LINES = Space("lines", tuple(Parameter(f"p{i}", tuple(range(12))) for i in range(5)))
 TRADE = Problem(LINES, (Objective("runtime_s"), Objective("energy_pj"), Objective("power_mw")))
@@ -104,6 +104,21 @@ def test_a_batch_spreads_over_the_front():
     sums = search.ask_codes(12).sum(axis=1)
     assert len(set(sums.tolist())) >= 6
     assert sums.max() - sums.min() > 20
+
+
+def test_a_design_that_is_being_evaluated_is_not_chosen_beside_another_like_it():
+    """Fantasies of what is pending leave little to gain near it; without them the same place would be asked again."""
+
+    def next_one(heeded):
+        search = Qnehvi(TRADE, seed=0, initial=24, samples=32)
+        codes = search.ask_codes(24)
+        sums = codes.sum(axis=1)
+        search.tell_values(codes, np.stack([2.0 + sums, 100.0 - sums, 1.0 + codes[:, 1]], axis=1))
+        search.heed([Candidate(design) for design in LINES.designs(heeded)])
+        return search.ask_codes(1)
+
+    first = next_one(np.empty((0, 5), dtype=np.int64))
+    assert next_one(first).tolist() != first.tolist()
 
 
 def test_the_joint_and_the_marginal_expectations_agree():

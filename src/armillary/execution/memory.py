@@ -25,6 +25,8 @@ from armillary.types import (
 )
 from armillary.workloads.layer import Layer, Workload
 
+MOST_AT_HAND = 400_000
+"""Rows of a log at hand beyond which a part of it is not kept whole; a row takes a kilobyte or so."""
 Place = tuple[int, int]
 """A batch, and a row of it."""
 
@@ -39,6 +41,8 @@ class _Known:
         rows: batches at hand.
         places: where in them each design stands.
         layers: runs of layers by place, where they are at hand.
+        of_log: numbers of batches from the log, the runs of whose layers were not read yet.
+        indexed: of which space and workload the keys are.
     """
 
     log: Log | None
@@ -49,29 +53,65 @@ class _Known:
     places: dict[tuple[Value, ...], Place] = field(default_factory=dict)
     layers: dict[Place, tuple[LayerRun, ...]] = field(default_factory=dict)
     of_log: set[int] = field(default_factory=set)
+    indexed: tuple[str, Workload] | None = None
 
-    def index(self, fragments: Sequence[Fragment]) -> None:
-        """Take the keys of the log's rows; reads their parameters alone, a row group at a time."""
+    def index(self, space: str, workload: Workload) -> None:
+        """Take the keys of the log's rows of a space; reads their parameters alone, a row group at a time.
+
+        Raises:
+            ArmillaryError: if they are of another workload of the same name.
+        """
         assert self.log is not None
-        hashes, parts = list[NDArray[np.uint64]](), list[tuple[Fragment, int]]()
+        table = self.log.of_evaluations
+        if table.all():
+            table.again(lambda: self._index(table.that_may_hold(space, self.where), workload))
+        self.indexed = space, workload
+
+    def _index(self, fragments: Sequence[Fragment], workload: Workload) -> None:
+        assert self.log is not None
+        check_workload(self.log, fragments, self.where, workload)
+        self.keys, self.unread = Keys(), {}
         for fragment in fragments:
+            hashes, numbers = list[NDArray[np.uint64]](), list[int]()
             for number, design in self.log.of_evaluations.designs(fragment, self.where):
                 hashes.append(hashes_of(design))
-                parts.append((fragment, number))
-        first = self.keys.add(hashes)
-        self.unread |= {first + place: part for place, part in enumerate(parts)}
+                numbers.append(number)
+            first = self.keys.add(hashes)
+            self.unread |= {first + place: (fragment, number) for place, number in enumerate(numbers)}
 
     def read(self, design: Mapping[str, NDArray[np.generic]]) -> None:
         """Have those rows of these designs at hand that the log holds, with all that lies beside them."""
         if not self.unread or not design:
             return
         assert self.log is not None
-        for number in self.keys.parts_of(hashes_of(design)).tolist():
-            part = self.unread.pop(number, None)
-            rows = None if part is None else self.log.of_evaluations.group(*part, self.where)
-            if rows is not None:
+        self.log.of_evaluations.again(lambda: self._read(design), self._index_again)
+
+    def _index_again(self) -> None:
+        """Ask the log anew where its rows lie: a compaction moved them."""
+        assert self.indexed is not None
+        self.index(*self.indexed)
+
+    def _read(self, design: Mapping[str, NDArray[np.generic]]) -> None:
+        """Read parts that may hold designs that are not at hand: whole while those are few, else the rows asked for.
+
+        The part that may hold most of them is first; once they are found, others need not be read.
+        """
+        assert self.log is not None
+        asked = list(_values(design))
+        hashes = hashes_of(design)
+        absent = np.array([values not in self.places for values in asked])
+        for number, held in _most_first(*self.keys.found(hashes)):
+            if number not in self.unread or not absent[held].any():
+                continue
+            rows = self.log.of_evaluations.group(*self.unread[number], self.where)
+            if rows is None or sum(map(len, self.rows)) + len(rows) <= MOST_AT_HAND:
+                del self.unread[number]
+            else:
+                rows = rows.select(np.isin(hashes_of(rows.design), hashes[absent]))
+            if rows:
                 self.of_log.add(len(self.rows))
                 self.add(rows)
+                absent[held] = [asked[place] not in self.places for place in held]
 
     def add(self, rows: Evaluations, layers: Sequence[tuple[LayerRun, ...]] = ()) -> None:
         """Take rows; those whose evaluation broke or ran out of time are not known: they are evaluated again."""
@@ -195,10 +235,8 @@ class Memory:
         if key not in self._known:
             of_spec = {"evaluator": spec.name, "version": spec.version, "options": options_text(spec.options)}
             self._known[key] = known = _Known(self._log, {"workload": workload.name, **of_spec})
-            if self._log is not None and self._log.fragments():
-                fragments = self._log.of_evaluations.that_may_hold(space, known.where)
-                check_workload(self._log, fragments, known.where, workload)
-                known.index(fragments)
+            if self._log is not None:
+                known.index(space, workload)
         return self._known[key]
 
     def _alone_of(self, spec: EvaluatorSpec, space: str) -> dict[Design, list[KnownRun]]:
@@ -222,6 +260,15 @@ def _columns(designs: Sequence[Design]) -> dict[str, NDArray[np.generic]]:
 
 def _values(design: Mapping[str, NDArray[np.generic]]) -> Iterator[tuple[Value, ...]]:
     return zip(*(column.tolist() for column in design.values()), strict=True)
+
+
+def _most_first(places: NDArray[np.int64], parts: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """Yield each part with the places that it holds, the part with the most of them first, of equal ones the first."""
+    order = np.argsort(parts, kind="stable")
+    numbers, firsts = np.unique(parts[order], return_index=True)
+    held = np.split(places[order], firsts[1:])
+    for which in np.argsort([-len(each) for each in held[: len(numbers)]], kind="stable").tolist():
+        yield int(numbers[which]), held[which]
 
 
 def _gathered(parts: Sequence[Evaluations], places: Sequence[Place]) -> Evaluations:

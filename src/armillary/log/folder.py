@@ -22,6 +22,7 @@ from armillary.log import shipped
 from armillary.types import ArmillaryError
 
 Writer = Callable[[Any], None]
+_MARK = "mark"
 Stamp = tuple[int, float]
 """Size in bytes and time of the last change of a file, in seconds since 1970; 0 where the file system knows none."""
 
@@ -170,12 +171,26 @@ class Folder:
         Raises:
             LogWriteError: if the folder cannot be written.
         """
-        name = unfinished_name("mark")
+        name = unfinished_name(_MARK)
         self.write(name, lambda file: file.write(b""))
         try:
             yield name
         finally:
             self.remove(name)
+
+    def marks(self) -> list[str]:
+        """Return the names of the marks that lie in the folder."""
+        self._fs.invalidate_cache(self._root)
+        try:
+            names = [path.rsplit("/", 1)[-1] for path in self._fs.ls(self._root, detail=False)]
+        except FileNotFoundError:
+            return []
+        return [name for name in names if name.startswith(f".{_MARK}") and is_unfinished(name)]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on a disk of this machine, where locks hold."""
+        return self._local
 
     def has(self, name: str) -> bool:
         """Return whether there is a file of that name, as others see it now."""

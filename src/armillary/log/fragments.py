@@ -106,7 +106,7 @@ class Fragments(Generic[Rows]):
             ArmillaryError: if the folder cannot be listed.
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
-        return self._again(self._all)
+        return self.again(self._all)
 
     def _all(self) -> list[Fragment]:
         self.skipped = []
@@ -199,7 +199,7 @@ class Fragments(Generic[Rows]):
             ArmillaryError: if there are none, or fragments of the space disagree about its parameters.
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
-        rows = self._again(lambda: self.rows_of(self.required(space)))
+        rows = self.again(lambda: self.rows_of(self.required(space)))
         if rows is None:
             raise ArmillaryError(self.nothing())
         return rows
@@ -215,7 +215,7 @@ class Fragments(Generic[Rows]):
             ArmillaryError: if there are none of the space, or its fragments disagree about its parameters.
             NewerSchemaError: if a fragment was written by a later Armillary.
         """
-        return self._again(lambda: self.rows_of(self.that_may_hold(space, where), where))
+        return self.again(lambda: self.rows_of(self.that_may_hold(space, where), where))
 
     def that_may_hold(self, space: str, where: Mapping[str, str]) -> list[Fragment]:
         """Return the fragments of a space but for those that are known to hold none of these texts.
@@ -354,11 +354,17 @@ class Fragments(Generic[Rows]):
                 stored = stored.filter(pc.equal(stored[name].cast(pa.string()), text))
         return stored
 
-    def _again(self, reading: Callable[[], Result]) -> Result:
-        """Read; once more if fragments were removed meanwhile, which others have replaced."""
+    def again(self, reading: Callable[[], Result], looking: Callable[[], None] = lambda: None) -> Result:
+        """Read, and once more if fragments were removed meanwhile, which others have replaced.
+
+        Args:
+            reading: what is read; it raises `GoneError` then.
+            looking: is done before it is read again.
+        """
         for _ in range(_ATTEMPTS - 1):
             with suppress(GoneError):
                 return reading()
+            looking()
         return reading()
 
     def nothing(self) -> str:

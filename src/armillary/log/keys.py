@@ -17,13 +17,15 @@ from armillary.types import ArmillaryError
 
 _PART_BITS = 24
 _PART_MASK = np.uint64((1 << _PART_BITS) - 1)
+MOST_SORTED = 1 << 24
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio
 
 
 class Keys:
     """Keys of designs, sorted, with the number of the part that each is in.
 
-    Arrays of about one length are merged, so that n rows make log n arrays and each row is sorted log n times.
+    Arrays of about one length are merged, so that n rows make log n arrays and each row is sorted log n times. None
+    grows beyond `MOST_SORTED`: while two are merged there are both and what they become.
     """
 
     def __init__(self) -> None:
@@ -51,21 +53,27 @@ class Keys:
         return first
 
     def _merge(self, packed: NDArray[np.uint64]) -> None:
-        while self._sorted and len(self._sorted[-1]) <= 2 * len(packed):
+        while self._sorted and len(self._sorted[-1]) <= min(2 * len(packed), MOST_SORTED - len(packed)):
             packed = np.concatenate([self._sorted.pop(), packed])
         packed.sort()
         self._sorted.append(packed)
 
-    def parts_of(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the parts in which designs of these hashes may be, each once, sorted."""
-        found = [np.empty(0, dtype=np.uint64)]
+    def found(self, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return in which parts designs of these hashes may be.
+
+        Returns:
+            Places in `hashes`, and beside each the number of a part, both of shape [found]; a design may be in several
+            parts, and more than once in one.
+        """
+        places, parts = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
         least, most = hashes & ~_PART_MASK, hashes | _PART_MASK
         for held in self._sorted:
             first, last = np.searchsorted(held, least), np.searchsorted(held, most, side="right")
             counts = last - first
             starts = np.repeat(first - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
-            found.append(held[starts + np.arange(counts.sum())] & _PART_MASK)
-        return np.unique(np.concatenate(found)).astype(np.int64)
+            places.append(np.repeat(np.arange(len(hashes)), counts))
+            parts.append((held[starts + np.arange(counts.sum())] & _PART_MASK).astype(np.int64))
+        return np.concatenate(places), np.concatenate(parts)
 
 
 def hashes_of(design: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from armillary.log.compaction import FRESH, tidy
 from armillary.log.dataframe import to_dataframe
 from armillary.log.folder import Folder
 from armillary.log.fragments import Fragments, Skipped, other_space
 from armillary.log.index import Fragment
 from armillary.log.layer_runs import LayerRuns, runs_of_each
-from armillary.log.schema import EVALUATIONS, LAYER_RUNS
+from armillary.log.schema import EVALUATIONS, LAYER_RUNS, Rows
 from armillary.notebook import html_table
 from armillary.types import ArmillaryError, Evaluation, Evaluations, LayerRun
 
@@ -38,6 +40,7 @@ class Log:
         self.path = folder.path
         self.of_evaluations = Fragments(self.path, folder, EVALUATIONS, beside=(LAYERS_FOLDER, REMOVED_FOLDER))
         self.of_layer_runs = Fragments(self.path, folder.inside(LAYERS_FOLDER), LAYER_RUNS)
+        self._appends = Counter[str]()
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -58,7 +61,7 @@ class Log:
             LogWriteError: if the file system refuses, e.g. because the disk is full.
             ArmillaryError: if two columns share a name or a text column holds something else than text.
         """
-        return self.of_evaluations.append(evaluations, name)
+        return self._appended(self.of_evaluations, evaluations, name)
 
     def append_layers(self, layer_runs: LayerRuns, name: str | None = None) -> str:
         """Add the layer runs as one new fragment and return its file name.
@@ -75,7 +78,15 @@ class Log:
             LogWriteError: if the file system refuses, e.g. because the disk is full.
             ArmillaryError: if two columns share a name or a text column holds something else than text.
         """
-        return self.of_layer_runs.append(layer_runs, name)
+        return self._appended(self.of_layer_runs, layer_runs, name)
+
+    def _appended(self, table: Fragments[Rows], rows: Rows, name: str | None) -> str:
+        """Append, and every now and then make few fragments of many."""
+        chosen = table.append(rows, name)
+        if self._appends[table.table.name] % FRESH == 0:
+            tidy(self, table)
+        self._appends[table.table.name] += 1
+        return chosen
 
     def fragments(self) -> list[Fragment]:
         """Return the readable fragments of evaluations, oldest first.

@@ -13,9 +13,9 @@ from itertools import combinations, permutations
 from math import comb, prod
 
 import numpy as np
+import scipy  # whose parts load when they are used, statistics slowly
 import torch
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from armillary.cost_model.batch import MappingBatch
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
@@ -84,7 +84,8 @@ class MapSpace:
 
     def sobol(self, n: int, seed: int) -> NDArray[np.int64]:
         """Return n codes of a scrambled Sobol sequence, shape [n, codes]."""
-        points = qmc.Sobol(len(self.sizes), scramble=True, seed=seed).random_base2(max(0, (n - 1).bit_length()))[:n]
+        sequence = scipy.stats.qmc.Sobol(len(self.sizes), scramble=True, seed=seed)
+        points = sequence.random_base2(max(0, (n - 1).bit_length()))[:n]
         return np.minimum((points * self.sizes).astype(np.int64), self.sizes - 1)
 
     def all(self, first: int, last: int) -> NDArray[np.int64]:

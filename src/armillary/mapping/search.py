@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import qmc
+import scipy  # whose parts load when they are used, statistics slowly
 
 from armillary.hardware.hierarchy import Hierarchy
 from armillary.mapping.annealing import anneal
@@ -137,7 +137,7 @@ def _exhaust(judge: Judge) -> None:
 
 
 def _samples(space: GeneSpace, method: Method, budget: int, seed: int, rng: np.random.Generator) -> Iterator[Genes]:
-    sequence = qmc.Sobol(space.width, scramble=True, seed=seed) if method == "sobol" else None
+    sequence = scipy.stats.qmc.Sobol(space.width, scramble=True, seed=seed) if method == "sobol" else None
     for first in range(0, budget, _AT_ONCE):
         n = min(_AT_ONCE, budget - first)
         yield space.random(n, rng) if sequence is None else space.of_cube(sequence.random(_AT_ONCE)[:n])

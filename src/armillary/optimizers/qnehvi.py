@@ -11,7 +11,7 @@ Sources: Daulton, Balandat and Bakshy, NeurIPS 2021; in logarithms, Ament et al.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ from armillary.optimizers.model_based import ordered_features
 from armillary.optimizers.several import ModelledFront
 from armillary.problems.pareto import front
 from armillary.problems.problem import Problem
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Candidate
 
 _CHOICE = 64  # designs among which a batch is chosen
 
@@ -66,6 +66,12 @@ class Qnehvi(ModelledFront):
         if samples < 1:
             raise ArmillaryError(f"samples={samples} must be at least 1")
         self._samples, self._seed = samples, seed
+        self._pending = np.empty((0, len(problem.space.parameters)), dtype=np.int64)
+
+    def heed(self, pending: Sequence[Candidate]) -> None:
+        """Choose with fantasies of what becomes of these candidates, which are still being evaluated."""
+        designs = [candidate.design for candidate in pending]
+        self._pending = self.space.encode(designs) if designs else self._pending[:0]
 
     def _law(self, _place: int) -> Known | None:
         return None
@@ -73,10 +79,12 @@ class Qnehvi(ModelledFront):
     def _choose(self, pool: NDArray[np.int64], n: int) -> NDArray[np.intp]:
         some = self._inputs(pool[: max(_CHOICE, 4 * n)])
         acquisition = self._acquisition()
+        pending = self._inputs(self._pending)
         chosen: list[int] = []
         for _ in range(n):
             with torch.no_grad(), _quiet():
-                acquisition.set_X_pending(some[chosen] if chosen else None)
+                taken = torch.cat([pending, some[chosen]])
+                acquisition.set_X_pending(taken if len(taken) else None)
                 gain = acquisition(some.unsqueeze(1)).numpy()
             gain[chosen] = -np.inf
             chosen.append(int(np.nanargmax(gain)))

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import scipy  # whose parts load when they are used, statistics slowly
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
 
 from armillary.reports.figures import (
     contender_values,
@@ -47,7 +47,7 @@ def rank_agreement(results: StudyResults, candidates: Candidates) -> float:
     pairs = measured[known], candidates.predicted[known]
     if any(len(np.unique(column)) < 2 for column in pairs):
         return float("nan")
-    return float(kendalltau(*pairs).statistic)
+    return float(scipy.stats.kendalltau(*pairs).statistic)
 
 
 def predicted_measured(results: StudyResults) -> Chart | None:

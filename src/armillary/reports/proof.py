@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # whose parts load when they are used, statistics slowly
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
 
 from armillary.reports.summary import evaluators_of
 from armillary.reports.units import look_of, text_of
@@ -124,5 +124,5 @@ def _sentence(
     pairs = measured[known], proof.cheaper[known]
     if any(len(np.unique(column)) < 2 for column in pairs):
         return f"{told}."
-    tau = float(kendalltau(*pairs).statistic)
+    tau = float(scipy.stats.kendalltau(*pairs).statistic)
     return f"{told}; the rank correlation of prediction and measurement is {signed(tau)} (Kendall's τ)."

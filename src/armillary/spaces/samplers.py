@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Callable
 
 import numpy as np
+import scipy  # whose parts load when they are used, statistics slowly
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 from armillary.spaces.space import Space
 from armillary.types import ArmillaryError
@@ -84,16 +84,16 @@ def _random(n: int, dimensions: int, seed: int) -> NDArray[np.float64]:
 
 
 def _latin_hypercube(n: int, dimensions: int, seed: int) -> NDArray[np.float64]:
-    return qmc.LatinHypercube(dimensions, rng=seed).random(n)
+    return scipy.stats.qmc.LatinHypercube(dimensions, rng=seed).random(n)
 
 
 def _sobol(n: int, dimensions: int, seed: int) -> NDArray[np.float64]:
     # scipy balances only powers of two: draw the next one and keep the first n
-    return qmc.Sobol(dimensions, rng=seed).random_base2(max(n - 1, 0).bit_length())[:n]
+    return scipy.stats.qmc.Sobol(dimensions, rng=seed).random_base2(max(n - 1, 0).bit_length())[:n]
 
 
 def _halton(n: int, dimensions: int, seed: int) -> NDArray[np.float64]:
-    return qmc.Halton(dimensions, rng=seed).random(n)
+    return scipy.stats.qmc.Halton(dimensions, rng=seed).random(n)
 
 
 SAMPLERS: dict[str, Callable[[int, int, int], NDArray[np.float64]]] = {

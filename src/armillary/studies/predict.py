@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from armillary import surrogates
 from armillary.hardware.template import Template
@@ -151,7 +151,7 @@ def _of_designs(
         found = model.predict(read.codes[own], context)
         mean[own], std[own], chance[own] = found.mean, found.std, found.p_feasible
     metric = model.problem.metric
-    reach = norm.ppf((1 + INTERVAL) / 2) * std
+    reach = ndtri((1 + INTERVAL) / 2) * std
     least = 0.0 if metric in METRICS and METRICS[metric].positive else -np.inf
     return PredictedRows(
         metric=metric,

@@ -1,10 +1,11 @@
-"""A support vector machine of `axiline` at six target clocks and four utilizations, as a table and a picture."""
+"""A support vector machine of `axiline` and a small `genesys` at several target clocks and utilizations, drawn."""
 
 from __future__ import annotations
 
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,64 @@ from armillary.cores import available
 from armillary.evaluators.physical.flow import Layout
 from armillary.evaluators.physical.flow import run as lay_out
 from armillary.evaluators.physical.knobs import Knobs
+from armillary.hardware import templates
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
-from armillary.hardware.templates.axiline import TEMPLATE
 from armillary.types import ArmillaryError
 
-PICTURE = "sweep.png"
-_DESIGN = {"algorithm": "svm", "mode": "inference", "dimension": 16, "cycles": 16}
-_CLOCKS_NS = (0.8, 1.0, 1.2, 1.6, 2.4, 4.0)
-_UTILIZATIONS = (0.4, 0.55, 0.7, 0.85)
-_QUICK = 2
-_MOST_CPU_S = 15.0
+
+@dataclass(frozen=True)
+class Swept:
+    """A design, and the points at which it is laid out.
+
+    Attributes:
+        template: of it.
+        design: its parameters, but for those with their default.
+        clocks_ns: target clocks, the tightest first.
+        utilizations: from the lowest.
+        most_cpu_s: that a layout may take.
+        knobs: other knobs.
+    """
+
+    template: str
+    design: Mapping[str, Any]
+    clocks_ns: tuple[float, ...]
+    utilizations: tuple[float, ...]
+    most_cpu_s: float
+    knobs: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """Target clock and utilization of each."""
+        return [(clock, part) for clock in self.clocks_ns for part in self.utilizations]
+
+    @property
+    def picture(self) -> str:
+        """The name of the picture's file."""
+        return f"sweep_{self.template}.png"
+
+    def smaller(self) -> Swept:
+        """Return the loosest two clocks at the lowest two utilizations."""
+        return replace(self, clocks_ns=self.clocks_ns[-2:], utilizations=self.utilizations[:2])
+
+
+SUPPORT_VECTORS = Swept(
+    "axiline",
+    {"algorithm": "svm", "mode": "inference", "dimension": 16, "cycles": 16},
+    (0.8, 1.0, 1.2, 1.6, 2.4, 4.0),
+    (0.4, 0.55, 0.7, 0.85),
+    15.0,
+)
+# Thirty thousand cells, minutes each: fewer points, and placement in haste.
+LANES = Swept(
+    "genesys",
+    dict.fromkeys(("ibuf_kib", "wbuf_kib", "obuf_kib", "bbuf_kib", "vmem_kib"), 1)
+    | {"array": 2, "data_width": 4, "weight_width": 4, "port_width": 32},
+    (1.6, 2.4, 4.0),
+    (0.35, 0.45),
+    400.0,
+    {"effort": 1},
+)
 _PANELS: Mapping[str, tuple[str, Callable[[Mapping[str, float]], float]]] = {
     "effective_mhz": ("effective clock, MHz", lambda m: m["effective_mhz"]),
     "power_mw": ("power at the target clock, mW", lambda m: m["power_mw"]),
@@ -35,32 +83,38 @@ _PANELS: Mapping[str, tuple[str, Callable[[Mapping[str, float]], float]]] = {
 
 
 def run(options: BenchOptions) -> BenchResult:
-    """Lay out 24 points, as many at once as there are cores; `--quick`: the loosest two clocks at two utilizations."""
-    clocks = _CLOCKS_NS[-_QUICK:] if options.quick else _CLOCKS_NS
-    parts = _UTILIZATIONS[:_QUICK] if options.quick else _UTILIZATIONS
-    points = [(clock, part) for clock in clocks for part in parts]
+    """Lay out 24 points of `axiline` and 6 of `genesys`, as many at once as there are cores.
+
+    `--quick`: `axiline` alone, at the loosest two clocks and two utilizations.
+    """
+    sweeps = [SUPPORT_VECTORS.smaller()] if options.quick else [SUPPORT_VECTORS, LANES]
+    points = [(swept, *point) for swept in sweeps for point in swept.points]
     rows = []
     with apart(available()) as processes:
-        layouts = [
-            processes.submit(laid_out, _DESIGN, Knobs(clock_ns=clock, utilization=part), folder, options.seed)
-            for clock, part in points
-            for folder in [options.out / f"clock_{clock:g}_utilization_{part:g}"]
-        ]
-        for number, ((clock, part), layout) in enumerate(zip(points, layouts, strict=True)):
+        layouts = [processes.submit(laid_out, *point, options.out, options.seed) for point in points]
+        for number, (point, layout) in enumerate(zip(points, layouts, strict=True)):
             options.on_progress("layouts", number, len(points))
-            rows.append(row_of(clock, part, layout.result()))
+            rows.append(row_of(*point, layout.result()))
     options.on_progress("layouts", len(points), len(points))
     write_csv(rows, options)
-    draw(rows, options.out / PICTURE)
-    notes = [f"axiline {_DESIGN}, NanGate45; drawn in {options.out / PICTURE}",
-             "A step that was found in the cache counts as long as it took when it was done."]  # fmt: skip
-    return BenchResult(rows, checks_of(rows), notes)
+    checks, notes = [], []
+    for swept in sweeps:
+        ours = [row for row in rows if row["template"] == swept.template]
+        checks += checks_of(ours, swept)
+        draw(ours, options.out / swept.picture)
+        notes.append(f"{swept.template} {dict(swept.design)}, NanGate45; drawn in {options.out / swept.picture}")
+    return BenchResult(
+        rows, checks, [*notes, "A step that was found in the cache counts as long as it took when it was done."]
+    )
 
 
-def laid_out(design: Mapping[str, Any], knobs: Knobs, folder: Path, seed: int) -> Layout:
-    """Return the layout of a design of `axiline`."""
-    platform = PLATFORMS.load("axiline", Platform)
-    sources = platform.sources(platform.accelerator(**{**TEMPLATE.defaults, **design}))
+def laid_out(swept: Swept, clock_ns: float, utilization: float, out: Path, seed: int) -> Layout:
+    """Return the layout of a design at a point, which is left in a folder of its own in `out`."""
+    template = templates.load(swept.template)
+    platform = PLATFORMS.load(swept.template, Platform)
+    sources = platform.sources(platform.accelerator(**{**template.defaults, **swept.design}))
+    knobs = Knobs(clock_ns=clock_ns, utilization=utilization, **swept.knobs)
+    folder = out / f"{swept.template}_clock_{clock_ns:g}_utilization_{utilization:g}"
     with tempfile.TemporaryDirectory(prefix="armillary-sweep-") as name:
         paths = [Path(name) / file for file in sources]
         for path, text in zip(paths, sources.values(), strict=True):
@@ -68,18 +122,19 @@ def laid_out(design: Mapping[str, Any], knobs: Knobs, folder: Path, seed: int) -
         return lay_out(paths, platform.top, knobs, folder, macros=platform.memories, seed=seed)
 
 
-def row_of(clock_ns: float, utilization: float, layout: Layout) -> dict[str, Any]:
+def row_of(swept: Swept, clock_ns: float, utilization: float, layout: Layout) -> dict[str, Any]:
     """Return the figures of a point."""
     found = layout.metrics
     known = {name: round(figure(found), 3) for name, (_, figure) in _PANELS.items()} if "effective_mhz" in found else {}
     return {
-        "clock_ns": clock_ns, "utilization": utilization, "cells": int(found.get("cells", 0)),
+        "template": swept.template, "clock_ns": clock_ns, "utilization": utilization,
+        "cells": int(found.get("cells", 0)),
         **{name: known.get(name, float("nan")) for name in _PANELS}, "failure": layout.failure,
         "cpu_s": round(sum(step.cpu_s for step in layout.steps), 1),
     }  # fmt: skip
 
 
-def checks_of(rows: Sequence[Mapping[str, Any]]) -> list[Check]:
+def checks_of(rows: Sequence[Mapping[str, Any]], swept: Swept) -> list[Check]:
     """Return whether points answer to the knobs as physics says, in the mean of those with a layout."""
     mean = partial(_mean, rows)
     clocks, parts = ([f(row[name] for row in rows) for f in (min, max)] for name in ("clock_ns", "utilization"))
@@ -89,12 +144,15 @@ def checks_of(rows: Sequence[Mapping[str, Any]]) -> list[Check]:
     denser = mean("wire_mm", utilization=parts[1]) / mean("wire_mm", utilization=parts[0])
     longest = max(row["cpu_s"] for row in rows)
     return [
-        Check("points without a layout", failed, "none", not failed),
-        Check("area, tightest clock over loosest", round(area, 3), "at least 1", area >= 1),
-        Check("power, likewise", round(power, 3), "above 1", power > 1),
-        Check("effective clock, likewise", round(speed, 3), "at least 1", speed >= 1),
-        Check("wires, highest utilization over lowest", round(denser, 3), "below 1", denser < 1),
-        Check("CPU seconds of the longest layout", longest, f"at most {_MOST_CPU_S:g}", longest <= _MOST_CPU_S),
+        Check(f"{swept.template}: points without a layout", failed, "none", not failed),
+        Check(f"{swept.template}: area, tightest clock over loosest", round(area, 3), "at least 1", area >= 1),
+        Check(f"{swept.template}: power, likewise", round(power, 3), "above 1", power > 1),
+        Check(f"{swept.template}: effective clock, likewise", round(speed, 3), "at least 1", speed >= 1),
+        Check(f"{swept.template}: wires, highest utilization over lowest", round(denser, 3), "below 1", denser < 1),
+        Check(
+            f"{swept.template}: CPU seconds of the longest layout", longest, f"at most {swept.most_cpu_s:g}",
+            longest <= swept.most_cpu_s,
+        ),
     ]  # fmt: skip
 
 

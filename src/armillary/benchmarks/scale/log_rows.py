@@ -68,7 +68,7 @@ def commands(folder: Path, rows: int, collected: int, seed: int, on_row: Callabl
     collect = ["collect", "--workload", WORKLOAD, "--samples", str(collected), "--log", str(log), "--seed", str(seed)]
     of_log = ["--log", str(log)]
     found = [_command(f"collect {collected:,} designs", collect)]
-    found.append(_command(f"compact them, in fragments of {2048:,}", ["log", "compact", *of_log]))
+    found.append(_command("compact what that left", ["log", "compact", *of_log]))
     found.append(_command(f"collect {collected:,} designs that are known", collect))
     on_row(collected)
     _grow(Log(log), rows - collected, seed, on_row)

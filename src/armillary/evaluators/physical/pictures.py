@@ -79,11 +79,12 @@ def draw(
 
 
 def blocks_of(netlist: Netlist) -> dict[str, str]:
-    """Return the block that each instance belongs to: the first part of the RTL's name of what it drives.
+    """Return the block that each instance belongs to, by the RTL's name of what it drives.
 
-    What has no such name belongs where most of what it drives belongs.
+    Blocks are the instances of modules in the top module; one with more than half of the cells is taken apart into
+    those within it. What has no such name belongs where most of what it drives belongs.
     """
-    found: dict[str, str] = {}
+    paths: dict[str, tuple[str, ...]] = {}
     driven: dict[str, list[str]] = defaultdict(list)
     for net, pins in netlist.nets.items():
         instance = pins[0][0]
@@ -91,8 +92,9 @@ def blocks_of(netlist: Netlist) -> dict[str, str]:
             continue
         driven[instance] += [sink for sink, _ in pins[1:] if sink != PORT]
         name = netlist.names.get(net, "")
-        if name and instance not in found:
-            found[instance] = re.split(r"[.\[]", name)[0] if "." in name else _TOP
+        if name and instance not in paths:
+            paths[instance] = tuple(re.sub(r"\[.*?\]", "", name).split(".")[:-1])
+    found = _balanced(paths)
     for _ in range(_ROUNDS):
         missing = [instance for instance in netlist.cells if instance not in found]
         guesses = {instance: Counter(found[sink] for sink in driven[instance] if sink in found) for instance in missing}
@@ -104,6 +106,18 @@ def blocks_of(netlist: Netlist) -> dict[str, str]:
         found |= new
     found |= {instance: _TOP for instance in netlist.cells if instance not in found}
     return found | {instance: _CLOCK for instance in netlist.cells if instance.startswith(PREFIX)}
+
+
+def _balanced(paths: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Return the name of the block of each path, such that no block that can be taken apart holds more than half."""
+    blocks = {instance: path[:1] for instance, path in paths.items()}
+    while blocks:
+        (largest, held), *_ = Counter(blocks.values()).most_common(1)
+        within = {each: paths[each][: len(largest) + 1] for each, block in blocks.items() if block == largest}
+        if held <= len(blocks) / 2 or set(within.values()) == {largest}:
+            break
+        blocks |= within
+    return {instance: ".".join(block) or _TOP for instance, block in blocks.items()}
 
 
 def _figure(plan: Floorplan, title: str) -> tuple[Any, Any]:
