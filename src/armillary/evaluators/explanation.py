@@ -118,7 +118,8 @@ class ChipRates:
 class BesideCost:
     """The operators of one kind beside the array on one design, all their runs of an inference together.
 
-    Kinds are those of `armillary.workloads.vector_work`, or `fused` for all that lie between fused layers; the energy is None where the template has none.
+    Kinds are those of `armillary.workloads.vector_work`, or `fused` for all that lie between fused layers. The energy
+    is None where the template has none.
     """
 
     kind: str
