@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
@@ -86,7 +87,7 @@ class _Graph:
         normal = self._normalized(stream, f"{name}_in")
         sizes = {"q": d.width, "k": d.shared * d.width // d.heads, "v": d.shared * d.width // d.heads}
         query, key, value = (self._dense(normal, f"{name}_{part}", d.width, size) for part, size in sizes.items())
-        cache = ["batch_size", d.shared, _PAST, d.width // d.heads]
+        cache: list[int | str | None] = ["batch_size", d.shared, _PAST, d.width // d.heads]
         pasts = [f"past_key_values.{name}.{part}" for part in ("key", "value")]
         self._inputs += [_value(past, cache) for past in pasts]
         attended = self._node(
@@ -126,7 +127,7 @@ class _Graph:
         return self._node("Add", [product, self._weight(f"{name}_b", [outputs])], f"{name}_biased")
 
     def _node(
-        self, kind: str, inputs: Sequence[str], name: str, *, domain: str = "", outputs: int = 1, **options: int
+        self, kind: str, inputs: Sequence[str], name: str, *, domain: str = "", outputs: int = 1, **options: Any
     ) -> str:
         made = [name, *(f"{name}_{number}" for number in range(1, outputs))]
         self._nodes.append(helper.make_node(kind, list(inputs), made, name=name, domain=domain, **options))
