@@ -131,10 +131,8 @@ _OWN = {"delay_cycles": "beside_cycles", "energy_pj": "beside_energy_pj", "dram_
 
 
 def with_cost(sums: Mapping[str, Number], cost: VectorCost) -> dict[str, Number]:
-    """Return a network's sums with what some operators beside the array cost; as they are where that is nothing."""
+    """Return a network's sums with what some operators beside the array cost, in them and in their share."""
     own = cost.metrics()
-    if not any(np.any(value) for value in own.values()):
-        return dict(sums)
     grown = {name: value + own.get(_OWN.get(name, ""), 0.0) for name, value in sums.items()}
     return {**grown, **{name: value + sums.get(name, 0.0) for name, value in own.items()}}
 

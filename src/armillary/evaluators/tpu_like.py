@@ -135,7 +135,7 @@ class TpuLikeEvaluator:
         metrics = {"area_mm2": chip.area_mm2}
         if failure is None:
             sums = with_beside(of_network(plan.layers), chip.vector_unit(), plan.beside)
-            own = scalars(with_cost(sums, plan.between))
+            own = scalars(with_cost(sums, plan.between) if plan.runs_between else sums)
             metrics |= {**own, "runtime_s": own["delay_cycles"] / (CLOCK_GHZ * 1e9), **plan.metrics()}
         seconds = time.perf_counter() - start
         return record(self.spec, candidate, workload, metrics, failure, seconds=seconds, layers=plan.layers)
