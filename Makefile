@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEMO_MODEL ?= out/demo/mobilenet_v2.onnx
 
-.PHONY: demo test test-all chaos fuzz mutants lint types docs bench lock dist clean
+.PHONY: demo test test-all chaos fuzz mutants lint types docs bench records lock dist clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/export_mobilenet_v2.py $(DEMO_MODEL)
@@ -47,6 +47,20 @@ bench: $(VENV)/.installed
 	$(BIN)/armillary bench edge-tpu-sanity
 	$(BIN)/armillary bench speed
 	$(BIN)/armillary bench first-light
+
+# The benchmarks whose records the docs list, measured anew on a machine that does nothing else, as some time themselves.
+# DATA holds the reference rows. A check that does not hold is a result: status 1 goes on, any other ends.
+DATA ?= ../shared/data
+RECORDS := "timeloop-parity --data $(DATA)" "maestro-agreement --data $(DATA)" "firesim --quick --data $(DATA)" \
+	"llm --quick" "mapping --quick" "rtl --quick" "edge-tpu-sanity --quick" "speed --quick" "cost-speed --quick" \
+	"own-log --quick --data $(DATA)" "spotlight-fig42 --quick" "spotlight-fig43 --quick"
+
+records: $(VENV)/.dev
+	rm -rf out/records
+	for words in $(RECORDS); do \
+	  $(BIN)/armillary bench $$words --out "out/records/$${words%% *}" --record docs/results || [ $$? = 1 ] || exit; \
+	done
+	$(BIN)/python docs/generate.py
 
 lock: $(VENV)/.dist
 	$(BIN)/python release/lock.py

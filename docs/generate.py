@@ -1,17 +1,21 @@
-"""Write the reference pages from the code, of our own members alone; `--check` fails if a page is stale.
+"""Write the reference pages from the code, of our own members alone, and what pages cite of recorded benchmarks.
+
+`--check` fails if a page is stale.
 
 Usage: python docs/generate.py [--check]
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 import house_picture
 import pyarrow as pa
 import python_reference
+import recorded
 import typer
+from recorded import table
 
 from armillary import evaluators, optimizers, surrogates
 from armillary.benchmarks import BENCHES
@@ -29,13 +33,6 @@ from armillary.workloads import zoo
 from armillary.workloads.context import context_of
 
 FOLDER = Path(__file__).parent / "reference"
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return a Markdown table."""
-    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    lines += ["| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
 
 
 def commands() -> str:
@@ -277,22 +274,19 @@ PAGES = {
     "workloads.md": workload_page,
     "log.md": log_page,
     "../images/house.svg": house_picture.picture,
+    "../results.md": recorded.page,
 }
 
 
 def main() -> None:
     """Write or check every page."""
-    stale = []
-    for name, page in PAGES.items():
-        path, text = FOLDER / name, page().rstrip() + "\n"
-        if path.exists() and path.read_text() == text:
-            continue
-        if "--check" in sys.argv:
-            stale.append(str(path))
-        else:
-            path.write_text(text)
-    if stale:
-        sys.exit(f"stale: {', '.join(stale)}; run python docs/generate.py")
+    texts = {(FOLDER / name).resolve(): page().rstrip() + "\n" for name, page in PAGES.items()}
+    texts |= {path: recorded.cited(path.read_text()) for path in recorded.citing() if path not in texts}
+    stale = [path for path, text in texts.items() if not path.exists() or path.read_text() != text]
+    if stale and "--check" in sys.argv:
+        sys.exit(f"stale: {', '.join(map(str, stale))}; run python docs/generate.py")
+    for path in stale:
+        path.write_text(texts[path])
 
 
 if __name__ == "__main__":

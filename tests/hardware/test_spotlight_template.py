@@ -66,7 +66,7 @@ def test_area_never_shrinks_along_a_parameter(space):
 @pytest.mark.parametrize("chip", [EYERISS_LIKE, NVDLA_LIKE, MAERI_LIKE], ids=lambda c: c.name)
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_a_scaled_chip_fills_the_area(chip, lanes):
-    scaled = chip.scaled_to(3.5, simd_lanes=lanes, most_lanes=4800)
+    scaled = chip.scaled_to(3.5, simd_lanes=lanes, most_lanes=4800, bus=lambda _: chip.bandwidth)
     assert scaled.simd_lanes == lanes
     assert scaled.pes * lanes <= 4800
     assert 0.97 * 3.5 < scaled.area_mm2 <= 3.5
@@ -74,11 +74,20 @@ def test_a_scaled_chip_fills_the_area(chip, lanes):
     assert cloud(chip).area_mm2 > chip.area_mm2
 
 
+def test_a_scaled_chip_pays_for_the_bus_that_its_array_asks_for():
+    sizes = {"simd_lanes": 8, "most_lanes": 4800}
+    narrow = MAERI_LIKE.scaled_to(3.5, bus=lambda _: 64, **sizes)
+    wide = MAERI_LIKE.scaled_to(3.5, bus=lambda pes: 4 * pes, **sizes)
+    assert wide.bandwidth == 4 * wide.pes
+    assert wide.area_mm2 <= 3.5
+    assert wide.pes < narrow.pes
+
+
 def test_a_chip_that_cannot_be_built_is_refused():
     with pytest.raises(ArmillaryError, match="register_file_kib=1 leaves 0 bytes"):
         Chip(1, 64, 100, 100, 64, 1).hierarchy()
     with pytest.raises(ArmillaryError, match="not even one PE of nvdla_like fits"):
-        NVDLA_LIKE.scaled_to(1e-4, simd_lanes=1, most_lanes=4800)
+        NVDLA_LIKE.scaled_to(1e-4, simd_lanes=1, most_lanes=4800, bus=lambda _: 256)
 
 
 def test_more_distance_costs_more_energy():

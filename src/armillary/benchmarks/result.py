@@ -136,4 +136,6 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 
 def machine() -> str:
     """Describe this machine in a line, with the cores of it that are used."""
-    return f"{available()} cores, {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    cores = available()
+    system = f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    return f"{cores} core{'s' if cores > 1 else ''}, {system}"

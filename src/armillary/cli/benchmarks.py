@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from armillary.cli.shared import Device, Json, Seed, app, command_line, resumable
 from armillary.console import print_result, print_table, progress_bars, tell
-
-if TYPE_CHECKING:
-    from armillary.benchmarks.result import BenchResult
 
 
 @app.command()
@@ -21,6 +18,9 @@ def bench(
     data: Annotated[Path | None, typer.Option(help="Folder of reference rows.", exists=True, file_okay=False)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smaller run, in minutes.")] = False,
     out: Annotated[Path, typer.Option(help="Where long benchmarks keep finished parts.")] = Path("out/bench"),
+    record: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the result as a JSON file.", file_okay=False)
+    ] = None,
     seed: Seed = 0,
     device: Device = "cpu",
     as_json: Json = False,
@@ -31,23 +31,19 @@ def bench(
     if name == "list":
         print_result(BENCHES.names(), as_json, lambda: tell("\n".join(BENCHES.names())))
         return
-    from armillary.benchmarks.result import BenchOptions, machine
+    from armillary.benchmarks.record import measured
+    from armillary.benchmarks.result import BenchOptions
     from armillary.studies.fit import check_device
 
     check_device(device)
     run = BENCHES.load(name)
     with progress_bars(resumable(out / name)) as on_progress:
-        result: BenchResult = run(BenchOptions(data, quick, seed, out / name, on_progress, device))
-    content = {
-        "bench": name,
-        "command": command_line(),
-        "machine": machine(),
-        "rows": list(result.rows),
-        "checks": [{"name": c.name, "value": c.value, "goal": c.goal, "ok": c.ok} for c in result.checks],
-        "notes": list(result.notes),
-    }
+        found = measured(name, run, BenchOptions(data, quick, seed, out / name, on_progress, device))
+    if record is not None:
+        found.write(record)
+    content = {**found.as_json(), "command": command_line()}
     print_result(content, as_json, lambda: _show_bench(content))
-    if not result.ok:
+    if not found.ok:
         raise typer.Exit(1)
 
 

@@ -101,8 +101,8 @@ class Tiling:
         if not self.again:
             return tile
         part = self.consumer_tile(consumer)
-        rows = {axis: _window(part, axis) for axis in _ROWS if axis in counts}
-        return replace(tile, **rows)
+        rows = part.input_height if "P" in counts else tile.P
+        return replace(tile, P=rows, Q=part.input_width if "Q" in counts else tile.Q)
 
     def consumer_tile(self, consumer: Layer) -> Layer:
         """Return the part of the consumer that one tile takes."""
@@ -139,11 +139,6 @@ def _cut(layer: Layer, counts: dict[str, int]) -> Layer:
         groups=groups,
         outputs_per_bias=1,
     )
-
-
-def _window(layer: Layer, axis: str) -> int:
-    """Return the rows (P) or columns (Q) of input that a layer reads."""
-    return layer.input_height if axis == "P" else layer.input_width
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol, runtime_checkable
@@ -106,6 +108,9 @@ class EvaluatorKind:
         Raises:
             ArmillaryError: names every wrong option and what is allowed.
         """
+        asked = _asked.get()
+        if asked is not None:
+            asked[f"{self.template}.{self.fidelity}"] = self.version
         try:
             chosen = self.options.model_validate(dict(options or {}))
         except ValidationError as fault:
@@ -127,6 +132,23 @@ class EvaluatorKind:
             ArmillaryError: if a tool that it needs is missing; says how to install it.
         """
         return self.make(spec, self.options.model_validate(dict(spec.options)))
+
+
+_asked: ContextVar[dict[str, str] | None] = ContextVar("asked", default=None)
+
+
+@contextmanager
+def versions_asked() -> Iterator[dict[str, str]]:
+    """Provide a table that is filled while the block runs: each evaluator that is specified, and its version.
+
+    Names are as in the registry, `template.fidelity`. What other processes and threads specify is not in it.
+    """
+    asked: dict[str, str] = {}
+    before = _asked.set(asked)
+    try:
+        yield asked
+    finally:
+        _asked.reset(before)
 
 
 def faults(options: type[Options], fault: ValidationError) -> str:

@@ -47,13 +47,28 @@ def test_the_bench_compares_and_resumes(tmp_path, monkeypatch):
     options = BenchOptions(None, True, 0, tmp_path / "rtl", lambda *_: None)
     first = rtl.run(options)
     names = [check.name for check in first.checks]
-    assert names[1] == "rank correlation over 4 random mappings"
+    assert names[1] == "rank correlation over 4 random mappings of all sizes"
     assert (tmp_path / "rtl" / "figure.html").exists()
     assert (tmp_path / "rtl" / "table.csv").read_text().count("\n") == 5
     (log,) = map(Log, (tmp_path / "rtl" / "samples").glob("*.log"))
     assert len(log.layer_runs("gemmini")) == 4
     monkeypatch.setattr(rtl, "_sampled", lambda *_: pytest.fail("ran again"))
     assert rtl.run(options).rows == first.rows
+
+
+def test_the_rank_within_a_layer_stands_beside_that_over_layers_of_all_sizes():
+    small, large = [(1, 4), (2, 3), (3, 2), (4, 1)], [(1001, 1001), (1002, 1002), (1003, 1003), (1004, 1004)]
+    samples = [
+        {"layer": layer, "macs": macs, "model_cycles": ours, "rtl_cycles": true}
+        for layer, macs, pairs in (("small", 10, small), ("large", 9000, large), ("once", 500, [(500, 500)]))
+        for ours, true in pairs
+    ]
+    found = {row["what"]: row for row in rtl._rank_rows(samples)}
+    whole, sizes, inside = (found[name]["value"] for name in found)
+    assert 0.7 < whole < 0.95
+    assert sizes > 0.9  # multiply-accumulates know of no mapping
+    assert inside == 0.0  # the median of -1 and 1
+    assert found["rank correlation of the cost model within a layer"]["detail"].startswith("median of 2 layers")
 
 
 def test_samples_of_other_hardware_are_other_parts(tmp_path, monkeypatch):

@@ -9,7 +9,9 @@ from armillary.benchmarks.spotlight import figures as spotlight_figures
 from armillary.benchmarks.spotlight import runs as spotlight_runs
 from armillary.benchmarks.spotlight.runs import HAND, Runs, Study, chip_from
 from armillary.evaluators.spotlight import map_network
-from armillary.hardware.templates.spotlight import EDGE, chip_of
+from armillary.hardware.templates.spotlight import EDGE, chip_of, cloud
+from armillary.optimizers import peers
+from armillary.optimizers.genetic import children
 from armillary.workloads import zoo
 from armillary.workloads.layer import Workload
 
@@ -62,14 +64,37 @@ def test_hand_designed_chips_have_no_more_area_and_lanes(options, method):
     assert spotlight_runs.values_of([run]) == [run["value"]]
 
 
+def test_confuciux_breeds_for_half_of_its_chips_whatever_the_size_of_the_run(options, monkeypatch):
+    bred = []
+    monkeypatch.setattr(peers, "children", lambda *a, **k: bred.append(1) or children(*a, **k))
+    Runs(options, trials=1, hardware=6, software=5).trials_of("confuciux", Study(("resnet50",), "delay"))
+    assert len(bred) >= 3  # as many as chips, or more where some were too large
+
+
 def test_memories_beyond_the_space_fill_the_area(options):
     study = Study(("resnet50",), "delay")
     runs = Runs.of(options)
     bounded, free = (
-        chip_from(runs.trials_of("nvdla-like", replace(study, hand=hand))[0]) for hand in ("bounded", "any-memory")
+        chip_from(runs.trials_of("nvdla-like", replace(study, hand=hand))[0]) for hand in ("bounded", "unbounded")
     )
     assert free.scratchpad_kib > bounded.scratchpad_kib
     assert free.area_mm2 == pytest.approx(3.5, rel=0.02)
+
+
+def test_a_hand_designed_chip_is_tried_with_a_bus_for_its_array(options):
+    study = Study(("resnet50",), "delay", "cloud")
+    chip, _ = HAND["maeri-like"]
+    buses = spotlight_runs._buses(chip, study)
+    tried = spotlight_runs._scaled(cloud(chip), 320.0, study, buses)
+    assert {one.bandwidth for one in tried} == {64, 256}  # the released bus and the space's widest
+    assert [bus(2 * chip.pes) for bus in buses] == [64, 128, 256]
+    free = replace(study, hand="unbounded")
+    widest = max(spotlight_runs._scaled(cloud(chip), 320.0, free, spotlight_runs._buses(chip, free)), key=_bandwidth)
+    assert widest.bandwidth == pytest.approx(64 * widest.pes / chip.pes, abs=0.5)
+
+
+def _bandwidth(chip):
+    return chip.bandwidth
 
 
 def test_each_scaling_of_a_hand_designed_chip_begins_with_the_mappings_of_the_best_before(options, monkeypatch):

@@ -7,6 +7,7 @@ is a prefill of 4,096 tokens in 8 bits: queries by keys, and what comes of them 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from armillary.hardware.hierarchy import AccessEnergy, Compute, Hierarchy, Level, LoopRules
 from armillary.mapping.fused import FoundPair, search_pair
@@ -40,7 +41,7 @@ cores."""
 
 def layers() -> tuple[Layer, Layer]:
     """Return the two products of attention."""
-    sizes = {"P": _TOKENS, "groups": _HEADS, "dynamic": True}
+    sizes: dict[str, Any] = {"P": _TOKENS, "groups": _HEADS, "dynamic": True}
     scores = Layer("scores", "gemm", K=_HEADS * _TOKENS, C=_HEADS * _WIDTH, **sizes)
     values = Layer("values", "gemm", K=_HEADS * _WIDTH, C=_HEADS * _TOKENS, **sizes)
     return scores, values

@@ -44,7 +44,7 @@ _UNSEEN = ("mnasnet", "transformer")
 COMPARED_MAPPINGS = (10_000, 100_000)
 _TIE = 1.001
 _PUBLISHED_PER_JOULE = {"eyeriss-like": 26.0, "nvdla-like": 28.0, "maeri-like": 8.3}
-_UNEQUAL: Mapping[Hand, str] = {"any-memory": "memories beyond the space", "original": "one lane, own area"}
+_UNEQUAL: Mapping[Hand, str] = {"unbounded": "memories and bus beyond the space", "original": "one lane, own area"}
 _GOAL_NAMES = {"delay": "Delay", "edp": "EDP"}
 _UNITS = {"delay": "cycles", "edp": "pJ x cycles"}
 
@@ -76,7 +76,10 @@ def _compared(options: BenchOptions, scale: str, goals: Sequence[Goal], methods:
     for goal in goals:
         some = [row for row in rows if row["goal"] == goal]
         _write_bars(
-            some, options, f"{_GOAL_NAMES[goal]} over Spotlight's, {scale}: median, least and most of the trials", goal
+            some,
+            options,
+            f"{_GOAL_NAMES[goal]} over Spotlight's, {scale}: median, least and most of {runs.trials} trials",
+            goal,
         )
     return BenchResult(rows=rows, checks=_wins(studies, methods, measured), notes=_notes(runs, studies, measured))
 
@@ -100,7 +103,7 @@ def fig44(options: BenchOptions) -> BenchResult:
             own = float(np.median(found[SINGLE]))
             rows += [_summary(model, goal, method, values, own) for method, values in found.items()]
     write_csv(rows, options)
-    _write_bars(rows, options, "EDP and delay over those of the chip for the network alone", "all")
+    _write_bars(rows, options, f"EDP and delay over those of the chip for the network alone, {_trials(runs)}", "all")
     return BenchResult(rows=rows, checks=[_shared_wins(rows, MULTI), _shared_wins(rows, GENERAL)], notes=_sizes(runs))
 
 
@@ -261,6 +264,7 @@ def _summary(model: str, goal: str, method: str, values: Sequence[float], spotli
         "least": min(values),
         "most": max(values),
         "over_spotlight": median / spotlight,
+        "trials": len(values),
     }
 
 
@@ -285,7 +289,8 @@ def _wins(studies: Sequence[Study], methods: Sequence[str], measured: Mapping[tu
             for study in studies
         ]
         won = sum(ratio >= 1 / _TIE for ratio in ratios)
-        name = f"networks on which Spotlight is as good as {method}; geometric mean {geometric_mean(ratios):.3g}x"
+        what = "networks and goals" if len({study.goal for study in studies}) > 1 else "networks"
+        name = f"{what} on which Spotlight is as good as {method}; geometric mean {geometric_mean(ratios):.3g}x"
         checks.append(Check(name, won, f"all {len(ratios)}", won == len(ratios)))
     return checks
 
@@ -357,11 +362,16 @@ def _humble(runs: Runs, studies: Sequence[Study], measured: Mapping[tuple[Study,
         )
 
 
+def _trials(runs: Runs) -> str:
+    return "one trial" if runs.trials == 1 else f"{runs.trials} trials"
+
+
 def _sizes(runs: Runs) -> list[str]:
+    what = "One trial" if runs.trials == 1 else f"Medians of {runs.trials} trials"
     return [
-        f"{runs.trials} trials of {runs.hardware} chips, {runs.software} mappings per layer and chip; medians. Results "
-        "of our own evaluator; equal area for all, hand-designed chips with the lanes that suit them best "
-        "and, unless said otherwise, memories no larger than the space has."
+        f"{what} of {runs.hardware} chips, {runs.software} mappings per layer and chip. "
+        "Results of our own evaluator; equal area for all, hand-designed chips with the lanes and the bus that suit "
+        "them best and, unless said otherwise, memories and a bus no larger than the space has."
     ]
 
 

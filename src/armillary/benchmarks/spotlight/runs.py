@@ -1,14 +1,14 @@
 """One method on one network of Spotlight's experiments: run once, kept in a file, shared by all figures.
 
 Every method keeps to the same area; a chip's mappings are searched by the method's own search. Hand-designed chips
-are scaled to that area with at most as many lanes and as large memories as the space has, get the lanes per PE that
-suit them best, and daBO searches the mappings that their dataflow allows.
+are scaled to that area with at most as many lanes and as large memories as the space has, get the lanes per PE and the
+width of the bus that suit them best, and daBO searches the mappings that their dataflow allows.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -49,9 +49,10 @@ HAND: Mapping[str, tuple[Chip, Dataflow]] = {
     "nvdla-like": (NVDLA_LIKE, NVDLA),
     "maeri-like": (MAERI_LIKE, FLEXIBLE),
 }
-Hand = Literal["bounded", "any-memory", "original"]
+Hand = Literal["bounded", "unbounded", "original"]
 _METRICS: Mapping[Goal, str] = {"edp": "edp_pj_cycles", "delay": "delay_cycles"}
 _LANES = (2, 4, 8, 16)
+Bus = Callable[[int], int]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Study:
         goal: `edp` or `delay`.
         scale: `edge` or `cloud`.
         hand: hand-designed chips scaled to the area within the bounds of the space, with memories as large as the area
-            allows, or as they are, with one lane.
+            allows and a bus as wide as their PEs ask for, or as they are, with one lane.
     """
 
     models: tuple[str, ...]
@@ -101,8 +102,8 @@ class Runs:
 
     @staticmethod
     def of(options: BenchOptions) -> Runs:
-        """Return the chapter's sizes and ten trials; with `--quick` two trials of 25 chips and 50 mappings."""
-        return Runs(options, 2, 25, 50) if options.quick else Runs(options, 10, 100, 100)
+        """Return the chapter's sizes and ten trials; with `--quick` one trial of 25 chips and 50 mappings."""
+        return Runs(options, 1, 25, 50) if options.quick else Runs(options, 10, 100, 100)
 
     def prepare(self, pairs: Sequence[tuple[Study, str]]) -> None:
         """Run what was not run before of these studies and methods, every trial, on all cores."""
@@ -152,7 +153,7 @@ class Runs:
     def _search(self, method: str, study: Study, seed: int) -> dict[str, Any]:
         template, workload = study.template, study.workload()
         problem = template.problem(_METRICS[study.goal], template.budgets, workloads=(workload,))
-        search: CoDesign = optimizers.load(method)(problem, seed=seed)
+        search: CoDesign = optimizers.load(method)(problem, seed=seed, **self.options_of(method))
         mapper = self.mapper_of(MAPPERS.load(search.mapper))
         options = {"goal": study.goal, "samples": mapper.samples}
         spec, executor = spec_of(template.name, Fidelity.ANALYTICAL, options, seed=seed), LocalExecutor()
@@ -180,8 +181,9 @@ class Runs:
         space = partial(UnrolledSpace, dataflow=dataflow)
         mapper = replace(dabo_mapper(method, SPOTLIGHT_SW, samples=self.software), space=space)
         area = study.template.budgets["area_mm2"]
-        chip = chip if study.scale == "edge" else cloud(chip)
-        chips = [chip] if study.hand == "original" else _scaled(chip, area, study)
+        larger = chip if study.scale == "edge" else cloud(chip)
+        buses = _buses(chip, study)
+        chips = [larger] if study.hand == "original" else _scaled(larger, area, study, buses)
         workload, started = study.workload(), time.perf_counter()
         found: list[tuple[Chip, MappedNetwork]] = []
         mapped: tuple[Mapped, ...] = ()
@@ -199,6 +201,10 @@ class Runs:
         values = [network.value(study.goal) for _, network in found]
         seconds = [time.perf_counter() - started] * len(values)
         return {**self._told(best, costs, mapper, study, seed), "values": values, "seconds": seconds}
+
+    def options_of(self, method: str) -> dict[str, int]:
+        """Return a method's options that follow from the size of a run: ConfuciuX learns for half of its chips."""
+        return {"learned": self.hardware // 2} if method == "confuciux" else {}
 
     def mapper_of(self, mapper: Mapper) -> Mapper:
         """Return a search for mappings with this run's number of samples, where it has the chapter's."""
@@ -236,12 +242,35 @@ def values_of(runs: Sequence[Mapping[str, Any]]) -> list[float]:
     return [float(run["value"]) for run in runs]
 
 
-def _scaled(chip: Chip, area_mm2: float, study: Study) -> list[Chip]:
-    """Return a hand-designed chip scaled to the area, with every number of lanes per PE that is tried."""
+def _buses(released: Chip, study: Study) -> list[Bus]:
+    """Return the widths of the bus that a hand-designed chip is tried with, each for a number of PEs.
+
+    Those are the released one, one that grows with the PEs, and the space's widest. The release scales an array up for
+    the cloud by a factor of up to 56 and leaves its bus as it is.
+
+    Args:
+        released: the chip for the edge.
+        study: that the chip is scaled for; unless it is unbounded, no bus is narrower or wider than the space has it.
+    """
+    widths = study.template.space.parameters[study.template.space.names.index("bandwidth")].values
+    least, most = int(widths[0]), int(widths[-1])
+
+    def grown(pes: int) -> int:
+        width = round(released.bandwidth * pes / released.pes)
+        return max(1, width) if study.hand == "unbounded" else min(max(width, least), most)
+
+    return [lambda _: released.bandwidth, grown, lambda _: most]
+
+
+def _scaled(chip: Chip, area_mm2: float, study: Study, buses: Sequence[Bus]) -> list[Chip]:
+    """Return a hand-designed chip scaled to the area, with every number of lanes per PE and bus that is tried."""
     space = study.template.space
     largest = chip_of(space.design([n - 1 for n in space.cardinalities]))
-    most_kib = (largest.scratchpad_kib, largest.register_file_kib) if study.hand == "bounded" else None
-    return [
-        chip.scaled_to(area_mm2, simd_lanes=lanes, most_lanes=largest.pes * largest.simd_lanes, most_kib=most_kib)
+    most_kib = None if study.hand == "unbounded" else (largest.scratchpad_kib, largest.register_file_kib)
+    most_lanes = largest.pes * largest.simd_lanes
+    every = [
+        chip.scaled_to(area_mm2, simd_lanes=lanes, most_lanes=most_lanes, bus=bus, most_kib=most_kib)
         for lanes in _LANES
+        for bus in buses
     ]
+    return list(dict.fromkeys(every))

@@ -18,6 +18,7 @@ Sources: the Spotlight chapter, Section 4.1.1 and Table 4.1; energies and areas:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import count
@@ -141,17 +142,24 @@ class Chip:
         )
 
     def scaled_to(
-        self, area_mm2: float, *, simd_lanes: int, most_lanes: int, most_kib: tuple[int, int] | None = None
+        self,
+        area_mm2: float,
+        *,
+        simd_lanes: int,
+        most_lanes: int,
+        bus: Callable[[int], int],
+        most_kib: tuple[int, int] | None = None,
     ) -> Chip:
         """Return the chip scaled to an area, with other lanes.
 
-        The array grows in its aspect ratio, and the memories with it, until the area or the number of lanes of all PEs
-        is reached; in what area is left both memories grow. The bandwidth stays.
+        The array grows in its aspect ratio, and the bus and the memories with it, until the area or the number of lanes
+        of all PEs is reached; in what area is left both memories grow.
 
         Args:
             area_mm2: at most.
             simd_lanes: of a PE.
             most_lanes: of all PEs together.
+            bus: bandwidth in bytes per cycle for a number of PEs.
             most_kib: scratchpad and register files at most; as large as the area allows, if not given.
 
         Raises:
@@ -160,7 +168,8 @@ class Chip:
         fits = None
         for columns in count(1):
             rows = max(1, round(columns * self.rows / self.columns))
-            grown = replace(self, rows=rows, columns=columns, simd_lanes=simd_lanes)
+            width = bus(rows * columns)
+            grown = replace(self, rows=rows, columns=columns, simd_lanes=simd_lanes, bandwidth=width)
             grown = grown._with_memories(self, rows * columns / self.pes, most_kib)
             if grown.area_mm2 > area_mm2 or grown.pes * simd_lanes > most_lanes:
                 break
