@@ -9,10 +9,12 @@ import pytest
 
 from armillary import evaluators
 from armillary.evaluators.tpu_like import Placing
+from armillary.hardware.bits import Bits
 from armillary.hardware.templates.tpu_like import TPUV3_LIKE, TPUV4I_LIKE, Chip, design_of
 from armillary.studies.running import Running
 from armillary.types import ArmillaryError, Candidate, Evaluation, Fidelity
 from armillary.workloads.layer import Layer, LayerUse, Workload
+from armillary.workloads.pairs import LayerPair
 from armillary.workloads.phases import Phase
 from armillary.workloads.vector_work import VectorUse, VectorWork
 
@@ -119,3 +121,94 @@ def test_mappings_of_others_are_refused() -> None:
     evaluator = evaluators.for_template("tpu_like", Fidelity.ANALYTICAL)
     with pytest.raises(ArmillaryError, match="takes no mappings"):
         evaluator.evaluate([Candidate(design_of(SMALL), mappings={"in": "L0[W] N1"})], block())
+
+
+def attention(queries: int = 64, length: int = 256) -> Workload:
+    """A prefill of two heads of 16 with more scores than other values, and the softmax between its two products."""
+    scores = Layer("scores", "gemm", P=queries, K=2 * length, C=2 * 16, groups=2, dynamic=True)
+    values = Layer("values", "gemm", P=queries, K=2 * 16, C=2 * length, groups=2, dynamic=True)
+    count = scores.outputs
+    softmax = VectorUse(VectorWork("softmax", "softmax", adds=2 * count, functions=count, reads=count, writes=count))
+    pair = LayerPair(0, 1, 1, (softmax,))
+    return Workload("attention", (LayerUse(scores), LayerUse(values)), beside=(softmax,), pairs=(pair,))
+
+
+TINY = replace(SMALL, weights_kib=256, activations_kib=256)
+
+
+def both(chip: Chip, workload: Workload, **options: object) -> tuple[Evaluation, Evaluation]:
+    """Return an evaluation without and with fusion."""
+    found = []
+    for fuse in (False, True):
+        given = {"budget": 1000, "goal": "energy", "fuse": fuse, **options}
+        evaluator = evaluators.for_template("tpu_like", Fidelity.ANALYTICAL, given)
+        found += evaluator.evaluate([Candidate(design_of(chip))], workload)
+    return found[0], found[1]
+
+
+def test_fused_attention_leaves_its_scores_on_the_chip() -> None:
+    workload = attention(queries=4096, length=4096)
+    apart, fused = both(TINY, workload)
+    scores = 2 * 4096 * 4096 * 2
+    assert apart.metrics["dram_bytes"] - fused.metrics["dram_bytes"] > 3.5 * scores  # the softmax's, too
+    assert fused.metrics["dram_bytes"] < 0.1 * apart.metrics["dram_bytes"]
+    for name, saved in (
+        ("dram_bytes", "fused_saved_dram_bytes"),
+        ("energy_pj", "fused_saved_energy_pj"),
+        ("delay_cycles", "fused_saved_cycles"),
+    ):
+        assert fused.metrics[name] + fused.metrics[saved] == pytest.approx(apart.metrics[name], rel=1e-9)
+    assert [run.mapping.split(" ")[0] for run in fused.layers] == ["L4[WI]", "L4[WO]"]
+    assert not any(name.startswith("fused") for name in apart.metrics)
+
+
+def test_a_softmax_whose_rows_are_cut_scales_the_outputs_anew() -> None:
+    workload = attention(queries=4096, length=4096)
+    _, fused = both(TINY, workload)
+    evaluator = evaluators.for_template(
+        "tpu_like", Fidelity.ANALYTICAL, {"budget": 1000, "goal": "energy", "fuse": True}
+    )
+    (pair,) = evaluator.explain(fused, workload).fused  # type: ignore[attr-defined]
+    unit = TINY.vector_unit()
+    softmax = workload.pairs[0].between[0].work
+    blocks = next((int(part[1:]) for part in pair.tiling.split() if part.startswith("K")), 1)
+    computed = sum(unit.operations(softmax)) / unit.lanes
+    scaled = workload.layers[1].layer.outputs * (blocks - 1)
+    expected = max(computed, 3 * 2 * softmax.reads / unit.buffer_values) + max(
+        scaled / unit.lanes, 2 * scaled / unit.buffer_values
+    )
+    assert fused.metrics["beside_cycles"] == pytest.approx(expected)
+    assert fused.metrics["beside_dram_bytes"] == 0
+
+
+def test_the_parts_of_a_fused_evaluation_add_up() -> None:
+    workload = attention(queries=1024, length=1024)
+    _, fused = both(TINY, workload)
+    evaluator = evaluators.for_template(
+        "tpu_like", Fidelity.ANALYTICAL, {"budget": 1000, "goal": "energy", "fuse": True}
+    )
+    explained = evaluator.explain(fused, workload)  # type: ignore[attr-defined]
+    assert sum(explained.energy_parts_pj.values()) == pytest.approx(fused.metrics["energy_pj"], rel=1e-6)
+    time = sum(layer.delay_cycles for layer in explained.layers) / explained.rates.clock_hz
+    assert time + sum(explained.overhead_s.values()) == pytest.approx(fused.metrics["runtime_s"], rel=1e-6)
+    (pair,) = explained.fused
+    assert (pair.producer, pair.consumer, pair.count) == ("scores", "values", 1)
+    assert pair.saved_dram_bytes == fused.metrics["fused_saved_dram_bytes"]
+
+
+def test_layers_of_different_width_stay_apart() -> None:
+    workload = attention(queries=1024, length=1024)
+    narrow = replace(workload.layers[1], layer=replace(workload.layers[1].layer, bits=Bits(W=8)))
+    apart, fused = both(TINY, replace(workload, layers=(workload.layers[0], narrow)))
+    assert fused.metrics == apart.metrics
+
+
+def test_a_layer_is_fused_as_often_as_it_has_runs() -> None:
+    up = Layer("up", "gemm", P=2048, K=1024, C=64)
+    down = Layer("down", "gemm", P=2048, K=64, C=1024)
+    uses = (LayerUse(up, count=3, weight_sets=3), LayerUse(down, count=2, weight_sets=2))
+    workload = Workload("mlp", uses, pairs=(LayerPair(0, 1, 2),))
+    apart, fused = both(TINY, workload)
+    assert [(run.layer.name, run.runs) for run in fused.layers] == [("up", 1), ("up (2)", 2), ("down", 2)]
+    assert fused.layers[0].metrics == apart.layers[0].metrics
+    assert fused.metrics["energy_pj"] < apart.metrics["energy_pj"]

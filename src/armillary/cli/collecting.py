@@ -11,10 +11,10 @@ import typer
 
 from armillary.cli.choices import Choosing
 from armillary.cli.shared import (
-    Dim,
     DryRun,
     ExecutorName,
     FidelityName,
+    HowRun,
     Json,
     LogPath,
     MemoryLimit,
@@ -30,7 +30,7 @@ from armillary.cli.shared import (
     evaluating,
     limits_of,
     resumable,
-    running_of,
+    runs_networks,
     show_foreseen,
     subject_of,
     warned,
@@ -42,12 +42,14 @@ if TYPE_CHECKING:
     from armillary.evaluators.sampling import SampledLayers
     from armillary.execution.local import LocalExecutor
     from armillary.spaces.space import Parameter, Space
+    from armillary.studies.running import Running
     from armillary.types import EvaluatorSpec, MappedLayer, Value
 
 _DESIGNS = 16_384
 
 
 @app.command(cls=Choosing)
+@runs_networks
 def collect(
     log: LogPath,
     workload: WorkloadNames = None,
@@ -114,7 +116,8 @@ def collect(
     memory_limit: MemoryLimit = None,
     executor: ExecutorName = "local",
     ray_address: RayAddress = None,
-    dim: Dim = None,
+    *,
+    running: HowRun,
     dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
@@ -138,13 +141,13 @@ def collect(
     runs = LocalExecutor(place, limits=limits_of(time_limit, memory_limit, executor, ray_address), make=make)
     if rows is None and not per_layer:
         drawn = {**_numbers(spec, samples, architectures, points), "sampler": sampler, "seed": seed}
-        _collect_designs(subject, runs, spec, make, place, workload, dim, drawn, knob or (), dry_run, as_json)
+        _collect_designs(subject, runs, spec, make, place, workload, running, drawn, knob or (), dry_run, as_json)
         return
     if rows is not None:
         chosen = subject.template()
         wanted, sampled = _rows_of(rows, runs, spec, chosen.space, chosen.defaults), None
     else:
-        sampled = _sampled(subject, runs, spec, workload, dim, {
+        sampled = _sampled(subject, runs, spec, workload, running, {
             "samples": samples, "sampler": sampler, "seed": seed, "knobs": knob, "remainders": remainders,
             "most_cycles": most_cycles, "unfit_share": unfit_share,
         })  # fmt: skip
@@ -166,7 +169,7 @@ def _collect_designs(
     make: Any,
     place: Any,
     workload: Sequence[str] | None,
-    dim: Sequence[str] | None,
+    running: Running,
     drawn: Mapping[str, Any],
     knobs: Sequence[str],
     dry_run: bool,
@@ -175,7 +178,7 @@ def _collect_designs(
     from armillary.studies.collect import collect as run
     from armillary.studies.collect import foresee_collect
 
-    networks = warned(subject.workloads(workload or [], running_of(dim), place))
+    networks = warned(subject.workloads(workload or [], running, place))
     of_each = [(template := subject.template([n]), n, _knobs(knobs, template.space)) for n in networks]
     if dry_run:
         stages = [foresee_collect(t, n, place, spec, make=make, choices=c, **drawn) for t, n, c in of_each]
@@ -221,13 +224,13 @@ def _sampled(
     executor: LocalExecutor,
     spec: EvaluatorSpec,
     workload: Sequence[str] | None,
-    dim: Sequence[str] | None,
+    running: Running,
     asked: Mapping[str, Any],
 ) -> SampledLayers:
     from armillary.evaluators.sampling import LayerSampling
     from armillary.studies.layers import default_most_cycles, default_networks, default_samples, draw_layers
 
-    networks = subject.workloads(workload, running_of(dim)) if workload else default_networks()
+    networks = subject.workloads(workload, running) if workload else default_networks()
     given = {name: value for name, value in asked.items() if value is not None}
     defaults = {"samples": default_samples(spec), "most_cycles": default_most_cycles(spec)}
     knobs = _knobs(given.pop("knobs", ()), subject.template(networks).space)

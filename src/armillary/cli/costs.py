@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,20 +13,18 @@ from armillary.cli.choices import Choosing, completing
 from armillary.cli.shared import (
     DEFAULT_TEMPLATE,
     JOINT,
-    Batch,
     Dim,
+    HowRun,
     Json,
     MemoryLimit,
     Options,
-    Past,
-    PhaseName,
     Seed,
-    Seq,
     TimeLimit,
     app,
     limits_of,
     options_of,
     running_of,
+    runs_networks,
     subject_of,
     warned,
 )
@@ -75,6 +74,7 @@ Art = Annotated[Path | None, typer.Option(help="Accelergy's area table for the h
 
 
 @app.command(cls=Choosing)
+@runs_networks
 def evaluate(
     workload: Annotated[
         str, typer.Option(help="A name of the zoo or an ONNX file; with --hierarchy also a Timeloop problem.")
@@ -117,17 +117,16 @@ def evaluate(
     log: Annotated[str | None, typer.Option(help="Append the evaluation to this log.")] = None,
     time_limit: TimeLimit = None,
     memory_limit: MemoryLimit = None,
-    dim: Dim = None,
-    phase: PhaseName = None,
-    seq: Seq = None,
-    past: Past = None,
-    batch: Batch = None,
+    *,
+    running: HowRun,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Evaluate one design, or mappings onto one hierarchy, on one workload; an infeasible one is an answer too."""
+    from armillary.studies.running import tensor_bits
+
     tensors, widths = _split(bits or ())
-    running = running_of(dim, phase, seq, past, batch, tensors)
+    running = replace(running, bits=tensor_bits(tensors))
     if (design_file is None) == (hierarchy is None):
         raise ArmillaryError("name what to evaluate: either --design, of a template, or --hierarchy")
     if hierarchy is not None:
@@ -142,7 +141,7 @@ def evaluate(
     elif design_file is not None:
         from armillary.hardware import templates as registry
         from armillary.studies.design_file import read_design, template_named
-        from armillary.studies.evaluate import evaluate_one
+        from armillary.studies.evaluate import evaluate_one, fused_layers
         from armillary.studies.map_network import SEARCH, read_mapping_texts
 
         if save_mapping is not None:
@@ -171,10 +170,11 @@ def evaluate(
             log=log,
             limits=limits_of(time_limit, memory_limit),
         )
-        _show_evaluation(evaluation, chosen.name, as_json)
+        fused = fused_layers(evaluation, network) if program is None else ()
+        _show_evaluation(evaluation, chosen.name, [asdict(pair) for pair in fused], as_json)
 
 
-def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> None:
+def _show_evaluation(evaluation: Evaluation, template: str, fused: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     content = {
         "design": evaluation.design.as_dict(),
         "workload": evaluation.workload,
@@ -188,6 +188,7 @@ def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> No
             {"layer": run.layer.name, "runs": run.runs, "mapping": run.mapping, **run.metrics}
             for run in evaluation.layers
         ],
+        **({"fused": fused} if fused else {}),
         "seconds": evaluation.seconds,
     }
 
@@ -201,6 +202,9 @@ def _show_evaluation(evaluation: Evaluation, template: str, as_json: bool) -> No
         if evaluation.layers:
             tell()
             print_table([_run_row(run) for run in evaluation.layers])
+        if fused:
+            tell("\nlayers that keep what is between them on the chip, and what that saves:")
+            print_table([_fused_row(pair) for pair in fused])
 
     print_result(content, as_json, show)
     if evaluation.failure is not None and evaluation.failure.kind != "infeasible":
@@ -212,6 +216,17 @@ def _beside(metrics: Mapping[str, float]) -> str:
     named = (("delay_cycles", "beside_cycles", "delay"), ("energy_pj", "beside_energy_pj", "energy"))
     shares = [f"{metrics[own] / metrics[total]:.1%} of the {what}" for total, own, what in named if own in metrics]
     return f"operators beside the array: {', '.join(shares)}" if shares else ""
+
+
+def _fused_row(pair: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "layers": f"{pair['producer']} + {pair['consumer']}",
+        "runs": pair["count"],
+        "tiles": pair["tiling"],
+        "cycles": f"{pair['saved_delay_cycles']:,.0f}",
+        "energy uJ": f"{pair['saved_energy_pj'] / 1e6:,.4g}",
+        "DRAM MB": f"{pair['saved_dram_bytes'] / 1e6:,.4g}",
+    }
 
 
 def _run_row(run: LayerRun) -> dict[str, Any]:
@@ -374,8 +389,6 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Print a mapping's loop nest, with tile sizes beside each loop and accesses beside each level."""
-    from dataclasses import asdict
-
     from armillary.atomic_file import replaced
     from armillary.cost_model.explain import as_text
     from armillary.reports.nest_picture import nest_picture

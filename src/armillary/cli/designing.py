@@ -15,29 +15,24 @@ from armillary.cli.fronts import front_rows, show_front
 from armillary.cli.laying_out import design_by_layouts, is_searched, one_network, request_of, subject_of_layouts
 from armillary.cli.shared import (
     Area,
-    Batch,
     Bounds,
-    Dim,
     DryRun,
     ExecutorName,
     FidelityName,
+    HowRun,
     Json,
     Maximize,
     MemoryLimit,
     Minimize,
     Options,
-    Past,
-    PhaseName,
     Power,
     Prefer,
     ProblemPath,
     RayAddress,
     SamplerName,
     Seed,
-    Seq,
     SurrogateName,
     TemplateOrProblem,
-    TensorBits,
     TimeLimit,
     Verify,
     app,
@@ -49,7 +44,7 @@ from armillary.cli.shared import (
     options_of,
     preferences_of,
     resumable,
-    running_of,
+    runs_networks,
     show_foreseen,
     subject_of,
     verified_by,
@@ -64,6 +59,7 @@ if TYPE_CHECKING:
     from armillary.hardware.template import Template
     from armillary.reports.wording import Scale
     from armillary.studies.results import Contender, StudyResults
+    from armillary.studies.running import Running
     from armillary.studies.search import SearchRequest
     from armillary.studies.study_folder import StudyFolder
     from armillary.studies.subject import Subject
@@ -74,6 +70,7 @@ _SAMPLES, _TOP, _SLOW_TOP, _SAMPLES_PER_PARAMETER = 16_384, 256, 16, 10
 
 
 @app.command(cls=Choosing)
+@runs_networks
 def design(
     models: Annotated[
         list[str] | None,
@@ -149,12 +146,8 @@ def design(
     memory_limit: MemoryLimit = None,
     executor: ExecutorName = "local",
     ray_address: RayAddress = None,
-    dim: Dim = None,
-    phase: PhaseName = None,
-    seq: Seq = None,
-    past: Past = None,
-    batch: Batch = None,
-    bits: TensorBits = None,
+    *,
+    running: HowRun,
     dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
@@ -173,7 +166,6 @@ def design(
     if by_layouts:
         subject = subject_of_layouts(subject.name, truer, options_of(options))
     names = [*(models or ()), *(workload or ())]
-    running = running_of(dim, phase, seq, past, batch, bits)
     networks = warned(subject.workloads(names, running, None if log is None else Log(log)))
     chosen = subject.template(networks)
     kind = surrogate or subject.surrogate
@@ -201,8 +193,7 @@ def design(
             "--schedule": schedule,
             "--weights": weights,
             "--worst": worst or None,
-            "--phase": phase,
-            "--bits": bits,
+            **_of_language_models(running),
         }
         refuse_given(wide, "is for studies without layouts; leave it out")
         network = one_network(networks)
@@ -217,7 +208,7 @@ def design(
         refuse_given({"--optimizer": optimizer}, "says what chooses simulations; give their number with --budget")
     else:
         given: dict[str, Any] = {"--samples": samples, "--top": top, "--surrogate": surrogate, "--schedule": schedule}
-        given |= {"--log": log, "--phase": phase, "--bits": bits}
+        given |= {"--log": log, **_of_language_models(running)}
         refuse_given(given, "goes with designs that a surrogate proposes; leave it out, or --budget")
         to_simulate = _to_simulate(subject, networks, asked, names, budget, verify, fidelity)
         simulated = to_simulate if optimizer is None else replace(to_simulate, optimizer=optimizer)
@@ -248,6 +239,11 @@ def design(
     for warning in study.warnings:
         print_warning(warning)
     print_result(_answer(study, folder), as_json, lambda: _show_study(study, folder))
+
+
+def _of_language_models(running: Running) -> dict[str, Any]:
+    """Return what studies of other kinds know nothing of, by option; None where it is not given."""
+    return {"--phase": running.phase, "--bits": running.bits or None}
 
 
 def _to_simulate(

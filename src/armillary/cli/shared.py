@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
     from armillary.studies.progress import OnProgress
     from armillary.studies.results import StudyResults
     from armillary.studies.running import Running
+    from armillary.studies.running import Running as HowRun
     from armillary.studies.study_folder import StudyFolder
     from armillary.studies.subject import Simulator, Subject
     from armillary.types import EvaluatorSpec
     from armillary.workloads.layer import Workload
+else:
+    HowRun = Any  # what a command is given by `runs_networks`; help loads no studies
 
 app = typer.Typer(
     name="armillary",
@@ -96,6 +101,15 @@ TensorBits = Annotated[
     ),
 ]
 Dim = Annotated[list[str] | None, typer.Option(help="Value of a symbolic dimension, e.g. batch=1. Repeatable.")]
+RUNNING: dict[str, Any] = {
+    "dim": Dim,
+    "phase": PhaseName,
+    "seq": Seq,
+    "past": Past,
+    "batch": Batch,
+    "bits": TensorBits,
+}
+"""The options that say how networks are run, by the names of `running_of`."""
 Device = Annotated[str, typer.Option(help="Where PRIME's networks train: cpu, or cuda for a GPU.")]
 DEFAULT_TEMPLATE = "edge_tpu"
 JOINT = ".physical"
@@ -233,8 +247,34 @@ def networks_of(subject: Subject, names: Sequence[str]) -> list[Workload]:
     return subject.workloads(names, running_of(None)) if names else []
 
 
+def runs_networks(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `RUNNING` in place of its parameter `running`, which is what they ask for.
+
+    An option that the command has itself is its own.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    given = {name: kind for name, kind in RUNNING.items() if name not in signature.parameters}
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.name == "running":
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            parameters += [inspect.Parameter(n, keyword, default=None, annotation=kind) for n, kind in given.items()]
+        else:
+            parameters.append(parameter)
+
+    @wraps(command)
+    def with_options(**values: Any) -> None:
+        asked = {name: values.pop(name) for name in given}
+        command(**values, running=running_of(**asked))
+
+    del with_options.__wrapped__  # typer would look at the command's own parameters
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
+
+
 def running_of(
-    dim: Sequence[str] | None,
+    dim: Sequence[str] | None = None,
     phase: str | None = None,
     seq: int | None = None,
     past: int | None = None,

@@ -17,10 +17,10 @@ from armillary.cli.shared import (
     Area,
     Bounds,
     Device,
-    Dim,
     DryRun,
     ExecutorName,
     FidelityName,
+    HowRun,
     Json,
     LogPath,
     Maximize,
@@ -48,7 +48,7 @@ from armillary.cli.shared import (
     options_of,
     preferences_of,
     resumable,
-    running_of,
+    runs_networks,
     show_foreseen,
     subject_of,
     verified_by,
@@ -173,6 +173,7 @@ def _show_fit(content: Mapping[str, Any], remarks: Sequence[str]) -> None:
 
 
 @app.command(cls=Choosing)
+@runs_networks
 def propose(
     model: Annotated[Path, typer.Option(help="A model file of `armillary fit`.")],
     workload: WorkloadNames = None,
@@ -190,7 +191,8 @@ def propose(
     template: TemplateOrProblem = None,
     problem: ProblemPath = None,
     top: Annotated[int, typer.Option(help="Designs to propose.", min=1)] = 256,
-    dim: Dim = None,
+    *,
+    running: HowRun,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -204,7 +206,7 @@ def propose(
     from armillary.workloads.context import context_of
 
     subject, place = subject_of(template, problem), None if log is None else Log(log)
-    networks = warned(subject.workloads(workload or [], running_of(dim), place))
+    networks = warned(subject.workloads(workload or [], running, place))
     chosen, open_ = subject.template(networks, whole=True), subject.template(networks)
     fitted = surrogates.read(model, chosen.space)
     limits = [_limit(text, chosen.space) for text in limit or ()]
@@ -274,6 +276,7 @@ def _limit(text: str, space: Space) -> Limit:
 
 
 @app.command(cls=Choosing)
+@runs_networks
 def search(
     optimizer: Annotated[str, typer.Option(help="One of {optimizers}.", autocompletion=completing("optimizers"))],
     budget: Annotated[int, typer.Option(help="Evaluations, infeasible ones included.", min=1)],
@@ -303,8 +306,9 @@ def search(
             "then find another design.",
         ),
     ] = False,
-    dim: Dim = None,
     prefer: Prefer = None,
+    *,
+    running: HowRun,
     dry_run: DryRun = False,
     seed: Seed = 0,
     as_json: Json = False,
@@ -317,7 +321,7 @@ def search(
     limits = limits_of(time_limit, memory_limit, executor, ray_address)
     bounds = bounds_of(bound, area_mm2=area, power_mw=power)
     subject = subject_of(template, problem, fidelity, options)
-    (network,) = warned(subject.workloads([workload] if workload else [], running_of(dim)))
+    (network,) = warned(subject.workloads([workload] if workload else [], running))
     chosen, folder = subject.template([network]), StudyFolder(study)
     objectives = asked_objectives(chosen, objectives_of(minimize, maximize))
     request = SearchRequest(
@@ -334,6 +338,7 @@ def search(
         verify=verified_by(verify, subject.name, fidelity),
         problem=subject.problem_path,
         prefer=preferences_of(prefer, objectives),
+        running=running.as_dict() or None,
     )
     if verify is not None and len(objectives) > 1:
         raise ArmillaryError(f"--verify {verify!r} proves the best design of one goal; name one, or leave it out")

@@ -9,7 +9,7 @@ ours, the constants are the template's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -64,6 +64,22 @@ def cost_of(unit: VectorUnit, work: VectorWork) -> VectorCost:
     return _cost(unit, work, unit.setup_cycles + spent, reads + writes, on_chip)
 
 
+def cost_on_chip(unit: VectorUnit, work: VectorWork, staying: int) -> VectorCost:
+    """Return what one run costs while so many of its values stay on the chip, with its result, between two layers.
+
+    What it reads besides, as the other factor of a gate, comes from where that lies.
+    """
+    besides = float(max(0, work.reads - staying))
+    inside = replace(unit, resident_values=np.inf)
+    if work.kind == "unknown" or unit.does_behind(work) or besides <= np.asarray(unit.resident_values):
+        return cost_of(inside, work)
+    reads, nothing = np.asarray(besides), np.zeros(())
+    own, moving = cost_of(inside, work), _dram_cycles(unit, reads, nothing)
+    cycles = _largest(own.cycles, unit.setup_cycles + moving) if unit.overlaps else own.cycles + moving
+    energy = None if own.energy_pj is None or unit.energy is None else own.energy_pj + besides * unit.energy.dram_pj
+    return VectorCost(cycles, besides * unit.value_bytes, energy)
+
+
 def _behind(unit: VectorUnit, work: VectorWork) -> VectorCost:
     """Return what work behind a layer costs: what it reads besides comes from where that lies."""
     besides = work.reads - work.passed
@@ -108,9 +124,17 @@ def with_beside(sums: Mapping[str, Number], unit: VectorUnit, uses: Sequence[Vec
     """
     if not uses:
         return dict(sums)
-    own = total(unit, uses).metrics()
-    names = {"delay_cycles": "beside_cycles", "energy_pj": "beside_energy_pj", "dram_bytes": "beside_dram_bytes"}
-    return {**{name: value + own.get(names.get(name, ""), 0.0) for name, value in sums.items()}, **own}
+    return with_cost(sums, total(unit, uses))
+
+
+_OWN = {"delay_cycles": "beside_cycles", "energy_pj": "beside_energy_pj", "dram_bytes": "beside_dram_bytes"}
+
+
+def with_cost(sums: Mapping[str, Number], cost: VectorCost) -> dict[str, Number]:
+    """Return a network's sums with what some operators beside the array cost, in them and in their share."""
+    own = cost.metrics()
+    grown = {name: value + own.get(_OWN.get(name, ""), 0.0) for name, value in sums.items()}
+    return {**grown, **{name: value + sums.get(name, 0.0) for name, value in own.items()}}
 
 
 def scalars(metrics: Mapping[str, Number]) -> dict[str, float]:
@@ -139,6 +163,14 @@ class Beside:
         """Return what operators cost on one design."""
         own = {kind: [use for use in uses if use.work.kind == kind] for kind in WORK_KINDS}
         return Beside(tuple(_kind_cost(unit, kind, some) for kind, some in own.items() if some), clock_hz)
+
+    def with_fused(self, cost: VectorCost, count: int) -> Beside:
+        """Return them with what so many runs of operators between fused layers cost, in a row of its own."""
+        if not np.any(cost.cycles):
+            return self
+        energy = None if cost.energy_pj is None else _plain(cost.energy_pj)
+        row = BesideCost("fused", count, _plain(cost.cycles), energy, _plain(cost.dram_bytes))
+        return replace(self, costs=(*self.costs, row))
 
     @property
     def overhead_s(self) -> dict[str, float]:

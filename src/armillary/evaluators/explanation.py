@@ -118,7 +118,8 @@ class ChipRates:
 class BesideCost:
     """The operators of one kind beside the array on one design, all their runs of an inference together.
 
-    Kinds are those of `armillary.workloads.vector_work`; the energy is None where the template has none.
+    Kinds are those of `armillary.workloads.vector_work`, or `fused` for all that lie between fused layers. The energy
+    is None where the template has none.
     """
 
     kind: str
@@ -129,13 +130,37 @@ class BesideCost:
 
 
 @dataclass(frozen=True)
+class FusedCost:
+    """Two layers whose intermediate stays on the chip, and what that saves over all their runs of an inference.
+
+    Attributes:
+        producer: name of the first.
+        consumer: name of the second.
+        count: how often they are fused per inference.
+        tiling: shared loops with their numbers of tiles, by the producer's dimensions, the outermost first.
+        saved_delay_cycles: beside the two layers one after the other, with the operators between them.
+        saved_energy_pj: likewise.
+        saved_dram_bytes: likewise.
+    """
+
+    producer: str
+    consumer: str
+    count: int
+    tiling: str
+    saved_delay_cycles: float
+    saved_energy_pj: float
+    saved_dram_bytes: float
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A feasible design on a workload.
 
     The parts map a component to its share of the area and of the energy of an inference; `overhead_s` is what an
     inference takes beside its layers (starting it, say), by cause, and `fixed` names the causes that take the same time
     on every design. `remarks` says of a metric, by name, what its number alone does not tell. `beside` are the
-    operators beside the array, whose time is one of the causes in `overhead_s`.
+    operators beside the array, whose time is one of the causes in `overhead_s`. `fused` are the pairs of layers whose
+    intermediate stays on the chip.
     """
 
     layers: tuple[LayerCost, ...]
@@ -146,6 +171,7 @@ class Explanation:
     fixed: tuple[str, ...] = ()
     remarks: Mapping[str, str] = field(default_factory=dict)
     beside: tuple[BesideCost, ...] = ()
+    fused: tuple[FusedCost, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [cause for cause in self.fixed if cause not in self.overhead_s]

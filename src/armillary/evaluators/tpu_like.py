@@ -1,7 +1,8 @@
 """The evaluator of template `tpu_like`: every layer under the best mapping found, and the operators beside.
 
-Layers run one after another, each from HBM to HBM, but for attention whose keys and values stay on the chip. Weights
-that several tokens of a batch share are read once, as rows of one matrix product.
+Layers run one after another, each from HBM to HBM, but for attention whose keys and values stay on the chip, and for
+pairs of layers that are fused: what is between them stays in the activation memory, tile by tile. Weights that several
+tokens of a batch share are read once, as rows of one matrix product.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from typing import Literal
 from pydantic import Field
 
 from armillary.cost_model import evaluate
+from armillary.cost_model.fused import as_mapped
 from armillary.cost_model.layer_metrics import layer_metrics
-from armillary.evaluators.beside import Beside, scalars, with_beside
+from armillary.evaluators.beside import Beside, scalars, with_beside, with_cost
 from armillary.evaluators.explanation import Explanation, LayerCost
+from armillary.evaluators.fusion import Fusion, apart, fused
 from armillary.evaluators.hierarchical import energy_parts, rates_of
 from armillary.evaluators.kind import EvaluatorKind, Options
 from armillary.evaluators.recording import of_network, record, without_mappings
 from armillary.hardware.hierarchy import Hierarchy
 from armillary.hardware.mapping import Mapping
 from armillary.hardware.templates.tpu_like import CLOCK_GHZ, SPACE, Chip, chip_of
+from armillary.mapping.fused import FoundPair, search_pair
 from armillary.mapping.goals import Goal
 from armillary.mapping.search import NoLegalMappingError, search
 from armillary.types import Candidate, Cost, Evaluation, EvaluatorSpec, Failure, Fidelity, LayerRun
@@ -37,6 +41,7 @@ class TpuLikeOptions(Options):
 
     goal: Literal["edp", "delay", "energy"] = Field("edp", description="What each layer's mapping minimises.")
     budget: int = Field(2000, ge=1, description="Mappings that the search evaluates per layer.")
+    fuse: bool = Field(True, description="Whether two layers keep what is between them on the chip, where that pays.")
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,8 @@ class TpuLikeEvaluator:
         """Evaluate candidates one by one.
 
         Metrics: `delay_cycles`, `runtime_s`, `energy_pj` (dynamic; no leakage), `dram_bytes`, `onchip_bytes`,
-        `area_mm2`; of operators beside the arrays `beside_cycles`, `beside_energy_pj`, `beside_dram_bytes`.
+        `area_mm2`; of operators beside the arrays `beside_cycles`, `beside_energy_pj`, `beside_dram_bytes`; where
+        layers are fused, what that saves: `fused_saved_cycles`, `fused_saved_energy_pj`, `fused_saved_dram_bytes`.
 
         Raises:
             ArmillaryError: if a candidate brings mappings or a design is of another space.
@@ -105,8 +111,12 @@ class TpuLikeEvaluator:
         """Take one feasible evaluation apart."""
         chip = chip_of(evaluation.design)
         placing = Placing.of(chip, workload.layers)
-        beside = Beside.of(chip.vector_unit(), workload.beside, CLOCK_GHZ * 1e9)
-        pairs = [(_hierarchy(chip, run.layer, placing), run) for run in evaluation.layers]
+        plan = self._planned(Candidate(evaluation.design), workload)
+        beside = Beside.of(chip.vector_unit(), plan.beside, CLOCK_GHZ * 1e9).with_fused(plan.between, plan.runs_between)
+        pairs = [
+            (as_mapped(_hierarchy(chip, run.layer, placing), Mapping.parse(run.mapping)), run)
+            for run in evaluation.layers
+        ]
         return Explanation(
             layers=tuple(LayerCost.of(run, run.layer.macs) for run in evaluation.layers),
             rates=rates_of(chip.hierarchy(_WIDTH)),
@@ -114,20 +124,34 @@ class TpuLikeEvaluator:
             energy_parts_pj={**energy_parts(pairs), **beside.energy_parts_pj},
             overhead_s=beside.overhead_s,
             beside=beside.costs,
+            fused=tuple(one.cost() for one in plan.pairs),
         )
 
     def _one(self, candidate: Candidate, workload: Workload) -> Evaluation:
         start = time.perf_counter()
         chip = chip_of(candidate.design)
-        placing = Placing.of(chip, workload.layers)
-        runs = [self._run(candidate, use, placing) for use in workload.layers]
-        failure = next((run.failure for run in runs if run.failure is not None), None)
+        plan = self._planned(candidate, workload)
+        failure = next((run.failure for run in plan.layers if run.failure is not None), None)
         metrics = {"area_mm2": chip.area_mm2}
         if failure is None:
-            sums = scalars(with_beside(of_network(runs), chip.vector_unit(), workload.beside))
-            metrics |= {**sums, "runtime_s": sums["delay_cycles"] / (CLOCK_GHZ * 1e9)}
+            sums = with_beside(of_network(plan.layers), chip.vector_unit(), plan.beside)
+            own = scalars(with_cost(sums, plan.between) if plan.runs_between else sums)
+            metrics |= {**own, "runtime_s": own["delay_cycles"] / (CLOCK_GHZ * 1e9), **plan.metrics()}
         seconds = time.perf_counter() - start
-        return record(self.spec, candidate, workload, metrics, failure, seconds=seconds, layers=runs)
+        return record(self.spec, candidate, workload, metrics, failure, seconds=seconds, layers=plan.layers)
+
+    def _planned(self, candidate: Candidate, workload: Workload) -> Fusion:
+        """Return the runs of all layers, those fused that pay."""
+        chip, options, seed = chip_of(candidate.design), self._options, self.spec.seed
+        placing = Placing.of(chip, workload.layers)
+        runs = [self._run(candidate, use, placing) for use in workload.layers]
+        if not options.fuse:
+            return apart(workload, runs)
+
+        def search(producer: Layer, consumer: Layer) -> FoundPair | None:
+            return _searched_pair(chip, producer, consumer, placing, options.goal, options.budget, seed)
+
+        return fused(workload, runs, chip.vector_unit(), options.goal, search)
 
     def _run(self, candidate: Candidate, use: LayerUse, placing: Placing) -> LayerRun:
         chip, layer = chip_of(candidate.design), use.layer
@@ -169,11 +193,28 @@ def _searched(chip: Chip, layer: Layer, placing: Placing, goal: Goal, budget: in
         return str(fault)
 
 
+@lru_cache(maxsize=1024)
+def _searched_pair(
+    chip: Chip, producer: Layer, consumer: Layer, placing: Placing, goal: Goal, budget: int, seed: int
+) -> FoundPair | None:
+    """Return the best fused mapping that was found; None if there is none.
+
+    Layers whose second operands differ in width see ports of different width, and are not fused.
+    """
+    hierarchies = [_hierarchy(chip, layer, placing) for layer in (producer, consumer)]
+    if hierarchies[0] != hierarchies[1]:
+        return None
+    try:
+        return search_pair(hierarchies[0], producer, consumer, goal=goal, budget=budget, seed=seed)
+    except NoLegalMappingError:
+        return None
+
+
 KIND = EvaluatorKind(
     template=SPACE.name,
     fidelity=Fidelity.ANALYTICAL,
     name="tpu_like",
-    version="1",
+    version="2",
     cost=Cost.SECONDS,
     make=lambda spec, options: TpuLikeEvaluator(spec, options),
     options=TpuLikeOptions,

@@ -205,8 +205,8 @@ class Mapping:
             foreign = set(mapped.keeps) - set(level.keeps)
             if foreign:
                 yield f"level {level.name} keeps {mapped.keeps!r}, but can keep {level.keeps!r} only"
-            if number == 0 and set(mapped.keeps) != set(TENSORS):
-                yield f"the outermost level {level.name} keeps {mapped.keeps!r}; it must keep 'WIO'"
+            if number == 0 and set(level.keeps) - set(mapped.keeps):
+                yield f"the outermost level {level.name} keeps {mapped.keeps!r}; it must keep {level.keeps!r}"
         extents = self.extents()
         for dimension, bound in loop_bounds(layer).items():
             if extents[dimension] != bound:

@@ -126,6 +126,7 @@ def render(results: StudyResults) -> str:
         stages=tables.stage_rows(results),
         not_mapped=tables.not_mapped_rows(results),
         beside=tables.beside_rows(results),
+        fused=tables.fused_rows(results),
         beside_share=tables.beside_share(results),
         import_notes=tables.import_notes(results),
         trials=tables.best_trials(results),

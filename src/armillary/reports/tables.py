@@ -309,6 +309,25 @@ def beside_rows(results: StudyResults) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
+def fused_rows(results: StudyResults) -> list[tuple[str, str, str, str, str, str]]:
+    """Return the winner's fused layers: names, runs, tiles, and the time, energy and DRAM traffic that they save."""
+    winner = results.winner
+    if winner.explanation is None or winner.rates is None:
+        return []
+    clock_hz = winner.rates.clock_hz
+    return [
+        (
+            f"{pair.producer} and {pair.consumer}",
+            f"{pair.count:,}",
+            pair.tiling,
+            f"{1e6 * pair.saved_delay_cycles / clock_hz:,.4g} us",
+            f"{1e-6 * pair.saved_energy_pj:,.4g} uJ",
+            f"{1e-6 * pair.saved_dram_bytes:,.4g} MB",
+        )
+        for pair in winner.explanation.fused
+    ]
+
+
 def beside_share(results: StudyResults) -> str:
     """Return which share of the winner's inference its operators beside the array take; empty where they have none."""
     winner = results.winner
@@ -341,6 +360,7 @@ _WORK_NAMES = {
     "reduce": "sums and maxima over axes",
     "stride": "reading in other steps",
     "move": "moving values",
+    "fused": "operators between fused layers",
     "unknown": "operators whose work is unknown",
 }
 

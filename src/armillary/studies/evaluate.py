@@ -8,6 +8,7 @@ from typing import Any
 
 from armillary import evaluators
 from armillary.evaluators import external
+from armillary.evaluators.explanation import ExplainsDesigns, FusedCost
 from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
 from armillary.hardware.template import Template
@@ -56,3 +57,13 @@ def evaluate_one(
     executor = LocalExecutor(None if log is None else Log(log), limits=limits)
     executor.evaluator(spec)
     return next(executor.run(spec, [Candidate(design, mappings)], workload))
+
+
+def fused_layers(evaluation: Evaluation, workload: Workload) -> tuple[FusedCost, ...]:
+    """Return the pairs of layers that an evaluation fused, none where its evaluator fuses none or it is infeasible."""
+    if "fused_saved_dram_bytes" not in evaluation.metrics:
+        return ()
+    evaluator = evaluators.for_template(
+        evaluation.design.space, evaluation.fidelity, evaluation.options, seed=evaluation.seed
+    )
+    return evaluator.explain(evaluation, workload).fused if isinstance(evaluator, ExplainsDesigns) else ()

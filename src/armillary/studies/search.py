@@ -63,7 +63,7 @@ MAPPINGS, _ANALYTICAL, _TIMED = "mappings.yaml", "analytical", 512
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """What is asked for; see `DesignRequest` for source, digest, objectives, bounds, verify and problem."""
+    """What is asked for; see `DesignRequest` for source, digest, objectives, bounds, verify, problem and running."""
 
     source: str
     digest: str
@@ -78,6 +78,7 @@ class SearchRequest:
     verify: tuple[str, ...] = ()
     problem: str | None = None
     prefer: Mapping[str, float] = field(default_factory=dict)
+    running: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

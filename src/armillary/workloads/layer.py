@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from armillary.hardware.bits import Bits
     from armillary.workloads.algorithm import Algorithm
     from armillary.workloads.dataflow import Dataflow
+    from armillary.workloads.pairs import LayerPair
     from armillary.workloads.phases import Phase
     from armillary.workloads.vector_work import VectorUse
 
@@ -179,6 +180,7 @@ class Workload:
         idle_parameters: learned values of operators that do not count: of unknown work, of a branch not taken.
         program_bytes: of its Edge TPU program where that is published; None where it has to be estimated.
         phase: of a language model, the tokens that one inference works on; None where nobody said.
+        pairs: layers of which the second alone reads what the first puts out, so that they can be fused.
     """
 
     name: str
@@ -195,8 +197,14 @@ class Workload:
     idle_parameters: int = 0
     program_bytes: int | None = None
     phase: Phase | None = None
+    pairs: tuple[LayerPair, ...] = ()
 
     def __post_init__(self) -> None:
+        for number, pair in enumerate(self.pairs):
+            if (place := max(pair.producer, pair.consumer)) >= len(self.layers):
+                raise ValueError(
+                    f"workload {self.name}: pair {number} is of layer {place}; the workload has {len(self.layers)}"
+                )
         if not self.layers and self.numbers is None and self.algorithm is None and self.dataflow is None:
             raise ValueError(f"workload {self.name} has no layer")
 

@@ -64,7 +64,13 @@ def _keeps_fit(nest, chip):
         for t in range(3):
             if nest.keeps[level, t] > chip.able[level, t]:
                 return False
-    return nest.keeps[levels - 1].sum() == 3
+    for t in range(3):  # an outermost level that cannot keep a tensor leaves it to a level inside
+        held = 0.0
+        for level in range(levels):
+            held += nest.keeps[level, t]
+        if held == 0 or nest.keeps[levels - 1, t] < chip.able[levels - 1, t]:
+            return False
+    return True
 
 
 @_inlined
@@ -126,7 +132,10 @@ def _totals(nest, chip, work, flow, steps, out):
                 updates = (load - finished) * partial + finished * final
                 reads, fills, width = load - own, fills - own, partial
                 tile_width = final if load == own and not apart else partial
-            if level == levels - 1:
+            outside = 0.0
+            for upper in range(level + 1, levels):
+                outside += nest.keeps[upper, t]
+            if outside == 0:
                 fills = 0.0
             reads, fills = reads * width, fills * width
             held += words(flow.tile[level + 1], work, t) * tile_width

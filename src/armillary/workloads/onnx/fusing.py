@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from armillary.workloads.onnx.amounts import POINTWISE, STRIDED, VIEWS, work_of
 from armillary.workloads.onnx.biases import Parts, readers_of
 from armillary.workloads.onnx.lowering.parts import Operation
-from armillary.workloads.onnx.nodes import operator, subgraphs
+from armillary.workloads.onnx.nodes import operator, option, subgraphs
 from armillary.workloads.onnx.schedule import Step
 from armillary.workloads.onnx.shapes import Tensors
 from armillary.workloads.vector_work import VectorUse, VectorWork, WorkKind
@@ -40,6 +40,21 @@ class _Stage:
     tensors: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Follower:
+    """A layer that alone reads what another puts out, with nothing between that needs more than a row of it.
+
+    Attributes:
+        producer: position of the one's step.
+        consumer: position of the other's.
+        between: work beside the array on the way.
+    """
+
+    producer: int
+    consumer: int
+    between: tuple[VectorWork, ...]
+
+
 class Fusing:
     """The stages of a graph.
 
@@ -58,6 +73,7 @@ class Fusing:
         self._readers: Mapping[str, Sequence[int]] = readers_of(steps)
         self._stages: list[_Stage] = []
         self._of: dict[str, _Stage] = {}
+        self._layers = {position for position, lowered in enumerate(parts) if lowered is not None}
         self._loaded = self._read_by_layers(parts, absorbed)
         for position, (step, lowered) in enumerate(zip(steps, parts, strict=True)):
             if lowered is not None:
@@ -73,6 +89,57 @@ class Fusing:
             work = self._of_layer(stage) if stage.first is None else self._alone(stage, stage.first)
             if work is not None:
                 yield VectorUse(work, self._steps[stage.position].runs)
+
+    def readers(self) -> Iterator[Follower]:
+        """Yield the layers whose outputs one other layer alone reads, value by value or row by row."""
+        for stage in self._stages:
+            if stage.first is None and stage.tensors:
+                found = self._follower(stage)
+                if found is not None:
+                    yield found
+
+    def _follower(self, layer: _Stage) -> Follower | None:
+        begun = {stage.position: stage for stage in self._stages}
+        stage, between = layer, [self._of_layer(layer)]
+        while (reader := self._one_reader(stage)) is not None:
+            position, name = reader
+            if position in self._layers:
+                first = self._steps[position].node.input[0] == name
+                works = tuple(work for work in between if work is not None)
+                return Follower(layer.position, position, works) if first else None
+            following = begun.get(position)
+            if following is None or not self._keeps_places(following, layer.values):
+                return None
+            stage = following
+            assert stage.first is not None
+            between.append(self._alone(stage, stage.first))
+        return None
+
+    def _one_reader(self, stage: _Stage) -> tuple[int, str] | None:
+        """Return the only step that reads what leaves a stage, as often as the stage runs, and the tensor's name."""
+        leaving = self._leaving(stage)
+        readers = {
+            (reader, name)
+            for name, held in stage.tensors.items()
+            if held in leaving
+            for reader in self._readers.get(name, ())
+            if reader not in stage.members
+        }
+        if len(leaving) != 1 or len(readers) != 1 or any(name in self._outputs for name in stage.tensors):
+            return None
+        ((position, name),) = readers
+        own, other = self._steps[stage.position], self._steps[position]
+        return (position, name) if (own.body, own.runs) == (other.body, other.runs) else None
+
+    def _keeps_places(self, stage: _Stage, values: int) -> bool:
+        """Return whether a stage puts out as many values, each from its own place, or from its row by a softmax."""
+        if stage.first is None or stage.values != values or not stage.tensors:
+            return False
+        if stage.first.kind != "softmax":
+            return stage.first.kind in (*POINTWISE, "sum", "combine")
+        node = self._steps[stage.position].node
+        shape = self._tensors.known_shape(node.output[0]) or ()
+        return option(node, "axis", -1) in (-1, len(shape) - 1)
 
     def _read_by_layers(self, parts: Sequence[Parts], absorbed: Set[int]) -> set[str]:
         """Return the tensors that layers alone read, be it in other steps or under another shape."""

@@ -24,12 +24,13 @@ from armillary.workloads.onnx.fusing import Fusing
 from armillary.workloads.onnx.inference.finding import ELEMENTWISE, names
 from armillary.workloads.onnx.layers import RULES, lower, rule_of
 from armillary.workloads.onnx.learned import Learned
-from armillary.workloads.onnx.lowering.parts import Operation
+from armillary.workloads.onnx.lowering.parts import Operation, Remainder
 from armillary.workloads.onnx.nodes import describe, operator, subgraphs
 from armillary.workloads.onnx.reading import read
 from armillary.workloads.onnx.schedule import Choice, Entry, Step, Unbounded, steps_of
 from armillary.workloads.onnx.shapes import Tensors, UnknownShapeError, tensors_of
 from armillary.workloads.onnx.walk import ClashingError, UnreadableError, Walk
+from armillary.workloads.pairs import LayerPair, merged_pairs
 from armillary.workloads.vector_work import VectorUse, VectorWork, merge_work
 
 _MOST_SMALL = 5000
@@ -109,6 +110,7 @@ class _Import:
         self._beside = Beside(tensors)
         self._work: list[VectorUse] = []
         self._uses: list[LayerUse] = []
+        self._pairs: list[LayerPair] = []
         self._unknown: list[str] = []
         self._first_fault: UnknownShapeError | None = None
         self._idle: list[Step] = []
@@ -128,9 +130,10 @@ class _Import:
                 self._refuse(algorithm, dataflow)
         else:
             uses = uses or _dot_product(algorithm)
+        layers = merge(uses)
         return Workload(
             self._path.stem,
-            merge(uses),
+            layers,
             self._beside.listed(),
             merge_work(self._work),
             algorithm=None if isinstance(algorithm, str) else algorithm,
@@ -140,6 +143,7 @@ class _Import:
             unknown_work=tuple(self._unknown),
             warnings=tuple(self._warnings),
             idle_parameters=idle,
+            pairs=merged_pairs(uses, self._pairs, layers),
         )
 
     def _chosen(self, entries: Sequence[Entry]) -> list[Step]:
@@ -225,16 +229,44 @@ class _Import:
                 outputs.update(output.name for body in subgraphs(step.node) for output in body.output)
         parts = [self._lowered_or_unknown(step) for step in steps]
         absorbed = absorb_biases(steps, parts, outputs, self._tensors)
-        self._work += Fusing(steps, parts, absorbed, outputs, self._tensors).uses()
+        stages = Fusing(steps, parts, absorbed, outputs, self._tensors)
+        self._work += stages.uses()
+        places: dict[int, list[int]] = {}
         for position, (step, lowered) in enumerate(zip(steps, parts, strict=True)):
             if lowered is None and position not in absorbed:
                 self._beside.add(step)
             for part in lowered or ():
                 if isinstance(part, Operation):
+                    places.setdefault(position, []).append(len(self._uses))
                     self._uses.append(self._learned.use(part, step.runs))
                 else:
                     self._beside.add_remainder(step, part)
                     self._work.append(VectorUse(part.work, step.runs * part.count))
+
+        self._pairs += self._within(steps, parts, places)
+        for one in stages.readers():
+            if one.producer in places and one.consumer in places:
+                self._pair(places[one.producer][-1], places[one.consumer][0], one.between)
+
+    def _within(
+        self, steps: Sequence[Step], parts: Sequence[Parts], places: Mapping[int, list[int]]
+    ) -> list[LayerPair]:
+        """Return the pairs of attention that is one node: queries by keys, and scores by values."""
+        found = []
+        for position, own in places.items():
+            operations = [part for part in parts[position] or () if isinstance(part, Operation)]
+            rests = [part for part in parts[position] or () if isinstance(part, Remainder) and part.part == "softmax"]
+            names = [part.layer.name.rpartition(".")[2] for part in operations]
+            if len(rests) == 1 and names[-2:] == ["scores", "values"]:
+                count, (first, second) = steps[position].runs * operations[-1].count, own[-2:]
+                found.append(LayerPair(first, second, count, (VectorUse(rests[0].work),)))
+        return found
+
+    def _pair(self, producer: int, consumer: int, between: Sequence[VectorWork]) -> None:
+        """Note a pair whose two layers run equally often."""
+        count = self._uses[producer].count
+        if count == self._uses[consumer].count:
+            self._pairs.append(LayerPair(producer, consumer, count, merge_work([VectorUse(work) for work in between])))
 
     def _learned_by(self, step: Step) -> int:
         """Return the values that a step whose work does not count learns."""

@@ -26,7 +26,7 @@ def inverted_residual(
 
     Source: Sandler et al. 2018; the gate, with a quarter of the channels, from Howard et al. 2019.
     """
-    inputs = net.channels
+    inputs = net.shape[0]
     if expanded != inputs:
         net.conv(expanded, 1)
     net.depthwise(kernel, stride)
@@ -42,7 +42,7 @@ def fused_inverted_residual(net: Net, outputs: int, expanded: int, kernel: int, 
 
     Source: Howard and Gupta 2019, MobileNetEdgeTPU.
     """
-    inputs = net.channels
+    inputs = net.shape[0]
     if expanded != inputs:
         net.conv(expanded, kernel, stride)
     net.conv(outputs, 1)

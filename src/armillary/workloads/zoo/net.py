@@ -6,6 +6,10 @@ from collections import Counter
 from dataclasses import replace
 
 from armillary.workloads.layer import Layer, LayerKind, LayerUse, NotMapped, Workload, merge
+from armillary.workloads.pairs import LayerPair, merged_pairs
+
+_BETWEEN = frozenset({"GEGLU", "Gate", "Gelu", "Softmax"})
+"""Operators that leave every value, or every row, where it was, so that a tile of the tensor passes through them."""
 
 
 class Net:
@@ -14,6 +18,9 @@ class Net:
     Filters are padded so that the output has ceil(input / stride) rows. Batch normalisation is
     folded into a bias, as compilers for inference do. Traffic of operators beside the array is at
     one byte per value.
+
+    A layer that reads what the one before puts out makes a pair with it, as long as nobody asks for the `shape` of the
+    tensor in between to come back to it.
 
     Attributes:
         channels: channels of the current tensor.
@@ -26,6 +33,8 @@ class Net:
         self.height = height
         self.width = height if width is None else width
         self._uses: list[LayerUse] = []
+        self._maker: int | None = None
+        self._pairs: list[LayerPair] = []
         self._beside: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
 
@@ -37,10 +46,12 @@ class Net:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of the current tensor: what `at` returns to."""
+        self._maker = None  # somebody else is going to read it
         return self.channels, self.height, self.width
 
     def at(self, shape: tuple[int, int, int]) -> Net:
         """Go on from another tensor, of this shape."""
+        self._maker = None
         self.channels, self.height, self.width = shape
         return self
 
@@ -98,12 +109,16 @@ class Net:
         """Add a fully connected layer that reads the current tensor as `rows` vectors."""
         inputs = self.size // rows
         self._add(Layer("dense", "gemm", K=outputs, C=inputs, P=rows, bias=bias))
-        return self.at((outputs, rows, 1))
+        self.channels, self.height, self.width = outputs, rows, 1
+        return self
 
     def batched_gemm(self, batch: int, rows: int, inner: int, outputs: int) -> Net:
         """Add `batch` products of [rows, inner] by [inner, outputs], both computed at run time."""
+        if self._maker is not None and not self._uses[self._maker].layer.dynamic:
+            self._maker = None  # the first operand is no dense layer's output as it lies, but heads of several
         self._add(Layer("batched_gemm", "gemm", K=batch * outputs, C=batch * inner, P=rows, groups=batch, dynamic=True))
-        return self.at((batch * outputs, rows, 1))
+        self.channels, self.height, self.width = batch * outputs, rows, 1
+        return self
 
     def shared_gemm(self, batch: int, rows: int, inner: int, outputs: int) -> Net:
         """Add `batch` products of [rows, inner] by [inner, outputs], whose second operands are parts of one tensor.
@@ -143,6 +158,8 @@ class Net:
 
     def beside(self, op_type: str, bytes_moved: int) -> Net:
         """Note an operator that runs beside the array."""
+        if op_type not in _BETWEEN:
+            self._maker = None
         self._beside[op_type] += 1
         self._bytes[op_type] += bytes_moved
         return self
@@ -150,7 +167,9 @@ class Net:
     def workload(self, name: str, program_bytes: int | None = None) -> Workload:
         """Return what was drawn, equal layers merged; `program_bytes` where it is published."""
         beside = tuple(NotMapped(op_type, n, self._bytes[op_type]) for op_type, n in self._beside.items())
-        return Workload(name, merge(self._uses), beside, program_bytes=program_bytes)
+        layers = merge(self._uses)
+        pairs = merged_pairs(self._uses, self._pairs, layers)
+        return Workload(name, layers, beside, program_bytes=program_bytes, pairs=pairs)
 
     def _filter(self, kind: LayerKind, outputs: int, kernel: int, stride: int, groups: int, shared: bool) -> Net:
         self.height, self.width = -(-self.height // stride), -(-self.width // stride)
@@ -163,7 +182,11 @@ class Net:
         return self
 
     def _add(self, layer: Layer, shared_sets: int = 0) -> None:
-        self._uses.append(LayerUse(_named(layer, len(self._uses)), shared_sets=shared_sets))
+        place = len(self._uses)
+        if self._maker is not None:
+            self._pairs.append(LayerPair(self._maker, place))
+        self._uses.append(LayerUse(_named(layer, place), shared_sets=shared_sets))
+        self._maker = place
 
 
 def _named(layer: Layer, position: int) -> Layer:
