@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -25,11 +25,12 @@ if TYPE_CHECKING:
     from armillary.studies.progress import OnProgress
     from armillary.studies.results import StudyResults
     from armillary.studies.running import Running
-    from armillary.studies.running import Running as HowRun
     from armillary.studies.study_folder import StudyFolder
     from armillary.studies.subject import Simulator, Subject
     from armillary.types import EvaluatorSpec
     from armillary.workloads.layer import Workload
+
+    HowRun: TypeAlias = Running
 else:
     HowRun = Any  # what a command is given by `runs_networks`; help loads no studies
 

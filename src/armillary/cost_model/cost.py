@@ -59,8 +59,7 @@ class Costs:
         over_capacity: words that an instance's tiles exceed it by, 0 or less where they fit, [levels, n].
         over_fanout: instances unrolled beyond the mesh, likewise, shape [levels, axes, n].
         over_bound: product of a dimension's factors minus the layer's bound, shape [dimensions, n].
-        over_keeps: tensors kept where the level cannot, missing at the outermost that can, or kept nowhere, bool,
-            [levels, tensors, n].
+        over_keeps: tensors kept where they cannot be, or missing at the outermost or at all, [levels, tensors, n].
         feasible: whether nothing is exceeded, bool, shape [n].
     """
 
@@ -593,15 +592,9 @@ def _over_keeps(hierarchies: HierarchyBatch, mappings: MappingBatch, like: Tenso
     An outermost level that cannot keep a tensor leaves it to a level inside, as the intermediate of fused layers is.
     """
     everywhere = torch.zeros_like(like, dtype=torch.bool)
-    if level + 1 < len(mappings.keeps):
-        missing = (everywhere,) * len(TENSORS)
-    else:
-        somewhere = mappings.keeps.any(dim=0)
-        missing = tuple(
-            (able & ~kept) | ~held
-            for kept, able, held in zip(mappings.keeps[level], hierarchies.keeps[level], somewhere, strict=True)
-        )
+    outermost = level + 1 == len(mappings.keeps)
+    tensors = zip(mappings.keeps[level], hierarchies.keeps[level], mappings.keeps.any(dim=0), strict=True)
     return tuple(
-        everywhere | (kept & ~able) | absent
-        for kept, able, absent in zip(mappings.keeps[level], hierarchies.keeps[level], missing, strict=True)
+        everywhere | (kept & ~able) | ((able & ~kept) | ~held if outermost else everywhere)
+        for kept, able, held in tensors
     )

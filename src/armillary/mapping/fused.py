@@ -202,8 +202,9 @@ class _Pair:
         costs = [self._estimated(side, tilings) for side in self.sides]
         fits, whole = (self._fits(tilings, costs, whole) for whole in (False, True))
         least = [self._cycles(s, c, tilings) for s, c in zip(self.sides, costs, strict=True)]
-        energy = sum((c.access_energy_pj[-1].sum(dim=0) + c.mac_energy_pj).numpy() for c in costs)
-        delay = sum(np.maximum(cycles, c.bandwidth_cycles[-1].numpy()) for c, cycles in zip(costs, least, strict=True))
+        energy = np.sum([(c.access_energy_pj[-1].sum(dim=0) + c.mac_energy_pj).numpy() for c in costs], axis=0)
+        passing = [np.maximum(cycles, c.bandwidth_cycles[-1].numpy()) for c, cycles in zip(costs, least, strict=True)]
+        delay = np.sum(passing, axis=0)
         values = [value_of(self.goal, float(d), float(e)) for d, e in zip(delay, energy, strict=True)]
         places = [n for n in range(len(tilings)) if fits[n]]
 
@@ -276,7 +277,7 @@ class _Pair:
         units = np.array([_units(side.chip, side.tile(tiling, self)) for tiling in tilings])
         tiles = np.array([tiling.tiles for tiling in tilings])
         words = costs.tile_elements[self.home : -1].amax(dim=0).numpy()  # of a tile, wherever it is whole
-        least = costs.macs.numpy() / units
+        least: NDArray[np.float64] = costs.macs.numpy() / units
         instances = side.chip.instances()[::-1][1:]
         for number, level in enumerate(side.chip.inner_first[: self.home]):
             bits = side.chip.widths(level, side.layer.bits)
