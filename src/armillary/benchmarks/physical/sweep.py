@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from armillary.benchmarks.physical.together import apart
+from armillary.benchmarks.physical.speed import warmed_up
+from armillary.benchmarks.physical.together import apart, fresh
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
 from armillary.cores import available
 from armillary.evaluators.physical.flow import Layout
@@ -91,6 +92,7 @@ def run(options: BenchOptions) -> BenchResult:
     points = [(swept, *point) for swept in sweeps for point in swept.points]
     rows = []
     with apart(available()) as processes:
+        processes.submit(fresh, warmed_up, options.out / "warm", options.seed).result()  # compiles what is not yet
         layouts = [processes.submit(laid_out, *point, options.out, options.seed) for point in points]
         for number, (point, layout) in enumerate(zip(points, layouts, strict=True)):
             options.on_progress("layouts", number, len(points))
