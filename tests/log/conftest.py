@@ -74,6 +74,7 @@ def _layer_runs(n=20, seed=0, space=SPACE.name):
         bias=rng.random(n) < 0.5,
         dynamic=rng.random(n) < 0.5,
         outputs_per_bias=rng.integers(1, 3, n),
+        bits=np.array(["", "W=4", "W=8,I=8,P=32,O=8,kind=int"], dtype=object)[rng.integers(0, 3, n)],
         mapping=np.array([f"L1 K{i} - L0 P16" for i in range(9)], dtype=object)[rng.integers(0, 9, n)],
     )
 

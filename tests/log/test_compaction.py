@@ -158,3 +158,19 @@ def test_an_append_leaves_to_others_what_they_rewrite(tmp_path, evaluations, mon
         with log.of_evaluations.folder.rewriting():
             log.append(evaluations(3, seed=seed))
     assert len(log.fragments()) == 3
+
+
+def test_what_an_earlier_armillary_wrote_is_still_read_once_compacted(tmp_path, layer_runs):
+    rows = layer_runs(5)
+    log = Log(tmp_path)
+    folder = log.of_layer_runs.folder
+    stored = to_table(rows, log.of_layer_runs.table).drop_columns(["bits"])
+    header = json.loads(stored.schema.metadata[METADATA_KEY]) | {"schema_version": 3}
+    for name in ("a.parquet", "b.parquet"):
+        before = stored.replace_schema_metadata({METADATA_KEY: json.dumps(header)})
+        folder.write(name, lambda file, before=before: pq.write_table(before, file))
+    compact(log)
+    read = Log(tmp_path)
+    assert len(read.of_layer_runs.read("edge_tpu")) == 10
+    assert len(read.of_layer_runs.all()) == 1
+    assert read.skipped == []

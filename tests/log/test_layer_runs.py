@@ -126,7 +126,8 @@ def test_runs_say_whose_they_are_and_where_they_stand():
 def test_the_columns_of_a_layer_are_its_fields():
     runs = LayerRuns.of_evaluations([evaluation()])
     for field in dataclasses.fields(Layer):
-        if field.name == "bits":  # a layer that has some is refused
+        if field.name == "bits":
+            assert runs.bits.tolist() == [""] * len(NET.layers)
             continue
         column = runs.layer if field.name == "name" else getattr(runs, field.name)
         assert column.tolist() == [getattr(use.layer, field.name) for use in NET.layers], field.name
@@ -176,11 +177,13 @@ def test_runs_that_belong_to_nothing_are_refused(wrong, message):
         LayerRuns.of_evaluations([evaluation(2, layers=()), evaluation(1, **wrong)])
 
 
-def test_a_layer_with_widths_of_its_own_is_refused():
+def test_a_layer_keeps_widths_of_its_own():
     layer = dataclasses.replace(NET.layers[0].layer, bits=Bits(W=4))
     wide = (LayerRun(design(1), layer, "L0 N1", {"delay_cycles": 2.0}),)
-    with pytest.raises(ArmillaryError, match="layer first: bits='W=4' cannot be logged"):
-        LayerRuns.of_evaluations([evaluation(1, layers=wide)])
+    runs = LayerRuns.of_evaluations([evaluation(1, layers=(*wide, *evaluation(1).layers[1:]))])
+    assert runs.bits.tolist()[:2] == ["W=4", ""]
+    assert runs.to_list()[0].layer == layer
+    assert runs.to_list()[0].layer != NET.layers[0].layer
 
 
 def test_parts_join_and_rows_are_chosen():

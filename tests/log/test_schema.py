@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as npst
 import armillary
 from armillary.log.layer_runs import LayerRuns
 from armillary.log.schema import (
-    APPENDED_VERSION,
     EVALUATIONS,
     LAYER_RUNS,
     METADATA_KEY,
+    SCHEMA_VERSION,
     ForeignFileError,
     Header,
     NewerSchemaError,
@@ -37,7 +37,7 @@ TEXTS = (
     "failure_detail",
 )  # fmt: skip
 OF_LAYERS = {
-    object: ("network", "layer", "kind", "mapping"),
+    object: ("network", "layer", "kind", "bits", "mapping"),
     bool: ("bias", "dynamic"),
     np.int64: (
         "position", "runs", "N", "K", "C", "P", "Q", "R", "S", "stride_h", "stride_w", "dilation_h", "dilation_w",
@@ -95,7 +95,7 @@ def test_a_parquet_file_gives_back_what_went_in(drawn, assert_same):
 
 def test_a_table_describes_itself(evaluations):
     fields = json.loads(to_table(evaluations(), EVALUATIONS).schema.metadata[METADATA_KEY])
-    assert fields["schema_version"] == APPENDED_VERSION
+    assert fields["schema_version"] == SCHEMA_VERSION
     assert fields["armillary_version"] == armillary.__version__
     assert fields["table"] == "evaluations"
     assert fields["space"] == "edge_tpu"
@@ -107,7 +107,7 @@ def test_a_table_describes_itself(evaluations):
 def test_a_table_of_layer_runs_describes_itself(layer_runs):
     fields = json.loads(to_table(layer_runs(), LAYER_RUNS).schema.metadata[METADATA_KEY])
     assert fields["table"] == "layer_runs"
-    assert fields["schema_version"] == APPENDED_VERSION
+    assert fields["schema_version"] == SCHEMA_VERSION
     assert fields["parameters"][:2] == ["pes_x", "pes_y"]
     assert fields["context"] == []
     assert fields["metrics"] == ["delay_cycles", "energy_pj"]
@@ -150,13 +150,24 @@ def test_a_parameter_is_not_called_like_a_column_of_layer_runs(layer_runs, name)
         to_table(clash, LAYER_RUNS)
 
 
+def test_layer_runs_of_version_4_have_no_widths_of_their_own(layer_runs, assert_same):
+    rows = layer_runs(5)
+    stored = to_table(rows, LAYER_RUNS)
+    header = json.loads(stored.schema.metadata[METADATA_KEY]) | {"schema_version": 4}
+    before = stored.drop_columns(["bits"]).replace_schema_metadata({METADATA_KEY: json.dumps(header).encode()})
+    none = np.array([""] * 5, dtype=object)
+    assert_same(from_table(before, LAYER_RUNS), dataclasses.replace(rows, bits=none))
+
+
 def test_layer_runs_of_version_2_are_of_no_network(layer_runs, assert_same):
     rows = layer_runs(5)
     stored = to_table(rows, LAYER_RUNS)
     header = json.loads(stored.schema.metadata[METADATA_KEY]) | {"schema_version": 2}
-    before = stored.drop_columns(["network"]).replace_schema_metadata({METADATA_KEY: json.dumps(header).encode()})
+    before = stored.drop_columns(["network", "bits"]).replace_schema_metadata(
+        {METADATA_KEY: json.dumps(header).encode()}
+    )
     nobody = np.array([""] * 5, dtype=object)
-    assert_same(from_table(before, LAYER_RUNS), dataclasses.replace(rows, network=nobody))
+    assert_same(from_table(before, LAYER_RUNS), dataclasses.replace(rows, network=nobody, bits=nobody))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +201,7 @@ def test_a_table_without_a_header_is_foreign(metadata):
 
 def test_a_later_schema_version_says_to_upgrade():
     metadata = {METADATA_KEY: b'{"schema_version": 99, "armillary_version": "7.0"}'}
-    with pytest.raises(NewerSchemaError, match=r"schema version is 99, written by Armillary 7\.0; .*up to 4: upgrade"):
+    with pytest.raises(NewerSchemaError, match=r"schema version is 99, written by Armillary 7\.0; .*up to 5: upgrade"):
         Header.read(metadata, EVALUATIONS)
 
 

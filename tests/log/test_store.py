@@ -110,9 +110,9 @@ def test_a_space_whose_parameters_changed_is_not_mixed(log, case):
 def test_a_later_schema_version_is_an_error_not_a_gap(tmp_path, case):
     log = Log(tmp_path)
     case.append(log, case.rows())
-    later = to_table(case.rows(), case.table).replace_schema_metadata({METADATA_KEY: b'{"schema_version": 5}'})
+    later = to_table(case.rows(), case.table).replace_schema_metadata({METADATA_KEY: b'{"schema_version": 99}'})
     pq.write_table(later, tmp_path / case.subfolder / "later.parquet")
-    with pytest.raises(NewerSchemaError, match=r"fragment later\.parquet: its schema version is 5.*upgrade"):
+    with pytest.raises(NewerSchemaError, match=r"fragment later\.parquet: its schema version is 99.*upgrade"):
         case.read(log, "edge_tpu")
 
 
@@ -207,6 +207,19 @@ def test_no_single_bit_of_damage_gets_through(tmp_path, case, assert_same):
         assert len(log.skipped) == (len(back) == 1)
         if len(back) > 1:
             assert_same(back.select(slice(0, 300)), case.rows(300))
+
+
+def test_no_damage_of_the_footer_ends_the_process(tmp_path, case):
+    """Asked for statistics of a column whose metadata are damaged, pyarrow aborts."""
+    path = tmp_path / case.subfolder / case.append(Log(tmp_path), case.rows(20))
+    whole = path.read_bytes()
+    footer = len(whole) - int.from_bytes(whole[-8:-4], "little") - 8
+    rng = np.random.default_rng(1)
+    for position in rng.integers(footer, len(whole), 400):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        case.fragments(Log(tmp_path))
 
 
 def test_a_file_is_no_log(tmp_path, case, evaluations):

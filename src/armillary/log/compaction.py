@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from armillary.log.fragments import ROWS_AT_ONCE, SUFFIX, Fragments, write_parquet
 from armillary.log.index import Fragment
-from armillary.log.schema import SCHEMA_VERSION
+from armillary.log.schema import COMPACTED_VERSION
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def _join(table: Fragments[Any], run: Sequence[Fragment]) -> None:
     if len(tables) < 2:
         return
     names = tuple(fragment.name for fragment, _ in tables)
-    header = replace(run[0].header, schema_version=SCHEMA_VERSION, replaces=names)
+    version = max(COMPACTED_VERSION, run[0].header.schema_version)
+    header = replace(run[0].header, schema_version=version, replaces=names)
     whole = pa.concat_tables([stored.replace_schema_metadata(None) for _, stored in tables])
     whole = whole.unify_dictionaries().combine_chunks().replace_schema_metadata(header.to_metadata())
     # Sorted by name it stands where the first stood.

@@ -98,6 +98,7 @@ def read_layer_rows(path: Path, space: Space, defaults: Mapping[str, Value]) -> 
     """
     reader = _Reader(path, space, defaults, needed=("mapping", *BOUNDS), read=_READ_OF_LAYERS)
     designs, layers = reader.designs(), reader.layers()
+    reader.refuse_widths()
     mappings, networks = reader.mappings(), reader.text("network", reader.text("workload", ""))
     reader.faults.check()
     rows = zip(designs, layers, mappings.tolist(), networks.tolist(), strict=True)
@@ -116,7 +117,7 @@ def read_design_rows(path: Path, space: Space, defaults: Mapping[str, Value]) ->
     return DesignRows(codes, workloads, reader.unused)
 
 
-_READ_OF_LAYERS = (*LAYER_FIELDS, GROUPS, "mapping", "layer", "network", "workload")
+_READ_OF_LAYERS = (*LAYER_FIELDS, "bits", GROUPS, "mapping", "layer", "network", "workload")
 _LOGGED = {*LayerRuns.PLAIN_COLUMNS, *Evaluations.PLAIN_COLUMNS, FAILURE_COLUMN}
 """What a log's own tables hold beside that, which needs no remark."""
 _POSITIVE = "write an integer from 1 up"
@@ -185,6 +186,13 @@ class _Reader:
                 found.append(layer)
         self.faults.check()
         return found
+
+    def refuse_widths(self) -> None:
+        """Find fault with rows of layers that have widths of their own: those that rows are read for know none."""
+        own = np.flatnonzero(self.text("bits", "").astype(str) != "")
+        if len(own):
+            row = own[0] + FIRST_ROW
+            self.faults.add(f"row {row}: column 'bits': widths of a layer's own are not read; leave such rows out")
 
     def mappings(self) -> NDArray[np.object_]:
         """Return mappings as Armillary writes them, shape [rows]."""

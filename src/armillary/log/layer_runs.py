@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from armillary.hardware.bits import Bits
 from armillary.log.columns import numbered, objects
 from armillary.types import ArmillaryError, Design, Evaluation, Evaluations, EvaluatorSpec, Failure, LayerRun
 from armillary.workloads.layer import Layer
@@ -31,8 +32,8 @@ class LayerRuns:
     evaluator, version, options and seed; `workload` is "" where the layer ran alone, and then `network` may say which
     network it was taken from. `position` counts the uses of layers in the workload from 0, and `runs` says how often
     that use runs per inference; metrics are those of one run. `layer` is the layer's name; from `kind` to
-    `outputs_per_bias` stand the fields of `Layer`. Text columns are object arrays; the failure columns hold "" (text)
-    and NaN (numbers) where there is no failure.
+    `outputs_per_bias` stand the fields of `Layer`; `bits` are widths of its own, "" where it has none. Text columns are
+    object arrays; the failure columns hold "" (text) and NaN (numbers) where there is no failure.
     """
 
     space: str
@@ -62,6 +63,7 @@ class LayerRuns:
     bias: NDArray[np.bool_]
     dynamic: NDArray[np.bool_]
     outputs_per_bias: NDArray[np.int64]
+    bits: NDArray[np.object_]
     mapping: NDArray[np.object_]
     metrics: Mapping[str, NDArray[np.float64]]
     feasible: NDArray[np.bool_]
@@ -76,7 +78,7 @@ class LayerRuns:
 
     PLAIN_COLUMNS = (
         "workload", "network", "evaluator", "version", "fidelity", "options", "position", "runs", "layer",
-        *LAYER_FIELDS, "mapping", "feasible", *(f"failure_{name}" for name in _FAILURE_FIELDS), "seed", "time",
+        *LAYER_FIELDS, "bits", "mapping", "feasible", *(f"failure_{name}" for name in _FAILURE_FIELDS), "seed", "time",
     )  # fmt: skip
     NAMED_COLUMNS = ("design", "metrics")
 
@@ -122,10 +124,11 @@ class LayerRuns:
         return [designs[i] for i in which.tolist()]
 
     def _layers(self) -> list[Layer]:
-        columns = [getattr(self, name) for name in ("layer", *LAYER_FIELDS)]
+        columns = [getattr(self, name) for name in ("layer", *LAYER_FIELDS, "bits")]
         firsts, which = _different(columns)
-        rows = zip(*(column[firsts].tolist() for column in columns), strict=True)
-        layers = [Layer(*values) for values in rows]
+        *known, bits = (column[firsts].tolist() for column in columns)
+        widths = [Bits.parse(text) if text else None for text in bits]
+        layers = [Layer(*values) for values in zip(*known, widths, strict=True)]
         return [layers[i] for i in which.tolist()]
 
     def _metrics(self) -> list[dict[str, float]]:
@@ -257,12 +260,7 @@ def _of(rows: Evaluations, positions: NDArray[np.int64], runs: Sequence[LayerRun
         rows: whose each run is; row by row, as are the next.
         positions: of the run in its evaluation, shape [rows].
         runs: of layers.
-
-    Raises:
-        ArmillaryError: if a layer has widths of its own, for which a log has no column.
     """
-    for layer in (run.layer for run in runs if run.layer.bits is not None):
-        raise ArmillaryError(f"layer {layer.name}: bits={str(layer.bits)!r} cannot be logged; leave out its own bits")
     failures = [run.failure or Failure(kind="") for run in runs]
     metrics = dict.fromkeys(name for run in runs for name in run.metrics)
     described: dict[str, Any] = {
@@ -271,6 +269,7 @@ def _of(rows: Evaluations, positions: NDArray[np.int64], runs: Sequence[LayerRun
             name: np.array([getattr(run.layer, name) for run in runs], dtype=_LAYER_TYPES.get(name, np.int64))
             for name in LAYER_FIELDS
         },
+        "bits": objects([str(run.layer.bits or "") for run in runs]),
         **{
             f"failure_{name}": np.array([getattr(f, name) for f in failures], dtype=_FAILURE_TYPES.get(name, object))
             for name in _FAILURE_FIELDS

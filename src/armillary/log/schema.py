@@ -10,6 +10,7 @@ A change that an older reader would misread raises `SCHEMA_VERSION`:
 2. evaluations with `options`, as a reader that knows none would mix rows of different options; layer runs
 3. layer runs with `network`
 4. compacted fragments, which name those that they replace; a reader that does not heed it would count rows twice
+5. layer runs with `bits`, as a reader that knows none would mix runs of different widths
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from armillary.log.columns import constant_text, objects, to_arrow, to_numpy
 from armillary.log.layer_runs import LAYER_FIELDS, LayerRuns
 from armillary.types import ArmillaryError, Evaluations
 
-SCHEMA_VERSION = 4
-APPENDED_VERSION = 3
-"""Of fragments that replace none; earlier readers understand them."""
+SCHEMA_VERSION = 5
+COMPACTED_VERSION = 4
+"""The least of fragments that replace others."""
 _MOST_FAULTS = 5  # that are told of one header
 METADATA_KEY = b"armillary_log"
 CONTEXT_PREFIX = "context_"
@@ -85,7 +86,7 @@ LAYER_RUNS = Table(
     "layer_runs",
     LayerRuns,
     "layer runs",
-    {"network": 3},
+    {"network": 3, "bits": 5},
     {
         **_OF_BOTH,
         **dict.fromkeys((name for name in LAYER_FIELDS if name not in _TEXT_OF_LAYERS), "integer"),
@@ -132,7 +133,7 @@ class Header:
     metrics: tuple[str, ...]
     table: str = EVALUATIONS.name
     armillary_version: str = armillary.__version__
-    schema_version: int = APPENDED_VERSION
+    schema_version: int = SCHEMA_VERSION
     replaces: tuple[str, ...] = ()
 
     @staticmethod

@@ -80,6 +80,7 @@ def check_values(file: pq.ParquetFile, header: Header, table: Table[Any]) -> Non
                 f"its row group {group} has {about.num_rows:,} rows, which are read at once; "
                 f"{MOST_ROWS_IN_GROUP:,} are allowed"
             )
+        _check_metadata(file, group)
         for name in whole:
             told = about.column(columns[name]).statistics
             if told is None or not told.has_null_count:
@@ -95,6 +96,21 @@ def check_values(file: pq.ParquetFile, header: Header, table: Table[Any]) -> Non
                 continue
             if told is None or told.has_min_max:
                 _check_metric(file, group, name)
+
+
+def _check_metadata(file: pq.ParquetFile, group: int) -> None:
+    """Refuse a row group whose columns' metadata are damaged: asked for statistics, pyarrow would end the process.
+
+    Raises:
+        ForeignFileError: if a column's type is not that of the file.
+        ArrowException, OSError: if the group cannot be read.
+    """
+    next(file.iter_batches(1, row_groups=[group], use_threads=False), None)
+    about = file.metadata.row_group(group)
+    for place in range(file.metadata.num_columns):
+        column = file.schema.column(place)
+        if about.column(place).physical_type != column.physical_type:
+            raise ForeignFileError(f"its column {column.name!r} is of another type in row group {group}")
 
 
 def only_values(file: pq.ParquetFile, names: Sequence[str]) -> dict[str, str]:

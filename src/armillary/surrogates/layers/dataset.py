@@ -129,7 +129,7 @@ def layer_dataset(log: Log, space: Space, *, fidelity: str | None = None, networ
 
 def _dataset(log: Log, space: Space, rows: LayerRuns, names: NDArray[np.object_]) -> LayerDataset:
     _check_one_evaluator(log, rows)
-    layer = numbered([getattr(rows, name) for name in LAYER_FIELDS])
+    layer = numbered([getattr(rows, name) for name in (*LAYER_FIELDS, "bits")])
     last = _last([*rows.design.values(), layer, names, rows.mapping])
     rows, names, layer = rows.select(last), names[last], layer[last]
     codes = space.encode_columns(rows.design)
