@@ -14,7 +14,14 @@ import yaml
 import armillary
 from armillary import optimizers, surrogates
 from armillary.evaluators import EVALUATORS
-from armillary.evaluators.explanation import BesideCost, ChipRates, ExplainsDesigns, Explanation, LayerCost
+from armillary.evaluators.explanation import (
+    BesideCost,
+    ChipRates,
+    ExplainsDesigns,
+    Explanation,
+    FusedCost,
+    LayerCost,
+)
 from armillary.execution.limits import Limits
 from armillary.execution.single import evaluated
 from armillary.hardware.templates import TEMPLATES
@@ -158,8 +165,9 @@ def _from_dict(fields: Mapping[str, Any], space: Space) -> Contender:
 def _explanation(fields: Mapping[str, Any]) -> Explanation:
     layers = tuple(LayerCost(**layer) for layer in fields["layers"])
     beside = tuple(BesideCost(**cost) for cost in fields["beside"])
-    named = {"layers": layers, "rates": ChipRates(**fields["rates"]), "fixed": tuple(fields["fixed"]), "beside": beside}
-    return Explanation(**{**fields, **named})
+    fused = tuple(FusedCost(**cost) for cost in fields.get("fused", ()))
+    named = {"layers": layers, "rates": ChipRates(**fields["rates"]), "fixed": tuple(fields["fixed"])}
+    return Explanation(**{**fields, **named, "beside": beside, "fused": fused})
 
 
 def _design_yaml(setting: Setting, winner: Contender, proof: Proof | None) -> str:
