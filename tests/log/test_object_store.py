@@ -39,8 +39,11 @@ def store():
         patch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        kind = fsspec.get_filesystem_class("s3")
+        kind.clear_instance_cache()  # of other tests, which had no credentials
         fsspec.filesystem("s3").mkdir("armillary")
         yield f"http://127.0.0.1:{port}"
+        kind.clear_instance_cache()
     running.stop()
 
 

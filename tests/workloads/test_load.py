@@ -23,7 +23,7 @@ def test_a_path_is_imported(shared_onnx: Path) -> None:
     [
         ("resnet19", r"'resnet19' is neither a workload .* did you mean resnet18"),
         ("MobileNet-V2", r"did you mean mobilenet_v2"),
-        ("zzz", r"choose one of bert, diffusion_unet"),
+        ("zzz", r"choose one of bert, conformer_s, diffusion_unet"),
         ("no/such/model.onnx", r"no/such/model\.onnx: no such file"),
         ("", r"the workload's name is empty; give one of"),
         ("resnet18.onnx", r"resnet18\.onnx: no such file; did you mean resnet18"),
