@@ -40,6 +40,7 @@ def test_reads_finished_layouts_and_their_knobs(tmp_path):
 
 def test_compares_all_models_on_all_figures_and_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(Ppa, "members", (Forest,))
+    monkeypatch.setattr(metrics4ml, "QUICK_REPEATS", 1)
     monkeypatch.setattr(parts, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
     written(tmp_path)
     options = BenchOptions(tmp_path, True, 0, tmp_path / "out", lambda *_: None)
