@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 
 from armillary.hardware.templates.edge_tpu import TEMPLATE
-from armillary.reports.summary import highlights, in_sentence, paragraphs, split_sentence
+from armillary.problems.criteria import Objective
+from armillary.reports.summary import beating, highlights, in_sentence, paragraphs, split_sentence
 from armillary.reports.wording import TIMES
 from reports.plausible import explained
 
@@ -43,3 +44,12 @@ def test_the_split_of_the_time_is_told_with_the_ratio_of_the_rest(results):
 def test_there_is_nothing_to_split_where_time_is_no_goal_or_no_overhead_fixed(results):
     assert split_sentence(replace(results, winner=explained(results.winner, fixed=()))) == ""
     assert split_sentence(replace(results, problem=TEMPLATE.problem("energy_pj", {"area_mm2": 29.0}))) == ""
+
+
+def test_candidates_beat_the_log_by_more_of_what_is_maximised(results):
+    measured = results.measured(results.candidates.evaluations)[results.legal(results.candidates.evaluations)]
+    best = results.best_of_log.metrics["runtime_s"]
+    most = replace(results, problem=replace(results.problem, objectives=(Objective("runtime_s", "maximize"),)))
+    assert beating(results) == (measured < best).sum() > 0
+    assert beating(most) == (measured > best).sum()
+    assert beating(most) != beating(results)

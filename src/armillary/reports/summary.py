@@ -183,7 +183,8 @@ def beating(results: StudyResults) -> int:
         return 0
     best_logged = results.best_of_log.metrics.get(results.problem.metric, math.nan)
     rows = results.candidates.evaluations
-    return int((results.measured(rows)[results.legal(rows)] < best_logged).sum())
+    ahead = results.measured(rows)[results.legal(rows)] - best_logged
+    return int((ahead > 0 if results.problem.objective.direction == "maximize" else ahead < 0).sum())
 
 
 def _proof_sentence(results: StudyResults) -> str:
