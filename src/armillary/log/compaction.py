@@ -96,16 +96,13 @@ def _runs(fragments: Sequence[Fragment], joined: Callable[[Fragment], bool]) -> 
     open_: dict[str, list[Fragment]] = {}
     for fragment in fragments:
         run = open_.setdefault(fragment.header.space, [])
-        if not joined(fragment):
+        goes_on = run and joined(fragment) and _alike(run[-1], fragment)
+        if not goes_on or sum(f.rows for f in run) + fragment.rows > MOST_ROWS:
             if len(run) > 1:
                 yield list(run)
             run.clear()
-            continue
-        if run and not (_alike(run[-1], fragment) and sum(f.rows for f in run) + fragment.rows <= MOST_ROWS):
-            if len(run) > 1:
-                yield list(run)
-            run.clear()
-        run.append(fragment)
+        if joined(fragment):
+            run.append(fragment)
     yield from (run for run in open_.values() if len(run) > 1)
 
 

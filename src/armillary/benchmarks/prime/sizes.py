@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from armillary.benchmarks.prime.runs import OFFLINE, TOP, Job, Runs
 from armillary.benchmarks.prime.scenarios import Task
 from armillary.surrogates.prime.schedules import SCHEDULES
+from armillary.surrogates.prime.surrogate import ALPHAS, BETAS
 
-GRID = 30
+GRID = len(ALPHAS) * len(BETAS)
 """Pairs of alpha and beta that PRIME trains with."""
 
 _OF_PROPOSALS = frozenset({"lean", "top", "trained_at_mm2", "most_gbps"})
