@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cost_model.kernel.nest import Chip
-from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.mapping.genes import GeneSpace
 from armillary.mapping.goals import GOALS
 from armillary.mapping.judge import Judge
 from armillary.mapping.proven.branch import begin, explore
+from armillary.mapping.proven.chains import Least, least_of
 from armillary.mapping.proven.leaves import Leaves
 from armillary.mapping.proven.rounds import Ints, Rounds, rounds_of
 from armillary.mapping.proven.state import Problem, Stack, stack_of
@@ -42,9 +42,10 @@ class Part:
         self.judge, self._rounds = judge, rounds
         kept = (keeps[:, None] >> np.arange(3)) & 1 > 0
         chip, work = judge.chip, judge.work
-        terms = terms_of(chip, work, kept, rounds, _spatial(space))
+        least = least_of(rounds)
+        terms = terms_of(chip, work, kept, rounds, least.most)
         self.leaves = Leaves(space, rounds, terms.group, keeps, windows=windows_overlap(space.layer))
-        self.problem = _problem(judge, rounds, terms, kept, extrapolated)
+        self.problem = _problem(judge, rounds, terms, kept, least, extrapolated=extrapolated, perfect=space.perfect)
         _, self.bound = self._begun()
 
     def _begun(self) -> tuple[Stack, float]:
@@ -143,18 +144,20 @@ def _keeps(space: GeneSpace) -> Iterator[Ints]:
         yield np.array(way, dtype=np.int64)
 
 
-def _spatial(space: GeneSpace) -> NDArray[np.bool_]:
-    """Return where a level's rules let a dimension lie on X or Y, shape [L, 8, 2]."""
-    return np.array(
-        [[[d in level.rules.spatial_x, d in level.rules.spatial_y] for d in DIMENSIONS] for level in space.levels]
-    )
-
-
-def _problem(judge: Judge, rounds: Rounds, terms: Terms, keeps: NDArray[np.bool_], extrapolated: bool) -> Problem:
+def _problem(
+    judge: Judge,
+    rounds: Rounds,
+    terms: Terms,
+    keeps: NDArray[np.bool_],
+    least: Least,
+    *,
+    extrapolated: bool,
+    perfect: bool,
+) -> Problem:
     chip: Chip = judge.chip
     goal = GOALS.index(judge.goal)
     tables = tables_of(
-        rounds, terms, chip, keeps, extrapolated=extrapolated, energy=goal != 1,
+        rounds, terms, chip, keeps, least, extrapolated=extrapolated, perfect=perfect, energy=goal != 1,
         ports=goal != 2 and bool(np.isfinite(terms.rates[-1]).any()),
     )  # fmt: skip
     keepers = keeps[:, OUTPUTS]
@@ -163,11 +166,12 @@ def _problem(judge: Judge, rounds: Rounds, terms: Terms, keeps: NDArray[np.bool_
     futures, ways = _futures(rounds, terms)
     spread, fanout = terms.spread, terms.fanout.prod(axis=1)
     return Problem(
-        terms=terms, tables=tables, first=rounds.options.first, strides=rounds.strides, final_words=final_words,
+        terms=terms, tables=tables, least=least, first=rounds.options.first, strides=rounds.strides, final_words=final_words,
         final_cycles=float(final_words[-1] * weights[1]), port_weights=weights,
         least_pj=terms.mac_pj - float(terms.final_pj[keepers].sum() * terms.words[OUTPUTS]),
         room=_room(terms), futures=futures, ways=ways, spread_inside=np.cumprod(spread, axis=0) / spread,
         fanout_inside=np.cumprod(fanout) / fanout, slides=slides_of(terms), goal=goal, extrapolated=extrapolated,
+        perfect=perfect,
     )  # fmt: skip
 
 
