@@ -59,8 +59,8 @@ BitsOf = Annotated[
 BudgetOf = Annotated[
     int | None,
     typer.Option(
-        help="Mappings that the search evaluates per layer; by default annealing ends when it no longer improves, a "
-        "proof after 2,000,000 nodes and mappings, the other methods after 50,000.",
+        help="Mappings that the search evaluates per layer; by default a proof ends after 500,000 nodes and mappings, "
+        "annealing when it no longer improves, the other methods after 50,000.",
         min=1,
     ),
 ]
@@ -92,7 +92,7 @@ def evaluate(
     bits: BitsOf = None,
     method: Annotated[
         str, typer.Option(help="How mappings are searched: {methods}.", autocompletion=completing("methods"))
-    ] = "annealing",
+    ] = "proven",
     goal: Annotated[
         str, typer.Option(help="What the search minimises: {goals}.", autocompletion=completing("goals"))
     ] = "edp",
@@ -314,6 +314,8 @@ def _show_mapped(content: Mapping[str, Any], title: str, saved: Path | None) -> 
         [{"proven": _proven(row)} for row in rows] if any(row["gap"] is not None for row in rows) else [{}] * len(rows)
     )
     print_table([_layer_row(row) | proof for row, proof in zip(rows, proofs, strict=True)])
+    if told := _proofs(rows):
+        tell(f"\n{told}")
     tell(
         f"\n{metrics['delay_cycles']:,.0f} cycles, {1e3 * metrics['runtime_s']:,.4g} ms, "
         f"{metrics['energy_pj'] / 1e6:,.4g} uJ, {metrics['area_mm2']:,.4g} mm2\n"
@@ -355,6 +357,17 @@ def _proven(row: Mapping[str, Any]) -> str:
     if row["gap"] is None:
         return ""
     return "optimal" if row["optimal"] else f"within {row['gap']:.2%}"
+
+
+def _proofs(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many layers have a mapping that is proven, and how near to the optimum the others are."""
+    known = [row for row in rows if row["gap"] is not None]
+    if not known:
+        return ""
+    best = sum(row["optimal"] for row in known)
+    worst = max(row["gap"] for row in known)
+    others = "" if best == len(known) else f"; no other mapping of the others is better by more than {worst:.2%}"
+    return f"proven optimal for its goal: {best} of {len(rows)} layers{others}"
 
 
 def _layer_row(row: Mapping[str, Any]) -> dict[str, Any]:

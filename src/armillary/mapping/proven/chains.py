@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from armillary.mapping.proven.rounds import Ints, Rounds
 from armillary.mapping.proven.terms import Terms
 
 _compiled, _ = compilers(Path(__file__))
-_SAFE = 1 - 1e-6
+_SAFE = np.float32(1 - 1e-6)
 """What rounding to single precision may add is taken off."""
 Floats = NDArray[np.float32]
 
@@ -97,48 +97,71 @@ def chains_of(
         inside but for the run's tensor as long as it rests, shape [places, 3, states]; and the least of all boundaries.
     """
     shape, levels = rounds.shape, least.inside.shape[0]
-    chain = np.zeros((place(levels, 1), 3, int(np.prod(shape))), dtype=np.float32)
-    inner: Array | Floats = np.zeros((1,) * len(shape), dtype=np.float32)
+    size = int(np.prod(shape))
+    chain = np.zeros((place(levels, 1), 3, size), dtype=np.float32)
+    inner, jump = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.int64)
     for b in range(1, levels):
-        best = np.full(shape, np.inf, dtype=np.float32)
+        before, jump = jump, _from_outside(rounds, least.inside[b])
+        best = np.full(size, np.inf, dtype=np.float32)
         for t in range(3):
             own = np.zeros((1,) * len(shape))
+            passing = _flat(others[b, t], shape)
             for length in range(1, b + 1):
-                whole = others[b, t] + inner
-                if length > 1:
-                    further = chain[place(b - 1, length - 1), t].reshape(shape)
-                    whole = others[b, t] + _from_outside(further, least.inside[b - 1])
-                    whole = np.where(resting.through[b, b - length + 1, t], whole, np.inf)
                 row = chain[place(b, length), t]
-                row[:] = np.broadcast_to(whole * _SAFE, shape).ravel()
-                _least_further(row, rounds.counts)
+                if length == 1:
+                    np.add(passing, inner, out=row)
+                else:
+                    _go_on(row, passing, chain[place(b - 1, length - 1), t], before)
+                    row[~_flat(resting.through[b, b - length + 1, t], shape)] = np.inf
+                least_further(row, rounds.counts)
                 own = own + resting.costs[b, b - length + 1, t]
-                best = np.minimum(best, own + _from_outside(row.reshape(shape), least.inside[b]))
-        inner = best * np.float32(_SAFE)
-    return chain, float(inner[(0,) * len(shape)])
+                _lower(best, _flat(own, shape), row, jump)
+        inner = best * _SAFE
+    return chain, float(inner[0])
 
 
-def _from_outside(table: Floats, inside: Ints) -> Floats:
-    """Return for every state outside a level the cost of the least state inside it."""
-    reach = [row[:count] for row, count in zip(inside, table.shape, strict=True)]
-    found = table[np.ix_(*(np.maximum(row, 0) for row in reach))]
-    for k, row in enumerate(reach):
-        if (row < 0).any():
-            found[(slice(None),) * k + (row < 0,)] = np.inf
-    return found
+def _flat(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return an array that broadcasts to all states flat, floats in single precision."""
+    kind = np.float32 if array.dtype == np.float64 else array.dtype
+    return np.broadcast_to(array.astype(kind), shape).ravel()
+
+
+def _from_outside(rounds: Rounds, inside: Ints) -> Ints:
+    """Return for every state outside a level the number of the least state inside it, -1 where there is none."""
+    found = np.zeros(rounds.shape, dtype=np.int64)
+    for k, (count, stride) in enumerate(zip(rounds.counts.tolist(), rounds.strides.tolist(), strict=True)):
+        row = np.where(inside[k, :count] < 0, -rounds.strides[0] * rounds.counts[0], inside[k, :count] * stride)
+        found += row.reshape([-1 if i == k else 1 for i in range(len(rounds.counts))])
+    return np.maximum(found, -1).ravel()
 
 
 @_compiled
-def _least_further(row, counts):
-    """Put the least of all states with at least so many rounds in place of every state's."""
+def _go_on(row, passing, further, jump):
+    """Add what is further inside, from the least state inside the level between."""
+    for i in range(len(row)):
+        row[i] = passing[i] + further[jump[i]] if jump[i] >= 0 else np.inf
+
+
+@_compiled
+def _lower(best, own, row, jump):
+    """Lower what is best of every state outside a level to a run's cost, if that is less."""
+    for i in range(len(best)):
+        if jump[i] >= 0:
+            best[i] = min(best[i], own[i] + row[jump[i]])
+
+
+@_compiled
+def least_further(row, counts):
+    """Put the least of all states with at least so many rounds in place of every state's, less what rounding adds."""
     stride = len(row)
     for k in range(len(counts)):
         block = stride
         stride //= counts[k]
         for begin in range(0, len(row), block):
             for at in range(begin + block - stride - 1, begin - 1, -1):
-                if row[at + stride] < row[at]:
-                    row[at] = row[at + stride]
+                row[at] = min(row[at], row[at + stride])
+    for i in range(len(row)):
+        row[i] *= _SAFE
 
 
 def spread_rounds(rounds: Array, spread: float, once: float, *, perfect: bool) -> Array:

@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cost_model.kernel.nest import ROLE_O, ROLE_P, Array, Chip
-from armillary.mapping.proven.chains import Least, Resting, chains_of, rest_costs, spread_rounds
+from armillary.mapping.proven.chains import Least, Resting, chains_of, least_further, rest_costs, spread_rounds
 from armillary.mapping.proven.rounds import Rounds
 from armillary.mapping.proven.terms import INPUTS, OUTPUTS, WEIGHTS, C, G, K, N, P, Q, R, S, Terms
 
-_SAFE = 1 - 1e-6
-"""What rounding to single precision may add is taken off."""
 _INDEXED = ((K, C, R, S, G), (), (N, K, P, Q, G))
 
 
@@ -221,14 +219,13 @@ def tables_of(
             continue
         for resting in range(3):
             for table, wanted, kind in ((found[0], energy, 0), (found[1], ports, 1)):
-                if wanted:
+                if wanted and (kind == 0 or (terms.source[b] == levels - 1).any()):
                     cost = _cost(states, terms, b, resting, outside, extrapolated, kind, weights)
                     whole = np.where(fits, np.broadcast_to(cost, rounds.shape), np.inf)
                     if kind == 0:
                         others[b, resting] = whole
-                    for axis in range(len(rounds.dims)):
-                        whole = np.flip(np.minimum.accumulate(np.flip(whole, axis), axis=axis), axis)
-                    table[b, resting] = (whole * _SAFE).ravel()
+                    table[b, resting] = whole.ravel()
+                    least_further(table[b, resting], rounds.counts)
     chain, everything = np.zeros((0, 3, 0), dtype=np.float32), 0.0
     if energy:
         costs = {key: _rest_cost(states, least, outside, key, perfect, extrapolated, least_inputs) for key in _runs(levels)}
