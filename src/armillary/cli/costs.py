@@ -32,6 +32,7 @@ from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
+    from armillary.evaluators.explanation import FusedCost
     from armillary.hardware.hierarchy import Hierarchy
     from armillary.studies.map_network import MappedLayer
     from armillary.studies.running import Running
@@ -98,6 +99,13 @@ def evaluate(
     ] = "edp",
     budget: BudgetOf = None,
     remainders: Remainders = True,
+    fuse: Annotated[
+        bool,
+        typer.Option(
+            help="With --hierarchy: whether two layers keep what is between them on the chip, where that pays. Mappings "
+            "that are given run by themselves."
+        ),
+    ] = True,
     save_mapping: Annotated[
         Path | None,
         typer.Option(
@@ -137,7 +145,7 @@ def evaluate(
         if log is not None:
             raise ArmillaryError("--log holds evaluations of a template's designs; leave it out with --hierarchy")
         chip, network = with_bits(read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, running), widths)
-        _evaluate_hierarchy(chip, network, mapping, method, goal, budget, remainders, save_mapping, seed, as_json)
+        _evaluate_hierarchy(chip, network, mapping, method, goal, budget, remainders, fuse, save_mapping, seed, as_json)
     elif design_file is not None:
         from armillary.hardware import templates as registry
         from armillary.studies.design_file import read_design, template_named
@@ -249,11 +257,13 @@ def _evaluate_hierarchy(
     goal: Any,
     budget: int | None,
     remainders: bool,
+    fuse: bool,
     save_mapping: Path | None,
     seed: int,
     as_json: bool,
 ) -> None:
     from armillary.hardware.technology import area_mm2
+    from armillary.studies.fuse_network import fused_pairs
     from armillary.studies.map_network import (
         SEARCH,
         map_as_given,
@@ -262,6 +272,7 @@ def _evaluate_hierarchy(
         write_mappings,
     )
 
+    fused: Sequence[FusedCost] = ()
     if mapping == SEARCH:
         with progress_bars() as on_progress:
             layers = map_by_search(
@@ -274,13 +285,16 @@ def _evaluate_hierarchy(
                 perfect=not remainders,
                 on_progress=on_progress,
             )
+            if fuse:
+                fused = fused_pairs(chip, network, layers, goal=goal, seed=seed, on_progress=on_progress)
     else:
         layers = map_as_given(chip, network, read_mappings(mapping, network, chip))
     if save_mapping is not None:
         write_mappings(layers, save_mapping)
     rows = [_layer_content(layer, chip) for layer in layers]
-    delay = sum(layer.use.count * layer.delay_cycles for layer in layers)
-    energy = sum(layer.use.count * layer.energy_pj for layer in layers)
+    saved = {name: sum(getattr(pair, f"saved_{name}") for pair in fused) for name in ("delay_cycles", "energy_pj")}
+    delay = sum(layer.use.count * layer.delay_cycles for layer in layers) - saved["delay_cycles"]
+    energy = sum(layer.use.count * layer.energy_pj for layer in layers) - saved["energy_pj"]
     content = {
         "hierarchy": chip.name,
         "workload": network.name,
@@ -293,6 +307,7 @@ def _evaluate_hierarchy(
             "area_mm2": area_mm2(chip),
         },
         "layers": rows,
+        **({"fused": [asdict(pair) for pair in fused]} if fused else {}),
     }
 
     print_result(content, as_json, lambda: _show_mapped(content, f"{network.name} on {chip}", save_mapping))
@@ -316,6 +331,9 @@ def _show_mapped(content: Mapping[str, Any], title: str, saved: Path | None) -> 
     print_table([_layer_row(row) | proof for row, proof in zip(rows, proofs, strict=True)])
     if told := _proofs(rows):
         tell(f"\n{told}")
+    if fused := content.get("fused"):
+        tell("\nlayers that keep what is between them on the chip, and what that saves of the sums below:")
+        print_table([_fused_row(pair) for pair in fused])
     tell(
         f"\n{metrics['delay_cycles']:,.0f} cycles, {1e3 * metrics['runtime_s']:,.4g} ms, "
         f"{metrics['energy_pj'] / 1e6:,.4g} uJ, {metrics['area_mm2']:,.4g} mm2\n"

@@ -26,6 +26,8 @@ PROOF_BUDGET = 500_000
 """Nodes and mappings that a proof looks at where none are asked for; annealing is not counted then."""
 _ANNEALED = 4
 """The share of them that annealing gets."""
+_LEAST = 2_000
+"""Mappings that annealing gets at least, if the budget has as many."""
 _FIRST = 20_000
 """Mappings after which annealing lets the proof try."""
 _TRIED = 5
@@ -98,7 +100,7 @@ def _proven(judge: Judge, budget: int | None, seed: int) -> Found:
 
     Where that takes long, annealing begins anew as it would by itself, and then the proof goes on.
     """
-    annealed = PROOF_BUDGET // _ANNEALED if budget is None else budget // _ANNEALED
+    annealed = PROOF_BUDGET if budget is None else max(budget // _ANNEALED, min(budget, _LEAST))
     tried = (PROOF_BUDGET if budget is None else budget - annealed) // _TRIED
     with judge.working():
         judge.grant(max(1, min(_FIRST, annealed)))

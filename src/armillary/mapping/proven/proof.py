@@ -34,6 +34,10 @@ _FOUND = 4_096
 _MOST_FUTURES = 400
 
 
+Begun = tuple[Problem, Stack, Leaves]
+"""What does not change, a stack on which nothing is decided, and what turns rounds into rows."""
+
+
 class Part:
     """A part of the map-space: what each level keeps, how windows move, and how far levels spread the dimensions.
 
@@ -58,6 +62,7 @@ class Part:
     ) -> None:
         self.judge, self._space, self._rounds, self._keeps = judge, space, rounds, keeps
         self._extrapolated = extrapolated
+        self._kept: Begun | None = None
         self.bound = bound
 
     def halves(self) -> list[Part]:
@@ -82,7 +87,8 @@ class Part:
         """
         if self._ends(gap):
             return True
-        problem, stack, leaves = self._begun(effort)
+        problem, stack, leaves = self._kept or self._begun(effort)
+        self._kept = None
         if self._ends(gap):
             return True
         levels, dims = stack.loops.chosen.shape
@@ -113,8 +119,12 @@ class Part:
     def _ends(self, gap: float) -> bool:
         return self.bound >= self.judge.value * (1 - max(gap, _SAME))
 
-    def _begun(self, effort: Effort) -> tuple[Problem, Stack, Leaves]:
-        """Return what does not change, a stack on which nothing is decided, and what turns rounds into rows."""
+    def begin(self, effort: Effort) -> None:
+        """Work out the bound that holds before anything is decided."""
+        self._kept = self._begun(effort)
+
+    def _begun(self, effort: Effort) -> Begun:
+        """Return what a search of it begins with."""
         kept = (self._keeps[:, None] >> np.arange(3)) & 1 > 0
         least = least_of(self._rounds)
         terms = terms_of(self.judge.chip, self.judge.work, kept, self._rounds, least.most)
@@ -174,6 +184,9 @@ class Proof:
     def run(self, budget: int) -> bool:
         """Look at so many nodes and mappings at most, while there is time, and return whether the best is proven."""
         effort = Effort(self._judge, budget)
+        for part in self._parts:
+            if part.bound == 0:
+                part.begin(effort)
         ended = all(self._narrow(gap, effort) for gap in GAPS)
         self.nodes += effort.spent
         return ended and self.bound >= self._judge.value
