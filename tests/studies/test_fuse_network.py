@@ -50,7 +50,7 @@ def test_nothing_is_fused_where_no_level_keeps_inputs_and_outputs():
 
 
 def test_an_intermediate_that_does_not_fit_is_cut_into_tiles():
-    buffer = ROOMY.levels[1].model_copy(update={"capacity_words": 700})
+    buffer = ROOMY.levels[1].model_copy(update={"capacity_words": 900})
     chip = ROOMY.model_copy(update={"levels": (DRAM, buffer, REGISTERS)})
     (pair,) = found(chip, mapped(chip))
     assert pair.tiling.startswith("P")

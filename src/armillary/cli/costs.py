@@ -102,8 +102,8 @@ def evaluate(
     fuse: Annotated[
         bool,
         typer.Option(
-            help="With --hierarchy: whether two layers keep what is between them on the chip, where that pays. Mappings "
-            "that are given run by themselves."
+            help="With --hierarchy: whether two layers keep what is between them on the chip, where that pays. "
+            "Mappings that are given run by themselves."
         ),
     ] = True,
     save_mapping: Annotated[

@@ -56,9 +56,9 @@ def search(
         layer: of what.
         method: `annealing` (populations of random walks that cool), `genetic` (crossover of splits and orders),
             `gradient` (descent on relaxed factors, all of which divide), `random` or `sobol` (all over the map-space),
-            or `exhaustive`, which proves optimality and ignores the budget. `proven` anneals, and finds a better mapping
-            or proves how near to the optimum the best is; its budget counts nodes of the proof, too. Without a budget
-            what it finds is at least as good as what `annealing` does with the same seed.
+            or `exhaustive`, which proves optimality and ignores the budget. `proven` anneals, and finds a better
+            mapping or proves how near to the optimum the best is; its budget counts nodes of the proof, too. Without a
+            budget what it finds is at least as good as what `annealing` does with the same seed.
         goal: what to minimise.
         budget: mappings to evaluate. Without one, `annealing` ends when it no longer improves, the proof of `proven`
             after 500,000 nodes and mappings, the others after 50,000; `gradient` finishes the round that crosses it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 
 from armillary.cost_model.layer_metrics import layer_metrics
 from armillary.evaluators.explanation import FusedCost
@@ -67,7 +67,7 @@ def fused_pairs(
     shapes = {tuple(replace(layer, name="") for layer in pair) for pair in names}
     done = 0
 
-    @lru_cache(maxsize=None)
+    @cache
     def find(producer: Layer, consumer: Layer) -> FoundPair | None:
         nonlocal done
         on_progress("pairs of layers", done, len(shapes))

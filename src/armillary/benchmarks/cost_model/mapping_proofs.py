@@ -127,8 +127,9 @@ def _network(hierarchy: Hierarchy, options: BenchOptions) -> tuple[dict[str, Any
     workload = zoo.build("resnet50")
     start = time.perf_counter()
     mapped = map_by_search(
-        hierarchy, workload, method="proven", goal="energy", budget=BUDGET, seed=options.seed, on_progress=lambda *_: None
-    )
+        hierarchy, workload, method="proven", goal="energy", budget=BUDGET, seed=options.seed,
+        on_progress=lambda *_: None,
+    )  # fmt: skip
     seconds = time.perf_counter() - start
     value = sum(layer.use.count * layer.energy_pj for layer in mapped)
     bound = sum(layer.use.count * layer.energy_pj * (1 - (layer.gap or 0.0)) for layer in mapped)

@@ -14,38 +14,13 @@ import numpy as np
 from armillary.compiled import called, compilers
 from armillary.mapping.proven import runs
 from armillary.mapping.proven.decided import cross, settle
-from armillary.mapping.proven.runs import note_runs
-from armillary.mapping.proven.state import ALL, DELAY, ENERGY, INPUTS, NOBODY, OUTPUTS, outer_rounds, spatial, value_of
+from armillary.mapping.proven.runs import note_runs, rest_cost
+from armillary.mapping.proven.state import ALL, DELAY, ENERGY, NOBODY, outer_rounds, spatial, value_of
 from armillary.mapping.proven.windows import note_shared
 
 _SOURCES = (Path(__file__), *runs.SOURCES)
 _compiled, _inlined = compilers(*_SOURCES)
 _called = called(*_SOURCES)
-
-
-@_inlined
-def _rest_cost(p, s, inward, boundary, t, arriving, apart, of_ports):
-    """Return what a resting tensor costs at a boundary, repeated so often."""
-    u, m = p.terms.source[boundary, t], boundary - 1
-    if u < 0:
-        return 0.0
-    words = p.terms.words[t] * (p.tables.least_inputs if t == INPUTS else 1.0)
-    if t == INPUTS and p.extrapolated:
-        apart = 0.0 if s.shared[inward, boundary, 0] else apart
-        arriving = 0.0 if s.shared[inward, boundary, 1] else arriving
-    again = max(0.0, apart - p.tables.outside[u]) if t == OUTPUTS else apart
-    if of_ports:
-        if u != len(p.terms.fanout) - 1:
-            return 0.0
-        cost = again * p.terms.reads[u, t] * p.port_weights[0]
-        if t == OUTPUTS:
-            cost += apart * p.terms.updates[u] * p.port_weights[1]
-        return words * cost
-    came = max(0.0, arriving - p.tables.outside[m]) if t == OUTPUTS else arriving
-    cost = again * p.terms.read_pj[u, t] + came * p.terms.fill_pj[m, t]
-    if t == OUTPUTS:
-        cost += apart * p.terms.update_pj[u]
-    return words * cost
 
 
 @_inlined
@@ -73,7 +48,7 @@ def _open(p, s, level, j, table, of_ports):
                 arriving = s.product[level, j, t]
                 apart = max(s.moves[level + 1, t, 1], arriving / p.room[b, t])
             others = max(table[b, t, state], s.others[level + 1, b, t, 1 if of_ports else 0])
-            least = min(least, others + _rest_cost(p, s, level + 1, b, t, arriving, apart, of_ports))
+            least = min(least, others + rest_cost(p, s, level + 1, b, t, arriving, apart, of_ports))
         total += least
     return total
 
@@ -92,7 +67,7 @@ def _note_others(p, s, inward):
             for rests in range(3):
                 s.others[inward, b, rests, of_ports] = 0.0
             for t in range(3):
-                cost = _rest_cost(p, s, inward, b, t, s.moves[inward, t, 0], s.moves[inward, t, 1], of_ports == 1)
+                cost = rest_cost(p, s, inward, b, t, s.moves[inward, t, 0], s.moves[inward, t, 1], of_ports == 1)
                 for rests in range(3):
                     if rests != t:
                         s.others[inward, b, rests, of_ports] += cost

@@ -93,8 +93,9 @@ def chains_of(
         resting: what the resting tensors cost.
 
     Returns:
-        By `place` and resting tensor, for every state at the outermost boundary of a run, what crosses there and further
-        inside but for the run's tensor as long as it rests, shape [places, 3, states]; and the least of all boundaries.
+        By `place` and resting tensor, for every state at the outermost boundary of a run, what crosses there and
+        further inside but for the run's tensor as long as it rests, shape [places, 3, states]; and the least of all
+        boundaries.
     """
     shape, levels = rounds.shape, least.inside.shape[0]
     size = int(np.prod(shape))

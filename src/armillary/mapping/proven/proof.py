@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
@@ -255,7 +255,8 @@ def _problem(
     futures, ways = _futures(rounds, terms)
     spread, fanout = terms.spread, terms.fanout.prod(axis=1)
     return Problem(
-        terms=terms, tables=tables, least=least, first=rounds.options.first, strides=rounds.strides, final_words=final_words,
+        terms=terms, tables=tables, least=least, first=rounds.options.first, strides=rounds.strides,
+        final_words=final_words,
         final_cycles=float(final_words[-1] * weights[1]), port_weights=weights,
         least_pj=terms.mac_pj - float(terms.final_pj[keepers].sum() * terms.words[OUTPUTS]),
         room=_room(terms), futures=futures, ways=ways, spread_inside=np.cumprod(spread, axis=0) / spread,

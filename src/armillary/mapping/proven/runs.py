@@ -15,16 +15,23 @@ _called = called(*SOURCES)
 
 
 @_inlined
-def rest_cost(p, s, inward, b, t, arriving, apart):
-    """Return the energy of a resting tensor at a boundary, which it crosses so often."""
-    u, m = p.terms.source[b, t], b - 1
+def rest_cost(p, s, inward, boundary, t, arriving, apart, of_ports):
+    """Return what a resting tensor costs at a boundary, repeated so often."""
+    u, m = p.terms.source[boundary, t], boundary - 1
     if u < 0:
         return 0.0
     words = p.terms.words[t] * (p.tables.least_inputs if t == INPUTS else 1.0)
     if t == INPUTS and p.extrapolated:
-        apart = 0.0 if s.shared[inward, b, 0] else apart
-        arriving = 0.0 if s.shared[inward, b, 1] else arriving
+        apart = 0.0 if s.shared[inward, boundary, 0] else apart
+        arriving = 0.0 if s.shared[inward, boundary, 1] else arriving
     again = max(0.0, apart - p.tables.outside[u]) if t == OUTPUTS else apart
+    if of_ports:
+        if u != len(p.terms.fanout) - 1:
+            return 0.0
+        cost = again * p.terms.reads[u, t] * p.port_weights[0]
+        if t == OUTPUTS:
+            cost += apart * p.terms.updates[u] * p.port_weights[1]
+        return words * cost
     came = max(0.0, arriving - p.tables.outside[m]) if t == OUTPUTS else arriving
     cost = again * p.terms.read_pj[u, t] + came * p.terms.fill_pj[m, t]
     if t == OUTPUTS:
@@ -74,5 +81,5 @@ def note_runs(p, s, inward, rested):
                             served = _spread_over(p, served, level, k)
                     arriving *= own
                     apart *= served
-                total += rest_cost(p, s, inward, b, t, arriving, apart)
+                total += rest_cost(p, s, inward, b, t, arriving, apart, False)
                 s.runs[inward, t, begins, inward - 1 - b] = total

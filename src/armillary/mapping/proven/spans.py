@@ -74,4 +74,3 @@ def _has_any(rounds: Rounds) -> bool:
     """Return whether every dimension can be split at all."""
     first = rounds.options.first
     return bool((first[-1, :, 1] > first[-1, :, 0]).all())
-

@@ -228,7 +228,8 @@ def tables_of(
                     least_further(table[b, resting], rounds.counts)
     chain, everything = np.zeros((0, 3, 0), dtype=np.float32), 0.0
     if energy:
-        costs = {key: _rest_cost(states, least, outside, key, perfect, extrapolated, least_inputs) for key in _runs(levels)}
+        told = (perfect, extrapolated, least_inputs)
+        costs = {run: _rest_cost(states, least, outside, run, *told) for run in _runs(levels)}
         passing = {
             (b, inner, t): np.asarray(states.resting(t, inner, b).fits(chip, keeps, inner - 1))
             for b, inner, t in _runs(levels)
