@@ -92,6 +92,13 @@ def fit(
         ),
     ] = None,
     options: LayoutOptions = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --surrogate ppa-transfer: a log of layouts of other algorithms, platforms or technologies to "
+            "learn from beforehand. Repeatable."
+        ),
+    ] = None,
     by_evaluator: Annotated[
         bool, typer.Option("--by-evaluator", help="Learn from rows of several evaluators, which becomes a column.")
     ] = False,
@@ -120,7 +127,8 @@ def fit(
     """Fit a surrogate to a log and save it."""
     if per_layer:
         asked = {"--bound": bound, "--area": area, "--power": power, "--energy": energy, "--problem": problem,
-                 "--schedule": schedule, "--set": options, "--by-evaluator": by_evaluator or None}  # fmt: skip
+                 "--schedule": schedule, "--set": options, "--source": source,
+                 "--by-evaluator": by_evaluator or None}  # fmt: skip
         refuse_given(asked, "goes with models of whole designs; leave out --per-layer")
         fit_layers(log, out, template, surrogate, workload or (), metric, fidelity, analytical_log, seed, as_json)
         return
@@ -128,12 +136,21 @@ def fit(
     from armillary.log.store import Log
     from armillary.studies.asking import asked_bounds, asked_objectives, direction_of
     from armillary.studies.bounds import check_bounds
-    from armillary.studies.fit import check_kind, check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
+    from armillary.studies.fit import (
+        check_kind,
+        check_savable,
+        fit_surrogate,
+        rows_of,
+        save_atomically,
+        schedule_of,
+        sources_of,
+    )
 
     subject = subject_of_rows(template, problem, options)
     kind = surrogate or subject.surrogate
     check_kind(kind, device)
     trained = schedule_of(kind, schedule, "full")
+    sources = sources_of(kind, source or ())
     check_savable(out)
     given = bounds_of(bound, area_mm2=area, power_mw=power, energy_pj=energy)
     chosen = subject.template(networks_of(subject, workload or ()))
@@ -151,6 +168,7 @@ def fit(
             seed=seed,
             device=device,
             by_evaluator=by_evaluator,
+            sources=sources,
             on_progress=on_progress,
         )
     save_atomically(model, out)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 
 from armillary import surrogates
 from armillary.atomic_file import replaced
+from armillary.log import shipped
+from armillary.log.shipped import PREFIX
 from armillary.log.store import InMemoryLog, Log
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
@@ -37,6 +40,7 @@ def fit_surrogate(
     seed: int = 0,
     device: str = "cpu",
     by_evaluator: bool = False,
+    sources: Sequence[Evaluations] = (),
     on_progress: OnProgress = silent,
 ) -> Savable:
     """Train a surrogate that can be kept.
@@ -51,6 +55,7 @@ def fit_surrogate(
         seed: same seed, rows and machine, same model.
         device: of those that have a schedule: `cpu`, or `cuda` for a GPU.
         by_evaluator: learn from rows of several evaluators, with the evaluator as a column.
+        sources: rows of other spaces, each of one, for surrogates that learn from them beforehand.
         on_progress: called with steps done and in total.
 
     Raises:
@@ -58,7 +63,11 @@ def fit_surrogate(
     """
     check_kind(kind, device)
     registered = surrogates.kind_of(kind)
-    options = {"schedule": schedule or registered.schedule or "full", "device": device} if registered.scheduled else {}
+    options: dict[str, Any] = {}
+    if registered.scheduled:
+        options = {"schedule": schedule or registered.schedule or "full", "device": device}
+    if registered.sourced:
+        options["sources"] = tuple(sources)
     stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
         space=problem.space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
@@ -104,6 +113,25 @@ def check_schedule(kind: str, schedule: str, space: Space) -> None:
     registered = surrogates.kind_of(kind)
     if registered.scheduled:
         registered.make(space=space, schedule=schedule)
+
+
+def sources_of(kind: str, names: Sequence[str]) -> list[Evaluations]:
+    """Return the rows of each space of some logs, for a surrogate that learns from them beforehand.
+
+    Raises:
+        ArmillaryError: if it learns from its own log alone, if it needs some and none is named, or if one is not there.
+    """
+    if names and not surrogates.kind_of(kind).sourced:
+        raise ArmillaryError(
+            f"surrogate {kind!r} learns from one log; leave out --source {names[0]}, or choose --surrogate ppa-transfer"
+        )
+    if surrogates.kind_of(kind).sourced and not names:
+        raise ArmillaryError(
+            f"surrogate {kind!r} learns from other layouts beforehand; name their log, such as --source "
+            f"{PREFIX}{shipped.names()[0]}"
+        )
+    logs = [Log(name) for name in names]
+    return [log.evaluations(space) for log in logs for space in log.spaces()]
 
 
 def schedule_of(kind: str, schedule: str | None, default: str) -> str:
