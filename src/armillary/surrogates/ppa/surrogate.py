@@ -240,4 +240,4 @@ class Ppa(OfExamples[_Fitted]):
         return fitted.contexts[0] if features is None else features
 
 
-KIND = SurrogateKind(Ppa, read=Ppa.load, scheduled=True, schedule="brief")
+KIND = SurrogateKind(Ppa, read=Ppa.load, scheduled=True, schedule="brief", parted=True)

@@ -124,4 +124,4 @@ class TransferPpa(RtlPpa):
         return [relative(name, value, self._slowness) for value in values]
 
 
-KIND = SurrogateKind(TransferPpa, read=TransferPpa.load, scheduled=True, schedule="brief", sourced=True)
+KIND = SurrogateKind(TransferPpa, read=TransferPpa.load, scheduled=True, schedule="brief", parted=True, sourced=True)
