@@ -273,7 +273,9 @@ def _evaluate_hierarchy(
     )
 
     fused: Sequence[FusedCost] = ()
-    if mapping == SEARCH:
+    if mapping != SEARCH:
+        layers = map_as_given(chip, network, read_mappings(mapping, network, chip))
+    else:
         with progress_bars() as on_progress:
             layers = map_by_search(
                 chip,
@@ -287,14 +289,10 @@ def _evaluate_hierarchy(
             )
             if fuse:
                 fused = fused_pairs(chip, network, layers, goal=goal, seed=seed, on_progress=on_progress)
-    else:
-        layers = map_as_given(chip, network, read_mappings(mapping, network, chip))
     if save_mapping is not None:
         write_mappings(layers, save_mapping)
     rows = [_layer_content(layer, chip) for layer in layers]
-    saved = {name: sum(getattr(pair, f"saved_{name}") for pair in fused) for name in ("delay_cycles", "energy_pj")}
-    delay = sum(layer.use.count * layer.delay_cycles for layer in layers) - saved["delay_cycles"]
-    energy = sum(layer.use.count * layer.energy_pj for layer in layers) - saved["energy_pj"]
+    delay, energy = (_sum(layers, fused, name) for name in ("delay_cycles", "energy_pj"))
     content = {
         "hierarchy": chip.name,
         "workload": network.name,
@@ -311,6 +309,12 @@ def _evaluate_hierarchy(
     }
 
     print_result(content, as_json, lambda: _show_mapped(content, f"{network.name} on {chip}", save_mapping))
+
+
+def _sum(layers: Sequence[MappedLayer], fused: Sequence[FusedCost], metric: str) -> float:
+    """Return a metric of an inference: that of the layers by themselves, less what fusion saves."""
+    apart: float = sum(layer.use.count * getattr(layer, metric) for layer in layers)
+    return apart - sum(getattr(pair, f"saved_{metric}") for pair in fused)
 
 
 def _bits_content(chip: Hierarchy) -> dict[str, Any]:

@@ -267,7 +267,6 @@ def explore(p, s, threshold, nodes, found, patterns, values):
                 continue
             s.loops.pattern[level] = rests
             if not _enter(p, s, level):
-                s.at[0] -= 1
                 continue
         else:
             k, i = j - 1, s.loops.state[level + 1, j - 1]

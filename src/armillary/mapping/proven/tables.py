@@ -198,10 +198,7 @@ def tables_of(
     states = _States(rounds, terms)
     levels, size = len(chip.capacity), prod(rounds.shape)
     crosses = np.array([(terms.source[b] >= 0).any() and b > 0 for b in range(levels)])
-    outside = np.ones(levels)
-    for level in range(levels - 2, -1, -1):
-        adding = prod(float(terms.spread[level + 1, k]) for k, g in enumerate(terms.group) if g == OUTPUTS)
-        outside[level] = outside[level + 1] * min(adding, float(terms.fanout[level + 1].prod()))
+    outside = _adding_outside(terms)
     found = [np.zeros((levels, 3, size if wanted else 0), dtype=np.float32) for wanted in (energy, ports)]
     weights = port_weights(terms)
     whole_fits = np.ones((levels, size), dtype=bool)
@@ -230,13 +227,17 @@ def tables_of(
     if energy:
         told = (perfect, extrapolated, least_inputs)
         costs = {run: _rest_cost(states, least, outside, run, *told) for run in _runs(levels)}
-        passing = {
-            (b, inner, t): np.asarray(states.resting(t, inner, b).fits(chip, keeps, inner - 1))
-            for b, inner, t in _runs(levels)
-            if inner < b
-        }
-        chain, everything = chains_of(rounds, least, others, Resting(costs, passing))
+        chain, everything = chains_of(rounds, least, others, Resting(costs, _passing(states, chip, keeps)))
     return Tables(found[0], found[1], chain, everything, whole_fits, through, crosses, outside, least_inputs)
+
+
+def _adding_outside(terms: Terms) -> Array:
+    """Return the most instances, side by side outside a level, that add to one output, shape [L]."""
+    outside = np.ones(len(terms.fanout))
+    for level in range(len(outside) - 2, -1, -1):
+        adding = prod(float(terms.spread[level + 1, k]) for k, g in enumerate(terms.group) if g == OUTPUTS)
+        outside[level] = outside[level + 1] * min(adding, float(terms.fanout[level + 1].prod()))
+    return outside
 
 
 def _runs(levels: int) -> Iterator[tuple[int, int, int]]:
@@ -245,6 +246,15 @@ def _runs(levels: int) -> Iterator[tuple[int, int, int]]:
         for inner in range(1, b + 1):
             for t in range(3):
                 yield b, inner, t
+
+
+def _passing(states: _States, chip: Chip, keeps: NDArray[np.bool_]) -> dict[tuple[int, int, int], NDArray[np.bool_]]:
+    """Return by run and boundary whether the tiles of a state inside the run's level may fit at that boundary."""
+    return {
+        (b, inner, t): np.asarray(states.resting(t, inner, b).fits(chip, keeps, inner - 1))
+        for b, inner, t in _runs(len(chip.capacity))
+        if inner < b
+    }
 
 
 def _rest_cost(
