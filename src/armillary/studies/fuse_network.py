@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
+from armillary.cost_model.fused import home_of
 from armillary.cost_model.layer_metrics import layer_metrics
 from armillary.evaluators.explanation import FusedCost
 from armillary.evaluators.fusion import fused
 from armillary.hardware.hierarchy import Hierarchy
 from armillary.hardware.vector_unit import VectorUnit
-from armillary.mapping.fused import FoundPair, home_of, search_pair
+from armillary.mapping.fused import FoundPair, search_pair
 from armillary.mapping.goals import Goal
 from armillary.mapping.judge import NoLegalMappingError
 from armillary.studies.map_network import MappedLayer, OnProgress

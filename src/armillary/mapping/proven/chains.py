@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from armillary.compiled import compilers
 from armillary.cost_model.kernel.nest import Array
 from armillary.mapping.proven.rounds import Ints, Rounds
-from armillary.mapping.proven.terms import Terms
+from armillary.mapping.proven.terms import OUTPUTS, Terms
 
 _compiled, _ = compilers(Path(__file__))
 _SAFE = np.float32(1 - 1e-6)
@@ -137,14 +137,14 @@ def _from_outside(rounds: Rounds, inside: Ints) -> Ints:
 
 
 @_compiled
-def _go_on(row, passing, further, jump):
+def _go_on(row: Floats, passing: Floats, further: Floats, jump: Ints) -> None:
     """Add what is further inside, from the least state inside the level between."""
     for i in range(len(row)):
         row[i] = passing[i] + further[jump[i]] if jump[i] >= 0 else np.inf
 
 
 @_compiled
-def _lower(best, own, row, jump):
+def _lower(best: Floats, own: Floats, row: Floats, jump: Ints) -> None:
     """Lower what is best of every state outside a level to a run's cost, if that is less."""
     for i in range(len(best)):
         if jump[i] >= 0:
@@ -152,7 +152,7 @@ def _lower(best, own, row, jump):
 
 
 @_compiled
-def least_further(row, counts):
+def least_further(row: Floats, counts: Ints) -> None:
     """Put the least of all states with at least so many rounds in place of every state's, less what rounding adds."""
     stride = len(row)
     for k in range(len(counts)):
@@ -194,7 +194,8 @@ def rest_costs(terms: Terms, outside: Array, arriving: Array, read: Array, b: in
     u, m = int(terms.source[b, t]), b - 1
     if u < 0:
         return np.zeros_like(arriving)
-    if t != 2:
-        return words * (read * terms.read_pj[u, t] + arriving * terms.fill_pj[m, t])
+    if t != OUTPUTS:
+        return np.asarray(words * (read * terms.read_pj[u, t] + arriving * terms.fill_pj[m, t]))
     again, came = np.maximum(0.0, read - outside[u]), np.maximum(0.0, arriving - outside[m])
-    return words * (read * terms.update_pj[u] + again * terms.read_pj[u, t] + came * terms.fill_pj[m, t])
+    cost = read * terms.update_pj[u] + again * terms.read_pj[u, t] + came * terms.fill_pj[m, t]
+    return np.asarray(words * cost)

@@ -63,10 +63,10 @@ def _fitting(rounds: Rounds, fanout: NDArray[np.float64]) -> Rounds:
     levels, dims, _ = o.first.shape
     for level in range(levels):
         for along, room in ((o.along_x, fanout[level, 0]), (o.along_y, fanout[level, 1])):
-            least = [int(own.min()) if len(own := along[_of(rounds, level, k)]) else 1 for k in range(dims)]
-            for k in range(dims):
-                own = _of(rounds, level, k)
-                kept[own] &= along[own] * (np.prod(least) / least[k]) <= room
+            places = [_of(rounds, level, k) for k in range(dims)]
+            least = [int(along[own].min(initial=int(room))) for own in places]
+            for own, fewest in zip(places, least, strict=True):
+                kept[own] &= along[own] * (np.prod(least) / fewest) <= room
     return rounds if kept.all() else _fitting(kept_options(rounds, kept), fanout)
 
 
