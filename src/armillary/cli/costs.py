@@ -60,7 +60,7 @@ BitsOf = Annotated[
 BudgetOf = Annotated[
     int | None,
     typer.Option(
-        help="Mappings that the search evaluates per layer; by default a proof ends after 500,000 nodes and mappings, "
+        help="Mappings that the search evaluates per layer; by default a proof ends after 1,000,000 nodes and mappings, "
         "annealing when it no longer improves, the other methods after 50,000.",
         min=1,
     ),
@@ -314,7 +314,8 @@ def _evaluate_hierarchy(
 def _sum(layers: Sequence[MappedLayer], fused: Sequence[FusedCost], metric: str) -> float:
     """Return a metric of an inference: that of the layers by themselves, less what fusion saves."""
     apart: float = sum(layer.use.count * getattr(layer, metric) for layer in layers)
-    return apart - sum(getattr(pair, f"saved_{metric}") for pair in fused)
+    saved: float = sum(getattr(pair, f"saved_{metric}") for pair in fused)
+    return apart - saved
 
 
 def _bits_content(chip: Hierarchy) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from armillary.workloads.layer import Layer
 __all__ = ["Found", "NoLegalMappingError", "search"]
 
 BUDGET = 50_000
-PROOF_BUDGET = 500_000
+PROOF_BUDGET = 1_000_000
 """Nodes and mappings that a proof looks at where none are asked for; annealing is not counted then."""
 _ANNEALED = 4
 """The share of them that annealing gets."""
@@ -61,7 +61,7 @@ def search(
             budget what it finds is at least as good as what `annealing` does with the same seed.
         goal: what to minimise.
         budget: mappings to evaluate. Without one, `annealing` ends when it no longer improves, the proof of `proven`
-            after 500,000 nodes and mappings, the others after 50,000; `gradient` finishes the round that crosses it.
+            after 1,000,000 nodes and mappings, the others after 50,000; `gradient` finishes the round that crosses it.
         seed: same seed, same result, unless the time runs out.
         seconds: stop after this time, with the best so far.
         perfect: whether all factors must divide; else the last round of a loop may be short.

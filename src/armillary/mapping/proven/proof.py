@@ -13,7 +13,7 @@ from armillary.mapping.genes import GeneSpace
 from armillary.mapping.goals import GOALS
 from armillary.mapping.judge import Judge
 from armillary.mapping.proven.branch import begin, explore
-from armillary.mapping.proven.chains import Least, least_of
+from armillary.mapping.proven.chains import Least, least_of, place
 from armillary.mapping.proven.leaves import Leaves
 from armillary.mapping.proven.rounds import Ints, Rounds, rounds_of
 from armillary.mapping.proven.spans import halves
@@ -26,8 +26,10 @@ GAPS = (0.3, 0.1, 0.03, 0.009, 0.003, 0.001, 0.0)
 _SAME = 1e-9
 PROVEN = "proven"
 _NODES = 500_000
-_PART_NODES = 50_000
-"""Nodes of a part after which it is halved."""
+_PART_NODES = 200_000
+"""Nodes of a part after which it is halved, at least."""
+_BUILT = 12
+"""How often the time that its tables take a part may be searched before it is halved."""
 _ENTRIES_PER_NODE = 200
 """How many entries of a part's tables take as long as a node."""
 _FOUND = 4_096
@@ -64,6 +66,11 @@ class Part:
         self._extrapolated = extrapolated
         self._kept: Begun | None = None
         self.bound = bound
+
+    @property
+    def size(self) -> int:
+        """How many entries the tables of its chain have."""
+        return place(len(self._keeps), 1) * 3 * int(np.prod(self._rounds.shape))
 
     def halves(self) -> list[Part]:
         """Return two parts of it, or the one that holds any mapping; none if all levels spread as they must."""
@@ -198,7 +205,7 @@ class Proof:
         while waiting:
             part = waiting.pop()
             self._parts.append(part)
-            if part.narrow(gap, effort, _PART_NODES):
+            if part.narrow(gap, effort, max(_PART_NODES, _BUILT * part.size // _ENTRIES_PER_NODE)):
                 continue
             smaller = [] if effort.is_over else part.halves()
             if smaller:
