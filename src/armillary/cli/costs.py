@@ -60,8 +60,8 @@ BitsOf = Annotated[
 BudgetOf = Annotated[
     int | None,
     typer.Option(
-        help="Mappings that the search evaluates per layer; by default a proof ends after 1,000,000 nodes and mappings, "
-        "annealing when it no longer improves, the other methods after 50,000.",
+        help="Mappings that the search evaluates per layer; by default a proof ends after 1,000,000 nodes and "
+        "mappings, annealing when it no longer improves, the other methods after 50,000.",
         min=1,
     ),
 ]
