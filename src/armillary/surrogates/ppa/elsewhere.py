@@ -10,8 +10,7 @@ few-shot learning; the description and the model are ours.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from armillary.evaluators.physical.enablement import enablement
-from armillary.evaluators.physical.knobs import Knobs
-from armillary.evaluators.physical.space import KNOBS
 from armillary.hardware.rtl import is_written
 from armillary.metrics import with_derived
 from armillary.problems.problem import Problem
@@ -40,11 +36,24 @@ BY_CYCLES = ("delay_cycles", "runtime_s", "energy_pj", "energy_j", "edp_pj_cycle
 FEWEST = 10
 _KINDS = tuple(kind for kind in MEMBERS if kind is not Process)
 """A process over single parameters takes most of the time for hundreds of rows, and knobs are few."""
-USUAL: str = Knobs.model_fields["enablement"].default
-"""The technology of layouts whose options name none."""
+CLOCK = "clock_ns"
+"""The knob whose values compare by the slowness of technologies."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Layouts to learn from beforehand.
+
+    Attributes:
+        tables: rows, each of one space.
+        slowness_of: of rows the slowness of the technology that each was laid out in, shape [rows].
+    """
+
+    tables: Sequence[Evaluations]
+    slowness_of: Callable[[Evaluations], Floats]
 
 
 @dataclass(frozen=True)
@@ -68,13 +77,11 @@ class Elsewhere:
     layouts: int
 
     @staticmethod
-    def learned(
-        sources: Sequence[Evaluations], problem: Problem, asked: Mapping[str, set[Any]], seed: int
-    ) -> Elsewhere:
+    def learned(sources: Sources, problem: Problem, asked: Mapping[str, set[Any]], seed: int) -> Elsewhere:
         """Return the model of the feasible layouts of several tables.
 
         Args:
-            sources: rows of one space each.
+            sources: the tables; those that lack the metric, or one of the knobs, tell nothing.
             problem: with the metric to learn, whose values are above zero.
             asked: of each knob the values, as `relative` has them, that will be asked for.
             seed: of the members.
@@ -90,11 +97,12 @@ class Elsewhere:
                 "from RTL and knobs; predict power_mw, effective_mhz or area_mm2, and the evaluator of fidelity "
                 "analytical tells the cycles"
             )
-        tables = [table for rows in sources if (table := LayoutsOf.of(rows, problem)) is not None]
+        found = [LayoutsOf.of(rows, problem, tuple(asked), sources.slowness_of) for rows in sources.tables]
+        tables = [table for table in found if table is not None]
         count = sum(len(table.values) for table in tables)
         if count < FEWEST:
             raise ArmillaryError(f"the sources have {count} feasible layouts with {metric!r}; {FEWEST} are needed")
-        space = _space([*(table.knobs for table in tables), asked])
+        space = _space([asked, *(table.knobs for table in tables)])
         points = Points.joined([_points(space, table.knob_columns, table.totals) for table in tables])
         values = np.concatenate([table.values for table in tables])
         scale = Scale.of(values, "log")
@@ -118,7 +126,7 @@ class Elsewhere:
     def parts(self) -> Parts:
         """Return what `read` makes the model of again."""
         stack, tensors = self.stack.parts()
-        values = {p.name: list(p.values) for p in self.space.parameters}
+        values = [[p.name, list(p.values)] for p in self.space.parameters]
         content = {
             "knobs": values, "encoding": self.encoding.as_dict(), "stack": stack, "scale": vars(self.scale),
             "metric": self.metric, "layouts": self.layouts,
@@ -128,27 +136,15 @@ class Elsewhere:
     @staticmethod
     def read(content: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Elsewhere:
         """Return the model that `parts` described."""
-        space = _space([{name: set(values) for name, values in content["knobs"].items()}])
+        space = _space([{name: set(values) for name, values in content["knobs"]}])
         encoding = Encoding.from_dict(space, content["encoding"])
         stack = Stack.read(encoding, content["stack"], under("stack", tensors), _KINDS)
         return Elsewhere(space, encoding, stack, Scale(**content["scale"]), content["metric"], content["layouts"])
 
 
-def technology_of(rows: Evaluations, row: int) -> str:
-    """Return the enablement that a row was laid out with."""
-    return str(json.loads(rows.options[row] or "{}").get("enablement", USUAL))
-
-
-def slowness_of(rows: Evaluations) -> Floats:
-    """Return the slowness of the technology of each row, shape [rows]."""
-    names = [technology_of(rows, row) for row in range(len(rows))]
-    known = {name: 1.0 if name == USUAL else enablement(name).slowness for name in set(names)}
-    return np.array([known[name] for name in names])
-
-
 def relative(name: str, value: Any, slowness: float) -> Any:
     """Return the value of a knob as layouts of all technologies share it."""
-    return round(float(value / slowness), 3) if name == "clock_ns" else value
+    return round(float(value / slowness), 3) if name == CLOCK else value
 
 
 @dataclass(frozen=True)
@@ -160,11 +156,13 @@ class LayoutsOf:
     totals: Floats
 
     @staticmethod
-    def of(rows: Evaluations, problem: Problem) -> LayoutsOf | None:
+    def of(
+        rows: Evaluations, problem: Problem, knobs: Sequence[str], slowness_of: Callable[[Evaluations], Floats]
+    ) -> LayoutsOf | None:
         """Return the layouts of a space that have the metric; None if it has none."""
         space = rows.space
         derived = with_derived(rows.select(rows.feasible), (problem.metric,), problem.metrics)
-        if not (is_written(space) and set(KNOBS) <= set(rows.design)) or problem.metric not in derived.metrics:
+        if not (is_written(space) and set(knobs) <= set(rows.design)) or problem.metric not in derived.metrics:
             return None
         found = derived.select(np.isfinite(derived.metrics[problem.metric]))
         values = found.metrics[problem.metric]
@@ -178,7 +176,7 @@ class LayoutsOf:
             name: [
                 relative(name, value, slow) for value, slow in zip(found.design[name].tolist(), slowness, strict=True)
             ]
-            for name in KNOBS
+            for name in knobs
         }
         return LayoutsOf(values, columns, _totals(found))
 
@@ -186,7 +184,8 @@ class LayoutsOf:
     def columns(self) -> Floats:
         """The knobs and the logarithms of the sums, for models of others, shape [layouts, columns]."""
         knobs = [
-            [float(value == "area") if name == "aim" else value for value in self.knob_columns[name]] for name in KNOBS
+            [float(value == "area") if name == "aim" else value for value in values]
+            for name, values in self.knob_columns.items()
         ]
         return np.column_stack([*knobs, np.log2(1 + self.totals)])
 
@@ -211,8 +210,8 @@ def totals_of(architectures: Architectures, codes: Integers) -> Floats:
 
 
 def _space(values: Sequence[Mapping[str, set[Any]]]) -> Space:
-    """Return the space of the knobs with all values that any has."""
-    together = {name: _ordered(set().union(*(one[name] for one in values))) for name in KNOBS}
+    """Return the space of the knobs, in the order of the first, with all values that any has."""
+    together = {name: _ordered(set().union(*(one[name] for one in values))) for name in values[0]}
     return Space(
         "layouts",
         tuple(
@@ -229,4 +228,4 @@ def _ordered(values: set[Any]) -> tuple[Any, ...]:
 def _points(space: Space, knobs: Mapping[str, Sequence[Any]], totals: Floats) -> Points:
     places = {p.name: {value: k for k, value in enumerate(p.values)} for p in space.parameters}
     columns = [[places[name][value] for value in knobs[name]] for name in space.names]
-    return Points(np.array(columns, dtype=np.int64).T.reshape(-1, len(KNOBS)), totals)
+    return Points(np.array(columns, dtype=np.int64).T.reshape(-1, len(space.names)), totals)

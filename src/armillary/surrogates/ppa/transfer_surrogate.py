@@ -18,24 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from armillary.evaluators.physical.space import KNOBS, is_joint
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.surrogates.auto.learned import under
 from armillary.surrogates.auto.member import Parts
 from armillary.surrogates.kind import SurrogateKind
-from armillary.surrogates.ppa.elsewhere import Elsewhere, relative, slowness_of, totals_of
+from armillary.surrogates.ppa.elsewhere import CLOCK, Elsewhere, Sources, relative, totals_of
 from armillary.surrogates.ppa.graph import Architectures
 from armillary.surrogates.ppa.rtl_surrogate import RtlPpa
 from armillary.surrogates.rows import Scale
-from armillary.types import ArmillaryError, Evaluations, Log
+from armillary.types import ArmillaryError, Log
 
 
 class TransferPpa(RtlPpa):
     """The surrogate; see `Ppa` for the other arguments.
 
     Args:
-        sources: layouts to learn from beforehand, each of one space; ten feasible ones in all.
+        sources: layouts to learn from beforehand, ten feasible ones in all.
 
     Raises:
         ArmillaryError: if the space is not one of architectures with knobs whose RTL a platform writes.
@@ -44,8 +43,8 @@ class TransferPpa(RtlPpa):
     kind: ClassVar[str] = "ppa-transfer"
     _elsewhere: Elsewhere | None = None
 
-    def __init__(self, *, space: Space, sources: Sequence[Evaluations] = (), **options: Any) -> None:
-        if not is_joint(space):
+    def __init__(self, *, space: Space, sources: Sources | None = None, **options: Any) -> None:
+        if CLOCK not in space.names:
             raise ArmillaryError(
                 f"surrogate 'ppa-transfer' asks for designs with knobs of the back end, which space {space.name!r} has "
                 "not; choose --template NAME.physical, or --surrogate ppa"
@@ -53,6 +52,7 @@ class TransferPpa(RtlPpa):
         super().__init__(space=space, **options)
         self._sources, self._slowness = sources, 1.0
         self._architectures = Architectures.of(space)
+        self._knobs = tuple(space.names[place] for place in self._architectures.knobs)
 
     def fit(self, log: Log, problem: Problem) -> Self:
         """Learn the sources, then a log. Fitted again, to other layouts, it keeps what the sources told of the metric.
@@ -60,7 +60,9 @@ class TransferPpa(RtlPpa):
         Raises:
             ArmillaryError: if the sources or the log cannot be learned from; the message says why.
         """
-        slow = set(slowness_of(log.evaluations(self.space.name)).tolist())
+        if self._sources is None:
+            raise ArmillaryError("surrogate 'ppa-transfer' learns from other layouts beforehand; make it with sources")
+        slow = set(self._sources.slowness_of(log.evaluations(self.space.name)).tolist())
         if len(slow) != 1:
             raise ArmillaryError(
                 f"the log's layouts of {self.space.name} are of technologies of other slowness ({sorted(slow)}); "
@@ -69,12 +71,12 @@ class TransferPpa(RtlPpa):
         known = self._elsewhere
         if known is None or (known.metric, self._slowness) != (problem.metric, *slow):
             self._slowness = slow.pop()
-            self._elsewhere = self._learned(problem)
+            self._elsewhere = self._learned(self._sources, problem)
         return super().fit(log, problem)
 
-    def _learned(self, problem: Problem) -> Elsewhere:
-        asked = {name: set(self._relative(name, self.space.parameter(name).values)) for name in KNOBS}
-        return Elsewhere.learned(self._sources, problem, asked, self._seed)
+    def _learned(self, sources: Sources, problem: Problem) -> Elsewhere:
+        asked = {name: set(self._relative(name, self.space.parameter(name).values)) for name in self._knobs}
+        return Elsewhere.learned(sources, problem, asked, self._seed)
 
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training, with the layouts of the sources."""
@@ -114,9 +116,9 @@ class TransferPpa(RtlPpa):
     def _logarithm(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the logarithm of the metric that the sources promise, shape [designs]."""
         assert self._elsewhere is not None
-        values = {name: np.array(self.space.parameter(name).values, dtype=object) for name in KNOBS}
+        values = {name: np.array(self.space.parameter(name).values, dtype=object) for name in self._knobs}
         columns = {
-            name: self._relative(name, values[name][codes[:, self.space.names.index(name)]].tolist()) for name in KNOBS
+            name: self._relative(name, values[name][codes[:, self.space.names.index(name)]].tolist()) for name in self._knobs
         }
         return self._elsewhere.logarithm(columns, totals_of(self._architectures, codes))
 
