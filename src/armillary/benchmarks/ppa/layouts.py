@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from armillary.benchmarks.parts import digest
+from armillary.evaluators.physical.knobs import are_whole
 from armillary.log import shipped
 from armillary.log.store import Log
 from armillary.spaces.space import Parameter, Space
@@ -120,7 +121,7 @@ def tables_of(folder: Path | None, split: Split | None = None) -> list[LayoutTab
 def _tables(rows: Evaluations) -> list[LayoutTable]:
     if CLOCK not in rows.design:
         return []
-    rows = rows.select(rows.feasible)
+    rows = rows.select(rows.feasible & are_whole(rows))
     return [
         _table(rows.select(rows.workload == workload), str(workload))
         for workload in np.unique(rows.workload.astype(str))

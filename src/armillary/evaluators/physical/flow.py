@@ -420,7 +420,8 @@ def _timed_and_powered(timing: Timing, power: Power, knobs: Knobs) -> dict[str, 
 def _estimate(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
     """Tell of a design that is not laid out to the end what is known: cells as they were mapped, an ideal clock.
 
-    Placed cells have the shortest wires that join them; those that are not placed have none.
+    Placed cells have the shortest wires that join them; those that are not placed have wires by fan-out, see
+    `write_design`.
     """
     shapes, knobs = _shapes(technology, folder), job.knobs
     netlist = Netlist.from_json(_read(folder / MAPPED))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from armillary.evaluators.kind import Options
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Evaluations, options_from
 
 WHOLE = "layout"
 """Where a layout ends that does not stop before."""
@@ -59,8 +61,8 @@ class Knobs(Options):
     enablement: str = Field(default="nangate45", description="nangate45, osu018, or a YAML file.")
     until: Literal["synthesis", "placement", "layout"] = Field(
         default="layout",
-        description="Where to stop: what is known by then is told, with the wires that are known: none, or those of "
-        "placed cells.",
+        description="Where to stop; area, power and clock are then those of the cells as they were mapped, with wires "
+        "by fan-out, as the library's table has them, or between placed cells.",
     )
 
     @model_serializer(mode="wrap")
@@ -70,6 +72,11 @@ class Knobs(Options):
         if self.until == WHOLE:
             values.pop("until", None)
         return values
+
+
+def are_whole(rows: Evaluations) -> NDArray[np.bool_]:
+    """Return which rows are of layouts that did not stop early, shape [rows]."""
+    return np.array(["until" not in options_from(str(text)) for text in rows.options], dtype=bool)
 
 
 def refuse_stopped(options: Mapping[str, Any]) -> None:

@@ -107,7 +107,10 @@ def sdc(netlist: Netlist, clocking: Clocking) -> str:
 def write_design(
     folder: Path, netlist: Netlist, spef: str | None, clocking: Clocking, macros: Mapping[str, MacroCell]
 ) -> tuple[str, ...]:
-    """Write what OpenSTA reads into a folder; return the files' names. Without `spef` wires are as good as none."""
+    """Write what OpenSTA reads into a folder; return the files' names.
+
+    Without `spef` wires are those of the library's table by fan-out (`default_wire_load`), of another library none.
+    """
     (folder / NETLIST).write_text(netlist.verilog(), encoding="utf-8")
     if spef is not None:
         (folder / PARASITICS).write_text(spef, encoding="utf-8")
