@@ -5,9 +5,10 @@ evaluations are from that is learned, so that what is expected of the design get
 rung or to a whole evaluation, or is left there. Of all designs and their next steps, those are taken whose expected
 gain over expected seconds is greatest: of a whole evaluation the hypervolume that it is expected to add, times its
 chance to keep to the bounds; of a rung the best that can be had by going on from there where what it says promises
-enough, and by leaving the design where it does not.
+enough, and by leaving the design where it does not. A design that was on no rung yet has to add to what those promise
+that wait on one.
 
-Surrogates learn again when a batch is spent, and MOTPE searches them for designs, as in
+Surrogates learn again after a batch, and MOTPE searches them for designs, as in
 `armillary.optimizers.ppa_motpe`.
 
 Source: a research project in stages that may be given up, and the reward rate that is its index: Weitzman, Econometrica
@@ -38,7 +39,9 @@ from armillary.workloads.context import Context
 
 _LOOKED_AT = 64  # designs, the most promising, of which the worth of a rung is found out
 _DRAWS = 16  # of what a rung may say, and their opposites
+_ANSWERS = 2  # times the batch, after which surrogates learn again
 _JOINED = 16  # whole evaluations that are sent to the rungs after the first, to learn from
+_LIKELY = 0.5
 _LEAST_STD = 1e-9
 
 
@@ -52,8 +55,8 @@ class PpaLadder(PpaMotpe):
         surrogate: which learns what the first rung says of each metric, as registered.
         trials: of MOTPE on the surrogates, each time.
         caution: standard deviations by which goals are taken for worse than their means.
-        batch: surrogates learn again when as much was spent as so many whole evaluations take; at most as many designs
-            are asked at once.
+        batch: surrogates learn again when as much was spent as so many whole evaluations take, and after twice as many
+            answers; at most as many designs are asked at once.
         rungs: below whole evaluations, the cheapest first.
 
     Attributes:
@@ -96,7 +99,7 @@ class PpaLadder(PpaMotpe):
                 return behind, number
         if not whole or not self._ready():
             return self.ask_codes(self.asks_after(len(self._rows))), whole
-        if self._round is None or self._round.spent_s >= self.batch * self._clock.mean_s(whole):
+        if self._round is None or self._is_over(self._round):
             self._round = self._begun()
         codes, number = self._step(self._round, left_s)
         if number == whole:
@@ -106,6 +109,7 @@ class PpaLadder(PpaMotpe):
     def tell_rung(self, codes: Codes, number: int, outcomes: Outcomes, work: Work) -> None:
         """Take what became of designs, shape [designs, parameters], on a rung, and what it took."""
         if self._round is not None:
+            self._round.answers += len(codes)
             self._round.spent_s += float(self._clock.seconds(highest(self._figures, codes), number, codes).sum())
         self._clock.tell(number, codes, work)
         if number == len(self.rungs):
@@ -124,6 +128,11 @@ class PpaLadder(PpaMotpe):
 
     def _ready(self) -> bool:
         return len(self._rows) >= self._initial and self._learnable() >= FEWEST_LEARNED
+
+    def _is_over(self, round_: _Round) -> bool:
+        """Return whether models are to learn again: what they expected of many designs may have been too much."""
+        much = self.batch * self._clock.mean_s(len(self.rungs))
+        return round_.spent_s >= much or round_.answers >= _ANSWERS * self.batch
 
     def _is_broken(self, codes: Codes) -> NDArray[np.bool_]:
         return np.array([key in self._broken for key in keys(codes)], dtype=bool)
@@ -205,12 +214,24 @@ class PpaLadder(PpaMotpe):
         can = np.flatnonzero((pool.at < number) & ((pool.at >= 0) | (number == 0)))
         can = can[np.argsort(-plain[can], kind="stable")][:_LOOKED_AT]
         if len(can):
+            if number == 0:
+                gains = self._over_what_is_known(pool, gains)
             some = pool.select(can)
             there = self._clock.seconds(some.at, number, some.codes)
             rest = self._clock.seconds(np.full(len(can), number), len(self.rungs), some.codes)
             found = rate(self._gains_after(some, number, gains), there, rest)
             worth[can] = np.where(there + rest <= left_s, found, 0.0)
         return worth
+
+    def _over_what_is_known(self, pool: _Pool, gains: _Gains) -> _Gains:
+        """Return the gains over designs that wait on rungs, too, as if they had come out as expected.
+
+        What they promise can be had without looking at any other design.
+        """
+        chance = pool.chance * gains.within(pool.codes, pool.believed)
+        waiting = np.flatnonzero((pool.at >= 0) & (chance >= _LIKELY))
+        some = pool.select(waiting)
+        return gains.with_expected(some.codes, some.believed) if len(waiting) else gains
 
     def _gains_after(self, pool: _Pool, number: int, gains: _Gains) -> Floats:
         """Return the gain that whole evaluations promise after draws of what a rung says, shape [draws, designs]."""
@@ -261,19 +282,21 @@ def rate(gains: Floats, there_s: Floats, rest_s: Floats) -> Floats:
 
 @dataclass
 class _Round:
-    """What is learned and looked at until as much is spent as a batch of whole evaluations takes.
+    """What was learned, and the designs that are looked at, until surrogates learn again.
 
     Attributes:
         models: by metric.
         codes: designs, shape [designs, parameters].
         said: what the first rung is expected to say of them, by metric.
         spent_s: seconds since it began.
+        answers: told since then.
     """
 
     models: Mapping[str, Climbed]
     codes: Codes
     said: Mapping[str, Prediction]
     spent_s: float = 0.0
+    answers: int = 0
 
     def pool(self, places: NDArray[np.intp], figures: Sequence[Figures]) -> _Pool:
         """Return designs of the round, given by their places, with what is expected of them by now."""
@@ -348,7 +371,7 @@ class _Gains:
     def expected(self, codes: Codes, believed: Mapping[str, Belief], chance: Floats) -> Floats:
         """Return the gain of designs, shape [designs]."""
         mean, std = self._seen(codes, believed)
-        return expected_gain(mean, std, self.cells) * chance * self._within(codes, believed)
+        return expected_gain(mean, std, self.cells) * chance * self.within(codes, believed)
 
     def with_expected(self, codes: Codes, believed: Mapping[str, Belief]) -> _Gains:
         """Return the gains when designs have come out as expected."""
@@ -370,7 +393,7 @@ class _Gains:
                 deviations.append(np.zeros(len(codes)))
         return np.stack(means, axis=1), np.stack(deviations, axis=1)
 
-    def _within(self, codes: Codes, believed: Mapping[str, Belief]) -> Floats:
+    def within(self, codes: Codes, believed: Mapping[str, Belief]) -> Floats:
         """Return the probability that designs keep to the bounds, shape [designs]; metrics are independent."""
         found = np.ones(len(codes))
         for bound in self.problem.bounds:
