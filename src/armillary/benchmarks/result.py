@@ -52,7 +52,7 @@ class BenchOptions:
 
     `data` is the folder of reference rows, `out` where long benchmarks keep finished parts, `on_progress`
     receives (what, done, total), `device` is where PRIME's networks train and where all surrogates predict,
-    `seeds` how many seeds PRIME's benchmarks run, if others than their own.
+    `seeds` how many seeds PRIME's benchmarks and `ppa-dse` run, if others than their own.
     """
 
     data: Path | None
