@@ -478,21 +478,6 @@ class EvaluatorSpec:
     seed: int = 0
 
 
-@dataclass(frozen=True)
-class Rung:
-    """A cheaper answer to what an evaluator is asked, by the first part of its work: a rung of a ladder of fidelities.
-
-    Attributes:
-        name: of the rung.
-        spec: of the evaluator that gives the answer.
-        blind: parameters that the answer does not depend on.
-    """
-
-    name: str
-    spec: EvaluatorSpec
-    blind: tuple[str, ...] = ()
-
-
 class Evaluator(Protocol):
     """Anything that turns candidates into metrics; pure: the same arguments, the same answer."""
 

@@ -8,8 +8,9 @@ from armillary.optimizers.ladder_models import Climbed, Clock, Figures, Work, cl
 from armillary.optimizers.ppa_motpe import settled_rows
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.problem import Problem
+from armillary.problems.rung import Rung
 from armillary.spaces.space import Parameter, Space
-from armillary.types import EvaluatorSpec, Failure, Fidelity, Prediction, Rung
+from armillary.types import EvaluatorSpec, Failure, Fidelity, Prediction
 from armillary.workloads.context import Context
 
 SPACE = Space("lines", (*(Parameter(f"p{i}", tuple(range(8))) for i in range(2)), Parameter("late", tuple(range(4)))))

@@ -7,12 +7,13 @@ from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import hypervolume
 from armillary.problems.problem import Problem
+from armillary.problems.rung import Rung
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack
 from armillary.surrogates.ppa.surrogate import Ppa
 from armillary.testing.optimizers import SeveralObjectivesContract
-from armillary.types import EvaluatorSpec, Failure, Fidelity, Rung
+from armillary.types import EvaluatorSpec, Failure, Fidelity
 
 NAMES = ("p0", "p1", "p2", "p3", "late")
 LINES = Space("lines", tuple(Parameter(name, tuple(range(12))) for name in NAMES))

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from armillary.optimizers.ladder_models import Work
+from armillary.problems.rung import Rung
 from armillary.spaces.space import Parameter, Space
 from armillary.studies.ladder import Climbs, Ledger, climbing, mean_s
 from armillary.testing.optimizers import evaluation
-from armillary.types import Evaluations, EvaluatorSpec, Fidelity, Rung
+from armillary.types import Evaluations, EvaluatorSpec, Fidelity
 
 SPACE = Space("line", (Parameter("place", tuple(range(40))),))
 SPEC = EvaluatorSpec("line", Fidelity.PHYSICAL, "line", "1")

@@ -9,6 +9,7 @@ from armillary.evaluators.function import FunctionEvaluator
 from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.problems.criteria import Bound, Objective
+from armillary.problems.rung import Rung
 from armillary.spaces.space import Parameter, Space
 from armillary.studies.layout_design import foresee_layout_design, run_layout_design
 from armillary.studies.layout_recipe import PREDICTED, RUNGS, SEARCHED, LayoutRequest
@@ -16,7 +17,7 @@ from armillary.studies.study_folder import StudyFolder
 from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack
 from armillary.surrogates.ppa.surrogate import Ppa
-from armillary.types import ArmillaryError, EvaluatorSpec, Fidelity, Rung
+from armillary.types import ArmillaryError, EvaluatorSpec, Fidelity
 from armillary.workloads.layer import Workload
 
 SPACE = Space(

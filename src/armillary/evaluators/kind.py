@@ -11,7 +11,8 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from armillary.types import ArmillaryError, Cost, Design, Evaluator, EvaluatorSpec, Fidelity, Rung
+from armillary.problems.rung import Rung
+from armillary.types import ArmillaryError, Cost, Design, Evaluator, EvaluatorSpec, Fidelity
 
 
 class Options(BaseModel):

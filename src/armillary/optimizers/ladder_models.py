@@ -22,8 +22,9 @@ from armillary.optimizers.coded import keys
 from armillary.optimizers.front_models import FrontModels, Learned, learned
 from armillary.optimizers.model_based import ordered_features
 from armillary.optimizers.surrogate_front import Predicts
+from armillary.problems.rung import Rung
 from armillary.spaces.space import Space
-from armillary.types import Evaluation, Prediction, Rung
+from armillary.types import Evaluation, Prediction
 from armillary.workloads.context import Context
 
 Floats = NDArray[np.float64]

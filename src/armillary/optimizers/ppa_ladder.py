@@ -34,7 +34,8 @@ from armillary.optimizers.surrogate_search import distinct
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import front
 from armillary.problems.problem import Problem
-from armillary.types import Evaluations, Prediction, Rung
+from armillary.problems.rung import Rung
+from armillary.types import Evaluations, Prediction
 from armillary.workloads.context import Context
 
 _LOOKED_AT = 64  # designs, the most promising, of which the worth of a rung is found out

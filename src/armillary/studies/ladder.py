@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from armillary.optimizers.ladder_models import Work
 from armillary.problems.outcomes import Outcomes
-from armillary.types import Evaluations, Rung
+from armillary.problems.rung import Rung
+from armillary.types import Evaluations
 
 _OF_STEP = "_cpu_s"
 

@@ -26,6 +26,7 @@ from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, expe
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.problem import Problem
+from armillary.problems.rung import Rung
 from armillary.studies.ask_tell import PacesItself
 from armillary.studies.comparing import Compared, write_results
 from armillary.studies.fit import fit_surrogate, save_atomically
@@ -37,7 +38,7 @@ from armillary.studies.layout_picks import best_of, legal, promised
 from armillary.studies.results import Contender
 from armillary.studies.stages import Setting, Stage
 from armillary.surrogates import Savable
-from armillary.types import Candidate, Evaluation, Evaluations, Optimizer, Rung, options_text
+from armillary.types import Candidate, Evaluation, Evaluations, Optimizer, options_text
 from armillary.workloads.context import context_of
 
 SEARCHED, PREDICTED, RUNGS = "searched.json", "predicted.json", "rungs"

@@ -13,12 +13,13 @@ from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.optimizers.ppa_ladder import PpaLadder
 from armillary.optimizers.ppa_motpe import PpaMotpe
+from armillary.problems.rung import Rung
 from armillary.spaces.space import Parameter, Space
 from armillary.studies.layout_picks import promised
 from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack
 from armillary.surrogates.ppa.surrogate import Ppa
-from armillary.types import EvaluatorSpec, Fidelity, Rung
+from armillary.types import EvaluatorSpec, Fidelity
 from armillary.workloads.layer import Workload
 
 SPACE = Space("standin", (Parameter("cycles", tuple(range(1, 25))), Parameter("clock_ns", tuple(range(1, 9)))))

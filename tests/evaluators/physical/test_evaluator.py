@@ -8,7 +8,6 @@ import pytest
 from armillary import evaluators
 from armillary.benchmarks.ppa.layouts import tables_of
 from armillary.evaluators.kind import HasRungs, LaysOut
-from armillary.evaluators.physical.knobs import are_whole
 from armillary.evaluators.physical.space import KNOBS
 from armillary.execution.local import LocalExecutor
 from armillary.hardware.rtl import PLATFORMS
@@ -17,6 +16,7 @@ from armillary.hardware.templates.axiline import SPACE, TEMPLATE
 from armillary.log import shipped
 from armillary.log.store import Log
 from armillary.problems.criteria import Objective
+from armillary.problems.rung import are_whole
 from armillary.studies.fit import fit_surrogate
 from armillary.studies.subject import Shipped
 from armillary.types import ArmillaryError, Candidate, Fidelity, options_from, options_text

@@ -42,6 +42,7 @@ from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import hypervolume_over, reference_point
 from armillary.problems.problem import Problem
+from armillary.problems.rung import Rung
 from armillary.studies.ask_tell import Budget, by_codes
 from armillary.studies.ladder import Climbs, Ledger, climbing, mean_s
 from armillary.studies.layout_design import tightened
@@ -49,7 +50,7 @@ from armillary.studies.layout_picks import promised
 from armillary.studies.layout_recipe import CAUTIOUS
 from armillary.studies.subject import Shipped
 from armillary.surrogates import default_of_layouts
-from armillary.types import Candidate, Evaluations, EvaluatorSpec, Fidelity, Rung
+from armillary.types import Candidate, Evaluations, EvaluatorSpec, Fidelity
 from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from armillary.benchmarks.parts import digest
-from armillary.evaluators.physical.knobs import are_whole
 from armillary.log import shipped
 from armillary.log.store import Log
+from armillary.problems.rung import are_whole
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.member import Lesson, Member

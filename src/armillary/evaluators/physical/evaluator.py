@@ -21,8 +21,9 @@ from armillary.evaluators.physical.space import parted, without_knobs
 from armillary.evaluators.recording import record
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
+from armillary.problems.rung import UNTIL, Rung
 from armillary.temporary import temporary_folder
-from armillary.types import Candidate, Cost, Design, Evaluation, Evaluator, EvaluatorSpec, Failure, Fidelity, Rung
+from armillary.types import Candidate, Cost, Design, Evaluation, Evaluator, EvaluatorSpec, Failure, Fidelity
 from armillary.user_cache import cache_folder
 from armillary.workloads.layer import Workload
 
@@ -102,7 +103,7 @@ class PhysicalEvaluator:
         stops = tuple(STOPS)
         earlier = stops if self._options.until == WHOLE else stops[: stops.index(self._options.until)]
         own = self.spec.options
-        return tuple(Rung(stop, replace(self.spec, options={**own, "until": stop}), STOPS[stop]) for stop in earlier)
+        return tuple(Rung(stop, replace(self.spec, options={**own, UNTIL: stop}), STOPS[stop]) for stop in earlier)
 
     def _seeds(self) -> range:
         """Return seeds of placements; evaluators of different seeds share none."""

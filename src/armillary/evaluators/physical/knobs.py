@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from armillary.evaluators.kind import Options
-from armillary.types import ArmillaryError, Evaluations, options_from
+from armillary.problems.rung import UNTIL
+from armillary.types import ArmillaryError
 
 WHOLE = "layout"
 """Where a layout ends that does not stop before."""
@@ -70,13 +69,8 @@ class Knobs(Options):
         """Leave `until` out of whole layouts, so that they are those of logs from before there were others."""
         values: dict[str, Any] = handler(self)
         if self.until == WHOLE:
-            values.pop("until", None)
+            values.pop(UNTIL, None)
         return values
-
-
-def are_whole(rows: Evaluations) -> NDArray[np.bool_]:
-    """Return which rows are of layouts that did not stop early, shape [rows]."""
-    return np.array(["until" not in options_from(str(text)) for text in rows.options], dtype=bool)
 
 
 def refuse_stopped(options: Mapping[str, Any]) -> None:
@@ -85,6 +79,6 @@ def refuse_stopped(options: Mapping[str, Any]) -> None:
     Raises:
         ArmillaryError: if they do.
     """
-    until = options.get("until", WHOLE)
+    until = options.get(UNTIL, WHOLE)
     if until != WHOLE:
         raise ArmillaryError(f"until={until!r} is not allowed here, where whole layouts are wanted; leave it out")

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from armillary.evaluators.physical.enablement import enablement
-from armillary.evaluators.physical.knobs import Knobs, are_whole
+from armillary.evaluators.physical.knobs import Knobs
 from armillary.evaluators.physical.space import KNOBS
 from armillary.hardware.rtl import is_written
 from armillary.metrics import with_derived
 from armillary.problems.problem import Problem
+from armillary.problems.rung import are_whole
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.learned import under
