@@ -169,7 +169,13 @@ def test_a_study_that_was_killed_goes_on_and_a_finished_one_makes_no_layout(stud
 def test_a_study_that_climbs_keeps_what_stopped_apart_and_picks_whole_layouts(tmp_path):
     asked, folder, flow_of = replace(REQUEST, optimizer="ppa-ladder"), StudyFolder(tmp_path / "study"), Stopping()
     given = (asked, TEMPLATE, WORKLOAD, folder)
-    results = run_layout_design(*given, spec=SPEC, make=flow_of, command="")
+    told = []
+    results = run_layout_design(
+        *given, spec=SPEC, make=flow_of, command="", on_progress=lambda *step: told.append(step)
+    )  # fmt: skip
+    counted = [done for stage, done, _ in told if stage == "laying out"]
+    assert counted == sorted(counted)
+    assert counted[-1] == 19
     whole = Log(folder.log).evaluations(SPACE.name)
     stopped = Log(folder.path / RUNGS).evaluations(SPACE.name)
     assert set(whole.options) == {""}

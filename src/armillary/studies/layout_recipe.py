@@ -226,18 +226,20 @@ def _climbed(optimizer: Climbs, setting: Setting, wanted: int) -> Iterator[Evalu
     What stopped early is kept in a log of its own.
     """
     aside = setting.executor.onto(Log(setting.folder.path / RUNGS))
-    spent = 0.0
+    shown = 0
 
     def answer(rung: Rung | None, codes: NDArray[np.int64]) -> Evaluations:
-        if rung is None:
-            return laid_out(setting, codes, (min(int(spent), wanted), wanted))
+        if rung is None and not shown:
+            return laid_out(setting, codes, (0, wanted))
+        setting.on_progress("laying out", shown, wanted)
+        executor, spec = (setting.executor, setting.spec) if rung is None else (aside, rung.spec)
         candidates = [Candidate(design) for design in setting.template.space.designs(codes)]
-        setting.on_progress("laying out", min(int(spent), wanted), wanted)
-        return Evaluations.from_list(list(aside.run(rung.spec, candidates, setting.workload)))
+        return Evaluations.from_list(list(executor.run(spec, candidates, setting.workload)))
 
     for step in climbing(optimizer, answer, wanted):
         setting.problem.matrix(step.rows)
-        spent = float(step.spent[-1])
+        done = int(step.spent[-1]) if shown else len(step.rows)
+        shown = min(max(shown, done), wanted)
         if step.rung is None:
             yield step.rows
     setting.on_progress("laying out", wanted, wanted)
@@ -249,11 +251,11 @@ def laid_out(
     """Return the layouts of coded designs, shape [designs, parameters]; `among` is how many were done of how many."""
     found: list[Evaluation] = []
     done, total = among
-    setting.on_progress(stage, min(done, total), total)
+    setting.on_progress(stage, done, total)
     candidates = [Candidate(design) for design in setting.template.space.designs(codes)]
     for evaluation in setting.executor.run(setting.spec, candidates, setting.workload):
         found.append(evaluation)
-        setting.on_progress(stage, min(done + len(found), total), total)
+        setting.on_progress(stage, done + len(found), total)
     return Evaluations.from_list(found)
 
 
