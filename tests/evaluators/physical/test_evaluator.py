@@ -156,7 +156,8 @@ def test_a_stopped_layout_tells_what_is_known_by_then(stopped):
     for name in ("effective_mhz", "switching_mw"):  # wires between placed cells are not those of the library's table
         assert second[name] != first[name]
     assert second["area_mm2"] - first["area_mm2"] == pytest.approx(second["taps_mm2"])
-    assert {"wire_mm", "clock_buffers"}.isdisjoint(second)
+    assert {"wire_mm", "clock_buffers", "clock_mw"}.isdisjoint(second)
+    assert "taps_mm2" not in first
     assert "half_perimeter_mm" in second
     assert "half_perimeter_mm" not in first
 

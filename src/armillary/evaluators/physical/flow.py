@@ -425,14 +425,12 @@ def _estimate(job: Job, technology: Enablement, folder: Path) -> dict[str, float
     """
     shapes, knobs = _shapes(technology, folder), job.knobs
     netlist = Netlist.from_json(_read(folder / MAPPED))
-    text, taps = None, 0
+    text, taps, unknown = None, 0, {"taps_mm2", "clock_mw"}
     if knobs.until == "placement":
         plan, placement = _plan(folder), Placement.from_json(_read(folder / PLACED))
         wires = unrouted(trees_of(netlist, shapes, placement), shapes.library, plan)
-        text, taps = (
-            spef(netlist, wires, shapes.library, Technology(technology, shapes.library, shapes).outputs()),
-            plan.taps,
-        )
+        outputs = Technology(technology, shapes.library, shapes).outputs()
+        text, taps, unknown = spef(netlist, wires, shapes.library, outputs), plan.taps, {"clock_mw"}
     late = expected_latency_ns(netlist, shapes.library, technology.clock_buffer)
     clocking = Clocking(knobs.clock_ns, knobs.port_delay, propagated=False, latency_ns=late)
     rates = _rates(job, netlist, technology, folder)
@@ -440,7 +438,8 @@ def _estimate(job: Job, technology: Enablement, folder: Path) -> dict[str, float
         write_design(aside, netlist, text, clocking, shapes.macros)
         timing = timed(aside, netlist, shapes.library, technology, with_slacks=False)
         power = powered(aside, netlist, technology, (), shapes.macros, rates)
-    return {**_areas(netlist, shapes, taps), **_timed_and_powered(timing, power, knobs)}
+    found = {**_areas(netlist, shapes, taps), **_timed_and_powered(timing, power, knobs)}
+    return {name: value for name, value in found.items() if name not in unknown}
 
 
 def _drawing(technology: Enablement, folder: Path) -> dict[str, float]:
