@@ -47,6 +47,14 @@ def test_one_that_breaks_is_a_row_and_the_others_go_on(tmp_path, log):
     assert rows.failure_detail[1] == "ValueError: size 1 is odd"
 
 
+def test_another_log_is_kept_apart(tmp_path, log):
+    executor, other = LocalExecutor(log, make=make), Log(tmp_path / "other")
+    run(executor, spec(tmp_path), "good")
+    found = run(executor.onto(other), spec(tmp_path), "good", "raises")
+    assert kinds(found) == ["", "error"]
+    assert (len(log.evaluations("fakes")), len(other.evaluations("fakes"))) == (1, 2)
+
+
 def test_a_batch_that_breaks_fails_only_those_designs_that_break_it(tmp_path):
     count = BATCH_ROWS + 6
     every = np.stack([np.zeros(count, dtype=np.int64), np.arange(count) % 20], axis=1)  # good ones

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from armillary import workloads
+from armillary.evaluators.physical.enablement import technology_of
 from armillary.evaluators.physical.space import architecture, hardware_of, joint, parted
 from armillary.hardware import templates
 from armillary.log import shipped
 from armillary.log.folder import LogWriteError
 from armillary.log.store import Log
-from armillary.surrogates.ppa.elsewhere import technology_of
 from armillary.types import ArmillaryError, Fidelity
 from armillary.workloads.context import context_of, difference
 

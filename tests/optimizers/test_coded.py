@@ -53,7 +53,7 @@ def test_codes_are_told_as_candidates_are():
     assert by_codes.ask(3) == by_candidates.ask(3)
 
 
-SEVERAL = ["motpe", "nsga2", "pareto", "ppa-motpe", "qnehvi", "random"]
+SEVERAL = ["motpe", "nsga2", "pareto", "ppa-ladder", "ppa-motpe", "qnehvi", "random"]
 
 
 def test_those_that_take_several_objectives_are_found():

@@ -12,7 +12,7 @@ from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack
 from armillary.surrogates.ppa.surrogate import Ppa
 from armillary.testing.optimizers import SeveralObjectivesContract, bowl
-from armillary.types import ArmillaryError, Candidate
+from armillary.types import ArmillaryError, Candidate, Failure
 
 LINES = Space("lines", tuple(Parameter(f"p{i}", tuple(range(12))) for i in range(4)))
 TRADE = Problem(LINES, (Objective("runtime_s"), Objective("energy_pj")))
@@ -70,6 +70,19 @@ def test_learns_which_designs_keep_to_a_bound_on_another_metric():
     kept = told(later).metrics["power_mw"] <= 12.0
     assert kept.mean() > 0.8
     assert told(later).metrics["runtime_s"].min() < np.min(problem.values(told(first)))
+
+
+def test_evaluations_that_broke_are_left_out():
+    """What is not known of a design moves no other's results to it."""
+    optimizer, whole = (PpaMotpe(TRADE, seed=2, initial=12, trials=32) for _ in range(2))
+    codes = optimizer.ask_codes(16)
+    told = bowl([Candidate(design) for design in LINES.designs(codes)], LINES)
+    broken = np.arange(16) < 4
+    failures = tuple(Failure("error") if out else None for out in broken)
+    optimizer.tell_codes(codes, Outcomes(told.metrics, ~broken, failures))
+    whole.tell_codes(codes[4:], Outcomes({n: c[4:] for n, c in told.metrics.items()}, np.ones(12, dtype=bool)))
+    whole.avoid(codes)
+    assert optimizer.ask_codes(6).tolist() == whole.ask_codes(6).tolist()
 
 
 @pytest.mark.parametrize("name", ["initial", "trials", "batch"])

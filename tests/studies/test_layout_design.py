@@ -9,9 +9,10 @@ from armillary.evaluators.function import FunctionEvaluator
 from armillary.hardware.template import Template
 from armillary.log.store import Log
 from armillary.problems.criteria import Bound, Objective
+from armillary.problems.rung import Rung
 from armillary.spaces.space import Parameter, Space
 from armillary.studies.layout_design import foresee_layout_design, run_layout_design
-from armillary.studies.layout_recipe import PREDICTED, SEARCHED, LayoutRequest
+from armillary.studies.layout_recipe import PREDICTED, RUNGS, SEARCHED, LayoutRequest
 from armillary.studies.study_folder import StudyFolder
 from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack
@@ -61,6 +62,27 @@ class Counting:
             return flow(values)
 
         return FunctionEvaluator(counted, TEMPLATE.asked(GOALS, BOUNDS, (WORKLOAD,)), spec)
+
+
+class Stopping(Counting):
+    """The stand-in as one that can stop after the first of its 4 seconds; figures are then 0.8 of what they become."""
+
+    def __call__(self, spec):
+        asked = TEMPLATE.asked(GOALS, BOUNDS, (WORKLOAD,))
+        early = spec.options.get("until") == "first"
+
+        def made(values):
+            self.made += 0 if early else 1
+            found = flow(values)
+            own_s = 1e-3 * values["cycles"] + 1e-5 * values["bits"] + 1e-7 * values["clock_ns"]
+            if found is None or early:
+                steps = {"first_cpu_s": 0.9 + own_s, "look_cpu_s": 0.1 + own_s}
+                return None if found is None else {name: 0.8 * value for name, value in found.items()} | steps
+            return found | {"first_cpu_s": 0.9 + own_s, "rest_cpu_s": 3.1 + own_s}
+
+        evaluator = FunctionEvaluator(made, asked, spec)
+        evaluator.rungs = lambda: (Rung("first", replace(spec, options={"until": "first"}), ("aim",)),)
+        return evaluator
 
 
 def with_one_member(patch):
@@ -142,6 +164,42 @@ def test_a_study_that_was_killed_goes_on_and_a_finished_one_makes_no_layout(stud
     found = run_layout_design(REQUEST, TEMPLATE, WORKLOAD, folder, spec=SPEC, make=again, command="")
     assert again.made == 0
     assert found.winner.design == results.winner.design
+
+
+def test_a_study_that_climbs_keeps_what_stopped_apart_and_picks_whole_layouts(tmp_path):
+    asked, folder, flow_of = replace(REQUEST, optimizer="ppa-ladder"), StudyFolder(tmp_path / "study"), Stopping()
+    given = (asked, TEMPLATE, WORKLOAD, folder)
+    told = []
+    results = run_layout_design(
+        *given, spec=SPEC, make=flow_of, command="", on_progress=lambda *step: told.append(step)
+    )  # fmt: skip
+    counted = [done for stage, done, _ in told if stage == "laying out"]
+    assert counted == sorted(counted)
+    assert counted[-1] == 19
+    whole = Log(folder.log).evaluations(SPACE.name)
+    stopped = Log(folder.path / RUNGS).evaluations(SPACE.name)
+    assert set(whole.options) == {""}
+    assert set(stopped.options) == {'{"until": "first"}'}
+    assert len(whole) == len(results.log) == flow_of.made
+    assert 14 + 3 < len(whole) <= REQUEST.budget
+    assert len(stopped) > len(whole) - 3
+    searched = whole.select(slice(0, len(folder.read(SEARCHED)["codes"])))
+    spent = sum(np.nansum(rows.metrics[step]) for rows, step in
+                [(searched, "first_cpu_s"), (searched, "rest_cpu_s"), (stopped, "look_cpu_s")])  # fmt: skip
+    assert spent < (REQUEST.budget - REQUEST.picks + 1) * 4.05
+    designs = [tuple(row.design.as_dict().values()) for row in whole.to_list()]
+    assert tuple(results.winner.design.as_dict().values()) in designs
+    again = Stopping()
+    (folder.path / SEARCHED).unlink()  # as if it had been killed on the way
+    found = run_layout_design(*given, spec=SPEC, make=again, command="")
+    assert again.made == 0
+    assert found.winner.design == results.winner.design
+
+
+def test_whole_layouts_are_not_replaced_by_stopped_ones(tmp_path):
+    asked = replace(REQUEST, options={"until": "placement"})
+    with pytest.raises(ArmillaryError, match="until='placement' is not allowed here, where whole layouts are wanted"):
+        run_layout_design(asked, TEMPLATE, WORKLOAD, StudyFolder(tmp_path), spec=SPEC, make=Counting(), command="")
 
 
 def test_what_a_dry_run_foresees(study, tmp_path):

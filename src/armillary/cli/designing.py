@@ -107,7 +107,8 @@ def design(
         str | None,
         typer.Option(
             help="With --budget, what chooses: one of {optimizers}. Default: polaris, which learns from each "
-            "simulation what to simulate next; of layouts ppa-motpe, surrogates that MOTPE searches.",
+            "simulation what to simulate next; of layouts ppa-motpe, surrogates that MOTPE searches. ppa-ladder first "
+            "looks at layouts that stop early; the budget is then the seconds of so many whole ones.",
             autocompletion=completing("optimizers"),
         ),
     ] = None,

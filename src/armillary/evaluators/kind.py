@@ -11,6 +11,7 @@ from typing import Annotated, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from armillary.problems.rung import Rung
 from armillary.types import ArmillaryError, Cost, Design, Evaluator, EvaluatorSpec, Fidelity
 
 
@@ -74,6 +75,18 @@ class LaysOut(Protocol):
         Raises:
             ArmillaryError: if a tool is missing.
             AccidentError: if a tool is killed.
+        """
+        ...
+
+
+@runtime_checkable
+class HasRungs(Protocol):
+    """The capability of an evaluator to stop early and say what is known by then."""
+
+    def rungs(self) -> Sequence[Rung]:
+        """Return the evaluators that stop before this one does, the first to stop first.
+
+        What one of them did is kept, so that those that go on do the rest alone.
         """
         ...
 

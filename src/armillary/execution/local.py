@@ -90,6 +90,10 @@ class LocalExecutor:
         self._memory = Memory(log)
         self._made: dict[str, Evaluator] = {}
 
+    def onto(self, log: Log) -> LocalExecutor:
+        """Return an executor like this one that keeps its results in another log."""
+        return LocalExecutor(log, limits=self._limits, make=self._make)
+
     def run(self, spec: EvaluatorSpec, candidates: Iterable[Candidate], workload: Workload) -> Iterator[Evaluation]:
         """Yield one evaluation per candidate, in order.
 

@@ -31,6 +31,7 @@ REGISTRY = Registry(
         "polaris-scratch": "armillary.optimizers.polaris:PolarisScratch",
         "polaris-spotlight": "armillary.optimizers.polaris_rivals:PolarisSpotlight",
         "portfolio": "armillary.optimizers.portfolio:Portfolio",
+        "ppa-ladder": "armillary.optimizers.ppa_ladder:PpaLadder",
         "ppa-motpe": "armillary.optimizers.ppa_motpe:PpaMotpe",
         "p3bo": "armillary.optimizers.p3bo:P3bo",
         "qnehvi": "armillary.optimizers.qnehvi:Qnehvi",

@@ -166,9 +166,9 @@ def gaussian_process(x: Tensor, y: Tensor) -> SingleTaskGP:
         x: shape [rows, features].
         y: shape [rows, 1].
     """
-    model = SingleTaskGP(x, y, outcome_transform=Standardize(m=1))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BotorchWarning)
+        warnings.simplefilter("ignore", BotorchWarning)  # of results that are all the same, too
+        model = SingleTaskGP(x, y, outcome_transform=Standardize(m=1))
         fit_gpytorch_mll(
             ExactMarginalLogLikelihood(model.likelihood, model), optimizer_kwargs={"options": {"maxiter": _STEPS}}
         )

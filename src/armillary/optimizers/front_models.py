@@ -6,13 +6,17 @@ known, and has no deviation. Feasibility is a process of its own, as in `armilla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from botorch.exceptions.warnings import BotorchWarning
 from botorch.models import SingleTaskGP
 from botorch.posteriors.gpytorch import GPyTorchPosterior
+from linear_operator.utils.warnings import NumericalWarning
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -46,12 +50,23 @@ class Learned:
     process: SingleTaskGP
     features: Features
 
-    @torch.no_grad()
     def marginal(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return mean and deviation, each of shape [designs]."""
-        parts = [self.process.posterior(self._inputs(part).unsqueeze(1)) for part in _parts(codes)]
-        mean = torch.cat([part.mean.reshape(-1) for part in parts])
-        variance = torch.cat([part.variance.reshape(-1) for part in parts])
+        return self._marginal(codes, noisy=False)
+
+    def outcome(self, codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean and deviation of what would be observed, each of shape [designs]: with the noise of rows."""
+        return self._marginal(codes, noisy=True)
+
+    @torch.no_grad()
+    def _marginal(self, codes: NDArray[np.int64], *, noisy: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        with quiet():
+            parts = [
+                self.process.posterior(self._inputs(part).unsqueeze(1), observation_noise=noisy)
+                for part in _parts(codes)
+            ]
+            mean = torch.cat([part.mean.reshape(-1) for part in parts])
+            variance = torch.cat([part.variance.reshape(-1) for part in parts])
         return mean.numpy(), variance.clamp_min(0).sqrt().numpy()
 
     @torch.no_grad()
@@ -105,3 +120,12 @@ class FrontModels:
 
 def _parts(codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return [codes[start : start + _AT_ONCE] for start in range(0, len(codes), _AT_ONCE)]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Ignore what BoTorch says of posteriors that are nearly certain; it adds to their diagonal and goes on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BotorchWarning)
+        warnings.simplefilter("ignore", NumericalWarning)
+        yield

@@ -29,7 +29,7 @@ from armillary.spaces.samplers import sample
 from armillary.types import ArmillaryError, Evaluation, Evaluations, Fidelity, Prediction, Surrogate
 
 INITIAL = 20
-_FEWEST_LEARNED = 10  # feasible rows that a surrogate needs
+FEWEST_LEARNED = 10  # feasible rows that a surrogate needs
 _MARGIN = 0.1  # of the front's span, by which the reference lies behind its worst values
 _LEAST_SPAN = 1e-3
 _TINY = np.finfo(float).tiny
@@ -83,14 +83,15 @@ class PpaMotpe(CodedOptimizer):
     def tell_codes(self, codes: NDArray[np.int64], outcomes: Outcomes) -> None:
         """Take what became of designs given as value indices, shape [designs, parameters]."""
         super().tell_codes(codes, outcomes)
-        self._codes = np.concatenate([self._codes, codes])
-        self._rows += _rows(self.problem, codes, outcomes)
+        rows = settled_rows(self.problem, codes, outcomes)
+        self._codes = np.concatenate([self._codes, codes[list(rows)]])
+        self._rows += rows.values()
 
     def _learn(self, codes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         """Learn nothing of objectives alone: `tell_codes` keeps every metric."""
 
     def _propose(self, n: int) -> NDArray[np.int64]:
-        if len(self._rows) < self._initial or self._learnable() < _FEWEST_LEARNED:
+        if len(self._rows) < self._initial or self._learnable() < FEWEST_LEARNED:
             return self._spread(n)
         known = Evaluations.from_list(self._rows)
         matrix = self.problem.matrix(known)
@@ -147,7 +148,7 @@ def _chosen(visited: Visited, expected: Expected, matrix: NDArray[np.float64], n
     positive = np.asarray((matrix[legal] > 0).all(axis=0))
     mean, deviation = _scaled(visited, expected, said, positive)
     best = np.where(positive, np.log(np.where(positive, matrix[legal], 1.0)), matrix[legal])
-    reference = _reference(best)
+    reference = reference_of(best)
     chosen: list[int] = []
     for _ in range(min(n, len(mean))):
         gain = expected_gain(mean, deviation, boxes(best, reference)) * chance
@@ -180,25 +181,27 @@ def _scaled(
     return np.stack(means, axis=1), np.stack(deviations, axis=1)
 
 
-def _reference(best: NDArray[np.float64]) -> NDArray[np.float64]:
+def reference_of(best: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the point up to which volume counts: the worst values of the front, and a part of their span more."""
     on_front = best[front(best)]
     worst, least = on_front.max(axis=0), on_front.min(axis=0)
     return np.asarray(worst + _MARGIN * np.maximum(worst - least, _LEAST_SPAN))
 
 
-def _rows(problem: Problem, codes: NDArray[np.int64], outcomes: Outcomes) -> list[Evaluation]:
-    """Return outcomes as rows of a log, which surrogates learn from; those of which nobody knows are left out."""
-    rows = []
+def settled_rows(problem: Problem, codes: NDArray[np.int64], outcomes: Outcomes) -> dict[int, Evaluation]:
+    """Return outcomes of coded designs as rows of a log, which surrogates learn from, by their places.
+
+    Those of which nobody knows, as the evaluation broke, are left out.
+    """
+    rows = {}
     for place, design in enumerate(problem.space.designs(codes)):
         failure = outcomes.failures[place] if outcomes.failures else None
         if failure is not None and failure.kind != "infeasible":
             continue
         metrics = {name: float(column[place]) for name, column in outcomes.metrics.items()}
-        rows.append(
-            Evaluation(
-                design=design, workload="", context={}, evaluator="", version="", fidelity=Fidelity.EXTERNAL,
-                metrics=problem.with_derived({name: value for name, value in metrics.items() if np.isfinite(value)}),
-                feasible=failure is None, failure=failure, seconds=0.0, seed=0, time=_NEVER,
-            )
+        rows[place] = Evaluation(
+            design=design, workload="", context={}, evaluator="", version="", fidelity=Fidelity.EXTERNAL,
+            metrics=problem.with_derived({name: value for name, value in metrics.items() if np.isfinite(value)}),
+            feasible=failure is None, failure=failure, seconds=0.0, seed=0, time=_NEVER,
         )  # fmt: skip
     return rows

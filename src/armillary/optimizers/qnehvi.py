@@ -10,9 +10,7 @@ Sources: Daulton, Balandat and Bakshy, NeurIPS 2021; in logarithms, Ament et al.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,14 +19,12 @@ from botorch.acquisition.logei import qLogNoisyExpectedImprovement
 from botorch.acquisition.multi_objective.logei import qLogNoisyExpectedHypervolumeImprovement
 from botorch.acquisition.multi_objective.objective import WeightedMCMultiOutputObjective
 from botorch.acquisition.objective import GenericMCObjective
-from botorch.exceptions.warnings import BotorchWarning
 from botorch.models.model_list_gp_regression import ModelListGP
 from botorch.sampling.normal import SobolQMCNormalSampler
-from linear_operator.utils.warnings import NumericalWarning
 from numpy.typing import NDArray
 from torch import Tensor
 
-from armillary.optimizers.front_models import Known, Learned
+from armillary.optimizers.front_models import Known, Learned, quiet
 from armillary.optimizers.model_based import ordered_features
 from armillary.optimizers.several import ModelledFront
 from armillary.problems.pareto import front
@@ -82,7 +78,7 @@ class Qnehvi(ModelledFront):
         pending = self._inputs(self._pending)
         chosen: list[int] = []
         for _ in range(n):
-            with torch.no_grad(), _quiet():
+            with torch.no_grad(), quiet():
                 taken = torch.cat([pending, some[chosen]])
                 acquisition.set_X_pending(taken if len(taken) else None)
                 gain = acquisition(some.unsqueeze(1)).numpy()
@@ -103,7 +99,7 @@ class Qnehvi(ModelledFront):
             "constraints": [lambda outcomes: 0.5 - outcomes[..., objectives]] if constrained else None,
             "prune_baseline": False,
         }
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), quiet():
             if objectives == 1:
                 return qLogNoisyExpectedImprovement(objective=GenericMCObjective(_negative), **common)
             negative = WeightedMCMultiOutputObjective(
@@ -118,12 +114,3 @@ class Qnehvi(ModelledFront):
 
 def _negative(outcomes: Tensor, X: Tensor | None = None) -> Tensor:  # noqa: ARG001, BoTorch gives it by name
     return -outcomes[..., 0]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Ignore what BoTorch says of posteriors that are nearly certain; it adds to their diagonal and goes on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BotorchWarning)
-        warnings.simplefilter("ignore", NumericalWarning)
-        yield

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import front
 from armillary.problems.problem import Problem
-from armillary.types import ArmillaryError, Prediction, Surrogate
+from armillary.types import ArmillaryError, Prediction
 from armillary.workloads.context import Context
 
 TRIALS = 512
@@ -35,6 +36,14 @@ _LEAST_SPREAD = 1e-12
 
 Expectation = Callable[[NDArray[np.int64]], Outcomes]
 """From coded designs, shape [designs, parameters], to what is expected to become of them."""
+
+
+class Predicts(Protocol):
+    """What a fitted surrogate does."""
+
+    def predict(self, designs: NDArray[np.int64], context: Context) -> Prediction:
+        """Predict designs given as value indices, shape [designs, parameters]."""
+        ...
 
 
 def learned_metrics(problem: Problem) -> dict[str, Objective]:
@@ -57,7 +66,7 @@ class Expected:
         caution: standard deviations by which a metric is taken for worse than its mean.
     """
 
-    surrogates: Mapping[str, Surrogate]
+    surrogates: Mapping[str, Predicts]
     problem: Problem
     context: Context = field(default_factory=Context)
     caution: float = 0.0

@@ -12,6 +12,7 @@ import numpy as np
 
 from armillary import surrogates
 from armillary.atomic_file import replaced
+from armillary.evaluators.physical.enablement import slowness_of
 from armillary.evaluators.physical.space import architecture, is_joint
 from armillary.log import shipped
 from armillary.log.shipped import PREFIX
@@ -20,6 +21,7 @@ from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
 from armillary.studies.progress import OnProgress, silent
 from armillary.surrogates import Savable
+from armillary.surrogates.ppa.elsewhere import Sources
 from armillary.surrogates.several import with_evaluator_column
 from armillary.types import ArmillaryError, Evaluations
 
@@ -71,7 +73,7 @@ def fit_surrogate(
     if registered.scheduled:
         options = {"schedule": schedule or registered.schedule or "full", "device": device}
     if registered.sourced:
-        options["sources"] = tuple(sources)
+        options["sources"] = Sources(tuple(sources), slowness_of)
     if unseen_architectures:
         check_parted(kind, problem.space)
         options["apart"] = architecture(problem.space)

@@ -10,6 +10,7 @@ import numpy as np
 
 from armillary import evaluators, optimizers
 from armillary.cores import available
+from armillary.evaluators.physical.knobs import refuse_stopped
 from armillary.execution.known import logged
 from armillary.execution.limits import Limits
 from armillary.execution.local import LocalExecutor
@@ -137,6 +138,7 @@ def foresee_layout_design(
 def _checked(request: LayoutRequest, template: Template, workload: Workload) -> tuple[LayoutRequest, Problem]:
     """Return a request that can be met, its log named from the root, and its problem."""
     problem = template.asked(request.objectives, request.bounds, (workload,))
+    refuse_stopped(request.options)
     check_bounds(problem)
     surrogate = request.surrogate or default_of_layouts(template.space)
     check_kind(surrogate)

@@ -12,7 +12,7 @@ Source: Esmaeilzadeh et al., "An Open-Source ML-Based Full-Stack Optimization Fr
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,16 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import optimizers, surrogates
-from armillary.evaluators.kind import LaysOut
+from armillary.evaluators.kind import HasRungs, LaysOut
+from armillary.log.store import Log
 from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, expected_front, learned_metrics
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.problem import Problem
+from armillary.problems.rung import Rung
 from armillary.studies.ask_tell import PacesItself
 from armillary.studies.comparing import Compared, write_results
 from armillary.studies.fit import fit_surrogate, save_atomically
 from armillary.studies.fronts import write_front
 from armillary.studies.joint_recipe import contender_of
+from armillary.studies.ladder import Climbs, climbing
 from armillary.studies.laying_out import WINNER, keep_pictures
 from armillary.studies.layout_picks import best_of, legal, promised
 from armillary.studies.results import Contender
@@ -38,7 +41,7 @@ from armillary.surrogates import Savable
 from armillary.types import Candidate, Evaluation, Evaluations, Optimizer, options_text
 from armillary.workloads.context import context_of
 
-SEARCHED, PREDICTED = "searched.json", "predicted.json"
+SEARCHED, PREDICTED, RUNGS = "searched.json", "predicted.json", "rungs"
 OPTIMIZER = "ppa-motpe"
 BUDGET, PICKS = 40, 3
 _FIGURES = ("runtime_s", "delay_cycles", "power_mw", "area_mm2", "effective_mhz", "core_mm2", "cells", "wire_mm")
@@ -51,7 +54,8 @@ class LayoutRequest:
     """What is asked for; see `DesignRequest` for source, digest, template, objectives, bounds and options.
 
     `budget` counts layouts, `samples` are the first of them, before anything is learned, and `picks` the last.
-    `optimizer` asks for those between: the default learns by `surrogate`, others are told of layouts themselves.
+    `optimizer` asks for those between: the default learns by `surrogate`, others are told of layouts themselves. One
+    that climbs a ladder of fidelities spends the seconds of so many layouts, on fewer whole ones perhaps.
     An empty `surrogate` is `ppa-rtl`, or `ppa` of spaces whose designs have no RTL.
     `caution` are standard deviations by which predictions are taken for worse; `trials` are MOTPE's on surrogates;
     `prefer` weighs the goals.
@@ -99,34 +103,29 @@ class Recipe:
         if setting.folder.has(SEARCHED):
             codes = np.array(setting.folder.read(SEARCHED)["codes"], dtype=np.int64)
             return laid_out(setting, codes, (0, wanted))
-        optimizer = self._optimizer(setting.problem)
-        parts: list[Evaluations] = []
-        asked = np.empty((0, len(setting.template.space.parameters)), dtype=np.int64)
-        while len(asked) < wanted:
-            rest = wanted - len(asked)
-            amount = optimizer.asks_after(len(asked)) if isinstance(optimizer, PacesItself) else 1
-            # models are not fitted anew for one or two last designs
-            candidates = optimizer.ask(rest if rest - amount < amount / 2 else amount)
-            codes = setting.template.space.encode([candidate.design for candidate in candidates])
-            parts.append(laid_out(setting, codes, (len(asked), wanted)))
-            setting.problem.matrix(parts[-1])  # which misses metrics that no row has: soon, not after the whole budget
-            optimizer.tell(candidates, Outcomes.of(parts[-1]))
-            asked = np.concatenate([asked, codes])
-        setting.folder.write(SEARCHED, {"codes": asked.tolist()})
-        return Evaluations.concat(parts)
+        optimizer = self._optimizer(setting, wanted)
+        if isinstance(optimizer, Climbs):
+            parts = _climbed(optimizer, setting, wanted)
+        else:
+            parts = _asked(optimizer, setting, wanted)
+        rows = Evaluations.concat(list(parts))
+        codes = setting.template.space.encode_columns(rows.design)
+        setting.folder.write(SEARCHED, {"codes": codes.tolist()})
+        return rows
 
-    def _optimizer(self, problem: Problem) -> Optimizer:
-        request = self.request
+    def _optimizer(self, setting: Setting, wanted: int) -> Optimizer:
+        request, evaluator = self.request, setting.executor.evaluator(setting.spec)
         make = optimizers.load(request.optimizer)
         known = inspect.signature(make).parameters
         own = {
-            "initial": request.samples,
+            "rungs": evaluator.rungs() if isinstance(evaluator, HasRungs) else (),
+            "initial": min(request.samples, wanted),
             "surrogate": request.surrogate,
             "caution": request.caution,
             "trials": request.trials,
         }
         found: Optimizer = make(
-            problem, seed=request.seed, **{name: value for name, value in own.items() if name in known}
+            setting.problem, seed=request.seed, **{name: value for name, value in own.items() if name in known}
         )
         return found
 
@@ -203,6 +202,47 @@ class Recipe:
         evaluator = {"evaluator": spec.name, "version": spec.version, "options": options_text(spec.options)}
         write_results(setting, found, None, {"facts": predicted["facts"], "evaluator": evaluator})
         return found
+
+
+def _asked(optimizer: Optimizer, setting: Setting, wanted: int) -> Iterator[Evaluations]:
+    """Yield the layouts that an optimizer asks for, so many in all."""
+    done = 0
+    while done < wanted:
+        rest = wanted - done
+        amount = optimizer.asks_after(done) if isinstance(optimizer, PacesItself) else 1
+        # models are not fitted anew for one or two last designs
+        candidates = optimizer.ask(rest if rest - amount < amount / 2 else amount)
+        codes = setting.template.space.encode([candidate.design for candidate in candidates])
+        rows = laid_out(setting, codes, (done, wanted))
+        setting.problem.matrix(rows)  # which misses metrics that no row has: soon, not after the whole budget
+        optimizer.tell(candidates, Outcomes.of(rows))
+        done += len(codes)
+        yield rows
+
+
+def _climbed(optimizer: Climbs, setting: Setting, wanted: int) -> Iterator[Evaluations]:
+    """Yield the whole layouts that a climb makes, which takes the seconds of so many of them in all.
+
+    What stopped early is kept in a log of its own.
+    """
+    aside = setting.executor.onto(Log(setting.folder.path / RUNGS))
+    shown = 0
+
+    def answer(rung: Rung | None, codes: NDArray[np.int64]) -> Evaluations:
+        if rung is None and not shown:
+            return laid_out(setting, codes, (0, wanted))
+        setting.on_progress("laying out", shown, wanted)
+        executor, spec = (setting.executor, setting.spec) if rung is None else (aside, rung.spec)
+        candidates = [Candidate(design) for design in setting.template.space.designs(codes)]
+        return Evaluations.from_list(list(executor.run(spec, candidates, setting.workload)))
+
+    for step in climbing(optimizer, answer, wanted):
+        setting.problem.matrix(step.rows)
+        done = int(step.spent[-1]) if shown else len(step.rows)
+        shown = min(max(shown, done), wanted)
+        if step.rung is None:
+            yield step.rows
+    setting.on_progress("laying out", wanted, wanted)
 
 
 def laid_out(

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from armillary.evaluators.physical.enablement import enablement
+from armillary.evaluators.physical.enablement import enablement, slowness_of, technology_of
 from armillary.evaluators.physical.library import read_library
+from armillary.log.store import Log
 from armillary.types import ArmillaryError
 
 
@@ -44,3 +48,11 @@ def test_wrong_files_are_refused(tmp_path, nangate, changes, match):
 def test_unknown_names_are_refused():
     with pytest.raises(ArmillaryError, match=r"'sky130' is unknown; choose one of \['nangate45', 'osu018'\]"):
         enablement("sky130")
+
+
+def test_rows_tell_their_technology():
+    told = ("", '{"enablement": "osu018", "effort": 1}', '{"effort": 1}')
+    rows = Log("shipped://axiline_svm").evaluations("axiline.physical").select(np.arange(3))
+    rows = replace(rows, options=np.array(told, dtype=object))
+    assert [technology_of(rows, row) for row in range(3)] == ["nangate45", "osu018", "nangate45"]
+    assert slowness_of(rows).tolist() == [1.0, 4.2, 1.0]

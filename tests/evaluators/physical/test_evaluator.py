@@ -1,17 +1,25 @@
 """The evaluator of platforms: a design's layout, and its cycles by another evaluator."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from armillary import evaluators
-from armillary.evaluators.kind import LaysOut
+from armillary.benchmarks.ppa.layouts import tables_of
+from armillary.evaluators.kind import HasRungs, LaysOut
 from armillary.evaluators.physical.space import KNOBS
+from armillary.execution.local import LocalExecutor
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
 from armillary.hardware.templates.axiline import SPACE, TEMPLATE
+from armillary.log import shipped
+from armillary.log.store import Log
+from armillary.problems.criteria import Objective
+from armillary.problems.rung import are_whole
+from armillary.studies.fit import fit_surrogate
 from armillary.studies.subject import Shipped
-from armillary.types import ArmillaryError, Candidate, Fidelity
+from armillary.types import ArmillaryError, Candidate, Fidelity, options_from, options_text
 from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.layer import Workload
 from evaluators.physical.designs import needs_tools
@@ -122,3 +130,93 @@ def test_every_platform_has_a_layout_of_its_own_hardware(template):
     text = "".join(sources.values())
     assert all(f"module {memory}" in text for memory in platform.memories)
     assert f"module {platform.top}" in sources[f"{platform.top}.sv"]
+
+
+SPARING = {"effort": 1, "sizing_rounds": 1, "clock_ns": 2.0}
+JOINT = Shipped("axiline", Fidelity.PHYSICAL, {"effort": 1, "sizing_rounds": 1})
+
+
+def until(stop, folder):
+    return evaluated(folder, clock_ns=2.0, until=stop)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Rows of the design of `row`, stopped, and then whole, of another seed than that."""
+    folder = tmp_path_factory.mktemp("stopped")
+    return {stop: until(stop, folder / stop) for stop in ("synthesis", "placement", "layout")}
+
+
+def test_a_stopped_layout_tells_what_is_known_by_then(stopped):
+    first, second, whole = (row.metrics for row in stopped.values())
+    assert all(row.feasible for row in stopped.values())
+    for name, near in {"area_mm2": 0.1, "effective_mhz": 0.2, "power_mw": 0.35, "runtime_s": 0.2}.items():
+        assert first[name] == pytest.approx(whole[name], rel=near)
+        assert second[name] == pytest.approx(whole[name], rel=near)
+    for name in ("effective_mhz", "switching_mw"):  # wires between placed cells are not those of the library's table
+        assert second[name] != first[name]
+    assert second["area_mm2"] - first["area_mm2"] == pytest.approx(second["taps_mm2"])
+    assert {"wire_mm", "clock_buffers", "clock_mw"}.isdisjoint(second)
+    assert "taps_mm2" not in first
+    assert "half_perimeter_mm" in second
+    assert "half_perimeter_mm" not in first
+
+
+def test_going_on_from_a_stopped_layout_costs_the_rest_alone(stopped):
+    first, second, whole = (row.metrics for row in stopped.values())
+    assert first["synthesis_cpu_s"] == second["synthesis_cpu_s"] == whole["synthesis_cpu_s"]
+    assert second["placement_cpu_s"] == whole["placement_cpu_s"]
+    kept = {}
+    for stop, row in stopped.items():
+        (folder,) = Path(row.options["folder"]).iterdir()
+        kept[stop] = [step["name"] for step in json.loads((folder / "steps.json").read_text()) if step["kept"]]
+    assert kept["placement"] == ["synthesis"]
+    assert kept["layout"] == ["synthesis", "floorplan", "placement"]
+
+
+def test_rungs_are_the_evaluators_that_stop_and_what_they_are_blind_to_changes_nothing(stopped, tmp_path):
+    whole = evaluators.for_template("axiline", Fidelity.PHYSICAL, SPARING, seed=1)
+    assert isinstance(whole, HasRungs)
+    assert [rung.name for rung in whole.rungs()] == ["synthesis", "placement"]
+    for rung in whole.rungs():
+        assert rung.spec == evaluators.spec_of("axiline", Fidelity.PHYSICAL, {**SPARING, "until": rung.name}, seed=1)
+    assert [rung.name for rung in evaluators.make(whole.rungs()[1].spec).rungs()] == ["synthesis"]
+    assert evaluators.make(whole.rungs()[0].spec).rungs() == ()
+    other = evaluated(tmp_path, clock_ns=2.0, until="synthesis", utilization=0.5, aspect_ratio=2.0)
+    assert whole.rungs()[0].blind == ("utilization", "aspect_ratio")
+    assert other.metrics == stopped["synthesis"].metrics  # kept, so that seconds are the same, too
+
+
+def test_rows_of_stopped_layouts_never_pass_for_whole_ones(stopped, tmp_path):
+    log, executor = Log(tmp_path / "log"), LocalExecutor(Log(tmp_path / "log"))
+    template = JOINT.template([WORKLOAD])
+    design = template.space.design_from({**template.defaults, **DESIGN}, "test")
+    specs = [Shipped("axiline", Fidelity.PHYSICAL, {**SPARING, "until": stop}).simulator().spec
+             for stop in ("synthesis", "layout")]  # fmt: skip
+    rows = [next(executor.run(spec, [Candidate(design)], WORKLOAD)) for spec in specs]
+    assert executor.evaluated == 2  # the second did not find the first
+    assert "wire_mm" not in rows[0].metrics
+    assert "wire_mm" in rows[1].metrics
+    assert [row.options.get("until") for row in rows] == ["synthesis", None]
+    found = log.evaluations("axiline.physical")
+    assert are_whole(found).tolist() == [row.options.get("until") is None for row in found.to_list()]
+    problem = template.asked((Objective("area_mm2"),), (), (WORKLOAD,))
+    with pytest.raises(ArmillaryError, match="the log mixes results of 2 evaluators"):
+        fit_surrogate(found, problem, kind="ppa")
+    (table,) = tables_of(tmp_path / "log")
+    assert len(table) == 1
+
+
+def test_whole_layouts_are_those_of_logs_from_before_they_could_stop():
+    for name in shipped.names():
+        told = shipped.read(name)
+        rows = Log(told.address).evaluations(told.space)
+        (text,) = set(rows.options)
+        today = Shipped(told.space.removesuffix(".physical"), Fidelity.PHYSICAL, options_from(text)).simulator().spec
+        assert text == options_text(today.options)
+        assert are_whole(rows).all()
+
+
+def test_a_stop_that_there_is_not_is_refused():
+    with pytest.raises(ArmillaryError, match=r"option until='routing' is not allowed: .*'synthesis', 'placement' or"):
+        evaluators.spec_of("axiline", Fidelity.PHYSICAL, {"until": "routing"})

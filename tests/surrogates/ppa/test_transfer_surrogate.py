@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from armillary.problems.criteria import Objective
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.ppa import elsewhere, forests, stack
-from armillary.surrogates.ppa.elsewhere import Elsewhere, LayoutsOf, relative, slowness_of
+from armillary.surrogates.ppa.elsewhere import Elsewhere, LayoutsOf, Sources, relative
 from armillary.surrogates.ppa.forests import RandomizedForest
 from armillary.surrogates.ppa.rtl_surrogate import RtlPpa
 from armillary.surrogates.ppa.transfer_surrogate import TransferPpa
@@ -49,9 +48,8 @@ def made(codes, *, slow=False):
 
 @pytest.fixture(autouse=True, scope="module")
 def brief():
-    """A technology of that name, and few members, which are tested with the ensemble."""
+    """Few members, which are tested with the ensemble."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(elsewhere, "enablement", lambda _: SimpleNamespace(slowness=SLOWNESS))
         patch.setattr(elsewhere, "_KINDS", (RandomizedForest,))
         patch.setattr(forests, "_TREES", 20)
         patch.setattr(stack, "_MANY_FOLDS", 3)
@@ -61,13 +59,18 @@ def brief():
         yield
 
 
+def slowness_of(rows):
+    """Return the slowness that the made-up technologies have."""
+    return np.where(rows.options == "", 1.0, SLOWNESS)
+
+
 FAR = space(SLOWNESS)
 POWER = Problem(FAR, (Objective("power_mw"),))
 
 
 @pytest.fixture(scope="module")
 def sources():
-    return [made(drawn(24, 5, seed=0))]
+    return Sources([made(drawn(24, 5, seed=0))], slowness_of)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,15 @@ def test_few_layouts_tell_more_where_others_tell_of_the_rest(sources):
         errors.append([off(model.fit(InMemoryLog(few), POWER), asked) for model in models])
     ours, alone = np.mean(errors, axis=0)
     assert ours < 0.6 * alone
+
+
+def test_sources_that_mislead_are_not_trusted(sources, fitted):
+    assert fitted.facts()["trust in them"] == 1
+    (rows,) = sources.tables
+    shuffled = np.random.default_rng(0).permutation(rows.metrics["power_mw"]) ** 2
+    wrong = Sources([replace(rows, metrics={**rows.metrics, "power_mw": shuffled})], slowness_of)
+    few = InMemoryLog(made(drawn(12, 3, seed=3), slow=True))
+    assert TransferPpa(space=FAR, sources=wrong).fit(few, POWER).facts()["trust in them"] == 0
 
 
 def test_the_interval_lies_around_the_mean(fitted):
@@ -129,12 +141,10 @@ def test_what_the_sources_told_of_a_metric_is_kept(sources, monkeypatch):
     assert asked == ["power_mw", "area_mm2"]
 
 
-def test_periods_compare_by_the_slowness_of_technologies(sources):
+def test_periods_compare_by_the_slowness_of_technologies():
     rows = made(drawn(2, 3, seed=1), slow=True)
-    assert slowness_of(rows).tolist() == [SLOWNESS] * len(rows)
-    assert slowness_of(sources[0]).tolist() == [1.0] * len(sources[0])
     assert (relative("clock_ns", 4.2, 4.0), relative("utilization", 0.6, 4.0)) == (1.05, 0.6)
-    slow, usual = LayoutsOf.of(rows, POWER), LayoutsOf.of(made(drawn(2, 3, seed=1)), POWER)
+    slow, usual = (LayoutsOf.of(each, POWER, KNOBS, slowness_of) for each in (rows, made(drawn(2, 3, seed=1))))
     assert slow.knob_columns == usual.knob_columns
     assert (slow.totals == usual.totals).all()
     assert slow.columns.shape == (len(slow.values), len(KNOBS) + slow.totals.shape[1])
@@ -145,9 +155,20 @@ def test_what_cannot_be_transferred_is_refused(sources):
     with pytest.raises(ArmillaryError, match="cannot predict 'energy_pj', which follows from the workload's cycles"):
         TransferPpa(space=FAR, sources=sources).fit(InMemoryLog(few), Problem(FAR, (Objective("energy_pj"),)))
     with pytest.raises(ArmillaryError, match="the sources have 0 feasible layouts with 'power_mw'; 10 are needed"):
+        TransferPpa(space=FAR, sources=Sources([], slowness_of)).fit(InMemoryLog(few), POWER)
+    with pytest.raises(ArmillaryError, match="learns from other layouts beforehand; make it with sources"):
         TransferPpa(space=FAR).fit(InMemoryLog(few), POWER)
     mixed = replace(few, options=np.where(np.arange(len(few)) < 7, few.options, ""))
     with pytest.raises(ArmillaryError, match=r"technologies of other slowness \(\[1.0, 4.0\]\)"):
         TransferPpa(space=FAR, sources=sources).fit(InMemoryLog(mixed), POWER)
     with pytest.raises(ArmillaryError, match="asks for designs with knobs of the back end, which space 'edge_tpu' has"):
         TransferPpa(space=EDGE_TPU)
+
+
+def test_layouts_that_stopped_early_are_no_source():
+    rows = made(drawn(4, 3, seed=0))
+    stopped = np.arange(len(rows)) % 3 == 0
+    told = np.where(stopped, json.dumps({"until": "synthesis"}), "").astype(object)
+    whole = LayoutsOf.of(replace(rows, options=told), POWER, KNOBS, slowness_of)
+    assert whole is not None
+    assert whole.values.tolist() == rows.metrics["power_mw"][rows.feasible & ~stopped].tolist()

@@ -5,9 +5,10 @@ mapping are searched together, under bounds on power and runtime. All methods st
 table that is made once. The loop (`ppa-motpe`) and its cautious form keep three layouts of their budget for what the
 last surrogates promise at the least cost, energy and area weighed alike, as `armillary design --verify physical` does.
 The framework's recipe fits once, to random layouts, and has three of its own choice; MOTPE and qNEHVI hear of layouts
-alone.
+alone. The ladder (`ppa-ladder`) synthesises and places designs before it lays some of them out; it spends the seconds
+of CPU of as many layouts as the others make, a layout taking the mean of the random ones.
 
-Every layout is made once, whichever method asks for it first.
+Every layout is made once, whichever method asks for it first, and every method pays for each of its steps once.
 
 Published: Esmaeilzadeh et al. (arXiv 2308.12120) find the best three designs for a support vector machine of Axiline in
 45 nm predicted within 7% of their layouts.
@@ -15,7 +16,7 @@ Published: Esmaeilzadeh et al. (arXiv 2308.12120) find the best three designs fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from armillary import evaluators, optimizers
 from armillary.benchmarks.figures import write_lines
 from armillary.benchmarks.parts import Part, measured_each
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
+from armillary.evaluators.kind import HasRungs
 from armillary.execution.local import LocalExecutor
 from armillary.execution.single import Make
 from armillary.hardware.template import Template
@@ -40,7 +42,9 @@ from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import hypervolume_over, reference_point
 from armillary.problems.problem import Problem
+from armillary.problems.rung import Rung
 from armillary.studies.ask_tell import Budget, by_codes
+from armillary.studies.ladder import Climbs, Ledger, climbing, mean_s
 from armillary.studies.layout_design import tightened
 from armillary.studies.layout_picks import promised
 from armillary.studies.layout_recipe import CAUTIOUS
@@ -51,16 +55,18 @@ from armillary.workloads.algorithm import Algorithm
 from armillary.workloads.context import context_of
 from armillary.workloads.layer import Workload
 
-LOOP, CAUTIOUS_LOOP, ONCE, MOTPE, QNEHVI = "loop", "cautious loop", "one fit", "motpe", "qnehvi"
+LOOP, CAUTIOUS_LOOP, LADDER, ONCE, MOTPE, QNEHVI = "loop", "cautious loop", "ladder", "one fit", "motpe", "qnehvi"
 METHODS: Mapping[str, Mapping[str, Any]] = {
     LOOP: {"optimizer": "ppa-motpe", "picks": 3},
     CAUTIOUS_LOOP: {"optimizer": "ppa-motpe", "picks": 3, "caution": CAUTIOUS},
+    LADDER: {"optimizer": "ppa-ladder", "picks": 3},
     ONCE: {"picks": 3},
     MOTPE: {"optimizer": "motpe"},
     QNEHVI: {"optimizer": "qnehvi"},
 }
 BUDGETS, SEEDS, RANDOM = (20, 40, 60), 5, 200
-QUICK_BUDGETS, QUICK_RANDOM, QUICK_METHODS = (20,), 40, (LOOP, MOTPE)
+QUICK_BUDGETS, QUICK_RANDOM, QUICK_METHODS = (20, 40), 40, (LOOP, LADDER, MOTPE)
+_OPTIMIZERS = ("ppa-motpe", "ppa-ladder", "motpe", "qnehvi")
 START = 12
 """Random layouts of the table that a search is told before it asks."""
 GOAL, PUBLISHED = 0.05, 0.07
@@ -92,13 +98,18 @@ class Task:
         """Energy and area under bounds on power and runtime."""
         return self.template.asked(_OBJECTIVES, _BOUNDS, (self.workload,))
 
-    def laid_out(self, folder: Path, codes: NDArray[np.int64]) -> Evaluations:
-        """Return the layouts of coded designs, those made before from the log in a folder."""
-        executor = LocalExecutor(Log(folder / "layouts"), make=self.make)
-        rows = []
+    def laid_out(self, folder: Path, codes: NDArray[np.int64], rung: Rung | None = None) -> Evaluations:
+        """Return the layouts of coded designs, or how far a rung makes them, those made before from a folder's logs."""
+        executor = LocalExecutor(Log(folder / ("layouts" if rung is None else "rungs")), make=self.make)
+        spec, rows = self.spec if rung is None else rung.spec, []
         for design in self.template.space.designs(codes):  # one after another: other searches have the other cores
-            rows += list(executor.run(self.spec, [Candidate(design)], self.workload))
+            rows += list(executor.run(spec, [Candidate(design)], self.workload))
         return Evaluations.from_list(rows)
+
+    def rungs(self) -> Sequence[Rung]:
+        """Return the rungs below whole layouts."""
+        evaluator = self.make(self.spec)
+        return evaluator.rungs() if isinstance(evaluator, HasRungs) else ()
 
 
 def svm_task() -> Task:
@@ -142,7 +153,7 @@ def compared(options: BenchOptions, make_task: Any) -> BenchResult:
 
 
 def _part(folder: Path, label: str, inputs: Mapping[str, Any]) -> Part:
-    sources = (__name__, *(optimizers.REGISTRY.paths()[name] for name in ("ppa-motpe", "motpe", "qnehvi")))
+    sources = (__name__, *(optimizers.REGISTRY.paths()[name] for name in _OPTIMIZERS))
     return Part(folder / "parts", label, inputs, sources, evaluators.spec_of("axiline", Fidelity.PHYSICAL))
 
 
@@ -157,27 +168,75 @@ def _table(folder: Path, make_task: Any, chunk: int) -> dict[str, Any]:
 def _searched(
     folder: Path, make_task: Any, table: Sequence[Sequence[int]], method: str, budget: int, seed: int
 ) -> dict[str, Any]:
-    """Return the designs that a method laid out within a budget, in order, and what it predicted of its picks."""
-    task, how = make_task(), METHODS[method]
+    """Return the designs that a method laid out within a budget, in order, and what it predicted of its picks.
+
+    With each design stands what was spent by then, in layouts of the mean seconds of the table's.
+    """
+    task, how, ledger = make_task(), METHODS[method], Ledger()
     order = np.random.default_rng(seed).permutation(len(table))
     picks = how.get("picks", 0)
-    if "optimizer" not in how:
-        codes = np.array(table)[order[: budget - picks]]
-    else:
-        codes = np.array(table)[order[:START]]
-        own: dict[str, Any] = {} if how["optimizer"] == "motpe" else {"initial": START}
-        if how["optimizer"] == "ppa-motpe":
-            own |= {"caution": how.get("caution", 0.0), "surrogate": default_of_layouts(task.template.space)}
-        optimizer = optimizers.load(how["optimizer"])(task.problem, seed=seed, **own)
-        optimizer.tell_codes(codes, Outcomes.of(task.laid_out(folder, codes)))
-        rest = Budget(budget - picks - START)
-        batches = by_codes(optimizer, partial(task.laid_out, folder), rest, task.problem.matrix, told=START)
-        codes = np.concatenate([codes, *(asked for asked, _ in batches)])
+    whole_s = mean_s(task.laid_out(folder, np.array(table)), ledger)
+    codes = np.array(table)[order[: START if "optimizer" in how else budget - picks]]
+    found = [_paid(folder, task, codes, ledger, whole_s)]
+    if "optimizer" in how:
+        optimizer, rows = _optimizer(task, how, seed), task.laid_out(folder, codes)
+        if isinstance(optimizer, Climbs):
+            optimizer.tell_rung(codes, len(optimizer.rungs), Outcomes.of(rows), ledger.work(rows))
+            found += _climbed(folder, task, optimizer, budget - picks, ledger, whole_s)
+        else:
+            optimizer.tell_codes(codes, Outcomes.of(rows))
+            found += _asked(folder, task, optimizer, budget - picks, ledger, whole_s)
+    codes, spent = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not picks:
-        return {"codes": codes.tolist(), "picks": {}}
+        return {"codes": codes.tolist(), "spent": spent.tolist(), "picks": {}}
     told = {name: _picks(folder, task, codes, picks, seed, caution) for name, caution in _CAUTIONS.items()}
     mine = "cautious" if how.get("caution") else "plain"
-    return {"codes": [*codes.tolist(), *told[mine]["codes"]], "picks": told, "mine": mine}
+    last, after = _paid(folder, task, np.array(told[mine]["codes"], dtype=np.int64), ledger, whole_s)
+    return {
+        "codes": [*codes.tolist(), *last.tolist()],
+        "spent": [*spent.tolist(), *after.tolist()],
+        "picks": told,
+        "mine": mine,
+    }
+
+
+def _optimizer(task: Task, how: Mapping[str, Any], seed: int) -> Any:
+    own: dict[str, Any] = {} if how["optimizer"] == "motpe" else {"initial": START}
+    if how["optimizer"] in ("ppa-motpe", "ppa-ladder"):
+        own |= {"caution": how.get("caution", 0.0), "surrogate": default_of_layouts(task.template.space)}
+    if how["optimizer"] == "ppa-ladder":
+        own |= {"rungs": task.rungs()}
+    return optimizers.load(how["optimizer"])(task.problem, seed=seed, **own)
+
+
+Paid = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""Coded designs, shape [designs, parameters], and what was spent in layouts after each, shape [designs]."""
+
+
+def _paid(folder: Path, task: Task, codes: NDArray[np.int64], ledger: Ledger, whole_s: float) -> Paid:
+    """Return designs that are laid out, and what was spent after each."""
+    return codes, ledger.pay(task.laid_out(folder, codes), None) / whole_s if len(codes) else np.empty(0)
+
+
+def _asked(folder: Path, task: Task, optimizer: Any, amount: int, ledger: Ledger, whole_s: float) -> Iterator[Paid]:
+    """Yield what an optimizer asks for until so many layouts are made, those that it began with included."""
+    rest = Budget(amount - START)
+    for codes, _ in by_codes(optimizer, partial(task.laid_out, folder), rest, task.problem.matrix, told=START):
+        yield _paid(folder, task, codes, ledger, whole_s)
+
+
+def _climbed(
+    folder: Path, task: Task, optimizer: Climbs, amount: int, ledger: Ledger, whole_s: float
+) -> Iterator[Paid]:
+    """Yield the whole layouts of a climb that spends the seconds of so many, those that it began with included."""
+    answer = partial(_answer, folder, task)
+    for step in climbing(optimizer, answer, amount, ledger=ledger, whole_s=whole_s):
+        if step.rung is None:
+            yield step.codes, step.spent
+
+
+def _answer(folder: Path, task: Task, rung: Rung | None, codes: NDArray[np.int64]) -> Evaluations:
+    return task.laid_out(folder, codes, rung)
 
 
 _CAUTIONS = {"plain": 0.0, "cautious": CAUTIOUS}
@@ -225,6 +284,7 @@ def _result(
             {
                 "method": method,
                 **{f"{budget}": float(shares[:, place].mean()) for place, budget in enumerate(budgets)},
+                **_costs(method, budgets[-1], seeds, found),
                 "worst_seed": float(shares[:, -1].min()),
                 "best_seed": float(shares[:, -1].max()),
                 **_off(method, budgets[-1], seeds, found),
@@ -242,8 +302,19 @@ def _shares(method: str, seed: int, budgets: Sequence[int], found: Mapping[Any, 
     """Return the hypervolume after each budget."""
     if method == ONCE:
         return [float(volume(found[method, budget, seed]["codes"])[-1]) for budget in budgets]
-    over = volume(found[method, budgets[-1], seed]["codes"])
-    return [float(over[min(budget, len(over)) - 1]) for budget in budgets]
+    run = found[method, budgets[-1], seed]
+    over = volume(run["codes"])
+    done = [sum(spent <= budget for spent in run["spent"]) if method == LADDER else budget for budget in budgets]
+    return [float(over[min(max(amount, START), len(over)) - 1]) for amount in done]
+
+
+def _costs(method: str, budget: int, seeds: Sequence[int], found: Mapping[Any, Any]) -> dict[str, float]:
+    """Return how many layouts a method made, and what it spent, in layouts of the mean seconds."""
+    runs = [found[method, budget, seed] for seed in seeds]
+    return {
+        "layouts": float(np.mean([len(run["codes"]) for run in runs])),
+        "spent": float(np.mean([run["spent"][-1] for run in runs])),
+    }
 
 
 def _off(method: str, budget: int, seeds: Sequence[int], found: Mapping[Any, Any]) -> dict[str, float]:
@@ -278,6 +349,9 @@ def _checks(rows: Sequence[Mapping[str, Any]], budgets: Sequence[int], table: in
         rival, ours = by[MOTPE][f"{budget}"], loop[f"{budget}"]
         name = f"hypervolume of the loop after {budget} layouts"
         checks.append(Check(name, ours, f"above {rival:.4f}, motpe", ours > rival))
+        climbed = by[LADDER][f"{budget}"]
+        name = f"hypervolume of the ladder for what {budget} layouts cost"
+        checks.append(Check(name, climbed, f"at least {ours:.4f}, the loop", climbed >= ours))
     error, hope, careful = (loop[name] for name in ("plain_error", "plain_optimism", "cautious_optimism"))
     goal = f"at most {GOAL} (published: {PUBLISHED})"
     checks.append(Check("mean error of what was predicted of the picks", error, goal, error <= GOAL))
@@ -293,4 +367,5 @@ def _notes(table: int, legal: float, seeds: int) -> list[str]:
         f"which are feasible and within the bounds; up to the worst of these. Mean of {several}.",
         "Errors and optimism are of the predicted means of energy and area: by which share of the layout's they are "
         "off, and by how much less than it they promise.",
+        "The ladder is told by what it spent; `spent` counts layouts of the mean seconds of CPU of the random ones.",
     ]

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from armillary.benchmarks.parts import digest
+from armillary.evaluators.physical.enablement import USUAL, technology_of
 from armillary.log import shipped
 from armillary.log.store import Log
+from armillary.problems.rung import are_whole
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.member import Lesson, Member
-from armillary.surrogates.ppa.elsewhere import USUAL, technology_of
 from armillary.surrogates.ppa.graph import Architectures
 from armillary.surrogates.ppa.stack import MEMBERS, Stack
 from armillary.surrogates.rows import Scale
@@ -126,7 +127,7 @@ def tables_of(folder: Path | None, split: Split | None = None) -> list[LayoutTab
 def _tables(rows: Evaluations) -> list[LayoutTable]:
     if CLOCK not in rows.design:
         return []
-    rows = rows.select(rows.feasible)
+    rows = rows.select(rows.feasible & are_whole(rows))
     named = np.array([_name(rows, k) for k in range(len(rows))])
     return [_table(rows.select(named == name), str(name)) for name in np.unique(named)]
 

@@ -19,10 +19,12 @@ from sklearn.ensemble import RandomForestRegressor
 from armillary.benchmarks.parts import Part, measured_each
 from armillary.benchmarks.ppa.layouts import Integers, LayoutTable, Told, errors, summed_up, tables_of
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
+from armillary.evaluators.physical.enablement import slowness_of, technology_of
+from armillary.evaluators.physical.space import KNOBS
 from armillary.log.store import InMemoryLog
 from armillary.problems.criteria import Objective
 from armillary.problems.problem import Problem
-from armillary.surrogates.ppa.elsewhere import LayoutsOf, technology_of
+from armillary.surrogates.ppa.elsewhere import LayoutsOf, Sources
 from armillary.surrogates.ppa.rtl_surrogate import RtlPpa
 from armillary.surrogates.ppa.transfer_surrogate import TransferPpa
 from armillary.types import ArmillaryError
@@ -106,7 +108,7 @@ def models(table: LayoutTable, others: Sequence[LayoutTable], metric: str) -> di
     """Return the models by name; ours keeps what it learned of the others."""
     problem = Problem(table.space, (Objective(metric),))
     rows = [other.rows for other in others]
-    transfer = TransferPpa(space=table.space, sources=rows)
+    transfer = TransferPpa(space=table.space, sources=Sources(rows, slowness_of))
 
     def learned(make: Callable[[], RtlPpa]) -> Learns:
         def learn(train: Integers, asked: Integers) -> Told:
@@ -119,7 +121,7 @@ def models(table: LayoutTable, others: Sequence[LayoutTable], metric: str) -> di
     @cache
     def described() -> list[Any]:
         """Describe the layouts of all tables, ours last."""
-        return [LayoutsOf.of(each, problem) for each in [*rows, table.rows]]
+        return [LayoutsOf.of(each, problem, KNOBS, slowness_of) for each in [*rows, table.rows]]
 
     def together(train: Integers, asked: Integers) -> Told:
         *far, own = described()

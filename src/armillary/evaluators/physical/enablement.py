@@ -8,8 +8,11 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from armillary.tools import nangate45, osu018
-from armillary.types import ArmillaryError
+from armillary.types import ArmillaryError, Evaluations, options_from
 from armillary.yaml_file import read_yaml
 
 
@@ -145,7 +148,9 @@ def osu() -> Enablement:
     )
 
 
-SHIPPED = {"nangate45": nangate, "osu018": osu}
+USUAL = "nangate45"
+"""What designs are laid out in where no option says."""
+SHIPPED = {USUAL: nangate, "osu018": osu}
 
 
 def enablement(name: str) -> Enablement:
@@ -160,6 +165,22 @@ def enablement(name: str) -> Enablement:
     if path.suffix not in (".yaml", ".yml"):
         raise ArmillaryError(f"enablement {name!r} is unknown; choose one of {list(SHIPPED)}, or name a YAML file")
     return _from_yaml(path)
+
+
+def technology_of(rows: Evaluations, row: int) -> str:
+    """Return the name of the enablement that a row was laid out with."""
+    return str(options_from(str(rows.options[row])).get("enablement", USUAL))
+
+
+def slowness_of(rows: Evaluations) -> NDArray[np.float64]:
+    """Return the slowness of the enablement of each row, shape [rows].
+
+    Raises:
+        ArmillaryError: if one of them is not there.
+    """
+    names = [technology_of(rows, row) for row in range(len(rows))]
+    known = {name: 1.0 if name == USUAL else enablement(name).slowness for name in set(names)}
+    return np.array([known[name] for name in names])
 
 
 def _from_yaml(path: Path) -> Enablement:

@@ -16,11 +16,12 @@ from pydantic import Field
 from armillary.evaluators import for_template
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.physical.flow import Layout, run
-from armillary.evaluators.physical.knobs import Knobs
+from armillary.evaluators.physical.knobs import STOPS, WHOLE, Knobs
 from armillary.evaluators.physical.space import parted, without_knobs
 from armillary.evaluators.recording import record
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
+from armillary.problems.rung import UNTIL, Rung
 from armillary.temporary import temporary_folder
 from armillary.types import Candidate, Cost, Design, Evaluation, Evaluator, EvaluatorSpec, Failure, Fidelity
 from armillary.user_cache import cache_folder
@@ -96,6 +97,13 @@ class PhysicalEvaluator:
         """
         architecture, own = parted(design)
         return self._laid_out(architecture, self._options.model_copy(update=own), self._seeds()[0]).folder
+
+    def rungs(self) -> tuple[Rung, ...]:
+        """Return the evaluators that stop earlier; see `HasRungs`."""
+        stops = tuple(STOPS)
+        earlier = stops if self._options.until == WHOLE else stops[: stops.index(self._options.until)]
+        own = self.spec.options
+        return tuple(Rung(stop, replace(self.spec, options={**own, UNTIL: stop}), STOPS[stop]) for stop in earlier)
 
     def _seeds(self) -> range:
         """Return seeds of placements; evaluators of different seeds share none."""

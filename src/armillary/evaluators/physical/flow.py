@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from armillary.evaluators.physical import activity, buffering, coriolis, pictures
-from armillary.evaluators.physical.clock_tree import clock_cells
+from armillary.evaluators.physical.clock_tree import clock_cells, expected_latency_ns
 from armillary.evaluators.physical.congestion import routable
 from armillary.evaluators.physical.critical import hastened
 from armillary.evaluators.physical.def_file import def_text
 from armillary.evaluators.physical.enablement import Enablement, enablement
 from armillary.evaluators.physical.floorplan import Floorplan, FloorplanError, Outline, planned, units
-from armillary.evaluators.physical.knobs import Knobs
+from armillary.evaluators.physical.knobs import WHOLE, Knobs
 from armillary.evaluators.physical.lef import site_name
 from armillary.evaluators.physical.library import read_library
 from armillary.evaluators.physical.macros import LEAST_WORDS, MacroCell, macro_cells
@@ -27,7 +27,7 @@ from armillary.evaluators.physical.netlist import Netlist, from_yosys
 from armillary.evaluators.physical.optimize import Technology, optimized
 from armillary.evaluators.physical.parasitics import spef
 from armillary.evaluators.physical.placement import Placement, Shapes, half_perimeter
-from armillary.evaluators.physical.routing import Routed, grid_of, routed, trees_of
+from armillary.evaluators.physical.routing import Routed, grid_of, routed, trees_of, unrouted
 from armillary.evaluators.physical.steps import JOB, Done, Step, carry_out, layout_folder, write_log
 from armillary.evaluators.physical.timing import (
     CONSTRAINTS,
@@ -35,11 +35,14 @@ from armillary.evaluators.physical.timing import (
     NETLIST,
     PARASITICS,
     Clocking,
+    Power,
+    Timing,
     TimingError,
     powered,
     timed,
     write_design,
 )
+from armillary.temporary import temporary_folder
 from armillary.tools import coloquinte, opensta, yosys
 from armillary.tools import coriolis as coriolis_tool
 from armillary.tools.coloquinte import PlacementError
@@ -183,7 +186,7 @@ def repeat(folder: Path, *, on_step: Callable[[str], None] = lambda _: None) -> 
             return Layout(folder, _together(done), tuple(done), str(fault), step.name)
     write_log(folder, done)
     metrics = _together(done)
-    over = metrics["overflow"]
+    over = metrics.get("overflow", 0.0)  # where it stopped before wires were routed
     failure = f"{over:.0f} wires have no track; lower the utilization" if over else ""
     return Layout(folder, metrics, tuple(done), failure, "routing" if over else "")
 
@@ -232,7 +235,14 @@ def _steps(job: Job, technology: Enablement) -> list[Step]:
     if knobs.router != "own":
         detailed = knobs.router == "coriolis-detailed"
         instead["routing"] = (given("router"), partial(_routing_by_coriolis, detailed, technology))
-    return [_by_coriolis(step, *instead[step.name]) if step.name in instead else step for step in steps]
+    steps = [_by_coriolis(step, *instead[step.name]) if step.name in instead else step for step in steps]
+    if knobs.until == WHOLE:
+        return steps
+    placed = knobs.until == "placement"
+    reads = (MAPPED, MACRO_TABLE, *((PLAN, PLACED) if placed else ()), *((SAIF,) if job.saif else ()))
+    estimate = Step("estimate", reads, (), {**given(*clock, "activity"), **saif}, _with_sta,
+                    partial(_estimate, job, technology))  # fmt: skip
+    return [*steps[: [step.name for step in steps].index(knobs.until) + 1], estimate]
 
 
 def _by_coriolis(step: Step, given: Mapping[str, Any], run: Callable[[Path], Mapping[str, float]]) -> Step:
@@ -328,11 +338,15 @@ def _optimization(job: Job, technology: Enablement, folder: Path) -> dict[str, f
         netlist, placement, plan, Technology(technology, shapes.library, shapes), job.knobs, job.seed
     )
     _write(folder / OPTIMIZED, {"netlist": made.as_json(), "placement": places.as_json()})
-    own = [shapes.library.cells[kind] for kind in made.cells.values() if kind in shapes.library.cells]
-    macros = sum(shapes.macros[kind].area_um2 for kind in made.cells.values() if kind in shapes.macros)
+    return {**metrics, **_areas(made, shapes, plan.taps)}
+
+
+def _areas(netlist: Netlist, shapes: Shapes, taps: int) -> dict[str, float]:
+    own = [shapes.library.cells[kind] for kind in netlist.cells.values() if kind in shapes.library.cells]
+    macros = sum(shapes.macros[kind].area_um2 for kind in netlist.cells.values() if kind in shapes.macros)
     cells_mm2 = sum(cell.area_um2 for cell in own) * 1e-6
-    taps_mm2 = plan.taps * shapes.library.tap_um2 * 1e-6
-    return {**metrics, "cells": len(own), "cells_mm2": cells_mm2, "macros_mm2": macros * 1e-6, "taps_mm2": taps_mm2,
+    taps_mm2 = taps * shapes.library.tap_um2 * 1e-6
+    return {"cells": len(own), "cells_mm2": cells_mm2, "macros_mm2": macros * 1e-6, "taps_mm2": taps_mm2,
             "area_mm2": cells_mm2 + macros * 1e-6 + taps_mm2}  # fmt: skip
 
 
@@ -373,11 +387,20 @@ def _analysis(job: Job, technology: Enablement, folder: Path) -> dict[str, float
     clocking = Clocking(knobs.clock_ns, knobs.port_delay, propagated=True)
     write_design(folder, netlist, (folder / PARASITICS).read_text(encoding="utf-8"), clocking, shapes.macros)
     timing = timed(folder, netlist, shapes.library, technology, with_slacks=True)
-    rates: Any = knobs.activity
-    if job.saif:
-        rates = activity.rates(folder / SAIF, job.saif_scope, netlist, technology)
-    power = powered(folder, netlist, technology, clock_cells(netlist.cells), shapes.macros, rates)
+    power = powered(folder, netlist, technology, clock_cells(netlist.cells), shapes.macros,
+                    _rates(job, netlist, technology, folder))  # fmt: skip
     _write(folder / ANALYSED, {f"{instance}/{pin}": slack for (instance, pin), slack in timing.slacks.items()})
+    return _timed_and_powered(timing, power, knobs)
+
+
+def _rates(job: Job, netlist: Netlist, technology: Enablement, folder: Path) -> Any:
+    """Return how often nets change: as a simulation saw it, or all as the knob says."""
+    if not job.saif:
+        return job.knobs.activity
+    return activity.rates(folder / SAIF, job.saif_scope, netlist, technology)
+
+
+def _timed_and_powered(timing: Timing, power: Power, knobs: Knobs) -> dict[str, float]:
     effective = timing.register_slack_ns if timing.register_slack_ns is not None else timing.slack_ns + 2 * (
         knobs.port_delay * knobs.clock_ns)  # fmt: skip
     return {
@@ -392,6 +415,31 @@ def _analysis(job: Job, technology: Enablement, folder: Path) -> dict[str, float
         "clock_mw": power.clock,
         "macros_mw": power.macros,
     }
+
+
+def _estimate(job: Job, technology: Enablement, folder: Path) -> dict[str, float]:
+    """Tell of a design that is not laid out to the end what is known: cells as they were mapped, an ideal clock.
+
+    Placed cells have the shortest wires that join them; those that are not placed have wires by fan-out, see
+    `write_design`.
+    """
+    shapes, knobs = _shapes(technology, folder), job.knobs
+    netlist = Netlist.from_json(_read(folder / MAPPED))
+    text, taps, unknown = None, 0, {"taps_mm2", "clock_mw"}
+    if knobs.until == "placement":
+        plan, placement = _plan(folder), Placement.from_json(_read(folder / PLACED))
+        wires = unrouted(trees_of(netlist, shapes, placement), shapes.library, plan)
+        outputs = Technology(technology, shapes.library, shapes).outputs()
+        text, taps, unknown = spef(netlist, wires, shapes.library, outputs), plan.taps, {"clock_mw"}
+    late = expected_latency_ns(netlist, shapes.library, technology.clock_buffer)
+    clocking = Clocking(knobs.clock_ns, knobs.port_delay, propagated=False, latency_ns=late)
+    rates = _rates(job, netlist, technology, folder)
+    with temporary_folder("estimate") as aside:  # the layout's own files are those of its last step
+        write_design(aside, netlist, text, clocking, shapes.macros)
+        timing = timed(aside, netlist, shapes.library, technology, with_slacks=False)
+        power = powered(aside, netlist, technology, (), shapes.macros, rates)
+    found = {**_areas(netlist, shapes, taps), **_timed_and_powered(timing, power, knobs)}
+    return {name: value for name, value in found.items() if name not in unknown}
 
 
 def _drawing(technology: Enablement, folder: Path) -> dict[str, float]:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from armillary.evaluators.kind import Options
+from armillary.evaluators.physical.enablement import USUAL
+from armillary.problems.rung import UNTIL
+from armillary.types import ArmillaryError
+
+WHOLE = "layout"
+"""Where a layout ends that does not stop before."""
+STOPS: Mapping[str, tuple[str, ...]] = {"synthesis": ("utilization", "aspect_ratio"), "placement": ()}
+"""Where else it can end, the first stop first, and the knobs that nothing depends on until then."""
 
 
 class Knobs(Options):
@@ -49,4 +58,28 @@ class Knobs(Options):
         default=0.1, ge=0, le=2, description="Changes of every net per period, without a SAIF file."
     )
     clock_port: str = Field(default="clk", description="The input that is the clock.")
-    enablement: str = Field(default="nangate45", description="nangate45, osu018, or a YAML file.")
+    enablement: str = Field(default=USUAL, description="nangate45, osu018, or a YAML file.")
+    until: Literal["synthesis", "placement", "layout"] = Field(
+        default="layout",
+        description="Where to stop; area, power and clock are then those of the cells as they were mapped, with wires "
+        "by fan-out, as the library's table has them, or between placed cells.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _stated(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `until` out of whole layouts, so that they are those of logs from before there were others."""
+        values: dict[str, Any] = handler(self)
+        if self.until == WHOLE:
+            values.pop(UNTIL, None)
+        return values
+
+
+def refuse_stopped(options: Mapping[str, Any]) -> None:
+    """Refuse options of layouts that stop early, where whole ones are wanted.
+
+    Raises:
+        ArmillaryError: if they do.
+    """
+    until = options.get(UNTIL, WHOLE)
+    if until != WHOLE:
+        raise ArmillaryError(f"until={until!r} is not allowed here, where whole layouts are wanted; leave it out")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.evaluators import kind_of
-from armillary.evaluators.physical.enablement import enablement
+from armillary.evaluators.physical.enablement import USUAL, enablement
 from armillary.evaluators.physical.knobs import Knobs
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
@@ -105,7 +105,7 @@ def without_knobs(spec: EvaluatorSpec) -> EvaluatorSpec:
 
 def _slowness(technology: str) -> float:
     """Return an enablement's slowness, of the one that periods are given for without asking whether it is there."""
-    return 1.0 if technology == Knobs.model_fields["enablement"].default else enablement(technology).slowness
+    return 1.0 if technology == USUAL else enablement(technology).slowness
 
 
 def _knobs(template: str, slowness: float) -> tuple[Parameter, ...]:

@@ -105,15 +105,19 @@ def sdc(netlist: Netlist, clocking: Clocking) -> str:
 
 
 def write_design(
-    folder: Path, netlist: Netlist, spef: str, clocking: Clocking, macros: Mapping[str, MacroCell]
+    folder: Path, netlist: Netlist, spef: str | None, clocking: Clocking, macros: Mapping[str, MacroCell]
 ) -> tuple[str, ...]:
-    """Write what OpenSTA reads into a folder; return the files' names."""
+    """Write what OpenSTA reads into a folder; return the files' names.
+
+    Without `spef` wires are those of the library's table by fan-out (`default_wire_load`), of another library none.
+    """
     (folder / NETLIST).write_text(netlist.verilog(), encoding="utf-8")
-    (folder / PARASITICS).write_text(spef, encoding="utf-8")
+    if spef is not None:
+        (folder / PARASITICS).write_text(spef, encoding="utf-8")
     (folder / CONSTRAINTS).write_text(sdc(netlist, clocking), encoding="utf-8")
     if macros:
         (folder / MACROS).write_text(liberty_of(tuple(macros.values()), edge_times_counted()), encoding="utf-8")
-    return (NETLIST, PARASITICS, CONSTRAINTS, *([MACROS] if macros else []))
+    return _files(folder)
 
 
 def timed(folder: Path, netlist: Netlist, library: Library, enablement: Enablement, *, with_slacks: bool) -> Timing:

@@ -21,6 +21,7 @@ from torch import Tensor
 from armillary.hardware.rtl import is_written
 from armillary.metrics import with_derived
 from armillary.problems.problem import Problem
+from armillary.problems.rung import are_whole
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.learned import under
@@ -159,9 +160,9 @@ class LayoutsOf:
     def of(
         rows: Evaluations, problem: Problem, knobs: Sequence[str], slowness_of: Callable[[Evaluations], Floats]
     ) -> LayoutsOf | None:
-        """Return the layouts of a space that have the metric; None if it has none."""
+        """Return the layouts of a space that have the metric, none that stopped early; None if it has none."""
         space = rows.space
-        derived = with_derived(rows.select(rows.feasible), (problem.metric,), problem.metrics)
+        derived = with_derived(rows.select(rows.feasible & are_whole(rows)), (problem.metric,), problem.metrics)
         if not (is_written(space) and set(knobs) <= set(rows.design)) or problem.metric not in derived.metrics:
             return None
         found = derived.select(np.isfinite(derived.metrics[problem.metric]))

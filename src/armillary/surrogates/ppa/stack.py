@@ -55,6 +55,7 @@ class Stack:
         weights: of each kind of `MEMBERS` by name; 0 where it is left out.
         limits: between which a member is believed.
         scores: sorted; errors of left-out rows over the spread that was expected of them.
+        error: mean absolute error of left-out rows, in the targets' units.
     """
 
     def __init__(
@@ -63,8 +64,9 @@ class Stack:
         weights: Mapping[str, float],
         limits: tuple[float, float],
         scores: Floats,
+        error: float,
     ) -> None:
-        self.members, self.weights, self.scores = tuple(members), dict(weights), scores
+        self.members, self.weights, self.scores, self.error = tuple(members), dict(weights), scores, error
         self._limits = limits
 
     @staticmethod
@@ -106,11 +108,11 @@ class Stack:
         step(len(kinds), len(kinds) + 1)
         weights = _weights(left_out, lesson.targets, _prior(kinds))
         mean, spread = _blended(left_out, unsure, weights)
-        scores = np.sort(np.abs(lesson.targets - mean) / spread)
+        off = np.abs(lesson.targets - mean)
         members = [one(lesson) for one, weight in zip(make, weights, strict=True) if weight > 0]
         step(len(kinds) + 1, len(kinds) + 1)
         named = {kind.name: float(weight) for kind, weight in zip(kinds, weights, strict=True)}
-        return Stack(members, named, limits, scores)
+        return Stack(members, named, limits, np.sort(off / spread), float(off.mean()))
 
     def expected(self, points: Points) -> Expected:
         """Return what the members expect of points together."""
@@ -126,7 +128,8 @@ class Stack:
     def parts(self) -> Parts:
         """Return what `read` makes the ensemble of again."""
         content: dict[str, Any] = {
-            "weights": self.weights, "limits": list(self._limits), "scores": self.scores.tolist(), "members": {},
+            "weights": self.weights, "limits": list(self._limits), "scores": self.scores.tolist(),
+            "error": self.error, "members": {},
         }  # fmt: skip
         tensors: dict[str, Tensor] = {}
         for member in self.members:
@@ -148,7 +151,7 @@ class Stack:
                 own = {name.split("/", 1)[1]: t for name, t in tensors.items() if name.startswith(f"{kind.name}/")}
                 members.append(kind.of(encoding, content["members"][kind.name], own))
         low, high = content["limits"]
-        return Stack(members, content["weights"], (low, high), np.array(content["scores"]))
+        return Stack(members, content["weights"], (low, high), np.array(content["scores"]), content["error"])
 
 
 def _maker(kind: Any, encoding: Encoding, seed: int, setting: Mapping[str, Any]) -> Callable[[Lesson], Member]:

@@ -2,7 +2,8 @@
 
 Layouts of other algorithms, platforms or technologies give a first guess of every design (see `elsewhere`). The
 ensemble then learns from the layouts at hand how far off the guess is, in logarithms, with the guess among what its
-members are told. A constant factor between technologies, say, takes a handful of layouts.
+members are told. A constant factor between technologies, say, takes a handful of layouts. Where layouts that were left
+out are told better without the guess, as on a platform that is like no other, it learns without.
 
 Source: few-shot learning on an unseen platform, and transfer to another technology, after Esmaeilzadeh et al. (arXiv
 2308.12120); the method is ours.
@@ -50,7 +51,7 @@ class TransferPpa(RtlPpa):
                 "not; choose --template NAME.physical, or --surrogate ppa"
             )
         super().__init__(space=space, **options)
-        self._sources, self._slowness = sources, 1.0
+        self._sources, self._slowness, self._trust = sources, 1.0, 1.0
         self._architectures = Architectures.of(space)
         self._knobs = tuple(space.names[place] for place in self._architectures.knobs)
 
@@ -72,26 +73,32 @@ class TransferPpa(RtlPpa):
         if known is None or (known.metric, self._slowness) != (problem.metric, *slow):
             self._slowness = slow.pop()
             self._elsewhere = self._learned(self._sources, problem)
-        return super().fit(log, problem)
+        found = {}
+        for self._trust in (0.0, 1.0):
+            found[self._trust] = super().fit(log, problem)._fitted
+        self._trust = min(found, key=lambda trust: found[trust].stack.error)
+        self._state = found[self._trust]
+        return self
 
     def _learned(self, sources: Sources, problem: Problem) -> Elsewhere:
         asked = {name: set(self._relative(name, self.space.parameter(name).values)) for name in self._knobs}
         return Elsewhere.learned(sources, problem, asked, self._seed)
 
     def facts(self) -> dict[str, float]:
-        """Return what there is to tell of the training, with the layouts of the sources."""
+        """Return what there is to tell of the training, with the layouts of the sources and whether they counted."""
         assert self._elsewhere is not None
-        return {"layouts elsewhere": float(self._elsewhere.layouts), **super().facts()}
+        told = {"layouts elsewhere": float(self._elsewhere.layouts), "trust in them": self._trust}
+        return {**told, **super().facts()}
 
     def _parts(self) -> Parts:
         assert self._elsewhere is not None
         content, weights = super()._parts()
         told, more = self._elsewhere.parts()
         own = {f"elsewhere/{name}": tensor for name, tensor in more.items()}
-        return {**content, "elsewhere": told, "slowness": self._slowness}, {**weights, **own}
+        return {**content, "elsewhere": told, "slowness": self._slowness, "trust": self._trust}, {**weights, **own}
 
     def _restore(self, content: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-        self._slowness = content["slowness"]
+        self._slowness, self._trust = content["slowness"], content["trust"]
         self._elsewhere = Elsewhere.read(content["elsewhere"], under("elsewhere", weights))
         super()._restore(content, weights)
 
@@ -111,14 +118,15 @@ class TransferPpa(RtlPpa):
                 f"surrogate 'ppa-transfer' cannot predict this metric of {self.space.name}: values of the log are not "
                 "above zero, and have no logarithm"
             )
-        return (self._logarithm(codes) - scale.location) / scale.spread
+        return self._trust * (self._logarithm(codes) - scale.location) / scale.spread
 
     def _logarithm(self, codes: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the logarithm of the metric that the sources promise, shape [designs]."""
         assert self._elsewhere is not None
         values = {name: np.array(self.space.parameter(name).values, dtype=object) for name in self._knobs}
         columns = {
-            name: self._relative(name, values[name][codes[:, self.space.names.index(name)]].tolist()) for name in self._knobs
+            name: self._relative(name, values[name][codes[:, self.space.names.index(name)]].tolist())
+            for name in self._knobs
         }
         return self._elsewhere.logarithm(columns, totals_of(self._architectures, codes))
 
