@@ -33,6 +33,7 @@ BENCHES = Registry(
             for part in ("oversize", "searches")
         },
         "prime-table6": "armillary.benchmarks.prime.table6:run",
+        "prime-conservatism": "armillary.benchmarks.prime.conservatism:run",
         "prime-figures": "armillary.benchmarks.prime.figures:run",
         "prime-heldout": "armillary.benchmarks.prime.heldout:run",
         "prime-searches": "armillary.benchmarks.prime.searches:run",

@@ -91,7 +91,7 @@ def size(
     )
     online = f"; online methods evaluate {min(budgets):,.0f} to {max(budgets):,.0f}" if len(budgets) else ""
     return (
-        f"Size: {_counted(len(tasks), 'row')}, {_counted(len(runs.seeds), 'seed')}{steps}; offline methods have {TOP} "
+        f"Size: {counted(len(tasks), 'row')}, {counted(len(runs.seeds), 'seed')}{steps}; offline methods have {TOP} "
         f"designs evaluated{online}. About {duration(jobs_s)} of one core from an empty folder. {full}"
     )
 
@@ -99,9 +99,10 @@ def size(
 def full_size(rows: int, seeds: int, seconds: float) -> str:
     """Return what the full run consists of, in words."""
     return (
-        f"Without `--quick`: {_counted(rows, 'row')}, {_counted(seeds, 'seed')}, about {duration(seconds)} of one core."
+        f"Without `--quick`: {counted(rows, 'row')}, {counted(seeds, 'seed')}, about {duration(seconds)} of one core."
     )
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words."""
     return f"{number} {what}{'' if number == 1 else 's'}"
