@@ -64,3 +64,12 @@ BENCHES = Registry(
     },
     former={"prime-online": "prime-searches"},
 )
+
+BY_APPLICATION = (
+    "prime-conservatism",
+    "prime-heldout",
+    *(f"prime-table{n}" for n in _PRIME_TABLES),
+    "prime-table3-oversize",
+    "prime-table3-searches",
+)
+"""Those that can be run for some applications alone."""

@@ -28,8 +28,8 @@ def regrets(monkeypatch):
     return over
 
 
-def options(folder, quick=True, seeds=None):
-    return BenchOptions(None, quick, 0, folder, lambda *_: None, seeds=seeds)
+def options(folder, quick=True, applications=()):
+    return BenchOptions(None, quick, 0, folder, lambda *_: None, applications=applications)
 
 
 def test_the_grid_stands_beside_networks_with_fixed_weights(regrets, tmp_path):
@@ -58,6 +58,11 @@ def test_the_full_run_has_three_applications_and_the_median_of_three_seeds(regre
     assert result.rows[0]["worst_seed"] == pytest.approx(1.02)
     assert result.rows[0]["alpha, beta"] == "0.1, 0; 0.1, 0; 0.1, 0"
     assert len(result.notes) == 1 + 9
+
+
+def test_any_application_of_table_13_may_be_asked_for(regrets, tmp_path):
+    rows = conservatism.run(options(tmp_path, applications=("unet",))).rows
+    assert [row["application"] for row in rows] == ["unet"] * 3
 
 
 def test_pairs_are_compared_where_all_of_them_took_the_same_steps():

@@ -17,7 +17,7 @@ import numpy as np
 from armillary.benchmarks.figures import regrets_of, write_regrets
 from armillary.benchmarks.prime.edge_tpu_optimum import regret
 from armillary.benchmarks.prime.runs import SEEDS, Runs, trained
-from armillary.benchmarks.prime.scenarios import ENC, M4, TABLE_13, V2, Task
+from armillary.benchmarks.prime.scenarios import ENC, M4, TABLE_13, V2, Task, of_applications
 from armillary.benchmarks.prime.schedules import HALVING, PLAIN, Training, expected_s, size_of
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, write_csv
 from armillary.surrogates.prime.surrogate import Prime
@@ -31,8 +31,12 @@ _PAYS = 1.01  # a smaller difference may be one of the seed
 
 
 def run(options: BenchOptions) -> BenchResult:
-    """Train the grid and the two networks beside it, verify 256 proposals of each, and compare."""
-    tasks = [task for task in TABLE_13 if task.target[0] in (QUICK if options.quick else APPLICATIONS)]
+    """Train the grid and the two networks beside it, verify 256 proposals of each, and compare.
+
+    Raises:
+        ArmillaryError: if the options name an application that Table 13 does not have.
+    """
+    tasks = of_applications(TABLE_13, options.applications or (QUICK if options.quick else APPLICATIONS))
     runs = replace(Runs.of(options), schedule=HALVING.schedule)
     jobs = [(task, name) for task in tasks for name in TRAININGS]
     rows: list[dict[str, Any]] = []

@@ -98,9 +98,7 @@ def size(
 
 def full_size(rows: int, seeds: int, seconds: float) -> str:
     """Return what the full run consists of, in words."""
-    return (
-        f"Without `--quick`: {counted(rows, 'row')}, {counted(seeds, 'seed')}, about {duration(seconds)} of one core."
-    )
+    return f"Complete: {counted(rows, 'row')}, {counted(seeds, 'seed')}, about {duration(seconds)} of one core."
 
 
 def counted(number: int, what: str) -> str:

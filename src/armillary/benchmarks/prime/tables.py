@@ -32,6 +32,7 @@ from armillary.benchmarks.prime.scenarios import (
     TABLE_18,
     TABLE_21,
     Task,
+    of_applications,
 )
 from armillary.benchmarks.prime.sizes import expected_s, full_size, size
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, geometric_mean, write_csv
@@ -81,8 +82,15 @@ class Table:
         return replace(self, tasks=self.few or self.tasks, methods=methods)
 
     def run(self, options: BenchOptions) -> BenchResult:
-        """Run what was not run before, and compare."""
-        return (self.quick() if options.quick else self)._run(Runs.of(options), self)
+        """Run what was not run before, and compare.
+
+        Raises:
+            ArmillaryError: if the options name applications that no row is of.
+        """
+        table = self.quick() if options.quick else self
+        if options.applications:
+            table = replace(table, tasks=of_applications(self.tasks, options.applications))
+        return table._run(Runs.of(options), self)
 
     @property
     def columns(self) -> dict[str, tuple[str, Mapping[str, Any]]]:
