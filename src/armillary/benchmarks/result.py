@@ -52,8 +52,8 @@ class BenchOptions:
 
     `data` is the folder of reference rows, `out` where long benchmarks keep finished parts, `on_progress`
     receives (what, done, total), `device` is where PRIME's networks train and where all surrogates predict,
-    `seeds` how many seeds PRIME's benchmarks run, if others than their own, `applications` of which rows of its tables
-    all targets are, if not all of them are run.
+    `seeds` how many seeds PRIME's benchmarks and `ppa-dse` run, if others than their own, `applications` of which rows
+    of PRIME's tables all targets are, if not all of them are run.
     """
 
     data: Path | None

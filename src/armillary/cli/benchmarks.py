@@ -28,7 +28,7 @@ def bench(
     seed: Seed = 0,
     device: Device = "cpu",
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="How many seeds PRIME's benchmarks run; default: their own.")
+        int | None, typer.Option(min=1, help="How many seeds PRIME's benchmarks and ppa-dse run; default: their own.")
     ] = None,
     application: Annotated[
         list[str] | None, typer.Option(help="Of PRIME's tables: only rows of this application; repeatable.")

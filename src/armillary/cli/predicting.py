@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from armillary.cli.choices import Choosing
-from armillary.cli.shared import Dim, Json, ProblemPath, Seed, TemplateOrProblem, app, dims_of, subject_of
+from armillary.cli.shared import (
+    Dim,
+    Json,
+    LayoutOptions,
+    ProblemPath,
+    Seed,
+    TemplateOrProblem,
+    app,
+    dims_of,
+    subject_of_rows,
+)
 from armillary.console import print_result, print_table, print_warning, progress_bars, tell
 
 
@@ -32,6 +42,7 @@ def predict(
     evaluator: Annotated[
         str | None, typer.Option(help="Whose answers to predict, where the model learned from several evaluators.")
     ] = None,
+    options: LayoutOptions = None,
     dim: Dim = None,
     seed: Seed = 0,  # noqa: ARG001
     as_json: Json = False,
@@ -41,7 +52,7 @@ def predict(
     from armillary.surrogates import model_file
 
     name = template if template is not None or problem is not None else model_file.space_of(model)
-    subject = subject_of(name, problem)
+    subject = subject_of_rows(name, problem, options)
     with progress_bars() as on_progress:
         found = predict_rows(subject, model, rows, evaluator, dims_of(dim), on_progress)
     for warning in found.warnings:

@@ -137,6 +137,14 @@ Options = Annotated[
         "--set", help="OPTION=VALUE of the evaluator; `armillary templates show NAME` lists them. Repeatable."
     ),
 ]
+LayoutOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="With --template NAME.physical: OPTION=VALUE that the layouts were made with, e.g. enablement=osu018, "
+        "which decides the periods of the space. Repeatable.",
+    ),
+]
 FidelityName = Annotated[
     str,
     typer.Option(
@@ -338,6 +346,13 @@ def subject_of(
     if options:
         raise ArmillaryError(f"--set {options[0]!r}: the evaluator of a problem file has no options")
     return Users.read(problem)
+
+
+def subject_of_rows(template: str | None, problem: Path | None, options: Sequence[str] | None) -> Any:
+    """Return what rows are of, by `subject_of`; options are those of layouts alone."""
+    if options and not (template or "").endswith(JOINT):
+        raise ArmillaryError(f"--set {options[0]!r}: goes with --template NAME{JOINT}, whose rows are layouts")
+    return subject_of(template, problem, options=options)
 
 
 def template_of(name: str, workloads: Sequence[str], dims: Sequence[str] | None = None) -> Any:

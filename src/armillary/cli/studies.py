@@ -22,6 +22,7 @@ from armillary.cli.shared import (
     FidelityName,
     HowRun,
     Json,
+    LayoutOptions,
     LogPath,
     Maximize,
     MemoryLimit,
@@ -51,6 +52,7 @@ from armillary.cli.shared import (
     runs_networks,
     show_foreseen,
     subject_of,
+    subject_of_rows,
     verified_by,
     warned,
     write_report,
@@ -89,6 +91,7 @@ def fit(
             autocompletion=completing("schedules"),
         ),
     ] = None,
+    options: LayoutOptions = None,
     by_evaluator: Annotated[
         bool, typer.Option("--by-evaluator", help="Learn from rows of several evaluators, which becomes a column.")
     ] = False,
@@ -117,7 +120,7 @@ def fit(
     """Fit a surrogate to a log and save it."""
     if per_layer:
         asked = {"--bound": bound, "--area": area, "--power": power, "--energy": energy, "--problem": problem,
-                 "--schedule": schedule, "--by-evaluator": by_evaluator or None}  # fmt: skip
+                 "--schedule": schedule, "--set": options, "--by-evaluator": by_evaluator or None}  # fmt: skip
         refuse_given(asked, "goes with models of whole designs; leave out --per-layer")
         fit_layers(log, out, template, surrogate, workload or (), metric, fidelity, analytical_log, seed, as_json)
         return
@@ -127,7 +130,7 @@ def fit(
     from armillary.studies.bounds import check_bounds
     from armillary.studies.fit import check_kind, check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
 
-    subject = subject_of(template, problem)
+    subject = subject_of_rows(template, problem, options)
     kind = surrogate or subject.surrogate
     check_kind(kind, device)
     trained = schedule_of(kind, schedule, "full")
@@ -190,6 +193,7 @@ def propose(
     ] = None,
     template: TemplateOrProblem = None,
     problem: ProblemPath = None,
+    options: LayoutOptions = None,
     top: Annotated[int, typer.Option(help="Designs to propose.", min=1)] = 256,
     *,
     running: HowRun,
@@ -205,7 +209,7 @@ def propose(
     from armillary.surrogates.several import as_seen_by
     from armillary.workloads.context import context_of
 
-    subject, place = subject_of(template, problem), None if log is None else Log(log)
+    subject, place = subject_of_rows(template, problem, options), None if log is None else Log(log)
     networks = warned(subject.workloads(workload or [], running, place))
     chosen, open_ = subject.template(networks, whole=True), subject.template(networks)
     fitted = surrogates.read(model, chosen.space)

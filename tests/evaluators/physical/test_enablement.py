@@ -23,8 +23,16 @@ def test_a_users_technology(tmp_path, nangate):
     assert found.layers[1].wire.ohm_per_um == pytest.approx(0.25 / 0.07)  # of the LEF file
 
 
+def test_how_slow_a_technology_is_changes_no_layout(tmp_path, nangate):
+    usual = enablement(write(tmp_path, nangate))
+    slow = enablement(write(tmp_path, nangate, slowness=3.5))
+    assert (usual.slowness, slow.slowness) == (1.0, 3.5)
+    assert slow.digest() == usual.digest() != enablement(write(tmp_path, nangate, volts=1.2)).digest()
+
+
 @pytest.mark.parametrize(("changes", "match"), [
     ({"volt": 1}, "volt is no field"), ({"layers": None}, "lacks .*layers"), ({"usable": 2}, "usable=2"),
+    ({"slowness": 0}, "slowness=0"),
     ({"liberty": "nowhere.lib"}, "liberty: there is no file"), ({"buffer": "BUFF"}, "buffer='BUFF' is no cell"),
     ({"layers": "[metal99]"}, "metal99 is no routing layer"), ({"wires": "{metal2: 3}"}, "wires: write"),
 ])  # fmt: skip

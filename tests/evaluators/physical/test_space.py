@@ -50,6 +50,16 @@ def test_a_knob_that_is_set_varies_no_longer():
         joint(AXILINE, options={"utilization": "2"})
 
 
+def test_periods_are_those_of_the_technology():
+    near, far = joint(AXILINE), joint(AXILINE, options={"enablement": "osu018"})
+    periods = [np.array(one.space.parameter("clock_ns").values) for one in (near, far)]
+    np.testing.assert_allclose(periods[1], 4.2 * periods[0], rtol=0.02)
+    assert far.space.name == near.space.name
+    assert far.baseline["clock_ns"] == periods[1][np.flatnonzero(periods[0] == near.baseline["clock_ns"])[0]]
+    with pytest.raises(ArmillaryError, match="enablement 'none' is unknown"):
+        joint(AXILINE, options={"enablement": "none"})
+
+
 def test_parameters_are_those_that_the_workloads_leave_open():
     both = joint(AXILINE, [SVM, LONGER])
     values = {p.name: p.values for p in both.space.parameters}

@@ -121,7 +121,7 @@ def compared(options: BenchOptions, make_task: Any) -> BenchResult:
     budgets = QUICK_BUDGETS if options.quick else BUDGETS
     methods = QUICK_METHODS if options.quick else tuple(METHODS)
     amount = QUICK_RANDOM if options.quick else RANDOM
-    seeds = range(options.seed, options.seed + (1 if options.quick else SEEDS))
+    seeds = options.counted(SEEDS)
     folder = options.out
     chunks = {
         k: (_part(folder, "table", {"chunk": k}), partial(_table, folder, make_task, k))

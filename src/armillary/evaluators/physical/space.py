@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.evaluators import kind_of
+from armillary.evaluators.physical.enablement import enablement
 from armillary.evaluators.physical.knobs import Knobs
 from armillary.hardware.rtl import PLATFORMS
 from armillary.hardware.rtl.platform import Platform
@@ -40,25 +41,29 @@ KNOBS = ("clock_ns", *(knob.name for knob in _REST))
 def joint(template: Template, networks: Sequence[Workload] = (), options: Mapping[str, Any] | None = None) -> Template:
     """Return a template whose designs are architectures with knobs of the back end.
 
+    Periods are those of the platform in NanGate45, times the slowness of the enablement that the options name.
+
     Args:
         template: whose designs can be laid out.
         networks: that designs are for; parameters have the values that all of them leave open. Of none, all values.
         options: of the physical evaluator, as `--set` gives them; a knob among them has this value alone.
 
     Raises:
-        ArmillaryError: if the template has no physical evaluator, or an option is not allowed.
+        ArmillaryError: if the template has no physical evaluator, an option is not allowed, or another enablement than
+            NanGate45, after which periods are scaled, is not there.
     """
     given = dict(options or {})
     kind = kind_of(template.name, Fidelity.PHYSICAL)
     chosen = kind.spec(given).options
     if not issubclass(kind.options, Knobs):  # somebody else's, whose options are its own affair
         return template
+    slowness = _slowness(str(chosen["enablement"]))
     fixed = {name: (chosen[name],) for name in KNOBS if name in given}
-    knobs = tuple(replace(knob, values=fixed.get(knob.name, knob.values)) for knob in _knobs(template.name))
+    knobs = tuple(replace(knob, values=fixed.get(knob.name, knob.values)) for knob in _knobs(template.name, slowness))
     own = template.for_workloads(networks)
     width = len(own.space.parameters)
     space = Space(f"{template.name}{_SUFFIX}", (*own.space.parameters, *knobs))
-    defaults = _defaults(knobs)
+    defaults = _defaults(knobs, slowness)
     return replace(
         own.over(space, lambda codes: codes[:, :width]),
         candidates=None if own.candidates is None else _with_every(own.candidates, knobs),
@@ -98,17 +103,24 @@ def without_knobs(spec: EvaluatorSpec) -> EvaluatorSpec:
     return replace(spec, options={name: value for name, value in spec.options.items() if name not in KNOBS})
 
 
-def _knobs(template: str) -> tuple[Parameter, ...]:
+def _slowness(technology: str) -> float:
+    """Return an enablement's slowness, of the one that periods are given for without asking whether it is there."""
+    return 1.0 if technology == Knobs.model_fields["enablement"].default else enablement(technology).slowness
+
+
+def _knobs(template: str, slowness: float) -> tuple[Parameter, ...]:
     fastest, slowest = PLATFORMS.load(template, Platform).clocks_ns
-    clocks = np.geomspace(fastest, slowest, _CLOCKS).round(2).tolist()
+    clocks = np.geomspace(fastest * slowness, slowest * slowness, _CLOCKS).round(2).tolist()
     return (Parameter("clock_ns", tuple(clocks), unit="ns"), *_REST)
 
 
-def _defaults(knobs: Sequence[Parameter]) -> dict[str, Value]:
-    """Return the value of each knob that is nearest to the evaluator's own default."""
+def _defaults(knobs: Sequence[Parameter], slowness: float) -> dict[str, Value]:
+    """Return the value of each knob that is nearest to the evaluator's own default, in a technology so slow."""
     found: dict[str, Value] = {}
     for knob in knobs:
         own = Knobs.model_fields[knob.name].default
+        if knob.name == "clock_ns":
+            own *= slowness
         if own in knob.values or knob.kind == "categorical":
             found[knob.name] = own if own in knob.values else knob.values[0]
         else:
