@@ -56,7 +56,7 @@ def test_the_full_run_has_three_applications_and_the_median_of_three_seeds(regre
     assert len(result.rows) == 9
     assert result.rows[0]["over_optimum"] == pytest.approx(1.01)
     assert result.rows[0]["worst_seed"] == pytest.approx(1.02)
-    assert result.rows[0]["alpha, beta"] == "0.1, 0; 0.1, 0; 0.1, 0"
+    assert result.rows[0]["alpha_beta"] == "0.1, 0; 0.1, 0; 0.1, 0"
     assert len(result.notes) == 1 + 9
 
 

@@ -65,7 +65,7 @@ def _row(task: Task, name: str, runs: Runs) -> dict[str, Any]:
         "application": task.target[0],
         "trained": name,
         "member_steps": training.steps,
-        "alpha, beta": "; ".join(f"{alpha:g}, {beta:g}" for alpha, beta, _ in chosen),
+        "alpha_beta": "; ".join(f"{alpha:g}, {beta:g}" for alpha, beta, _ in chosen),
         "kendall": float(np.median([score for *_, score in chosen])),
         "over_optimum": regret(task.scenario, found["runtime_s"]),
         "worst_seed": regret(task.scenario, found["worst_seed_s"]),
