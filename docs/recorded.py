@@ -49,11 +49,12 @@ def page() -> str:
     return "\n\n".join(
         [
             "# Results",
-            f"{len(every)} benchmarks have a record, with {checks} checks; {checks - len(failed)} hold and "
-            f"{len(failed)} do not. A record is one run of one command. It is kept as a file, with its rows, its "
-            "remarks, and the versions of the evaluators that it asked. All figures are of our own evaluators unless "
-            "a row says otherwise. *Time* is the CPU time of all processes, on the machine that the file names. "
-            "Checks of speed depend on that machine, and on what else it does.",
+            f"There are {len(every)} records of {len({one.bench for one in every.values()})} benchmarks, with {checks} "
+            f"checks; {checks - len(failed)} hold and {len(failed)} do not. A record is one run of one command. It is "
+            "kept as a file, with its rows, its remarks, and the versions of the evaluators that it used. All figures "
+            "are of our own evaluators unless a row says otherwise. *Time* is the CPU time of all processes, on the "
+            "machine that the file names; it is not recorded if the run used finished parts of an earlier one. Checks "
+            "of speed depend on that machine, and on what else it does.",
             "To measure one again, run its command with `--record docs/results`, then `python docs/generate.py`.",
             "## Checks that fail",
             "\n".join(_failure(one, check) for one, check in failed) or "None.",

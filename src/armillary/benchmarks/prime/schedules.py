@@ -119,8 +119,9 @@ def expected_s(trainings: Sequence[Training], times: int) -> float:
 def size_of(applications: int, trainings: int, seeds: int, seconds: float, full_s: float) -> str:
     """Return in words what a comparison of trainings consists of, and what the full one takes."""
     return (
-        f"Size: {counted(applications, 'application')}, {trainings} trainings each, {counted(seeds, 'seed')}, {TOP} designs "
-        f"evaluated; about {duration(seconds)} of one core from an empty folder, {duration(full_s)} without `--quick`."
+        f"Size: {counted(applications, 'application')}, {trainings} trainings each, {counted(seeds, 'seed')}, {TOP} "
+        f"designs evaluated; about {duration(seconds)} of one core from an empty folder, {duration(full_s)} without "
+        "`--quick`."
     )
 
 
