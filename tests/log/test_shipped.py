@@ -9,6 +9,7 @@ from armillary.hardware import templates
 from armillary.log import shipped
 from armillary.log.folder import LogWriteError
 from armillary.log.store import Log
+from armillary.surrogates.ppa.elsewhere import technology_of
 from armillary.types import ArmillaryError, Fidelity
 from armillary.workloads.context import context_of, difference
 
@@ -33,8 +34,8 @@ def test_rows_are_designs_for_their_workload(name):
     told = shipped.read(name)
     template = templates.load(told.space.removesuffix(".physical"))
     network = workloads.load(str(told.workload_file))
-    both = joint(template, [network])
     rows = Log(told.address).evaluations(told.space)
+    both = joint(template, [network], {"enablement": technology_of(rows, 0)})
     codes = both.space.encode_columns(rows.design)
     assert both.exists(codes).all()
     assert len(np.unique(codes, axis=0)) == len(codes)
@@ -67,7 +68,8 @@ def test_all_of_them_are_small():
 def test_no_two_architectures_are_the_same_hardware(name):
     told = shipped.read(name)
     rows = Log(told.address).evaluations(told.space)
-    space = joint(templates.load(told.space.removesuffix(".physical"))).space
+    options = {"enablement": technology_of(rows, 0)}
+    space = joint(templates.load(told.space.removesuffix(".physical")), options=options).space
     alone = {str(design): design for design, _ in map(parted, space.designs(space.encode_columns(rows.design)))}
     template = told.space.removesuffix(".physical")
     assert len({hardware_of(template, design) for design in alone.values()}) == len(alone)

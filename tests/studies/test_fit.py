@@ -5,13 +5,25 @@ import pytest
 
 from armillary import surrogates
 from armillary.evaluators import spec_of
+from armillary.evaluators.physical.space import joint
 from armillary.execution.local import LocalExecutor
+from armillary.hardware import templates
 from armillary.hardware.templates.edge_tpu import TEMPLATE
 from armillary.log.store import Log
 from armillary.studies.collect import collect
-from armillary.studies.fit import check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
+from armillary.studies.fit import (
+    check_kind,
+    check_parted,
+    check_savable,
+    fit_surrogate,
+    rows_of,
+    save_atomically,
+    schedule_of,
+    sources_of,
+)
 from armillary.studies.propose import propose, rounded
 from armillary.surrogates.deep_ensemble import DeepEnsemble
+from armillary.surrogates.ppa.stack import Stack
 from armillary.surrogates.prime.surrogate import Prime
 from armillary.types import ArmillaryError, Fidelity
 from armillary.workloads import zoo
@@ -115,3 +127,30 @@ def test_a_bound_below_every_logged_design_is_warned_of(model, log, template, tm
         assert f"the least is {least:.4g} mm2." in told.below_the_log("area_mm2", 0.99 * least)
         assert "bound energy_pj=1 pJ" in told.below_the_log("energy_pj", 1.0)
         assert told.below_the_log("energy_pj", energy_pj) is None
+
+
+def test_what_learns_from_other_layouts_is_told_of_some():
+    check_kind("ppa-transfer", sources=["shipped://axiline_svm"])
+    with pytest.raises(ArmillaryError, match="'ppa-transfer' learns from other layouts beforehand; name their log"):
+        check_kind("ppa-transfer")
+    with pytest.raises(ArmillaryError, match="'ppa-rtl' learns from one log; leave out --source"):
+        check_kind("ppa-rtl", sources=["shipped://axiline_svm"])
+    (rows,) = sources_of(["shipped://axiline_svm"])
+    assert (rows.space, len(rows)) == ("axiline.physical", 384)
+
+
+def test_architectures_are_left_out_whole_where_others_will_be_asked(monkeypatch):
+    (rows,) = sources_of(["shipped://axiline_svm"])
+    rows = rows.select(np.arange(48))
+    template = joint(templates.load("axiline"))
+    seen = []
+    monkeypatch.setattr(Stack, "learned", staticmethod(lambda *_, groups, **__: seen.append(groups) or 1 / 0))
+    for unseen in (False, True):
+        with pytest.raises(ZeroDivisionError):
+            fit_surrogate(rows, template.problem("area_mm2", {}), kind="ppa", unseen_architectures=unseen)
+    assert seen[0] is None
+    assert len(np.unique(seen[1])) == 24
+    check_parted("ppa-gcn", template.space)
+    for kind, space in (("hurdle", template.space), ("ppa", templates.load("axiline").space)):
+        with pytest.raises(ArmillaryError, match="tells no architectures apart"):
+            check_parted(kind, space)

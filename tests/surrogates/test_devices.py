@@ -4,7 +4,9 @@ import torch
 
 from armillary import surrogates
 from armillary.evaluators.edge_tpu.evaluator import EdgeTpuEvaluator
+from armillary.evaluators.physical.space import joint
 from armillary.hardware.templates.axiline import SPACE as AXILINE
+from armillary.hardware.templates.axiline import TEMPLATE as AXILINE_TEMPLATE
 from armillary.hardware.templates.edge_tpu import SPACE, TEMPLATE
 from armillary.log.store import InMemoryLog
 from armillary.spaces.samplers import sample
@@ -12,6 +14,7 @@ from armillary.surrogates.devices import device_of
 from armillary.types import ArmillaryError
 from armillary.workloads import zoo
 
+LAYOUTS = joint(AXILINE_TEMPLATE).space
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
@@ -23,7 +26,8 @@ def test_a_device_of_another_kind_is_refused(name):
 
 @pytest.mark.parametrize("name", surrogates.names())
 def test_every_surrogate_can_be_told_where_to_predict(name, monkeypatch):
-    space = AXILINE if name in ("ppa-gcn", "ppa-rtl") else SPACE  # they read the RTL of designs
+    own = {"ppa-gcn": AXILINE, "ppa-rtl": AXILINE, "ppa-transfer": LAYOUTS}  # they read the RTL of designs
+    space = own.get(name, SPACE)
     surrogates.load(name)(space=space, seed=0, device="cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ArmillaryError, match="sees no GPU"):

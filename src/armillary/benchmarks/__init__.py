@@ -50,6 +50,7 @@ BENCHES = Registry(
         "ppa-prediction": "armillary.benchmarks.ppa.prediction:run",
         "ppa-roi": "armillary.benchmarks.ppa.region:run",
         "ppa-sampling": "armillary.benchmarks.ppa.sampling:run",
+        "ppa-transfer": "armillary.benchmarks.ppa.transfer:run",
         "scale": "armillary.benchmarks.scale.bench:run",
         "several-objectives": "armillary.benchmarks.several_objectives:run",
         **{f"spotlight-fig{n}": f"armillary.benchmarks.spotlight.figures:fig{n}" for n in range(42, 48)},

@@ -293,6 +293,7 @@ def log_shipped(
         brief = ("log", "space", "rows", "feasible", "cpu_s", "workload")
         print_table([{name: row[name] for name in brief} for row in rows])
         for row in rows:
-            tell(f"\n{row['log']}, made by\n  {row['command']}")
+            made = f"{row['part']} of" if row["part"] else "made by"
+            tell(f"\n{row['log']}, {made}\n  {row['command']}")
 
     print_result(rows, as_json, show)

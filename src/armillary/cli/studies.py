@@ -92,6 +92,21 @@ def fit(
         ),
     ] = None,
     options: LayoutOptions = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --surrogate ppa-transfer: a log of layouts of other algorithms, platforms or technologies to "
+            "learn from beforehand. Repeatable."
+        ),
+    ] = None,
+    unseen_architectures: Annotated[
+        bool,
+        typer.Option(
+            "--unseen-architectures",
+            help="Other architectures than the log's will be asked: a surrogate of layouts then weighs its members and "
+            "measures its intervals on architectures left out whole.",
+        ),
+    ] = False,
     by_evaluator: Annotated[
         bool, typer.Option("--by-evaluator", help="Learn from rows of several evaluators, which becomes a column.")
     ] = False,
@@ -120,7 +135,9 @@ def fit(
     """Fit a surrogate to a log and save it."""
     if per_layer:
         asked = {"--bound": bound, "--area": area, "--power": power, "--energy": energy, "--problem": problem,
-                 "--schedule": schedule, "--set": options, "--by-evaluator": by_evaluator or None}  # fmt: skip
+                 "--schedule": schedule, "--set": options, "--source": source,
+                 "--by-evaluator": by_evaluator or None,
+                 "--unseen-architectures": unseen_architectures or None}  # fmt: skip
         refuse_given(asked, "goes with models of whole designs; leave out --per-layer")
         fit_layers(log, out, template, surrogate, workload or (), metric, fidelity, analytical_log, seed, as_json)
         return
@@ -128,12 +145,22 @@ def fit(
     from armillary.log.store import Log
     from armillary.studies.asking import asked_bounds, asked_objectives, direction_of
     from armillary.studies.bounds import check_bounds
-    from armillary.studies.fit import check_kind, check_savable, fit_surrogate, rows_of, save_atomically, schedule_of
+    from armillary.studies.fit import (
+        check_kind,
+        check_parted,
+        check_savable,
+        fit_surrogate,
+        rows_of,
+        save_atomically,
+        schedule_of,
+        sources_of,
+    )
 
     subject = subject_of_rows(template, problem, options)
     kind = surrogate or subject.surrogate
-    check_kind(kind, device)
+    check_kind(kind, device, source or ())
     trained = schedule_of(kind, schedule, "full")
+    sources = sources_of(source or ())
     check_savable(out)
     given = bounds_of(bound, area_mm2=area, power_mw=power, energy_pj=energy)
     chosen = subject.template(networks_of(subject, workload or ()))
@@ -141,6 +168,8 @@ def fit(
     # a template's budgets are for proposals; what a user's problem bounds is part of what is learned
     asked = chosen.asked(objectives, given if problem is None else asked_bounds(chosen, given))
     check_bounds(asked)
+    if unseen_architectures:
+        check_parted(kind, chosen.space)
     rows = rows_of(Log(log), chosen.space, workload or [])
     with progress_bars() as on_progress:
         model = fit_surrogate(
@@ -151,6 +180,8 @@ def fit(
             seed=seed,
             device=device,
             by_evaluator=by_evaluator,
+            sources=sources,
+            unseen_architectures=unseen_architectures,
             on_progress=on_progress,
         )
     save_atomically(model, out)

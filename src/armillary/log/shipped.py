@@ -30,6 +30,7 @@ class Shipped:
         command: that made them.
         versions: of Armillary and the tools that they were made with.
         cpu_s: seconds of CPU that they took.
+        part: which of the command's designs they are; empty: all.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Shipped:
     command: str
     cpu_s: float
     versions: dict[str, str] = field(default_factory=dict)
+    part: str = ""
 
     @property
     def address(self) -> str:
@@ -61,7 +63,7 @@ class Shipped:
         return {
             "log": self.address, "space": self.space, "rows": self.rows, "feasible": self.feasible,
             "cpu_s": self.cpu_s, "workload": str(self.workload_file), "folder": str(self.folder),
-            "command": self.command, "versions": dict(self.versions),
+            "command": self.command, "part": self.part, "versions": dict(self.versions),
         }  # fmt: skip
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 
 from armillary import surrogates
 from armillary.atomic_file import replaced
+from armillary.evaluators.physical.space import architecture, is_joint
+from armillary.log import shipped
+from armillary.log.shipped import PREFIX
 from armillary.log.store import InMemoryLog, Log
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
@@ -37,6 +41,8 @@ def fit_surrogate(
     seed: int = 0,
     device: str = "cpu",
     by_evaluator: bool = False,
+    sources: Sequence[Evaluations] = (),
+    unseen_architectures: bool = False,
     on_progress: OnProgress = silent,
 ) -> Savable:
     """Train a surrogate that can be kept.
@@ -51,14 +57,24 @@ def fit_surrogate(
         seed: same seed, rows and machine, same model.
         device: of those that have a schedule: `cpu`, or `cuda` for a GPU.
         by_evaluator: learn from rows of several evaluators, with the evaluator as a column.
+        sources: rows of other spaces, each of one, for surrogates that learn from them beforehand.
+        unseen_architectures: other architectures than the log's will be asked, so that a surrogate of layouts judges
+            itself on architectures that it left out whole.
         on_progress: called with steps done and in total.
 
     Raises:
         ArmillaryError: if the rows cannot be learned from, or the surrogate has no model file.
     """
-    check_kind(kind, device)
+    check_kind(kind, device, sources)
     registered = surrogates.kind_of(kind)
-    options = {"schedule": schedule or registered.schedule or "full", "device": device} if registered.scheduled else {}
+    options: dict[str, Any] = {}
+    if registered.scheduled:
+        options = {"schedule": schedule or registered.schedule or "full", "device": device}
+    if registered.sourced:
+        options["sources"] = tuple(sources)
+    if unseen_architectures:
+        check_parted(kind, problem.space)
+        options["apart"] = architecture(problem.space)
     stage = f"training {kind}"
     model: Savable = surrogates.load(kind)(
         space=problem.space, seed=seed, on_progress=lambda done, total: on_progress(stage, done, total), **options
@@ -79,11 +95,12 @@ def check_device(name: str) -> None:
         device_of(name)
 
 
-def check_kind(kind: str, device: str = "cpu") -> None:
-    """Check that a surrogate can be saved, and trained on a device.
+def check_kind(kind: str, device: str = "cpu", sources: Sequence[object] = ()) -> None:
+    """Check that a surrogate can be saved, trained on a device, and has what it learns from beforehand.
 
     Raises:
-        ArmillaryError: if it is unknown, has no model file, or trains on the CPU alone; if there is no such device.
+        ArmillaryError: if it is unknown, has no model file, or trains on the CPU alone; if there is no such device; if
+            it needs sources and has none, or has some and learns from one log alone.
     """
     registered = surrogates.kind_of(kind)
     if registered.read is None:
@@ -92,7 +109,29 @@ def check_kind(kind: str, device: str = "cpu") -> None:
         raise ArmillaryError(
             f"surrogate {kind!r} trains on the CPU alone; leave out --device {device}, or choose --surrogate prime"
         )
+    if registered.sourced and not sources:
+        raise ArmillaryError(
+            f"surrogate {kind!r} learns from other layouts beforehand; name their log to `armillary fit`, such as "
+            f"--source {PREFIX}{shipped.names()[0]}"
+        )
+    if sources and not registered.sourced:
+        raise ArmillaryError(
+            f"surrogate {kind!r} learns from one log; leave out --source, or choose --surrogate ppa-transfer"
+        )
     check_device(device)
+
+
+def check_parted(kind: str, space: Space) -> None:
+    """Check that a surrogate can leave out architectures whole.
+
+    Raises:
+        ArmillaryError: if it cannot, or the designs of the space bring no knobs beside their architecture.
+    """
+    if not (surrogates.kind_of(kind).parted and is_joint(space)):
+        raise ArmillaryError(
+            f"--unseen-architectures: surrogate {kind!r} of {space.name} tells no architectures apart; it goes with "
+            "--surrogate ppa, ppa-rtl, ppa-gcn or ppa-transfer and --template NAME.physical"
+        )
 
 
 def check_schedule(kind: str, schedule: str, space: Space) -> None:
@@ -104,6 +143,16 @@ def check_schedule(kind: str, schedule: str, space: Space) -> None:
     registered = surrogates.kind_of(kind)
     if registered.scheduled:
         registered.make(space=space, schedule=schedule)
+
+
+def sources_of(names: Sequence[str]) -> list[Evaluations]:
+    """Return the rows of each space of some logs.
+
+    Raises:
+        ArmillaryError: if one is not there.
+    """
+    logs = [Log(name) for name in names]
+    return [log.evaluations(space) for log in logs for space in log.spaces()]
 
 
 def schedule_of(kind: str, schedule: str | None, default: str) -> str:

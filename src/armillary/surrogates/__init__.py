@@ -35,6 +35,7 @@ REGISTRY = Registry(
         "ppa": "armillary.surrogates.ppa.surrogate:KIND",
         "ppa-gcn": "armillary.surrogates.ppa.graph_surrogate:KIND",
         "ppa-rtl": "armillary.surrogates.ppa.rtl_surrogate:KIND",
+        "ppa-transfer": "armillary.surrogates.ppa.transfer_surrogate:KIND",
         "prime": "armillary.surrogates.prime.surrogate:KIND",
         "prime-without-infeasible": "armillary.surrogates.prime.surrogate:WITHOUT_INFEASIBLE",
         "prime-without-opt": "armillary.surrogates.prime.surrogate:WITHOUT_OPT",

@@ -19,9 +19,14 @@ class SurrogateKind:
             The file's kind, see `model_file.save`, is the name under which `read` is registered.
         scheduled: whether its training takes a `schedule`, and a `device`, which may be a GPU.
         schedule: by which it trains where none is asked for; empty: by the default of whoever trains it.
+        sourced: whether it learns from rows of other spaces beforehand, its option `sources`, without which it cannot.
+        parted: whether its option `apart` names the parameters that tell architectures apart, which it then leaves out
+            whole where it judges itself.
     """
 
     make: Callable[..., Surrogate]
     read: Callable[..., Any] | None = None
     scheduled: bool = False
     schedule: str = ""
+    sourced: bool = False
+    parted: bool = False

@@ -1,12 +1,13 @@
 """The benches of layouts on a small log of a made-up back end."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from armillary.benchmarks import parts
-from armillary.benchmarks.ppa import graphs, layouts, prediction, region, sampling
+from armillary.benchmarks.ppa import graphs, layouts, prediction, region, sampling, transfer
 from armillary.benchmarks.ppa.layouts import Told, errors, summed_up, tables_of
 from armillary.benchmarks.result import BenchOptions
 from armillary.log.store import Log
@@ -49,6 +50,17 @@ def test_tables_are_of_values_that_occur_and_of_feasible_rows(folder):
     clocks = rows.design["clock_ns"][rows.feasible]
     assert table.space.columns(table.codes)["clock_ns"].tolist() == clocks.tolist()
     assert table.metrics["power_mw"].tolist() == rows.metrics["power_mw"][rows.feasible].tolist()
+
+
+def test_technologies_are_tables_of_their_own(tmp_path):
+    rows = rows_of(drawn(8, 4, seed=0))
+    far = replace(rows, options=np.array(['{"enablement": "osu018"}'] * len(rows), dtype=object))
+    for name, part in (("near", rows), ("far", far)):
+        Log(tmp_path / name).append(part)
+    assert sorted(t.name for t in tables_of(tmp_path)) == ["axiline.physical svm", "axiline.physical svm in osu018"]
+    Log(tmp_path / "again").append(rows)
+    with pytest.raises(ArmillaryError, match=r"several logs have layouts of .axiline\.physical svm."):
+        tables_of(tmp_path)
 
 
 @pytest.mark.parametrize("split", ["points", "architectures"])
@@ -134,3 +146,47 @@ def test_samplers_choose_architectures_of_the_log_once(options, folder):
     result = sampling.run(options)
     assert len(result.rows) == len(sampling.counts(table)) * 3
     assert {row["sampler"] for row in result.rows} == set(sampling.SAMPLERS)
+
+
+def test_what_is_unseen_decides_what_is_learned_from(tmp_path):
+    rows = rows_of(drawn(8, 4, seed=0))
+    count = len(rows)
+    told = {
+        "near": rows,
+        "other": replace(rows, workload=np.array(["linear"] * count, dtype=object)),
+        "far": replace(rows, options=np.array(['{"enablement": "osu018"}'] * count, dtype=object)),
+    }
+    for name, part in told.items():
+        Log(tmp_path / name).append(part)
+    tables = {table.name: table for table in tables_of(tmp_path)}
+    foreign = replace(tables["axiline.physical svm"], rows=replace(rows, space="tabla.physical"), name="tabla")
+    tables["tabla"] = foreign
+    found = {
+        (name, unseen): [other.name for other in transfer.sources(table, list(tables.values()), unseen)]
+        for name, table in tables.items()
+        for unseen in transfer.UNSEEN
+    }
+    assert found["axiline.physical svm", "algorithm"] == ["axiline.physical linear"]
+    assert found["axiline.physical svm", "platform"] == ["tabla"]
+    assert found["axiline.physical svm", "technology"] == ["axiline.physical svm in osu018"]
+    assert found["axiline.physical svm in osu018", "algorithm"] == []
+    assert found["tabla", "technology"] == []
+    assert len(found["tabla", "platform"]) == 3
+
+
+def test_a_few_layouts_are_learned_and_all_others_asked(options, folder, monkeypatch):
+    (table,) = tables_of(folder)
+    seen = []
+
+    def learn(train, asked):
+        seen.append((len(train), sorted([*train.tolist(), *asked.tolist()])))
+        return Told(1.1 * table.metrics["power_mw"][asked])
+
+    monkeypatch.setattr(transfer, "models", lambda *_: dict.fromkeys((transfer.TRANSFER, transfer.ALONE), learn))
+    rows = transfer.measured(table, [], "power_mw", (12, 24, len(table)), (0, 1))["rows"]
+    assert [count for count, _ in seen] == [12] * 4 + [24] * 4  # as many as the log are not to be learned
+    assert all(rows == list(range(len(table))) for _, rows in seen)
+    assert [row["layouts"] for row in rows] == [12, 12, 24, 24]
+    assert all(row["mean_error"] == pytest.approx(10) for row in rows)
+    with pytest.raises(ArmillaryError, match="no table has another one to learn from"):
+        transfer.run(options)

@@ -18,6 +18,7 @@ from armillary.log.store import Log
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.member import Lesson, Member
+from armillary.surrogates.ppa.elsewhere import USUAL, technology_of
 from armillary.surrogates.ppa.graph import Architectures
 from armillary.surrogates.ppa.stack import MEMBERS, Stack
 from armillary.surrogates.rows import Scale
@@ -38,14 +39,15 @@ SPLITS: tuple[Split, ...] = ("points", "architectures")
 
 @dataclass(frozen=True)
 class LayoutTable:
-    """Finished layouts of one workload.
+    """Finished layouts of one workload in one technology.
 
     Attributes:
-        name: of the space and the workload.
+        name: of the space and the workload, and of the technology if it is not NanGate45.
         space: of values that occur.
         codes: value indices, shape [layouts, parameters].
         metrics: by name, shape [layouts] each.
         noise: of each metric the mean of its deviation over seeds, in percent; none where each was laid out once.
+        rows: as the log has them.
     """
 
     name: str
@@ -53,6 +55,7 @@ class LayoutTable:
     codes: Integers
     metrics: Mapping[str, Floats]
     noise: Mapping[str, float]
+    rows: Evaluations
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -111,6 +114,9 @@ def tables_of(folder: Path | None, split: Split | None = None) -> list[LayoutTab
         raise ArmillaryError(
             f"{root}: holds no log of layouts; make one (armillary collect --fidelity physical) and name it with --data"
         )
+    names = [table.name for table in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ArmillaryError(f"{root}: several logs have layouts of {twice[0]!r}; name a folder with one of them")
     large = [table for table in found if split is None or table.asks(split)]
     if not large:
         raise ArmillaryError(f"{root}: {FOLDS} {split} are needed; it has {'; '.join(table.note for table in found)}")
@@ -121,13 +127,16 @@ def _tables(rows: Evaluations) -> list[LayoutTable]:
     if CLOCK not in rows.design:
         return []
     rows = rows.select(rows.feasible)
-    return [
-        _table(rows.select(rows.workload == workload), str(workload))
-        for workload in np.unique(rows.workload.astype(str))
-    ]
+    named = np.array([_name(rows, k) for k in range(len(rows))])
+    return [_table(rows.select(named == name), str(name)) for name in np.unique(named)]
 
 
-def _table(rows: Evaluations, workload: str) -> LayoutTable:
+def _name(rows: Evaluations, row: int) -> str:
+    technology = technology_of(rows, row)
+    return f"{rows.space} {rows.workload[row]}" + (f" in {technology}" if technology != USUAL else "")
+
+
+def _table(rows: Evaluations, title: str) -> LayoutTable:
     parameters = []
     for name, column in rows.design.items():
         values = sorted(set(column.tolist()))
@@ -139,7 +148,7 @@ def _table(rows: Evaluations, workload: str) -> LayoutTable:
         for name, values in known.items()
         if f"{name}_sd" in rows.metrics
     }
-    return LayoutTable(f"{rows.space} {workload}", space, space.encode_columns(rows.design), known, noise)
+    return LayoutTable(title, space, space.encode_columns(rows.design), known, noise, rows)
 
 
 def _numbered(codes: Integers) -> Integers:

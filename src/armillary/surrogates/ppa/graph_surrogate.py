@@ -25,4 +25,4 @@ class GraphPpa(RtlPpa):
     members: ClassVar[tuple[type[Member], ...]] = (*MEMBERS, GraphNetwork)
 
 
-KIND = SurrogateKind(GraphPpa, read=GraphPpa.load, scheduled=True, schedule="brief")
+KIND = SurrogateKind(GraphPpa, read=GraphPpa.load, scheduled=True, schedule="brief", parted=True)

@@ -29,4 +29,4 @@ class RtlPpa(Ppa):
         return Architectures.of(space).described()
 
 
-KIND = SurrogateKind(RtlPpa, read=RtlPpa.load, scheduled=True, schedule="brief")
+KIND = SurrogateKind(RtlPpa, read=RtlPpa.load, scheduled=True, schedule="brief", parted=True)

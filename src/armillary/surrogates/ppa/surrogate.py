@@ -11,13 +11,14 @@ and intervals are ours.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, ClassVar, Self
+from typing import IO, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from armillary.problems.problem import Problem
 from armillary.spaces.space import Space
@@ -26,7 +27,7 @@ from armillary.surrogates.auto.encoding import Encoding, Points
 from armillary.surrogates.auto.examples import examples_of
 from armillary.surrogates.auto.feasibility import Feasibility
 from armillary.surrogates.auto.learned import Learned, OfExamples, under
-from armillary.surrogates.auto.member import Member
+from armillary.surrogates.auto.member import Member, Parts
 from armillary.surrogates.devices import device_of
 from armillary.surrogates.kind import SurrogateKind
 from armillary.surrogates.ppa.stack import MEMBERS, Stack
@@ -95,14 +96,18 @@ class Ppa(OfExamples[_Fitted]):
             ArmillaryError: if the log cannot be learned from; the message says why.
         """
         told = examples_of(log, problem)
-        encoding = Encoding.of(self.described(self.space), told.feature_names, told.named, told.points)
+        encoding = Encoding.of(self._described(), told.feature_names, told.named, told.points)
         feasibility = Feasibility.learned(encoding, told.points, told.feasible, self._seed)
         value = told.objective
+        lesson, guess = value.lesson, np.empty(len(value.lesson.targets))
+        for number, scale in enumerate(value.scales):
+            own = value.workload == number
+            guess[own] = value.sign * self._guess(lesson.points.codes[own], scale)
         stack = Stack.learned(
             encoding,
-            value.lesson,
+            replace(lesson, targets=lesson.targets - guess),
             self._seed,
-            groups=self._groups(value.lesson.points),
+            groups=self._groups(lesson.points),
             kinds=self.members,
             trials=self._trials,
             on_progress=self._on_progress,
@@ -132,7 +137,7 @@ class Ppa(OfExamples[_Fitted]):
         features = self._features(context)
         points, scale = Points.of(designs, features), self._scale(features, fitted.scales)
         told = fitted.stack.expected(points)
-        mean = scale.restore(self._sign * told.mean)
+        mean = scale.restore(self._sign * told.mean + self._guess(designs, scale))
         reach = fitted.stack.factor(LEVEL) / 1.645 * told.spread
         chance = fitted.feasibility(points)
         return Prediction(mean=mean, std=np.abs(scale.restore_spread(reach, mean)), p_feasible=chance)
@@ -144,8 +149,9 @@ class Ppa(OfExamples[_Fitted]):
         features, fitted = self._features(context), self._fitted
         scale = self._scale(features, fitted.scales)
         told = fitted.stack.expected(Points.of(designs, features))
+        mean = self._sign * told.mean + self._guess(designs, scale)
         reach = fitted.stack.factor(level) * told.spread
-        ends = [scale.restore(self._sign * told.mean + side * reach) for side in (-1, 1)]
+        ends = [scale.restore(mean + side * reach) for side in (-1, 1)]
         return ends[0], ends[1]
 
     def facts(self) -> dict[str, float]:
@@ -156,6 +162,10 @@ class Ppa(OfExamples[_Fitted]):
 
     def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to one file."""
+        model_file.save(target, self.kind, self.space, self.problem, *self._parts())
+
+    def _parts(self) -> Parts:
+        """Return what `_restored` makes the fitted model of again."""
         fitted = self._fitted
         stack, tensors = fitted.stack.parts()
         chance, more = fitted.feasibility.parts()
@@ -169,7 +179,7 @@ class Ppa(OfExamples[_Fitted]):
             "stack": stack,
             "feasibility": chance,
         }
-        model_file.save(target, self.kind, self.space, self.problem, content, weights)
+        return content, weights
 
     @classmethod
     def load(cls, path: str | Path, *, space: Space, device: str = "cpu") -> Self:
@@ -179,21 +189,33 @@ class Ppa(OfExamples[_Fitted]):
             ArmillaryError: if the file is missing, of another kind of model, or of another space or version.
         """
         content, weights = model_file.read(Path(path), space, cls.kind)
-        encoding = Encoding.from_dict(cls.described(space), content["encoding"])
-        names = content["workloads"]
         model = cls(space=space, device=device)
-        model._state = _Fitted(
+        model._restore(content, weights)
+        return model
+
+    def _restore(self, content: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+        """Become the fitted model that `_parts` described, its problem in the content, too."""
+        encoding = Encoding.from_dict(self._described(), content["encoding"])
+        names = content["workloads"]
+        self._state = _Fitted(
             problem=content["problem"],
             workloads=tuple(names),
             contexts=np.array(content["contexts"], dtype=float).reshape(len(names), len(encoding.feature_names)),
             scales=tuple(Scale(**scale) for scale in content["scales"]),
             encoding=encoding,
-            stack=Stack.read(encoding, content["stack"], under("stack", weights), cls.members),
+            stack=Stack.read(encoding, content["stack"], under("stack", weights), self.members),
             feasibility=Feasibility.read(encoding, content["feasibility"], under("feasibility", weights)),
             least=content["least"],
             rows=content["rows"],
         )
-        return model
+
+    def _described(self) -> Space:
+        """Return the space with what members are told of its designs."""
+        return self.described(self.space)
+
+    def _guess(self, codes: NDArray[np.int64], scale: Scale) -> NDArray[np.float64]:  # noqa: ARG002
+        """Return what is expected of designs beforehand, in standard units, shape [designs]: here the mean."""
+        return np.zeros(len(codes))
 
     @property
     def _sign(self) -> float:
@@ -218,4 +240,4 @@ class Ppa(OfExamples[_Fitted]):
         return fitted.contexts[0] if features is None else features
 
 
-KIND = SurrogateKind(Ppa, read=Ppa.load, scheduled=True, schedule="brief")
+KIND = SurrogateKind(Ppa, read=Ppa.load, scheduled=True, schedule="brief", parted=True)
