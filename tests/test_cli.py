@@ -195,7 +195,10 @@ def test_maps_a_network_onto_a_hierarchy(model, tmp_path):
     (tmp_path / "m.yaml").write_text(f"{layer['layer']}: '{layer['mapping']}'\n")
     for mapping in (layer["mapping"], tmp_path / "m.yaml"):
         assert answer(*request, "--mapping", mapping)["metrics"] == found["metrics"]
-    assert layer["mapping"] in armillary(*request).stdout
+    shown = armillary(*request).stdout
+    assert layer["mapping"] in shown
+    assert 0 <= layer["gap"] < 1
+    assert f"proven optimal for its goal: {int(layer['optimal'])} of 1 layers" in shown
 
 
 def test_a_run_has_widths_of_its_own(model):

@@ -32,6 +32,7 @@ from armillary.console import print_result, print_table, progress_bars, tell
 from armillary.types import ArmillaryError
 
 if TYPE_CHECKING:
+    from armillary.evaluators.explanation import FusedCost
     from armillary.hardware.hierarchy import Hierarchy
     from armillary.studies.map_network import MappedLayer
     from armillary.studies.running import Running
@@ -59,8 +60,8 @@ BitsOf = Annotated[
 BudgetOf = Annotated[
     int | None,
     typer.Option(
-        help="Mappings that the search evaluates per layer; by default annealing ends when it no longer improves, a "
-        "proof after 2,000,000 nodes and mappings, the other methods after 50,000.",
+        help="Mappings that the search evaluates per layer; by default a proof ends after 1,000,000 nodes and "
+        "mappings, annealing when it no longer improves, the other methods after 50,000.",
         min=1,
     ),
 ]
@@ -92,12 +93,19 @@ def evaluate(
     bits: BitsOf = None,
     method: Annotated[
         str, typer.Option(help="How mappings are searched: {methods}.", autocompletion=completing("methods"))
-    ] = "annealing",
+    ] = "proven",
     goal: Annotated[
         str, typer.Option(help="What the search minimises: {goals}.", autocompletion=completing("goals"))
     ] = "edp",
     budget: BudgetOf = None,
     remainders: Remainders = True,
+    fuse: Annotated[
+        bool,
+        typer.Option(
+            help="With --hierarchy: whether two layers keep what is between them on the chip, where that pays. "
+            "Mappings that are given run by themselves."
+        ),
+    ] = True,
     save_mapping: Annotated[
         Path | None,
         typer.Option(
@@ -137,7 +145,7 @@ def evaluate(
         if log is not None:
             raise ArmillaryError("--log holds evaluations of a template's designs; leave it out with --hierarchy")
         chip, network = with_bits(read_hierarchy(hierarchy, ert=ert, art=art), _network(workload, running), widths)
-        _evaluate_hierarchy(chip, network, mapping, method, goal, budget, remainders, save_mapping, seed, as_json)
+        _evaluate_hierarchy(chip, network, mapping, method, goal, budget, remainders, fuse, save_mapping, seed, as_json)
     elif design_file is not None:
         from armillary.hardware import templates as registry
         from armillary.studies.design_file import read_design, template_named
@@ -249,11 +257,13 @@ def _evaluate_hierarchy(
     goal: Any,
     budget: int | None,
     remainders: bool,
+    fuse: bool,
     save_mapping: Path | None,
     seed: int,
     as_json: bool,
 ) -> None:
     from armillary.hardware.technology import area_mm2
+    from armillary.studies.fuse_network import fused_pairs
     from armillary.studies.map_network import (
         SEARCH,
         map_as_given,
@@ -262,7 +272,10 @@ def _evaluate_hierarchy(
         write_mappings,
     )
 
-    if mapping == SEARCH:
+    fused: Sequence[FusedCost] = ()
+    if mapping != SEARCH:
+        layers = map_as_given(chip, network, read_mappings(mapping, network, chip))
+    else:
         with progress_bars() as on_progress:
             layers = map_by_search(
                 chip,
@@ -274,13 +287,12 @@ def _evaluate_hierarchy(
                 perfect=not remainders,
                 on_progress=on_progress,
             )
-    else:
-        layers = map_as_given(chip, network, read_mappings(mapping, network, chip))
+            if fuse:
+                fused = fused_pairs(chip, network, layers, goal=goal, seed=seed, on_progress=on_progress)
     if save_mapping is not None:
         write_mappings(layers, save_mapping)
     rows = [_layer_content(layer, chip) for layer in layers]
-    delay = sum(layer.use.count * layer.delay_cycles for layer in layers)
-    energy = sum(layer.use.count * layer.energy_pj for layer in layers)
+    delay, energy = (_sum(layers, fused, name) for name in ("delay_cycles", "energy_pj"))
     content = {
         "hierarchy": chip.name,
         "workload": network.name,
@@ -293,9 +305,17 @@ def _evaluate_hierarchy(
             "area_mm2": area_mm2(chip),
         },
         "layers": rows,
+        **({"fused": [asdict(pair) for pair in fused]} if fused else {}),
     }
 
     print_result(content, as_json, lambda: _show_mapped(content, f"{network.name} on {chip}", save_mapping))
+
+
+def _sum(layers: Sequence[MappedLayer], fused: Sequence[FusedCost], metric: str) -> float:
+    """Return a metric of an inference: that of the layers by themselves, less what fusion saves."""
+    apart: float = sum(layer.use.count * getattr(layer, metric) for layer in layers)
+    saved: float = sum(getattr(pair, f"saved_{metric}") for pair in fused)
+    return apart - saved
 
 
 def _bits_content(chip: Hierarchy) -> dict[str, Any]:
@@ -314,6 +334,11 @@ def _show_mapped(content: Mapping[str, Any], title: str, saved: Path | None) -> 
         [{"proven": _proven(row)} for row in rows] if any(row["gap"] is not None for row in rows) else [{}] * len(rows)
     )
     print_table([_layer_row(row) | proof for row, proof in zip(rows, proofs, strict=True)])
+    if told := _proofs(rows):
+        tell(f"\n{told}")
+    if fused := content.get("fused"):
+        tell("\nlayers that keep what is between them on the chip, and what that saves of the sums below:")
+        print_table([_fused_row(pair) for pair in fused])
     tell(
         f"\n{metrics['delay_cycles']:,.0f} cycles, {1e3 * metrics['runtime_s']:,.4g} ms, "
         f"{metrics['energy_pj'] / 1e6:,.4g} uJ, {metrics['area_mm2']:,.4g} mm2\n"
@@ -355,6 +380,17 @@ def _proven(row: Mapping[str, Any]) -> str:
     if row["gap"] is None:
         return ""
     return "optimal" if row["optimal"] else f"within {row['gap']:.2%}"
+
+
+def _proofs(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many layers have a mapping that is proven, and how near to the optimum the others are."""
+    known = [row for row in rows if row["gap"] is not None]
+    if not known:
+        return ""
+    best = sum(row["optimal"] for row in known)
+    worst = max(row["gap"] for row in known)
+    others = "" if best == len(known) else f"; no other mapping of the others is better by more than {worst:.2%}"
+    return f"proven optimal for its goal: {best} of {len(rows)} layers{others}"
 
 
 def _layer_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -156,6 +156,10 @@ class Judge:
         """How many mappings the budget has left, None without one."""
         return None if self.budget is None else max(0, self.budget - self.evaluated)
 
+    def grant(self, mappings: int | None) -> None:
+        """Allow so many more mappings, whatever has been evaluated; None for any number."""
+        self.budget = None if mappings is None else self.evaluated + max(0, mappings)
+
     @property
     def over_time(self) -> bool:
         """Whether the time has run out."""

@@ -15,17 +15,23 @@ from armillary.mapping.goals import GOALS, METHODS, Goal, Method
 from armillary.mapping.gradient import descend
 from armillary.mapping.judge import Delays, Fits, Found, Judge, NoLegalMappingError, OnProgress, Rows
 from armillary.mapping.mapspace import MapSpace
-from armillary.mapping.proven.proof import PROVEN, prove
+from armillary.mapping.proven.proof import PROVEN, Proof
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 __all__ = ["Found", "NoLegalMappingError", "search"]
 
 BUDGET = 50_000
-PROOF_BUDGET = 2_000_000
-"""Nodes and mappings that a proof looks at: some ten seconds."""
+PROOF_BUDGET = 1_000_000
+"""Nodes and mappings that a proof looks at where none are asked for; annealing is not counted then."""
 _ANNEALED = 4
-"""The share of them that annealing gets first."""
+"""The share of them that annealing gets."""
+_LEAST = 2_000
+"""Mappings that annealing gets at least, if the budget has as many."""
+_FIRST = 20_000
+"""Mappings after which annealing lets the proof try."""
+_TRIED = 5
+"""The share of the others that the proof gets for that."""
 _AT_ONCE = 16_384
 
 
@@ -50,11 +56,12 @@ def search(
         layer: of what.
         method: `annealing` (populations of random walks that cool), `genetic` (crossover of splits and orders),
             `gradient` (descent on relaxed factors, all of which divide), `random` or `sobol` (all over the map-space),
-            or `exhaustive`, which proves optimality and ignores the budget. `proven` anneals, and then finds a better
-            mapping or proves how near to the optimum the best is; its budget counts nodes of the proof, too.
+            or `exhaustive`, which proves optimality and ignores the budget. `proven` anneals, and finds a better
+            mapping or proves how near to the optimum the best is; its budget counts nodes of the proof, too. Without a
+            budget what it finds is at least as good as what `annealing` does with the same seed.
         goal: what to minimise.
-        budget: mappings to evaluate. Without one, `annealing` ends when it no longer improves, the others after 50,000;
-            `gradient` finishes the round that crosses it.
+        budget: mappings to evaluate. Without one, `annealing` ends when it no longer improves, the proof of `proven`
+            after 1,000,000 nodes and mappings, the others after 50,000; `gradient` finishes the round that crosses it.
         seed: same seed, same result, unless the time runs out.
         seconds: stop after this time, with the best so far.
         perfect: whether all factors must divide; else the last round of a loop may be short.
@@ -73,18 +80,13 @@ def search(
     if budget is not None and budget < 1:
         raise ArmillaryError(f"budget={budget} is not allowed; it must be at least 1")
     space = GeneSpace(hierarchy, layer, perfect=perfect or method == "gradient")
-    if method == "proven":
-        budget = budget or PROOF_BUDGET
-        judge = Judge(
-            space, goal, budget=max(1, budget // _ANNEALED), seconds=seconds, fits=fits, delays=delays,
-            on_progress=on_progress,
-        )  # fmt: skip
-        return _proven(judge, budget - budget // _ANNEALED, seed)
-    if method != "annealing" and budget is None:
+    if method not in ("annealing", "proven") and budget is None:
         budget = BUDGET
     if method == "exhaustive":
         budget = None
     judge = Judge(space, goal, budget=budget, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress)
+    if method == "proven" and not space.is_point:
+        return _proven(judge, budget, seed)
     with judge.working():
         stopped = _run(method, judge, seed)
     return judge.found(optimal=stopped == ALL and not judge.over_time, stopped=stopped)
@@ -93,15 +95,24 @@ def search(
 ALL = "every mapping seen"
 
 
-def _proven(judge: Judge, budget: int, seed: int) -> Found:
-    """Anneal, and then prove how good the best mapping is, or find a better one."""
+def _proven(judge: Judge, budget: int | None, seed: int) -> Found:
+    """Anneal for a short time, and prove the best mapping, or find a better one.
+
+    Where that takes long, annealing begins anew as it would by itself, and then the proof goes on.
+    """
+    annealed = PROOF_BUDGET if budget is None else max(budget // _ANNEALED, min(budget, _LEAST))
+    tried = (PROOF_BUDGET if budget is None else budget - annealed) // _TRIED
     with judge.working():
-        stopped = _run("annealing", judge, seed)
-        bound = judge.value if stopped == ALL else prove(judge, budget)
-    optimal = bound >= judge.value
-    if stopped != ALL:
-        stopped = PROVEN if optimal else "budget"
-    return judge.found(optimal=optimal, stopped=stopped, bound=bound)
+        judge.grant(max(1, min(_FIRST, annealed)))
+        anneal(judge, np.random.default_rng(seed))
+        proof = Proof(judge)
+        proven = proof.run(tried)
+        if not proven and not judge.over_time:
+            judge.grant(None if budget is None else annealed - _FIRST)
+            anneal(judge, np.random.default_rng(seed))
+            left = PROOF_BUDGET - tried if budget is None else budget - judge.evaluated - proof.nodes
+            proven = proof.run(left)
+    return judge.found(optimal=proven, stopped=PROVEN if proven else "budget", bound=proof.bound)
 
 
 def _run(method: Method, judge: Judge, seed: int) -> str:
@@ -110,7 +121,7 @@ def _run(method: Method, judge: Judge, seed: int) -> str:
     if space.is_point:
         judge.judge(space.outermost())
         return ALL
-    if method == "annealing":
+    if method in ("annealing", "proven"):
         return anneal(judge, rng)
     if method == "exhaustive":
         _exhaust(judge)

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from armillary.atomic_file import replaced
+from armillary.cores import available
 from armillary.cost_model import Costs, evaluate
 from armillary.cost_model.explain import ExplainedMapping, explain
 from armillary.hardware.accelergy import with_reference
@@ -21,6 +22,7 @@ from armillary.hardware.timeloop import load_architecture, load_mapping, load_pr
 from armillary.mapping.goals import Goal, Method
 from armillary.mapping.judge import is_prepared, prepare
 from armillary.mapping.search import Found, NoLegalMappingError, search
+from armillary.tools.process import side_by_side
 from armillary.types import ArmillaryError, Failure
 from armillary.workloads.layer import Layer, LayerUse, Workload
 from armillary.yaml_file import read_yaml
@@ -76,7 +78,7 @@ def map_by_search(
 ) -> list[MappedLayer]:
     """Return every layer with the best mapping found; one that cannot be mapped says why.
 
-    Layers of one shape are searched for once.
+    Layers of one shape are searched for once, different ones side by side on all cores.
 
     Raises:
         ArmillaryError: if the method, the goal or the budget is not allowed.
@@ -85,21 +87,21 @@ def map_by_search(
         on_progress("compiling the search, once per machine", 0, 1)
         prepare()
         on_progress("compiling the search, once per machine", 1, 1)
+    shapes = {replace(use.layer, name=""): use.layer for use in reversed(workload.layers)}
+
+    def find(layer: Layer) -> Found | NoLegalMappingError:
+        try:
+            return search(hierarchy, layer, method=method, goal=goal, budget=budget, seed=seed, perfect=perfect)
+        except NoLegalMappingError as fault:
+            return fault
+
     known: dict[Layer, Found | NoLegalMappingError] = {}
-    found = []
-    for number, use in enumerate(workload.layers):
-        on_progress("layers", number, len(workload.layers))
-        shape = replace(use.layer, name="")
-        if shape not in known:
-            try:
-                known[shape] = search(
-                    hierarchy, use.layer, method=method, goal=goal, budget=budget, seed=seed, perfect=perfect
-                )
-            except NoLegalMappingError as fault:
-                known[shape] = fault
-        found.append(_mapped(hierarchy, use, known[shape]))
-    on_progress("layers", len(workload.layers), len(workload.layers))
-    return found
+    with side_by_side(available()) as threads:
+        for number, (shape, found) in enumerate(zip(shapes, threads.map(find, shapes.values()), strict=True)):
+            on_progress("different layers", number, len(shapes))
+            known[shape] = found
+    on_progress("different layers", len(shapes), len(shapes))
+    return [_mapped(hierarchy, use, known[replace(use.layer, name="")]) for use in workload.layers]
 
 
 def _mapped(hierarchy: Hierarchy, use: LayerUse, best: Found | NoLegalMappingError) -> MappedLayer:
@@ -156,7 +158,7 @@ def explain_layer(
         raise ArmillaryError(f"workload {workload.name} has no layer {layer!r}; it has {names}")
     use = next(use for use in workload.layers if layer in (None, use.layer.name))
     if mapping == SEARCH:
-        best = search(hierarchy, use.layer, budget=budget, seed=seed, perfect=perfect)
+        best = search(hierarchy, use.layer, method="proven", budget=budget, seed=seed, perfect=perfect)
         return explain(hierarchy, use.layer, best.mapping)
     given = read_mappings(mapping, Workload(workload.name, (use,)), hierarchy)
     if use.layer.name not in given:

@@ -30,7 +30,7 @@ def options(folder, *, quick=True):
 def small(monkeypatch):
     monkeypatch.setattr(mapping_proofs, "_cases", lambda _: iter(CASES))
     monkeypatch.setattr(mapping_proofs, "peers", list)
-    monkeypatch.setattr("armillary.mapping.search.PROOF_BUDGET", 8_000)
+    monkeypatch.setattr(mapping_proofs, "BUDGET", 8_000)
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from armillary.mapping.exhaustive import Enumeration
 from armillary.mapping.genes import GeneSpace
 from armillary.mapping.goals import GOALS, value_of
 from armillary.mapping.judge import Judge
+from armillary.mapping.proven import proof
+from armillary.mapping.proven.proof import Proof
 from armillary.mapping.search import NoLegalMappingError, search
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
@@ -103,6 +105,30 @@ def test_exhaustion_of_small_products_finds_nothing_better(hierarchy, layer, goa
 @given(hierarchies(), CONVS, st.sampled_from(GOALS), st.booleans())
 def test_exhaustion_of_small_convolutions_finds_nothing_better(hierarchy, layer, goal, perfect):
     agrees(hierarchy, layer, goal, perfect)
+
+
+@settings(FEW, max_examples=5)
+@given(hierarchies(), st.one_of(GEMMS, CONVS), st.sampled_from(GOALS))
+def test_parts_that_are_halved_at_once_lose_no_mapping(hierarchy, layer, goal):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proof, "_PART_NODES", 30)
+        patch.setattr(proof, "_BUILT", 0)
+        agrees(hierarchy, layer, goal, perfect=False)
+
+
+@FEW
+@given(hierarchies(), st.one_of(GEMMS, CONVS), st.sampled_from(GOALS), st.booleans())
+def test_what_holds_before_anything_is_decided_holds_for_every_mapping(hierarchy, layer, goal, perfect):
+    assume(small(hierarchy, layer, perfect=perfect))
+    try:
+        best = search(hierarchy, layer, method="exhaustive", goal=goal, perfect=perfect)
+    except NoLegalMappingError:
+        return
+    judge = Judge(GeneSpace(hierarchy, layer, perfect=perfect), goal)
+    judge.judge(judge.space.outermost())
+    started = Proof(judge)
+    started.run(1)
+    assert started.bound <= best.value * (1 + 1e-9)
 
 
 CHIP = Hierarchy(

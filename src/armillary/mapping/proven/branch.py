@@ -12,39 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from armillary.compiled import called, compilers
-from armillary.mapping.proven import decided
+from armillary.mapping.proven import runs
 from armillary.mapping.proven.decided import cross, settle
-from armillary.mapping.proven.state import ALL, DELAY, ENERGY, INPUTS, NOBODY, OUTPUTS, outer_rounds, spatial, value_of
+from armillary.mapping.proven.runs import note_runs, rest_cost
+from armillary.mapping.proven.state import ALL, DELAY, ENERGY, NOBODY, outer_rounds, spatial, value_of
 from armillary.mapping.proven.windows import note_shared
 
-_SOURCES = (Path(__file__), *decided.SOURCES)
+_SOURCES = (Path(__file__), *runs.SOURCES)
 _compiled, _inlined = compilers(*_SOURCES)
 _called = called(*_SOURCES)
-
-
-@_inlined
-def _rest_cost(p, s, inward, boundary, t, arriving, apart, of_ports):
-    """Return what a resting tensor costs at a boundary, repeated so often."""
-    u, m = p.terms.source[boundary, t], boundary - 1
-    if u < 0:
-        return 0.0
-    words = p.terms.words[t] * (p.tables.least_inputs if t == INPUTS else 1.0)
-    if t == INPUTS and p.extrapolated:
-        apart = 0.0 if s.shared[inward, boundary, 0] else apart
-        arriving = 0.0 if s.shared[inward, boundary, 1] else arriving
-    again = max(0.0, apart - p.tables.outside[u]) if t == OUTPUTS else apart
-    if of_ports:
-        if u != len(p.terms.fanout) - 1:
-            return 0.0
-        cost = again * p.terms.reads[u, t] * p.port_weights[0]
-        if t == OUTPUTS:
-            cost += apart * p.terms.updates[u] * p.port_weights[1]
-        return words * cost
-    came = max(0.0, arriving - p.tables.outside[m]) if t == OUTPUTS else arriving
-    cost = again * p.terms.read_pj[u, t] + came * p.terms.fill_pj[m, t]
-    if t == OUTPUTS:
-        cost += apart * p.terms.update_pj[u]
-    return words * cost
 
 
 @_inlined
@@ -72,7 +48,7 @@ def _open(p, s, level, j, table, of_ports):
                 arriving = s.product[level, j, t]
                 apart = max(s.moves[level + 1, t, 1], arriving / p.room[b, t])
             others = max(table[b, t, state], s.others[level + 1, b, t, 1 if of_ports else 0])
-            least = min(least, others + _rest_cost(p, s, level + 1, b, t, arriving, apart, of_ports))
+            least = min(least, others + rest_cost(p, s, level + 1, b, t, arriving, apart, of_ports))
         total += least
     return total
 
@@ -91,10 +67,30 @@ def _note_others(p, s, inward):
             for rests in range(3):
                 s.others[inward, b, rests, of_ports] = 0.0
             for t in range(3):
-                cost = _rest_cost(p, s, inward, b, t, s.moves[inward, t, 0], s.moves[inward, t, 1], of_ports == 1)
+                cost = rest_cost(p, s, inward, b, t, s.moves[inward, t, 0], s.moves[inward, t, 1], of_ports == 1)
                 for rests in range(3):
                     if rests != t:
                         s.others[inward, b, rests, of_ports] += cost
+
+
+@_inlined
+def _chained(p, s, level, j):
+    """Return the least energy of the boundaries from a level inwards, whose dimensions up to the j-th are decided.
+
+    The tensor that rests at the first of them either has rested further outside, too, or begins to here.
+    """
+    if level == 0:
+        return 0.0
+    state, rests = s.flat[level, j], s.loops.pattern[level]
+    least = np.inf
+    for t in range(3):
+        if rests != NOBODY and t != rests:
+            continue
+        begins = 1 if s.mixed[level, j] or not p.tables.through[level, t, state] else 0
+        for length in range(1, level + 1):
+            inner = p.tables.chain[level * (level - 1) // 2 + length - 1, t, state]
+            least = min(least, s.runs[level + 1, t, begins, length - 1] + inner)
+    return least
 
 
 @_inlined
@@ -115,13 +111,26 @@ def _steps(p, s, level, j):
 
 
 @_inlined
-def bound_at(p, s, level, j):
-    """Return the least value of all mappings below a node."""
-    energy, delay = p.least_pj + s.energy[level + 1] + s.innermost[level + 1], s.delay[level + 1]
+def bound_at(p, s, level, j, threshold):
+    """Return the least value of all mappings below a node, or one that is no better than the threshold."""
+    decided_pj = p.least_pj + s.energy[level + 1] + s.innermost[level + 1]
+    if j > 0:
+        energy = s.floor[level, j - 1]
+    elif level + 1 < len(p.terms.fanout):
+        energy = s.floor[level + 1, len(s.loops.bounds)]
+    else:
+        energy = decided_pj + p.tables.everything
+    energy, delay = max(energy, decided_pj), s.delay[level + 1]
     if p.goal != ENERGY:
         delay = max(delay, np.ceil(_steps(p, s, level, j) * (1 - 1e-12)))
+    if value_of(p, energy, delay) >= threshold:
+        return threshold
     if p.goal != DELAY:
-        energy += _open(p, s, level, j, p.tables.energy, False)
+        energy = max(energy, decided_pj + _chained(p, s, level, j))
+        if value_of(p, energy, delay) >= threshold:
+            return threshold
+        energy = max(energy, decided_pj + _open(p, s, level, j, p.tables.energy, False))
+    s.floor[level, j] = energy
     if p.goal != ENERGY and p.tables.ports.shape[2] > 0:
         delay = max(
             delay,
@@ -147,17 +156,21 @@ def _pattern_can(p, s, level, tensor):
 
 @_called
 def _enter(p, s, level):
-    """Begin a level whose pattern is chosen."""
+    """Begin a level whose pattern is chosen and return whether every dimension has an option."""
     dims = len(s.loops.bounds)
     flat = 0
     s.product[level, 0, :] = 1.0
     s.used[level, 0, :] = 1.0
     s.mixed[level, 0] = False
     for k in range(dims):
-        flat += s.loops.state[level + 1, k] * p.strides[k]
+        inside = p.least.inside[level, k, s.loops.state[level + 1, k]]
+        if inside < 0:
+            return False
+        flat += inside * p.strides[k]
         if p.terms.group[k] < ALL:
             s.product[level, 0, p.terms.group[k]] *= outer_rounds(s.loops, level, k)
     s.flat[level, 0] = flat
+    return True
 
 
 @_called
@@ -177,7 +190,8 @@ def _choose(p, s, level, j, o):
     )
     s.loops.chosen[level, k] = o
     s.loops.state[level, k] = s.loops.inside[o]
-    s.flat[level, j] = s.flat[level, k] + (s.loops.inside[o] - s.loops.state[level + 1, k]) * p.strides[k]
+    least = p.least.inside[level, k, s.loops.state[level + 1, k]]
+    s.flat[level, j] = s.flat[level, k] + (s.loops.inside[o] - least) * p.strides[k]
     for t in range(3):
         s.product[level, j, t] = s.product[level, k, t]
     if p.terms.group[k] < ALL:
@@ -205,6 +219,7 @@ def _complete(p, s, level, rested, traffic):
     s.traffic[level] = s.traffic[level + 1]
     cross(p, s, level, rested)
     _note_others(p, s, level)
+    note_runs(p, s, level, rested)
     settle(p, s, level, traffic)
     return True
 
@@ -214,8 +229,9 @@ def begin(p, s, traffic):
     """Work out what follows from nothing decided and return the least value; `traffic` is room of shape [L, 2]."""
     levels = len(p.terms.fanout)
     note_shared(s.loops, p.slides, p.terms.source, s.shared, levels)
+    note_runs(p, s, levels, np.zeros(levels, np.bool_))
     settle(p, s, levels, traffic)
-    return value_of(p, p.least_pj + s.innermost[levels], s.delay[levels])
+    return value_of(p, p.least_pj + s.innermost[levels] + p.tables.everything, s.delay[levels])
 
 
 @_compiled
@@ -250,7 +266,8 @@ def explore(p, s, threshold, nodes, found, patterns, values):
             if rests < NOBODY and not _pattern_can(p, s, level, rests):
                 continue
             s.loops.pattern[level] = rests
-            _enter(p, s, level)
+            if not _enter(p, s, level):
+                continue
         else:
             k, i = j - 1, s.loops.state[level + 1, j - 1]
             o = p.first[level, k, i] + s.tried[at]
@@ -260,7 +277,7 @@ def explore(p, s, threshold, nodes, found, patterns, values):
             if not _choose(p, s, level, j, o):
                 continue
         looked += 1
-        if bound_at(p, s, level, j) >= threshold:
+        if bound_at(p, s, level, j, threshold) >= threshold:
             continue
         if j == dims:
             if not _complete(p, s, level, rested, traffic):

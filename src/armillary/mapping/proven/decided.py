@@ -30,7 +30,7 @@ def _may_be_one(inside, outside, factor):
 
 
 @_called
-def _count(loops, k, boundary, source, rested, tensor):
+def count(loops, k, boundary, source, rested, tensor):
     """Return the least rounds of a dimension that bring a tensor anew over a boundary.
 
     Those of temporal loops at levels that `rested` marks do not count, nor do spatial ones at levels up to `source`
@@ -77,7 +77,7 @@ def _closed(total, start, seen, whole, short):
 
 
 @_called
-def _mark_rested(loops, boundary, tensor, rested):
+def mark_rested(loops, boundary, tensor, rested):
     """Mark the levels whose loops let a tensor rest at a boundary."""
     levels, dims = len(loops.chosen), len(loops.bounds)
     rested[:] = False
@@ -120,15 +120,15 @@ def cross(p, s, boundary, rested):
         for k in range(dims):
             if p.terms.group[k] == t:
                 arriving *= s.loops.values[k, s.loops.state[boundary, k]]
-                apart *= _count(s.loops, k, boundary, outermost, rested, t)
+                apart *= count(s.loops, k, boundary, outermost, rested, t)
         s.moves[boundary, t, 0], s.moves[boundary, t, 1] = arriving, apart
         if boundary > 0:
-            _mark_rested(s.loops, boundary, t, rested)
+            mark_rested(s.loops, boundary, t, rested)
         arriving = apart = 1.0
         for k in range(dims):
             if p.terms.group[k] == t:
-                arriving *= _count(s.loops, k, boundary, -1, rested, t)
-                apart *= _count(s.loops, k, boundary, outermost, rested, t)
+                arriving *= count(s.loops, k, boundary, -1, rested, t)
+                apart *= count(s.loops, k, boundary, outermost, rested, t)
         s.rest[boundary, t, 0], s.rest[boundary, t, 1] = arriving, apart
         u, m = p.terms.source[boundary, t], boundary - 1
         if u < 0:
@@ -136,7 +136,7 @@ def cross(p, s, boundary, rested):
         read = 1.0
         for k in range(dims):
             if p.terms.group[k] == t:
-                read *= _count(s.loops, k, boundary, u, rested, t)
+                read *= count(s.loops, k, boundary, u, rested, t)
         words = p.terms.words[t]
         if t == INPUTS:
             words *= input_words(s.loops, p.extrapolated, boundary)

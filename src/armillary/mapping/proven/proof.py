@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cost_model.kernel.nest import Chip
-from armillary.hardware.hierarchy import DIMENSIONS
 from armillary.mapping.genes import GeneSpace
 from armillary.mapping.goals import GOALS
 from armillary.mapping.judge import Judge
 from armillary.mapping.proven.branch import begin, explore
+from armillary.mapping.proven.chains import Least, least_of, place
 from armillary.mapping.proven.leaves import Leaves
 from armillary.mapping.proven.rounds import Ints, Rounds, rounds_of
+from armillary.mapping.proven.spans import halves
 from armillary.mapping.proven.state import Problem, Stack, stack_of
 from armillary.mapping.proven.tables import port_weights, slides_of, tables_of
 from armillary.mapping.proven.terms import OUTPUTS, Terms, terms_of, windows_overlap
@@ -25,38 +26,78 @@ GAPS = (0.3, 0.1, 0.03, 0.009, 0.003, 0.001, 0.0)
 _SAME = 1e-9
 PROVEN = "proven"
 _NODES = 500_000
+_PART_NODES = 200_000
+"""Nodes of a part after which it is halved, at least."""
+_BUILT = 12
+"""How often the time that its tables take a part may be searched before it is halved."""
+_ENTRIES_PER_NODE = 200
+"""How many entries of a part's tables take as long as a node."""
 _FOUND = 4_096
 _MOST_FUTURES = 400
 
 
+Begun = tuple[Problem, Stack, Leaves]
+"""What does not change, a stack on which nothing is decided, and what turns rounds into rows."""
+
+
 class Part:
-    """A part of the map-space: what each level keeps, and how windows move.
+    """A part of the map-space: what each level keeps, how windows move, and how far levels spread the dimensions.
 
     Args:
         judge: of the space.
+        space: what its mappings are rows of.
+        rounds: the splits of its dimensions.
         keeps: what each level keeps, as bits, shape [L].
         extrapolated: whether windows move as Timeloop extrapolates them.
+        bound: what no mapping of it falls below, as far as that is known.
     """
 
-    def __init__(self, judge: Judge, space: GeneSpace, rounds: Rounds, keeps: Ints, *, extrapolated: bool) -> None:
-        self.judge, self._rounds = judge, rounds
-        kept = (keeps[:, None] >> np.arange(3)) & 1 > 0
-        chip, work = judge.chip, judge.work
-        terms = terms_of(chip, work, kept, rounds, _spatial(space))
-        self.leaves = Leaves(space, rounds, terms.group, keeps, windows=windows_overlap(space.layer))
-        self.problem = _problem(judge, rounds, terms, kept, extrapolated)
-        _, self.bound = self._begun()
+    def __init__(
+        self,
+        judge: Judge,
+        space: GeneSpace,
+        rounds: Rounds,
+        keeps: Ints,
+        *,
+        extrapolated: bool,
+        bound: float = 0.0,
+    ) -> None:
+        self.judge, self._space, self._rounds, self._keeps = judge, space, rounds, keeps
+        self._extrapolated = extrapolated
+        self._kept: Begun | None = None
+        self.bound = bound
 
-    def _begun(self) -> tuple[Stack, float]:
-        """Return a stack on which nothing is decided, and the bound that holds then."""
-        stack = stack_of(self._rounds, self.problem.terms)
-        return stack, float(begin(self.problem, stack, np.zeros((len(self.problem.terms.fanout), 2))))
+    @property
+    def size(self) -> int:
+        """How many entries the tables of its chain have."""
+        return place(len(self._keeps), 1) * 3 * int(np.prod(self._rounds.shape))
 
-    def narrow(self, gap: float, effort: Effort) -> bool:
-        """Look for all mappings better than the best known by a share and return whether the search came to an end."""
-        if self.bound >= self.judge.value * (1 - max(gap, _SAME)):
+    def halves(self) -> list[Part]:
+        """Return two parts of it, or the one that holds any mapping; none if all levels spread as they must."""
+        return [
+            Part(
+                self.judge, self._space, rounds, self._keeps, extrapolated=self._extrapolated, bound=self.bound,
+            )
+            for rounds in halves(self._rounds, self.judge.chip.fanout)
+        ]  # fmt: skip
+
+    def narrow(self, gap: float, effort: Effort, nodes: int) -> bool:
+        """Look for all mappings better than the best known by a share.
+
+        Args:
+            gap: the share.
+            effort: what may be looked at in all; what is looked at is taken off.
+            nodes: to look at at most.
+
+        Returns:
+            whether the search came to an end.
+        """
+        if self._ends(gap):
             return True
-        stack, _ = self._begun()
+        problem, stack, leaves = self._kept or self._begun(effort)
+        self._kept = None
+        if self._ends(gap):
+            return True
         levels, dims = stack.loops.chosen.shape
         found = np.empty((_FOUND, levels, dims), dtype=np.int64)
         patterns, values = np.empty((_FOUND, levels), dtype=np.int64), np.empty(_FOUND)
@@ -64,22 +105,45 @@ class Part:
         while stack.at[0] >= 0:
             threshold = self.judge.value * (1 - max(gap, _SAME))
             before = int(stack.at[1])
-            have = explore(self.problem, stack, threshold, min(_NODES, effort.left), found, patterns, values)
+            most = min(_NODES, effort.left, nodes - before)
+            have = explore(problem, stack, threshold, most, found, patterns, values)
             effort.spent += int(stack.at[1]) - before
             for number in np.argsort(values[:have], kind="stable").tolist():
                 if values[number] >= self.judge.value * (1 - max(gap, _SAME)):
                     break
-                rows = self.leaves.rows(found[number], patterns[number])
+                rows = leaves.rows(found[number], patterns[number])
                 if rows is None:
                     unsolved = min(unsolved, float(values[number]))
                 else:
                     self.judge.judge(rows)
-                if effort.left <= 0 or self.judge.over_time:
+                if effort.is_over:
                     return False
-            if stack.at[0] >= 0 and (effort.left <= 0 or self.judge.over_time):
+            if stack.at[0] >= 0 and (effort.is_over or stack.at[1] >= nodes):
                 return False
         self.bound = max(self.bound, min(self.judge.value * (1 - gap), unsolved))
         return True
+
+    def _ends(self, gap: float) -> bool:
+        return self.bound >= self.judge.value * (1 - max(gap, _SAME))
+
+    def begin(self, effort: Effort) -> None:
+        """Work out the bound that holds before anything is decided."""
+        self._kept = self._begun(effort)
+
+    def _begun(self, effort: Effort) -> Begun:
+        """Return what a search of it begins with."""
+        kept = (self._keeps[:, None] >> np.arange(3)) & 1 > 0
+        least = least_of(self._rounds)
+        terms = terms_of(self.judge.chip, self.judge.work, kept, self._rounds, least.most)
+        problem = _problem(
+            self.judge, self._rounds, terms, kept, least,
+            extrapolated=self._extrapolated, perfect=self._space.perfect,
+        )  # fmt: skip
+        stack = stack_of(self._rounds, terms)
+        self.bound = max(self.bound, float(begin(problem, stack, np.zeros((len(terms.fanout), 2)))))
+        effort.spent += problem.tables.chain.size // _ENTRIES_PER_NODE
+        windows = windows_overlap(self._space.layer)
+        return problem, stack, Leaves(self._space, self._rounds, terms.group, self._keeps, windows=windows)
 
 
 class Effort:
@@ -94,30 +158,63 @@ class Effort:
         """How many are left."""
         return self._budget - self.spent - (self._judge.evaluated - self._before)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left, or no time."""
+        return self.left <= 0 or self._judge.over_time
 
-def prove(judge: Judge, budget: int) -> float:
-    """Improve on the best mapping that a judge knows until none is better, or the budget or its time is over.
+
+class Proof:
+    """Improves on the best mapping that a judge knows until none is better; it can be interrupted and go on.
+
+    A part of the map-space whose search takes long is halved, by how far a level spreads a dimension: the more of that
+    is known, the nearer the bounds.
 
     Args:
         judge: which knows a mapping, and the goal.
-        budget: nodes and mappings to look at.
 
-    Returns:
-        what no mapping's value falls below; the best value itself if the best is proven.
+    Attributes:
+        nodes: that have been looked at.
     """
-    effort = Effort(judge, budget)
-    parts = list(_parts(judge))
-    for gap in GAPS:
-        for part in sorted(parts, key=lambda part: part.bound):
-            if not part.narrow(gap, effort):
-                return _least(judge, parts)
-    return _least(judge, parts)
 
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._parts = list(_parts(judge))
+        self.nodes = 0
 
-def _least(judge: Judge, parts: Sequence[Part]) -> float:
-    """Return what no mapping falls below; a hair below the best counts as the best."""
-    bound = min(part.bound for part in parts)
-    return judge.value if bound >= judge.value * (1 - 2 * _SAME) else bound
+    @property
+    def bound(self) -> float:
+        """What no mapping's value falls below; the best value itself if a hair below it."""
+        bound = min(part.bound for part in self._parts)
+        return self._judge.value if bound >= self._judge.value * (1 - 2 * _SAME) else bound
+
+    def run(self, budget: int) -> bool:
+        """Look at so many nodes and mappings at most, while there is time, and return whether the best is proven."""
+        effort = Effort(self._judge, budget)
+        for part in self._parts:
+            if part.bound == 0:
+                part.begin(effort)
+        ended = all(self._narrow(gap, effort) for gap in GAPS)
+        self.nodes += effort.spent
+        return ended and self.bound >= self._judge.value
+
+    def _narrow(self, gap: float, effort: Effort) -> bool:
+        """Look for all mappings better than the best known by a share, and return whether the search came to an end."""
+        waiting = sorted(self._parts, key=lambda part: -part.bound)
+        self._parts = []
+        while waiting:
+            part = waiting.pop()
+            self._parts.append(part)
+            if part.narrow(gap, effort, max(_PART_NODES, _BUILT * part.size // _ENTRIES_PER_NODE)):
+                continue
+            smaller = [] if effort.is_over else part.halves()
+            if smaller:
+                self._parts.pop()
+                waiting += smaller
+            elif effort.is_over or not part.narrow(gap, effort, effort.left):
+                self._parts += waiting
+                return False
+        return True
 
 
 def _parts(judge: Judge) -> Iterator[Part]:
@@ -143,18 +240,20 @@ def _keeps(space: GeneSpace) -> Iterator[Ints]:
         yield np.array(way, dtype=np.int64)
 
 
-def _spatial(space: GeneSpace) -> NDArray[np.bool_]:
-    """Return where a level's rules let a dimension lie on X or Y, shape [L, 8, 2]."""
-    return np.array(
-        [[[d in level.rules.spatial_x, d in level.rules.spatial_y] for d in DIMENSIONS] for level in space.levels]
-    )
-
-
-def _problem(judge: Judge, rounds: Rounds, terms: Terms, keeps: NDArray[np.bool_], extrapolated: bool) -> Problem:
+def _problem(
+    judge: Judge,
+    rounds: Rounds,
+    terms: Terms,
+    keeps: NDArray[np.bool_],
+    least: Least,
+    *,
+    extrapolated: bool,
+    perfect: bool,
+) -> Problem:
     chip: Chip = judge.chip
     goal = GOALS.index(judge.goal)
     tables = tables_of(
-        rounds, terms, chip, keeps, extrapolated=extrapolated, energy=goal != 1,
+        rounds, terms, chip, keeps, least, extrapolated=extrapolated, perfect=perfect, energy=goal != 1,
         ports=goal != 2 and bool(np.isfinite(terms.rates[-1]).any()),
     )  # fmt: skip
     keepers = keeps[:, OUTPUTS]
@@ -163,11 +262,13 @@ def _problem(judge: Judge, rounds: Rounds, terms: Terms, keeps: NDArray[np.bool_
     futures, ways = _futures(rounds, terms)
     spread, fanout = terms.spread, terms.fanout.prod(axis=1)
     return Problem(
-        terms=terms, tables=tables, first=rounds.options.first, strides=rounds.strides, final_words=final_words,
+        terms=terms, tables=tables, least=least, first=rounds.options.first, strides=rounds.strides,
+        final_words=final_words,
         final_cycles=float(final_words[-1] * weights[1]), port_weights=weights,
         least_pj=terms.mac_pj - float(terms.final_pj[keepers].sum() * terms.words[OUTPUTS]),
         room=_room(terms), futures=futures, ways=ways, spread_inside=np.cumprod(spread, axis=0) / spread,
         fanout_inside=np.cumprod(fanout) / fanout, slides=slides_of(terms), goal=goal, extrapolated=extrapolated,
+        perfect=perfect,
     )  # fmt: skip
 
 

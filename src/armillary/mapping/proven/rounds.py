@@ -10,7 +10,7 @@ both. An option is a choice of the last two and of the spatial factors for one d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -169,5 +169,14 @@ def _only_complete(options: Options, counts: Ints) -> Options:
                 some = slice(options.first[level, k, i], options.first[level, k, i + 1])
                 kept[some] = before[options.inside[some]]
                 can[i] = kept[some].any()
+    return _kept(options, kept)
+
+
+def kept_options(rounds: Rounds, kept: NDArray[np.bool_]) -> Rounds:
+    """Return the splits with some of their options, shape [n], and of these only such as others complete."""
+    return replace(rounds, options=_only_complete(_kept(rounds.options, kept), rounds.counts))
+
+
+def _kept(options: Options, kept: NDArray[np.bool_]) -> Options:
     place = np.concatenate([[0], np.cumsum(kept)])
     return Options(place[options.first], *(column[kept] for column in options[1:]))

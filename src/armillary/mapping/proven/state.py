@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from armillary.compiled import compilers
 from armillary.cost_model.kernel.nest import Array
+from armillary.mapping.proven.chains import Least
 from armillary.mapping.proven.rounds import Ints, Rounds
 from armillary.mapping.proven.tables import Tables
 from armillary.mapping.proven.terms import Terms
@@ -60,6 +61,7 @@ class Problem(NamedTuple):
     Attributes:
         terms: what crosses boundaries.
         tables: what each costs at least.
+        least: what the options have in common.
         first: number of the first option, see `rounds.Options`.
         strides: of the tables, see `rounds.Rounds`.
         final_words: words that final outputs save a level, at most, shape [L].
@@ -74,10 +76,12 @@ class Problem(NamedTuple):
         slides: whether a level's rules let instances below it share windows, shape [L].
         goal: what is minimised.
         extrapolated: whether windows move as Timeloop extrapolates them.
+        perfect: whether all factors divide.
     """
 
     terms: Terms
     tables: Tables
+    least: Least
     first: Ints
     strides: Ints
     final_words: Array
@@ -92,6 +96,7 @@ class Problem(NamedTuple):
     slides: NDArray[np.bool_]
     goal: int
     extrapolated: bool
+    perfect: bool
 
 
 class Stack(NamedTuple):
@@ -115,6 +120,9 @@ class Stack(NamedTuple):
         moves: likewise if it does not rest.
         others: least energy and port cycles over each boundary further inside, but for each tensor if it rests there,
             shape [L + 1, L, 3, 2].
+        runs: energy of a tensor that rests at boundaries from one inwards, so many of them, if its run goes on from
+            outside, and if it begins at the level outside the first one, shape [L + 1, 3, 2, L].
+        floor: least energy at each position, shape [L, K + 1].
         traffic: words read and written at each level, of what is decided, shape [L + 1, L, 2].
         shared: whether input words over each boundary need not be read, and need not arrive, as instances share
             windows, shape [L + 1, L, 2].
@@ -135,6 +143,8 @@ class Stack(NamedTuple):
     rest: Array
     moves: Array
     others: Array
+    runs: Array
+    floor: Array
     traffic: Array
     shared: NDArray[np.bool_]
 
@@ -167,6 +177,8 @@ def stack_of(rounds: Rounds, terms: Terms) -> Stack:
         rest=np.ones((levels + 1, 3, 2)),
         moves=np.ones((levels + 1, 3, 2)),
         others=np.zeros((levels + 1, levels, 3, 2)),
+        runs=np.zeros((levels + 1, 3, 2, levels)),
+        floor=np.zeros((levels, dims + 1)),
         traffic=np.zeros((levels + 1, levels, 2)),
         shared=np.zeros((levels + 1, levels, 2), np.bool_),
     )

@@ -7,6 +7,7 @@ the levels inside must still cost, whatever they do, as long as their tiles fit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from math import prod
 from typing import NamedTuple
@@ -15,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cost_model.kernel.nest import ROLE_O, ROLE_P, Array, Chip
+from armillary.mapping.proven.chains import Least, Resting, chains_of, least_further, rest_costs, spread_rounds
 from armillary.mapping.proven.rounds import Rounds
 from armillary.mapping.proven.terms import INPUTS, OUTPUTS, WEIGHTS, C, G, K, N, P, Q, R, S, Terms
 
-_SAFE = 1 - 1e-6
-"""What rounding to single precision may add is taken off."""
 _INDEXED = ((K, C, R, S, G), (), (N, K, P, Q, G))
 
 
@@ -29,6 +29,8 @@ class Tables(NamedTuple):
     Attributes:
         energy: in pJ, shape [L, 3, states]; 0 where nothing crosses.
         ports: cycles of the outermost level's ports, likewise.
+        chain: in pJ, of a boundary and all inside it, see `chains_of`.
+        everything: of all boundaries together, in pJ.
         fits: whether a state's tiles may fit the level inside a boundary, shape [L, states].
         through: whether tiles may fit if, from a state inwards to a boundary, only loops turn that do not index a
             tensor, shape [L, 3, states].
@@ -39,6 +41,8 @@ class Tables(NamedTuple):
 
     energy: NDArray[np.float32]
     ports: NDArray[np.float32]
+    chain: NDArray[np.float32]
+    everything: float
     fits: NDArray[np.bool_]
     through: NDArray[np.bool_]
     crosses: NDArray[np.bool_]
@@ -134,9 +138,12 @@ class _States:
             slid = [self.slid(a, moving[a]) for a in (0, 1)]
         return np.minimum(slid[0] * rows[1], rows[0] * slid[1])
 
-    def resting(self, tensor: int, boundary: int) -> _States:
-        """Return the states inside a boundary if, from these on, only loops turn that do not index a tensor."""
-        spread = self.terms.spread[boundary:].prod(axis=0)
+    def resting(self, tensor: int, boundary: int, outside: int | None = None) -> _States:
+        """Return the states inside a boundary if, from these on, only loops turn that do not index a tensor.
+
+        The levels inside `outside` spread the dimensions at most as their rules allow; without it, all levels.
+        """
+        spread = self.terms.spread[boundary:outside].prod(axis=0)
         found = copy(self)
         found.extent = {
             d: np.ones_like(self.extent[d])
@@ -164,7 +171,16 @@ class _States:
 
 
 def tables_of(
-    rounds: Rounds, terms: Terms, chip: Chip, keeps: NDArray[np.bool_], *, extrapolated: bool, energy: bool, ports: bool
+    rounds: Rounds,
+    terms: Terms,
+    chip: Chip,
+    keeps: NDArray[np.bool_],
+    least: Least,
+    *,
+    extrapolated: bool,
+    perfect: bool,
+    energy: bool,
+    ports: bool,
 ) -> Tables:
     """Return the tables; those that are not asked for are empty.
 
@@ -173,39 +189,107 @@ def tables_of(
         terms: what crosses the boundaries.
         chip: the hierarchy.
         keeps: which tensors each level keeps, shape [L, 3].
+        least: what the options have in common.
         extrapolated: whether windows move as Timeloop extrapolates them, so that inputs may cost less than they move.
+        perfect: whether all factors divide.
         energy: whether to bound energy.
         ports: whether to bound cycles.
     """
     states = _States(rounds, terms)
     levels, size = len(chip.capacity), prod(rounds.shape)
     crosses = np.array([(terms.source[b] >= 0).any() and b > 0 for b in range(levels)])
-    outside = np.ones(levels)
-    for level in range(levels - 2, -1, -1):
-        adding = prod(float(terms.spread[level + 1, k]) for k, g in enumerate(terms.group) if g == OUTPUTS)
-        outside[level] = outside[level + 1] * min(adding, float(terms.fanout[level + 1].prod()))
+    outside = _adding_outside(terms)
     found = [np.zeros((levels, 3, size if wanted else 0), dtype=np.float32) for wanted in (energy, ports)]
     weights = port_weights(terms)
     whole_fits = np.ones((levels, size), dtype=bool)
     through = np.ones((levels, 3, size), dtype=bool)
+    least_inputs = float(min(np.min(states.inputs(t, extrapolated)) for t in range(3)))
+    others: dict[tuple[int, int], Array] = {}
     for b in range(1, levels):
         fits = states.fits(chip, keeps, b - 1)
         whole_fits[b] = np.broadcast_to(fits, rounds.shape).ravel()
         for t in range(3):
             open_to = states.resting(t, b).fits(chip, keeps, b - 1)
             through[b, t] = np.broadcast_to(open_to, rounds.shape).ravel()
+        others |= {(b, t): np.where(fits, np.zeros(rounds.shape), np.inf) for t in range(3)}
         if not crosses[b]:
             continue
         for resting in range(3):
             for table, wanted, kind in ((found[0], energy, 0), (found[1], ports, 1)):
-                if wanted:
+                if wanted and (kind == 0 or (terms.source[b] == levels - 1).any()):
                     cost = _cost(states, terms, b, resting, outside, extrapolated, kind, weights)
                     whole = np.where(fits, np.broadcast_to(cost, rounds.shape), np.inf)
-                    for axis in range(len(rounds.dims)):
-                        whole = np.flip(np.minimum.accumulate(np.flip(whole, axis), axis=axis), axis)
-                    table[b, resting] = (whole * _SAFE).ravel()
-    least = float(min(np.min(states.inputs(t, extrapolated)) for t in range(3)))
-    return Tables(found[0], found[1], whole_fits, through, crosses, outside, least)
+                    if kind == 0:
+                        others[b, resting] = whole
+                    table[b, resting] = whole.ravel()
+                    least_further(table[b, resting], rounds.counts)
+    chain, everything = np.zeros((0, 3, 0), dtype=np.float32), 0.0
+    if energy:
+        told = (perfect, extrapolated, least_inputs)
+        costs = {run: _rest_cost(states, least, outside, run, *told) for run in _runs(levels)}
+        chain, everything = chains_of(rounds, least, others, Resting(costs, _passing(states, chip, keeps)))
+    return Tables(found[0], found[1], chain, everything, whole_fits, through, crosses, outside, least_inputs)
+
+
+def _adding_outside(terms: Terms) -> Array:
+    """Return the most instances, side by side outside a level, that add to one output, shape [L]."""
+    outside = np.ones(len(terms.fanout))
+    for level in range(len(outside) - 2, -1, -1):
+        adding = prod(float(terms.spread[level + 1, k]) for k, g in enumerate(terms.group) if g == OUTPUTS)
+        outside[level] = outside[level + 1] * min(adding, float(terms.fanout[level + 1].prod()))
+    return outside
+
+
+def _runs(levels: int) -> Iterator[tuple[int, int, int]]:
+    """Yield the level where a run may begin, a boundary where its tensor rests, and the tensor."""
+    for b in range(1, levels):
+        for inner in range(1, b + 1):
+            for t in range(3):
+                yield b, inner, t
+
+
+def _passing(states: _States, chip: Chip, keeps: NDArray[np.bool_]) -> dict[tuple[int, int, int], NDArray[np.bool_]]:
+    """Return by run and boundary whether the tiles of a state inside the run's level may fit at that boundary."""
+    return {
+        (b, inner, t): np.asarray(states.resting(t, inner, b).fits(chip, keeps, inner - 1))
+        for b, inner, t in _runs(len(chip.capacity))
+        if inner < b
+    }
+
+
+def _rest_cost(
+    states: _States,
+    least: Least,
+    outside: Array,
+    run: tuple[int, int, int],
+    perfect: bool,
+    extrapolated: bool,
+    least_inputs: float,
+) -> Array:
+    """Return what the tensor of a run costs at a boundary, for every state outside the level where the run begins."""
+    begin, b, t = run
+    terms, u = states.terms, int(states.terms.source[b, t])
+    if u < 0:
+        return np.zeros((1,) * len(states.rounds.dims))
+    arriving = read = np.ones((1,) * len(states.rounds.dims))
+    for k, d in enumerate(states.rounds.dims.tolist()):
+        if terms.group[k] != t:
+            continue
+        shared = [level for level in range(begin + 1, u + 1) if terms.shares[level, t] > 0]
+        own = states.of[d]
+        served = np.ceil(own / prod(float(terms.spread[level, k]) for level in shared))
+        for level in range(begin, b - 1, -1):
+            spread, once = float(least.spread[level, k]), float(least.once[level, k])
+            own = spread_rounds(own, spread, once, perfect=perfect)
+            if level > u or terms.shares[level, t] == 0:
+                served = spread_rounds(served, spread, once, perfect=perfect)
+        arriving, read = arriving * own, read * served
+    words = terms.words[t] * (least_inputs if t == INPUTS else 1.0)
+    if t == INPUTS and extrapolated:
+        slides = slides_of(terms)
+        read = read * float(not slides[b : u + 1].any())
+        arriving = arriving * float(not (slides[b] and (terms.fanout[b + 1 :].prod(axis=1) > 1).any()))
+    return rest_costs(terms, outside, arriving, read, b, t, words)
 
 
 def port_weights(terms: Terms) -> tuple[float, float]:

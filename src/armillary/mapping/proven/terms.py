@@ -45,7 +45,7 @@ class Terms(NamedTuple):
         final_words: likewise words written.
         shares: 1 where one read serves all and where sums are added on their way, shape [L, 3].
         fanout: shape [L, 2].
-        spread: the most instances that a level's rules and fan-outs give each dimension, shape [L, K].
+        spread: the most instances that a level's options give each dimension, shape [L, K].
         rates: words per cycle and instance that are read, written, both; shape [L, 3].
         mac_pj: energy of all multiply-accumulates.
         window: bounds of outputs and taps, stride and dilation along both axes, shape [2, 4].
@@ -72,7 +72,7 @@ class Terms(NamedTuple):
     place: Ints
 
 
-def terms_of(chip: Chip, work: Work, keeps: NDArray[np.bool_], rounds: Rounds, spatial: NDArray[np.bool_]) -> Terms:
+def terms_of(chip: Chip, work: Work, keeps: NDArray[np.bool_], rounds: Rounds, spread: Array) -> Terms:
     """Return the costs of a layer on a hierarchy.
 
     Args:
@@ -80,7 +80,7 @@ def terms_of(chip: Chip, work: Work, keeps: NDArray[np.bool_], rounds: Rounds, s
         work: the layer.
         keeps: which tensors each level keeps, shape [L, 3].
         rounds: of the layer's dimensions.
-        spatial: where a level's rules let a dimension lie on X or Y, shape [L, 8, 2].
+        spread: the most instances that each level gives a dimension, shape [L, K].
     """
     levels = len(chip.capacity)
     source = np.full((levels, 3), -1, dtype=np.int64)
@@ -91,13 +91,6 @@ def terms_of(chip: Chip, work: Work, keeps: NDArray[np.bool_], rounds: Rounds, s
     blocks, partial = chip.block[:, None], chip.words[:, ROLE_P]
     widths = np.ascontiguousarray(chip.words[:, [0, 1, ROLE_P]])
     saved = np.maximum(0, partial - chip.words[:, ROLE_O])
-    spread = [
-        [
-            min(int(bound), int(np.prod([chip.fanout[level, axis] for axis in range(2) if spatial[level, d, axis]])))
-            for d, bound in zip(rounds.dims, rounds.bounds, strict=True)
-        ]
-        for level in range(levels)
-    ]
     out = [P, Q]
     window = np.array(
         [[work.bounds[out[a]], work.bounds[out[a] + 2], work.stride[a], work.dilation[a]] for a in range(2)],
@@ -121,7 +114,7 @@ def terms_of(chip: Chip, work: Work, keeps: NDArray[np.bool_], rounds: Rounds, s
         final_words=saved,
         shares=np.ascontiguousarray(chip.shares[:, [0, 0, 1]]),
         fanout=chip.fanout,
-        spread=np.array(spread, dtype=float).reshape(levels, -1),
+        spread=spread,
         rates=chip.bandwidth,
         mac_pj=float(np.prod(work.bounds) * chip.mac_pj[0]),
         window=window,
