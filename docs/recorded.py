@@ -12,10 +12,12 @@ second of the check whose name begins so; the last is the record's `command`, `s
 
     <!-- checks RECORD --><!-- end -->
     <!-- rows RECORD KEY=VALUE ... columns=COLUMN,COLUMN format=.3g --><!-- end -->
+    <!-- rows RECORD ... columns=COLUMN,COLUMN heads=HEAD,HEAD format=.4f,.0% missing=none --><!-- end -->
     <!-- rows RECORD KEY=VALUE ... columns=COLUMN across=COLUMN of=COLUMN mean=geometric --><!-- end -->
 
-The last has a row for each value of the first column, a column for each value of the second, and the third in its
-cells. Words are split as a shell splits them.
+The second has other words than the columns' names, a format for each column (the last one counts for the rest), and a
+word for numbers that are not finite. The third has a row for each value of the first column, a column for each value of
+the second, and the third in its cells. Words are split as a shell splits them.
 """
 
 import re
@@ -34,7 +36,8 @@ from armillary.types import Fidelity
 PAGES = Path(__file__).resolve().parent
 RESULTS = PAGES / "results"
 CITATION = re.compile(r"<!-- (value|checks|rows) ([^>]*?) -->(.*?)<!-- end -->", re.DOTALL)
-_OPTIONS = ("format", "mean", "check", "about", "columns", "across", "of")
+_OPTIONS = ("format", "mean", "check", "about", "columns", "heads", "missing", "across", "of")
+NOT_FINITE = "not finite"
 
 
 def page() -> str:
@@ -46,11 +49,12 @@ def page() -> str:
     return "\n\n".join(
         [
             "# Results",
-            f"{len(every)} benchmarks have a record, with {checks} checks; {checks - len(failed)} hold and "
-            f"{len(failed)} do not. A record is one run of one command. It is kept as a file, with its rows, its "
-            "remarks, and the versions of the evaluators that it asked. All figures are of our own evaluators unless "
-            "a row says otherwise. *Time* is the CPU time of all processes, on the machine that the file names. "
-            "Checks of speed depend on that machine, and on what else it does.",
+            f"There are {len(every)} records of {len({one.bench for one in every.values()})} benchmarks, with {checks} "
+            f"checks; {checks - len(failed)} hold and {len(failed)} do not. A record is one run of one command. It is "
+            "kept as a file, with its rows, its remarks, and the versions of the evaluators that it used. All figures "
+            "are of our own evaluators unless a row says otherwise. *Time* is the CPU time of all processes, on the "
+            "machine that the file names; it is not recorded if the run used finished parts of an earlier one. Checks "
+            "of speed depend on that machine, and on what else it does.",
             "To measure one again, run its command with `--record docs/results`, then `python docs/generate.py`.",
             "## Checks that fail",
             "\n".join(_failure(one, check) for one, check in failed) or "None.",
@@ -157,8 +161,7 @@ def _rows(record: Record, keys: Mapping[str, str], options: Mapping[str, str]) -
     spelt, rows = options.get("format", ".3g"), _chosen(record, keys)
     first, *others = options["columns"].split(",")
     if "across" not in options:
-        names = [first, *others]
-        return table(names, ([_cell(row[name], spelt) for name in names] for row in rows))
+        return _columns(record, rows, [first, *others], options)
     heads = list(dict.fromkeys(row[options["across"]] for row in rows))
     body = []
     for label in dict.fromkeys(row[first] for row in rows):
@@ -166,6 +169,19 @@ def _rows(record: Record, keys: Mapping[str, str], options: Mapping[str, str]) -
         mean = [geometric_mean(list(own.values()))] if options.get("mean") == "geometric" else []
         body.append([label, *(_cell(value, spelt) for value in [*(own[head] for head in heads), *mean])])
     return table([first, *heads, *(["geometric mean"] if "mean" in options else [])], body)
+
+
+def _columns(
+    record: Record, rows: Iterable[Mapping[str, Any]], names: Sequence[str], options: Mapping[str, str]
+) -> str:
+    """Return a table of some columns of rows, each with a head and a format of its own."""
+    heads = options["heads"].split(",") if "heads" in options else list(names)
+    if len(heads) != len(names):
+        raise ValueError(f"{record.name}: {len(names)} columns {list(names)} have {len(heads)} heads {heads}")
+    formats = options.get("format", ".3g").split(",")
+    formats += formats[-1:] * (len(names) - len(formats))
+    missing = options.get("missing", NOT_FINITE)
+    return table(heads, ([_cell(row[n], f, missing) for n, f in zip(names, formats, strict=True)] for row in rows))
 
 
 def _check_rows(record: Record) -> list[Sequence[str]]:
@@ -207,10 +223,10 @@ def _missing(every: Mapping[str, Record]) -> list[str]:
     return [name for name in BENCHES.names() if name not in there]
 
 
-def _cell(value: Any, spelt: str) -> str:
+def _cell(value: Any, spelt: str, missing: str = NOT_FINITE) -> str:
     """Return a value as a table shows it: large numbers whole, with commas."""
     if value is None:
-        return "not finite"
+        return missing
     if isinstance(value, bool | str):
         return str(value)
     whole = isinstance(value, int) and "%" not in spelt

@@ -7,7 +7,8 @@ import pytest
 import typer
 
 from armillary import evaluators
-from armillary.benchmarks import BENCHES
+from armillary.benchmarks import BENCHES, BY_APPLICATION
+from armillary.benchmarks.prime.tables import TABLES
 from armillary.benchmarks.record import Record, measured
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.evaluators.kind import versions_asked
@@ -40,6 +41,26 @@ def test_a_record_says_what_ran_with_which_evaluators_and_what_was_measured(opti
 def test_a_full_run_has_a_file_of_its_own(options):
     record = measured("speed", bench, replace(options, quick=False, seed=0))
     assert (record.name, record.command) == ("speed", "armillary bench speed")
+
+
+def test_a_run_of_some_applications_has_a_file_of_its_own(options):
+    some = replace(options, seed=0, applications=("unet", "m4_like"))
+    record = measured("prime-table3", bench, some)
+    assert (record.name, record.size) == ("prime-table3-quick-part", "quick-part")
+    assert record.command == "armillary bench prime-table3 --quick --application unet --application m4_like"
+    assert measured("prime-table3", bench, replace(some, quick=False)).name == "prime-table3-part"
+
+
+def test_applications_are_refused_where_a_benchmark_has_none(tmp_path):
+    from armillary.cli.benchmarks import bench as command
+
+    with pytest.raises(ArmillaryError, match=r"--application is not for 'speed'; choose one of \['prime-conservatism'"):
+        command("speed", out=tmp_path, application=["unet"])
+
+
+def test_the_benchmarks_that_take_applications_exist():
+    assert set(BY_APPLICATION) <= set(BENCHES.names())
+    assert set(TABLES) <= set(BY_APPLICATION)
 
 
 def test_a_file_holds_six_digits_and_reads_back(options, tmp_path):

@@ -92,6 +92,15 @@ def test_a_table_of_columns_and_one_of_checks(one):
     assert "| designs a second of our own | at least 3 | 3.142 | yes |" in checks
 
 
+def test_columns_have_heads_and_formats_of_their_own(one, monkeypatch):
+    rows = [*RECORD.rows[:1], {**RECORD.rows[1], "ratio": None}]
+    monkeypatch.setattr(one, "records", lambda: {RECORD.name: replace(RECORD, rows=rows)})
+    words = "rows speed-quick columns=model,ratio,count heads='the model,ratio,how many' format=.3g,.0% missing=never"
+    assert "| the model | ratio | how many |\n|---|---|---|\n| x | 100% | 123400% |\n| y | never | 123400% |" in (
+        one.cited(f"<!-- {words} --><!-- end -->")
+    )
+
+
 @pytest.mark.parametrize(
     ("citation", "message"),
     [
@@ -100,6 +109,7 @@ def test_a_table_of_columns_and_one_of_checks(one):
         ("value speed-quick ratio method=c", "names 0 values, not one"),
         ("value speed-quick ratio methods=a", "has no columns ['methods']"),
         ("value speed-quick check=nothing", "names 0 values, not one"),
+        ("rows speed-quick columns=model,ratio heads=model", "2 columns ['model', 'ratio'] have 1 heads ['model']"),
     ],
 )
 def test_a_citation_that_names_not_one_number_is_an_error(one, citation, message):
@@ -137,7 +147,7 @@ def test_every_record_is_of_a_command_that_can_be_run(recorded):
         context = command.make_context(
             "bench", [name, *(o for o in options if o != "../shared/data" and o != "--data")]
         )
-        assert context.params["quick"] == (record.size == "quick")
+        assert context.params["quick"] == record.size.startswith("quick")
         assert context.params["seed"] == record.seed
 
 

@@ -33,6 +33,7 @@ BENCHES = Registry(
             for part in ("oversize", "searches")
         },
         "prime-table6": "armillary.benchmarks.prime.table6:run",
+        "prime-conservatism": "armillary.benchmarks.prime.conservatism:run",
         "prime-figures": "armillary.benchmarks.prime.figures:run",
         "prime-heldout": "armillary.benchmarks.prime.heldout:run",
         "prime-searches": "armillary.benchmarks.prime.searches:run",
@@ -64,3 +65,12 @@ BENCHES = Registry(
     },
     former={"prime-online": "prime-searches"},
 )
+
+BY_APPLICATION = (
+    "prime-conservatism",
+    "prime-heldout",
+    *(f"prime-table{n}" for n in _PRIME_TABLES),
+    "prime-table3-oversize",
+    "prime-table3-searches",
+)
+"""Those that can be run for some applications alone."""

@@ -34,7 +34,7 @@ class Record:
     Attributes:
         bench: its name.
         command: that runs it again.
-        size: `quick` or `full`.
+        size: `quick` or `full`; `quick-part` or `part` if only some applications were asked for.
         seed: of its random choices.
         machine: where it ran, in a line.
         seconds: by the clock; None if parts of an earlier run may have been used.
@@ -69,7 +69,7 @@ class Record:
 
     @property
     def name(self) -> str:
-        """What its file is called, without the ending: the benchmark, with `-quick` for a quick run."""
+        """What its file is called, without the ending: the benchmark, and its size if that is not `full`."""
         return self.bench if self.size == "full" else f"{self.bench}-{self.size}"
 
     def as_json(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def measured(name: str, run: Callable[[BenchOptions], BenchResult], options: Ben
     return Record(
         bench=name,
         command=_command(name, options),
-        size="quick" if options.quick else "full",
+        size=_size(options),
         seed=options.seed,
         machine=machine(),
         seconds=time.perf_counter() - started if fresh else None,
@@ -139,6 +139,12 @@ def measured(name: str, run: Callable[[BenchOptions], BenchResult], options: Ben
     )
 
 
+def _size(options: BenchOptions) -> str:
+    if options.applications:
+        return "quick-part" if options.quick else "part"
+    return "quick" if options.quick else "full"
+
+
 def _command(name: str, options: BenchOptions) -> str:
     """Return the command that measures the same, without where it keeps files."""
     words = ["armillary", "bench", name]
@@ -146,6 +152,7 @@ def _command(name: str, options: BenchOptions) -> str:
     words += ["--quick"] if options.quick else []
     words += ["--seed", str(options.seed)] if options.seed else []
     words += ["--seeds", str(options.seeds)] if options.seeds is not None else []
+    words += [word for name in options.applications for word in ("--application", name)]
     words += ["--device", options.device] if options.device != "cpu" else []
     return shlex.join(words)
 

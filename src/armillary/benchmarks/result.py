@@ -52,7 +52,8 @@ class BenchOptions:
 
     `data` is the folder of reference rows, `out` where long benchmarks keep finished parts, `on_progress`
     receives (what, done, total), `device` is where PRIME's networks train and where all surrogates predict,
-    `seeds` how many seeds PRIME's benchmarks and `ppa-dse` run, if others than their own.
+    `seeds` how many seeds PRIME's benchmarks and `ppa-dse` run, if others than their own, `applications` of which rows
+    of PRIME's tables all targets are, if not all of them are run.
     """
 
     data: Path | None
@@ -62,6 +63,7 @@ class BenchOptions:
     on_progress: Callable[[str, int, int], None]
     device: str = "cpu"
     seeds: int | None = None
+    applications: tuple[str, ...] = ()
 
     def counted(self, seeds: int) -> tuple[int, ...]:
         """Return the seeds of the runs: as many as asked, else one with `quick`, else as many as given."""

@@ -30,10 +30,13 @@ def bench(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="How many seeds PRIME's benchmarks and ppa-dse run; default: their own.")
     ] = None,
+    application: Annotated[
+        list[str] | None, typer.Option(help="Of PRIME's tables: only rows of this application; repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print a published table beside our figures, and check the claims; exit 1 if one does not hold."""
-    from armillary.benchmarks import BENCHES
+    from armillary.benchmarks import BENCHES, BY_APPLICATION
 
     if name == "list":
         print_result(BENCHES.names(), as_json, lambda: tell("\n".join(BENCHES.names())))
@@ -46,8 +49,13 @@ def bench(
     if prove:
         name = _proofs_of(name)
     run = BENCHES.load(name)
+    if application and name not in BY_APPLICATION:
+        raise ArmillaryError(f"--application is not for {name!r}; choose one of {list(BY_APPLICATION)}")
+    applications = tuple(application or ())
     with progress_bars(resumable(out / name)) as on_progress:
-        found = measured(name, run, BenchOptions(data, quick, seed, out / name, on_progress, device, seeds))
+        found = measured(
+            name, run, BenchOptions(data, quick, seed, out / name, on_progress, device, seeds, applications)
+        )
     if record is not None:
         found.write(record)
     content = {**found.as_json(), "command": command_line()}

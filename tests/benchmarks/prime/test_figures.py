@@ -52,6 +52,16 @@ def test_curves_fall_and_are_kept(options, monkeypatch):
     prime_figures.cost_alone(options)  # nothing is searched again
 
 
+def test_figure_7_counts_the_evaluations_until_a_search_hardly_improves(options, monkeypatch):
+    curves = {"firefly": [9.0, 4.0, 2.01, 2.0, 2.0], "p3bo": [9.0, 8.0, 7.0, 6.0, 5.0]}
+    monkeypatch.setattr(prime_figures, "curve", lambda _runs, method, _task: 1e-3 * np.array(curves[method]))
+    check = prime_figures.cost_of_p3bo(options)
+    assert check.value == pytest.approx(5 / 3)
+    assert check.ok
+    assert [float(row["p3bo"]) for row in columns(options, "figure7")] == pytest.approx(curves["p3bo"])
+    assert (options.out / "figure7.html").exists()
+
+
 @pytest.mark.parametrize("name", ["map_of_joint_designs", "map_of_designs", "core_memory", "plateaus"])
 def test_every_figure_has_its_page_and_data(name, options):
     getattr(prime_figures, name)(options)
@@ -62,14 +72,21 @@ def test_every_figure_has_its_page_and_data(name, options):
 
 
 def test_quick_leaves_the_long_figures_out(options, monkeypatch):
-    steps = ("latencies", "cost_alone", "cost_of_seven", "plateaus", "map_of_joint_designs", "core_memory")
-    for step in (*steps, "map_of_designs", "overestimation", "conservatism", "conservatism_as_published"):
+    steps = ("latencies", "cost_alone", "cost_of_seven", "cost_of_p3bo", "plateaus", "map_of_joint_designs")
+    for step in (
+        *steps,
+        "core_memory",
+        "map_of_designs",
+        "overestimation",
+        "conservatism",
+        "conservatism_as_published",
+    ):
         monkeypatch.setattr(prime_figures, step, lambda _: Check("drawn", 1.0, "", True))
     monkeypatch.setattr(prime_figures, "_curves", lambda _: None)
     drawn = [
         {row["figure"] for row in prime_figures.run(replace(options, quick=quick)).rows} for quick in (True, False)
     ]
-    assert drawn[1] - drawn[0] == {"figure6", "figure9", "figure14-published"}
+    assert drawn[1] - drawn[0] == {"figure6", "figure7", "figure9", "figure14-published"}
     assert len(drawn[0]) == 7
 
 

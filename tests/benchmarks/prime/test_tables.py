@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -8,6 +9,7 @@ from armillary.benchmarks.prime.runs import LogFacts, Runs
 from armillary.benchmarks.prime.scenarios import ALL, TABLE_3, TABLE_4, TABLE_13
 from armillary.benchmarks.prime.tables import TABLES
 from armillary.benchmarks.result import BenchOptions, geometric_mean
+from armillary.types import ArmillaryError
 
 
 @pytest.fixture
@@ -83,8 +85,28 @@ def test_what_is_printed_first_says_how_large_the_run_is_and_what_the_logs_hold(
         "Size: 3 rows, 1 seed; PRIME trains 1,400 steps over its grid of 30 and 1,000 per application"
     )
     assert "online methods evaluate 10,000 to 10,000. " in size
-    assert "Without `--quick`: 9 rows, 3 seeds" in size
+    assert "Complete: 9 rows, 3 seeds" in size
     assert "10% to 10% of their rows, and for 3 of 3 rows of this table one of them is faster" in logs
+
+
+def test_a_table_may_have_some_applications_alone(measured, tmp_path):
+    some = replace(options(tmp_path), seeds=1, applications=("t_rnn_enc", "unet"))
+    result = prime_tables.table3(some)
+    assert list(dict.fromkeys(row["task"] for row in result.rows)) == ["unet, 29 mm2", "t_rnn_enc, 29 mm2"]
+    assert result.preface[0].startswith("Size: 2 rows, 1 seed")
+    assert result.checks[1].goal == "at least 2 of 2"
+    quick = prime_tables.table3(replace(some, quick=True, applications=("unet",)))  # none that `--quick` has otherwise
+    assert {row["task"] for row in quick.rows} == {"unet, 29 mm2"}
+    pairs = replace(some, applications=("mobilenet_v2", "mobilenet_v3_large", "m5_like", "m6_like"))
+    assert {row["task"] for row in prime_tables.table4(pairs).rows} == {"V2 V3 M5 M6, 29 mm2"}
+
+
+def test_an_application_that_no_row_is_of_is_refused(measured, tmp_path):
+    some = options(tmp_path)
+    with pytest.raises(ArmillaryError, match=r"'resnet50' is not in this table; choose one of \['m4_like', 'm5_like'"):
+        prime_tables.table3(replace(some, applications=("unet", "resnet50")))
+    with pytest.raises(ArmillaryError, match=r"\['unet'\] are not all targets of any row; the rows have \[\["):
+        prime_tables.table4(replace(some, applications=("unet",)))
 
 
 def test_a_gain_grows_as_the_fixed_time_is_left_out(measured, tmp_path, monkeypatch):

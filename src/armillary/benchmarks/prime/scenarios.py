@@ -6,12 +6,13 @@ runs. Areas of 100 mm2 are the template's limit of 98 mm2 here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from armillary.benchmarks.prime.paper import APPLICATIONS
 from armillary.evaluators.edge_tpu.enumeration import Scenario
 from armillary.hardware.templates.edge_tpu import MAX_AREA_MM2
+from armillary.types import ArmillaryError
 
 ALL = tuple(a.workload for a in APPLICATIONS)
 EDGE, V2, V3, M4, M5, M6, UNET, DEC, ENC = ALL
@@ -52,6 +53,22 @@ class Task:
         """What distinguishes the row."""
         trained = "" if self.train == self.target else f"{label(self.train)} -> "
         return f"{trained}{label(self.target)}, {self.area_mm2:g} mm2"
+
+
+def of_applications(tasks: Sequence[Task], names: Sequence[str]) -> list[Task]:
+    """Return the rows of a table all of whose targets are among some applications.
+
+    Raises:
+        ArmillaryError: if the table has no such application, or no row for these alone.
+    """
+    allowed = sorted({name for task in tasks for name in task.target})
+    if unknown := [name for name in names if name not in allowed]:
+        raise ArmillaryError(f"--application {unknown[0]!r} is not in this table; choose one of {allowed}")
+    chosen = [task for task in tasks if set(task.target) <= set(names)]
+    if not chosen:
+        rows = [list(task.target) for task in tasks]
+        raise ArmillaryError(f"--application {list(names)} are not all targets of any row; the rows have {rows}")
+    return chosen
 
 
 def label(applications: tuple[str, ...]) -> str:

@@ -91,17 +91,16 @@ def size(
     )
     online = f"; online methods evaluate {min(budgets):,.0f} to {max(budgets):,.0f}" if len(budgets) else ""
     return (
-        f"Size: {_counted(len(tasks), 'row')}, {_counted(len(runs.seeds), 'seed')}{steps}; offline methods have {TOP} "
+        f"Size: {counted(len(tasks), 'row')}, {counted(len(runs.seeds), 'seed')}{steps}; offline methods have {TOP} "
         f"designs evaluated{online}. About {duration(jobs_s)} of one core from an empty folder. {full}"
     )
 
 
 def full_size(rows: int, seeds: int, seconds: float) -> str:
     """Return what the full run consists of, in words."""
-    return (
-        f"Without `--quick`: {_counted(rows, 'row')}, {_counted(seeds, 'seed')}, about {duration(seconds)} of one core."
-    )
+    return f"Complete: {counted(rows, 'row')}, {counted(seeds, 'seed')}, about {duration(seconds)} of one core."
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """Return a number of things in words."""
     return f"{number} {what}{'' if number == 1 else 's'}"
