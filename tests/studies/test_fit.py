@@ -15,6 +15,7 @@ from armillary.studies.fit import (
     check_kind,
     check_parted,
     check_savable,
+    check_technology,
     fit_surrogate,
     rows_of,
     save_atomically,
@@ -154,3 +155,13 @@ def test_architectures_are_left_out_whole_where_others_will_be_asked(monkeypatch
     for kind, space in (("hurdle", template.space), ("ppa", templates.load("axiline").space)):
         with pytest.raises(ArmillaryError, match="tells no architectures apart"):
             check_parted(kind, space)
+
+
+def test_layouts_are_of_the_technology_whose_periods_the_space_has():
+    near, far = sources_of(["shipped://axiline_svm", "shipped://axiline_svm_osu018"])
+    check_technology(near, {}, "log")
+    check_technology(far, {"enablement": "osu018"}, "log")
+    with pytest.raises(ArmillaryError, match="log: has layouts of enablement 'osu018', where 'nangate45' is asked for"):
+        check_technology(far, {}, "log")
+    with pytest.raises(ArmillaryError, match="add --set enablement=nangate45"):
+        check_technology(near, {"enablement": "osu018"}, "log")

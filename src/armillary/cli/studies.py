@@ -149,6 +149,7 @@ def fit(
         check_kind,
         check_parted,
         check_savable,
+        check_technology,
         fit_surrogate,
         rows_of,
         save_atomically,
@@ -171,6 +172,7 @@ def fit(
     if unseen_architectures:
         check_parted(kind, chosen.space)
     rows = rows_of(Log(log), chosen.space, workload or [])
+    check_technology(rows, options_of(options), str(log))
     with progress_bars() as on_progress:
         model = fit_surrogate(
             rows,

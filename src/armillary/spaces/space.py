@@ -43,7 +43,8 @@ class Parameter:
                 raise ValueError
             return self.values.index(value)
         except ValueError:
-            raise ArmillaryError(f"{self.name}={value!r} is not allowed; choose one of {list(self.values)}") from None
+            shown = value.item() if isinstance(value, np.generic) else value
+            raise ArmillaryError(f"{self.name}={shown!r} is not allowed; choose one of {list(self.values)}") from None
 
 
 Derive = Callable[[NDArray[np.int64], Mapping[str, NDArray[np.float64]]], NDArray[np.float64]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from armillary import surrogates
 from armillary.atomic_file import replaced
-from armillary.evaluators.physical.enablement import slowness_of
-from armillary.evaluators.physical.space import architecture, is_joint
+from armillary.evaluators.physical.enablement import USUAL, slowness_of, technology_of
+from armillary.evaluators.physical.space import JOINT, architecture, is_joint
 from armillary.log import shipped
 from armillary.log.shipped import PREFIX
 from armillary.log.store import InMemoryLog, Log
@@ -182,6 +182,28 @@ def rows_of(log: Log, space: Space, workloads: list[str]) -> Evaluations:
     if missing:
         raise ArmillaryError(f"{log.path}: has no row of workload {missing[0]!r}; it has {known}")
     return rows.select(np.isin(rows.workload.astype(str), workloads)) if workloads else rows
+
+
+def check_technology(rows: Evaluations, options: Mapping[str, Any], source: str) -> None:
+    """Check that layouts are of the technology whose periods their space has.
+
+    Args:
+        rows: of any space.
+        options: of the evaluator, as `--set` gives them.
+        source: what the rows are of, for the message.
+
+    Raises:
+        ArmillaryError: if a layout is of another technology.
+    """
+    if not rows.space.endswith(JOINT):
+        return
+    asked = str(options.get("enablement", USUAL))
+    others = sorted({technology_of(rows, row) for row in range(len(rows))} - {asked})
+    if others:
+        raise ArmillaryError(
+            f"{source}: has layouts of enablement {others[0]!r}, where {asked!r} is asked for; add --set "
+            f"enablement={others[0]}, or name a log of one technology"
+        )
 
 
 def check_savable(path: Path) -> None:

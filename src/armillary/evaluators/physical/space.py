@@ -27,7 +27,8 @@ from armillary.spaces.space import Parameter, Space
 from armillary.types import Design, EvaluatorSpec, Fidelity, Value
 from armillary.workloads.layer import Workload
 
-_SUFFIX = f".{Fidelity.PHYSICAL}"
+JOINT = f".{Fidelity.PHYSICAL}"
+"""How the name of a joint space ends."""
 _CLOCKS = 10
 _REST = (
     Parameter("utilization", (0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8), unit="of the core"),
@@ -62,7 +63,7 @@ def joint(template: Template, networks: Sequence[Workload] = (), options: Mappin
     knobs = tuple(replace(knob, values=fixed.get(knob.name, knob.values)) for knob in _knobs(template.name, slowness))
     own = template.for_workloads(networks)
     width = len(own.space.parameters)
-    space = Space(f"{template.name}{_SUFFIX}", (*own.space.parameters, *knobs))
+    space = Space(f"{template.name}{JOINT}", (*own.space.parameters, *knobs))
     defaults = _defaults(knobs, slowness)
     return replace(
         own.over(space, lambda codes: codes[:, :width]),
@@ -79,16 +80,16 @@ def architecture(space: Space) -> tuple[str, ...]:
 
 def is_joint(space: Space) -> bool:
     """Return whether designs of a space bring knobs of the back end."""
-    return space.name.endswith(_SUFFIX)
+    return space.name.endswith(JOINT)
 
 
 def parted(design: Design) -> tuple[Design, dict[str, Value]]:
     """Return the architecture of a design, and its knobs by name; a design alone has none."""
-    if not design.space.endswith(_SUFFIX):
+    if not design.space.endswith(JOINT):
         return design, {}
     values = design.as_dict()
     knobs = {name: values.pop(name) for name in KNOBS}
-    return Design(design.space.removesuffix(_SUFFIX), tuple(values.items())), knobs
+    return Design(design.space.removesuffix(JOINT), tuple(values.items())), knobs
 
 
 def hardware_of(template: str, design: Design) -> str:
