@@ -155,6 +155,12 @@ def test_modules_and_functions_stay_short():
     assert not long
 
 
+def test_a_study_is_read_without_botorch():
+    script = "import sys, armillary.studies.loading; print({'botorch', 'gpytorch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from armillary.optimizers.front_models import FrontModels
-from armillary.optimizers.ladder_models import Climbed, Clock, Figures, Work, climbed_each
+from armillary.optimizers.ladder_models import Climbed, Clock, Figures, climbed_each
 from armillary.optimizers.ppa_motpe import settled_rows
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.problem import Problem
-from armillary.problems.rung import Rung
+from armillary.problems.rung import Rung, Work
 from armillary.spaces.space import Parameter, Space
 from armillary.types import EvaluatorSpec, Failure, Fidelity, Prediction
 from armillary.workloads.context import Context

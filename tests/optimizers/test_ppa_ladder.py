@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
-from armillary.optimizers.ladder_models import Work
 from armillary.optimizers.ppa_ladder import PpaLadder, rate
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import hypervolume
 from armillary.problems.problem import Problem
-from armillary.problems.rung import Rung
+from armillary.problems.rung import Rung, Work
 from armillary.spaces.space import Parameter, Space
 from armillary.surrogates.auto.process import Process
 from armillary.surrogates.ppa import stack

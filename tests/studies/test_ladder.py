@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from armillary.optimizers.ladder_models import Work
-from armillary.problems.rung import Rung
+from armillary.problems.rung import Rung, Work
 from armillary.spaces.space import Parameter, Space
 from armillary.studies.ladder import Climbs, Ledger, climbing, mean_s
 from armillary.testing.optimizers import evaluation

@@ -22,7 +22,7 @@ from armillary.optimizers.coded import keys
 from armillary.optimizers.front_models import FrontModels, Learned, learned
 from armillary.optimizers.model_based import ordered_features
 from armillary.optimizers.surrogate_front import Predicts
-from armillary.problems.rung import Rung
+from armillary.problems.rung import Rung, Work
 from armillary.spaces.space import Space
 from armillary.types import Evaluation, Prediction
 from armillary.workloads.context import Context
@@ -185,19 +185,6 @@ def climbed_each(
 
 def _usable(values: Floats, logs: bool) -> NDArray[np.bool_]:
     return np.isfinite(values) & ((values > 0) | (not logs))
-
-
-@dataclass(frozen=True)
-class Work:
-    """What answers of a rung took, each of shape [designs].
-
-    Attributes:
-        all_s: seconds of all that an answer takes, what was kept from the rungs below with it.
-        kept_s: of these, seconds of what the rungs above do not do again.
-    """
-
-    all_s: Floats
-    kept_s: Floats
 
 
 class Clock:

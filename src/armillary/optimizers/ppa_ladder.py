@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from armillary.optimizers.coded import keys
-from armillary.optimizers.ladder_models import Belief, Climbed, Clock, Codes, Figures, Floats, Work, climbed_each
+from armillary.optimizers.ladder_models import Belief, Climbed, Clock, Codes, Figures, Floats, climbed_each
 from armillary.optimizers.ppa_motpe import FEWEST_LEARNED, INITIAL, PpaMotpe, fitted_each, reference_of, settled_rows
 from armillary.optimizers.several import boxes, expected_gain
 from armillary.optimizers.surrogate_front import TRIALS, Expected, motpe_on, nearest_to_bounds
@@ -34,7 +34,7 @@ from armillary.optimizers.surrogate_search import distinct
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import front
 from armillary.problems.problem import Problem
-from armillary.problems.rung import Rung
+from armillary.problems.rung import Rung, Work
 from armillary.types import Evaluations, Prediction
 from armillary.workloads.context import Context
 

@@ -28,6 +28,19 @@ class Rung:
     blind: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Work:
+    """What answers of a rung took, each of shape [designs].
+
+    Attributes:
+        all_s: seconds of all that an answer takes, what was kept from the rungs below with it.
+        kept_s: of these, seconds of what the rungs above do not do again.
+    """
+
+    all_s: NDArray[np.float64]
+    kept_s: NDArray[np.float64]
+
+
 def are_whole(rows: Evaluations) -> NDArray[np.bool_]:
     """Return which rows are of evaluations that did not stop early, shape [rows]."""
     return np.array([UNTIL not in options_from(str(text)) for text in rows.options], dtype=bool)

@@ -9,9 +9,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary.optimizers.ladder_models import Work
 from armillary.problems.outcomes import Outcomes
-from armillary.problems.rung import Rung
+from armillary.problems.rung import Rung, Work
 from armillary.types import Evaluations
 
 _OF_STEP = "_cpu_s"
