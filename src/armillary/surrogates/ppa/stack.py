@@ -55,7 +55,7 @@ class Stack:
         weights: of each kind of `MEMBERS` by name; 0 where it is left out.
         limits: between which a member is believed.
         scores: sorted; errors of left-out rows over the spread that was expected of them.
-        error: mean absolute error of left-out rows, in the targets' units.
+        off: absolute errors of the rows, each left out in turn, in the targets' units and their order.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Stack:
         weights: Mapping[str, float],
         limits: tuple[float, float],
         scores: Floats,
-        error: float,
+        off: Floats,
     ) -> None:
-        self.members, self.weights, self.scores, self.error = tuple(members), dict(weights), scores, error
+        self.members, self.weights, self.scores, self.off = tuple(members), dict(weights), scores, off
         self._limits = limits
 
     @staticmethod
@@ -112,7 +112,7 @@ class Stack:
         members = [one(lesson) for one, weight in zip(make, weights, strict=True) if weight > 0]
         step(len(kinds) + 1, len(kinds) + 1)
         named = {kind.name: float(weight) for kind, weight in zip(kinds, weights, strict=True)}
-        return Stack(members, named, limits, np.sort(off / spread), float(off.mean()))
+        return Stack(members, named, limits, np.sort(off / spread), off)
 
     def expected(self, points: Points) -> Expected:
         """Return what the members expect of points together."""
@@ -129,7 +129,7 @@ class Stack:
         """Return what `read` makes the ensemble of again."""
         content: dict[str, Any] = {
             "weights": self.weights, "limits": list(self._limits), "scores": self.scores.tolist(),
-            "error": self.error, "members": {},
+            "off": self.off.tolist(), "members": {},
         }  # fmt: skip
         tensors: dict[str, Tensor] = {}
         for member in self.members:
@@ -151,7 +151,7 @@ class Stack:
                 own = {name.split("/", 1)[1]: t for name, t in tensors.items() if name.startswith(f"{kind.name}/")}
                 members.append(kind.of(encoding, content["members"][kind.name], own))
         low, high = content["limits"]
-        return Stack(members, content["weights"], (low, high), np.array(content["scores"]), content["error"])
+        return Stack(members, content["weights"], (low, high), np.array(content["scores"]), np.array(content["off"]))
 
 
 def _maker(kind: Any, encoding: Encoding, seed: int, setting: Mapping[str, Any]) -> Callable[[Lesson], Member]:

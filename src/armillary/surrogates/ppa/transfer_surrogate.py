@@ -3,7 +3,8 @@
 Layouts of other algorithms, platforms or technologies give a first guess of every design (see `elsewhere`). The
 ensemble then learns from the layouts at hand how far off the guess is, in logarithms, with the guess among what its
 members are told. A constant factor between technologies, say, takes a handful of layouts. Where layouts that were left
-out are told better without the guess, as on a platform that is like no other, it learns without.
+out are told better without the guess by more than the standard error of the difference, as may be on a platform that is
+like no other, it learns without.
 
 Source: few-shot learning on an unseen platform, and transfer to another technology, after Esmaeilzadeh et al. (arXiv
 2308.12120); the method is ours.
@@ -73,11 +74,12 @@ class TransferPpa(RtlPpa):
         if known is None or (known.metric, self._slowness) != (problem.metric, *slow):
             self._slowness = slow.pop()
             self._elsewhere = self._learned(self._sources, problem)
-        found = {}
-        for self._trust in (0.0, 1.0):
-            found[self._trust] = super().fit(log, problem)._fitted
-        self._trust = min(found, key=lambda trust: found[trust].stack.error)
-        self._state = found[self._trust]
+        self._trust = 0.0
+        without = super().fit(log, problem)._fitted
+        self._trust = 1.0
+        gain = super().fit(log, problem)._fitted.stack.off - without.stack.off
+        if gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)):  # as `tuning` takes settings
+            self._trust, self._state = 0.0, without
         return self
 
     def _learned(self, sources: Sources, problem: Problem) -> Elsewhere:
