@@ -8,11 +8,9 @@ from armillary.problems.pareto import hypervolume
 from armillary.problems.problem import Problem
 from armillary.problems.rung import Rung, Work
 from armillary.spaces.space import Parameter, Space
-from armillary.surrogates.auto.process import Process
-from armillary.surrogates.ppa import stack
-from armillary.surrogates.ppa.surrogate import Ppa
 from armillary.testing.optimizers import SeveralObjectivesContract
 from armillary.types import EvaluatorSpec, Failure, Fidelity
+from surrogates.ppa.members import with_one_member
 
 NAMES = ("p0", "p1", "p2", "p3", "late")
 LINES = Space("lines", tuple(Parameter(name, tuple(range(12))) for name in NAMES))
@@ -21,12 +19,6 @@ SPEC = EvaluatorSpec("lines", Fidelity.PHYSICAL, "lines", "1")
 FIRST, SECOND = Rung("first", SPEC, ("late",)), Rung("second", SPEC)
 COSTS = {"first": 0.05, "second": 0.6, "whole": 1.0}
 ROUGH = np.random.default_rng(0).uniform(0, 1, (3, 12, 12))
-
-
-def with_one_member(patch):
-    """Let the ensemble have one member and few folds: its weights are not what is tested here."""
-    patch.setattr(Ppa, "members", (Process,))
-    patch.setattr(stack, "_MANY_FOLDS", 2)
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,9 @@ from armillary.spaces.space import Parameter, Space
 from armillary.studies.layout_design import foresee_layout_design, run_layout_design
 from armillary.studies.layout_recipe import PREDICTED, RUNGS, SEARCHED, LayoutRequest
 from armillary.studies.study_folder import StudyFolder
-from armillary.surrogates.auto.process import Process
-from armillary.surrogates.ppa import stack
-from armillary.surrogates.ppa.surrogate import Ppa
 from armillary.types import ArmillaryError, EvaluatorSpec, Fidelity
 from armillary.workloads.layer import Workload
+from surrogates.ppa.members import with_one_member
 
 SPACE = Space(
     "standin.physical",
@@ -83,12 +81,6 @@ class Stopping(Counting):
         evaluator = FunctionEvaluator(made, asked, spec)
         evaluator.rungs = lambda: (Rung("first", replace(spec, options={"until": "first"}), ("aim",)),)
         return evaluator
-
-
-def with_one_member(patch):
-    """Let the ensemble have one member and few folds: its weights are not what is tested here."""
-    patch.setattr(Ppa, "members", (Process,))
-    patch.setattr(stack, "_MANY_FOLDS", 2)
 
 
 @pytest.fixture(autouse=True)

@@ -147,7 +147,6 @@ def fit(
     from armillary.studies.bounds import check_bounds
     from armillary.studies.fit import (
         check_kind,
-        check_parted,
         check_savable,
         check_technology,
         fit_surrogate,
@@ -169,8 +168,6 @@ def fit(
     # a template's budgets are for proposals; what a user's problem bounds is part of what is learned
     asked = chosen.asked(objectives, given if problem is None else asked_bounds(chosen, given))
     check_bounds(asked)
-    if unseen_architectures:
-        check_parted(kind, chosen.space)
     rows = rows_of(Log(log), chosen.space, workload or [])
     check_technology(rows, options_of(options), str(log))
     with progress_bars() as on_progress:

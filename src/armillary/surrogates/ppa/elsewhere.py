@@ -201,13 +201,7 @@ def _totals(rows: Evaluations) -> Floats:
     own = Space(
         rows.space, tuple(Parameter(name, _ordered(set(column.tolist()))) for name, column in rows.design.items())
     )
-    return totals_of(Architectures.of(own), own.encode_columns(rows.design))
-
-
-def totals_of(architectures: Architectures, codes: Integers) -> Floats:
-    """Return the sums over the graphs of designs, shape [designs, features]."""
-    graphs, which = architectures.graphs(codes)
-    return np.array([graph.totals for graph in graphs]).reshape(-1, len(FEATURES))[which]
+    return Architectures.of(own).totals(own.encode_columns(rows.design))
 
 
 def _space(values: Sequence[Mapping[str, set[Any]]]) -> Space:

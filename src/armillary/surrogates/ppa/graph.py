@@ -174,13 +174,17 @@ class Architectures:
         self.known.update(zip(missing, found, strict=True))
         return [self.known[key] for key in keys], which.reshape(-1)
 
+    def totals(self, codes: Integers) -> Floats:
+        """Return the sums over the graphs of designs, shape [designs, features]; raises what `graphs` does."""
+        graphs, which = self.graphs(codes)
+        return np.array([graph.totals for graph in graphs]).reshape(-1, len(FEATURES))[which]
+
     def described(self) -> Space:
         """Return the space with the logarithms of the graphs' totals among what it derives of designs."""
         own = self.space.derived
 
         def derived(codes: Integers, features: Mapping[str, Floats]) -> Floats:
-            graphs, which = self.graphs(codes)
-            totals = np.array([np.log2(1 + graph.totals) for graph in graphs]).reshape(-1, len(FEATURES))[which]
+            totals = np.log2(1 + self.totals(codes))
             return totals if own is None else np.concatenate([own(codes, features), totals], axis=1)
 
         return replace(self.space, derived=derived)

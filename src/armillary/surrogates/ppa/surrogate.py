@@ -165,7 +165,7 @@ class Ppa(OfExamples[_Fitted]):
         model_file.save(target, self.kind, self.space, self.problem, *self._parts())
 
     def _parts(self) -> Parts:
-        """Return what `_restored` makes the fitted model of again."""
+        """Return what `_restore` makes the fitted model of again."""
         fitted = self._fitted
         stack, tensors = fitted.stack.parts()
         chance, more = fitted.feasibility.parts()

@@ -25,7 +25,7 @@ from armillary.spaces.space import Space
 from armillary.surrogates.auto.learned import under
 from armillary.surrogates.auto.member import Parts
 from armillary.surrogates.kind import SurrogateKind
-from armillary.surrogates.ppa.elsewhere import CLOCK, Elsewhere, Sources, relative, totals_of
+from armillary.surrogates.ppa.elsewhere import CLOCK, Elsewhere, Sources, relative
 from armillary.surrogates.ppa.graph import Architectures
 from armillary.surrogates.ppa.rtl_surrogate import RtlPpa
 from armillary.surrogates.rows import Scale
@@ -130,7 +130,7 @@ class TransferPpa(RtlPpa):
             name: self._relative(name, values[name][codes[:, self.space.names.index(name)]].tolist())
             for name in self._knobs
         }
-        return self._elsewhere.logarithm(columns, totals_of(self._architectures, codes))
+        return self._elsewhere.logarithm(columns, self._architectures.totals(codes))
 
     def _relative(self, name: str, values: Sequence[Any]) -> list[Any]:
         return [relative(name, value, self._slowness) for value in values]
