@@ -51,6 +51,7 @@ class HierarchyBatch(_Batch):
 
     Attributes:
         capacity: words that the tiles of one instance may take, shape [levels, n]; infinite if unlimited.
+        part: 1 where a level is part of the memory of the next outer one, else 0, shape [levels, n].
         keeps: which tensors each level can hold, bool, shape [levels, tensors, n].
         read_bandwidth: words per cycle and instance, shape [levels, n]; infinite if unlimited.
         write_bandwidth: likewise.
@@ -69,6 +70,7 @@ class HierarchyBatch(_Batch):
     """
 
     capacity: Tensor
+    part: Tensor
     keeps: Tensor
     read_bandwidth: Tensor
     write_bandwidth: Tensor
@@ -105,6 +107,7 @@ class HierarchyBatch(_Batch):
         energies = [[_access_pj(h, level) for level in h.inner_first] for h in hierarchies]
         return HierarchyBatch(
             capacity=column([[level.tile_words for level in levels] for levels in every]),
+            part=column([[float(level.part_of is not None) for level in levels] for levels in every]),
             keeps=torch.tensor([[[t in level.keeps for t in TENSORS] for level in levels] for levels in every])
             .permute(1, 2, 0)
             .contiguous(),

@@ -23,6 +23,7 @@ from armillary.cost_model.batch import (
     encode,
     pick,
 )
+from armillary.cost_model.memories import bandwidth_cycles, with_parts
 from armillary.cost_model.remainders import RemainderNest
 from armillary.cost_model.sliding import all_alike, may_share, shared_inputs
 from armillary.cost_model.traffic import INPUTS, OUTPUTS, WEIGHTS, Nest, Row, delivered, product
@@ -32,7 +33,6 @@ from armillary.hardware.mapping import Mapping
 from armillary.types import ArmillaryError, Failure
 from armillary.workloads.layer import Layer
 
-READS, FILLS, UPDATES = range(3)
 _RELAXED_TURNING = 1.3
 _LOOKED_AT = 65_536
 
@@ -44,7 +44,8 @@ class Costs:
     Attributes:
         delay_cycles: the largest of the compute and bandwidth bounds, shape [n].
         compute_cycles: steps of the compute units, shape [n].
-        bandwidth_cycles: what each level's bandwidth allows, shape [levels, n].
+        bandwidth_cycles: what each level's bandwidth allows, shape [levels, n]. A level with an inner part counts what
+            that moves, too, here and below.
         energy_pj: all accesses and multiply-accumulates, shape [n].
         access_energy_pj: of all instances of a level, shape [levels, tensors, n].
         mac_energy_pj: shape [n].
@@ -105,8 +106,9 @@ class Costs:
                     return Failure(
                         "infeasible", f"{level.name}.fanout_{axis.lower()}", needed=has + over, available=has
                     )
-            if self.over_capacity[number, candidate] > 0:
-                words = self.tile_words[number, :, candidate]
+            if self.over_capacity[number, candidate] > 0 and level.part_of is None:
+                parts = [n for n, part in enumerate(hierarchy.inner_first) if part.memory == level.name]
+                words = self.tile_words[parts, :, candidate].sum(dim=0)
                 largest = TENSORS[int(words.argmax())]
                 return Failure(
                     "infeasible",
@@ -382,16 +384,17 @@ def _totals(
     turning = _RELAXED_TURNING if relaxed else 1.0
     final = final_updates(work.own_outputs, work.unrolled, mappings.keeps, turning)
     words, held = in_words(widths(hierarchies, layers), accesses, tiles, final, turning)
+    filled = with_parts([reduce(torch.add, row) for row in held], hierarchies)
     return _Totals(
         work=work,
         accesses=accesses,
         words_moved=words,
         access_energy=[_access_energy(words[i], instances[i], hierarchies, i, relaxed) for i in levels],
         mac_energy=work.macs * hierarchies.mac_pj,
-        cycles=[_bandwidth_cycles(words[i], hierarchies, i, relaxed) for i in levels],
+        cycles=bandwidth_cycles(words, hierarchies, relaxed),
         tile_elements=tiles,
         tile_words=held,
-        over_capacity=[reduce(torch.add, held[i]) - hierarchies.capacity[i] for i in levels],
+        over_capacity=[filled[i] - hierarchies.capacity[i] for i in levels],
         over_fanout=[
             tuple(a - b for a, b in zip(_across(work.unrolled[i], mappings.along_y[i]), fanout[i], strict=True))
             for i in levels
@@ -556,15 +559,6 @@ def _own_outputs(nest: Nest) -> Row:
     for level in range(len(nest.spatial) - 1, 0, -1):
         own.append(own[-1] / nest.units("O", level))
     return tuple(own[::-1])
-
-
-def _bandwidth_cycles(words: tuple[Row, ...], hierarchies: HierarchyBatch, level: int, relaxed: bool) -> Tensor:
-    """Return the cycles that a level's bandwidth allows, shape [n]."""
-    reads = reduce(torch.add, [kinds[READS] for kinds in words])
-    writes = reduce(torch.add, [kinds[kind] for kinds in words for kind in (FILLS, UPDATES)])
-    cycles = torch.maximum(reads / hierarchies.read_bandwidth[level], writes / hierarchies.write_bandwidth[level])
-    cycles = torch.maximum(cycles, (reads + writes) / hierarchies.shared_bandwidth[level])
-    return cycles if relaxed else torch.ceil(cycles)
 
 
 def _access_energy(

@@ -28,23 +28,25 @@ class ExplainedLevel:
 
     Attributes:
         name: of the level.
+        part_of: name of the level whose memory it is part of; None if it is one by itself.
         keeps: the tensors held.
         loops: temporal loops, then spatial ones.
         word_bits: bits per word.
         widths: bits of an element of each of W, I, P and O.
         tile_elements: held of each of W, I and O per instance; 0 if bypassed.
         tile_words: the words that they take.
-        tile_limit: words that may be held; infinite if unlimited.
+        tile_limit: words that may be held, by both parts of a memory together; infinite if unlimited.
         reads: elements of each tensor, of all used instances; likewise `fills` and `updates`.
         fills: elements that arrive from outside.
         updates: elements written from inside.
         words_moved: reads, fills and updates in words, each of W, I and O.
         instances: used.
         energy_pj: of each tensor's accesses.
-        bandwidth_cycles: what the level's bandwidth allows.
+        bandwidth_cycles: what the level's bandwidth allows; of a memory in two parts the outer counts both.
     """
 
     name: str
+    part_of: str | None
     keeps: str
     loops: tuple[ExplainedLoop, ...]
     word_bits: int
@@ -124,6 +126,7 @@ def _levels(hierarchy: Hierarchy, layer: Layer, mapping: Mapping, costs: Costs) 
         found.append(
             ExplainedLevel(
                 name=level.name,
+                part_of=level.part_of,
                 keeps=mapped.keeps,
                 loops=tuple(loops),
                 word_bits=level.word_bits,
@@ -166,11 +169,8 @@ def as_text(explained: ExplainedMapping) -> str:
     lines = [f"{'':44}{'runs':>14}{'tile W':>12}{'tile I':>12}{'tile O':>12}"]
     depth = 0
     for level in explained.levels:
-        held = sum(level.tile_words)
-        limit = "" if level.tile_limit == float("inf") else f" of {level.tile_limit:,.0f}"
-        lines.append(
-            f"{level.name} [{level.keeps}] x {level.instances:,}, holds {held:,.12g}{limit} words{_widths(level)}"
-        )
+        inner = next((other for other in explained.levels if other.part_of == level.name), None)
+        lines.append(f"{level.name} [{level.keeps}] x {level.instances:,}, {_room(level, inner)}{_widths(level)}")
         for t, tensor in enumerate(TENSORS):
             if tensor in level.keeps:
                 lines.append(
@@ -187,6 +187,17 @@ def as_text(explained: ExplainedMapping) -> str:
             lines.append(f"{text:44}{inside.runs:>14,}{weights:>12,}{inputs:>12,}{outputs:>12,}")
     lines.append(f"{'  ' * (depth + 1)}multiply-accumulate")
     return "\n".join(lines)
+
+
+def _room(level: ExplainedLevel, inner: ExplainedLevel | None) -> str:
+    """Return the words that a level holds as text, and of what; `inner` is the inner part of its memory, if any."""
+    held = sum(level.tile_words)
+    limit = "" if level.tile_limit == float("inf") else f" of {level.tile_limit:,.0f}"
+    if level.part_of is not None:
+        return f"holds {held:,.12g} words in {level.part_of}"
+    if inner is None:
+        return f"holds {held:,.12g}{limit} words"
+    return f"holds {held:,.12g} words and {inner.name} {sum(inner.tile_words):,.12g}{limit}"
 
 
 def _widths(level: ExplainedLevel) -> str:

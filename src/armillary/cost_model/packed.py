@@ -21,6 +21,7 @@ def chips_of(hierarchies: HierarchyBatch, layers: LayerBatch) -> Chip:
     n = max(len(h), bits.shape[-1])
     return Chip(
         capacity=_first(h.capacity, n),
+        part=_first(h.part, n),
         able=_first(h.keeps.double(), n),
         bandwidth=np.stack([_first(b, n) for b in (h.read_bandwidth, h.write_bandwidth, h.shared_bandwidth)], axis=2),
         fanout=_first(h.fanout, n),

@@ -64,7 +64,7 @@ def _energy_parts(runs: Sequence[tuple[Hierarchy, LayerRun]]) -> Iterator[tuple[
         yield _MAC, run.runs * float(costs.mac_energy_pj[number])
         energies = costs.access_energy_pj[:, :, number].sum(dim=1).tolist()
         for level, energy in zip(hierarchy.inner_first, energies, strict=True):
-            yield level.name, run.runs * energy
+            yield level.memory, run.runs * energy
 
 
 def _area_parts(hierarchy: Hierarchy, area_mm2: float) -> dict[str, float]:

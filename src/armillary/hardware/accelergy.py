@@ -35,7 +35,7 @@ def with_reference(hierarchy: Hierarchy, *, ert: Path | None = None, art: Path |
     if art is not None:
         areas = {name: _area(art, name, row) for name, row in _tables(art, "ART")}
         for level in hierarchy.levels:
-            changes[level.name]["area_mm2"] = _known(art, areas, level.name)
+            changes[level.name]["area_mm2"] = _known(art, areas, level.memory)
         compute["area_mm2"] = _known(art, areas, hierarchy.compute.name)
     return hierarchy.model_copy(
         update={
@@ -87,15 +87,15 @@ def _number(path: Path, place: str, value: Any) -> float:
 
 
 def _access(path: Path, level: Level, energies: Mapping[str, Mapping[str, float]]) -> AccessEnergy:
-    actions = energies.get(level.name)
+    actions = energies.get(level.memory)
     if actions is None:
-        raise ArmillaryError(f"{path}: has no component {level.name!r}; it has {sorted(energies)}")
+        raise ArmillaryError(f"{path}: has no component {level.memory!r}; it has {sorted(energies)}")
     values = {}
     for ours, theirs in _ACTIONS.items():
         value = next((actions[name] for name in theirs if name in actions), None)
         if value is None:
             raise ArmillaryError(
-                f"{path}: component {level.name} has no action {' or '.join(theirs)}; it has {sorted(actions)}"
+                f"{path}: component {level.memory} has no action {' or '.join(theirs)}; it has {sorted(actions)}"
             )
         values[ours] = value
     return AccessEnergy(**values)

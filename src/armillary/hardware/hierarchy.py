@@ -124,6 +124,9 @@ class Level(_Strict):
         rules: what a mapping search may do here.
         energy: energy per access; None takes it from the technology table.
         area_mm2: area per instance; None takes it from the technology table.
+        uneven: whether its tensors may be held at two places among its loops; a hierarchy makes two parts of it.
+        part_of: name of the next outer level, if both are one memory: they share its capacity and its ports, and hold
+            each tensor at one of the two places.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
@@ -143,6 +146,8 @@ class Level(_Strict):
     rules: LoopRules = LoopRules()
     energy: AccessEnergy | None = None
     area_mm2: _NotNegative | None = None
+    uneven: bool = False
+    part_of: str | None = None
 
     @field_validator("keeps")
     @classmethod
@@ -161,11 +166,82 @@ class Level(_Strict):
         """Words that the tiles of one instance may take together."""
         return float("inf") if self.capacity_words is None else self.capacity_words // self.buffers
 
+    @property
+    def memory(self) -> str:
+        """Name of the memory: that of the level itself, or of the one that it is part of."""
+        return self.part_of or self.name
+
+    def parts(self) -> tuple[Level, ...]:
+        """Return the level, or the two parts of an uneven one, the outer first.
+
+        The loops of both are those that the rules allow. Only the inner part has spatial loops, loops whose factors are
+        fixed, and those that have to stand innermost.
+
+        Raises:
+            ValueError: if it keeps a single tensor, or the rules leave no loop to the outer part.
+        """
+        if not self.uneven:
+            return (self,)
+        given = f"level {self.name}: uneven=True is not allowed"
+        if len(self.keeps) < 2:
+            raise ValueError(f"{given} with keeps={self.keeps!r}; two tensors at least can be held unevenly")
+        rules = self.rules
+        temporal = "".join(d for d in rules.temporal if d not in rules.innermost and d not in rules.factors)
+        if not temporal:
+            raise ValueError(
+                f"{given} with rules.temporal={rules.temporal!r}, rules.innermost={rules.innermost!r} and "
+                f"rules.factors={rules.factors!r}; they leave no loop between its tensors"
+            )
+        outer = LoopRules(temporal=temporal, spatial_x="", spatial_y="", max_tile=rules.max_tile)
+        return (
+            self.model_copy(update={"uneven": False, "fanout": (1, 1), "rules": outer}),
+            self.model_copy(update={"uneven": False, "name": f"{self.name}.inner", "part_of": self.name}),
+        )
+
     def __repr__(self) -> str:
         size = "unlimited" if self.capacity_words is None else f"{self.capacity_words:,} x {self.word_bits} bit"
         x, y = self.fanout
         widths = "" if self.bits is None else f", bits {self.bits}"
+        size = size if self.part_of is None else f"in {self.part_of}"
         return f"{self.name}[{self.keeps}] {size}{widths}" + (f", fan-out {x}x{y}" if (x, y) != (1, 1) else "")
+
+
+_OF_MEMORY = (
+    "kind",
+    "capacity_words",
+    "word_bits",
+    "bits",
+    "block_words",
+    "read_bandwidth",
+    "write_bandwidth",
+    "shared_bandwidth",
+    "buffers",
+    "energy",
+    "area_mm2",
+)
+"""What both parts of a memory have in common."""
+
+
+def _check_parts(levels: tuple[Level, ...]) -> None:
+    """Raise a ValueError if a level is part of another one that is not the same memory."""
+    for number, level in enumerate(levels):
+        if level.part_of is None:
+            continue
+        given = f"level {level.name}: part_of={level.part_of!r} is not allowed"
+        if number < 2 or levels[number - 1].part_of is not None or levels[number - 1].name != level.part_of:
+            allowed = [outer.name for outer in levels[max(1, number - 1) : number] if outer.part_of is None]
+            raise ValueError(
+                f"{given}; choose one of {allowed}: the next outer level, if that is neither the outermost nor a part"
+            )
+        outer = levels[number - 1]
+        if outer.fanout != (1, 1):
+            raise ValueError(f"{given}, as {outer.name} has fanout={outer.fanout}; only the inner part may have one")
+        for field in _OF_MEMORY:
+            if getattr(outer, field) != getattr(level, field):
+                raise ValueError(
+                    f"{given}: {field}={getattr(level, field)!r}, but {outer.name} has {getattr(outer, field)!r}; "
+                    "parts of one memory must agree"
+                )
 
 
 class Compute(_Strict):
@@ -189,7 +265,7 @@ class Hierarchy(_Strict):
 
     Attributes:
         name: what reports call it.
-        levels: outermost first; the outermost keeps every tensor.
+        levels: outermost first; the outermost keeps every tensor. An uneven level becomes two parts.
         compute: the units below the innermost level.
         bits: width of an element by role at every level; a role that nobody sets has the level's `word_bits`.
         technology_nm: node of the technology table for what has no energy or area of its own.
@@ -208,6 +284,13 @@ class Hierarchy(_Strict):
     def _tuple(cls, levels: Any) -> Any:
         return tuple(levels) if isinstance(levels, list) else levels
 
+    @field_validator("levels", mode="after")
+    @classmethod
+    def _in_parts(cls, levels: tuple[Level, ...]) -> tuple[Level, ...]:
+        if levels[0].uneven:
+            raise ValueError(f"level {levels[0].name}: uneven=True is not allowed at the outermost level")
+        return tuple(part for level in levels for part in level.parts())
+
     @field_validator("technology_nm", "clock_ghz", mode="before")
     @classmethod
     def _float(cls, value: Any) -> Any:
@@ -223,12 +306,29 @@ class Hierarchy(_Strict):
             raise ValueError(
                 f"the outermost level {self.levels[0].name} keeps {self.levels[0].keeps!r}; it must keep 'WIO'"
             )
+        _check_parts(self.levels)
         return self
 
     @property
     def inner_first(self) -> tuple[Level, ...]:
         """The levels from registers to DRAM: level 0 of a mapping first."""
         return self.levels[::-1]
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether a memory has two parts."""
+        return any(level.part_of for level in self.levels)
+
+    def even(self) -> Hierarchy:
+        """Return the hierarchy of which each memory is one level, with the loops of its inner part."""
+        levels: list[Level] = []
+        for level in self.levels:
+            if level.part_of:
+                both = level.keeps + levels.pop().keeps
+                keeps = "".join(t for t in TENSORS if t in both)
+                level = level.model_copy(update={"name": level.part_of, "part_of": None, "keeps": keeps})
+            levels.append(level)
+        return self.model_copy(update={"levels": tuple(levels)})
 
     def instances(self) -> tuple[int, ...]:
         """Return how many instances each level has, outermost first, and the compute units last."""

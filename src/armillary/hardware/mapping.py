@@ -205,6 +205,9 @@ class Mapping:
             foreign = set(mapped.keeps) - set(level.keeps)
             if foreign:
                 yield f"level {level.name} keeps {mapped.keeps!r}, but can keep {level.keeps!r} only"
+            twice = set(mapped.keeps) & set(self.levels[number - 1].keeps) if level.part_of else set()
+            if twice:
+                yield f"level {level.name} keeps {mapped.keeps!r}, but {level.part_of} keeps {sorted(twice)[0]}, too"
             if number == 0 and set(level.keeps) - set(mapped.keeps):
                 yield f"the outermost level {level.name} keeps {mapped.keeps!r}; it must keep {level.keeps!r}"
         extents = self.extents()

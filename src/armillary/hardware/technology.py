@@ -250,7 +250,9 @@ def wire_energy_pj(hierarchy: Hierarchy, bits: int, length_mm: float) -> float:
 
 
 def level_area_mm2(hierarchy: Hierarchy, level: Level) -> float:
-    """Return the area of one instance of a level; DRAM is off the chip and has none."""
+    """Return the area of one instance of a level; DRAM is off the chip and has none, nor has a part of another one."""
+    if level.part_of is not None:
+        return 0.0
     if level.area_mm2 is not None:
         return level.area_mm2
     if level.kind == "dram":

@@ -37,13 +37,9 @@ class Enumeration:
     def __init__(self, judge: Judge) -> None:
         self._judge, self.space = judge, judge.space
         self._splits = [self._splits_of(d) for d in range(len(DIMENSIONS))]
-        levels = len(self.space.levels)
-        self._keeps = [
-            [able & ~passed for passed in range(8) if not passed & ~choice]
-            for able, choice in zip(self.space.rules.able.tolist(), self.space.rules.choice.tolist(), strict=True)
-        ]
-        self._orders = self.space.slots, self.space.slots + levels * len(DIMENSIONS)
-        count = prod(map(len, self._splits)) * prod(map(len, self._keeps))
+        self._keeps = self.space.keeps()
+        self._orders = self.space.slots, self.space.slots + len(self.space.levels) * len(DIMENSIONS)
+        count = prod(map(len, self._splits)) * len(self._keeps)
         if count > MOST:
             raise ArmillaryError(
                 f"layer {self.space.layer.name} on {self.space.hierarchy.name} has {count:,} ways to split its loops, "
@@ -93,12 +89,12 @@ class Enumeration:
     def _legal(self) -> Iterator[Genes]:
         """Yield the splits that fit, with the first order everywhere, shape [width]."""
         first = self.space.outermost()[0]
-        choices = product(*self._splits, *self._keeps)
+        choices = product(*self._splits, self._keeps)
         while chunk := list(islice(choices, _AT_ONCE)):
             genes = np.repeat(first[None], len(chunk), axis=0)
             dims = len(DIMENSIONS)
             genes[:, : self._orders[0]] = [[f for split in row[:dims] for f in split] for row in chunk]
-            genes[:, self._orders[1] :] = [row[dims:] for row in chunk]
+            genes[:, self._orders[1] :] = [row[dims] for row in chunk]
             fits = np.isfinite(self._judge.judge(genes).scores)
             yield from genes[fits]
             if self._judge.over_time:

@@ -9,19 +9,24 @@ largest divisor up to what it would like.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cost_model.kernel.nest import Array, Nest
 from armillary.hardware.hierarchy import DIMENSIONS, TENSORS, Hierarchy, Level
-from armillary.hardware.mapping import LevelMapping, Loop, Mapping, loop_bounds
-from armillary.mapping.walk import ON_X, ON_Y, TEMPORAL, Rules, decode_some, split
+from armillary.hardware.mapping import Axis, LevelMapping, Loop, Mapping, loop_bounds
+from armillary.mapping.walk import ON_X, ON_Y, TEMPORAL, Rules, decode_some, held, split
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
 Genes = NDArray[np.int64]
 _D = len(DIMENSIONS)
 _UNLIMITED = 1 << 62
+_AXES: tuple[Axis, ...] = ("", "X", "Y")
+"""By kind of slot."""
 
 
 class GeneSpace:
@@ -71,6 +76,9 @@ class GeneSpace:
         rest = [[d for d in DIMENSIONS if d not in order] for order in ordered]
         able = [_bits(level.keeps) for level in self.levels]
         choice = [_bits("".join(t for t in level.rules.may_bypass if t in level.keeps)) for level in self.levels]
+        part = [int(level.part_of is not None) for level in self.levels]
+        for number in np.flatnonzero(part).tolist():
+            choice[number + 1] |= able[number + 1] & able[number]
         choice[-1] = 0
         columns = np.array([row[1:] for row in rows], dtype=np.int64).reshape(-1, 5).T
         return Rules(
@@ -88,6 +96,7 @@ class GeneSpace:
             turning=np.array(list(map(len, ordered))),
             able=np.array(able),
             choice=np.array(choice),
+            part=np.array(part),
             perfect=self.perfect,
         )
 
@@ -145,13 +154,51 @@ class GeneSpace:
             genes[:, at + held : at + turning] = free[np.argsort(orders[:, number, : len(free)], axis=1)]
         passed = (points[:, -len(self.levels) :] * 8).astype(np.int64) & rules.choice
         genes[:, -len(self.levels) :] = rules.able & ~passed
+        for number in np.flatnonzero(rules.part).tolist():
+            self._share(genes[:, -len(self.levels) :], number, points[:, -len(self.levels) + number])
         return genes
+
+    def _share(self, bits: Genes, inner: int, points: Array) -> None:
+        """Let one tensor change places where a memory's parts do not share tensors, shape [n, L]; points choose it."""
+        free = int(self.rules.able[inner] & self.rules.able[inner + 1])
+        choices = np.array([1 << t for t in range(len(TENSORS)) if free >> t & 1] or [0])
+        wrong = np.array([held(row, self.rules, inner + 1) < 0 for row in bits.tolist()])
+        bits[wrong, inner + 1] ^= choices[(points[wrong] * 8 % 1 * len(choices)).astype(np.int64)]
+
+    def keeps(self) -> list[tuple[int, ...]]:
+        """Return every choice of what the levels keep, as a row says it: bits by level."""
+        ways = [
+            [able & ~passed for passed in range(8) if not passed & ~choice]
+            for able, choice in zip(self.rules.able.tolist(), self.rules.choice.tolist(), strict=True)
+        ]
+        found = {self.held(way): way for way in reversed(list(product(*ways)))}
+        return [way for kept, way in reversed(found.items()) if min(kept) >= 0]
+
+    def held(self, bits: Sequence[int]) -> tuple[int, ...]:
+        """Return what each level holds, as bits, of what a row says of the levels; see `walk.held`."""
+        return tuple(held(bits, self.rules, level) for level in range(len(self.levels)))
 
     def outermost(self) -> Genes:
         """Return the row whose loops all turn as far outside as the rules allow, shape [1, width]."""
         genes = self.of_cube(np.zeros((1, self.width)))
         genes[:, : self.slots] = 1
         return genes
+
+    def row(self, mapping: Mapping) -> Genes:
+        """Return the row of a mapping that keeps to the rules, shape [1, width]."""
+        gene, levels, rules = self.outermost(), mapping.inner_first, self.rules
+        factors = {(n, loop.axis, loop.dimension): loop.factor for n, one in enumerate(levels) for loop in one.loops}
+        for slot, d in enumerate(np.repeat(np.arange(_D), np.diff(rules.first)).tolist()):
+            axis = _AXES[int(rules.kind[slot])]
+            gene[0, slot] = factors.get((int(rules.level[slot]), axis, DIMENSIONS[d]), 1)
+        for number, level in enumerate(levels):
+            order, fixed = rules.order[number].tolist(), rules.order[number, : rules.held[number]].tolist()
+            turning = [DIMENSIONS.index(loop.dimension) for loop in reversed(level.temporal)]
+            at = self.slots + number * _D
+            gene[0, at : at + _D] = list(dict.fromkeys([*fixed, *turning, *order]))
+            outer = _bits(levels[number + 1].keeps) if rules.part[number] else 0
+            gene[0, self.width - len(levels) + number] = _bits(level.keeps) | outer & int(rules.able[number])
+        return gene
 
     def nests(self, genes: Genes) -> tuple[Nest, NDArray[np.bool_]]:
         """Return rows as the kernel takes them, stacked, and which keep to the rules of factors, shape [n]."""
@@ -163,7 +210,7 @@ class GeneSpace:
     def mapping(self, gene: Genes) -> Mapping:
         """Return the mapping of one row, shape [width]; loops that do not turn are left out."""
         orders = gene[self.slots : -len(self.levels)].reshape(-1, _D).tolist()
-        held = gene[-len(self.levels) :].tolist()
+        kept = self.held(gene[-len(self.levels) :].tolist())
         factors, lasts, chain = self._chain(gene)
         levels = []
         for number in range(len(self.levels) - 1, -1, -1):
@@ -171,10 +218,10 @@ class GeneSpace:
             for slot, d in enumerate(chain):
                 if self.rules.level[slot] == number and factors[slot] > 1:
                     kind, residual = int(self.rules.kind[slot]), lasts[slot] % factors[slot]
-                    loops[kind][d] = Loop(DIMENSIONS[d], factors[slot], ("", "X", "Y")[kind], residual)
+                    loops[kind][d] = Loop(DIMENSIONS[d], factors[slot], _AXES[kind], residual)
             temporal = tuple(loops[TEMPORAL][d] for d in reversed(orders[number]) if d in loops[TEMPORAL])
             spatial = (*loops[ON_X].values(), *loops[ON_Y].values())
-            keeps = "".join(t for t in TENSORS if held[number] & _bits(t))
+            keeps = "".join(t for t in TENSORS if kept[number] & _bits(t))
             levels.append(LevelMapping(keeps, temporal, spatial))
         return Mapping(tuple(levels))
 

@@ -287,7 +287,7 @@ class Judge:
         chips, layers = HierarchyBatch.of([self.space.hierarchy]), LayerBatch.of([self.space.layer])
         costs = batch_costs(chips, layers, mappings_of(type(nests)(*(array[sound] for array in nests))))
         over = {
-            f"{level.name}.capacity_words": float((costs.over_capacity[i] > 0).double().mean())
+            f"{level.memory}.capacity_words": float((costs.over_capacity[i] > 0).double().mean())
             for i, level in enumerate(self.space.levels)
         }
         over |= {

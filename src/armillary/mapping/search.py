@@ -16,6 +16,7 @@ from armillary.mapping.gradient import descend
 from armillary.mapping.judge import Delays, Fits, Found, Judge, NoLegalMappingError, OnProgress, Rows
 from armillary.mapping.mapspace import MapSpace
 from armillary.mapping.proven.proof import PROVEN, Proof
+from armillary.mapping.uneven import after_even, in_parts
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
 
@@ -52,7 +53,8 @@ def search(
     """Return the best mapping that a method finds.
 
     Args:
-        hierarchy: onto which; its levels' rules bound the search.
+        hierarchy: onto which; its levels' rules bound the search. Where a memory has two parts, mappings whose tensors
+            all have even tiles are searched first, with the same budget; what is found is at least as good.
         layer: of what.
         method: `annealing` (populations of random walks that cool), `genetic` (crossover of splits and orders),
             `gradient` (descent on relaxed factors, all of which divide), `random` or `sobol` (all over the map-space),
@@ -79,17 +81,52 @@ def search(
             raise ArmillaryError(f"{what} {value!r} is unknown; choose one of {list(allowed)}")
     if budget is not None and budget < 1:
         raise ArmillaryError(f"budget={budget} is not allowed; it must be at least 1")
+    if hierarchy.is_uneven and method == "gradient":
+        others = [name for name in METHODS if name != method]
+        raise ArmillaryError(
+            f"{hierarchy.name} has uneven tiles, which method {method!r} lacks; choose one of {others}"
+        )
     space = GeneSpace(hierarchy, layer, perfect=perfect or method == "gradient")
     if method not in ("annealing", "proven") and budget is None:
         budget = BUDGET
     if method == "exhaustive":
         budget = None
     judge = Judge(space, goal, budget=budget, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress)
-    if method == "proven" and not space.is_point:
+    even = None
+    if hierarchy.is_uneven and method != "exhaustive" and fits is None and delays is None:
+        even = _even(judge, method, seed, seconds, on_progress)
+    found = _found(judge, method, budget, seed)
+    return found if even is None else after_even(found, even)
+
+
+def _found(judge: Judge, method: Method, budget: int | None, seed: int) -> Found:
+    if method == "proven" and not judge.space.is_point:
         return _proven(judge, budget, seed)
     with judge.working():
         stopped = _run(method, judge, seed)
     return judge.found(optimal=stopped == ALL and not judge.over_time, stopped=stopped)
+
+
+def _even(
+    judge: Judge, method: Method, seed: int, seconds: float | None, on_progress: OnProgress | None
+) -> Found | None:
+    """Search the mappings whose tensors all have even tiles, for half of the time, and judge the best of them.
+
+    Returns:
+        what was found; None if nothing was legal.
+    """
+    space, budget = judge.space, judge.budget
+    try:
+        even = search(
+            space.hierarchy.even(), space.layer, method=method, goal=judge.goal, budget=budget, seed=seed,
+            seconds=None if seconds is None else seconds / 2, perfect=space.perfect, on_progress=on_progress,
+        )  # fmt: skip
+    except NoLegalMappingError:
+        return None
+    with judge.working():
+        judge.judge(space.row(in_parts(space.hierarchy, even.mapping)))
+    judge.grant(budget)
+    return even
 
 
 ALL = "every mapping seen"

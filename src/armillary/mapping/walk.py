@@ -5,6 +5,7 @@ For the shapes see `Rules`, `genes` and `cost_model.kernel`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,7 @@ class Rules(NamedTuple):
         turning: how many can turn, shape [L].
         able: tensors that a level can hold, as bits, shape [L].
         choice: of these, the ones that it may pass by, as bits, shape [L].
+        part: 1 where a level is part of the memory of the next outer one, which then chooses first, shape [L].
         perfect: whether factors must divide.
     """
 
@@ -54,11 +56,12 @@ class Rules(NamedTuple):
     turning: NDArray[np.int64]
     able: NDArray[np.int64]
     choice: NDArray[np.int64]
+    part: NDArray[np.int64]
     perfect: bool
 
 
 SOURCES = (Path(__file__), Path(kernel.__file__).parent)
-_compiled, _ = compilers(*SOURCES)
+_compiled, _inlined = compilers(*SOURCES)
 
 
 @_compiled
@@ -94,6 +97,25 @@ def split(gene, rules, d, bound, factors, lasts):
     return left == 1
 
 
+def held(bits: Sequence[int], rules: Rules, level: int) -> int:
+    """Return the tensors that a level holds, as bits, of what a row says of every level; -1 if parts do not share.
+
+    Of one memory the inner part holds what the outer one leaves. Each holds a tensor at least, the outer one before the
+    inner, so that no two rows put all tensors at different places.
+    """
+    own = bits[level]
+    if rules.part[level]:
+        return own & ~bits[level + 1]
+    if level > 0 and rules.part[level - 1]:
+        rest = bits[level - 1] & ~own
+        if (own == 0 and rest != 0) or (rest == 0 and own & (own - 1)):
+            return -1
+    return own
+
+
+_held = _inlined(held)
+
+
 @_compiled
 def decode(gene, rules, bounds, nest, factors, lasts):
     """Put a row's mapping into a nest of `blank` and return whether the rules allow its factors."""
@@ -124,8 +146,11 @@ def decode(gene, rules, bounds, nest, factors, lasts):
             nest.order[level, i] = gene[at + i]
         at += _D
     for level in range(levels):
+        bits = _held(gene[at:], rules, level)
+        if bits < 0:
+            return False
         for t in range(3):
-            nest.keeps[level, t] = (gene[at + level] >> t) & 1
+            nest.keeps[level, t] = (bits >> t) & 1
     return True
 
 
@@ -247,7 +272,10 @@ def _move_keep(gene, rules):
     level = np.random.randint(len(rules.held))
     bit = 1 << np.random.randint(3)
     if rules.choice[level] & bit:
-        gene[len(rules.level) + len(rules.held) * _D + level] ^= bit
+        bits = gene[len(rules.level) + len(rules.held) * _D :]
+        bits[level] ^= bit
+        if _held(bits, rules, level) < 0:  # one tensor changes places with another one
+            bits[level] ^= rules.choice[level] & (1 << np.random.randint(3))
 
 
 @_compiled

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from armillary.cost_model.cost import READS, UPDATES
 from armillary.cost_model.explain import ExplainedLevel, ExplainedMapping, loop_range
+from armillary.cost_model.memories import READS, UPDATES
 from armillary.hardware.hierarchy import TENSORS
 
 _WIDTH, _LEFT, _ROW, _GAP, _HEAD = 860, 24, 22, 64, 74

@@ -51,7 +51,8 @@ def fused_pairs(
 ) -> tuple[FusedCost, ...]:
     """Return the pairs of layers that are better fused than apart, with what each saves in an inference.
 
-    None is where no level on the chip keeps both inputs and outputs, or a layer has no mapping.
+    None is where no level on the chip keeps both inputs and outputs, or a layer has no mapping. Fused layers have even
+    tiles at every level.
 
     Args:
         hierarchy: on which.
@@ -62,7 +63,8 @@ def fused_pairs(
         on_progress: called with pairs looked at and in total.
         budget: mappings of each layer of a pair in each of the best tilings.
     """
-    if home_of(hierarchy) is None or not workload.pairs:
+    even = hierarchy.even()
+    if home_of(even) is None or not workload.pairs:
         return ()
     names = [(workload.layers[pair.producer].layer, workload.layers[pair.consumer].layer) for pair in workload.pairs]
     shapes = {tuple(replace(layer, name="") for layer in pair) for pair in names}
@@ -74,7 +76,7 @@ def fused_pairs(
         on_progress("pairs of layers", done, len(shapes))
         done += 1
         try:
-            return search_pair(hierarchy, producer, consumer, goal=goal, budget=budget, seed=seed)
+            return search_pair(even, producer, consumer, goal=goal, budget=budget, seed=seed)
         except NoLegalMappingError:
             return None
 

@@ -61,7 +61,7 @@ class MappedLayer:
             return ""
         cycles = self.costs.bandwidth_cycles[:, 0]
         slowest = int(cycles.argmax())
-        bandwidth = hierarchy.inner_first[slowest].name
+        bandwidth = hierarchy.inner_first[slowest].memory
         return bandwidth if cycles[slowest] > self.costs.compute_cycles[0] else "compute"
 
 

@@ -99,8 +99,10 @@ def _tiles_fit(nest, chip, work, flow):
         for level in range(levels):
             extent *= nest.spatial[level, d] * nest.temporal[level, d]
             flow.tile[level + 1, d] = min(extent, work.bounds[d])
+    held = 0.0
     for level in range(levels):
-        held = 0.0
+        if level == 0 or chip.part[level - 1] == 0:
+            held = 0.0
         for t in range(3):
             if nest.keeps[level, t] > 0:
                 role = t if t != O else (ROLE_O if chip.words[level, ROLE_O] < chip.words[level, ROLE_P] else ROLE_P)
@@ -116,9 +118,11 @@ def _totals(nest, chip, work, flow, steps, out):
     delay = steps
     energy = 0.0
     apart = False  # whether sums are unrolled outside the level: then no instance has a final output
+    read = written = held = 0.0
     for level in range(levels - 1, -1, -1):
         own = flow.own[level]
-        read = written = held = 0.0
+        if chip.part[level] == 0:  # else the level shares room and ports with the outer part of its memory
+            read = written = held = 0.0
         for t in range(3):
             if nest.keeps[level, t] == 0:
                 continue
@@ -179,8 +183,8 @@ def judge_some(nests, chips, work, chip_of, work_of, first, last, flow, out, fit
         c, w = i * chip_of, i * work_of
         nest = nest_of(nests, i)
         chip = Chip(
-            chips.capacity[c], chips.able[c], chips.bandwidth[c], chips.fanout[c], chips.shares[c], chips.block[c],
-            chips.access_pj[c], chips.words[c], chips.mac_pj[c],
+            chips.capacity[c], chips.part[c], chips.able[c], chips.bandwidth[c], chips.fanout[c], chips.shares[c],
+            chips.block[c], chips.access_pj[c], chips.words[c], chips.mac_pj[c],
         )  # fmt: skip
         layer = Work(work.bounds[w], work.stride[w], work.dilation[w])
         out[i, :] = np.inf

@@ -33,6 +33,7 @@ class Chip(NamedTuple):
 
     Attributes:
         capacity: words per instance, shape [L].
+        part: 1 where a level is part of the memory of the next outer one, shape [L].
         able: 1 where a level can hold a tensor, shape [L, tensors].
         bandwidth: words per cycle and instance: read, written, both, shape [L, 3].
         fanout: shape [L, 2].
@@ -44,6 +45,7 @@ class Chip(NamedTuple):
     """
 
     capacity: Array
+    part: Array
     able: Array
     bandwidth: Array
     fanout: Array

@@ -248,14 +248,17 @@ def architecture_yaml(hierarchy: Hierarchy, version: Version = "0.4") -> str:
     """Return the architecture file of a hierarchy.
 
     Raises:
-        ArmillaryError: if a level has no multicast or no spatial reduction, which Timeloop always has, or bits
-            of its own for weights, inputs, partial sums or outputs, which Timeloop never has.
+        ArmillaryError: if a level has no multicast or no spatial reduction, which Timeloop always has, is part of
+            another one's memory, or has bits of its own for weights, inputs, partial sums or outputs, which Timeloop
+            never has.
     """
     if hierarchy.bits is not None:
         raise ArmillaryError(f"hierarchy {hierarchy.name}: Timeloop has no bits={str(hierarchy.bits)!r} by role")
     for level in hierarchy.levels:
         if not (level.multicast and level.spatial_reduction):
             raise ArmillaryError(f"level {level.name}: Timeloop has no way to switch off multicast or reduction")
+        if level.part_of is not None:
+            raise ArmillaryError(f"level {level.name}: Timeloop has no part_of={level.part_of!r}, no uneven tiles")
         if level.bits is not None:
             raise ArmillaryError(f"level {level.name}: Timeloop has no bits={str(level.bits)!r} by role")
     if version == "0.3":

@@ -203,8 +203,13 @@ def _choose(p, s, level, j, o):
 def _complete(p, s, level, rested, traffic):
     """Add up what a decided level costs and return whether its pattern is the one that its loops show."""
     rests = s.loops.pattern[level]
-    if not p.tables.fits[level, s.flat[level, len(s.loops.bounds)]]:
+    dims = len(s.loops.bounds)
+    if not p.tables.fits[level, s.flat[level, dims]]:
         return False
+    if p.tables.room[level] < np.inf:  # the two parts of a memory, whose tiles are known now
+        held = p.tables.held[level + 1, s.flat[level + 1, dims]] + p.tables.held[level, s.flat[level, dims]]
+        if held > p.tables.room[level]:
+            return False
     if rests != NOBODY:
         found = False
         for k in range(len(s.loops.bounds)):

@@ -254,9 +254,12 @@ def settle(p, s, decided, traffic):
         s.innermost[decided] = _compute(p, s, decided, traffic)
     delay = _least_steps(s.loops, p.futures, p.ways, decided)
     instances = 1.0
+    read = written = 0.0
     for level in range(levels - 1, -1, -1):
-        read, written = traffic[level, 0], traffic[level, 1]
-        written = max(0.0, written - p.final_words[level])
+        if p.terms.part[level] == 0:  # else the level shares ports with the outer part of its memory
+            read = written = 0.0
+        read += traffic[level, 0]
+        written += max(0.0, traffic[level, 1] - p.final_words[level])
         cycles = max(read / p.terms.rates[level, 0], written / p.terms.rates[level, 1])
         delay = max(delay, max(cycles, (read + written) / p.terms.rates[level, 2]) / instances)
         if level >= decided:

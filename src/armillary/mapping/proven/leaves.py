@@ -26,7 +26,7 @@ class Leaves:
         space: of the rows.
         rounds: of its dimensions.
         group: of each dimension that turns, the tensor that it does not index, shape [K].
-        keeps: what each level keeps, as bits, shape [L].
+        keeps: what each level keeps, as a row says it, as bits, shape [L].
         windows: whether neighbouring windows overlap, so that orders and factors within a group matter, too.
     """
 

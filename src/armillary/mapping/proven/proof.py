@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +46,7 @@ class Part:
         judge: of the space.
         space: what its mappings are rows of.
         rounds: the splits of its dimensions.
-        keeps: what each level keeps, as bits, shape [L].
+        keeps: what each level keeps, as a row says it, as bits, shape [L].
         extrapolated: whether windows move as Timeloop extrapolates them.
         bound: what no mapping of it falls below, as far as that is known.
     """
@@ -132,7 +131,8 @@ class Part:
 
     def _begun(self, effort: Effort) -> Begun:
         """Return what a search of it begins with."""
-        kept = (self._keeps[:, None] >> np.arange(3)) & 1 > 0
+        held = np.array(self._space.held(self._keeps.tolist()))
+        kept = (held[:, None] >> np.arange(3)) & 1 > 0
         least = least_of(self._rounds)
         terms = terms_of(self.judge.chip, self.judge.work, kept, self._rounds, least.most)
         problem = _problem(
@@ -226,18 +226,8 @@ def _parts(judge: Judge) -> Iterator[Part]:
         kinds = [(perfect, True)] if space.perfect else [(space, False), (perfect, True)]
     for one, extrapolated in kinds:
         rounds = rounds_of(one)
-        for keeps in _keeps(space):
-            yield Part(judge, one, rounds, keeps, extrapolated=extrapolated)
-
-
-def _keeps(space: GeneSpace) -> Iterator[Ints]:
-    """Yield every choice of what the levels keep, as bits, shape [L]."""
-    ways = [
-        [able & ~passed for passed in range(8) if not passed & ~choice]
-        for able, choice in zip(space.rules.able.tolist(), space.rules.choice.tolist(), strict=True)
-    ]
-    for way in product(*ways):
-        yield np.array(way, dtype=np.int64)
+        for keeps in space.keeps():
+            yield Part(judge, one, rounds, np.array(keeps), extrapolated=extrapolated)
 
 
 def _problem(

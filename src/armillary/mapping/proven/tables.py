@@ -20,6 +20,8 @@ from armillary.mapping.proven.chains import Least, Resting, chains_of, least_fur
 from armillary.mapping.proven.rounds import Rounds
 from armillary.mapping.proven.terms import INPUTS, OUTPUTS, WEIGHTS, C, G, K, N, P, Q, R, S, Terms
 
+_SAFE = 1 - 1e-6
+"""What rounding to single precision may add is taken off."""
 _INDEXED = ((K, C, R, S, G), (), (N, K, P, Q, G))
 
 
@@ -34,6 +36,9 @@ class Tables(NamedTuple):
         fits: whether a state's tiles may fit the level inside a boundary, shape [L, states].
         through: whether tiles may fit if, from a state inwards to a boundary, only loops turn that do not index a
             tensor, shape [L, 3, states].
+        held: words of a state's tiles in the level inside a boundary, where the level shares a memory with another one,
+            shape [L, states]; empty without such levels.
+        room: words that both parts of a memory may hold, infinite where a level is not the outer one, shape [L].
         crosses: whether anything crosses a boundary, shape [L].
         outside: the most instances, side by side outside a level, that add to one output, shape [L].
         least_inputs: the fewest input words per round of K, apart from `Terms.words`.
@@ -45,6 +50,8 @@ class Tables(NamedTuple):
     everything: float
     fits: NDArray[np.bool_]
     through: NDArray[np.bool_]
+    held: NDArray[np.float32]
+    room: Array
     crosses: NDArray[np.bool_]
     outside: Array
     least_inputs: float
@@ -155,6 +162,10 @@ class _States:
 
     def fits(self, chip: Chip, keeps: NDArray[np.bool_], level: int) -> NDArray[np.bool_]:
         """Return which states' tiles may fit a level."""
+        return np.asarray(self.held(chip, keeps, level) <= chip.capacity[level])
+
+    def held(self, chip: Chip, keeps: NDArray[np.bool_], level: int) -> Array:
+        """Return the fewest words of the states' tiles at a level."""
         one = np.ones((1,) * len(self.rounds.dims))
         held = np.zeros_like(one)
         for t in range(3):
@@ -167,7 +178,7 @@ class _States:
             if t == INPUTS:
                 words = words * self.window(0) * self.window(1)
             held = held + words * width
-        return np.asarray(held <= chip.capacity[level])
+        return held
 
 
 def tables_of(
@@ -203,11 +214,16 @@ def tables_of(
     weights = port_weights(terms)
     whole_fits = np.ones((levels, size), dtype=bool)
     through = np.ones((levels, 3, size), dtype=bool)
+    room = np.where(np.append(0, chip.part[:-1]) > 0, chip.capacity, np.inf)
+    held = np.zeros((levels, size if np.isfinite(room).any() else 0), dtype=np.float32)
     least_inputs = float(min(np.min(states.inputs(t, extrapolated)) for t in range(3)))
     others: dict[tuple[int, int], Array] = {}
     for b in range(1, levels):
         fits = states.fits(chip, keeps, b - 1)
         whole_fits[b] = np.broadcast_to(fits, rounds.shape).ravel()
+        if np.isfinite(room[b - 1 : b + 1]).any():
+            words = states.held(chip, keeps, b - 1) * _SAFE
+            held[b] = np.broadcast_to(words, rounds.shape).ravel()
         for t in range(3):
             open_to = states.resting(t, b).fits(chip, keeps, b - 1)
             through[b, t] = np.broadcast_to(open_to, rounds.shape).ravel()
@@ -228,7 +244,9 @@ def tables_of(
         told = (perfect, extrapolated, least_inputs)
         costs = {run: _rest_cost(states, least, outside, run, *told) for run in _runs(levels)}
         chain, everything = chains_of(rounds, least, others, Resting(costs, _passing(states, chip, keeps)))
-    return Tables(found[0], found[1], chain, everything, whole_fits, through, crosses, outside, least_inputs)
+    return Tables(
+        found[0], found[1], chain, everything, whole_fits, through, held, room, crosses, outside, least_inputs
+    )
 
 
 def _adding_outside(terms: Terms) -> Array:

@@ -44,6 +44,7 @@ class Terms(NamedTuple):
         final_pj: energy that final outputs save a level where they are narrower than partial sums, at most, shape [L].
         final_words: likewise words written.
         shares: 1 where one read serves all and where sums are added on their way, shape [L, 3].
+        part: 1 where a level is part of the memory of the next outer one, shape [L].
         fanout: shape [L, 2].
         spread: the most instances that a level's options give each dimension, shape [L, K].
         rates: words per cycle and instance that are read, written, both; shape [L, 3].
@@ -64,6 +65,7 @@ class Terms(NamedTuple):
     final_pj: Array
     final_words: Array
     shares: Array
+    part: Array
     fanout: Array
     spread: Array
     rates: Array
@@ -113,6 +115,7 @@ def terms_of(chip: Chip, work: Work, keeps: NDArray[np.bool_], rounds: Rounds, s
         final_pj=saved / chip.block * chip.access_pj[:, 2],
         final_words=saved,
         shares=np.ascontiguousarray(chip.shares[:, [0, 0, 1]]),
+        part=chip.part,
         fanout=chip.fanout,
         spread=spread,
         rates=chip.bandwidth,
