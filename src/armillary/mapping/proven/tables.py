@@ -214,16 +214,13 @@ def tables_of(
     weights = port_weights(terms)
     whole_fits = np.ones((levels, size), dtype=bool)
     through = np.ones((levels, 3, size), dtype=bool)
-    room = np.where(np.append(0, chip.part[:-1]) > 0, chip.capacity, np.inf)
-    held = np.zeros((levels, size if np.isfinite(room).any() else 0), dtype=np.float32)
+    held, room = _shared(states, chip, keeps)
+    keeps = _within(chip, keeps)
     least_inputs = float(min(np.min(states.inputs(t, extrapolated)) for t in range(3)))
     others: dict[tuple[int, int], Array] = {}
     for b in range(1, levels):
         fits = states.fits(chip, keeps, b - 1)
         whole_fits[b] = np.broadcast_to(fits, rounds.shape).ravel()
-        if np.isfinite(room[b - 1 : b + 1]).any():
-            words = states.held(chip, keeps, b - 1) * _SAFE
-            held[b] = np.broadcast_to(words, rounds.shape).ravel()
         for t in range(3):
             open_to = states.resting(t, b).fits(chip, keeps, b - 1)
             through[b, t] = np.broadcast_to(open_to, rounds.shape).ravel()
@@ -247,6 +244,29 @@ def tables_of(
     return Tables(
         found[0], found[1], chain, everything, whole_fits, through, held, room, crosses, outside, least_inputs
     )
+
+
+def _shared(states: _States, chip: Chip, keeps: NDArray[np.bool_]) -> tuple[NDArray[np.float32], Array]:
+    """Return what tiles take where two levels are one memory, and its room; see `Tables.held` and `Tables.room`."""
+    outer = np.append(0, chip.part[:-1]) > 0
+    room = np.where(outer, chip.capacity, np.inf)
+    shape = states.rounds.shape
+    held = np.zeros((len(room), prod(shape) if np.isfinite(room).any() else 0), dtype=np.float32)
+    for b in range(1, len(room)):
+        if held.size and (outer[b - 1] or outer[b]):
+            held[b] = np.broadcast_to(states.held(chip, keeps, b - 1) * _SAFE, shape).ravel()
+    return held, room
+
+
+def _within(chip: Chip, keeps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return of which tensors a level must have room for its tile, shape [L, 3].
+
+    What the outer part of a memory holds has a tile there that is at least as large as that of the inner part.
+    """
+    found = keeps.copy()
+    for inner in np.flatnonzero(chip.part):
+        found[inner] |= keeps[inner + 1]
+    return found
 
 
 def _adding_outside(terms: Terms) -> Array:
