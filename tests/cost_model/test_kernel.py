@@ -8,7 +8,8 @@ from armillary.cost_model import batch_costs, evaluate
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
 from armillary.hardware.bits import Bits
-from armillary.hardware.mapping import Mapping
+from armillary.hardware.hierarchy import Hierarchy
+from armillary.hardware.mapping import LevelMapping, Mapping
 from armillary.workloads.layer import Layer
 from cost_model import test_cost, test_remainders
 
@@ -34,6 +35,33 @@ def roomy(hierarchy):
     return hierarchy.model_copy(
         update={"levels": tuple(level.model_copy(update=UNLIMITED) for level in hierarchy.levels)}
     )
+
+
+@st.composite
+def in_parts(draw, case):
+    """Return a case one of whose levels holds its tensors at two places among its loops."""
+    hierarchy, layer, mapping = case
+    at = draw(st.integers(1, len(mapping.levels) - 1))
+    whole = mapping.levels[at]
+    cut = draw(st.integers(0, len(whole.temporal)))
+    keeps = "".join(t for t in whole.keeps if draw(st.booleans()))
+    rest = "".join(t for t in whole.keeps if t not in keeps)
+    parts = LevelMapping(keeps, whole.temporal[:cut]), LevelMapping(rest, whole.temporal[cut:], whole.spatial)
+    levels = [*hierarchy.levels]
+    rates = {name: draw(st.sampled_from([None, 0.5, 3.0])) for name in ("read_bandwidth", "shared_bandwidth")}
+    levels[at] = levels[at].model_copy(update={"uneven": True, **rates})
+    chip = Hierarchy(name="uneven", levels=tuple(levels), compute=hierarchy.compute)
+    return chip, layer, Mapping((*mapping.levels[:at], *parts, *mapping.levels[at + 1 :]))
+
+
+@settings(max_examples=100, deadline=None)
+@given((test_cost.cases() | test_remainders.cases().map(lambda case: case[:3])).flatmap(in_parts), WIDTHS)
+def test_parts_of_a_memory_cost_what_the_tensors_say(case, bits):
+    hierarchy, layer, mapping = case
+    hierarchy = hierarchy.model_copy(update={"bits": bits})
+    assert not list(mapping.faults(hierarchy, layer))
+    agrees([hierarchy], [layer], [mapping])
+    assert agrees([roomy(hierarchy)], [layer], [mapping])
 
 
 @settings(max_examples=150, deadline=None)

@@ -2,6 +2,7 @@ import pytest
 
 from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import AccessEnergy, Compute, Level, load_hierarchy
+from armillary.hardware.technology import area_mm2
 from armillary.types import ArmillaryError
 
 TEXT = """
@@ -96,3 +97,71 @@ def test_a_missing_file_is_named(tmp_path):
 def test_compute_refuses_nonsense():
     with pytest.raises(ValueError, match="energy_pj"):
         Compute(energy_pj=-1.0)
+
+
+UNEVEN = TEXT.replace("keeps: IO,", "keeps: WIO, uneven: true, rules: {innermost: K, factors: {C: 2}, spatial_x: P},")
+
+
+def test_an_uneven_level_becomes_two_parts(written):
+    hierarchy = load_hierarchy(written(UNEVEN))
+    _, outer, inner = hierarchy.levels
+    assert [level.name for level in hierarchy.levels] == ["DRAM", "Buf", "Buf.inner"]
+    assert [level.memory for level in hierarchy.levels] == ["DRAM", "Buf", "Buf"]
+    assert hierarchy.is_uneven
+    assert not hierarchy.even().is_uneven
+    assert (outer.fanout, inner.fanout) == ((1, 1), (4, 2))
+    assert hierarchy.instances() == (1, 1, 1, 8)
+    assert outer.rules.temporal == "NPQRSG"  # K stands innermost and C has a fixed factor: both are the inner part's
+    assert (outer.rules.spatial_x, inner.rules.spatial_x) == ("", "P")
+    assert inner.rules.factors == {"C": 2}
+    assert not outer.rules.factors
+    assert hierarchy.even() == load_hierarchy(written(UNEVEN.replace("uneven: true, ", "")))
+    assert load_hierarchy(written(hierarchy.to_yaml())) == hierarchy
+    assert "Buf.inner[WIO] in Buf, fan-out 4x2" in repr(hierarchy)
+
+
+def test_a_memory_in_two_parts_has_its_area_once(written):
+    hierarchy = load_hierarchy(written(UNEVEN))
+    assert area_mm2(hierarchy) == area_mm2(hierarchy.even())
+
+
+PARTS = """
+name: parts
+levels:
+  - {name: DRAM, kind: dram}
+  - {name: Buf, capacity_words: 64, keeps: W}
+  - {name: In, capacity_words: 64, keeps: IO, part_of: Buf}
+"""
+
+
+def test_parts_may_be_given_one_by_one(written):
+    hierarchy = load_hierarchy(written(PARTS))
+    assert hierarchy.levels[2].part_of == "Buf"
+    assert [(level.name, level.keeps) for level in hierarchy.even().levels] == [("DRAM", "WIO"), ("Buf", "WIO")]
+
+
+@pytest.mark.parametrize(
+    ("text", "change", "message"),
+    [
+        (UNEVEN, ("name: DRAM,", "name: DRAM, uneven: true,"), r"level DRAM: uneven=True is not allowed at the outerm"),
+        (UNEVEN, ("keeps: WIO", "keeps: I"), r"h\.yaml: levels: level Buf: uneven=True is not allowed with keeps='I'"),
+        (
+            UNEVEN,
+            ("factors: {C: 2}", "temporal: KCP, factors: {C: 2, P: 1}"),
+            r"level Buf: uneven=True .* no loop",
+        ),
+        (UNEVEN, ("uneven: true", "uneven: often"), r"levels\[1\]\.uneven='often' is not allowed"),
+        (UNEVEN, ("Buf,", "Buf, part_of: DRAM,"), r"level Buf.*: part_of='DRAM' is not allowed; choose one of \[\]"),
+        (PARTS, ("part_of: Buf", "part_of: Bus"), r"level In: part_of='Bus' is not allowed; choose one of \['Buf'\]"),
+        (PARTS, ("64, keeps: IO", "32, keeps: IO"), r"level In: part_of='Buf' .*capacity_words=32, but Buf has 64"),
+        (
+            PARTS,
+            ("keeps: W}", "keeps: W, fanout: [2, 1]}"),
+            r"part_of='Buf' .* as Buf has fanout=\(2, 1\)",
+        ),
+    ],
+)
+def test_parts_that_are_no_memory_are_told(text, change, message, written):
+    assert change[0] in text
+    with pytest.raises(ArmillaryError, match=message):
+        load_hierarchy(written(text.replace(*change)))
