@@ -95,6 +95,12 @@ def test_tensors_that_may_pass_by_may_pass_both_parts():
     assert "".join(level.keeps for level in best.mapping.levels[1:3]) == "O"
 
 
+def test_a_layer_without_loops_has_places_to_choose_all_the_same():
+    found = search(array(), Layer("one", "gemm"), method="proven")
+    assert found.optimal
+    assert found.gap == 0
+
+
 def test_gradients_are_refused():
     with pytest.raises(ArmillaryError, match=r"array has uneven tiles, which method 'gradient' lacks; choose one of"):
         search(array(), PRODUCT, method="gradient")

@@ -100,7 +100,10 @@ def search(
 
 
 def _found(judge: Judge, method: Method, budget: int | None, seed: int) -> Found:
-    if method == "proven" and not judge.space.is_point:
+    space = judge.space
+    if method == "proven" and max(space.bounds.values()) == 1:
+        method = "exhaustive"  # a proof decides loops, and none turns
+    if method == "proven" and not space.is_point:
         return _proven(judge, budget, seed)
     with judge.working():
         stopped = _run(method, judge, seed)

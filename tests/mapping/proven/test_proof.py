@@ -81,7 +81,7 @@ def small(hierarchy, layer, *, perfect):
 
 
 def agrees(hierarchy, layer, goal, perfect):
-    assume(small(hierarchy, layer, perfect=perfect))
+    assume(layer.macs > 1 and small(hierarchy, layer, perfect=perfect))
     try:
         best = search(hierarchy, layer, method="exhaustive", goal=goal, perfect=perfect)
     except NoLegalMappingError:
