@@ -19,6 +19,7 @@ BENCHES = Registry(
         "maestro-agreement": "armillary.benchmarks.cost_model.maestro_agreement:run",
         "mapping": "armillary.benchmarks.cost_model.mapping_search:run",
         "mapping-proofs": "armillary.benchmarks.cost_model.mapping_proofs:run",
+        "mapping-uneven": "armillary.benchmarks.cost_model.uneven_tiles:run",
         "own-log": "armillary.benchmarks.own_log.proposing:run",
         "physical": "armillary.benchmarks.physical.speed:run",
         "physical-knobs": "armillary.benchmarks.physical.knobs:run",

@@ -115,6 +115,13 @@ def nvdla() -> Hierarchy:
     return Hierarchy(name="nvdla_like", levels=levels, technology_nm=28.0)
 
 
+def uneven(hierarchy: Hierarchy) -> Hierarchy:
+    """Return a hierarchy whose buffers that several tensors share may hold them at two places among their loops."""
+    outermost, *inner = hierarchy.levels
+    free = [level.model_copy(update={"uneven": len(level.keeps) > 1}) for level in inner]
+    return Hierarchy.model_validate({**dict(hierarchy), "levels": (outermost, *free)})
+
+
 def _register_file(name: str, tensor: str, words: int) -> Level:
     """Return a register file of 16-bit words that holds one tensor of a processing element."""
     return Level(name=name, kind="regfile", keeps=tensor, capacity_words=words, word_bits=16)
