@@ -5,6 +5,8 @@ from armillary.cost_model.explain import as_text, explain
 from armillary.hardware.mapping import Mapping
 from armillary.workloads.layer import Layer
 from cost_model.test_cost import THREE_LEVELS
+from cost_model.test_memories import LAYER as OUTER_PRODUCT
+from cost_model.test_memories import UNEVEN, chip
 
 LAYER = Layer("conv", "conv", K=8, C=8, P=8, Q=8, R=3, S=3)
 MAPPING = Mapping.parse("L2[WIO] K2 C2 P4 - L1[WIO] Q8 R3 S3 K4X - L0[W] C4 P2")
@@ -48,3 +50,13 @@ def test_the_text_shows_every_loop_in_order(explained):
     places = [text.index(word) for word in [*words, "for C in 0..3", "for P in 0..1", "multiply-accumulate"]]
     assert places == sorted(places)
     assert "Reg [W] x 4, holds 4 words" in text
+
+
+def test_two_parts_of_a_memory_are_shown_with_what_they_share():
+    explained = explain(chip(), OUTER_PRODUCT, UNEVEN)
+    text = as_text(explained)
+    assert "Buf [I] x 1, holds 2 words and Buf.inner 2 of 4\n" in text
+    assert "Buf.inner [WO] x 1, holds 2 words in Buf\n" in text
+    assert [level.part_of for level in explained.levels] == [None, None, "Buf"]
+    narrow = explain(chip(shared_bandwidth=0.01), OUTER_PRODUCT, UNEVEN)
+    assert narrow.bound == "Buf"

@@ -2,6 +2,7 @@ import pytest
 
 from armillary.hardware.accelergy import with_reference
 from armillary.hardware.hierarchy import AccessEnergy, Compute, Hierarchy, Level
+from armillary.hardware.technology import area_mm2
 from armillary.types import ArmillaryError
 
 CHIP = Hierarchy(
@@ -81,3 +82,13 @@ def test_what_is_wrong_is_named(change, message, written):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ArmillaryError, match=r"none\.yaml: no such file"):
         with_reference(CHIP, ert=tmp_path / "none.yaml")
+
+
+def test_both_parts_of_a_memory_have_its_energy_and_its_area(written):
+    buffer = CHIP.levels[1].model_copy(update={"uneven": True})
+    chip = Hierarchy(name="h", levels=(CHIP.levels[0], buffer), compute=CHIP.compute)
+    plain, uneven = (
+        with_reference(one, ert=written(ERT, "ert.yaml"), art=written(ART, "art.yaml")) for one in (CHIP, chip)
+    )
+    assert uneven.levels[1].energy == uneven.levels[2].energy == plain.levels[1].energy
+    assert area_mm2(uneven) == area_mm2(plain)

@@ -43,6 +43,17 @@ def test_two_layers_keep_what_is_between_them_and_save_its_way_to_dram():
     assert 0 < pair.saved_energy_pj < 2 * sum(layer.energy_pj for layer in layers)
 
 
+def test_fused_layers_have_even_tiles():
+    buffer = ROOMY.levels[1].model_copy(update={"uneven": True})
+    uneven = Hierarchy(name="uneven", levels=(DRAM, buffer, REGISTERS))
+    fused = []
+    for chip in (ROOMY, uneven):
+        layers = mapped(chip)
+        (pair,) = found(chip, layers)
+        fused.append((pair.tiling, 2 * sum(layer.energy_pj for layer in layers) - pair.saved_energy_pj))
+    assert fused[1] == (fused[0][0], pytest.approx(fused[0][1]))
+
+
 def test_nothing_is_fused_where_no_level_keeps_inputs_and_outputs():
     split = (Level(name="In", keeps="WI", capacity_words=4_096), Level(name="Out", keeps="O", capacity_words=4_096))
     chip = Hierarchy(name="split", levels=(DRAM, *split, REGISTERS))

@@ -4,6 +4,7 @@ import pytest
 
 from armillary.hardware.bits import Bits
 from armillary.hardware.hierarchy import load_hierarchy
+from armillary.hardware.mapping import Mapping
 from armillary.hardware.timeloop import architecture_yaml, mapping_yaml, problem_yaml
 from armillary.studies.map_network import (
     map_as_given,
@@ -12,6 +13,7 @@ from armillary.studies.map_network import (
     read_mappings,
     read_problem,
     with_bits,
+    write_mappings,
 )
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer, LayerUse, Workload
@@ -39,6 +41,24 @@ def test_every_layer_gets_a_mapping(gemmini):
     assert [layer.use.layer.name for layer in layers] == ["a", "b"]
     assert all(layer.failure is None and layer.delay_cycles > 0 for layer in layers)
     assert layers[0].bound(gemmini) in {"compute", "DRAM", "Scratchpad", "Accumulator", "Registers"}
+
+
+def test_uneven_tiles_are_searched_reported_and_read_again(gemmini, tmp_path):
+    file = tmp_path / "uneven.yaml"
+    text = GEMMINI.read_text()
+    assert text.count("name: Scratchpad") == 1
+    file.write_text(text.replace("name: Scratchpad", "name: Scratchpad\n    uneven: true"))
+    uneven = read_hierarchy(file)
+    layers = searched(uneven, TWO, method="annealing", goal="energy")
+    for layer, even in zip(layers, searched(gemmini, TWO, method="annealing", goal="energy"), strict=True):
+        assert layer.energy_pj <= even.energy_pj
+        assert layer.bound(uneven) in {"compute", "DRAM", "Scratchpad", "Accumulator", "Registers"}
+    saved = tmp_path / "mappings.yaml"
+    assert write_mappings(layers, saved) == 2
+    again = map_as_given(uneven, TWO, read_mappings(str(saved), TWO, uneven))
+    assert [layer.energy_pj for layer in again] == [layer.energy_pj for layer in layers]
+    with pytest.raises(ArmillaryError, match="the mapping has 4 levels, hierarchy gemmini_16 has 5"):
+        map_as_given(uneven, TWO, {name: Mapping.parse(text) for name, text in TEXTS.items()})
 
 
 def test_a_layer_that_cannot_be_mapped_does_not_stop_the_others(gemmini):

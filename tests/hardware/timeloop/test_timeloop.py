@@ -101,6 +101,14 @@ def test_a_list_of_nodes_becomes_a_hierarchy(written):
     ]
 
 
+def test_uneven_tiles_are_refused(written):
+    chip = load_architecture(written(NODES))
+    uneven = chip.levels[1].model_copy(update={"uneven": True})
+    chip = Hierarchy(name="chip", levels=(chip.levels[0], uneven, chip.levels[2]))
+    with pytest.raises(ArmillaryError, match=r"level Glob\.inner: Timeloop has no part_of='Glob', no uneven tiles"):
+        architecture_yaml(chip)
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [("chip", "hierarchy chip: Timeloop has no bits='P=32'"), ("level", "level Mem: Timeloop has")],
