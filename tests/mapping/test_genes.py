@@ -46,6 +46,42 @@ def test_every_row_is_a_mapping_of_the_layer_and_costs_what_it_says(k, c, p, per
         assert (costs.delay_cycles.item(), costs.energy_pj.item()) == pytest.approx((delay, energy), rel=1e-12)
 
 
+UNEVEN = Hierarchy(
+    name="uneven",
+    levels=(
+        Level(name="DRAM", kind="dram"),
+        Level(name="Buf", fanout=(20_000, 1), uneven=True, rules=LoopRules(may_bypass="O", innermost="S")),
+        Level(name="Reg", kind="regfile", keeps="WO", uneven=True),
+    ),
+)
+
+
+def test_each_part_of_a_memory_holds_a_tensor_in_random_rows_and_after_steps():
+    space = GeneSpace(UNEVEN, Layer("l", "conv", K=12, C=6, P=7, Q=5, R=3, S=2))
+    genes = space.random(500, np.random.default_rng(0))
+    rows = Judge(space, "edp").judge(genes)
+    assert np.isfinite(rows.scores).all()  # everything fits, so that only what is held could be wrong
+    Judge(space, "edp").walk(rows, steps=20, heat=1.0, seed=1)
+    for batch in (genes, rows.genes):
+        found = {tuple(level.keeps for level in space.mapping(gene).levels[1:]) for gene in batch}
+        for outer, inner, *registers in found:
+            assert outer
+            assert inner
+            assert sorted(outer + inner) in (["I", "W"], ["I", "O", "W"])
+            assert sorted(registers) == ["O", "W"]
+        assert len(found) == (6 + 2) * 2  # all that there are
+    assert len(space.keeps()) == len({space.held(keeps) for keeps in space.keeps()}) == (6 + 2) * 2
+
+
+@pytest.mark.parametrize("chip", [FREE, UNEVEN], ids=lambda chip: chip.name)
+@pytest.mark.parametrize("perfect", [True, False])
+def test_a_row_is_found_again_by_its_mapping(chip, perfect):
+    space = GeneSpace(chip, Layer("l", "conv", K=12, C=6, P=7, Q=5, R=3, S=2), perfect=perfect)
+    for gene in space.random(100, np.random.default_rng(3)):
+        mapping = space.mapping(gene)
+        assert space.mapping(space.row(mapping)[0]) == mapping
+
+
 @pytest.mark.parametrize("perfect", [True, False])
 def test_rules_are_kept(perfect):
     space = GeneSpace(hierarchy(**RULES), LAYER, perfect=perfect)

@@ -159,11 +159,15 @@ class GeneSpace:
         return genes
 
     def _share(self, bits: Genes, inner: int, points: Array) -> None:
-        """Let one tensor change places where a memory's parts do not share tensors, shape [n, L]; points choose it."""
-        free = int(self.rules.able[inner] & self.rules.able[inner + 1])
-        choices = np.array([1 << t for t in range(len(TENSORS)) if free >> t & 1] or [0])
-        wrong = np.array([held(row, self.rules, inner + 1) < 0 for row in bits.tolist()])
-        bits[wrong, inner + 1] ^= choices[(points[wrong] * 8 % 1 * len(choices)).astype(np.int64)]
+        """Give one tensor of a memory to the part that has none, in rows of shape [n, L]; points choose which."""
+        outer, both = inner + 1, int(self.rules.able[inner] & self.rules.able[inner + 1])
+        for row, point in zip(bits, (points * 8 % 1).tolist(), strict=True):
+            if held(row, self.rules, outer) < 0:
+                free = (int(row[outer]) or both) & both
+                some = [1 << t for t in range(len(TENSORS)) if free >> t & 1]
+                given = some[int(point * len(some))] if some else 0
+                row[outer] ^= given
+                row[inner] |= given
 
     def keeps(self) -> list[tuple[int, ...]]:
         """Return every choice of what the levels keep, as a row says it: bits by level."""
