@@ -46,6 +46,7 @@ BENCHES = Registry(
         "rtl-area": "armillary.benchmarks.rtl.area:run",
         "rtl-area-fit": "armillary.benchmarks.rtl.area_sweep:run",
         "ppa-dse": "armillary.benchmarks.ppa.exploration:run",
+        **{f"ppa-dse-{name}": f"armillary.benchmarks.ppa.exploration:{name}" for name in ("tabla", "genesys", "vta")},
         "ppa-gcn": "armillary.benchmarks.ppa.graphs:run",
         "ppa-metrics4ml": "armillary.benchmarks.ppa.metrics4ml:run",
         "ppa-prediction": "armillary.benchmarks.ppa.prediction:run",

@@ -477,7 +477,8 @@ def _split(bits: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the widths of tensors of a network, such as `weights=4`, and those of roles in layers."""
     from armillary.studies.running import TENSORS
 
-    named = [text.partition("=")[0] in TENSORS for text in bits]
-    return [t for t, is_ in zip(bits, named, strict=True) if is_], [
-        t for t, is_ in zip(bits, named, strict=True) if not is_
-    ]
+    own: list[str] = []
+    others: list[str] = []
+    for text in bits:
+        (own if text.partition("=")[0] in TENSORS else others).append(text)
+    return own, others

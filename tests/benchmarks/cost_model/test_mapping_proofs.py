@@ -69,10 +69,17 @@ def test_two_of_fourteen_proofs_may_stay_open_but_not_three(proof):
     assert not by_name([proof] * 11 + [wide] * 3)["h: proven within 1%, of 14"].ok
 
 
-def test_the_slowest_proof_counts(proof):
+def test_the_slowest_search_counts(proof):
     slow = replace(proof, seconds=mapping_proofs.LAYER_S + 1)
-    assert by_name([proof])["slowest proof of a layer, s"].ok
-    assert not by_name([proof, slow])["slowest proof of a layer, s"].ok
+    assert by_name([proof])["slowest search of a layer, s"].ok
+    assert not by_name([proof, slow])["slowest search of a layer, s"].ok
+
+
+def test_a_search_ends_before_its_ten_seconds_are_over(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(mapping_proofs, "search", lambda *_, **options: asked.append(options) or search(CHIP, LAYER))
+    mapping_proofs._proof(CASES[0], [], options(tmp_path))
+    assert 0 < asked[0]["seconds"] < mapping_proofs.LAYER_S
 
 
 def test_one_better_mapping_of_a_peer_is_noticed(proof):

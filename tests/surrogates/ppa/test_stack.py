@@ -103,3 +103,31 @@ def test_weights_go_to_who_was_right_and_before_that_to_the_forest():
     assert right[0] > 0.9
     alike = _weights(np.stack([POOR, POOR, POOR]), PERFECT, prior)
     assert alike[1] == pytest.approx(1, abs=1e-3)
+
+
+class Guess:
+    """A member that says what a number of its own says of each point, whatever it was taught."""
+
+    number = 0
+
+    @classmethod
+    def learned(cls, *_):
+        return cls()
+
+    def predict(self, points):
+        said = [np.random.default_rng([self.number, *row]).standard_normal() for row in points.codes.tolist()]
+        return np.array(said), np.ones(len(said))
+
+
+GUESSES = tuple(type(f"Guess{k}", (Guess,), {"number": k, "name": f"guess {k}"}) for k in range(7))
+
+
+def test_weights_that_fit_a_dozen_rows_by_chance_hide_no_errors_of_theirs():
+    encoding, told, true = Encoding.of(SPACE, (), False, drawn(2, 0)[0]), [], []
+    for seed in range(30):
+        points = drawn(212, seed)[0]
+        truth = np.random.default_rng(seed).standard_normal(212)
+        stack = Stack.learned(encoding, lesson_of(points[:12], truth[:12]), seed, kinds=GUESSES)
+        told.append(stack.off.mean())
+        true.append(np.abs(stack.expected(points[12:]).mean - truth[12:]).mean())
+    assert np.mean(told) == pytest.approx(np.mean(true), rel=0.15)

@@ -63,3 +63,9 @@ def test_about_nine_of_ten_lie_in_the_interval_after_few_rows(model):
 def test_architectures_left_out_whole_are_told_by_parameters_of_the_space():
     with pytest.raises(ArmillaryError, match="apart='kernels' is no parameter of edge_tpu"):
         Ppa(space=SPACE, apart=("kernels",))
+
+
+def test_nothing_is_told_of_chances_where_every_row_is_feasible(model, rows):
+    legal = rows.select(np.flatnonzero(PROBLEM.satisfied(rows))[:30])
+    assert "brier" not in Ppa(space=SPACE).fit(InMemoryLog(legal), PROBLEM).facts()
+    assert 0 < model.facts()["brier"] < 0.25

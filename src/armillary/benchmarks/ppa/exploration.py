@@ -1,7 +1,7 @@
 """`ppa-dse`: the front of energy and area that few layouts find, against two hundred random ones.
 
-A small support vector machine of `axiline`: its architectures and the back end's clock, utilization, aspect ratio and
-mapping are searched together, under bounds on power and runtime. All methods start from the same random layouts, a
+Architectures of a platform (see `tasks`) and the back end's clock, utilization, aspect ratio and mapping are searched
+together, under bounds on power and runtime. All methods start from the same random layouts, a
 table that is made once. The loop (`ppa-motpe`) and its cautious form keep three layouts of their budget for what the
 last surrogates promise at the least cost, energy and area weighed alike, as `armillary design --verify physical` does.
 The framework's recipe fits once, to random layouts, and has three of its own choice; MOTPE and qNEHVI hear of layouts
@@ -16,8 +16,7 @@ Published: Esmaeilzadeh et al. (arXiv 2308.12120) find the best three designs fo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,35 +24,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from armillary import evaluators, optimizers
+from armillary import optimizers
 from armillary.benchmarks.figures import write_lines
 from armillary.benchmarks.parts import Part, measured_each
+from armillary.benchmarks.ppa import tasks
+from armillary.benchmarks.ppa.tasks import OBJECTIVES, Task
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check, write_csv
-from armillary.evaluators.kind import HasRungs
-from armillary.execution.local import LocalExecutor
-from armillary.execution.single import Make
-from armillary.hardware.template import Template
-from armillary.log.store import Log
 from armillary.metrics import with_derived
 from armillary.optimizers.ppa_motpe import fitted_each
 from armillary.optimizers.random_search import RandomSearch
 from armillary.optimizers.surrogate_front import Expected, learned_metrics
-from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import hypervolume_over, reference_point
 from armillary.problems.problem import Problem
 from armillary.problems.rung import Rung
 from armillary.studies.ask_tell import Budget, by_codes
 from armillary.studies.ladder import Climbs, Ledger, climbing, mean_s
-from armillary.studies.layout_design import tightened
 from armillary.studies.layout_picks import promised
 from armillary.studies.layout_recipe import CAUTIOUS
-from armillary.studies.subject import Shipped
 from armillary.surrogates import default_of_layouts
-from armillary.types import Candidate, Evaluations, EvaluatorSpec, Fidelity
-from armillary.workloads.algorithm import Algorithm
+from armillary.types import Evaluations
 from armillary.workloads.context import context_of
-from armillary.workloads.layer import Workload
 
 LOOP, CAUTIOUS_LOOP, LADDER, ONCE, MOTPE, QNEHVI = "loop", "cautious loop", "ladder", "one fit", "motpe", "qnehvi"
 METHODS: Mapping[str, Mapping[str, Any]] = {
@@ -71,93 +62,60 @@ START = 12
 """Random layouts of the table that a search is told before it asks."""
 GOAL, PUBLISHED = 0.05, 0.07
 _CHUNK = 10
-_DIMENSION = 6
-_NARROWED = {"input_width": (4, 8), "internal_width": (8, 12)}
-_OBJECTIVES = (Objective("energy_j"), Objective("area_mm2"))
-_BOUNDS = (Bound("power_mw", at_most=3.0), Bound("runtime_s", at_most=3e-9))  # of an input, of a stream
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is searched.
-
-    Attributes:
-        template: architectures with knobs.
-        workload: that they are for.
-        spec: of what makes layouts.
-        make: the evaluator of a specification; other processes can import it.
-    """
-
-    template: Template
-    workload: Workload
-    spec: EvaluatorSpec
-    make: Make = evaluators.make
-
-    @property
-    def problem(self) -> Problem:
-        """Energy and area under bounds on power and runtime."""
-        return self.template.asked(_OBJECTIVES, _BOUNDS, (self.workload,))
-
-    def laid_out(self, folder: Path, codes: NDArray[np.int64], rung: Rung | None = None) -> Evaluations:
-        """Return the layouts of coded designs, or how far a rung makes them, those made before from a folder's logs."""
-        executor = LocalExecutor(Log(folder / ("layouts" if rung is None else "rungs")), make=self.make)
-        spec, rows = self.spec if rung is None else rung.spec, []
-        for design in self.template.space.designs(codes):  # one after another: other searches have the other cores
-            rows += list(executor.run(spec, [Candidate(design)], self.workload))
-        return Evaluations.from_list(rows)
-
-    def rungs(self) -> Sequence[Rung]:
-        """Return the rungs below whole layouts."""
-        evaluator = self.make(self.spec)
-        return evaluator.rungs() if isinstance(evaluator, HasRungs) else ()
-
-
-def svm_task() -> Task:
-    """Return the small support vector machine of `axiline`."""
-    weights = tuple((-0.75) ** k for k in range(_DIMENSION))
-    algorithm = Algorithm("svm", "inference", _DIMENSION, weights=weights, bias=0.125)
-    workload = Workload(f"svm{_DIMENSION}", (), algorithm=algorithm)
-    subject = Shipped("axiline", Fidelity.PHYSICAL)
-    template = tightened(subject.template([workload]), workload).narrowed(_NARROWED, "ppa-dse")
-    return Task(template, workload, subject.simulator().spec)
 
 
 def run(options: BenchOptions) -> BenchResult:
-    """Lay out what was not laid out before, and compare; `--quick`: 40 random layouts, two methods, one seed."""
-    return compared(options, svm_task)
+    """Search a support vector machine of `axiline`; `--quick`: 40 random layouts, three methods, one seed."""
+    return compared(options, tasks.svm)
 
 
-def compared(options: BenchOptions, make_task: Any) -> BenchResult:
+def tabla(options: BenchOptions) -> BenchResult:
+    """Search `tabla`, likewise."""
+    return compared(options, tasks.tabla)
+
+
+def genesys(options: BenchOptions) -> BenchResult:
+    """Search `genesys`, likewise."""
+    return compared(options, tasks.genesys)
+
+
+def vta(options: BenchOptions) -> BenchResult:
+    """Search `vta`, likewise."""
+    return compared(options, tasks.vta)
+
+
+def compared(options: BenchOptions, make_task: Callable[[], Task]) -> BenchResult:
     """Return what methods found of a task that a function, which other processes can import, makes."""
+    task = make_task()
     budgets = QUICK_BUDGETS if options.quick else BUDGETS
     methods = QUICK_METHODS if options.quick else tuple(METHODS)
     amount = QUICK_RANDOM if options.quick else RANDOM
     seeds = options.counted(SEEDS)
     folder = options.out
     chunks = {
-        k: (_part(folder, "table", {"chunk": k}), partial(_table, folder, make_task, k))
+        k: (_part(folder, task, "table", {"chunk": k}), partial(_table, folder, make_task, k))
         for k in range(amount // _CHUNK)
     }
     drawn = measured_each(chunks, partial(options.on_progress, "random layouts"))
     table = [row for one in drawn.values() for row in one["codes"]]
     work = {
         (method, budget, seed): (
-            _part(folder, f"{method}-{budget}-{seed}".replace(" ", "-"),
+            _part(folder, task, f"{method}-{budget}-{seed}".replace(" ", "-"),
                   {"method": method, "budget": budget, "seed": seed, "table": amount}),
             partial(_searched, folder, make_task, table, method, budget, seed),
         )
         for method in methods for seed in seeds for budget in (budgets if method == ONCE else budgets[-1:])
     }  # fmt: skip
     found = measured_each(work, partial(options.on_progress, "searches"))
-    return _result(options, make_task(), np.array(table), found, (methods, budgets, seeds))
+    return _result(options, task, np.array(table), found, (methods, budgets, seeds))
 
 
-def _part(folder: Path, label: str, inputs: Mapping[str, Any]) -> Part:
+def _part(folder: Path, task: Task, label: str, inputs: Mapping[str, Any]) -> Part:
     sources = (__name__, *(optimizers.REGISTRY.paths()[name] for name in _OPTIMIZERS))
-    return Part(folder / "parts", label, inputs, sources, evaluators.spec_of("axiline", Fidelity.PHYSICAL))
+    return Part(folder / "parts", label, inputs, sources, task.spec)
 
 
-def _table(folder: Path, make_task: Any, chunk: int) -> dict[str, Any]:
+def _table(folder: Path, make_task: Callable[[], Task], chunk: int) -> dict[str, Any]:
     """Lay out so many random designs, other ones in each chunk."""
     task = make_task()
     codes = RandomSearch(task.problem, seed=1000 + chunk).ask_codes(_CHUNK)
@@ -166,7 +124,7 @@ def _table(folder: Path, make_task: Any, chunk: int) -> dict[str, Any]:
 
 
 def _searched(
-    folder: Path, make_task: Any, table: Sequence[Sequence[int]], method: str, budget: int, seed: int
+    folder: Path, make_task: Callable[[], Task], table: Sequence[Sequence[int]], method: str, budget: int, seed: int
 ) -> dict[str, Any]:
     """Return the designs that a method laid out within a budget, in order, and what it predicted of its picks.
 
@@ -325,7 +283,7 @@ def _off(method: str, budget: int, seeds: Sequence[int], found: Mapping[Any, Any
         errors = [
             (true - said) / true
             for run in runs if run
-            for goal in _OBJECTIVES
+            for goal in OBJECTIVES
             for said, true in zip(run["mean"][goal.metric], run["laid_out"][goal.metric], strict=True)
             if true is not None
         ]  # fmt: skip

@@ -67,6 +67,10 @@ class OfExamples(Generic[L]):
         """Mean squared error of the probability of feasibility on rows that were not trained on."""
         return self._fitted.feasibility.brier
 
+    def judged(self) -> dict[str, float]:
+        """Return `brier` by name; nothing where too few rows are infeasible to measure it."""
+        return {"brier": self.brier} if np.isfinite(self.brier) else {}
+
     @property
     def reliability(self) -> tuple[tuple[float, float, int], ...]:
         """Per bin of predicted probability: its mean, the share that is feasible, and the rows."""

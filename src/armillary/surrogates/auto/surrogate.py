@@ -157,7 +157,7 @@ class Auto(OfExamples[_Fitted]):
     def facts(self) -> dict[str, float]:
         """Return what there is to tell of the training: each member's weight and scores, the chance's, repeats."""
         fitted = self._fitted
-        told: dict[str, float] = {"designs": fitted.rows, "brier": self.brier}
+        told: dict[str, float] = {"designs": fitted.rows, **self.judged()}
         for trial in fitted.blend.trials:
             told[f"weight of {trial.name}"] = trial.weight
             told[f"error of {trial.name}"] = trial.error

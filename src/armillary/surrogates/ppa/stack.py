@@ -1,8 +1,9 @@
 """A stacked ensemble: members of several kinds, whose weights follow from rows that they were not trained on.
 
 Source: Wolpert, "Stacked generalization", 1992; the weights are at least 0 and add up to 1 (Breiman, "Stacked
-regressions", 1996). How far off the ensemble may be is measured on the same rows: their errors, divided by how unsure
-the members are, are the distribution from which intervals come (Lei et al., JASA 2018, Section 5.2).
+regressions", 1996). How far off the ensemble may be is measured on the same rows, each fold with the weights that the
+other folds choose: their errors, divided by how unsure the members are, are the distribution from which intervals come
+(Lei et al., JASA 2018, Section 5.2).
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Stack:
         weights: of each kind of `MEMBERS` by name; 0 where it is left out.
         limits: between which a member is believed.
         scores: sorted; errors of left-out rows over the spread that was expected of them.
-        off: absolute errors of the rows, each left out in turn, in the targets' units and their order.
+        off: absolute errors of the rows, each left out in turn from members and weights, in the targets' units and
+            their order.
     """
 
     def __init__(
@@ -107,7 +109,11 @@ class Stack:
                 left_out[k, test], unsure[k, test] = np.clip(told[0], *limits), told[1]
         step(len(kinds), len(kinds) + 1)
         weights = _weights(left_out, lesson.targets, _prior(kinds))
-        mean, spread = _blended(left_out, unsure, weights)
+        mean, spread = np.empty(rows), np.empty(rows)
+        for train, test in _folds(rows, groups, seed):
+            # weights that these rows did not choose: of a dozen rows they would hide half of the errors
+            others = _weights(left_out[:, train], lesson.targets[train], _prior(kinds))
+            mean[test], spread[test] = _blended(left_out[:, test], unsure[:, test], others)
         off = np.abs(lesson.targets - mean)
         members = [one(lesson) for one, weight in zip(make, weights, strict=True) if weight > 0]
         step(len(kinds) + 1, len(kinds) + 1)

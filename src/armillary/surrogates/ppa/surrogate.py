@@ -158,7 +158,7 @@ class Ppa(OfExamples[_Fitted]):
         """Return what there is to tell of the training: each member's weight, and the chance's error."""
         fitted = self._fitted
         weights = {f"weight of {name}": weight for name, weight in fitted.stack.weights.items()}
-        return {"designs": float(fitted.rows), "brier": self.brier, **weights}
+        return {"designs": float(fitted.rows), **self.judged(), **weights}
 
     def save(self, target: str | Path | IO[bytes]) -> None:
         """Write the fitted model to one file."""
