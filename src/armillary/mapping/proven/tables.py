@@ -209,21 +209,18 @@ def tables_of(
     states = _States(rounds, terms)
     levels, size = len(chip.capacity), prod(rounds.shape)
     crosses = np.array([(terms.source[b] >= 0).any() and b > 0 for b in range(levels)])
-    outside = _adding_outside(terms)
+    outside, weights = _adding_outside(terms), port_weights(terms)
     found = [np.zeros((levels, 3, size if wanted else 0), dtype=np.float32) for wanted in (energy, ports)]
-    weights = port_weights(terms)
     whole_fits = np.ones((levels, size), dtype=bool)
     through = np.ones((levels, 3, size), dtype=bool)
-    held, room = _shared(states, chip, keeps)
-    keeps = _within(chip, keeps)
+    within = _within(chip, keeps)
     least_inputs = float(min(np.min(states.inputs(t, extrapolated)) for t in range(3)))
     others: dict[tuple[int, int], Array] = {}
     for b in range(1, levels):
-        fits = states.fits(chip, keeps, b - 1)
+        fits = states.fits(chip, within, b - 1)
         whole_fits[b] = np.broadcast_to(fits, rounds.shape).ravel()
         for t in range(3):
-            open_to = states.resting(t, b).fits(chip, keeps, b - 1)
-            through[b, t] = np.broadcast_to(open_to, rounds.shape).ravel()
+            through[b, t] = np.broadcast_to(states.resting(t, b).fits(chip, within, b - 1), rounds.shape).ravel()
         others |= {(b, t): np.where(fits, np.zeros(rounds.shape), np.inf) for t in range(3)}
         if not crosses[b]:
             continue
@@ -240,10 +237,9 @@ def tables_of(
     if energy:
         told = (perfect, extrapolated, least_inputs)
         costs = {run: _rest_cost(states, least, outside, run, *told) for run in _runs(levels)}
-        chain, everything = chains_of(rounds, least, others, Resting(costs, _passing(states, chip, keeps)))
-    return Tables(
-        found[0], found[1], chain, everything, whole_fits, through, held, room, crosses, outside, least_inputs
-    )
+        chain, everything = chains_of(rounds, least, others, Resting(costs, _passing(states, chip, within)))
+    both = _shared(states, chip, keeps)
+    return Tables(found[0], found[1], chain, everything, whole_fits, through, *both, crosses, outside, least_inputs)
 
 
 def _shared(states: _States, chip: Chip, keeps: NDArray[np.bool_]) -> tuple[NDArray[np.float32], Array]:
