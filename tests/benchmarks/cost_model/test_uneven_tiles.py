@@ -31,7 +31,7 @@ def test_a_row_compares_the_sums_over_layers(case, monkeypatch, tmp_path):
 
 
 def test_the_check_notices_a_layer_that_became_worse(case):
-    even, free = (uneven_tiles._mapped(one, case, 4_000, 0) for one in (case.hierarchy.even(), case.hierarchy))
+    even, free = (uneven_tiles._mapped(one, case, 0) for one in (case.hierarchy.even(), case.hierarchy))
     assert uneven_tiles._check(case, even, free).ok
     assert not uneven_tiles._check(case, free, even).ok
 
