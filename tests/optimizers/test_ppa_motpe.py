@@ -94,3 +94,19 @@ def test_refuses_less_than_one(name):
 def test_refuses_an_unknown_surrogate():
     with pytest.raises(ArmillaryError, match="ppq"):
         PpaMotpe(TRADE, surrogate="ppq")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_few_are_feasible_those_are_asked_for_that_are_most_likely(seed):
+    """A sixth of all designs is feasible; of those asked for after the first twenty, most are."""
+    optimizer = PpaMotpe(TRADE, seed=seed, initial=20)
+    feasible = []
+    for amount in (20, 6, 6):
+        codes = optimizer.ask_codes(amount)
+        good = codes[:, 1] < 2
+        feasible.append(good.mean())
+        values = bowl([Candidate(design) for design in LINES.designs(codes)], LINES).metrics
+        failures = [None if fine else Failure("infeasible", detail="no tracks") for fine in good]
+        optimizer.tell_codes(codes, Outcomes(values, good, failures))
+    assert feasible[0] < 0.3
+    assert np.mean(feasible[1:]) >= 0.6

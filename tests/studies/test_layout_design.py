@@ -11,7 +11,7 @@ from armillary.log.store import Log
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.rung import Rung
 from armillary.spaces.space import Parameter, Space
-from armillary.studies.layout_design import foresee_layout_design, run_layout_design
+from armillary.studies.layout_design import foresee_layout_design, load_layout_design, run_layout_design
 from armillary.studies.layout_recipe import PREDICTED, RUNGS, SEARCHED, LayoutRequest
 from armillary.studies.study_folder import StudyFolder
 from armillary.types import ArmillaryError, EvaluatorSpec, Fidelity
@@ -220,3 +220,37 @@ def test_picks_that_leave_nothing_to_learn_from_are_refused(picks, tmp_path):
     asked = replace(REQUEST, picks=picks, budget=16)
     with pytest.raises(ArmillaryError, match=rf"picks={picks} of budget=16 layouts are not allowed"):
         run_layout_design(asked, TEMPLATE, WORKLOAD, StudyFolder(tmp_path), spec=SPEC, make=Counting(), command="")
+
+
+def test_a_budget_that_leaves_too_little_to_learn_from_is_refused(tmp_path):
+    asked, flow_of = replace(REQUEST, budget=12), Counting()
+    with pytest.raises(ArmillaryError, match=r"budget=12 is not allowed with picks=3; .* must be 13 or more"):
+        run_layout_design(asked, TEMPLATE, WORKLOAD, StudyFolder(tmp_path), spec=SPEC, make=flow_of, command="")
+    assert flow_of.made == 0
+
+
+class Tight(Counting):
+    """The stand-in, of which hardly any design finds tracks."""
+
+    def __call__(self, spec):
+        def made(values):
+            self.made += 1
+            return flow(values) if values["cycles"] in (5, 6) else None
+
+        return FunctionEvaluator(made, TEMPLATE.asked(GOALS, BOUNDS, (WORKLOAD,)), spec)
+
+
+def test_too_few_feasible_layouts_to_learn_from_end_with_the_best_of_them(tmp_path):
+    asked, folder, flow_of = replace(REQUEST, budget=17, samples=14), StudyFolder(tmp_path), Tight()
+    results = run_layout_design(
+        asked, TEMPLATE, WORKLOAD, folder, spec=SPEC, make=flow_of, command="armillary design"
+    )  # fmt: skip
+    rows = results.log
+    assert 1 <= rows.feasible.sum() < 10
+    assert flow_of.made == len(rows) == 14
+    matrix = TEMPLATE.asked(GOALS, BOUNDS, (WORKLOAD,)).matrix(rows)
+    cost = (matrix / matrix.min(axis=0)).sum(axis=1)
+    assert results.winner.design == rows.row(int(cost.argmin())).design
+    assert f"only {rows.feasible.sum()} of 14 layouts are feasible" in results.winner.note
+    again = load_layout_design(folder, TEMPLATE, WORKLOAD)
+    assert again.winner.design == results.winner.design

@@ -2,7 +2,8 @@
 
 The first designs are a Latin hypercube. Then a surrogate of each goal and of each bounded metric learns all results,
 MOTPE searches the surrogates, and of the designs that it met those are asked for that are expected to add most
-hypervolume to the real front, times their chance to keep to the bounds.
+hypervolume to the real front, times their chance to keep to the bounds. Where too few are feasible to learn from, those
+are asked for first that are feasible most likely.
 
 Sources: surrogates and MOTPE: the full-stack framework (arXiv 2308.12120), which fits once and stops; going round is
     ours. Expected hypervolume improvement: Emmerich et al., CEC 2011; batches after Ginsbourger et al. 2010.
@@ -10,7 +11,7 @@ Sources: surrogates and MOTPE: the full-stack framework (arXiv 2308.12120), whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -22,14 +23,18 @@ from armillary.log.store import InMemoryLog
 from armillary.optimizers.coded import CodedOptimizer
 from armillary.optimizers.several import boxes, expected_gain
 from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, learned_metrics, motpe_on, nearest_to_bounds
+from armillary.optimizers.surrogate_search import distinct
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import front
 from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
+from armillary.surrogates.auto.encoding import Encoding, Points
+from armillary.surrogates.auto.feasibility import Feasibility
 from armillary.types import ArmillaryError, Evaluation, Evaluations, Fidelity, Prediction, Surrogate
 
 INITIAL = 20
 FEWEST_LEARNED = 10  # feasible rows that a surrogate needs
+_LOOKED_AT = 1024  # random designs, of which the most likely are asked for while there are fewer
 _MARGIN = 0.1  # of the front's span, by which the reference lies behind its worst values
 _LEAST_SPAN = 1e-3
 _TINY = np.finfo(float).tiny
@@ -91,8 +96,10 @@ class PpaMotpe(CodedOptimizer):
         """Learn nothing of objectives alone: `tell_codes` keeps every metric."""
 
     def _propose(self, n: int) -> NDArray[np.int64]:
-        if len(self._rows) < self._initial or self._learnable() < FEWEST_LEARNED:
+        if len(self._rows) < self._initial:
             return self._spread(n)
+        if self._learnable() < FEWEST_LEARNED:
+            return self._likely(n)
         known = Evaluations.from_list(self._rows)
         matrix = self.problem.matrix(known)
         expected = Expected(self._models(known), self.problem, caution=self._caution)
@@ -110,8 +117,7 @@ class PpaMotpe(CodedOptimizer):
         return np.concatenate([visited.codes[chosen], self._drawn(n - len(chosen))])
 
     def _learnable(self) -> int:
-        names = learned_metrics(self.problem)
-        return sum(row.feasible and all(name in row.metrics for name in names) for row in self._rows)
+        return learnable(self._rows, self.problem)
 
     def _spread(self, n: int) -> NDArray[np.int64]:
         """Return a Latin hypercube of the designs that there can be."""
@@ -119,10 +125,26 @@ class PpaMotpe(CodedOptimizer):
         drawn = drawn if self.within is None else drawn[self.within(drawn)]
         return np.concatenate([drawn, self._drawn(n - len(drawn))])
 
+    def _likely(self, n: int) -> NDArray[np.int64]:
+        """Return designs of which the failures so far say that they are feasible most likely."""
+        drawn = distinct(self._drawn(_LOOKED_AT))
+        drawn = drawn[self._unmet(drawn)]
+        known, asked = (Points.of(codes, np.empty(0)) for codes in (self._codes, drawn))
+        feasible = np.array([row.feasible for row in self._rows], dtype=float)
+        chance = Feasibility.learned(Encoding.of(self.space, (), False, known), known, feasible, self._seed)
+        found = drawn[np.argsort(-chance(asked), kind="stable")[:n]]
+        return np.concatenate([found, self._drawn(n - len(found))])
+
     def _models(self, known: Evaluations) -> dict[str, Surrogate]:
         if self._fitted is None or self._fitted[0] != len(known):
             self._fitted = len(known), fitted_each(known, self.problem, self._surrogate, self._seed)
         return self._fitted[1]
+
+
+def learnable(rows: Sequence[Evaluation], problem: Problem) -> int:
+    """Return how many rows surrogates can learn from: feasible ones with every metric that has to be learned."""
+    names = learned_metrics(problem)
+    return sum(row.feasible and all(name in problem.with_derived(row.metrics) for name in names) for row in rows)
 
 
 def fitted_each(known: Evaluations, problem: Problem, surrogate: str, seed: int) -> dict[str, Surrogate]:

@@ -18,6 +18,7 @@ from armillary.execution.single import Make, evaluated
 from armillary.hardware.template import Template
 from armillary.log.folder import absolute
 from armillary.log.store import Log
+from armillary.optimizers.ppa_motpe import FEWEST_LEARNED
 from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
 from armillary.studies.asking import problem_of
@@ -148,6 +149,11 @@ def _checked(request: LayoutRequest, template: Template, workload: Workload) -> 
         raise ArmillaryError(
             f"picks={request.picks} of budget={request.budget} layouts are not allowed; pick at least 1 and leave some "
             "to learn from"
+        )
+    if request.budget - request.picks < FEWEST_LEARNED:
+        raise ArmillaryError(
+            f"budget={request.budget} is not allowed with picks={request.picks}; surrogates learn from "
+            f"{FEWEST_LEARNED} feasible layouts at least, so that it must be {FEWEST_LEARNED + request.picks} or more"
         )
     if request.log is not None:
         request = replace(request, log=absolute(request.log))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from armillary import optimizers, surrogates
 from armillary.evaluators.kind import HasRungs, LaysOut
 from armillary.log.store import Log
+from armillary.optimizers.ppa_motpe import FEWEST_LEARNED, learnable
 from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, expected_front, learned_metrics
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
@@ -34,11 +35,11 @@ from armillary.studies.fronts import write_front
 from armillary.studies.joint_recipe import contender_of
 from armillary.studies.ladder import Climbs, climbing
 from armillary.studies.laying_out import WINNER, keep_pictures
-from armillary.studies.layout_picks import best_of, legal, promised
+from armillary.studies.layout_picks import best_of, cost_of, legal, nothing_legal, promised
 from armillary.studies.results import Contender
 from armillary.studies.stages import Setting, Stage
 from armillary.surrogates import Savable
-from armillary.types import Candidate, Evaluation, Evaluations, Optimizer, options_text
+from armillary.types import ArmillaryError, Candidate, Evaluation, Evaluations, Optimizer, options_text
 from armillary.workloads.context import context_of
 
 SEARCHED, PREDICTED, RUNGS = "searched.json", "predicted.json", "rungs"
@@ -130,8 +131,18 @@ class Recipe:
         return found
 
     def predicted(self, setting: Setting, rows: Evaluations) -> dict[str, Any]:
-        """Return the front that surrogates of all layouts expect, and which of it are to be laid out."""
+        """Return the front that surrogates of all layouts expect, and which of it are to be laid out.
+
+        Of too few feasible layouts nothing is learned, and nothing is expected or picked.
+
+        Raises:
+            ArmillaryError: if no layout is feasible and within the bounds, and none is expected to be.
+        """
         problem, request = setting.problem, self.request
+        if learnable(rows.to_list(), problem) < FEWEST_LEARNED:
+            content = _nothing_learned(problem, rows, request.prefer)
+            setting.folder.write(PREDICTED, content)
+            return content
         models = self._models(setting, rows)
         expected = Expected(models, problem, context_of(setting.workload), request.caution)
         setting.on_progress("searching the surrogates", 0, 1)
@@ -193,7 +204,7 @@ class Recipe:
         if front_found is not None:
             write_front(setting.folder.path, front_found)
         is_pick = any(row.design == best.design for row in _listed(picks))
-        note = "picked from the front of the surrogates" if is_pick else "found on the way"
+        note = "picked from the front of the surrogates" if is_pick else predicted.get("note", "found on the way")
         found = Compared(
             winner=_shown("Winner", f"{note}, laid out", best, setting),
             best_of_log=_shown("Best before the picks", f"best of {len(rows):,} layouts", before, setting),
@@ -287,6 +298,22 @@ def _kept_prediction(setting: Setting) -> dict[str, Any] | None:
 
 def _listed(picks: Evaluations | None) -> list[Evaluation]:
     return [] if picks is None else picks.to_list()
+
+
+def _nothing_learned(problem: Problem, rows: Evaluations, prefer: Mapping[str, float]) -> dict[str, Any]:
+    """Return what is kept in place of predictions where too few layouts are feasible; the best of them then wins."""
+    matrix = problem.matrix(rows)
+    if not np.isfinite(matrix).any():
+        raise ArmillaryError(nothing_legal(problem, rows))
+    share = cost_of(problem, matrix, prefer)
+    feasible = int(rows.feasible.sum())
+    return {
+        "cost": dict(zip(problem.metric_names, share.tolist(), strict=True)),
+        "front": {"codes": [], "metrics": {}},
+        "picks": {"codes": [], "mean": {}, "std": {}},
+        "facts": {},
+        "note": f"only {feasible} of {len(rows)} layouts are feasible, and surrogates need {FEWEST_LEARNED}",
+    }
 
 
 def _expected_front(expected: Expected, visited: Visited) -> dict[str, Any]:
