@@ -27,9 +27,9 @@ from scipy.special import ndtr
 
 from armillary.optimizers.coded import keys
 from armillary.optimizers.ladder_models import Belief, Climbed, Clock, Codes, Figures, Floats, climbed_each
-from armillary.optimizers.ppa_motpe import FEWEST_LEARNED, INITIAL, PpaMotpe, fitted_each, reference_of, settled_rows
+from armillary.optimizers.ppa_motpe import INITIAL, PpaMotpe, fitted_each, reference_of, settled_rows
 from armillary.optimizers.several import boxes, expected_gain
-from armillary.optimizers.surrogate_front import TRIALS, Expected, motpe_on, nearest_to_bounds
+from armillary.optimizers.surrogate_front import FEWEST_LEARNED, TRIALS, Expected, motpe_on, nearest_to_bounds
 from armillary.optimizers.surrogate_search import distinct
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import front

@@ -11,7 +11,7 @@ Sources: surrogates and MOTPE: the full-stack framework (arXiv 2308.12120), whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -22,7 +22,16 @@ from armillary import surrogates
 from armillary.log.store import InMemoryLog
 from armillary.optimizers.coded import CodedOptimizer
 from armillary.optimizers.several import boxes, expected_gain
-from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, learned_metrics, motpe_on, nearest_to_bounds
+from armillary.optimizers.surrogate_front import (
+    FEWEST_LEARNED,
+    TRIALS,
+    Expected,
+    Visited,
+    learnable,
+    learned_metrics,
+    motpe_on,
+    nearest_to_bounds,
+)
 from armillary.optimizers.surrogate_search import distinct
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import front
@@ -33,7 +42,6 @@ from armillary.surrogates.auto.feasibility import Feasibility
 from armillary.types import ArmillaryError, Evaluation, Evaluations, Fidelity, Prediction, Surrogate
 
 INITIAL = 20
-FEWEST_LEARNED = 10  # feasible rows that a surrogate needs
 _LOOKED_AT = 1024  # random designs, of which the most likely are asked for while there are fewer
 _MARGIN = 0.1  # of the front's span, by which the reference lies behind its worst values
 _LEAST_SPAN = 1e-3
@@ -139,12 +147,6 @@ class PpaMotpe(CodedOptimizer):
         if self._fitted is None or self._fitted[0] != len(known):
             self._fitted = len(known), fitted_each(known, self.problem, self._surrogate, self._seed)
         return self._fitted[1]
-
-
-def learnable(rows: Sequence[Evaluation], problem: Problem) -> int:
-    """Return how many rows surrogates can learn from: feasible ones with every metric that has to be learned."""
-    names = learned_metrics(problem)
-    return sum(row.feasible and all(name in problem.with_derived(row.metrics) for name in names) for row in rows)
 
 
 def fitted_each(known: Evaluations, problem: Problem, surrogate: str, seed: int) -> dict[str, Surrogate]:

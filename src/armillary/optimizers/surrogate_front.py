@@ -11,7 +11,7 @@ Source: Esmaeilzadeh et al., "An Open-Source ML-Based Full-Stack Optimization Fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,10 +25,12 @@ from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import front
 from armillary.problems.problem import Problem
-from armillary.types import ArmillaryError, Prediction
+from armillary.types import ArmillaryError, Evaluation, Prediction
 from armillary.workloads.context import Context
 
 TRIALS = 512
+FEWEST_LEARNED = 10
+"""Feasible rows that a surrogate needs."""
 _AT_ONCE = 32  # predictions of one design take nearly as long as those of so many
 _REFINED, _ROUNDS = 2000, 2
 _LEAST_CHANCE = 0.5
@@ -53,6 +55,12 @@ def learned_metrics(problem: Problem) -> dict[str, Objective]:
         better = Objective(bound.metric, "minimize" if bound.at_most is not None else "maximize")
         asked.setdefault(bound.metric, better)
     return {name: objective for name, objective in asked.items() if name not in problem.laws}
+
+
+def learnable(rows: Sequence[Evaluation], problem: Problem) -> int:
+    """Return how many rows surrogates can learn from: feasible ones with every metric that has to be learned."""
+    names = learned_metrics(problem)
+    return sum(row.feasible and all(name in problem.with_derived(row.metrics) for name in names) for row in rows)
 
 
 @dataclass(frozen=True)

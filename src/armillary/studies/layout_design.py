@@ -18,7 +18,7 @@ from armillary.execution.single import Make, evaluated
 from armillary.hardware.template import Template
 from armillary.log.folder import absolute
 from armillary.log.store import Log
-from armillary.optimizers.ppa_motpe import FEWEST_LEARNED
+from armillary.optimizers.surrogate_front import FEWEST_LEARNED
 from armillary.problems.problem import Problem
 from armillary.spaces.samplers import sample
 from armillary.studies.asking import problem_of

@@ -22,8 +22,15 @@ from numpy.typing import NDArray
 from armillary import optimizers, surrogates
 from armillary.evaluators.kind import HasRungs, LaysOut
 from armillary.log.store import Log
-from armillary.optimizers.ppa_motpe import FEWEST_LEARNED, learnable
-from armillary.optimizers.surrogate_front import TRIALS, Expected, Visited, expected_front, learned_metrics
+from armillary.optimizers.surrogate_front import (
+    FEWEST_LEARNED,
+    TRIALS,
+    Expected,
+    Visited,
+    expected_front,
+    learnable,
+    learned_metrics,
+)
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.problem import Problem
