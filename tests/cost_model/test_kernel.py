@@ -8,7 +8,7 @@ from armillary.cost_model import batch_costs, evaluate
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch, MappingBatch
 from armillary.cost_model.summaries import summaries
 from armillary.hardware.bits import Bits
-from armillary.hardware.hierarchy import Hierarchy
+from armillary.hardware.hierarchy import AccessEnergy, Hierarchy, Level
 from armillary.hardware.mapping import LevelMapping, Mapping
 from armillary.workloads.layer import Layer
 from cost_model import test_cost, test_remainders
@@ -16,6 +16,7 @@ from cost_model import test_cost, test_remainders
 WIDTHS = st.none() | st.builds(
     Bits, W=st.integers(1, 16), I=st.integers(1, 16), P=st.integers(8, 32), O=st.integers(1, 16)
 )
+ENERGY = AccessEnergy(read_pj=1.0, fill_pj=1.0, update_pj=1.0)
 UNLIMITED = {"capacity_words": None, "fanout": (300, 300)}
 
 
@@ -71,6 +72,19 @@ def test_every_mapping_costs_what_the_tensors_say(case, bits):
     hierarchy = hierarchy.model_copy(update={"bits": bits})
     agrees([hierarchy], [layer], [mapping])
     assert agrees([roomy(hierarchy)], [layer], [mapping])
+
+
+def test_thirds_of_a_block_add_up_to_whole_ones_in_both():
+    """Of seven rounds the last has one of three instances, and sums take 3.5 words: a mean of thirds can be whole."""
+    chip = Hierarchy(
+        name="h",
+        levels=tuple(Level(name=name, word_bits=8, fanout=(3, 1), energy=ENERGY) for name in ("L1", "L0")),
+        bits=Bits(W=1, I=1, P=28, O=4),
+    )
+    for count in range(2, 40):
+        layer = Layer("l", "conv", K=1, N=7, C=3, P=count, R=3)
+        mapping = Mapping.parse(f"L1[WIO] N3 N3,1X - L0[O] C3 P{count} R3")
+        assert agrees([chip], [layer], [mapping])
 
 
 def test_each_candidate_has_its_own_chip_and_layer():

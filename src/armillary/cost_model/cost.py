@@ -23,7 +23,7 @@ from armillary.cost_model.batch import (
     encode,
     pick,
 )
-from armillary.cost_model.memories import bandwidth_cycles, with_parts
+from armillary.cost_model.memories import bandwidth_cycles, rounded_up, with_parts
 from armillary.cost_model.remainders import RemainderNest
 from armillary.cost_model.sliding import all_alike, may_share, shared_inputs
 from armillary.cost_model.traffic import INPUTS, OUTPUTS, WEIGHTS, Nest, Row, delivered, product
@@ -568,7 +568,7 @@ def _access_energy(
 
     def energy(words: Tensor, kind: int) -> Tensor:
         blocks = words / hierarchies.block[level]
-        return (blocks if relaxed else torch.ceil(blocks)) * hierarchies.access_pj[level, kind]
+        return (blocks if relaxed else rounded_up(blocks)) * hierarchies.access_pj[level, kind]
 
     return tuple(
         reduce(torch.add, [energy(words, kind) for kind, words in enumerate(kinds)]) * instances for kinds in moved

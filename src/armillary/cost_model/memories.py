@@ -9,9 +9,15 @@ import torch
 from torch import Tensor
 
 from armillary.cost_model.batch import HierarchyBatch
+from armillary.cost_model.kernel.nest import WHOLE
 from armillary.cost_model.traffic import Row
 
 READS, FILLS, UPDATES = range(3)
+
+
+def rounded_up(amounts: Tensor) -> Tensor:
+    """Return whole blocks or cycles; what double precision adds to a whole number makes no further one."""
+    return torch.ceil(amounts * WHOLE)
 
 
 def with_parts(each: Sequence[Tensor], hierarchies: HierarchyBatch) -> list[Tensor]:
@@ -38,5 +44,5 @@ def bandwidth_cycles(words: Sequence[tuple[Row, ...]], hierarchies: HierarchyBat
     ):
         cycles = torch.maximum(reads / hierarchies.read_bandwidth[level], writes / hierarchies.write_bandwidth[level])
         cycles = torch.maximum(cycles, (reads + writes) / hierarchies.shared_bandwidth[level])
-        found.append(cycles if relaxed else torch.ceil(cycles))
+        found.append(cycles if relaxed else rounded_up(cycles))
     return found

@@ -14,6 +14,7 @@ from armillary.compiled import compilers
 from armillary.cost_model.kernel.nest import (
     ROLE_O,
     ROLE_P,
+    WHOLE,
     C,
     Chip,
     D,
@@ -145,14 +146,14 @@ def _totals(nest, chip, work, flow, steps, out):
             held += words(flow.tile[level + 1], work, t) * tile_width
             read += reads
             written += fills + updates
-            blocks = np.ceil(reads / chip.block[level]) * chip.access_pj[level, 0]
-            blocks += np.ceil(fills / chip.block[level]) * chip.access_pj[level, 1]
-            blocks += np.ceil(updates / chip.block[level]) * chip.access_pj[level, 2]
+            blocks = np.ceil(reads / chip.block[level] * WHOLE) * chip.access_pj[level, 0]
+            blocks += np.ceil(fills / chip.block[level] * WHOLE) * chip.access_pj[level, 1]
+            blocks += np.ceil(updates / chip.block[level] * WHOLE) * chip.access_pj[level, 2]
             energy += blocks * flow.instances[level]
         if held > chip.capacity[level]:
             return False
         cycles = max(read / chip.bandwidth[level, 0], written / chip.bandwidth[level, 1])
-        cycles = np.ceil(max(cycles, (read + written) / chip.bandwidth[level, 2]))
+        cycles = np.ceil(max(cycles, (read + written) / chip.bandwidth[level, 2]) * WHOLE)
         delay = max(delay, cycles)
         for d in (C, R, S):
             if nest.spatial[level, d] > 1:

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 N, K, C, P, Q, R, S, G = range(8)
 W, I, O = range(3)  # noqa: E741 - the tensors' names everywhere
 ROLE_W, ROLE_I, ROLE_P, ROLE_O = range(4)
+WHOLE = 1 - 1e-12
+"""What amounts are multiplied with before they are rounded up: sums of thirds may exceed a whole number by a hair."""
 D = len(DIMENSIONS)
 NEVER = 1e9
 INDEXES = np.array([[d in RELEVANT[t] for d in DIMENSIONS] for t in TENSORS])
