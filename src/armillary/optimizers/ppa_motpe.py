@@ -43,7 +43,7 @@ from armillary.types import ArmillaryError, Evaluation, Evaluations, Fidelity, P
 
 INITIAL = 20
 _LOOKED_AT = 1024  # random designs, of which the most likely are asked for while there are fewer
-_MARGIN = 0.1  # of the front's span, by which the reference lies behind its worst values
+_MARGIN = 0.1  # of the span of legal values, by which the reference lies behind the worst
 _LEAST_SPAN = 1e-3
 _TINY = np.finfo(float).tiny
 _NEVER = datetime(1970, 1, 1)  # of rows that no evaluator wrote
@@ -205,10 +205,16 @@ def _scaled(
     return np.stack(means, axis=1), np.stack(deviations, axis=1)
 
 
-def reference_of(best: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the point up to which volume counts: the worst values of the front, and a part of their span more."""
-    on_front = best[front(best)]
-    worst, least = on_front.max(axis=0), on_front.min(axis=0)
+def reference_of(known: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the point up to which volume counts: the worst values of all legal results, and a part of their span more.
+
+    Up to the worst values of the front alone, a design further out at one end of it would add nothing, however much
+    better it is in another goal: the search would never leave the ends that it began with.
+
+    Args:
+        known: of legal results, shape [results, objectives].
+    """
+    worst, least = known.max(axis=0), known.min(axis=0)
     return np.asarray(worst + _MARGIN * np.maximum(worst - least, _LEAST_SPAN))
 
 
