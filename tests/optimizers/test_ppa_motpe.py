@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from armillary.optimizers.ppa_motpe import PpaMotpe
+from armillary.optimizers.ppa_motpe import PpaMotpe, reference_of
 from armillary.optimizers.random_search import RandomSearch
+from armillary.optimizers.several import boxes, expected_gain
 from armillary.problems.criteria import Bound, Objective
 from armillary.problems.outcomes import Outcomes
 from armillary.problems.pareto import hypervolume
@@ -110,3 +111,12 @@ def test_where_few_are_feasible_those_are_asked_for_that_are_most_likely(seed):
         optimizer.tell_codes(codes, Outcomes(values, good, failures))
     assert feasible[0] < 0.3
     assert np.mean(feasible[1:]) >= 0.6
+
+
+def test_a_design_beyond_one_end_of_the_front_adds_volume():
+    """Two results are the front, a third is dominated; what lies beyond an end is worth more than the middle."""
+    known = np.log([[2.5, 2.8], [3.7, 1.8], [6.0, 4.0]])
+    cells = boxes(known, reference_of(known))
+    beyond, middle = np.log([[4.9, 1.5]]), np.log([[3.1, 2.75]])
+    gains = [expected_gain(mean, np.zeros((1, 2)), cells)[0] for mean in (beyond, middle)]
+    assert gains[0] > gains[1] > 0
