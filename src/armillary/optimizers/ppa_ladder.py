@@ -27,7 +27,14 @@ from scipy.special import ndtr
 
 from armillary.optimizers.coded import keys
 from armillary.optimizers.ladder_models import Belief, Climbed, Clock, Codes, Figures, Floats, climbed_each
-from armillary.optimizers.ppa_motpe import INITIAL, PpaMotpe, fitted_each, reference_of, settled_rows
+from armillary.optimizers.ppa_motpe import (
+    INITIAL,
+    PpaMotpe,
+    fitted_each,
+    legal_and_feasible,
+    reference_of,
+    settled_rows,
+)
 from armillary.optimizers.several import boxes, expected_gain
 from armillary.optimizers.surrogate_front import FEWEST_LEARNED, TRIALS, Expected, motpe_on, nearest_to_bounds
 from armillary.optimizers.surrogate_search import distinct
@@ -162,16 +169,17 @@ class PpaLadder(PpaMotpe):
     def _step(self, round_: _Round, left_s: float) -> tuple[Codes, int]:
         """Return the designs whose next step is worth most a second, and the number of their rung."""
         whole = len(self.rungs)
-        matrix = self.problem.matrix(Evaluations.from_list(self._rows))
+        known = Evaluations.from_list(self._rows)
+        matrix = self.problem.matrix(known)
         open_ = np.flatnonzero(self._unmet(round_.codes) & ~self._is_broken(round_.codes))
         if not len(open_):
             return self._drawn(1), whole
         if not np.isfinite(matrix).any():  # no front to add to yet
             return round_.codes[open_[: self.batch]], whole
         pool = round_.pool(open_, self._figures)
-        rungs = [self._worth_of_rung(pool, number, matrix, left_s) for number in range(whole)]
+        rungs = [self._worth_of_rung(pool, number, known, left_s) for number in range(whole)]
         best = np.max([worth.max(initial=0.0) for worth in rungs], initial=0.0)
-        chosen = self._whole(pool, matrix, best, left_s)
+        chosen = self._whole(pool, known, best, left_s)
         if len(chosen):
             return pool.codes[chosen], whole
         if not best > 0:  # nothing that is known promises anything
@@ -187,12 +195,12 @@ class PpaLadder(PpaMotpe):
             first.setdefault(key, place)
         return codes[list(first.values())]
 
-    def _whole(self, pool: _Pool, matrix: Floats, least: float, left_s: float) -> NDArray[np.intp]:
+    def _whole(self, pool: _Pool, known: Evaluations, least: float, left_s: float) -> NDArray[np.intp]:
         """Return designs that are worth more a second, whole, than any rung, as if those before came out as expected.
 
         Only designs that were on the first rung are evaluated whole, which costs them little more.
         """
-        gains = _Gains.of(self.problem, pool.models, matrix, self._caution)
+        gains = _Gains.of(self.problem, pool.models, known, self._caution)
         seconds = np.where(pool.at < 0, np.inf, self._clock.seconds(pool.at, len(self.rungs), pool.codes))
         chosen: list[int] = []
         while len(chosen) < self.batch:
@@ -206,10 +214,10 @@ class PpaLadder(PpaMotpe):
             gains = gains.with_expected(pool.codes[[best]], {n: b.select([best]) for n, b in pool.believed.items()})
         return np.array(chosen, dtype=np.intp)
 
-    def _worth_of_rung(self, pool: _Pool, number: int, matrix: Floats, left_s: float) -> Floats:
+    def _worth_of_rung(self, pool: _Pool, number: int, known: Evaluations, left_s: float) -> Floats:
         """Return what sending designs to a rung is worth a second, shape [designs]; 0 where they cannot go."""
         worth = np.zeros(len(pool.codes))
-        gains = _Gains.of(self.problem, pool.models, matrix, self._caution)
+        gains = _Gains.of(self.problem, pool.models, known, self._caution)
         plain = gains.expected(pool.codes, pool.believed, pool.chance)
         # from a rung to any further one, but onto the ladder only by its first
         can = np.flatnonzero((pool.at < number) & ((pool.at >= 0) | (number == 0)))
@@ -358,15 +366,15 @@ class _Gains:
     cells: Floats
 
     @staticmethod
-    def of(problem: Problem, models: Mapping[str, Climbed], matrix: Floats, caution: float) -> _Gains:
-        """Return the gains over rows of whole evaluations, given as what is to be minimised."""
-        legal = matrix[np.isfinite(matrix).all(axis=1)]
+    def of(problem: Problem, models: Mapping[str, Climbed], known: Evaluations, caution: float) -> _Gains:
+        """Return the gains over rows of whole evaluations."""
+        legal, feasible = legal_and_feasible(problem, known)
         logs = np.array([
-            models[objective.metric].logs if objective.metric in models else bool((legal[:, place] > 0).all())
+            models[objective.metric].logs if objective.metric in models else bool((feasible[:, place] > 0).all())
             for place, objective in enumerate(problem.objectives)
         ])  # fmt: skip
-        best = np.where(logs, np.log(np.where(logs, legal, 1.0)), legal)
-        reference = reference_of(best)
+        best, seen = (np.where(logs, np.log(np.where(logs, v, 1.0)), v) for v in (legal, feasible))
+        reference = reference_of(seen)
         return _Gains(problem, models, caution, best, logs, reference, boxes(best, reference))
 
     def expected(self, codes: Codes, believed: Mapping[str, Belief], chance: Floats) -> Floats:

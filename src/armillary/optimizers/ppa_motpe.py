@@ -43,7 +43,7 @@ from armillary.types import ArmillaryError, Evaluation, Evaluations, Fidelity, P
 
 INITIAL = 20
 _LOOKED_AT = 1024  # random designs, of which the most likely are asked for while there are fewer
-_MARGIN = 0.1  # of the span of legal values, by which the reference lies behind the worst
+_MARGIN = 0.1  # of the span of values, by which the reference lies behind the worst
 _LEAST_SPAN = 1e-3
 _TINY = np.finfo(float).tiny
 _NEVER = datetime(1970, 1, 1)  # of rows that no evaluator wrote
@@ -121,7 +121,7 @@ class PpaMotpe(CodedOptimizer):
         visited = visited.select(self._unmet(visited.codes))
         if not len(visited.codes):
             return self._drawn(n)
-        chosen = _chosen(visited, expected, matrix, n)
+        chosen = _chosen(visited, expected, known, n)
         return np.concatenate([visited.codes[chosen], self._drawn(n - len(chosen))])
 
     def _learnable(self) -> int:
@@ -162,17 +162,18 @@ def fitted_each(known: Evaluations, problem: Problem, surrogate: str, seed: int)
     return found
 
 
-def _chosen(visited: Visited, expected: Expected, matrix: NDArray[np.float64], n: int) -> NDArray[np.intp]:
+def _chosen(visited: Visited, expected: Expected, known: Evaluations, n: int) -> NDArray[np.intp]:
     """Return at most n positions of designs that are expected to add most hypervolume, one after another."""
-    problem, legal = expected.problem, np.isfinite(matrix).all(axis=1)
+    problem = expected.problem
+    legal, feasible = legal_and_feasible(problem, known)
     said = expected.predictions(visited.codes)
     chance = expected.chance(said, visited.codes)
-    if not legal.any():
+    if not len(legal):
         return nearest_to_bounds(visited, problem)[:n]
-    positive = np.asarray((matrix[legal] > 0).all(axis=0))
+    positive = np.asarray((feasible > 0).all(axis=0))
     mean, deviation = _scaled(visited, expected, said, positive)
-    best = np.where(positive, np.log(np.where(positive, matrix[legal], 1.0)), matrix[legal])
-    reference = reference_of(best)
+    best, seen = (np.where(positive, np.log(np.where(positive, v, 1.0)), v) for v in (legal, feasible))
+    reference = reference_of(seen)
     chosen: list[int] = []
     for _ in range(min(n, len(mean))):
         gain = expected_gain(mean, deviation, boxes(best, reference)) * chance
@@ -205,16 +206,25 @@ def _scaled(
     return np.stack(means, axis=1), np.stack(deviations, axis=1)
 
 
-def reference_of(known: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the point up to which volume counts: the worst values of all legal results, and a part of their span more.
+def legal_and_feasible(problem: Problem, rows: Evaluations) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what is to be minimised, of rows within the bounds and of all feasible ones, shape [rows, objectives]."""
+    found = []
+    for asked in (problem, replace(problem, bounds=())):
+        matrix = asked.matrix(rows)
+        found.append(matrix[np.isfinite(matrix).all(axis=1)])
+    return found[0], found[1]
+
+
+def reference_of(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the point up to which volume counts: the worst values that were seen, and a part of their span more.
 
     Up to the worst values of the front alone, a design further out at one end of it would add nothing, however much
     better it is in another goal: the search would never leave the ends that it began with.
 
     Args:
-        known: of legal results, shape [results, objectives].
+        seen: of feasible results, within bounds or not, shape [results, objectives].
     """
-    worst, least = known.max(axis=0), known.min(axis=0)
+    worst, least = seen.max(axis=0), seen.min(axis=0)
     return np.asarray(worst + _MARGIN * np.maximum(worst - least, _LEAST_SPAN))
 
 
