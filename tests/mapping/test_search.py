@@ -6,6 +6,7 @@ from armillary.cost_model import batch_costs, evaluate
 from armillary.cost_model.batch import HierarchyBatch, LayerBatch
 from armillary.cost_model.summaries import summaries
 from armillary.hardware.hierarchy import Compute, Hierarchy, Level
+from armillary.mapping import search as search_module
 from armillary.mapping.exhaustive import Enumeration
 from armillary.mapping.genes import GeneSpace
 from armillary.mapping.goals import METHODS
@@ -265,3 +266,19 @@ def test_given_delays_are_asked_for_where_the_bound_is_better_than_the_best():
     found = search(hierarchy(), LAYER, goal="delay", budget=5000, delays=twice)
     assert found.delay_cycles == min(asked)
     assert 0 < len(asked) < found.legal
+
+
+@pytest.mark.parametrize("method", ["annealing", "proven"])
+def test_compiling_takes_nothing_of_a_searchs_time(method, monkeypatch):
+    begun = []
+    real = search_module.Judge
+
+    def judge(*args, **options):
+        begun.append("judge")
+        return real(*args, **options)
+
+    monkeypatch.setattr(search_module, "Judge", judge)
+    for name in ("prepare", "prepare_proofs"):
+        monkeypatch.setattr(search_module, name, lambda name=name: begun.append(name))
+    search(CHIP, LAYER, method=method, seconds=5.0, budget=500)
+    assert begun[: begun.index("judge")] == ["prepare", "prepare_proofs"][: 2 if method == "proven" else 1]

@@ -161,6 +161,11 @@ class Judge:
         self.budget = None if mappings is None else self.evaluated + max(0, mappings)
 
     @property
+    def is_timed(self) -> bool:
+        """Whether the search ends after a time."""
+        return self._seconds is not None
+
+    @property
     def over_time(self) -> bool:
         """Whether the time has run out."""
         return self._seconds is not None and time.perf_counter() - self._start > self._seconds

@@ -13,9 +13,9 @@ from armillary.mapping.exhaustive import Enumeration
 from armillary.mapping.genes import Genes, GeneSpace
 from armillary.mapping.goals import GOALS, METHODS, Goal, Method
 from armillary.mapping.gradient import descend
-from armillary.mapping.judge import Delays, Fits, Found, Judge, NoLegalMappingError, OnProgress, Rows
+from armillary.mapping.judge import Delays, Fits, Found, Judge, NoLegalMappingError, OnProgress, Rows, prepare
 from armillary.mapping.mapspace import MapSpace
-from armillary.mapping.proven.proof import PROVEN, Proof
+from armillary.mapping.proven.proof import PROVEN, Proof, prepare_proofs
 from armillary.mapping.uneven import after_even, in_parts
 from armillary.types import ArmillaryError
 from armillary.workloads.layer import Layer
@@ -91,6 +91,9 @@ def search(
         budget = BUDGET
     if method == "exhaustive":
         budget = None
+    prepare()  # before the time begins: compiling takes half a minute, once per machine
+    if method == "proven":
+        prepare_proofs()
     judge = Judge(space, goal, budget=budget, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress)
     even = None
     if hierarchy.is_uneven and method != "exhaustive" and fits is None and delays is None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from armillary.cost_model.kernel.nest import Chip
+from armillary.hardware.hierarchy import Hierarchy, Level
 from armillary.mapping.genes import GeneSpace
 from armillary.mapping.goals import GOALS
 from armillary.mapping.judge import Judge
@@ -19,12 +21,14 @@ from armillary.mapping.proven.spans import halves
 from armillary.mapping.proven.state import Problem, Stack, stack_of
 from armillary.mapping.proven.tables import port_weights, slides_of, tables_of
 from armillary.mapping.proven.terms import OUTPUTS, Terms, terms_of, windows_overlap
+from armillary.workloads.layer import Layer
 
 GAPS = (0.3, 0.1, 0.03, 0.009, 0.003, 0.001, 0.0)
 """Shares of the best value known by which a mapping must be better to be looked for, one after the other."""
 _SAME = 1e-9
 PROVEN = "proven"
-_NODES = 500_000
+_NODES, _NODES_TIMED = 500_000, 50_000
+"""Nodes between two looks at what was found, without and with a time to keep."""
 _PART_NODES = 200_000
 """Nodes of a part after which it is halved, at least."""
 _BUILT = 12
@@ -104,7 +108,7 @@ class Part:
         while stack.at[0] >= 0:
             threshold = self.judge.value * (1 - max(gap, _SAME))
             before = int(stack.at[1])
-            most = min(_NODES, effort.left, nodes - before)
+            most = min(_NODES_TIMED if self.judge.is_timed else _NODES, effort.left, nodes - before)
             have = explore(problem, stack, threshold, most, found, patterns, values)
             effort.spent += int(stack.at[1]) - before
             for number in np.argsort(values[:have], kind="stable").tolist():
@@ -319,3 +323,13 @@ def _largest(ways: NDArray[np.float64]) -> NDArray[np.float64]:
         if not any((other >= row).all() for other in kept):
             kept.append(row)
     return np.array(kept)
+
+
+@lru_cache(maxsize=1)
+def prepare_proofs() -> None:
+    """Have the proof's machine code compiled, or read from the cache, before a time begins."""
+    tiny = Hierarchy(name="tiny", levels=(Level(name="DRAM", kind="dram"), Level(name="Buffer", capacity_words=4)))
+    judge = Judge(GeneSpace(tiny, Layer("one", "gemm", K=2, C=2)), "edp")
+    with judge.working():
+        judge.judge(judge.space.outermost())
+        Proof(judge).run(1_000)
