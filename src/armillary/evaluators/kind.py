@@ -91,6 +91,11 @@ class HasRungs(Protocol):
         ...
 
 
+def rungs_of(evaluator: object) -> tuple[Rung, ...]:
+    """Return the evaluators that stop before one does, see `HasRungs`; none of an evaluator that cannot stop early."""
+    return tuple(evaluator.rungs()) if isinstance(evaluator, HasRungs) else ()
+
+
 @dataclass(frozen=True)
 class EvaluatorKind:
     """An evaluator as it is registered.

@@ -92,7 +92,7 @@ def search(
     if method == "exhaustive":
         budget = None
     prepare()  # before the time begins: compiling takes half a minute, once per machine
-    if method == "proven":
+    if method == "proven" and not space.is_point:
         prepare_proofs()
     judge = Judge(space, goal, budget=budget, seconds=seconds, fits=fits, delays=delays, on_progress=on_progress)
     even = None

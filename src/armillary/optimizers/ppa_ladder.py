@@ -177,9 +177,10 @@ class PpaLadder(PpaMotpe):
         if not np.isfinite(matrix).any():  # no front to add to yet
             return round_.codes[open_[: self.batch]], whole
         pool = round_.pool(open_, self._figures)
-        rungs = [self._worth_of_rung(pool, number, known, left_s) for number in range(whole)]
+        gains = _Gains.of(self.problem, pool.models, known, self._caution)
+        rungs = [self._worth_of_rung(pool, number, gains, left_s) for number in range(whole)]
         best = np.max([worth.max(initial=0.0) for worth in rungs], initial=0.0)
-        chosen = self._whole(pool, known, best, left_s)
+        chosen = self._whole(pool, gains, best, left_s)
         if len(chosen):
             return pool.codes[chosen], whole
         if not best > 0:  # nothing that is known promises anything
@@ -195,12 +196,11 @@ class PpaLadder(PpaMotpe):
             first.setdefault(key, place)
         return codes[list(first.values())]
 
-    def _whole(self, pool: _Pool, known: Evaluations, least: float, left_s: float) -> NDArray[np.intp]:
+    def _whole(self, pool: _Pool, gains: _Gains, least: float, left_s: float) -> NDArray[np.intp]:
         """Return designs that are worth more a second, whole, than any rung, as if those before came out as expected.
 
         Only designs that were on the first rung are evaluated whole, which costs them little more.
         """
-        gains = _Gains.of(self.problem, pool.models, known, self._caution)
         seconds = np.where(pool.at < 0, np.inf, self._clock.seconds(pool.at, len(self.rungs), pool.codes))
         chosen: list[int] = []
         while len(chosen) < self.batch:
@@ -214,10 +214,9 @@ class PpaLadder(PpaMotpe):
             gains = gains.with_expected(pool.codes[[best]], {n: b.select([best]) for n, b in pool.believed.items()})
         return np.array(chosen, dtype=np.intp)
 
-    def _worth_of_rung(self, pool: _Pool, number: int, known: Evaluations, left_s: float) -> Floats:
+    def _worth_of_rung(self, pool: _Pool, number: int, gains: _Gains, left_s: float) -> Floats:
         """Return what sending designs to a rung is worth a second, shape [designs]; 0 where they cannot go."""
         worth = np.zeros(len(pool.codes))
-        gains = _Gains.of(self.problem, pool.models, known, self._caution)
         plain = gains.expected(pool.codes, pool.believed, pool.chance)
         # from a rung to any further one, but onto the ladder only by its first
         can = np.flatnonzero((pool.at < number) & ((pool.at >= 0) | (number == 0)))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import optimizers, surrogates
-from armillary.evaluators.kind import HasRungs, LaysOut
+from armillary.evaluators.kind import LaysOut, rungs_of
 from armillary.log.store import Log
 from armillary.optimizers.surrogate_front import (
     FEWEST_LEARNED,
@@ -126,7 +126,7 @@ class Recipe:
         make = optimizers.load(request.optimizer)
         known = inspect.signature(make).parameters
         own = {
-            "rungs": evaluator.rungs() if isinstance(evaluator, HasRungs) else (),
+            "rungs": rungs_of(evaluator),
             "initial": min(request.samples, wanted),
             "surrogate": request.surrogate,
             "caution": request.caution,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from armillary import evaluators, workloads
-from armillary.evaluators.kind import HasRungs
+from armillary.evaluators.kind import rungs_of
 from armillary.execution.local import LocalExecutor
 from armillary.execution.single import Make
 from armillary.hardware.template import Template
@@ -66,8 +66,7 @@ class Task:
 
     def rungs(self) -> tuple[Rung, ...]:
         """Return the rungs below whole layouts."""
-        evaluator = self.make(self.spec)
-        return tuple(evaluator.rungs()) if isinstance(evaluator, HasRungs) else ()
+        return rungs_of(self.make(self.spec))
 
 
 def svm() -> Task:
