@@ -205,6 +205,25 @@ def test_what_a_dry_run_foresees(study, tmp_path):
     assert not fresh.path.exists()
 
 
+@pytest.mark.parametrize(
+    ("first_works", "tried", "told"),
+    [(3, 3, "one layout timed"), (9, 8, "longest of 8 layouts timed on this machine, none of which succeeded")],
+)
+def test_a_dry_run_times_a_layout_that_succeeds_if_it_soon_finds_one(first_works, tried, told, tmp_path):
+    asked = []
+
+    def make(spec):
+        def counted(values):
+            asked.append(values)
+            return flow({**values, "bits": 4}) if len(asked) >= first_works else None
+
+        return FunctionEvaluator(counted, TEMPLATE.asked(GOALS, BOUNDS, (WORKLOAD,)), spec)
+
+    (stage,) = foresee_layout_design(REQUEST, TEMPLATE, WORKLOAD, StudyFolder(tmp_path), spec=SPEC, make=make)
+    assert len(asked) == tried
+    assert told in stage.basis
+
+
 def test_bounds_that_no_layout_keeps_to_are_told(tmp_path):
     asked = replace(REQUEST, bounds=(Bound("area_mm2", at_most=1e-9),), budget=16)
     with pytest.raises(

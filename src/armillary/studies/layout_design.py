@@ -42,8 +42,13 @@ from armillary.studies.results import Candidates, LaidOut, StudyResults
 from armillary.studies.stages import Setting, completed
 from armillary.studies.study_folder import StudyFolder
 from armillary.surrogates import default_of_layouts
-from armillary.types import ArmillaryError, Candidate, Evaluations, EvaluatorSpec, Fidelity
+from armillary.types import ArmillaryError, Candidate, Design, Evaluations, Evaluator, EvaluatorSpec, Fidelity
 from armillary.workloads.layer import Workload
+
+_TIMED = 8
+"""Layouts that are made at most to find what one takes."""
+_LONG_S = 10.0
+"""A failed layout of so many seconds is timed as well as one that succeeds."""
 
 
 def searches_layouts(template: Template) -> bool:
@@ -127,13 +132,28 @@ def foresee_layout_design(
     else:
         codes = sample(template.space, 64, "lhs", request.seed)
         codes = codes if problem.keep is None else codes[problem.keep(codes)]
-        row = evaluated(make(spec), Candidate(template.space.designs(codes[:1])[0]), workload, 0)
-        seconds, basis = row.seconds, "one layout timed on this machine"
+        seconds, basis = _timed(make(spec), template.space.designs(codes[:_TIMED]), workload)
     left = max(request.budget - there, 0)
     at_once = min(available(), max(left, 1))
     name = f"{spec.name} {spec.version} ({spec.fidelity})"
     told = f"{basis}: {seconds:.3g} s each, {at_once} at once"
     return [Foreseen("lay out", workload.name, name, left, there, seconds * left / at_once, told)]
+
+
+def _timed(evaluator: Evaluator, designs: Sequence[Design], workload: Workload) -> tuple[float, str]:
+    """Return the seconds of the first layout that succeeds, or else of the longest, and in words what was timed.
+
+    A design that fails at once, as one with no room for its cells, says nothing of what a layout takes.
+    """
+    failed: list[float] = []
+    for design in designs:
+        row = evaluated(evaluator, Candidate(design), workload, 0)
+        if row.feasible:
+            return row.seconds, "one layout timed on this machine"
+        failed.append(row.seconds)
+        if row.seconds > _LONG_S:
+            break
+    return max(failed), f"the longest of {len(failed)} layouts timed on this machine, none of which succeeded"
 
 
 def _checked(request: LayoutRequest, template: Template, workload: Workload) -> tuple[LayoutRequest, Problem]:
