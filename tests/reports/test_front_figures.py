@@ -8,6 +8,7 @@ import pytest
 from armillary.problems.criteria import Bound, Objective
 from armillary.reports import page
 from armillary.reports.front_figures import front_chart, front_progress
+from armillary.reports.summary import paragraphs
 from armillary.studies.fronts import front_of
 
 
@@ -92,3 +93,11 @@ def test_the_page_shows_the_front(traded):
     text = page.render(traded)
     assert 'id="figure-front"' in text
     assert 'id="figure-front-progress"' in text
+
+
+def test_the_summary_tells_of_the_preferred_design_in_words(traded):
+    (first, *_), count = paragraphs(traded), len(traded.front.rows)
+    assert f"Of {count} designs on the front the preferred one has runtime " in first
+    alone = replace(traded.front, rows=traded.front.rows.select(np.array([traded.front.preferred])), preferred=0,
+                    values=traded.front.values[[traded.front.preferred]])  # fmt: skip
+    assert "One design is on the front: runtime " in paragraphs(replace(traded, front=alone))[0]

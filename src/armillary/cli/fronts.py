@@ -27,7 +27,10 @@ def show_front(front: Front) -> None:
 
     rows = front_rows(front)
     places = np.unique(np.linspace(0, len(rows) - 1, min(_FRONT_SHOWN, len(rows))).round().astype(int))
-    tell(f"\n{len(rows)} designs on the front" + (f", {len(places)} shown" if len(places) < len(rows) else ""))
+    tell(
+        f"\n{len(rows)} design{'s' if len(rows) > 1 else ''} on the front"
+        + (f", {len(places)} shown" if len(places) < len(rows) else "")
+    )
     names = [objective.metric for objective in front.objectives]
     shown = sorted({*places.tolist(), front.preferred})
     print_table(

@@ -24,6 +24,8 @@ from armillary.types import Evaluations
 
 _DOMINATED, _ON_FRONT = "Dominated", "On the front"
 _PREFERRED = "Preferred"
+_FEW = 100
+"""Designs that would be lost in a plot if they were drawn as a cloud of thousands is."""
 _CELL = 0.86  # of a place in the grid, so that titles have room
 
 
@@ -38,7 +40,8 @@ class _Layer:
     @property
     def marker(self) -> dict[str, Any]:
         if self.name == _DOMINATED:
-            return {"color": LEGAL, "size": 5, "opacity": 0.35}
+            few = len(self.values) <= _FEW
+            return {"color": LEGAL, "size": 8 if few else 5, "opacity": 0.9 if few else 0.35}
         colour = ROLE_COLOURS["winner"]
         if self.name == _ON_FRONT:
             return {"color": colour, "size": 7, "opacity": 0.9}

@@ -146,11 +146,13 @@ def _search_sentence(results: StudyResults) -> str:
 def _preferred_sentence(results: StudyResults, front: Front) -> str:
     reached = listed(
         [
-            f"{_in_text(look_of(results, o.metric).title)} of {text_of(results, o.metric, float(value))}"
+            f"{_in_text(look_of(results, o.metric).title)} {text_of(results, o.metric, float(value))}"
             for o, value in zip(front.objectives, front.values[front.preferred], strict=True)
         ]
     )
-    return f"Of {len(front.rows):,} designs on the front the preferred one has a {reached}."
+    if len(front.rows) == 1:
+        return f"One design is on the front: {reached}."
+    return f"Of {len(front.rows):,} designs on the front the preferred one has {reached}."
 
 
 def _winner_sentence(results: StudyResults) -> str:

@@ -13,7 +13,7 @@ from armillary.types import Evaluations, Metric, Value
 
 _PREFIXES = {-15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_UNIT_WORDS = {"bytes", "kib", "entries", "gbps", "mm2", "pj", "cycles", "bits", "mw", "um2"}
+_UNIT_WORDS = {"bytes", "kib", "entries", "gbps", "mm2", "pj", "cycles", "bits", "mw", "um2", "ns"}
 _WRITTEN = {
     "pe": "PE",
     "pes": "PEs",
@@ -57,6 +57,9 @@ _LOOKS = {
     "energy_pj": Look("Energy", "J", 1e-12, less="less energy", more="more energy"),
     "energy_j": Look("Energy", "J", less="less energy", more="more energy"),
     "area_mm2": Look("Area", "mm²", prefixed=False, less="smaller", more="larger"),
+    "core_mm2": Look("Area of the core", "mm²", prefixed=False, less="smaller", more="larger"),
+    "effective_mhz": Look("Effective clock", "MHz", prefixed=False),
+    "wire_mm": Look("Wires", "mm", prefixed=False, less="less wire", more="more wire"),
     "power_mw": Look("Mean power", "W", 1e-3),
     "throughput_per_s": Look("Throughput", "inferences/s", prefixed=False),
     "tops_per_w": Look("Efficiency", "TOPS/W", prefixed=False),
