@@ -211,16 +211,14 @@ def lesson_of(
     return Encoding.of(space, (), False, points[train]), lesson, scale, points
 
 
-def models() -> Mapping[str, Model]:
-    """Return the models by name."""
-    from armillary.surrogates.ppa.gcn import GraphNetwork  # which loads PyTorch Geometric
+def models(quick: bool) -> Mapping[str, Model]:
+    """Return the models by name; a quick run has no graph network, whose fit takes longer than those of all others."""
+    found = {"ppa": with_members(MEMBERS), "ppa-rtl": with_members(MEMBERS, graph=True)}
+    if not quick:
+        from armillary.surrogates.ppa.gcn import GraphNetwork  # which loads PyTorch Geometric
 
-    return {
-        "ppa": with_members(MEMBERS),
-        "ppa-rtl": with_members(MEMBERS, graph=True),
-        "ppa-gcn": with_members((*MEMBERS, GraphNetwork), graph=True),
-        "random forest, default": default_forest,
-    }
+        found["ppa-gcn"] = with_members((*MEMBERS, GraphNetwork), graph=True)
+    return found | {"random forest, default": default_forest}
 
 
 def errors(told: Told, true: Floats) -> dict[str, list[float]]:

@@ -34,13 +34,16 @@ _LEAST_COVERED, _MOST_COVERED = 0.85, 0.95
 
 
 def run(options: BenchOptions) -> BenchResult:
-    """Predict five metrics of each table in four folds of two kinds; `--quick`: power and clock in one fold of each."""
+    """Predict five metrics of each table in four folds of two kinds.
+
+    `--quick`: power and clock in one fold of each, without the graph network.
+    """
     tables = {table.name: table for table in tables_of(options.data)}
     metrics, folds = (QUICK_METRICS, QUICK_FOLDS) if options.quick else (METRICS, FOLDS)
     work = {
         (name, split, metric, fold): (
             _part(table, split, metric, fold, options),
-            partial(measured, table, split, metric, fold, options.seed),
+            partial(measured, table, split, metric, fold, options.seed, options.quick),
         )
         for name, table in tables.items()
         for split in filter(table.asks, SPLITS)
@@ -65,15 +68,20 @@ def run(options: BenchOptions) -> BenchResult:
     return BenchResult(rows, _checks(rows), [table.note for table in tables.values()])
 
 
-def measured(table: LayoutTable, split: Split, metric: str, fold: int, seed: int) -> dict[str, dict[str, list[float]]]:
+def measured(
+    table: LayoutTable, split: Split, metric: str, fold: int, seed: int, quick: bool
+) -> dict[str, dict[str, list[float]]]:
     """Return the errors of each model on the rows that a fold asks."""
     train, asked = table.folds(split, seed)[fold]
     true = table.metrics[metric][asked]
-    return {name: errors(model(table, metric, train, asked, split, seed), true) for name, model in models().items()}
+    return {
+        name: errors(model(table, metric, train, asked, split, seed), true) for name, model in models(quick).items()
+    }
 
 
 def _part(table: LayoutTable, split: Split, metric: str, fold: int, options: BenchOptions) -> Part:
-    inputs = {"rows": table.digest, "split": split, "metric": metric, "fold": fold, "seed": options.seed}
+    inputs = {"rows": table.digest, "split": split, "metric": metric, "fold": fold, "seed": options.seed,
+              "models": list(models(options.quick))}  # fmt: skip
     code = (__name__, "armillary.surrogates.ppa.graph_surrogate")
     label = f"{table.name}-{split}-{metric}-{fold}".replace(" ", "-")
     return Part(options.out / "parts", label, inputs, code)

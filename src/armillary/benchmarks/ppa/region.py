@@ -30,11 +30,17 @@ Inside = NDArray[np.bool_]
 
 
 def run(options: BenchOptions) -> BenchResult:
-    """Tell of unseen points and architectures whether the clock is met, in four folds each; `--quick`: in one."""
+    """Tell of unseen points and architectures whether the clock is met, in four folds each.
+
+    `--quick`: in one, without the graph network.
+    """
     tables = {table.name: table for table in tables_of(options.data)}
     folds = QUICK_FOLDS if options.quick else FOLDS
     work = {
-        (name, split, fold): (_part(table, split, fold, options), partial(measured, table, split, fold, options.seed))
+        (name, split, fold): (
+            _part(table, split, fold, options),
+            partial(measured, table, split, fold, options.seed, options.quick),
+        )
         for name, table in tables.items()
         for split in filter(table.asks, SPLITS)
         for fold in range(folds)
@@ -64,11 +70,11 @@ def region(table: LayoutTable, effective_mhz: NDArray[np.float64], share: float)
     return np.asarray(np.abs(effective_mhz - target) <= share * target)
 
 
-def measured(table: LayoutTable, split: Split, fold: int, seed: int) -> dict[str, Any]:
+def measured(table: LayoutTable, split: Split, fold: int, seed: int, quick: bool) -> dict[str, Any]:
     """Return for each share the truth of a fold's layouts, and what each model tells."""
     train, asked = table.folds(split, seed)[fold]
     clocks = {}
-    for name, model in models().items():
+    for name, model in models(quick).items():
         clock = np.zeros(len(table))
         clock[asked] = model(table, "effective_mhz", train, asked, split, seed).value
         clocks[name] = clock
@@ -102,7 +108,8 @@ def _scores(folds: Sequence[Mapping[str, Any]], model: str) -> dict[str, float]:
 
 
 def _part(table: LayoutTable, split: Split, fold: int, options: BenchOptions) -> Part:
-    inputs = {"rows": table.digest, "split": split, "fold": fold, "seed": options.seed}
+    inputs = {"rows": table.digest, "split": split, "fold": fold, "seed": options.seed,
+              "models": list(models(options.quick))}  # fmt: skip
     code = (__name__, "armillary.surrogates.ppa.graph_surrogate")
     return Part(options.out / "parts", f"{table.name}-{split}-{fold}".replace(" ", "-"), inputs, code)
 
