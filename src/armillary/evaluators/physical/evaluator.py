@@ -42,6 +42,19 @@ class PhysicalOptions(Knobs):
     )
 
 
+class GemminiOptions(PhysicalOptions):
+    """What a whole accelerator needs, whose control and memories take more wires than an array: room, and time.
+
+    At the utilization and clock that suit arrays alone its wires find no tracks.
+    """
+
+    clock_ns: float = Field(default=2.0, gt=0, description="Period that logic is mapped, sized and judged for.")
+    utilization: float = Field(
+        default=0.4, gt=0, lt=1, description="Part of the core, without macros, that the synthesised cells fill."
+    )
+    effort: int = Field(default=1, ge=1, le=9, description="Of the placement, 1 to 9.")
+
+
 class PhysicalEvaluator:
     """Designs laid out; `runtime_s` is cycles over the effective clock, `energy_pj` power over that time.
 
@@ -154,7 +167,7 @@ def _is_cost(name: str) -> bool:
     return name.endswith("cpu_s")
 
 
-def _kind(template: str) -> EvaluatorKind:
+def _kind(template: str, options: type[PhysicalOptions] = PhysicalOptions) -> EvaluatorKind:
     def make(spec: EvaluatorSpec, options: PhysicalOptions) -> PhysicalEvaluator:
         counting = for_template(template, Fidelity(options.cycles), seed=spec.seed)
         return PhysicalEvaluator(spec, options, PLATFORMS.load(template, Platform), counting)
@@ -166,10 +179,9 @@ def _kind(template: str) -> EvaluatorKind:
         version=VERSION,
         cost=Cost.MINUTES,
         make=make,
-        options=PhysicalOptions,
+        options=options,
     )
 
 
-AXILINE, GEMMINI, GENESYS, TABLA, VTA = (
-    _kind(template) for template in ("axiline", "gemmini", "genesys", "tabla", "vta")
-)
+AXILINE, GENESYS, TABLA, VTA = map(_kind, ("axiline", "genesys", "tabla", "vta"))
+GEMMINI = _kind("gemmini", GemminiOptions)
