@@ -220,3 +220,11 @@ def test_whole_layouts_are_those_of_logs_from_before_they_could_stop():
 def test_a_stop_that_there_is_not_is_refused():
     with pytest.raises(ArmillaryError, match=r"option until='routing' is not allowed: .*'synthesis', 'placement' or"):
         evaluators.spec_of("axiline", Fidelity.PHYSICAL, {"until": "routing"})
+
+
+def test_a_whole_gemmini_has_room_for_its_wires_by_default_and_what_is_asked_for_counts():
+    of_array = evaluators.for_template("axiline", Fidelity.PHYSICAL).spec.options
+    whole = evaluators.for_template("gemmini", Fidelity.PHYSICAL).spec.options
+    assert whole["utilization"] < of_array["utilization"]
+    asked = evaluators.for_template("gemmini", Fidelity.PHYSICAL, options={"utilization": 0.5}).spec.options
+    assert asked["utilization"] == 0.5
