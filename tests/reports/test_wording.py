@@ -67,6 +67,7 @@ def test_metrics_are_shown_in_si_units():
 
 def test_a_metric_without_a_look_keeps_its_number():
     assert metric_text("wires", 12.0) == "12.0"
+    assert metric_text("wire_mm", 12.0) == "12.0 mm"
 
 
 def test_a_metric_without_a_look_is_read_from_its_unit():

@@ -59,7 +59,6 @@ _LOOKS = {
     "area_mm2": Look("Area", "mm²", prefixed=False, less="smaller", more="larger"),
     "core_mm2": Look("Area of the core", "mm²", prefixed=False, less="smaller", more="larger"),
     "effective_mhz": Look("Effective clock", "MHz", prefixed=False),
-    "wire_mm": Look("Wires", "mm", prefixed=False, less="less wire", more="more wire"),
     "power_mw": Look("Mean power", "W", 1e-3),
     "throughput_per_s": Look("Throughput", "inferences/s", prefixed=False),
     "tops_per_w": Look("Efficiency", "TOPS/W", prefixed=False),
@@ -77,6 +76,8 @@ _LOOKS = {
 
 _SCALED = {"bytes": ("B", 1.0), "s": ("s", 1.0), "cycles": ("cycles", 1.0), "pJ": ("J", 1e-12), "mW": ("W", 1e-3)}
 """Units that take an SI prefix: the unit it goes before, and the factor that leads there."""
+_IN_NAMES = (*_SCALED, "mm")
+"""Units that are read from the end of a metric's name where nothing else tells."""
 
 
 def look(metric: str, metrics: Mapping[str, Metric] | None = None) -> Look:
@@ -87,7 +88,7 @@ def look(metric: str, metrics: Mapping[str, Metric] | None = None) -> Look:
     if metric in _LOOKS:
         return _LOOKS[metric]
     metrics = METRICS if metrics is None else metrics
-    by_name = next((unit for unit in _SCALED if metric.endswith(f"_{unit.lower()}")), "")
+    by_name = next((unit for unit in _IN_NAMES if metric.endswith(f"_{unit.lower()}")), "")
     unit = metrics[metric].unit if metric in metrics else by_name
     words = title(metric.removesuffix("_" + re.sub("[^a-z0-9]+", "_", unit.lower())))
     if unit in _SCALED:

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def options(folder, tmp_path, monkeypatch):
     for bench in (prediction, region):
-        monkeypatch.setattr(bench, "models", lambda: FEW)
+        monkeypatch.setattr(bench, "models", lambda quick: FEW)
     monkeypatch.setattr(parts, "in_processes", lambda jobs, _: [job() for job in jobs.values()])
     monkeypatch.setattr(sampling, "MEMBERS", (Forest,))
     monkeypatch.setattr(gcn, "_STEPS", 20)
@@ -105,6 +105,10 @@ def test_prediction_compares_models_on_both_splits_and_resumes(options, monkeypa
     assert {check.goal for check in result.checks} == {"at most 5", "at most 8", "0.85 to 0.95"}
     monkeypatch.setattr(prediction, "measured", SimpleNamespace)  # would fail if it were called
     assert prediction.run(options).rows == result.rows
+
+
+def test_a_quick_run_leaves_out_what_takes_longest_alone():
+    assert set(layouts.models(quick=False)) - set(layouts.models(quick=True)) == {"ppa-gcn"}
 
 
 def test_the_graph_network_is_held_against_the_best_trees(options):
