@@ -66,6 +66,7 @@ def run(options: BenchOptions) -> BenchResult:
     """
     asked = [] if options.quick else [peer for peer in peers() if peer.version is not None]
     cases = list(_cases(options.quick))
+    options.on_progress("compiling", 0, 1)
     prepare()
     prepare_proofs()  # compiled once per machine, which is no part of a layer's time
     proofs = []
