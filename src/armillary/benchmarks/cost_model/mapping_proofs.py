@@ -15,7 +15,6 @@ from armillary.benchmarks.cost_model.mapping_search import Case, peer_columns
 from armillary.benchmarks.result import BenchOptions, BenchResult, Check
 from armillary.hardware.hierarchy import Hierarchy
 from armillary.mapping.goals import GOALS
-from armillary.mapping.judge import prepare
 from armillary.mapping.proven.proof import prepare_proofs
 from armillary.mapping.search import Found, search
 from armillary.studies.map_network import map_by_search
@@ -67,7 +66,6 @@ def run(options: BenchOptions) -> BenchResult:
     asked = [] if options.quick else [peer for peer in peers() if peer.version is not None]
     cases = list(_cases(options.quick))
     options.on_progress("compiling", 0, 1)
-    prepare()
     prepare_proofs()  # compiled once per machine, which is no part of a layer's time
     proofs = []
     for number, case in enumerate(cases):

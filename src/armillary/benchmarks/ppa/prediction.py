@@ -81,7 +81,7 @@ def measured(
 
 def _part(table: LayoutTable, split: Split, metric: str, fold: int, options: BenchOptions) -> Part:
     inputs = {"rows": table.digest, "split": split, "metric": metric, "fold": fold, "seed": options.seed,
-              "models": list(models(options.quick))}  # fmt: skip
+              "quick": options.quick}  # fmt: skip
     code = (__name__, "armillary.surrogates.ppa.graph_surrogate")
     label = f"{table.name}-{split}-{metric}-{fold}".replace(" ", "-")
     return Part(options.out / "parts", label, inputs, code)

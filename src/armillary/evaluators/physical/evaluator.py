@@ -16,7 +16,7 @@ from pydantic import Field
 from armillary.evaluators import for_template
 from armillary.evaluators.kind import EvaluatorKind
 from armillary.evaluators.physical.flow import Layout, run
-from armillary.evaluators.physical.knobs import STOPS, WHOLE, Knobs
+from armillary.evaluators.physical.knobs import STOPS, WHOLE, Effort, Knobs, Period, Utilization
 from armillary.evaluators.physical.space import parted, without_knobs
 from armillary.evaluators.recording import record
 from armillary.hardware.rtl import PLATFORMS
@@ -48,11 +48,9 @@ class GemminiOptions(PhysicalOptions):
     At the utilization and clock that suit arrays alone its wires find no tracks.
     """
 
-    clock_ns: float = Field(default=2.0, gt=0, description="Period that logic is mapped, sized and judged for.")
-    utilization: float = Field(
-        default=0.4, gt=0, lt=1, description="Part of the core, without macros, that the synthesised cells fill."
-    )
-    effort: int = Field(default=1, ge=1, le=9, description="Of the placement, 1 to 9.")
+    clock_ns: Period = 2.0
+    utilization: Utilization = 0.4
+    effort: Effort = 1
 
 
 class PhysicalEvaluator:

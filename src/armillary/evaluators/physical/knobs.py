@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -18,13 +18,18 @@ STOPS: Mapping[str, tuple[str, ...]] = {"synthesis": ("utilization", "aspect_rat
 """Where else it can end, the first stop first, and the knobs that nothing depends on until then."""
 
 
+Period = Annotated[float, Field(gt=0, description="Period that logic is mapped, sized and judged for.")]
+Utilization = Annotated[
+    float, Field(gt=0, lt=1, description="Part of the core, without macros, that the synthesised cells fill.")
+]
+Effort = Annotated[int, Field(ge=1, le=9, description="Of the placement, 1 to 9.")]
+
+
 class Knobs(Options):
     """The back end's choices."""
 
-    clock_ns: float = Field(default=1.0, gt=0, description="Period that logic is mapped, sized and judged for.")
-    utilization: float = Field(
-        default=0.6, gt=0, lt=1, description="Part of the core, without macros, that the synthesised cells fill."
-    )
+    clock_ns: Period = 1.0
+    utilization: Utilization = 0.6
     aspect_ratio: float = Field(default=1.0, ge=0.2, le=5, description="Height of the core over its width.")
     aim: Literal["speed", "area"] = Field(default="speed", description="What synthesis maps logic for.")
     adder: Literal["default", "kogge-stone", "sklansky", "han-carlson"] = Field(
@@ -32,7 +37,7 @@ class Knobs(Options):
     )
     booth: bool = Field(default=True, description="Multipliers by Booth's encoding.")
     port_buffers: bool = Field(default=True, description="A buffer at every port but the clock's.")
-    effort: int = Field(default=3, ge=1, le=9, description="Of the placement, 1 to 9.")
+    effort: Effort = 3
     placer: Literal["coloquinte", "coriolis"] = Field(
         default="coloquinte", description="What places cells; `coriolis` draws nothing, so that seeds change nothing."
     )
